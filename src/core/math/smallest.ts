@@ -157,7 +157,7 @@ function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): nu
   return remainingTies;
 }
 
-/** Returns one cut per part, which together prune `count` entries; undefined if the `count`-th smallest magnitude is outside the bracket. */
+/** Returns one cut per part. All cuts together prune `count` entries. Returns undefined if the `count`-th smallest magnitude is outside the bracket. */
 function cutsWithin(
   parts: readonly BracketCounts[],
   { low, high }: Bracket,

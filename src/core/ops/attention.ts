@@ -24,14 +24,14 @@ import { appendTo, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
 import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
-  /** True if operands have three axes, the last of which merges heads and D. */
+  /** Whether operands have three axes, the last of which merges heads and D. */
   readonly hasMergedHeads: boolean;
   readonly heads: number;
   readonly keyHeads: number;
   readonly scale: number | undefined;
   readonly softcap: number;
   readonly causal: boolean;
-  /** The number of keys that a query sees before and after its position; -1: all. */
+  /** The number of keys that a query sees before and after its position. -1 means all keys. */
   readonly window: readonly [before: number, after: number];
   /** The content of the fourth output: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
   readonly scoreOutput: number;
@@ -62,7 +62,7 @@ function read(site: Site): Settings | Miss {
 interface OperandShape {
   readonly batch: Dim;
   readonly length: Dim;
-  /** The channels of a head. */
+  /** The number of channels of a head. */
   readonly width: Dim;
 }
 
@@ -117,8 +117,8 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
 }
 
 /**
- * Links axes so that heads are cut as a whole: a key head together with all query heads that share it. With four axes, D of queries and keys is
- * summed over and can be cut; the scale remains that of the original D. D of the values links to D of the output.
+ * Links axes so that a key head is removed with all its channels and with all query heads that share it. With four axes, single channels of D can
+ * also be removed. D of queries and keys is summed over, and the scale remains that of the original D. D of the values links to D of the output.
  */
 function axes(s: Settings, site: Site): AxisRule | Miss {
   const operands = shapesOfSite(s, site);
@@ -146,10 +146,10 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   if (maskHeads >= 0 && mask[maskHeads] !== 1) countedAxes.push([["in3", maskHeads], queryHeads]);
   if (mask.length === 4 && mask[0] !== 1) batchEnds.push(["in3", 0]);
   const links: AxisLink[] = batchEnds.map((to) => ({ from: ["in0", 0], to }));
-  for (const [to, per] of countedAxes) {
-    if (per > 1) links.push({ from: to, to, map: (index) => range(per, Math.floor(index / per) * per) });
+  for (const [to, count] of countedAxes) {
+    if (count > 1) links.push({ from: to, to, map: (index) => range(count, Math.floor(index / count) * count) });
     if (to !== valueHeads)
-      links.push({ from: valueHeads, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
+      links.push({ from: valueHeads, to, map: (index) => range(count, Math.floor(index / valueWidth) * count) });
   }
   if (!s.hasMergedHeads) links.push(...linksInsideHeads);
   return {
@@ -190,7 +190,7 @@ function writePositions(emit: Emit, reference: Value, axis: number, size: Dim, s
   return emit.Reshape([numbers, shape]);
 }
 
-/** Writes the sum of all biases. `canBeEmpty` is true if a query may see no key. */
+/** Writes the sum of all biases. `canBeEmpty` states whether a query may see no key. */
 function writeBias(
   s: Settings,
   emit: Emit,
@@ -271,7 +271,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
     bias?.canBeEmpty === true
       ? emit.Equal([emit.ReduceMax([bias.sum, [-1]], { keepdims: 1 }), Number.NEGATIVE_INFINITY])
       : undefined;
-  // Also applied before the softmax, because a row of -∞ would give NaN in outputs and gradients.
+  // Rows of queries without keys are also cleared before the softmax, because a row of -∞ would give NaN in outputs and gradients.
   const clearEmpty = (value: Value): Value => (isEmpty === undefined ? value : emit.Where([isEmpty, 0, value]));
   const weights = clearEmpty(writeSoftmax(emit, clearEmpty(scores), s.precision));
   const y = emit.MatMul([weights, v]);

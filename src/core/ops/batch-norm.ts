@@ -21,9 +21,9 @@ interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly training: boolean;
-  /** True if outputs depend only on the batch and not on previous statistics: the form that `writeTraining` writes. */
+  /** Whether outputs depend only on the batch and not on previous statistics: the form that `writeTraining` writes. */
   readonly isStateless: boolean;
-  /** True if scale, bias and statistics are per element of a sample instead of per channel. */
+  /** Whether scale, bias and statistics are per element of a sample instead of per channel. */
   readonly perElement: boolean;
 }
 

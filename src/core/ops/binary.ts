@@ -43,7 +43,7 @@ const biasInputs = (_: unknown, site: Site): readonly number[] =>
 /** Returns the operands that are the scale of a normalization: stored vectors that scale the channels of an activation. */
 const scaleInputs = (_: unknown, site: Site): readonly number[] => channelVectorInputs(site);
 
-/** Returns likely values of compared integers: 0 or 1 if compared with 0 or 1, otherwise the number that they are compared with (a sample rate). */
+/** Returns likely values of integers that are compared with a constant: 0 and 1 for a constant 0 or 1, otherwise the constant (a sample rate). */
 const comparedIntervals = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
     const otherOperand = site.inputs[1 - input];
@@ -71,8 +71,8 @@ function defineExtremum(name: "Max" | "Min"): Op {
     parameters: (_, site) => channelVectorInputs(site).filter((input) => !isUntrained(requireInput(site, input))),
     derivatives: ({ emit, up, y, operands }) => {
       const isExtremum = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
-      const share = emit.Div([up, isExtremum.reduce((sum, value) => emit.Add([sum, value]))]);
-      return isExtremum.map((value) => emit.Mul([share, value]));
+      const gradientShare = emit.Div([up, isExtremum.reduce((sum, value) => emit.Add([sum, value]))]);
+      return isExtremum.map((value) => emit.Mul([gradientShare, value]));
     },
     quantize: name === "Min" ? quantizeAsClamp : undefined,
   });
@@ -201,8 +201,8 @@ export const binaryOperators: readonly Op[] = [
   defineVariadic({
     name: "Mean",
     derivatives: ({ emit, up, operands }) => {
-      const share = emit.Div([up, operands.length]);
-      return operands.map(() => share);
+      const gradientShare = emit.Div([up, operands.length]);
+      return operands.map(() => gradientShare);
     },
   }),
 ];
@@ -215,14 +215,14 @@ function quotient(a: Dim, b: Dim): Dim | undefined {
   return b > 0 && isDimension(a) ? floorDims(a, b) : undefined;
 }
 
-/** Returns a - b · q with the rounded quotient q. Undefined if a and b differ in sign, because the result then depends on `fmod`. */
+/** Returns a - b · q with the rounded quotient q. Returns undefined if a and b differ in sign, because the result then depends on `fmod`. */
 function remainder(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b < 0 || b === 0 ? undefined : a % b;
   const roundedQuotient = quotient(a, b);
   return roundedQuotient === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, roundedQuotient)));
 }
 
-/** Returns 1 if a < b, 0 if a ≥ b, undefined if unknown. A dimension is never negative. */
+/** Returns 1 if a < b, 0 if a ≥ b, and undefined if neither is certain. A dimension is never negative. */
 function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
   const difference = addDims(a, multiplyDims(-1, b));
   if (!isSymbolic(difference)) return difference < 0 ? 1 : 0;
@@ -256,11 +256,11 @@ export const logicOperators: readonly Op[] = [
   defineLogical("Xor", 0, (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined)),
   defineUnary({ name: "Not", derivative: noSlope, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
   defineUnary({ name: "IsNaN", derivative: noSlope, type: "bool" }),
-  defineUnary<{ readonly negative: boolean; readonly positive: boolean }>({
+  defineUnary<{ readonly detectsNegative: boolean; readonly detectsPositive: boolean }>({
     name: "IsInf",
     read: (site) => ({
-      negative: readFlag(site, "detect_negative", true),
-      positive: readFlag(site, "detect_positive", true),
+      detectsNegative: readFlag(site, "detect_negative", true),
+      detectsPositive: readFlag(site, "detect_positive", true),
     }),
     derivative: noSlope,
     type: "bool",

@@ -1,6 +1,7 @@
 /**
- * If, Loop and Scan. If merges the facts about both branches, unless its condition is known. Loops keep the facts that hold in every iteration
- * (`Body.settle`). Before opset 9, the inputs of Scan have a leading batch axis, and its first input lists sequence lengths.
+ * If, Loop and Scan. The outputs of If have the types and dimensions that both branches share, or those of one branch if the condition is known.
+ * The outputs of loops have what holds in every iteration (`Body.settle`). Before opset 9, the inputs of Scan have a leading batch axis, and its
+ * first input lists sequence lengths.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
@@ -15,7 +16,7 @@ const facets = {
 
 const acceptsContainers = true as const;
 
-/** Returns the condition of If; undefined if it is computed at run time. */
+/** Returns the condition of If. Returns undefined for a condition that is computed at run time. */
 function conditionOf(site: Site): boolean | undefined {
   const { elements, small } = site.inputs[0] ?? {};
   const [element] = elements ?? [];
@@ -27,13 +28,15 @@ export const If = defineOp({
   name: "If",
   containers: acceptsContainers,
   read: (site) => {
-    const [yes, no] = [site.body("then_branch"), site.body("else_branch")];
-    return yes === undefined || no === undefined ? new Miss("has no graph for one of its branches") : { yes, no };
+    const [thenBranch, elseBranch] = [site.body("then_branch"), site.body("else_branch")];
+    return thenBranch === undefined || elseBranch === undefined
+      ? new Miss("has no graph for one of its branches")
+      : { thenBranch, elseBranch };
   },
-  infer: ({ yes, no }, site) => {
+  infer: ({ thenBranch, elseBranch }, site) => {
     const condition = conditionOf(site);
-    if (condition !== undefined) return (condition ? yes : no).infer([]);
-    const [a, b] = [yes.infer([]), no.infer([])];
+    if (condition !== undefined) return (condition ? thenBranch : elseBranch).infer([]);
+    const [a, b] = [thenBranch.infer([]), elseBranch.infer([])];
     return a.map((operand, output) => {
       const otherOperand = b[output];
       return operand === undefined || otherOperand === undefined
@@ -42,10 +45,10 @@ export const If = defineOp({
     });
   },
   ...facets,
-  cost: ({ yes, no }, site) => {
+  cost: ({ thenBranch, elseBranch }, site) => {
     const condition = conditionOf(site);
-    if (condition !== undefined) return (condition ? yes : no).macs();
-    const [a, b] = [yes.macs(), no.macs()];
+    if (condition !== undefined) return (condition ? thenBranch : elseBranch).macs();
+    const [a, b] = [thenBranch.macs(), elseBranch.macs()];
     if (a instanceof Miss) return a;
     return b instanceof Miss ? b : extremeDims("max", [a, b]);
   },
@@ -64,14 +67,14 @@ export const Loop = defineOp({
     return body === undefined ? new Miss("has no body") : { body };
   },
   infer: ({ body }, site) => {
-    const [limit, condition, ...initial] = site.inputs;
-    const carried = initial.flatMap((operand) => operand ?? []);
-    if (carried.length < initial.length) return new Miss("the initial values are not known");
+    const [limit, condition, ...initialOperands] = site.inputs;
+    const carriedOperands = initialOperands.flatMap((operand) => operand ?? []);
+    if (carriedOperands.length < initialOperands.length) return new Miss("the initial values are not known");
     const elements = condition === undefined ? [1] : condition.elements;
     const initialCondition: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
     const counter = matchBodyScalar(body, 0, { type: "int64", dims: [] });
     const settled = body.settle(
-      [matchBodyScalar(body, 1, initialCondition), ...carried],
+      [matchBodyScalar(body, 1, initialCondition), ...carriedOperands],
       (states) =>
         body
           .infer([counter, ...states])
@@ -82,12 +85,12 @@ export const Loop = defineOp({
     const [lastCondition, ...states] = settled.states;
     // The trip count equals the limit only if the condition is true in every iteration.
     const count = lastCondition?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
-    const scans = settled.others.map((output, index): Inferred | undefined => {
+    const scanOutputs = settled.others.map((output, index): Inferred | undefined => {
       if (output === undefined || output.container !== undefined) return undefined;
       const { type, dims } = output;
       return { type, dims: dims && [count ?? site.open(states.length + index, 0), ...dims] };
     });
-    return [...states, ...scans];
+    return [...states, ...scanOutputs];
   },
   ...facets,
   cost: ({ body }, site) => {
@@ -110,18 +113,18 @@ export const Scan = defineOp({
     if (body === undefined) return new Miss("has no body");
     return {
       body,
-      scanned: readInteger(site, "num_scan_inputs", 0),
+      scanInputCount: readInteger(site, "num_scan_inputs", 0),
       inputAxes: readIntegers(site, "scan_input_axes") ?? [],
       outputAxes: readIntegers(site, "scan_output_axes") ?? [],
       // The number of leading batch axes of inputs and outputs, which the body does not see.
       batch: site.version < 9 ? 1 : 0,
     };
   },
-  infer: ({ body, scanned, inputAxes, outputAxes, batch }, site) => {
+  infer: ({ body, scanInputCount, inputAxes, outputAxes, batch }, site) => {
     const inputs = site.inputs.slice(batch);
     const operands = inputs.flatMap((operand) => operand ?? []);
     if (operands.length < inputs.length) return new Miss("the initial values are not known");
-    const stateCount = operands.length - scanned;
+    const stateCount = operands.length - scanInputCount;
     let length: Dim | undefined;
     let batchSize: Dim | undefined;
     const slices = operands.slice(stateCount).map(({ type, dims }, index): Inferred => {
@@ -145,18 +148,18 @@ export const Scan = defineOp({
     const addBatch = (dims: readonly Dim[] | undefined, output: number): readonly Dim[] | undefined =>
       dims === undefined || batch === 0 ? dims : [batchSize ?? site.open(output, 0), ...dims];
     const states = settled.states.map(({ type, dims }, output): Inferred => ({ type, dims: addBatch(dims, output) }));
-    const scans = settled.others.map((element, index): Inferred | undefined => {
+    const scanOutputs = settled.others.map((element, index): Inferred | undefined => {
       if (element?.dims === undefined) return element;
       const output = states.length + index;
       const axis = wrapAxis(outputAxes[index] ?? 0, element.dims.length + 1);
       const dims = element.dims.toSpliced(axis, 0, length ?? site.open(output, axis + batch));
       return { type: element.type, dims: addBatch(dims, output) };
     });
-    return [...states, ...scans];
+    return [...states, ...scanOutputs];
   },
   ...facets,
-  cost: ({ body, inputAxes, scanned, batch }, site) => {
-    const dims = site.inputs.at(-scanned)?.dims;
+  cost: ({ body, inputAxes, scanInputCount, batch }, site) => {
+    const dims = site.inputs.at(-scanInputCount)?.dims;
     const perIteration = body.macs();
     if (dims === undefined) return new Miss("the number of iterations is not known");
     if (perIteration instanceof Miss) return perIteration;

@@ -1,7 +1,7 @@
 /**
  * Conv, ConvTranspose, DeformConv and ConvInteger over any number of spatial axes, with groups.
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
- * The data gradient for stride 1 and one group is a Conv with the reversed, transposed kernel. Otherwise it is a ConvTranspose.
+ * The data gradient for stride 1 and one group is a Conv with the reversed, transposed kernel. In other cases, it is a ConvTranspose.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -77,7 +77,7 @@ function inputGradient(
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spreadPads });
 }
 
-/** The minimum number of output channels for which Conv is faster than ConvTranspose. With 6 channels it takes four times as long. */
+/** The minimum number of output channels for which Conv is faster than ConvTranspose. With 6 channels, Conv takes four times as long. */
 const minOutputs = 12;
 
 function requiredDataType(
@@ -145,7 +145,7 @@ export const ConvInteger = defineOp<ConvSettings>({
   read: readConv,
   infer: (s, site) => inferConv(s, site, "int32"),
   parameters: [],
-  // Its third input is a zero point, not a bias.
+  // The third input of ConvInteger is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
   codes: [
     { input: 0, zeroPoint: 2 },
@@ -180,8 +180,8 @@ function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Di
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
   const total = spatial.map((size, axis) => {
-    const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + kernelExtent(s, axis);
-    return Math.max(0, uncropped - (out[axis] ?? 1));
+    const uncroppedSize = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + kernelExtent(s, axis);
+    return Math.max(0, uncroppedSize - (out[axis] ?? 1));
   });
   return splitPads(s.autoPad, total);
 }

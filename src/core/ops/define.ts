@@ -9,7 +9,9 @@ import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/** The facets that a definition must have: a gradient or a lowering; with a weight also parameters, cost and quantization. */
+/**
+ * The facets that a definition must have: a gradient or a lowering. A definition with a weight must also have parameters, cost and quantization.
+ */
 export type Complete<S> = (
   | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
   | RequiredFacets<S, "gradient">
@@ -22,9 +24,9 @@ type RequiredFacets<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNul
 export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
-  /** For each facet true, or the reason why the operator does not have it. The generated table docs/ops.md shows them. */
+  /** For each facet either true or the reason why the operator does not have it. The generated table docs/ops.md shows these reasons. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
-  /** Reads a node's settings as plain data: equal settings mean the same computation. */
+  /** Reads a node's settings as an object of numbers, strings and arrays. Nodes with equal settings compute the same. */
   settings(site: Site): unknown;
   /** Applies the definition to a node. Returns a Miss if the settings cannot be read. */
   at(site: Site): Bound | Miss;
@@ -33,7 +35,7 @@ export interface Op extends Traits {
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 const facetNames: readonly FacetName[] = ["weight", "axes", "lower", "gradient", "cost", "quantize"];
 
-/** A definition applied to a node: facets that no longer need settings and node as arguments. */
+/** A definition applied to a node. Its methods are the facets of `OpDef` without the parameters `s` and `site`. */
 export type Bound = {
   readonly [K in Exclude<
     keyof OpDef<unknown>,
@@ -79,7 +81,7 @@ export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
 
 type DefinitionWithDefaults<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
-/** A definition applied to a node. A class avoids one closure per facet, because each graph walk calls only one or two facets of a node. */
+/** Implements `Bound` as a class. Closures would be slower to create, and most callers use only one or two facets of a node. */
 class AppliedDefinition<S> implements Bound {
   readonly #def: DefinitionWithDefaults<S>;
   readonly #s: S;

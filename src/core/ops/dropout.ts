@@ -38,8 +38,8 @@ function writeKeepMask(emit: Emit, x: Value, ratio: number, draw: Value): Value 
     const oddNumbers = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(randomRange / 2) + 1);
     const product = moduloRange(emit.Mul([emit.constant(int64(shape, oddNumbers)), draw]));
     // Mixes high bits into the low bits, because the low bits of a product depend only on low bits.
-    const mixed = emit.BitwiseXor([product, emit.Div([product, integerScalar(2 ** 15)])]);
-    return emit.BitwiseOr([moduloRange(emit.Mul([mixed, integerScalar(0x2c1b3c6d)])), integerScalar(1)]);
+    const mixedBits = emit.BitwiseXor([product, emit.Div([product, integerScalar(2 ** 15)])]);
+    return emit.BitwiseOr([moduloRange(emit.Mul([mixedBits, integerScalar(0x2c1b3c6d)])), integerScalar(1)]);
   };
   const rows = oddFactors("rows", [...dims.slice(0, -1), ...(dims.length === 0 ? [] : [1])]);
   const product = moduloRange(emit.Mul([rows, oddFactors("columns", dims.length === 0 ? [] : [columns])]));
@@ -69,7 +69,7 @@ export const Dropout = defineOp({
       ratio: hasRatioInput ? knownNumber(site.inputs[1], 0.5) : readFloat(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : readInteger(site, "seed", 0),
-      // The mask at inference is all false before opset 12 (zeros of the input's type before 10). Undefined if output 1 is absent.
+      // The mask at inference: zeros of the input's type before opset 10, false before opset 12, true since then. Undefined without output 1.
       mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : hasRatioInput ? "all" : "none",
     };
   },
@@ -104,7 +104,7 @@ export const Dropout = defineOp({
     ...sameAxes(dims),
     ...dims.map((_, index): AxisLink => ({ from: ["in0", index], to: ["out1", index] })),
   ],
-  // The primitives draw different random numbers than the node would.
+  // The primitives do not draw the same random numbers as the node.
   lower: (s, emit, [x]) => {
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
     if (!s.training || s.ratio === 0) return writeInference(s.mask, emit, x);

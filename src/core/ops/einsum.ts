@@ -69,7 +69,7 @@ function impliedResult(terms: readonly (readonly string[])[]): readonly string[]
   return allNames.includes(ellipsis) ? [ellipsis, ...uniqueNames.sort()] : uniqueNames.sort();
 }
 
-/** Returns the size of each named axis. If operands differ, numbers take precedence over symbols, and any size over 1. */
+/** Returns the size of each named axis. If operands differ in a size, a number takes precedence over a symbol, and any size over 1. */
 function sizesOfNames(s: Equation, site: Site): ReadonlyMap<string, Dim> | undefined {
   const sizesByName = new Map<string, Dim>();
   for (const [input, names] of s.operands.entries()) {
@@ -144,8 +144,8 @@ function equationOf(s: Equation): string {
 
 /**
  * Returns the weight role if the equation multiplies an activation and a stored operand. Of the weight axes:
- * - the first axis shared with the data and summed over counts inputs, further ones count taps;
- * - an axis only in weight and result counts outputs; further ones are output taps if they are adjacent in the result, otherwise a stack;
+ * - the first axis that is shared with the data and summed over counts inputs, and further such axes count taps;
+ * - the first axis only in weight and result counts outputs. Further such axes are output taps if they are adjacent in the result, otherwise a stack;
  * - an axis in weight, data and result is a stack.
  */
 function weightRoleOf(s: Equation, site: Site): WeightRole | Miss {
@@ -237,12 +237,12 @@ export const Einsum = defineOp<Equation>({
       { type: requireInput(site, 0).type, dims: sizesByName && s.result.map((name) => sizesByName.get(name) ?? 1) },
     ];
   },
-  // True for an equation such as "ij->ij".
+  // The only operand is unchanged in an equation such as "ij->ij".
   unchanged: ({ operands: [names = [], ...more], result }) =>
     more.length === 0 && new Set(names).size === names.length && names.join() === result.join() ? 0 : undefined,
   parameters: storedOperands,
   weight: weightRoleOf,
-  // Axes with the same name are cut together. An axis summed over in a single operand absorbs zero channels.
+  // Channels of axes with the same name are removed together. An axis summed over in a single operand absorbs zero channels.
   axes: (s, site) => {
     const sizesByName = sizesOfNames(s, site);
     if (sizesByName === undefined) return unknownRank;

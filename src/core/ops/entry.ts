@@ -8,7 +8,7 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** The facts about one input or output of a node that are known before the run. */
+/** What is known about one input or output of a node before the run. */
 export interface Operand extends ValueType {
   /**
    * The container type (sequence, optional, map) if the value is not a tensor. `type` is then the innermost element type, and `dims` is undefined.
@@ -17,9 +17,9 @@ export interface Operand extends ValueType {
   readonly container?: Container;
   /** Known elements of a small tensor, possibly symbolic. They carry shapes through Shape → Gather → Concat → Reshape. */
   readonly elements?: readonly Dim[];
-  /** The content of a stored tensor, if the tensor is small. */
+  /** The values of a small stored tensor. Absent for large tensors and for values computed at run time. */
   readonly small?: Dense;
-  /** True if all elements come from stored tensors (weights, constants), possibly through a mask or a DequantizeLinear. */
+  /** Whether all elements come from stored tensors (weights, constants), possibly through a mask or a DequantizeLinear. */
   readonly stored: boolean;
 }
 
@@ -43,12 +43,12 @@ export interface Site {
 /** A subgraph of a node, such as the body of a Loop. */
 export interface Body {
   readonly inputs: readonly (ValueType | undefined)[];
-  /** Infers the outputs from facts about the inputs. Values captured from the outer graph need no facts here. */
+  /** Infers the outputs of the subgraph from its inputs. Values captured from the outer graph are known already and are not passed. */
   infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
   /**
-   * Returns the facts about loop-carried values that hold in every iteration.
-   * @param start The facts about the loop-carried values before the loop.
-   * @param turn Infers one iteration: returns the facts about the new loop-carried values, followed by those about the other outputs.
+   * Returns the types and dimensions that loop-carried values have in every iteration.
+   * @param start The loop-carried values before the loop.
+   * @param turn Infers one iteration: returns the new loop-carried values, followed by the other outputs of the loop body.
    * @param open Returns a symbol for a dimension that differs between iterations.
    */
   settle(
@@ -56,12 +56,13 @@ export interface Body {
     turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
     open: (state: number, axis: number) => Dim,
   ): Settled | Miss;
-  /** Returns the multiply-accumulates of one run, based on the last `infer`. A Miss if the count of a node is unknown. */
+  /** Returns the multiply-accumulates of one run of the subgraph, based on the last `infer`. Returns a Miss if the count of a node is unknown. */
   macs(): Dim | Miss;
-  /** True if the subgraph contains subgraphs or function calls. Inferring those once per operand would be exponential in the depth. */
+  /** Whether the subgraph contains subgraphs or function calls. Inferring those once per operand would be exponential in the depth. */
   readonly nested: boolean;
 }
 
+/** What `Body.settle` found to hold in every iteration of a loop. */
 export interface Settled {
   /** Loop-carried values. */
   readonly states: readonly Inferred[];
@@ -69,24 +70,24 @@ export interface Settled {
   readonly others: readonly (Inferred | undefined)[];
 }
 
-/** The facts that a definition infers about an output. `stored` is absent because it follows from the inputs. */
+/** What a definition infers about an output. `stored` is absent because it follows from the inputs. */
 export type Inferred = Omit<Operand, "stored">;
 
 /** The inputs of a node. The first input is always present in a verified model. */
 export type Inputs = readonly [Value, ...(Value | undefined)[]];
 
-/** The data that backpropagation passes to the definition of a node. */
+/** What backpropagation passes to the definition of a node, which then writes the gradients of the inputs. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
   readonly outputs: readonly (Value | undefined)[];
-  /** dLoss/dOutput; undefined if the loss does not depend on the output. */
+  /** dLoss/dOutput for each output. It is undefined for an output that the loss does not depend on. */
   readonly upstream: readonly (Value | undefined)[];
   /** Returns whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
   /**
-   * Removes and returns the sum of the dLoss/dInput that other nodes contributed so far. A definition that can add to this sum for free (a matrix
-   * product) calls it and returns the total.
+   * Removes and returns the sum of dLoss/dInput that other nodes have contributed so far. A definition calls this method if adding to the sum costs
+   * nothing, as in a matrix product (Gemm), and then returns the total as its gradient.
    */
   take(input: number): Contribution | undefined;
   /** The number of channels per block, if ONNX Runtime's convolutions on blocked channels are available. */
@@ -97,7 +98,7 @@ export interface Derivation extends GradientScope {
   readonly inputs: Inputs;
   /** Output 0. */
   readonly y: Value;
-  /** dLoss/dy; zeros if the loss does not depend on y. */
+  /** dLoss/dy. If the loss does not depend on y, these are zeros. */
   readonly up: Value;
 }
 
@@ -111,7 +112,7 @@ export interface Contribution {
 export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: number];
 
 /**
- * How indices along one axis relate to indices along another axis. Links determine which indices must be removed together when channels are cut.
+ * How indices along one axis relate to indices along another axis. Links determine which indices must be removed together when channels are removed.
  * - `{ from, to }`: index i of `from` corresponds to index i of `to`, or to all indices `map(i)`. If all of `map(i)` are removed, so is i.
  * - `{ absorbs }`: the axis is summed over, so a channel of zeros changes nothing. An absorbed axis can also be linked.
  * - `{ refuses, reason }`: indices cannot be removed, because the result would change. `statistics` marks a change that only comes from a mean or
@@ -125,7 +126,7 @@ export type AxisLink =
 
 /** The attributes or small constant inputs of a node that must change with the dimensions of its operands. */
 export interface NodeChange {
-  /** Undefined removes an attribute. */
+  /** The new value of each changed attribute. The value undefined removes the attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   readonly inputs?: Readonly<Record<number, Dense>>;
   /** The remaining part of each stored input whose axes do not count channels, such as packed blocks. */
@@ -134,14 +135,14 @@ export interface NodeChange {
   readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
-/** The part of a stored tensor that remains after a cut. */
+/** The part of a stored tensor that remains after the removal of channels. */
 export interface Restored {
   readonly dims: readonly number[];
   /** Returns the remaining part of the tensor `before`. */
   of(before: Dense): Dense;
 }
 
-/** The new dimensions of the operands after a cut, and the removed indices. */
+/** A removal of channels, as one node sees it: the new dimensions of its operands, and the removed indices. */
 export interface ChannelCut {
   dims(port: AxisEnd[0]): readonly Dim[];
   removed(end: AxisEnd): readonly number[];
@@ -149,13 +150,16 @@ export interface ChannelCut {
 
 export interface AxisRule {
   readonly links: readonly AxisLink[];
-  /** Returns the changes of attributes and constants after a cut. Operators that repeat dimensions there need it: Reshape, grouped Conv, Split. */
+  /**
+   * Returns the changes of attributes and constants after the removal of channels. Operators whose attributes or constants repeat dimensions define
+   * this method: Reshape, grouped Conv, Split.
+   */
   readonly resize?: (cut: ChannelCut) => NodeChange;
 }
 
 /** The input that contains a layer's weight, and the weight's axes of output channels (`out`) and input channels per group (`in`). */
 export interface WeightRole {
-  /** "lookup": integers select rows of an embedding table; rows count as inputs, columns as outputs. Undefined: the weight is multiplied. */
+  /** "lookup": integers select rows of an embedding table; rows count as inputs, columns as outputs. Absent for a weight that is multiplied. */
   readonly kind?: "lookup";
   readonly input: number;
   readonly out: number;
@@ -168,9 +172,9 @@ export interface WeightRole {
   readonly data: number;
   readonly dataAxis: number;
   readonly outputAxis: number;
-  /** The name of a step fused after the product (activation, sum). With one, later factors cannot be folded into the weight. */
+  /** The name of a step fused after the product (activation, sum). Factors applied after such a step cannot be folded into the weight. */
   readonly fused?: string;
-  /** The attribute that scales the product (1 if absent), and its present value. */
+  /** The attribute that scales the product, such as `alpha` of Gemm, and its value in this node. */
   readonly scaled?: { readonly attribute: string; readonly factor: number };
   readonly packed?: PackedWeight;
   /** Axes that count independent matrices: the directions of a recurrent layer, or the batch axes of a product. */
@@ -180,12 +184,12 @@ export interface WeightRole {
    * (`out`) with 64 values each (`outTaps`). Axes that no field names count taps: several values for each pair of input and output.
    */
   readonly outTaps?: readonly number[];
-  /** Some outputs also sum zeros around or between the data, so a shift of the data is not one shift of all outputs. */
+  /** Present if some outputs also sum padding zeros. A constant added to the data then does not add the same constant to all outputs. */
   readonly readsZeros?: true;
   /** Distinguishes several weights of one node in the layer's name, such as "recurrence". */
   readonly part?: string;
   readonly window?: SlidingWindow;
-  /** Replaces the layer by a chain of layers. */
+  /** Replaces the layer by a chain of layers, such as the factors of its weight. */
   readonly chain?: Chain;
 }
 
@@ -214,17 +218,20 @@ export interface ChainPart {
   readonly window?: readonly number[];
 }
 
-/** Writes a chain of layers instead of one layer. The first part transposes the data; the last part applies factors and the bias. */
+/**
+ * Writes a chain of layers instead of one layer. The node's transposition of the data applies to the first part, its scale factors and its bias to
+ * the last part.
+ */
 export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: readonly ChainPart[]) => Value;
 
 /** y = scale · x + shift with a stored scale and shift per index of an axis, as in batch normalization or a product with a vector. */
 export interface Affine {
   readonly kind: "normalization" | "arithmetic";
   readonly data: number;
-  /** The axis of x and y; undefined if scale and shift are scalars. */
+  /** The axis of x and y along which scale and shift vary. It is undefined if scale and shift are scalars. */
   readonly axis: number | undefined;
   readonly inputs: readonly number[];
-  /** Computes scale and shift from the elements of `inputs`: one per index of the axis, or one in all. */
+  /** Computes scale and shift from the elements of `inputs`. Both have one value per index of the axis, or a single value without an axis. */
   of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
   /** The inputs that hold the running mean and variance by which x is normalized. */
   readonly statistics?: { readonly mean: number; readonly variance: number };
@@ -237,15 +244,15 @@ export interface Affine {
  */
 export interface Homogeneity {
   readonly products: readonly (readonly number[])[];
-  /** Links for factors that do not hold for cuts, such as the scale of a layer normalization along the normalized axis. */
+  /** Links along which s can differ although channels cannot be removed, such as the scale of a layer normalization along the normalized axis. */
   readonly links?: readonly Extract<AxisLink, { readonly from: AxisEnd }>[];
 }
 
 /** How a node computes in training, if training differs from inference. */
 export interface TrainingForm {
-  /** Stored inputs of the role `state`. They are carried from step to step, or only mark that the node is in training. */
+  /** Stored inputs of the role `state`. Each step passes their new values to the next step, or they only mark that the node is in training. */
   readonly states: readonly number[];
-  /** True if an attribute or constant input sets training mode, independent of roles. */
+  /** Whether an attribute or constant input sets training mode, independent of roles. */
   readonly declared: boolean;
   /**
    * Writes the outputs in training and the next values of the states.
@@ -268,7 +275,7 @@ export type QuantizeRule =
   | {
       readonly kind: "weighted";
       readonly weight: WeightRole;
-      /** Factor by which bias values are multiplied before they are quantized at data scale × weight scale (beta of Gemm). Undefined: the bias stays float. */
+      /** The bias is multiplied by this factor (beta of Gemm), then quantized with data scale × weight scale. Without the factor, it stays float. */
       readonly biasFactor?: number;
       /** The attribute that holds `biasFactor`; its default is 1. */
       readonly biasAttribute?: string;
@@ -284,9 +291,9 @@ export type QuantizeRule =
       ) => Value;
       /** Returns the dimensions in which a vector of one value per output channel broadcasts to the output. */
       readonly channelDims: (channels: number) => readonly number[];
-      /** True if the 2-D weight must be transposed to inputs × outputs for the integer form. */
+      /** Whether the 2-D weight must be transposed to inputs × outputs for the integer form. */
       readonly integerTransposed: boolean;
-      /** True if ONNX Runtime has an integer kernel with a float output. */
+      /** Whether ONNX Runtime has an integer kernel with a float output. */
       readonly floatResult?: true;
     }
   /** Values are only moved or selected, so output and input share scale and zero point. */
@@ -303,7 +310,7 @@ export type QuantizeRule =
       readonly kind: "clamp";
       readonly low: number | undefined;
       readonly high: number | undefined;
-      /** True if each channel has separate bounds, which apply first. */
+      /** Whether each channel also has separate bounds, which apply before these. */
       readonly eachChannel?: true;
     }
   /** An activation function with quantized inputs and output. */
@@ -324,44 +331,44 @@ export interface Wanted {
   readonly input: number;
   readonly low: Dim;
   readonly high: Dim;
-  /** True if values outside are an error, false if they are only unlikely. */
+  /** Whether values outside the interval are an error. False if they are only unlikely. */
   readonly strict: boolean;
 }
 
 export type WantedInterval = Omit<Wanted, "input">;
 
-/** The indices of an input with quantized values, its scale and its zero point. The input represents (value - zero point) · scale. */
+/** The input indices of quantized values, of their scale and of their zero point. The values represent (value - zero point) · scale. */
 export interface CodedInput {
   readonly input: number;
-  /** Undefined if a later node applies the scale. */
+  /** Absent if a later node applies the scale. */
   readonly scale?: number;
   readonly zeroPoint: number;
 }
 
-/** Facts about every node of an operator, independent of its settings. */
+/** Properties that all nodes of an operator share, independent of their settings. */
 export interface Traits {
   /** The input whose element type all outputs have, even if their dimensions are unknown. */
   readonly sameType?: number;
   /** Returns the types and ranks that the operator requires of inputs whose types are not fully known. */
   readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
-  /** True if the operator accepts sequences, optionals and maps. Other operators accept only tensors. */
+  /** Whether the operator accepts sequences, optionals and maps. Other operators accept only tensors. */
   readonly containers?: true | undefined;
   /** Returns the kind of the attribute "seed" if the operator draws random values. It can depend on which inputs are present. */
   readonly random?: (inputs: readonly unknown[]) => "float" | "int" | undefined;
   /** Returns the tensor that an attribute stores and that output 0 equals, such as a weight in a Constant. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   readonly codes?: readonly CodedInput[];
-  /** True if the operator computes element by element, so that the order of elements does not matter. */
+  /** Whether the operator computes element by element, so that the order of elements does not matter. */
   readonly byElement?: true;
-  /** True if the two inputs can be swapped. */
+  /** Whether the two inputs can be swapped. */
   readonly commutes?: boolean;
-  /** True for a step function: a difference in the last bits of an input can change the output by a whole step. */
+  /** Whether the operator is a step function: a difference in the last bits of an input can change the output by a whole step. */
   readonly inSteps?: true | undefined;
   /** The input of which only the element type matters. */
   readonly typeOnly?: number;
   /** The input with the padding of each axis (starts, then ends). ONNX Runtime fuses stored padding into a convolution or pool that reads output 0. */
   readonly padding?: number;
-  /** The attribute values that were renamed in opset `since` (`values`), or the default before it (`absent`). */
+  /** An attribute that changed in opset `since`: `values` maps old to new names of its values, `absent` is the default before `since`. */
   readonly renamed?: {
     readonly since: number;
     readonly attribute: string;
@@ -374,41 +381,43 @@ export interface Traits {
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
   /** The attribute that makes ONNX Runtime 1.24 to 1.30 compute wrong results in float16 subgraphs. Pith omits it there. */
   readonly wrongInHalfInside?: string;
-  /** True if the operator reads its weights once for many steps. Dequantizing them is then cheap, and an integer form is not faster. */
+  /** Whether the operator reads its weights once for many steps. Dequantizing them is then cheap, and an integer form is not faster. */
   readonly manySteps?: true;
-  /** True if the operator's gradient is faster than that of its primitives, so that it is not lowered before differentiation. */
+  /** Whether the operator's gradient is faster than that of its primitives. Such an operator is not lowered before differentiation. */
   readonly differentiatedWhole?: true;
 }
 
 /** States that the values of output 0 (probabilities), or their exponentials (logarithms), sum to one. */
 export interface Distribution {
   readonly form: "probabilities" | "logarithms";
-  /** The axes over which the sum is taken; undefined if unknown. */
+  /** The axes over which the sum is taken. It is undefined if they are unknown. */
   readonly axes: readonly number[] | undefined;
 }
 
 /** An operator definition. `S` is the type of the settings `s`: attributes and constant inputs, read once and independent of the opset. */
 export interface OpDef<S> extends Traits {
   readonly name: string;
-  /** "" is ai.onnx. */
+  /** The default, "", is ai.onnx. */
   readonly domain?: string;
   /** Reads the settings. Omitted if there is nothing to read; S is then null. */
   read?: (site: Site) => S | Miss;
-  /** Infers the facts about each output; undefined for an output of unknown type. */
+  /** Infers each output: type, dimensions, known elements. Returns undefined for an output of unknown type. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
-  /** Returns the input that output 0 equals in elements, type and dimensions, as for a Reshape to the same shape. Undefined if they can differ. */
+  /** Returns the input that output 0 always equals in elements, type and dimensions, as for a Reshape to the same shape; undefined without one. */
   readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
   /** Returns the stored scale and shift that the operator applies to an input. The preceding layer can absorb them. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
-  /** States how positive factors pass through the operator. A list of products suffices if no extra links are needed. Omitted if not homogeneous. */
+  /**
+   * States how positive factors pass through the operator. A list of products suffices if no extra links are needed. Omitted if factors cannot pass.
+   */
   readonly homogeneous?: readonly (readonly number[])[] | ((s: S, site: Site) => Homogeneity | undefined) | undefined;
   /** Returns the training form. Omitted if training and inference compute the same. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
-  /** Writes the outputs with ONNX Runtime's operators on blocks of `block` channels, for fixed dimensions; undefined if that is not faster. */
+  /** Writes the outputs with ONNX Runtime's operators on blocks of `block` channels. Returns undefined if that is not faster or a size is unknown. */
   readonly inChannelBlocks?:
     | ((s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => readonly Value[] | undefined)
     | undefined;
-  /** Returns the form of the distribution if output 0 is one for any input. */
+  /** Describes the distribution that output 0 is for any input. Returns undefined if output 0 need not be a distribution. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /** The asymptotes of output 0, such as 0 and 1 for a Sigmoid. Rounding errors scale with this interval and can exceed tiny outputs. */
   readonly saturates?: readonly [low: number, high: number] | undefined;
@@ -423,11 +432,14 @@ export interface OpDef<S> extends Traits {
   readonly wants?: ((s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[]) | undefined;
   /** Returns the role of the weight, or several roles for an operator with several matrices. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
-  /** Returns the links between axes. `dims` are those of input 0; without them the facet is not called. A list of links suffices without `resize`. */
+  /**
+   * Returns the links between axes. `dims` are the dimensions of input 0. While these are unknown, the facet is not called. A list of links suffices
+   * without `resize`.
+   */
   readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
   /** Writes a fused operator as primitives, one value per output. `lower` and `gradient` can use opset 18, because callers upgrade the model first. */
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
-  /** Returns dLoss/dInput for each wanted input; the caller sums over broadcast axes. Omitted if the operator is lowered first. */
+  /** Returns dLoss/dInput for each wanted input. The caller sums over broadcast axes. Omitted if the operator is lowered first. */
   readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
   /** Returns the number of multiply-accumulates. */
   readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;

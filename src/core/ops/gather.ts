@@ -1,4 +1,4 @@
-/** Gather, GatherElements, GatherND. The gradient of Gather sums over repeated indices, by ScatterND of rows for axis 0, otherwise ScatterElements. */
+/** Gather, GatherElements, GatherND. The gradient of Gather sums over repeated indices: by ScatterND for axis 0, by ScatterElements for others. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -30,7 +30,7 @@ function readAxis(site: Site): { readonly axis: number } {
   return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
 }
 
-/** Returns the table as a trained parameter if it is stored and the indices are computed. */
+/** Returns input 0, the table, as a trained parameter if it is stored and the indices are computed at run time. */
 const tableParameters = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
 const lookupReason = new Miss("is an embedding lookup, not a layer with a matrix product");
@@ -49,7 +49,7 @@ function embeddingRole({ axis }: { readonly axis: number }, site: Site): WeightR
   return { ...lookupRole, outputAxis: indices.dims?.length ?? -1 };
 }
 
-/** Replaces a lookup by a chain: selects rows of the first part, a table with fewer columns, and multiplies them by the other parts. */
+/** Replaces a lookup by a chain. The first part is a table with fewer columns; its selected rows are multiplied by the other parts. */
 const writeLookupChain: Chain = (emit, [, indices], [first, ...factors]) =>
   factors.reduce(
     (rows, { name, weight }) => emit.named(`${name}.output`).MatMul([rows, weight]),
@@ -95,11 +95,11 @@ export const Gather = defineOp({
   axes: (s, site, dims) => {
     const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
-    const data = dims.map((_, axis): AxisLink => {
+    const links = dims.map((_, axis): AxisLink => {
       if (axis === s.axis) return { refuses: ["in0", axis], reason: "Gather selects by position along this axis" };
       return { from: ["in0", axis], to: ["out0", axis < s.axis ? axis : axis - 1 + indices.length] };
     });
-    return [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))];
+    return [...links, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))];
   },
   gradient: (s, { emit, inputs: [x, indices], up }) => {
     const dims = sizesOf(x);

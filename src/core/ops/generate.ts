@@ -19,7 +19,7 @@ function knownScalarOf(operand: Operand | undefined): Dim | undefined {
     : toFloat64(small)[0];
 }
 
-/** Returns the number of elements of Range; undefined if unknown. */
+/** Returns the number of elements of Range, if it follows from start, limit and step. */
 function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {
@@ -98,7 +98,7 @@ const drawsFloats = (): "float" => "float";
 /** Returns no gradients, because random values do not depend differentiably on the input. */
 const noGradients = (): readonly undefined[] => [];
 
-/** Reads the seed. Without one, each run draws different values. */
+/** Reads the seed. Without a seed, each run draws different values. */
 const readSeed = (site: Site): number | undefined => readFloat(site, "seed", undefined);
 
 /** Reads the requested type (default: that of the input), the seed and the named parameters, such as mean and scale. */

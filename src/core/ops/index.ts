@@ -1,4 +1,4 @@
-/** All operator definitions: the only file that imports every family. */
+/** Collects all operator definitions in a `Registry`, and finds the definition of a node's operator. */
 
 import { PithError } from "../errors.ts";
 import type { Node } from "../graph/elements.ts";
@@ -56,7 +56,7 @@ export function addOperators({ graph }: Model, ...entries: readonly Op[]): void 
   graph.operators = (graph.operators instanceof Registry ? graph.operators : new Registry([])).with(...entries);
 }
 
-/** Returns the definition of a node's operator; undefined if it is unknown. */
+/** Returns the definition of a node's operator; undefined for an operator that neither Pith nor the model defines. */
 export function entryOf(node: Node): Op | undefined {
   return ownEntryOf(node) ?? operators.find(node.domain, node.op);
 }

@@ -1,3 +1,4 @@
+/** Operators that move, join, split or repeat elements: Transpose, Concat, Split, Expand. */
 import { Miss, PithError } from "../errors.ts";
 import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
@@ -71,7 +72,7 @@ export const Transpose = defineOp({
   axes: (s) =>
     s.perm === undefined
       ? noRank
-      : s.perm.map((sourceOf, to): AxisLink => ({ from: ["in0", sourceOf], to: ["out0", to] })),
+      : s.perm.map((sourceAxis, to): AxisLink => ({ from: ["in0", sourceAxis], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
     if (s.perm === undefined) return [];
     return [emit.Transpose([up], { perm: invertPermutation(s.perm) })];
@@ -79,7 +80,7 @@ export const Transpose = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Index i of input k is index offset(k) + i of the output. Before opset 4 the axis defaults to 1. */
+/** Joins inputs along an axis: index i of input k is index offset(k) + i of the output. Before opset 4 the axis defaults to 1. */
 export const Concat = defineOp({
   name: "Concat",
   sameType: 0,
@@ -126,10 +127,10 @@ export const Concat = defineOp({
     const links = site.inputs.flatMap((operand, input) => {
       const start = sizes && sumOf(sizes.slice(0, input));
       return range(operand?.dims?.length ?? 0).map((axis): AxisLink => {
-        const sourceOf = [`in${input}`, axis] as const;
-        if (axis !== s.axis) return { from: sourceOf, to: ["out0", axis] };
-        if (start === undefined) return { refuses: sourceOf, reason };
-        return { from: sourceOf, to: ["out0", axis], map: (index) => [start + index] };
+        const inputEnd = [`in${input}`, axis] as const;
+        if (axis !== s.axis) return { from: inputEnd, to: ["out0", axis] };
+        if (start === undefined) return { refuses: inputEnd, reason };
+        return { from: inputEnd, to: ["out0", axis], map: (index) => [start + index] };
       });
     });
     return sizes === undefined ? [...links, { refuses: ["out0", s.axis], reason }] : links;
@@ -141,7 +142,7 @@ export const Concat = defineOp({
   quantize: (_, site) => ({ kind: "activation", joins: true, inputs: site.inputs.map((_, input) => input) }),
 });
 
-/** Before opset 13, the sizes are an attribute; since then they are an input. Since opset 18, `num_outputs` can request equal parts. */
+/** Splits an axis. Before opset 13, the sizes are an attribute, since then an input. Since opset 18, `num_outputs` can request equal parts. */
 export const Split = defineOp({
   name: "Split",
   sameType: 0,
@@ -228,8 +229,8 @@ export const Expand = defineOp({
     const missingAxes = dims.length - targetDims.length;
     return targetDims.every((dim, axis) => dim === 1 || dim === dims[axis + missingAxes]) ? 0 : undefined;
   },
-  // An axis that Expand repeats can be cut: it is then repeated fewer times.
   homogeneous: [[0]],
+  // Indices of an axis that Expand repeats can be removed: Expand then repeats the axis fewer times.
   axes: (_, site) => {
     const dims = dimsAt(site, 0);
     const targetDims = site.inputs[1]?.elements;

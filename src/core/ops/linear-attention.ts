@@ -44,7 +44,7 @@ export const LinearAttention = defineOp({
   },
   axes: new Miss("heads and the channels of each head share an axis"),
   gradient: noRuntime,
-  // Each step updates the state once per key head and reads it once per query head. The delta rules read it once more per key head.
+  // Each step updates the state once per key head and reads it once per query head. The delta rules read the state once more per key head.
   cost: (s, site) =>
     withDims(site, [0, 2], ([batch = 1, steps = 1, width = 1] = [], [, , values = 1] = []) => {
       const size = divideDims(width, s.heads);

@@ -1,6 +1,6 @@
 /**
  * Matrix products: MatMul, Gemm and MatMulInteger. Gemm broadcasts its bias by NumPy's rule since opset 7, and can omit it since 11.
- * dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which transposes for free.
+ * dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which needs no separate Transpose.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -114,7 +114,7 @@ export const MatMulInteger = defineOp({
 
 /** Replaces a Gemm by a chain. The first product transposes the data; the last product applies alpha, beta and the bias. */
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
-  // Before opset 7 an attribute controls broadcasting.
+  // Gemm before opset 7 is not replaced, because an attribute controls its broadcasting.
   if (version < 7) return {};
   const chain = chainProducts(input, (emit, operands, { first, last }, [, , bias]) => {
     const transposes = (operand: number): number => (operand === input || first ? 1 : 0);
@@ -139,7 +139,7 @@ export const Gemm = defineOp<GemmSettings>({
     const scaleFactor = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
     return { ...role, ...biasInput, ...scaleFactor, ...gemmChain(s, site, role.input) };
   },
-  // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them is free.
+  // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them costs no extra pass.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
     type Factors = readonly (Value | undefined)[];
     const product = (input: number, factors: Factors, transA: boolean, transB: boolean): Value | undefined => {

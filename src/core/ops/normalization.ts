@@ -213,12 +213,12 @@ export const GroupNormalization = defineOp({
     groups: readInteger(site, "num_groups", 1),
     epsilon: readFloat(site, "epsilon", 1e-5),
     stash: readElementType(site, "stash_type", "float32") ?? "float32",
-    // True if scale and bias have one value per group.
+    // Before opset 21, scale and bias have one value per group.
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
   ...scaleAndShiftFacets,
-  // Groups are cut as a whole, because without one of its channels the mean of a group would change.
+  // Only complete groups can be removed. The mean of a group would change without one of its channels.
   axes: (s, _, dims) => {
     const [, channels] = dims;
     if (typeof channels !== "number") return new Miss("the number of its channels is not known");

@@ -117,7 +117,7 @@ const defineGlobalPool = (
     ...more,
   });
 
-/** Returns input 0 if there is a single spatial position, which equals its mean and maximum. */
+/** Returns input 0 if there is a single spatial position: its mean and maximum are the input. */
 const unchangedSinglePosition: GlobalPoolFacets["unchanged"] = (_, site) =>
   site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined;
 

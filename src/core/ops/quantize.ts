@@ -39,7 +39,7 @@ import { range, requireInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
-  /** The number of values along the axis that share a scale; 0: one scale per index or per tensor. */
+  /** The number of values along the axis that share a scale. 0 means one scale per index or per tensor. */
   readonly block: number;
   readonly type: DataType | undefined;
 }
@@ -55,7 +55,7 @@ function read(site: Site): Settings | Miss {
   return dims === undefined ? noRank : { axis: wrapAxis(readInteger(site, "axis", 1), dims.length), block, type };
 }
 
-/** Links scales and zero points to the data, so that per-channel scales are cut with channels and block scales with complete blocks. */
+/** Links scales and zero points to the data. Scales per channel are removed with their channel, scales per block with their complete block. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const scales = [1, 2].map((input) => ({ port: `in${input}` as const, scaleDims: site.inputs[input]?.dims ?? [] }));
   if (s.block === 0) {

@@ -75,12 +75,12 @@ export const Tile = defineOp({
 interface BlockSettings {
   /** The width b of a block. */
   readonly size: number;
-  /** True for "CRD". */
+  /** Whether the pixel is the inner index of a channel ("CRD"). */
   readonly isPixelInner: boolean;
 }
 
 function blockLinks(
-  { size, isPixelInner: inside }: BlockSettings,
+  { size, isPixelInner: isInner }: BlockSettings,
   deepPort: "in0" | "out0",
   channels: Dim | undefined,
 ): readonly AxisLink[] {
@@ -92,7 +92,7 @@ function blockLinks(
       ? {
           from: [widePort, 1],
           to: [deepPort, 1],
-          map: (c) => range(pixelCount).map((k) => (inside ? c * pixelCount + k : k * channels + c)),
+          map: (c) => range(pixelCount).map((k) => (isInner ? c * pixelCount + k : k * channels + c)),
         }
       : { refuses: [widePort, 1], reason: "the number of channels is not known" };
   return [
@@ -107,12 +107,12 @@ function blockLinks(
 function moveToSpace(
   emit: Emit,
   x: Value,
-  { size, isPixelInner: inside }: BlockSettings,
+  { size, isPixelInner: isInner }: BlockSettings,
   outDims: readonly number[],
 ): Value {
   const [n = 0, c = 0, h = 0, w = 0] = outDims;
-  const blocks = inside ? [n, c, size, size, h / size, w / size] : [n, size, size, c, h / size, w / size];
-  const perm = inside ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
+  const blocks = isInner ? [n, c, size, size, h / size, w / size] : [n, size, size, c, h / size, w / size];
+  const perm = isInner ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
   return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, blocks)], { perm }), outDims);
 }
 
@@ -120,12 +120,12 @@ function moveToSpace(
 function moveToDepth(
   emit: Emit,
   x: Value,
-  { size, isPixelInner: inside }: BlockSettings,
+  { size, isPixelInner: isInner }: BlockSettings,
   outDims: readonly number[],
 ): Value {
-  const [n = 0, pixelCount = 0, h = 0, w = 0] = outDims;
-  const c = pixelCount / (size * size);
-  const perm = inside ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
+  const [n = 0, deepChannels = 0, h = 0, w = 0] = outDims;
+  const c = deepChannels / (size * size);
+  const perm = isInner ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
   return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), outDims);
 }
 
@@ -133,7 +133,7 @@ const divideDim = (dim: Dim, factor: number): Dim => floorDims(dim, factor);
 
 /** Defines DepthToSpace or SpaceToDepth. @param deepPort The port with more channels. */
 function defineBlockOperator(name: string, deepPort: "in0" | "out0"): Op {
-  const [grow, shrink] = deepPort === "in0" ? [multiplyDims, divideDim] : [divideDim, multiplyDims];
+  const [scaleSize, scaleChannels] = deepPort === "in0" ? [multiplyDims, divideDim] : [divideDim, multiplyDims];
   const write = deepPort === "in0" ? moveToDepth : moveToSpace;
   return defineOp<BlockSettings>({
     name,
@@ -142,7 +142,12 @@ function defineBlockOperator(name: string, deepPort: "in0" | "out0"): Op {
       isPixelInner: readString(site, "mode", "DCR") === "CRD",
     }),
     infer: ({ size }, site) =>
-      inferShape(site, ([n = 0, c = 0, h = 0, w = 0]) => [n, shrink(c, size * size), grow(h, size), grow(w, size)]),
+      inferShape(site, ([n = 0, c = 0, h = 0, w = 0]) => [
+        n,
+        scaleChannels(c, size * size),
+        scaleSize(h, size),
+        scaleSize(w, size),
+      ]),
     unchanged: ({ size }) => (size === 1 ? 0 : undefined),
     homogeneous: [[0]],
     axes: (s, _, [, channels = 0]) =>
@@ -157,22 +162,25 @@ export const blockOperators: readonly Op[] = [
   defineBlockOperator("SpaceToDepth", "out0"),
 ];
 
-/** Reverses the first elements of each sequence, whose number is in input 1. The gradient is reversed in the same way. */
+/** Reverses the first elements of each sequence. Input 1 states how many. The gradient is reversed in the same way. */
 export const ReverseSequence = defineOp({
   name: "ReverseSequence",
-  read: (site) => ({ time: readInteger(site, "time_axis", 0), batch: readInteger(site, "batch_axis", 1) }),
+  read: (site) => ({ timeAxis: readInteger(site, "time_axis", 0), batchAxis: readInteger(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
-  wants: ({ time }, site, output) => [...requireLengths(1, site.inputs[0]?.dims?.[time]), ...forwardWanted(output, 0)],
+  wants: ({ timeAxis }, site, output) => [
+    ...requireLengths(1, site.inputs[0]?.dims?.[timeAxis]),
+    ...forwardWanted(output, 0),
+  ],
   homogeneous: [[0]],
-  axes: ({ time, batch }, _site, dims) => [
-    { from: ["in1", 0], to: ["out0", batch] },
+  axes: ({ timeAxis, batchAxis }, _site, dims) => [
+    { from: ["in1", 0], to: ["out0", batchAxis] },
     ...dims.map((_, axis): AxisLink => {
-      if (axis !== time) return { from: ["in0", axis], to: ["out0", axis] };
+      if (axis !== timeAxis) return { from: ["in0", axis], to: ["out0", axis] };
       return { refuses: ["in0", axis], reason: "ReverseSequence selects by position along this axis" };
     }),
   ],
-  gradient: ({ time, batch }, { emit, inputs: [, lengths], up }) => [
-    emit.ReverseSequence([up, lengths], { time_axis: time, batch_axis: batch }),
+  gradient: ({ timeAxis, batchAxis }, { emit, inputs: [, lengths], up }) => [
+    emit.ReverseSequence([up, lengths], { time_axis: timeAxis, batch_axis: batchAxis }),
   ],
 });
 
@@ -187,7 +195,7 @@ export const Trilu = defineOp({
 });
 
 interface CropPadSettings {
-  /** The new sizes of `axes` (default: of all axes); undefined if computed at run time. */
+  /** The new sizes of `axes`, or of all axes without `axes`. They are undefined if they are computed at run time. */
   readonly sizes: readonly Dim[] | undefined;
   readonly axes: readonly number[] | undefined;
 }

@@ -214,8 +214,8 @@ function zeroState(emit: Emit, x: Value, hidden: number): Value {
 
 function stackParts(emit: Emit, parts: readonly Value[], axis: number): Value {
   const layers = parts.map((part) => emit.Unsqueeze([part, [axis]]));
-  const [only] = layers;
-  return layers.length === 1 && only !== undefined ? only : emit.Concat(layers, { axis });
+  const [onlyLayer] = layers;
+  return layers.length === 1 && onlyLayer !== undefined ? onlyLayer : emit.Concat(layers, { axis });
 }
 
 function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
@@ -259,10 +259,10 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
     for (const step of backward ? range(count).reverse() : range(count)) {
       const next = stepFunctions[kind](direction, requireValue(steps[step]), state);
       const mask = activeMasks[step];
-      const keepFinished = (updated: Value, previous: Value): Value =>
+      const updateActive = (updated: Value, previous: Value): Value =>
         mask === undefined ? updated : emit.Where([mask, updated, previous]);
       outputs[step] = mask === undefined ? next.h : emit.Where([mask, next.h, 0]);
-      state = { h: keepFinished(next.h, state.h), c: next.c && state.c && keepFinished(next.c, state.c) };
+      state = { h: updateActive(next.h, state.h), c: next.c && state.c && updateActive(next.c, state.c) };
     }
     return { y: stackParts(emit, outputs, 0), ...state };
   });

@@ -13,26 +13,26 @@ import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
 
 interface Settings {
-  /** The reduced axes; undefined: all axes. */
+  /** The reduced axes. Undefined stands for all axes, "runtime" for axes that are computed at run time. */
   readonly axes: readonly number[] | "runtime" | undefined;
   /** The number of axes that are computed at run time, if it is known. */
   readonly count?: number;
   readonly keepsAxes: boolean;
-  /** True if an empty list of axes leaves the data unchanged. */
+  /** Whether an empty list of axes leaves the data unchanged. */
   readonly isIdentity: boolean;
 }
 
 interface Reduction {
   /** Computes the reduction over dimensions, for shapes computed in the graph. */
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
-  /** True if the reduction of one element is that element. */
+  /** Whether the reduction of one element is that element. */
   readonly keepsOne?: true;
-  /** True if the result is one of the elements (maximum, minimum). */
+  /** Whether the result is one of the elements (maximum, minimum). */
   readonly picks?: true;
   readonly homogeneous?: readonly (readonly number[])[];
-  /** True if a channel of zeros does not change the result. */
+  /** Whether a channel of zeros can be removed without changing the result. */
   readonly absorbsZeros?: true;
-  /** True for a mean, which is also meaningful over fewer channels. */
+  /** Whether the reduction is a mean, which is also meaningful over fewer channels. */
   readonly averages?: true;
   /** Writes dLoss/dx. `up` and `y` have the reduced axes with length 1, so they broadcast against x. */
   readonly derivative:
@@ -67,7 +67,7 @@ function reducedDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefi
   return reducedSet && dims.flatMap((dim, axis): Dim[] => (reducedSet.has(axis) ? (s.keepsAxes ? [1] : []) : [dim]));
 }
 
-/** Returns symbols for the output dimensions if the axes are unknown; undefined if the output rank is also unknown. */
+/** Returns symbols for the output dimensions if the axes are unknown. Returns undefined if the output rank is also unknown. */
 function openDims(s: Settings, dims: readonly Dim[], site: Site): readonly Dim[] | undefined {
   const rank = s.keepsAxes ? dims.length : s.count === undefined ? undefined : dims.length - s.count;
   return rank === undefined ? undefined : range(rank).map((axis) => site.open(0, axis));
@@ -85,7 +85,7 @@ function defineReduction(name: string, row: Reduction): Op {
       const elements = exactElements(site.inputs[0]);
       if (inferred instanceof Miss || onDims === undefined || elements === undefined || s.isIdentity) return inferred;
       if (site.inputs[0]?.dims?.length !== 1) return inferred;
-      return inferred.map((facts) => withElements(facts, [onDims(elements)]));
+      return inferred.map((output) => withElements(output, [onDims(elements)]));
     },
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
@@ -115,9 +115,11 @@ function defineReduction(name: string, row: Reduction): Op {
             if (reducedSet.size === 0) return [derivative({ emit, up, x, y, count: 1, sum: (value) => value })];
             const keptDims = dims.map((dim, axis) => (reducedSet.has(axis) ? 1 : dim));
             const count = elementCount(dims.filter((_, axis) => reducedSet.has(axis)));
-            const restore = (value: Value): Value => (s.keepsAxes ? value : reshapeTo(emit, value, keptDims));
+            const withReducedAxes = (value: Value): Value => (s.keepsAxes ? value : reshapeTo(emit, value, keptDims));
             const sum = (value: Value): Value => emit.ReduceSum([value, [...reducedSet]], { keepdims: 1 });
-            return [emit.Expand([derivative({ emit, up: restore(up), x, y: restore(y), count, sum }), dims])];
+            return [
+              emit.Expand([derivative({ emit, up: withReducedAxes(up), x, y: withReducedAxes(y), count, sum }), dims]),
+            ];
           },
   });
 }
@@ -127,7 +129,7 @@ const extremumReduction = (name: "max" | "min"): Reduction => ({
   picks: true,
   homogeneous: [[0]],
   onDims: (elements) => (elements.length === 0 ? undefined : extremeDims(name, elements)),
-  // Elements that are equal to the extremum share its gradient evenly.
+  // All elements that equal the maximum or minimum share its gradient evenly.
   derivative: ({ emit, up, x, y, sum }) => {
     const isExtremum = emit.CastLike([emit.Equal([x, y]), x]);
     return emit.Mul([emit.Div([up, sum(isExtremum)]), isExtremum]);
@@ -208,7 +210,7 @@ function defineScan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b:
       const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
       return [withElements({ type, dims }, elements && accumulate(s, elements, start, combine))];
     },
-    // An axis of length 1 has nothing to accumulate.
+    // Along an axis of length 1, the output equals the input.
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
       const [axis] = constantIntegersOf(site.inputs[1]) ?? [];

@@ -1,7 +1,8 @@
 /**
  * Operators that keep the elements and change the shape: Reshape, Flatten, Squeeze, Unsqueeze.
  * To link axes, input and output dimensions are matched in runs of equal products. If a run merges several axes into one, index i of an axis
- * corresponds to all merged indices with coordinate i. Example: flattening C × H × W maps a channel to H·W columns. A split is linked in reverse.
+ * corresponds to all merged indices with coordinate i. Example: flattening C × H × W maps a channel to H·W columns. A run that splits one axis into
+ * several is linked in the other direction.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, dimText, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
@@ -72,24 +73,24 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
 function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly AxisLink[] {
   const linkEdgeAxes = (
     position: 0 | -1,
-    map: (index: number, short: number, times: number) => readonly number[],
+    map: (index: number, shortSize: number, ratio: number) => readonly number[],
   ): readonly Extract<AxisLink, { from: AxisEnd }>[] => {
     const [x, y] = [run.a.at(position), run.b.at(position)];
     if (x === undefined || y === undefined) return [];
     const [n, m] = [a[x], b[y]];
     if (typeof n !== "number" || typeof m !== "number") return [];
-    const [short, long] = [Math.min(n, m), Math.max(n, m)];
-    if (long % short !== 0) return [];
+    const [shortSize, longSize] = [Math.min(n, m), Math.max(n, m)];
+    if (longSize % shortSize !== 0) return [];
     const [input, output]: readonly [AxisEnd, AxisEnd] = [
       ["in0", x],
       ["out0", y],
     ];
-    const [from, to] = n === short ? [input, output] : [output, input];
-    return [{ from, to, map: (index) => map(index, short, long / short) }];
+    const [from, to] = n === shortSize ? [input, output] : [output, input];
+    return [{ from, to, map: (index) => map(index, shortSize, longSize / shortSize) }];
   };
   const links = [
-    ...linkEdgeAxes(0, (index, _, times) => range(times, index * times)),
-    ...linkEdgeAxes(-1, (index, short, times) => range(times).map((time) => time * short + index)),
+    ...linkEdgeAxes(0, (index, _, ratio) => range(ratio, index * ratio)),
+    ...linkEdgeAxes(-1, (index, shortSize, ratio) => range(ratio).map((multiple) => multiple * shortSize + index)),
   ];
   const linkedEnds = new Set(links.flatMap(({ from, to }) => [String(from), String(to)]));
   const reason = "its elements are spread over several axes";
@@ -111,7 +112,7 @@ function boxLinks(
   return axes.map((axis, position) => ({
     from: [port, axis],
     to,
-    // Without indices if a size is unknown.
+    // An unknown size makes the corresponding indices unknown, so none are listed.
     map: (index) => (box.every((dim) => typeof dim === "number") ? positionsInBox(box, position, index) : []),
   }));
 }
@@ -248,7 +249,7 @@ export const reshapeOperators: readonly Op[] = [
         return new Miss("removes every axis of size 1, and a size is not known");
       return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
     },
-    // The removed axes are listed, so that an axis that a cut reduces to size 1 is not removed, too.
+    // The axes that Squeeze removes are listed. Otherwise it would also remove an axis whose size becomes 1 when channels are removed.
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));

@@ -26,9 +26,9 @@ import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { forwardWanted, range, requireInput, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
-  /** Scale factors of `axes`; undefined if they are computed at run time, or if the node has sizes. */
+  /** Scale factors of `axes`. They are undefined if they are computed at run time, or if the node has sizes. */
   readonly scales: readonly number[] | undefined;
-  /** Output sizes of `axes`. */
+  /** Output sizes of `axes`, if they are known and the node has sizes. */
   readonly sizes: readonly Dim[] | undefined;
   /** The attribute `keep_aspect_ratio_policy`. */
   readonly policy: string;
@@ -115,7 +115,7 @@ function scaleShape(s: Settings, x: readonly Dim[]): ScaledShape | Miss {
   }
   if (scales === undefined || scales.length !== axes.length) return new Miss("its scales are computed at run time");
   const factor = (axis: number): number => scales[axes.indexOf(axis)] ?? 1;
-  // ONNX Runtime scales the whole axis and places the region in it.
+  // ONNX Runtime scales the full axis, not only the region, and then places the region in the scaled axis.
   return {
     dims: x.map((dim, axis) => (factor(axis) === 1 ? dim : scaleDim(dim, factor(axis)))),
     scales: x.map((_, axis) => factor(axis)),
@@ -159,9 +159,9 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
 /** The maximum number of elements of a stored interpolation matrix. */
 const maxMatrixElements = 2 ** 22;
 
-/** Rewrites Upsample and Resize before opset 11 as Resize of opset 11. Their nearest position is rounded down when upsampling, up when downsampling. */
+/** Rewrites Upsample and Resize of older opsets as Resize of opset 11. Their nearest position is rounded down for upsampling, up for downsampling. */
 function writeOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: Value | undefined): Value | Miss {
-  // Upsample has no scale below 1.
+  // Upsample needs no check, because it has no scale below 1.
   const isUpsampling = name === "Upsample" || s.scales?.every((scale) => scale >= 1);
   if (s.mode === "nearest" && !isUpsampling && !s.scales?.every((scale) => scale <= 1))
     return new Miss("it downsamples some axes and upsamples others, or its scales are computed at run time");
@@ -238,8 +238,8 @@ function defineResize(name: "Resize" | "Upsample"): Op {
     axes,
     lower: (s, emit, [x, scales]) => {
       if (s.nearest === "simple" && x !== undefined) {
-        const rewritten = writeOpset11(name, s, emit, x, scales);
-        if (!(rewritten instanceof Miss)) return [rewritten];
+        const opset11Output = writeOpset11(name, s, emit, x, scales);
+        if (!(opset11Output instanceof Miss)) return [opset11Output];
       }
       const result = scaleShape(s, x?.type?.dims ?? []);
       return result instanceof Miss ? result : lower(s, emit, x, result);

@@ -1,6 +1,6 @@
 /**
  * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or half a head apart.
- * Only the first `rotary_embedding_dim` channels of a head are rotated (0: all). Data: N × length × channels, or N × heads × length × width.
+ * Only the first `rotary_embedding_dim` channels of a head are rotated; 0 means all. Data: N × length × channels, or N × heads × length × width.
  * With D rotated channels, cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
  * com.microsoft's operator, the position input lists one position per token, or only the first.
  */
@@ -31,7 +31,7 @@ export const RotaryEmbedding = defineOp({
   },
   infer: (_, site) => sameAsInput(site),
   wants: (_, site) => (site.inputs[3] === undefined ? [] : requirePositions(3, site.inputs[1]?.dims?.[0])),
-  // Heads are cut as a whole, because their channels are rotated in pairs.
+  // Only complete heads can be removed, because their channels are rotated in pairs.
   axes: (s, site) => {
     const dims = requireInput(site, 0).dims ?? [];
     const ports = ["out0", ...(site.inputs[3] === undefined ? (["in1", "in2"] as const) : ["in3" as const])] as const;

@@ -67,7 +67,7 @@ function inferScatter(site: Site, reduction: string): readonly Dim[] | undefined
   return elements;
 }
 
-/** Links the axes of data, indices and updates along which the indices do not select positions. */
+/** Links those axes of data, indices and updates along which the indices select no positions. */
 function scatterLinks(name: Name, s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const [indices, updates] = [dimsAt(site, 1), dimsAt(site, 2)];
   if (indices instanceof Miss) return indices;
@@ -81,11 +81,11 @@ function scatterLinks(name: Name, s: Settings, site: Site, dims: readonly Dim[])
       name === "ScatterND" ? axis < Number(tupleLength) : axis === firstAxis || indices[axis] !== dim;
     if (isWrittenByPosition) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
     const update = name === "ScatterND" ? updates.length - dims.length + axis : axis;
-    const common: AxisLink[] = [
+    const links: AxisLink[] = [
       { from: ["in0", axis], to: ["out0", axis] },
       { from: ["in2", update], to: ["out0", axis] },
     ];
-    return name === "ScatterND" ? common : [...common, { from: ["in1", axis], to: ["out0", axis] }];
+    return name === "ScatterND" ? links : [...links, { from: ["in1", axis], to: ["out0", axis] }];
   });
 }
 

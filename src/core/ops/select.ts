@@ -19,13 +19,13 @@ import {
 export const Where = defineOp({
   name: "Where",
   infer: (_, site) => {
-    const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
-      condition === 1 ? yes : condition === 0 ? no : undefined;
+    const onDims = (condition: Dim = 0, whenTrue: Dim = 0, whenFalse: Dim = 0): Dim | undefined =>
+      condition === 1 ? whenTrue : condition === 0 ? whenFalse : undefined;
     const outputs = inferShape(site, broadcast, requireInput(site, 1).type, [0, 1, 2]);
     if (outputs instanceof Miss) return outputs;
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
-  // A stored condition that is the same everywhere selects one operand.
+  // If all elements of a stored condition are equal, the output is one of the operands.
   unchanged: (_, site) => {
     const selected = isConstant(site.inputs[0], 1) ? 1 : isConstant(site.inputs[0], 0) ? 2 : undefined;
     const shapes = site.inputs.map((operand) => operand?.dims);
@@ -46,10 +46,10 @@ export const Where = defineOp({
   quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
-/** The largest float32. As a bound, the default of old opsets, it has no effect. */
+/** The largest float32: the default bound of old opsets, which has no effect. */
 const maxFloat32 = 3.4028234663852886e38;
 
-/** Returns a stored bound, rounded to float32. Undefined if it is absent, without effect, or computed at run time. */
+/** Returns a stored bound, rounded to float32. Returns undefined if the bound is absent, has no effect, or is computed at run time. */
 function readBound(site: Site, name: "min" | "max", input: number): number | undefined {
   const small = site.inputs[input]?.small;
   const storedBound = site.version < 11 ? readFloat(site, name, undefined) : small && toFloat64(small)[0];
@@ -70,21 +70,23 @@ export const Clip = defineOp({
     const isUnbounded = s.low === undefined && s.high === undefined;
     return isUnbounded && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
-  // Only a bound of 0 is unchanged by scaling.
+  // Scaling the input by s would have to scale the bounds, too. This changes nothing only for bounds of 0.
   homogeneous: (s, { inputs: [, low, high] }) => {
-    const scalesFreely = (limit: number | undefined, isThere: boolean): boolean =>
-      limit === undefined ? !isThere : limit === 0;
-    return scalesFreely(s.low, low !== undefined) && scalesFreely(s.high, high !== undefined)
+    const keepsScaling = (limit: number | undefined, hasInput: boolean): boolean =>
+      limit === undefined ? !hasInput : limit === 0;
+    return keepsScaling(s.low, low !== undefined) && keepsScaling(s.high, high !== undefined)
       ? { products: [[0]] }
       : undefined;
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
     // y = min(max(x, low), high), so the upper bound takes precedence if low > high.
-    const [below, above] = [low ?? s.low, high ?? s.high];
-    const gradientBelowHigh = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, 0]);
+    const [lowerBound, upperBound] = [low ?? s.low, high ?? s.high];
+    const gradientBelowHigh = upperBound === undefined ? up : emit.Where([emit.LessOrEqual([x, upperBound]), up, 0]);
     const gradientInside =
-      below === undefined ? gradientBelowHigh : emit.Where([emit.GreaterOrEqual([x, below]), gradientBelowHigh, 0]);
+      lowerBound === undefined
+        ? gradientBelowHigh
+        : emit.Where([emit.GreaterOrEqual([x, lowerBound]), gradientBelowHigh, 0]);
     return [
       gradientInside,
       low !== undefined && wanted(1) ? emit.Where([emit.Less([x, low]), up, 0]) : undefined,

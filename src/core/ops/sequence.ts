@@ -1,5 +1,5 @@
 /**
- * Sequences and optionals. If the length of a sequence is known, the types of its elements are tracked individually, otherwise only a common type.
+ * Sequences and optionals. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type.
  * Gradients pass only through sequences that contain the pieces of a split tensor (torch.chunk, torch.split).
  */
 import { Miss } from "../errors.ts";

@@ -31,7 +31,7 @@ export const Shape = defineOp({
     const elements = dims.slice(s.start, s.end);
     return [{ type: "int64", dims: [elements.length], elements }];
   },
-  // Axes outside the range can be cut, because the output does not depend on elements.
+  // Channels of axes outside the range can be removed, because the output depends on no elements, only on the dimensions in the range.
   axes: (s, _site, dims) => {
     const requestedAxes = new Set([...dims.keys()].slice(s.start, s.end));
     return dims.map(
@@ -74,8 +74,8 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   return texts && inMemory(texts);
 }
 
-/** Returns the facts about a Constant. Undefined for a sparse tensor, which Pith passes on without reading it. */
-function constantFacts(site: Site): Inferred | undefined | Miss {
+/** Returns type, dimensions and elements of a Constant. Returns undefined for a sparse tensor, which Pith keeps without reading it. */
+function inferConstant(site: Site): Inferred | undefined | Miss {
   const tensor = constantTensor(site.attribute);
   if (tensor !== undefined) return describeStored(tensor.type, tensor.dims, tensor.small);
   return site.attribute("sparse_value") === undefined
@@ -86,8 +86,8 @@ function constantFacts(site: Site): Inferred | undefined | Miss {
 export const Constant = defineOp<Inferred | undefined>({
   name: "Constant",
   holds: constantTensor,
-  read: constantFacts,
-  infer: (facts) => [facts],
+  read: inferConstant,
+  infer: (inferred) => [inferred],
   axes: new Miss("is a constant"),
   gradient: new Miss("is a constant"),
 });
@@ -118,8 +118,8 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     if (shape === undefined) return new Miss("its shape is computed at run time");
     return {
       links: shape.map((_, axis): AxisLink => ({ from: ["out0", axis], to: ["out0", axis] })),
-      resize: (truncate) => {
-        const newDims = truncate.dims("out0");
+      resize: (cut) => {
+        const newDims = cut.dims("out0");
         const sizes = fixedDims(newDims);
         return sizes === undefined
           ? { shifts: { 0: shapeChange(shape, newDims) } }
@@ -149,15 +149,15 @@ function defineCast(
       if (elements === undefined || (!isIntegerOrBool(s.to) && !isPlainFloat(s.to))) return [inferred];
       if (s.to === "bool") return [withUncheckedElements(inferred, elements.map(truthOf))];
       // Quotients of dimensions are nonnegative, so truncation equals rounding down.
-      const truncate = (share: Dim): Dim =>
-        typeof share === "number" ? Math.trunc(share) : roundQuotient(share, "down");
+      const truncate = (quotient: Dim): Dim =>
+        typeof quotient === "number" ? Math.trunc(quotient) : roundQuotient(quotient, "down");
       if (isIntegerOrBool(s.to))
         return [withElements(inferred, isIntegerOrBool(type) ? elements : elements.map(truncate))];
       const rounded = elements.map((element) => roundTo(element, s.to));
       return [withUncheckedElements(inferred, rounded)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-    // Integers that are cast to floats or booleans, and that readers do not use as indices, are probably flags: 0 or 1.
+    // Integers that are cast to floats or booleans are probably flags, 0 or 1, unless readers of the output use them as indices.
     wants: (s, site, output) =>
       isIntegerOrBool(site.inputs[0]?.type ?? s.to) &&
       (s.to === "bool" || !isIntegerOrBool(s.to)) &&
@@ -166,7 +166,7 @@ function defineCast(
         : forwardWanted(output, 0),
     homogeneous: (s, site) =>
       isFloat(s.to) && isFloat(site.inputs[0]?.type ?? "bool") ? { products: [[0]] } : undefined,
-    // Only the type of the second input of CastLike matters, so its axes can be cut.
+    // Only the type of the second input of CastLike matters, so channels of its axes can be removed.
     axes: (_, site, dims) => [
       ...sameAxes(dims),
       ...(site.inputs[1]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in1", axis] })),
@@ -189,7 +189,7 @@ function roundTo(element: Dim, type: DataType): Dim | undefined {
   return Number.isFinite(rounded) ? rounded : undefined;
 }
 
-/** Returns the boolean of an element. Undefined for a symbolic dimension, which can be 0. */
+/** Returns the boolean that an element is cast to. Returns undefined for a symbolic dimension, which can be 0. */
 function truthOf(element: Dim): Dim | undefined {
   return typeof element === "number" ? (element === 0 ? 0 : 1) : undefined;
 }

@@ -29,7 +29,7 @@ interface SliceRange {
   readonly start: Dim;
   readonly end: Dim;
   readonly step: number;
-  /** True if the bounds are computed at run time. */
+  /** Whether the bounds are computed at run time. */
   readonly open?: true;
 }
 
@@ -60,7 +60,7 @@ interface ResolvedRange {
   readonly count: number;
 }
 
-/** Returns start and count for an axis of fixed size, with bounds clamped as in the ONNX specification. Undefined for symbolic bounds. */
+/** Returns start and count for an axis of fixed size, with bounds clamped as in the ONNX specification. Returns undefined for symbolic bounds. */
 function resolveRange({ start, end, step, open }: SliceRange, size: number): ResolvedRange | undefined {
   if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
@@ -86,7 +86,7 @@ function slicedDim(range: SliceRange, size: Dim): Dim {
   return symbol(`slice(${dimText(size)}, ${dimText(start)}, ${dimText(end)}, ${step})`);
 }
 
-/** A larger bound means "to the end". Exporters write 2³¹ - 1 or 2⁶³ - 1. */
+/** A bound above this number means "to the end". Exporters write 2³¹ - 1 or 2⁶³ - 1. */
 const minOpenEnd = 2 ** 31 - 2;
 
 const isFromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
@@ -95,7 +95,7 @@ function rangeOf(ranges: readonly SliceRange[], axis: number): SliceRange | unde
   return ranges.find((range) => range.axis === axis);
 }
 
-/** Returns the range of an axis if it is known and has step 1, so that the axis can be cut. */
+/** Returns the range of an axis if it is known and has step 1. Only then can channels of the axis be removed. */
 function contiguousRange(
   ranges: readonly SliceRange[],
   axis: number,

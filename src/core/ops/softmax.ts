@@ -12,7 +12,7 @@ import { inferenceOnly, noLowering, noRank } from "./shared/misses.ts";
 import { range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
-  /** The normalized axes; undefined if the rank is unknown. */
+  /** The normalized axes. They are undefined if the rank is unknown. */
   readonly axes: readonly number[] | undefined;
   /** The first flattened axis, if opset 13 would normalize over another axis for the same attributes, or if the rank is unknown. */
   readonly flattens?: number;
@@ -34,10 +34,10 @@ function read(site: Site): Settings {
   const firstAxis = wrapAxis(axis, dims.length);
   if (site.version >= 13) return { axes: [firstAxis] };
   const longAxes = range(dims.length - firstAxis, firstAxis).filter((other) => dims[other] !== 1);
-  const [only = firstAxis, ...more] = longAxes;
+  const [longAxis = firstAxis, ...more] = longAxes;
   // Since opset 13, the normalized axis is the attribute, or the last axis by default.
   const opset13Axis = site.attribute("axis") === undefined ? dims.length - 1 : firstAxis;
-  const differsInOpset13 = more.length === 0 && only !== opset13Axis;
+  const differsInOpset13 = more.length === 0 && longAxis !== opset13Axis;
   return { axes: longAxes.length > 0 ? longAxes : [firstAxis], ...(differsInOpset13 ? { flattens: firstAxis } : {}) };
 }
 

@@ -27,7 +27,7 @@ export const unaryOperators: readonly Op[] = [
     name: "Relu",
     homogeneous: [[0]],
     // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. The product takes a third of the time of a Where, which is
-    // single-threaded. A non-finite gradient at an inactive unit becomes NaN, but such a training step is lost in either form.
+    // single-threaded. An infinite gradient becomes NaN where y is 0, but a training step with infinite gradients fails in either form.
     derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
         ? emit.Mul([up, emit.HardSigmoid([y], { alpha: maxSlope, beta: 0 })])
@@ -200,10 +200,10 @@ export const unaryOperators: readonly Op[] = [
     read: (site) => ({ bias: readFloat(site, "bias", 0), lambda: readFloat(site, "lambd", 0.5) }),
     // Values below -λ or above λ are moved toward 0 by the bias; values between become 0.
     lower: ({ emit, x, s }) => {
-      const below = emit.Less([x, -s.lambda]);
-      const above = emit.Greater([x, s.lambda]);
-      const shiftBy = (by: number): Value => emit.Add([x, by]);
-      return emit.Where([below, shiftBy(s.bias), emit.Where([above, shiftBy(-s.bias), 0])]);
+      const isBelow = emit.Less([x, -s.lambda]);
+      const isAbove = emit.Greater([x, s.lambda]);
+      const shiftBy = (distance: number): Value => emit.Add([x, distance]);
+      return emit.Where([isBelow, shiftBy(s.bias), emit.Where([isAbove, shiftBy(-s.bias), 0])]);
     },
   }),
   defineUnary<{ readonly alpha: number }>({

@@ -19,7 +19,7 @@ export interface AttentionInputs {
   readonly scale: number;
   /** Biases that are added to the scores. They broadcast to N × heads × length × keys. */
   readonly added: readonly Value[];
-  /** If defined, each query sees only keys up to its position. `past` contains the past keys, which precede the new ones. */
+  /** If defined, each query sees only keys up to its position. `past` contains the past keys, which precede the new keys. */
   readonly causal: { readonly past: Value | undefined } | undefined;
 }
 
@@ -36,7 +36,7 @@ export function writeAttention(
   return { y: emit.MatMul([weights, value]), weights };
 }
 
-/** Writes the length of heads N × heads × length × width as a scalar. */
+/** Writes the length of a tensor N × heads × length × width as a scalar. */
 export function lengthOf(emit: Emit, x: Value): Value {
   return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), [0]]);
 }
@@ -44,7 +44,7 @@ export function lengthOf(emit: Emit, x: Value): Value {
 export const lowestValue = (type: string): number =>
   type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
-/** Writes a bias of length × keys: the lowest number if a key is after the query, otherwise 0. */
+/** Writes a bias of length × keys: the lowest number of the type for keys after the query, 0 for other keys. */
 function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
   const firstPosition = past === undefined ? 0 : lengthOf(emit, past);
   const positions = emit.Range([firstPosition, emit.Add([firstPosition, lengthOf(emit, query)]), 1]);
@@ -55,8 +55,8 @@ function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefine
 }
 
 /**
- * Writes the bias of a mask: `maskValue` at masked keys, otherwise 0. The mask has the form N × keys or N × length × keys (1: visible, 0: masked), or is
- * a vector of N end positions, or of N end positions followed by N start positions.
+ * Writes the bias of a mask: `maskValue` for masked keys, 0 for visible keys. The mask has the form N × keys or N × length × keys (1: visible,
+ * 0: masked). It can also be a vector of N end positions, or of N end positions followed by N start positions.
  */
 export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: number): Value | Miss {
   const dims = mask.type?.dims;
@@ -112,7 +112,7 @@ export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
 }
 
-/** Returns the total number of keys from an integer input. Undefined if it is computed at run time. */
+/** Returns the total number of keys from an integer input. Returns undefined if the input is computed at run time. */
 export function totalLengthOf(operand: Operand | undefined): Dim | undefined {
   return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
 }

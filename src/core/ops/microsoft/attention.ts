@@ -1,6 +1,6 @@
 /**
  * Attention as ONNX Runtime fuses it: Attention (projects Q, K and V by one matrix), MultiHeadAttention (without projection), QAttention (Attention in
- * 8 bits). Past keys and values precede the new ones; the operators output all of them as `present`.
+ * 8 bits). Past keys and values precede the new ones. The operators output past and new ones together as `present`.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -23,7 +23,7 @@ const mixesHeads = new Miss(`splits its channels into heads: ${lowerFirst}`);
 
 interface Settings {
   readonly heads: number;
-  /** The factor of the scores; 0 represents 1/√width of a head. */
+  /** The factor of the scores. 0 stands for the default, 1/√width of a head. */
   readonly scale: number;
   /** The bias of masked keys. */
   readonly filter: number;
@@ -53,7 +53,7 @@ interface Ports {
 interface ProjectedSettings extends Settings {
   /** The numbers of channels of Q, K and V, over all heads. */
   readonly widths: readonly [number, number, number] | undefined;
-  /** True if past and present are the same buffer. */
+  /** Whether past and present are the same buffer. */
   readonly shared: boolean;
   readonly rotary: boolean;
 }
@@ -91,7 +91,7 @@ function inferProjected(
   ].slice(0, site.outputs);
 }
 
-/** Returns the number of past keys, the size of an input along an axis. 0 if the input is absent, undefined if the size is unknown. */
+/** Returns the number of past keys: the size of an input along an axis, 0 if the input is absent, and undefined if the size is unknown. */
 const pastLength = (site: Site, input: number, axis: number): Dim | undefined =>
   site.inputs[input] === undefined ? 0 : site.inputs[input]?.dims?.[axis];
 
@@ -112,26 +112,26 @@ function writeProjected(
   x: Value,
   w: Value | undefined,
   bias: Value | undefined,
-  extras: Readonly<Record<"mask" | "past" | "added", Value | undefined>>,
+  optionalInputs: Readonly<Record<"mask" | "past" | "added", Value | undefined>>,
 ): readonly Value[] | Miss {
   if (s.widths === undefined) return unknownMatrix;
   if (s.shared) return sharedBuffer;
   if (s.rotary) return new Miss("applies the rotary embedding inside");
   const product = emit.MatMul([x, w]);
-  const biased = bias === undefined ? product : emit.Add([product, bias]);
-  const [q, k, v] = emit.many("Split", [biased, s.widths], { axis: 2 }, 3);
+  const projected = bias === undefined ? product : emit.Add([product, bias]);
+  const [q, k, v] = emit.many("Split", [projected, s.widths], { axis: 2 }, 3);
   const [query, newKey, newValue] = [
     splitHeads(emit, q, s.heads),
     splitHeads(emit, k, s.heads),
     splitHeads(emit, v, s.heads),
   ];
   const pastPart = (index: number): Value | undefined =>
-    extras.past && emit.Gather([extras.past, scalar(emit, "int64", index)]);
+    optionalInputs.past && emit.Gather([optionalInputs.past, scalar(emit, "int64", index)]);
   const [pastKey, pastValue] = [pastPart(0), pastPart(1)];
   const [key, value] = [appendTo(emit, pastKey, newKey), appendTo(emit, pastValue, newValue)];
-  const mask = extras.mask && writeMaskBias(emit, extras.mask, key, s.filter);
+  const mask = optionalInputs.mask && writeMaskBias(emit, optionalInputs.mask, key, s.filter);
   if (mask instanceof Miss) return mask;
-  const added = [extras.added, mask].filter((bias) => bias !== undefined);
+  const added = [optionalInputs.added, mask].filter((bias) => bias !== undefined);
   const scale = scaleOf(s, s.widths[0] / s.heads);
   const { y } = writeAttention(emit, {
     query,

@@ -1,7 +1,7 @@
 /**
  * Block-quantized weights of language models: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the
- * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can only be cut in complete blocks. ONNX Runtime's kernels can also quantize the
- * data to 8 bits (`accuracy_level` 4); the primitives do not.
+ * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can only be removed in complete blocks. ONNX Runtime's kernels can also quantize
+ * the data to 8 bits (`accuracy_level` 4); the primitives do not.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -104,7 +104,7 @@ interface NBits {
   readonly bits: number;
   /** The number of weights per block. */
   readonly block: number;
-  /** True if the weight is packed for one kind of processor. */
+  /** Whether the weight is packed for one kind of processor. */
   readonly prepacked: boolean;
 }
 
@@ -135,7 +135,7 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
   return takeFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Links the indices in each run of `length`. They share a block or byte, so a cut removes all of them. */
+/** Links the indices in each run of `length`. They share a block or byte, so they can only be removed together. */
 function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
   return { from: end, to: end, map: (index) => indicesOfRun(Math.floor(index / length), length, size) };
 }
@@ -144,8 +144,8 @@ const indicesOfRun = (run: number, length: number, size: number): number[] =>
   range(Math.max(0, Math.min(length, size - run * length)), run * length);
 
 /**
- * Links the axes of MatMulNBits: outputs are rows, and inputs are cut in complete blocks. Scales can be flattened and zero points can share bytes, so a
- * cut rewrites both.
+ * Links the axes of MatMulNBits: outputs are rows, and inputs are removed in complete blocks. Scales can be flattened and zero points can share bytes,
+ * so both are rewritten when channels are removed.
  */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.prepacked) return prepacked;
@@ -299,7 +299,7 @@ interface TableInBlocks {
   readonly quantized: number;
   /** The number of values per block. */
   readonly block: number;
-  /** Bits per value if the table contains bytes; undefined if its element type has fewer bits than a byte. */
+  /** Bits per value if the table consists of bytes. Undefined if the element type of the table has fewer bits than a byte. */
   readonly bits: number | undefined;
   /** The dimensions of the unpacked table. */
   readonly dims: readonly number[];
@@ -341,8 +341,8 @@ function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Value
 }
 
 /**
- * Links the axes of GatherBlockQuantized. Cuts remove complete blocks, and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points
- * as if rows did not start with a new byte.
+ * Links the axes of GatherBlockQuantized. Only complete blocks, and complete bytes of values and zero points, can be removed. ONNX Runtime 1.24 reads
+ * zero points as if rows did not start with a new byte.
  */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);

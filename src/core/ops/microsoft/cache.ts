@@ -36,12 +36,12 @@ function cacheLength(site: Site): Dim | undefined {
 interface Settings extends GroupedHeads {
   readonly scale: number;
   readonly softcap: number;
-  /** The number of keys that a query sees, up to and including its position; below 0: all. */
+  /** The number of keys that a query sees, up to and including its position. A number below 0 means all keys. */
   readonly window: number;
   readonly rotary: boolean;
-  /** True if rotated pairs are neighboring channels; otherwise they are half a head apart. */
+  /** Whether rotated pairs are neighboring channels. If not, they are half a head apart. */
   readonly interleaved: boolean;
-  /** The length of the past; undefined if it is unknown, or if the cache is a buffer that may be longer. */
+  /** The number of past keys. It is undefined if it is unknown, or if the cache is a buffer that may be longer than the past. */
   readonly past: number | undefined;
   readonly outputs: number;
   /** The reason why the node is not lowered, if it uses a feature without primitives. */
@@ -136,11 +136,14 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
-    const leading = emit.Slice([shape, [0], [3]]);
-    const lengths = emit.Concat([leading, [-1]], { axis: 0 });
-    const scaledScores = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
-    const capped = capScores(emit, scaledScores, s.softcap);
-    const scores = bias === undefined ? capped : emit.Add([capped, bias]);
+    const leadingSizes = emit.Slice([shape, [0], [3]]);
+    const scoreShape = emit.Concat([leadingSizes, [-1]], { axis: 0 });
+    const scaledScores = emit.Mul([
+      emit.Reshape([products, scoreShape]),
+      s.scale === 0 ? 1 / Math.sqrt(size) : s.scale,
+    ]);
+    const cappedScores = capScores(emit, scaledScores, s.softcap);
+    const scores = bias === undefined ? cappedScores : emit.Add([cappedScores, bias]);
     const maskedScores = emit.Where([writeHiddenKeys(s, emit, queries, keys, last), lowestValue(typeOf(q)), scores]);
     const weights = emit.Softmax([maskedScores], { axis: -1 });
     const groupedWeights = emit.Reshape([weights, emit.Shape([products])]);
@@ -165,10 +168,10 @@ function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, l
   const column = emit.Unsqueeze([rows, [1]]);
   const positions = emit.Range([0, lengthOf(emit, keys), 1]);
   const isLater = emit.Greater([positions, column]);
-  const isOutside =
+  const isHidden =
     s.window < 0 ? isLater : emit.Or([isLater, emit.LessOrEqual([positions, emit.Sub([column, s.window])])]);
   const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
-  return emit.Or([isOutside, emit.Greater([positions, ends])]);
+  return emit.Or([isHidden, emit.Greater([positions, ends])]);
 }
 
 export const SparseAttention = defineInertOp<GroupedHeads>({
@@ -252,7 +255,7 @@ export const PackedMultiHeadAttention = defineInertOp<Packed>({
   parameters: [3],
 });
 
-/** Outputs a bias of 1 × heads × queries × keys. Each table row is for a range of distances; the ranges widen with the distance. */
+/** Outputs a bias of 1 × heads × queries × keys. Each table row holds the biases for a range of distances; the ranges widen with the distance. */
 export const RelativePositionBias = defineInertOp({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {

@@ -1,4 +1,4 @@
-/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). Integer products are exact, so lowering to MatMulInteger changes only the final rounding. */
+/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering them to MatMulInteger changes only the final rounding. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -29,7 +29,7 @@ interface Product {
   /** The input with the bias. */
   readonly bias: number;
   readonly codes: readonly CodedInput[];
-  /** True if the operator quantizes its data, over the range of the data extended to 0. */
+  /** Whether the operator quantizes its data. The quantized range is that of the data, extended to include 0. */
   readonly quantizesData?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }

@@ -26,7 +26,7 @@ interface QuantizedDefinition<S> {
   /** The inputs with scale and zero point of the output. */
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
-  /** Returns the output dimensions; undefined if unknown. */
+  /** Returns the output dimensions. Returns undefined if they are unknown. */
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
   /** The inputs whose axes are linked; default: the quantized operands. */
   readonly linked?: readonly number[];
@@ -52,9 +52,9 @@ function defineQuantized<S = null>(row: QuantizedDefinition<S>): Op {
         ? links
         : (s, site) => {
             const inputs = linked ?? operands(site.inputs.length).map(([codes]) => codes);
-            const plain = pickInputs(site, inputs);
-            const first = plain.inputs[0]?.dims;
-            return mapLinksToInputs(first === undefined ? noRank : links(s, plain, first), inputs);
+            const operandSite = pickInputs(site, inputs);
+            const first = operandSite.inputs[0]?.dims;
+            return mapLinksToInputs(first === undefined ? noRank : links(s, operandSite, first), inputs);
           },
     lower: (s, emit, inputs) => {
       const numbers = operands(inputs.length).map(([codes, scale, zero]) =>
@@ -106,7 +106,7 @@ function defineQuantizedUnary<S>(
   });
 }
 
-/** Softmax of opset 13, or of earlier opsets, which normalize over all axes from `axis` on jointly. Both are equal for the last axis. */
+/** Softmax of opset 13, or of earlier opsets, which normalize jointly over all axes from `axis` on. Both forms are equal for the last axis. */
 export const QLinearSoftmax = defineQuantizedUnary(
   "QLinearSoftmax",
   (site) => {

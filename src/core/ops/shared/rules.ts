@@ -106,7 +106,7 @@ interface RefusedAxes {
   readonly statistics?: boolean;
 }
 
-/** Links every axis of an input to the same axis of output 0. Refused axes cannot be cut in the input or the output. */
+/** Links every axis of an input to the same axis of output 0. Channels of refused axes cannot be removed in the input or the output. */
 export function sameAxes(dims: readonly Dim[], options?: RefusedAxes): readonly AxisLink[] {
   const { reason = "", input = 0, statistics = false } = options ?? {};
   return dims.flatMap((_, axis): AxisLink[] => {
