@@ -8,7 +8,7 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** What is known about one input or output of a node before the run. */
+/** The type, the dimensions and the content of one input or output of a node, as far as they are known before the run. */
 export interface Operand extends ValueType {
   /**
    * The container type (sequence, optional, map) if the value is not a tensor. `type` is then the innermost element type, and `dims` is undefined.
@@ -62,7 +62,7 @@ export interface Body {
   readonly nested: boolean;
 }
 
-/** What `Body.settle` found to hold in every iteration of a loop. */
+/** The types and dimensions that the values of a loop body have in every iteration (`Body.settle`). */
 export interface Settled {
   /** Loop-carried values. */
   readonly states: readonly Inferred[];
@@ -70,13 +70,13 @@ export interface Settled {
   readonly others: readonly (Inferred | undefined)[];
 }
 
-/** What a definition infers about an output. `stored` is absent because it follows from the inputs. */
+/** The type, dimensions and content that a definition infers for an output. `stored` is absent because it follows from the inputs. */
 export type Inferred = Omit<Operand, "stored">;
 
 /** The inputs of a node. The first input is always present in a verified model. */
 export type Inputs = readonly [Value, ...(Value | undefined)[]];
 
-/** What backpropagation passes to the definition of a node, which then writes the gradients of the inputs. */
+/** The arguments that backpropagation passes to the definition of a node, which then writes the gradients of the inputs. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
