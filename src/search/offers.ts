@@ -5,6 +5,7 @@ import type { Model } from "../core/graph/model.ts";
 import type { MovesRequest } from "../core/pass/moves.ts";
 import type { AnyPass } from "../core/pass/pass.ts";
 import type { Recipe } from "../judge/recipe/recipe.ts";
+import { searchedTechniques } from "../judge/recipe/searched-techniques.ts";
 import { searchedPasses } from "../judge/recipe/steps.ts";
 import type { ObjectiveOptions } from "../judge/run/objective.ts";
 import type { Task } from "../runtime/metrics/types.ts";
@@ -58,11 +59,11 @@ async function combineOffers(
 }
 
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
-  const unknownName = techniques?.find((name) => !searchedPasses.some(({ id }) => id === name));
+  const unknownName = techniques?.find((name) => !searchedTechniques.includes(name));
   if (unknownName !== undefined)
     throw new PithError(
       "E_OPTION",
-      `\`techniques\`: unknown technique: expected ${searchedPasses.map(({ id }) => id).join(", ")}, got "${unknownName}".`,
+      `\`techniques\`: unknown technique: expected ${searchedTechniques.join(", ")}, got "${unknownName}".`,
     );
   return searchedPasses.filter(({ id }) => techniques === undefined || techniques.includes(id));
 }

@@ -9,7 +9,7 @@ import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
-import { drawHoldout } from "../../src/judge/run/holdout.ts";
+import { drawHoldout } from "../../src/judge/run/division.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { task, trained } from "./blobs.ts";

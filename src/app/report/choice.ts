@@ -11,7 +11,7 @@ import {
   speedupOf,
   storageSentence,
 } from "../../judge/record/verdict.ts";
-import { minDivided } from "../../judge/run/holdout.ts";
+import { minDivided } from "../../judge/run/division.ts";
 import { minSamples } from "../../search/parts.ts";
 import { comparedSize } from "./search.ts";
 

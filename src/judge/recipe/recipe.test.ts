@@ -6,6 +6,7 @@ import { definePass } from "../../core/pass/pass.ts";
 import { completeOptions } from "../steps/step-options.ts";
 import { calibrationSamples, recipeName, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
 import { parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
+import { searchedTechniques } from "./searched-techniques.ts";
 import { steps } from "./steps.ts";
 
 function failure(read: () => unknown): { message: string; hint: string | undefined } {
@@ -20,6 +21,11 @@ function failure(read: () => unknown): { message: string; hint: string | undefin
   }
   throw new Error("It was accepted.");
 }
+
+test("a search combines all passes that offer moves", () => {
+  const offering = [...steps.values()].filter(({ moves }) => moves !== undefined);
+  expect(offering.map(({ id }) => id)).toEqual(searchedTechniques);
+});
 
 const wrong = (text: string) => failure(() => parseRecipe(text, "r.yaml"));
 

@@ -17,6 +17,7 @@ import {
 } from "../../techniques/prune/index.ts";
 import { equalize, fakeQuantize, quantize } from "../../techniques/quantize/index.ts";
 import { recover } from "../../techniques/recover/index.ts";
+import { searchedTechniques } from "./searched-techniques.ts";
 
 const passes: readonly AnyPass[] = [
   train,
@@ -49,4 +50,4 @@ export const stepPasses = (customPasses: readonly AnyPass[]): ReadonlyMap<string
 export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
 
 /** Passes that offer moves, which a search combines. */
-export const searchedPasses: readonly AnyPass[] = passes.filter(({ moves }) => moves !== undefined);
+export const searchedPasses: readonly AnyPass[] = passes.filter(({ id }) => searchedTechniques.includes(id));

@@ -12,7 +12,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { compareFunction, lossOf } from "../compare/compare-function.ts";
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
-import { drawHoldout } from "./holdout.ts";
+import { drawHoldout } from "./division.ts";
 import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { SparingJudge, SparingVerdict } from "./sparing.ts";

@@ -2,7 +2,7 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "../../../core/pass/options.ts";
-import { searchedPasses } from "../../../judge/recipe/steps.ts";
+import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
@@ -52,7 +52,7 @@ const flags = v.object({
     common: true,
   }),
   faster: option(positiveOption, "the most accurate model with this speedup, such as 2", { value: "n", common: true }),
-  techniques: option(v.array(v.string()), `techniques to combine: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
+  techniques: option(v.array(v.string()), `techniques to combine: ${searchedTechniques.join(", ")}`, {
     value: "a,b",
     common: true,
   }),
