@@ -3,6 +3,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { activations } from "./activations.ts";
 import { arithmetic } from "./arithmetic.ts";
+import { attentions } from "./attention.ts";
 import { bounds } from "./bounds.ts";
 import type { RuleExample } from "./example.ts";
 import { layouts } from "./layout.ts";
@@ -18,6 +19,7 @@ import { selections } from "./selections.ts";
 export const ruleExamples: readonly RuleExample[] = [
   ...activations,
   ...normalizations,
+  ...attentions,
   ...arithmetic,
   ...bounds,
   ...math,

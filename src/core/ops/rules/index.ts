@@ -3,6 +3,7 @@
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
 import { arithmeticPairs } from "./arithmetic.ts";
+import { attentionStructures } from "./attention.ts";
 import { boundPairs } from "./bounds.ts";
 import { joinedSelections } from "./joins.ts";
 import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
@@ -61,6 +62,7 @@ const pairs: readonly Pair[] = [
 const structures: readonly Structure[] = [
   ...activationStructures,
   ...normalizationStructures,
+  ...attentionStructures,
   layoutChain,
   ...layoutIslands,
   joinedSelections,
