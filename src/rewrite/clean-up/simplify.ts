@@ -40,7 +40,7 @@ const cleanUps = [
   dropNotes,
 ];
 
-/** What `only` and `skip` select: rules for nodes, and clean-ups that have no rules of their own, by their ids. */
+/** Descriptions by the ids that `only` and `skip` accept: those of rules for nodes, and of clean-ups that have no rules of their own. */
 export const ruleDescriptions: ReadonlyMap<string, string> = new Map([
   ...[...rulesById.values()].map(({ id, description }) => [id, description] as const),
   ...cleanUps.flatMap(({ id, summary }) => (id === fuseNodes.id ? [] : [[id, summary] as const])),

@@ -70,9 +70,9 @@ const attention: Structure = {
   reorders: true,
   fuse(scope) {
     const { last, site, operand, emit } = scope;
-    const found = site(last).version < 23 ? undefined : findAttention(scope);
-    if (found === undefined) return undefined;
-    const { operands, parts, scale } = found;
+    const matched = site(last).version < 23 ? undefined : findAttention(scope);
+    if (matched === undefined) return undefined;
+    const { operands, parts, scale } = matched;
     const { q, v } = operands;
     const [key] = parts.transposed.outputs;
     const facts = [q, key, v].map((value) => value && operand(value));
@@ -123,10 +123,11 @@ const attentionHeads: Structure = {
         [v, parts.vSplit],
       ] as const
     ).map(([value, { outputs }]) => {
-      const [whole, split] = [operand(value)?.dims, outputs[0] && operand(outputs[0])?.dims];
-      const [count, width] = fixedDims(split?.slice(2)) ?? [];
-      if (whole === undefined || split?.length !== 4 || count === undefined || width === undefined) return undefined;
-      return sameDims(whole, [...split.slice(0, 2), multiplyDims(count, width)]) ? count : undefined;
+      const [inputDims, splitDims] = [operand(value)?.dims, outputs[0] && operand(outputs[0])?.dims];
+      const [count, width] = fixedDims(splitDims?.slice(2)) ?? [];
+      if (inputDims === undefined || splitDims?.length !== 4 || count === undefined || width === undefined)
+        return undefined;
+      return sameDims(inputDims, [...splitDims.slice(0, 2), multiplyDims(count, width)]) ? count : undefined;
     });
     const [merged] = last.outputs;
     const isMerged = merged !== undefined && operand(merged)?.dims?.length === 3;
