@@ -53,7 +53,7 @@ async function withOutlier(name: Name): Promise<Model> {
   return model;
 }
 
-const unmeasured = { rounded: async () => undefined, plain: async () => undefined };
+const unmeasured = { afterQuantization: async () => undefined, inFloat: async () => undefined };
 
 const shared = {
   perChannel: true,
@@ -135,7 +135,7 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     const [model, x] = [await withOutlier(name), samples(name)];
     const before = await run(model, { x });
     const settings: StaticSettings = { ...usual, data: memory("x", { x }) };
-    const changes = await smoothQuant.move(model, settings, completeContext({}), unmeasured);
+    const changes = await smoothQuant.apply(model, settings, completeContext({}), unmeasured);
     expect(changes).not.toEqual([]);
     expect(await run(model, { x })).toEqual(before);
   });
@@ -158,7 +158,7 @@ graph (x: float32[batch, 5, 64]) -> (y) {
   const moved = async (options: Partial<Omit<WeightsSettings, "scheme">>, text = uneven) => {
     const model = parseModel(text);
     const settings: WeightsSettings = { ...fewBits, ...options };
-    const changes = awq.suits(settings) ? await awq.move(model, settings, completeContext({}), unmeasured) : [];
+    const changes = awq.suits(settings) ? await awq.apply(model, settings, completeContext({}), unmeasured) : [];
     return { model, names: changes.map(({ at }) => at) };
   };
 
@@ -195,7 +195,7 @@ graph (x: float32[batch, 5, 64]) -> (y) {
     const model = parseModel(uneven);
     await quantize(model, { dtype: "fp16" });
     const options: WeightsSettings = { ...fewBits, data: memory("x", { x }) };
-    expect(await awq.move(model, options, completeContext({}), unmeasured)).toEqual([]);
+    expect(await awq.apply(model, options, completeContext({}), unmeasured)).toEqual([]);
   });
 
   test("are not scaled without samples, with 8 bits, or without blocks", async () => {

@@ -8,7 +8,7 @@ import { memory } from "../../src/data/index.ts";
 import { histogram } from "../../src/techniques/calibrate/histogram.ts";
 import { observe } from "../../src/techniques/calibrate/observe.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { clippedBy } from "../../src/techniques/quantize/ranges.ts";
+import { clippedRanges } from "../../src/techniques/quantize/ranges.ts";
 import { numbersFor, stored } from "./networks.ts";
 
 const model = () =>
@@ -83,13 +83,13 @@ describe("an outlier", () => {
     }
     const sorted = many.toSorted();
     const cut = Math.floor((many.length * 1e-5) / 2);
-    const clippedRange = clippedBy.percentile({ min: -3, max: 50, counts, start: -3, width, zeros: 0 });
+    const clippedRange = clippedRanges.percentile({ min: -3, max: 50, counts, start: -3, width, zeros: 0 });
     expect(Math.abs(clippedRange.max - (sorted[many.length - 1 - cut] ?? 0))).toBeLessThan(width * 1.01);
     expect(Math.abs(clippedRange.min - (sorted[cut] ?? 0))).toBeLessThan(width * 1.01);
   });
 
   test("is clipped so that the squared error of 8 bits is minimal", async () => {
-    const clippedRange = clippedBy.mse(await seen());
+    const clippedRange = clippedRanges.mse(await seen());
     const errorOf = (low: number, high: number): number => {
       const step = (high - low) / 255;
       return values.reduce(
@@ -105,7 +105,7 @@ describe("an outlier", () => {
   });
 
   test("is clipped by the lowest divergence, which keeps most values", async () => {
-    const clippedRange = clippedBy.entropy(await seen());
+    const clippedRange = clippedRanges.entropy(await seen());
     expect(clippedRange.max).toBeLessThan(15);
     expect(clippedRange.max).toBeGreaterThan(2);
     expect(clippedRange.min).toBeGreaterThanOrEqual(range.min);
@@ -122,15 +122,15 @@ describe("the limit of lowest divergence", () => {
   ])("equals the limit of onnxruntime's calibration: %s", (_, shape, limit) => {
     const counts = Float64Array.from({ length: parts }, (_, at) => Math.round(1e6 * shape((at + 0.5) / parts)));
     const seen = { max: 1, width: 1 / parts, zeros: 0 };
-    const clippedRange = clippedBy.entropy({ ...seen, min: 0, counts, start: 0 });
+    const clippedRange = clippedRanges.entropy({ ...seen, min: 0, counts, start: 0 });
     expect(Math.abs(clippedRange.max - limit)).toBeLessThan(0.07 * limit);
     const mirrored = new Float64Array([...counts.toReversed(), ...counts]);
-    const both = clippedBy.entropy({ ...seen, min: -1, counts: mirrored, start: -1 });
+    const both = clippedRanges.entropy({ ...seen, min: -1, counts: mirrored, start: -1 });
     expect(both).toEqual({ min: -clippedRange.max, max: clippedRange.max });
     // Half of the values after a Relu are exactly 0.
     const zeros = counts.reduce((sum, count) => sum + count, 0);
     counts[0] = (counts[0] ?? 0) + zeros;
-    expect(clippedBy.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(clippedRange);
+    expect(clippedRanges.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(clippedRange);
   });
 });
 

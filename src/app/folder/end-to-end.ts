@@ -15,7 +15,7 @@ import { compare } from "../../judge/compare/compare.ts";
 import type { Comparison } from "../../judge/compare/goal.ts";
 import { minEqualCosine } from "../../judge/compare/same-outputs.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { blameText, layerToBlame } from "../../runtime/noise/layer-errors.ts";
+import { blameText, findLayerToBlame } from "../../runtime/noise/layer-errors.ts";
 import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
 
 /** Schema of a similarity: a metric value, and on samples its difference from the original's value, with the interval. */
@@ -110,7 +110,7 @@ export async function compareEndToEnd(
   const { tokens, same, alike: sameInBatch } = counts;
   const equality = { tokens, same, batch: sameInBatch / tokens };
   if (lostEndToEnd(equality) === undefined) return equality;
-  const blamed = await layerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
+  const blamed = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
   return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
 }
 

@@ -14,7 +14,7 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { Difference, decibels, variation } from "../../runtime/run/difference.ts";
-import { fills } from "../../runtime/run/mask-values.ts";
+import { fillPredicate } from "../../runtime/run/mask-values.ts";
 import { countSamples, minSamples, type Pair, type PairedRuns } from "../../runtime/run/paired-runs.ts";
 import { boundsOf } from "./saturation.ts";
 
@@ -252,7 +252,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   let [finiteCount, equalCount, nonFiniteCount] = [0, 0, 0];
   for (const { before, after } of values) {
     const [xs, ys] = [toFloat64(before), toFloat64(after)];
-    const isFill = fills(xs, before.type);
+    const isFill = fillPredicate(xs, before.type);
     for (let index = 0; index < xs.length; index++) {
       const [x = Number.NaN, y = Number.NaN] = [xs[index], ys[index]];
       if (!Number.isFinite(x) || isFill(x, y)) continue;

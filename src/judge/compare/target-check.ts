@@ -6,7 +6,7 @@ import { allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { compareLayersOn, fewDecibels, firstToBlame } from "../../runtime/noise/layers.ts";
+import { compareLayersOn, firstNoisyLayer, minDecibels } from "../../runtime/noise/layers.ts";
 import { type PairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
 import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
@@ -108,7 +108,7 @@ async function checkTarget(
   if (lost === undefined || !isWorse) {
     const inputs = counted(samples, options.samples === undefined ? "random input" : "sample");
     const text = `signal to noise ${figure("dB", signalToNoise)} on ${inputs}`;
-    const isWeak = isWorse && unmoved === undefined && signalToNoise < fewDecibels;
+    const isWeak = isWorse && unmoved === undefined && signalToNoise < minDecibels;
     return { right: true, found: text, likeness, ...(isWeak ? { isWeak } : {}) };
   }
   const layer = await findLayer(engine, target, original, native, options.signal);
@@ -137,7 +137,7 @@ async function findLayer(
   const feeds = pairs.map((pair) => pair.feeds);
   try {
     const { layers } = await compareLayersOn(reference, onTarget, feeds, { optimize: true, signal });
-    return firstToBlame(layers)?.layer;
+    return firstNoisyLayer(layers)?.layer;
   } catch (error) {
     asPithError(error);
     return undefined;

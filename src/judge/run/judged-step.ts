@@ -14,8 +14,8 @@ import {
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { lostKnowledge } from "../../runtime/metrics/predictions.ts";
-import { type Blame, blameAmong, layerToBlame } from "../../runtime/noise/layer-errors.ts";
-import { fewDecibels } from "../../runtime/noise/layers.ts";
+import { type Blame, findLayerToBlame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
+import { minDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
 import { isWithin, judge } from "../compare/goal.ts";
@@ -193,7 +193,7 @@ async function checkFunction(
 }
 
 const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
-  unmoved === undefined && (same === undefined ? signalToNoise < fewDecibels : same < minSame);
+  unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minSame);
 
 function formatDissimilarity({ output, same, ofData }: Likeness): string {
   const outputName = output === undefined ? "" : ` "${output}"`;
@@ -388,8 +388,8 @@ async function blameLayer(
     return model;
   });
   const { engine, seed, signal } = context;
-  const errors = await layerToBlame(engine, reference, result, task?.test, { output, seed, signal });
-  return errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
+  const errors = await findLayerToBlame(engine, reference, result, task?.test, { output, seed, signal });
+  return errors && restrictToChanged(errors, new Set(changes.map(({ at }) => at)));
 }
 
 function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {

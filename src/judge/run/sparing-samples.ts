@@ -9,7 +9,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { fewDecibels } from "../../runtime/noise/layers.ts";
+import { minDecibels } from "../../runtime/noise/layers.ts";
 import { compareFunction, lossOf } from "../compare/compare-function.ts";
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import { drawHoldout } from "./division.ts";
@@ -97,7 +97,7 @@ export function randomSearch(original: Model, output: string | undefined, contex
       const likeness = await compareFunction(engine, original, model, { output, seed: seed + 1, signal });
       if (typeof likeness === "string") return { holds: "no", text: likeness };
       const isNear =
-        likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= fewDecibels;
+        likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;
       const verdict = lossOf(likeness) !== undefined ? "no" : isNear ? "clearly" : "barely";
       return { holds: verdict, text: `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
     },

@@ -24,7 +24,7 @@ import { candidates, contrastOf, type Preprocessing } from "../../data/images/pr
 import { type EvaluateOptions, type Evaluation, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, readScores } from "../../runtime/metrics/output.ts";
-import { commonestShare } from "../../runtime/metrics/predictions.ts";
+import { shareOfMostFrequent } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
@@ -111,7 +111,7 @@ export async function guessPreprocessing(
   };
   const allSamples = await sample.gather(Uint32Array.from({ length: sample.count }, (_, index) => index));
   const labels = toFloat64(allSamples.label ?? batch.label);
-  const chanceOf = (samples: number): number => commonestShare(labels.subarray(0, samples)) ?? 0;
+  const chanceOf = (samples: number): number => shareOfMostFrequent(labels.subarray(0, samples)) ?? 0;
   const isTrusted = ({ accuracy: { low, count } }: Trial): boolean => low > chanceOf(count);
   const latestTrials = new Map<Preprocessing, Trial>();
   let chosen: Trial | undefined;

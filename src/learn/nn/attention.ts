@@ -21,7 +21,7 @@ export interface AttentionOptions {
 }
 
 /** Constant that is added to masked scores, so that their exponential is 0. */
-const unseen = -1e9;
+const maskedScore = -1e9;
 
 /**
  * Self-attention over [batch, tokens, width], with the layers "query", "key", "value" and "output", each a `linear(width, width)`.
@@ -94,13 +94,13 @@ function paddingMask({ emit, name, inputs }: ModuleScope, x: Value, mask: string
     maskInput.type?.type === "float32" ? maskInput : emit.named(`${name}.mask`).Cast([maskInput], { to: 1 });
   const across = emit.named(`${name}.mask.across`).Unsqueeze([numbers, emit.constant(int64([2], [1, 2]))]);
   const less = emit.named(`${name}.mask.less`).Sub([across, emit.constant(float32([], [1]))]);
-  return emit.named(`${name}.mask.unseen`).Mul([less, emit.constant(float32([], [-unseen]))]);
+  return emit.named(`${name}.mask.unseen`).Mul([less, emit.constant(float32([], [-maskedScore]))]);
 }
 
 /** Returns -1e9 above the diagonal, as [tokens, tokens]. */
 function causalMask({ emit, name }: ModuleScope, x: Value): Value {
   const tokens = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
   const square = emit.named(`${name}.square`).Concat([tokens, tokens], { axis: 0 });
-  const all = emit.named(`${name}.all`).Expand([emit.constant(float32([], [unseen])), square]);
+  const all = emit.named(`${name}.all`).Expand([emit.constant(float32([], [maskedScore])), square]);
   return emit.named(`${name}.future`).Trilu([all, emit.constant(int64([], [1]))], { upper: 1 });
 }

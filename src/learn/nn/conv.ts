@@ -3,7 +3,7 @@ import { PithError } from "../../core/errors.ts";
 import { layerParameters, type Module, perAxis, requireCount, requireDims } from "./module.ts";
 
 export interface ConvOptions {
-  /** Default 1; one number for all axes, or one per axis. */
+  /** Distance between output positions (1): one number for all axes, or one per axis. */
   readonly stride?: number | readonly number[];
   /** Zeros before and after each axis (0). */
   readonly padding?: number | readonly number[];

@@ -1,6 +1,6 @@
 import { int64 } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
-import { type Module, mismatch, requireCount, requireWidth, stored } from "./module.ts";
+import { type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
 /**
  * Looks up the row of a table for each integer: int64 […] → […, width]. The table "weight" is [count, width], normally
@@ -18,7 +18,7 @@ export function embedding(count: number, width: number): Module {
       const got = `${x.type?.type ?? "unknown"}${dimsText(x.type?.dims)}`;
       throw mismatch("embedding", name, "int64[…]", got, 'Declare the input so: { type: "int64", dims: … }.');
     }
-    const weight = stored(scope, "weight", [count, width], () => random.normal());
+    const weight = storeTensor(scope, "weight", [count, width], () => random.normal());
     return emit.named(`${name}.output`).Gather([weight, x], { axis: 0 });
   };
 }
@@ -41,7 +41,7 @@ export function positionEmbedding(most: number, width: number): Module {
       const hint = "Truncate longer texts, or allow more tokens.";
       throw mismatch("positionEmbedding", name, expected, dimsText(x.type?.dims), hint);
     }
-    const weight = stored(scope, "weight", [most, width], () => random.normal());
+    const weight = storeTensor(scope, "weight", [most, width], () => random.normal());
     const count = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
     const rows = emit.named(`${name}.rows`).Slice([weight, emit.constant(int64([1], [0])), count]);
     return emit.named(`${name}.output`).Add([x, rows]);

@@ -13,16 +13,16 @@ export function linear(inputs: number, outputs: number, options: { readonly bias
     const { emit, name } = scope;
     const dims = x.type?.dims;
     if (dims === undefined || dims.length < 2 || dims.at(-1) !== inputs) {
-      const flat = dims !== undefined && dims.length > 3;
-      const hint = flat ? "Put flatten() before it." : "Check the layer before it.";
+      const isFeatureMap = dims !== undefined && dims.length > 3;
+      const hint = isFeatureMap ? "Put flatten() before it." : "Check the layer before it.";
       throw mismatch("linear", name, `[…, ${inputs}]`, dimsText(dims), hint);
     }
     const { weight, bias } = layerParameters(scope, [outputs, inputs], options.bias !== false);
     const result = emit.named(`${name}.output`);
     if (dims.length === 2) return result.Gemm([x, weight, bias], { transB: 1 });
     // MatMul has no option for transposition.
-    const across = emit.named(`${name}.transposed`).Transpose([weight], { perm: [1, 0] });
-    if (bias === undefined) return result.MatMul([x, across]);
-    return result.Add([emit.named(`${name}.product`).MatMul([x, across]), bias]);
+    const transposed = emit.named(`${name}.transposed`).Transpose([weight], { perm: [1, 0] });
+    if (bias === undefined) return result.MatMul([x, transposed]);
+    return result.Add([emit.named(`${name}.product`).MatMul([x, transposed]), bias]);
   };
 }

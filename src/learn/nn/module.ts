@@ -1,4 +1,4 @@
-/** Modules write parts of a network into a graph, nested as their parameters are named. */
+/** Interface of modules, which write parts of a network into a graph. The names of nested modules prefix the names of their parameters. */
 import { PithError } from "../../core/errors.ts";
 import type { Emit } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -76,7 +76,7 @@ export function mismatch(moduleName: string, name: string, expected: string, got
   return new PithError("E_SHAPE_MISMATCH", `${moduleName} "${name}": expected ${expected}, got ${got}.`, { hint });
 }
 
-/** @throws PithError E_OPTION unless it is an integer of at least `min`. */
+/** @throws PithError E_OPTION unless `value` is an integer of at least `min`. */
 export function requireCount(label: string, value: number, min = 1): number {
   if (Number.isInteger(value) && value >= min) return value;
   throw new PithError("E_OPTION", `${label} must be a whole number of at least ${min}, got ${value}.`);
@@ -92,7 +92,7 @@ export function perAxis(label: string, option: number | readonly number[], axes:
 
 // Initial values from PyTorch's distributions, with Pith's random generator.
 
-/** Weight and bias uniform in ±1/√(inputs per output): He et al. 2015 with a = √5. */
+/** Stores weight and bias with values uniform in ±1/√(inputs per output): He et al. 2015 with a = √5. */
 export function layerParameters(
   scope: ModuleScope,
   dims: readonly number[],
@@ -102,17 +102,17 @@ export function layerParameters(
   const bound = 1 / Math.sqrt(elementCount(rest));
   const draw = (): number => scope.random.uniform(-bound, bound);
   return {
-    weight: stored(scope, "weight", dims, draw),
-    bias: bias ? stored(scope, "bias", [outputs], draw) : undefined,
+    weight: storeTensor(scope, "weight", dims, draw),
+    bias: bias ? storeTensor(scope, "bias", [outputs], draw) : undefined,
   };
 }
 
 export function affineParameters(scope: ModuleScope, size: number): { readonly weight: Value; readonly bias: Value } {
-  return { weight: stored(scope, "weight", [size], () => 1), bias: stored(scope, "bias", [size], () => 0) };
+  return { weight: storeTensor(scope, "weight", [size], () => 1), bias: storeTensor(scope, "bias", [size], () => 0) };
 }
 
 /** Adds a stored tensor, named after the module. */
-export function stored(
+export function storeTensor(
   { emit, name }: ModuleScope,
   ownName: string,
   dims: readonly number[],

@@ -1,5 +1,5 @@
 import { dimsText } from "../../core/tensor/dims.ts";
-import { affineParameters, type Module, mismatch, requireCount, requireWidth, stored } from "./module.ts";
+import { affineParameters, type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
 export interface BatchNormOptions {
   /** Added to the variance (1e-5). */
@@ -25,8 +25,8 @@ export function batchNorm(channels: number, options: BatchNormOptions = {}): Mod
     if (dims === undefined || dims.length < 2 || dims[1] !== channels)
       throw mismatch("batchNorm", name, `[batch, ${channels}, …]`, dimsText(dims), "Check the layer before it.");
     const { weight, bias } = affineParameters(scope, channels);
-    const mean = stored(scope, "running_mean", [channels], () => 0, { kind: "state" });
-    const variance = stored(scope, "running_var", [channels], () => 1, { kind: "state" });
+    const mean = storeTensor(scope, "running_mean", [channels], () => 0, { kind: "state" });
+    const variance = storeTensor(scope, "running_var", [channels], () => 1, { kind: "state" });
     return emit
       .named(`${name}.output`)
       .BatchNormalization([x, weight, bias, mean, variance], { epsilon, momentum: 1 - momentum });

@@ -6,7 +6,7 @@ import { type Module, type ModuleScope, mismatch, perAxis } from "./module.ts";
 export interface PoolOptions {
   /** Default: the window size. */
   readonly stride?: number | readonly number[];
-  /** Padding before and after (0); excluded from maxima, and zeros in a mean. */
+  /** Padding before and after each axis (0). Maxima ignore it; means count it as zeros. */
   readonly padding?: number | readonly number[];
 }
 
@@ -57,7 +57,7 @@ function windowOf(
   const axes = spatialAxes(moduleName, scope, x);
   const sizes = perAxis(`${moduleName}: window`, window, axes, 1);
   const padding = perAxis(`${moduleName}: padding`, options.padding ?? 0, axes, 0);
-  // With more than half, a window could contain only padding.
+  // With a padding of more than half a window, a window could contain only padding.
   const axisWithWidePadding = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
   if (axisWithWidePadding >= 0)
     throw new PithError(

@@ -1,4 +1,4 @@
-/** Walks from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
+/** Writes the backward pass, from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Emit } from "../../core/graph/emit.ts";
@@ -10,11 +10,11 @@ import { dimsText, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 
 export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
 
-interface Walk {
+interface BackwardOptions {
   readonly graph: Graph;
   readonly loss: Value;
   /** Values that depend on a parameter: only these need gradients. */
-  readonly varying: ReadonlySet<Value>;
+  readonly dependents: ReadonlySet<Value>;
   readonly inference: Inference;
   readonly emit: Emit;
   readonly sums: Contributions;
@@ -22,26 +22,26 @@ interface Walk {
 }
 
 /** Accumulates all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed. */
-export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk) {
-  /** Node → the gradient of one of its outputs. */
-  const arriving = new Map<Node, Value>();
-  /** Nodes that pass no gradient to any varying input. */
-  const ends: Node[] = [];
+export function backwards({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
+  /** Maps a node to the gradient of one of its outputs. */
+  const outputGradients = new Map<Node, Value>();
+  /** Nodes that do not pass a gradient to an input that depends on a parameter. */
+  const stops: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
   sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
-  // The list is copied, because the walk appends nodes to the graph.
+  // The list is copied, because the loop appends nodes to the graph.
   for (const node of [...graph.nodesBackwards()]) {
     const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
     const needsGradient = (input: number): boolean => {
       const value = node.inputs[input];
-      return value !== undefined && varying.has(value);
+      return value !== undefined && dependents.has(value);
     };
-    const arrived = upstream.find((gradient) => gradient !== undefined);
-    if (arrived === undefined) continue;
-    arriving.set(node, arrived);
+    const outputGradient = upstream.find((gradient) => gradient !== undefined);
+    if (outputGradient === undefined) continue;
+    outputGradients.set(node, outputGradient);
     // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
-    const outerValue = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
+    const outerValue = usedValues(node).find((value) => dependents.has(value) && !node.inputs.includes(value));
     if (outerValue !== undefined) {
       const place = `${describe(node)} has no gradient with respect to "${outerValue.name}"`;
       throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: its subgraph reads that value from the outer graph.`, {
@@ -62,21 +62,21 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
       take,
       channelBlock,
     };
-    const role = straightThroughAt(node);
+    const role = straightThroughOf(node);
     const gradients =
-      role === undefined ? operatorGradients(node, scope, inference) : throughSurrogate(node, role, scope, inference);
+      role === undefined ? operatorGradients(node, scope, inference) : surrogateGradients(node, role, scope, inference);
     gradients.forEach((gradient, input) => {
       const operand = node.inputs[input];
-      if (gradient !== undefined && operand !== undefined && varying.has(operand))
+      if (gradient !== undefined && operand !== undefined && dependents.has(operand))
         sums.add(operand, sumTo(emit, gradient, operand));
     });
-    if (node.inputs.some((_, input) => needsGradient(input) && gradients[input] === undefined)) ends.push(node);
+    if (node.inputs.some((_, input) => needsGradient(input) && gradients[input] === undefined)) stops.push(node);
   }
-  return { arriving, ends };
+  return { outputGradients, stops };
 }
 
-/** The declared gradient applies to the first input, the operator's gradient to the others. */
-function throughSurrogate(
+/** Returns the declared surrogate gradient for the first input, and the operator's gradients for the other inputs. */
+function surrogateGradients(
   node: Node,
   role: StraightThrough,
   scope: GradientScope,
@@ -119,24 +119,26 @@ function operatorGradients(node: Node, scope: GradientScope, inference: Inferenc
 
 type Contributions = ReturnType<typeof contributions>;
 
-/** Collects the gradients of values, whose sums are written when they are needed. */
+/** Collects the gradients that a value gets from its readers; writes their sum when it is needed. */
 export function contributions(emit: Emit) {
   const sums = new Map<Value, Contribution>();
-  const scaled = ({ value, factor }: Contribution): Value => {
+  const scale = ({ value, factor }: Contribution): Value => {
     if (factor === 1) return value;
     const type = value.type?.type === "float64" ? "float64" : "float32";
     return emit.Mul([value, emit.constant(fromNumbers(type, [], [factor]), "factor")]);
   };
   return {
     add(value: Value, gradient: Value, factor = 1): void {
-      const before = sums.get(value);
+      const previous = sums.get(value);
       const sum =
-        before === undefined ? { value: gradient, factor } : { value: emit.Add([scaled(before), gradient]), factor: 1 };
+        previous === undefined
+          ? { value: gradient, factor }
+          : { value: emit.Add([scale(previous), gradient]), factor: 1 };
       sums.set(value, sum);
     },
     sum(value: Value): Value | undefined {
       const contribution = sums.get(value);
-      return contribution && scaled(contribution);
+      return contribution && scale(contribution);
     },
     isOnly: (value: Value, contribution: Value | undefined): boolean =>
       contribution !== undefined && sums.get(value)?.value === contribution,
@@ -149,8 +151,8 @@ export function contributions(emit: Emit) {
   };
 }
 
-/** Adds an input per parameter, whose value the gradient starts from. */
-export function carriedInputs(
+/** Adds an input c for each parameter, so that its gradient output is g + carry · c. */
+export function addCarriedInputs(
   graph: Graph,
   parameters: readonly Value[],
   carry: number | undefined,
@@ -170,10 +172,12 @@ export function carriedInputs(
 export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
   if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
-  const lead = from.length - to.length;
-  const repeated = from.flatMap((dim, axis) => (axis < lead || (to[axis - lead] === 1 && dim !== 1) ? [axis] : []));
-  const summed = repeated.length === 0 ? gradient : emit.ReduceSum([gradient, repeated], { keepdims: 1 });
-  return lead === 0 && repeated.length > 0 ? summed : emit.Reshape([summed, to]);
+  const leading = from.length - to.length;
+  const broadcastAxes = from.flatMap((dim, axis) =>
+    axis < leading || (to[axis - leading] === 1 && dim !== 1) ? [axis] : [],
+  );
+  const summed = broadcastAxes.length === 0 ? gradient : emit.ReduceSum([gradient, broadcastAxes], { keepdims: 1 });
+  return leading === 0 && broadcastAxes.length > 0 ? summed : emit.Reshape([summed, to]);
 }
 
 // A value with the role `straight-through` (rounding, signs, comparisons) passes its gradient to the first input x of its node as
@@ -185,7 +189,7 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
 // "Binarized neural networks"). Other inputs have the operator's gradient. In a step through Boolean values (a comparison, then a
 // choice or a cast), each value has the role.
 
-export function straightThroughAt({ outputs: [output] }: Node): StraightThrough | undefined {
+export function straightThroughOf({ outputs: [output] }: Node): StraightThrough | undefined {
   return output?.role?.kind === "straight-through" ? output.role : undefined;
 }
 
@@ -197,17 +201,16 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
     const sizes = `${dimsText(x.type?.dims)} and ${dimsText(y?.type?.dims)}`;
     return new Miss(`it is straight-through, but its first input and its output have different shapes: ${sizes}`);
   }
-  const bounded = low !== undefined || high !== undefined;
-  if (bounded && !(x.type !== undefined && isFloat(x.type.type))) {
+  const isBounded = low !== undefined || high !== undefined;
+  if (isBounded && !(x.type !== undefined && isFloat(x.type.type))) {
     const actualType = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
     return new Miss(`its straight-through bounds need floats, and ${actualType}`);
   }
-  const number = (value: number, like: Value): Value => emit.constant(fromNumbers(floatOf(like), [], [value]));
-  const scaledGradient = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
-  const zero = bounded ? number(0, up) : undefined;
-  const above =
-    high === undefined ? scaledGradient : emit.Where([emit.LessOrEqual([x, number(high, x)]), scaledGradient, zero]);
-  return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
+  const constantOf = (value: number, like: Value): Value => emit.constant(fromNumbers(floatOf(like), [], [value]));
+  const scaled = slope === undefined ? up : emit.Mul([up, constantOf(slope, up)]);
+  const zero = isBounded ? constantOf(0, up) : undefined;
+  const cutAbove = high === undefined ? scaled : emit.Where([emit.LessOrEqual([x, constantOf(high, x)]), scaled, zero]);
+  return low === undefined ? cutAbove : emit.Where([emit.GreaterOrEqual([x, constantOf(low, x)]), cutAbove, zero]);
 }
 
 /** Returns whether an operand broadcasts to the output. */

@@ -19,8 +19,8 @@ export interface BatchSize {
 }
 
 /**
- * Returns the batch size to train with: `requested`, or less if the model fixes it, or if the values of model and teachers exceed
- * `memoryLimit`. It does not depend on the machine's memory, so results are the same everywhere.
+ * Returns the batch size to train with: `requested`, or less if the model fixes the size, or if the values of model and teachers exceed
+ * `memoryLimit`. The result does not depend on the machine's memory, so trainings are the same everywhere.
  * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
  * @param teachers Models that run on the same batch, without gradients.
  */
@@ -30,19 +30,19 @@ export function batchSize(
   samples: Batch = {},
   teachers: readonly Model[] = [],
 ): BatchSize {
-  return hasBatchAxis(model) ? sizeInMemory(model, requested, samples, teachers) : { size: 1, why: noBatchAxis };
+  return hasBatchAxis(model) ? batchSizeForMemory(model, requested, samples, teachers) : { size: 1, why: noBatchAxis };
 }
 
-function sizeInMemory(model: Model, requested: number, samples: Batch, teachers: readonly Model[]): BatchSize {
-  const sized = fixBatchSize(model, requested, samples);
-  if (sized === undefined) return { size: requested };
-  if (sized instanceof PithError) {
+function batchSizeForMemory(model: Model, requested: number, samples: Batch, teachers: readonly Model[]): BatchSize {
+  const sizedModel = fixBatchSize(model, requested, samples);
+  if (sizedModel === undefined) return { size: requested };
+  if (sizedModel instanceof PithError) {
     const size = fixedSize(model);
     return size === undefined ? { size: requested } : { size, why: "the model was exported with this batch size" };
   }
   const sum = teachers
     .map((teacher) => fixBatchSize(teacher, requested, samples))
-    .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes(sized));
+    .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes(sizedModel));
   const size = Math.max(1, Math.floor((requested * memoryLimit) / Math.max(memoryLimit, sum)));
   if (size === requested) return { size };
   return { size, why: `${requested} samples would need ${bytes(sum)} for the values of the layers` };
@@ -56,14 +56,14 @@ export async function chooseBatchSize(
 ): Promise<BatchSize> {
   if (await takesOneSample(model, data)) return { size: 1, why: noBatchAxis };
   const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
-  return sizeInMemory(model, requested, isFixed ? {} : await firstBatch(data, requested), teachers);
+  return batchSizeForMemory(model, requested, isFixed ? {} : await firstBatch(data, requested), teachers);
 }
 
 /** Returns whether the inputs have no sample axis, such as an input [3] for samples of 3 numbers. */
 export async function takesOneSample(model: Model, data: Dataset): Promise<boolean> {
   if (!hasBatchAxis(model)) return true;
-  const stated = fixedSize(model);
-  if (stated === undefined || stated === 1) return false;
+  const fixedBatch = fixedSize(model);
+  if (fixedBatch === undefined || fixedBatch === 1) return false;
   return feedingOf(model, await firstBatch(data, 1), "training data").size === 1;
 }
 

@@ -1,4 +1,4 @@
-/** ONNX Runtime's optimizer uses channel blocks only for stored kernels, so they are written here for the fed kernels of a step. */
+/** Writes nodes of a training step in channel blocks (NCHWc): ONNX Runtime's optimizer does so only for stored kernels, and these are inputs. */
 
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -60,14 +60,14 @@ export function writeInChannelBlocks(model: Model, inference: Inference, block: 
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
     const written = bound.inChannelBlocks(emit, node.inputs, block);
     if (written !== undefined) replaceNode(node, written);
-    else if (entryOf(node)?.byElement === true) followIntoBlocks(node, emit, block);
+    else if (entryOf(node)?.byElement === true) writeElementwiseInBlocks(node, emit, block);
   }
   removeUnused(model.graph);
   model.graph.sort();
 }
 
 /** Writes an element-wise node in blocks if one operand is in blocks and the others have the same shape or are scalars. */
-function followIntoBlocks(node: Node, emit: Emit, block: number): void {
+function writeElementwiseInBlocks(node: Node, emit: Emit, block: number): void {
   const { graph, inputs } = node;
   const [y] = node.outputs;
   const dims = fixedDims(y?.type?.dims);
@@ -78,6 +78,6 @@ function followIntoBlocks(node: Node, emit: Emit, block: number): void {
   if (!fullOperands.some((input) => blockedFormOf(inputs[input], block) !== undefined)) return;
   const blocks = createBlocks(emit, block);
   for (const input of fullOperands) graph.setInput(node, input, blocks.toBlocked(inputs[input] as Value));
-  const back = reorderFromBlocks(emit, y);
-  replaceUses(y, back, back.producer);
+  const restored = reorderFromBlocks(emit, y);
+  replaceUses(y, restored, restored.producer);
 }

@@ -43,11 +43,11 @@ const prefix = "pith.training/";
 
 /** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file is then kept. */
 export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
-  const written = model.clone();
+  const checkpointModel = model.clone();
   for (const [name, dense] of Object.entries(state))
-    written.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
-  written.header.metadata.set(progressKey, stringifyPlain(progress));
-  await save(written, path);
+    checkpointModel.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
+  checkpointModel.header.metadata.set(progressKey, stringifyPlain(progress));
+  await save(checkpointModel, path);
 }
 
 /** @throws PithError E_DATA if the file is not a checkpoint, E_FILE and the errors of `open`. */
@@ -116,37 +116,38 @@ interface CheckpointFiles {
 /** @throws PithError E_OPTION with the first difference; settings that the checkpoint lacks are not compared. */
 export function requireSameTraining(
   files: CheckpointFiles,
-  before: Identity,
-  now: InitialIdentity,
+  saved: Identity,
+  current: InitialIdentity,
   model: Model,
 ): void {
   const { path } = files;
-  for (const [name, size] of Object.entries(before.trained)) {
+  for (const [name, size] of Object.entries(saved.trained)) {
     const dims = model.graph.value(name)?.tensor?.dims;
     if (dims === undefined) throw otherModelError(path, `it trained "${name}", which this model does not have`);
     if (dimsText(dims) !== size)
       throw otherModelError(path, `"${name}" was ${size} there, and is ${dimsText(dims)} here`);
   }
-  if (before.nodes !== now.nodes) throw otherModelError(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
-  for (const [name, value] of Object.entries(now.settings)) {
-    const oldSetting = before.settings[name];
+  if (saved.nodes !== current.nodes) throw otherModelError(path, `it has ${saved.nodes} nodes, not ${current.nodes}`);
+  for (const [name, value] of Object.entries(current.settings)) {
+    const oldSetting = saved.settings[name];
     if (oldSetting === undefined || JSON.stringify(oldSetting) === JSON.stringify(value)) continue;
     throw otherTrainingError(files, settingDifference(name, oldSetting, value), "settings");
   }
-  if (before.samples !== now.samples)
+  if (saved.samples !== current.samples)
     throw otherTrainingError(
       files,
-      `on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`,
+      `on ${saved.samples ?? "a stream of"} samples, not ${current.samples ?? "a stream"}`,
       "data",
     );
-  if (before.first !== now.first) throw otherTrainingError(files, "on other samples: the first sample differs", "data");
-  if (before.teachers !== undefined && before.teachers.join() !== now.teachers?.join())
+  if (saved.first !== current.first)
+    throw otherTrainingError(files, "on other samples: the first sample differs", "data");
+  if (saved.teachers !== undefined && saved.teachers.join() !== current.teachers?.join())
     throw otherTrainingError(files, "with a teacher of other content: its file was changed or replaced", "teacher");
 }
 
-export function requireSameTensors(files: CheckpointFiles, before: Identity, trained: Identity["trained"]): void {
-  const added = Object.keys(trained).find((name) => before.trained[name] === undefined);
-  const removed = Object.keys(before.trained).find((name) => trained[name] === undefined);
+export function requireSameTensors(files: CheckpointFiles, saved: Identity, trained: Identity["trained"]): void {
+  const added = Object.keys(trained).find((name) => saved.trained[name] === undefined);
+  const removed = Object.keys(saved.trained).find((name) => trained[name] === undefined);
   if (added !== undefined)
     throw otherTrainingError(files, `without "${added}", which is trained now`, "model and settings");
   if (removed !== undefined)
@@ -195,10 +196,10 @@ export async function requireSameFrozen(
   for (const { name, tensor, role } of stored.graph.values()) {
     const isChanging = trained[name] !== undefined || role?.kind === "state" || role?.kind === "tied";
     if (tensor === undefined || isChanging) continue;
-    const now = model.graph.value(name)?.tensor;
-    if (now === undefined) throw otherModelError(path, `it has "${name}", which this model does not have`);
-    const isSameForm = tensor.type === now.type && sameDims(tensor.dims, now.dims);
-    if (!isSameForm || !haveSameElements(await tensor.read(), await now.read()))
+    const currentTensor = model.graph.value(name)?.tensor;
+    if (currentTensor === undefined) throw otherModelError(path, `it has "${name}", which this model does not have`);
+    const isSameForm = tensor.type === currentTensor.type && sameDims(tensor.dims, currentTensor.dims);
+    if (!isSameForm || !haveSameElements(await tensor.read(), await currentTensor.read()))
       throw otherModelError(path, `"${name}", which is not trained, has other values here`);
   }
 }

@@ -21,7 +21,7 @@ import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { dimsText, fixedDims } from "../../core/tensor/dims.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { backwards, carriedInputs, contributions, straightThroughAt, trainTheRest } from "./backwards.ts";
+import { addCarriedInputs, backwards, contributions, straightThroughOf, trainTheRest } from "./backwards.ts";
 import { writeInChannelBlocks } from "./channel-blocks.ts";
 import { chooseBoundaries, recompute, runInOrder } from "./recompute.ts";
 
@@ -30,13 +30,13 @@ export interface DifferentiateOptions {
   /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
   /**
-   * With a factor, each gradient output is g + carry · c, where the caller feeds c, usually the last output. This is momentum: a matrix product adds
-   * it as its bias, without another pass over memory.
+   * Momentum: each gradient output is g + carry · c, where the caller feeds c, usually the previous output. A matrix product adds c as
+   * its bias, without another pass over memory.
    */
   readonly carry?: number | undefined;
   /** Values to keep for the backward pass; values between them are recomputed. `true` chooses cut points for the least memory. */
   readonly checkpoint?: readonly string[] | boolean;
-  /** Stored tensor → its value in the next step: an input and an output of the step. */
+  /** Maps a stored tensor to its value in the next step. The step gets the tensor as an input, and the next value as an output. */
   readonly states?: ReadonlyMap<string, string>;
   /** Channels per block of convolutions, as `channelBlock` returns it; the step then runs on that engine only. */
   readonly channelBlock?: number | undefined;
@@ -47,9 +47,9 @@ export interface Training {
   readonly frozen: Model | undefined;
   /** Inputs: the batch, `frozen`'s outputs, and the parameters by name. Outputs: the loss and the gradients. */
   readonly step: Model;
-  /** Parameter → name of the output with its gradient. */
+  /** Maps a parameter to the name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
-  /** Parameter → name of the input that is carried, with `carry`. */
+  /** With `carry`: maps a parameter to the name of the input c. */
   readonly carried: ReadonlyMap<string, string>;
   /**
    * Parameters that cannot be trained, each with a node without gradient (Round, a comparison, an index) on its way to the loss. All of its paths end
@@ -63,8 +63,8 @@ export const gradientOpset = 18;
 
 /**
  * Returns the graph of a training step without changing the model.
- * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, or if no gradient reaches any parameter, E_NAME without such a
- * loss, E_SHAPE_MISMATCH if the loss is not a scalar or a dimension is not fixed.
+ * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, or if no parameter gets a gradient, E_NAME if there is no value of
+ * the loss's name, E_SHAPE_MISMATCH if the loss is not a scalar or a dimension is not fixed.
  * @example
  * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
  */
@@ -75,7 +75,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const loss = graph.value(options.loss);
   if (loss === undefined) throw new PithError("E_NAME", `There is no value "${options.loss}" to differentiate.`);
   const states = [...(options.states ?? [])].map(
-    ([name, next]) => [carriedValue(graph, name), carriedValue(graph, next)] as const,
+    ([name, next]) => [requireStateValue(graph, name), requireStateValue(graph, next)] as const,
   );
   graph.setOutputs([loss, ...states.map(([, next]) => next)]);
   removeUnused(graph);
@@ -86,9 +86,9 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     throw new PithError("E_SHAPE_MISMATCH", text);
   }
 
-  const inside = findStoredInside(graph, options.wrt);
-  if (inside !== undefined) {
-    const place = `"${inside.value.name}" is stored in a graph inside ${describe(inside.node)}`;
+  const nested = findStoredInside(graph, options.wrt);
+  if (nested !== undefined) {
+    const place = `"${nested.value.name}" is stored in a graph inside ${describe(nested.node)}`;
     throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
       hint: trainTheRest,
     });
@@ -96,22 +96,23 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
   if (parameters.length === 0)
     throw new PithError("E_NAME", "There is nothing to differentiate with respect to: no parameter is selected.");
-  const varying = downstream(graph, parameters, inference);
-  const forward = new Set(graph.nodes());
+  const dependents = downstream(graph, parameters, inference);
+  const forwardNodes = new Set(graph.nodes());
   const emit = emitInto(step, { by: "differentiate", onNode: inference.visit });
   const sums = contributions(emit);
-  const inputs = carriedInputs(graph, parameters, options.carry, sums);
+  const inputs = addCarriedInputs(graph, parameters, options.carry, sums);
   const { channelBlock } = options;
-  const { arriving, ends } = backwards({ graph, loss, varying, inference, emit, sums, channelBlock });
+  const { outputGradients, stops } = backwards({ graph, loss, dependents, inference, emit, sums, channelBlock });
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
   for (const parameter of parameters) {
-    // If the sum is only the carried value, no gradient of the loss reaches this parameter.
+    // If the sum is only carry · c, the parameter has no gradient of the loss.
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
     if (gradient === undefined) continue;
-    const needsCopy = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
+    const needsCopy =
+      gradient.producer === undefined || forwardNodes.has(gradient.producer) || outputs.includes(gradient);
     const output = needsCopy ? emit.Identity([gradient]) : gradient;
     graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
     gradients.set(parameter.name, output.name);
@@ -121,7 +122,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const stopped = new Map(
     untrained.flatMap((parameter): [string, Node][] => {
       const reached = downstream(graph, [parameter], inference);
-      const end = ends.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
+      const end = stops.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
       return end === undefined ? [] : [[parameter.name, end]];
     }),
   );
@@ -140,31 +141,34 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     const differentiated = {
       model: step,
       inference,
-      forward: new Set([...graph.nodes()].filter((node) => forward.has(node))),
-      varying,
-      arriving,
+      forward: new Set([...graph.nodes()].filter((node) => forwardNodes.has(node))),
+      dependents,
+      outputGradients,
     };
     const boundaries =
-      checkpoint === true ? chooseBoundaries(differentiated, parameters) : keptValues(graph, checkpoint);
+      checkpoint === true ? chooseBoundaries(differentiated, parameters) : findBoundaries(graph, checkpoint);
     recompute(differentiated, boundaries);
     removeUnused(graph);
   }
 
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
-  const fed = [...trained, ...states.map(([state]) => state)];
-  for (const value of fed) value.tensor = undefined;
+  const fedValues = [...trained, ...states.map(([state]) => state)];
+  for (const value of fedValues) value.tensor = undefined;
   const unusedInputs = new Set([...inputs.values()].filter(({ uses }) => uses.size === 0));
-  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input) && !unusedInputs.has(input)), ...fed]);
+  graph.setInputs([
+    ...graph.inputs.filter((input) => !fedValues.includes(input) && !unusedInputs.has(input)),
+    ...fedValues,
+  ]);
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (!unusedInputs.has(input)) carried.set(parameter.name, input.name);
-  const frozen = splitFrozen(step, forward, fed, inference);
+  const frozen = splitFrozen(step, forwardNodes, fedValues, inference);
   if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
   runInOrder(step.graph);
   return { frozen, step, gradients, carried, stopped };
 }
 
 /** @throws PithError E_NAME for a name that no node computes. */
-function keptValues(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
+function findBoundaries(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
   return new Set(
     names.map((name) => {
       const value = graph.value(name);
@@ -175,7 +179,7 @@ function keptValues(graph: Graph, names: readonly string[]): ReadonlySet<Value> 
   );
 }
 
-function carriedValue(graph: Graph, name: string): Value {
+function requireStateValue(graph: Graph, name: string): Value {
   const value = graph.value(name);
   if (value === undefined) throw new PithError("E_NAME", `There is no value "${name}" that training carries on.`);
   return value;
@@ -194,19 +198,19 @@ function findStoredInside(
   return undefined;
 }
 
-/** Splits off the forward nodes that some input reaches, but no parameter or state (`trained`). */
+/** Splits off the forward nodes that depend on an input, but on no parameter or state (`trained`). */
 function splitFrozen(
   step: Model,
-  forward: ReadonlySet<Node>,
+  forwardNodes: ReadonlySet<Node>,
   trained: readonly Value[],
   inference: Inference,
 ): Model | undefined {
   const { graph } = step;
-  const varying = downstream(graph, trained, inference);
-  const fed = downstream(graph, graph.feeds, inference);
+  const dependents = downstream(graph, trained, inference);
+  const inputDependents = downstream(graph, graph.feeds, inference);
   const isFrozen = (node: Node): boolean =>
-    forward.has(node) &&
-    node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
+    forwardNodes.has(node) &&
+    node.outputs.every((output) => output === undefined || (!dependents.has(output) && inputDependents.has(output)));
   const nodes = [...graph.nodes()].filter(isFrozen);
   const hasProducts = nodes.some((node) => {
     const bound = inference.at(node);
@@ -235,13 +239,13 @@ function splitFrozen(
   return frozen;
 }
 
-/** Replaces nodes by primitives recursively, except those with a shorter gradient of their own. */
+/** Replaces nodes by primitives recursively, except operators whose own definition has a shorter gradient. */
 function lowerForGradients(model: Model): Inference {
   const inference = infer(model);
   const { graph } = model;
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
-    if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
+    if (bound instanceof Miss || straightThroughOf(node) !== undefined) continue;
     if (entryOf(node)?.differentiatedWhole === true) continue;
     const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
     const lowered = bound.lower(emit, node.inputs);

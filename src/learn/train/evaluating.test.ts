@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { countEvaluation, explainUnchanged } from "./evaluating.ts";
+import { explainUnchanged, recordEvaluation } from "./evaluating.ts";
 import type { Validation } from "./plan.ts";
 import { startCounters } from "./training-state.ts";
 
@@ -13,7 +13,7 @@ const byLoss: Validation = { data, metric: undefined, every: undefined, patience
 function bestOf(validation: Validation, figures: readonly number[]) {
   const counters = startCounters();
   for (const figure of figures) {
-    countEvaluation(counters, validation, figure);
+    recordEvaluation(counters, validation, figure);
     counters.steps++;
   }
   return [counters.best?.step, counters.worse];

@@ -1,3 +1,4 @@
+/** Evaluates the weights of a training on validation samples, and decides when to do so and when to stop. */
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -22,7 +23,7 @@ export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" |
   return steps % every === 0 || moment === "end" || (moment === "epoch" && epoch === plan.epochs);
 }
 
-export async function evaluateFigure(
+export async function evaluateWeights(
   model: Model,
   { data, metric }: Validation,
   { loss, size }: Plan,
@@ -36,15 +37,15 @@ export async function evaluateFigure(
 
 /** Returns, for example, "after 40 steps: validation accuracy 93.00 %". */
 export function evaluationText({ metric }: Validation, step: number, figure: number): string {
-  const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
-  return `${momentText(step)}: validation ${metric?.name ?? "loss"} ${shown}`;
+  const figureText = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
+  return `${momentText(step)}: validation ${metric?.name ?? "loss"} ${figureText}`;
 }
 
 /**
  * Records an evaluation and returns whether it is the best so far; any number is better than NaN. @param isPruning whether masks will still grow, so
  * that these weights cannot be the result.
  */
-export function countEvaluation(
+export function recordEvaluation(
   counters: Counters,
   { metric }: Validation,
   figure: number,
@@ -67,8 +68,8 @@ export function isPatienceOver({ worse }: Counters, { validation }: Plan): boole
 }
 
 export function patienceText({ steps, worse, best }: Counters): string {
-  const none = worse === 1 ? "the last evaluation was not" : `none of the last ${worse} evaluations was`;
-  return `ended after ${counted(steps, "step")}: ${none} better than the one ${momentText(best?.step ?? 0)}`;
+  const worseText = worse === 1 ? "the last evaluation was not" : `none of the last ${worse} evaluations was`;
+  return `ended after ${counted(steps, "step")}: ${worseText} better than the one ${momentText(best?.step ?? 0)}`;
 }
 
 const momentText = (step: number): string => (step === 0 ? "before the first step" : `after ${counted(step, "step")}`);

@@ -1,4 +1,4 @@
-/** Arrays that training changes in place, in one WebAssembly memory. Other arrays are copied in pieces, which takes twice the time. */
+/** Float arrays of a training in one WebAssembly memory, on which kernels work in place. Other arrays are copied in pieces, at half the speed. */
 import { PithError } from "../../core/errors.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
@@ -10,7 +10,7 @@ export function denseOf(data: Floats, dims: readonly number[] = [data.length]): 
   return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }
 
-/** Returns the floats of a stored state. @throws PithError E_DATA if there are none of this length. */
+/** Returns the floats of a stored state. @throws PithError E_DATA if the state has no floats of this length. */
 export function requireFloats(dense: Dense | undefined, length: number, owner: string, name: string): Floats {
   if ((dense?.type === "float32" || dense?.type === "float64") && dense.data.length === length) return dense.data;
   const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
@@ -40,21 +40,21 @@ const pageBytes = 2 ** 16;
 const alignBytes = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /**
- * Returns a function that copies parameters of these sizes into common memory. Growing it would detach its arrays, so it has room
- * for all arrays from the start. Above 4 GiB several memories are used, and ordinary arrays if allocation fails.
+ * Returns a function that copies parameters of these sizes into a common memory. A memory that grows would detach its arrays, so it has
+ * room for all arrays from the start. Above 4 GiB several memories are used; if the allocation fails, ordinary arrays.
  */
 export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
   const bytesOf = (size: number): number => arraysPerParameter * alignBytes(size);
   let bytesLeft = bytes.reduce((sum, size) => sum + bytesOf(size), 0);
   let memory: KernelMemory | undefined;
-  let room = 0;
+  let freeBytes = 0;
   return (values) => {
     const needed = bytesOf(values.byteLength);
-    if (needed > room) {
-      room = Math.min(Math.max(bytesLeft, needed), maxBytes);
-      memory = createMemory(room);
+    if (needed > freeBytes) {
+      freeBytes = Math.min(Math.max(bytesLeft, needed), maxBytes);
+      memory = createMemory(freeBytes);
     }
-    room -= needed;
+    freeBytes -= needed;
     bytesLeft -= needed;
     const copy = memory?.take(values) ?? zerosLike(values);
     copy.set(values);
@@ -79,9 +79,9 @@ export function run(kernel: Kernel, changed: readonly Floats[], read: readonly F
   const arrays = [...changed, ...read];
   const [first = new Float32Array()] = arrays;
   const { length } = first;
-  const other = arrays.find((array) => array.length !== length);
-  if (other !== undefined)
-    throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${other.length}.`);
+  const mismatched = arrays.find((array) => array.length !== length);
+  if (mismatched !== undefined)
+    throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${mismatched.length}.`);
   const firstMemory = memories.get(first);
   const isShared = arrays.every(
     (a) => memories.get(a) === firstMemory && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT,
@@ -129,20 +129,20 @@ let modules: readonly WebAssembly.Module[] | undefined;
 
 function createMemory(bytes: number): KernelMemory | undefined {
   modules ??= [float32, float64].flatMap(moduleOf);
-  const [narrow, wide] = modules;
-  if (narrow === undefined || wide === undefined) return undefined;
+  const [float32Module, float64Module] = modules;
+  if (float32Module === undefined || float64Module === undefined) return undefined;
   const memory = memoryOf(Math.ceil(bytes / pageBytes));
   if (memory === undefined) return undefined;
   const { buffer } = memory;
   const kernelsOf = (module: WebAssembly.Module): Kernels =>
     new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
-  const [float32Kernels, float64Kernels] = [kernelsOf(narrow), kernelsOf(wide)];
-  let used = 0;
+  const [float32Kernels, float64Kernels] = [kernelsOf(float32Module), kernelsOf(float64Module)];
+  let usedBytes = 0;
   const kernelMemory: KernelMemory = {
     take(like) {
-      const offset = used;
+      const offset = usedBytes;
       if (offset + alignBytes(like.byteLength) > buffer.byteLength) return undefined;
-      used += alignBytes(like.byteLength);
+      usedBytes += alignBytes(like.byteLength);
       const array =
         like instanceof Float32Array
           ? new Float32Array(buffer, offset, like.length)
@@ -151,8 +151,8 @@ function createMemory(bytes: number): KernelMemory | undefined {
       return array;
     },
     clear() {
-      new Uint8Array(buffer, 0, used).fill(0);
-      used = 0;
+      new Uint8Array(buffer, 0, usedBytes).fill(0);
+      usedBytes = 0;
     },
     run(kernel, arrays, numbers) {
       const [first = new Float32Array()] = arrays;
@@ -164,7 +164,7 @@ function createMemory(bytes: number): KernelMemory | undefined {
   return kernelMemory;
 }
 
-/** Returns an empty list if the runtime lacks required features. */
+/** Compiles kernels; returns an empty list if the runtime lacks required features. */
 function moduleOf(code: string): readonly WebAssembly.Module[] {
   const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));
   return typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes) ? [] : [new WebAssembly.Module(bytes)];

@@ -1,3 +1,4 @@
+/** Computes losses without gradients, for validation. */
 import type { Session } from "../../core/engine/engine.ts";
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -56,11 +57,11 @@ export function forwardLoss(
   parameters?: ReadonlyMap<string, Float32Array>,
 ) {
   const load = async (example: Batch): Promise<LossSession> => {
-    const working = model.clone();
-    raiseOpset(working, gradientOpset);
-    const written = await writeLoss(working, example, loss, { ...context, log: () => {} }, parameters);
-    working.graph.setOutputs([written.value]);
-    return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
+    const lossModel = model.clone();
+    raiseOpset(lossModel, gradientOpset);
+    const lossGraph = await writeLoss(lossModel, example, loss, { ...context, log: () => {} }, parameters);
+    lossModel.graph.setOutputs([lossGraph.value]);
+    return { ...lossGraph, bytes: peakBytes(lossModel), session: await context.engine.load(lossModel) };
   };
   const graphs = cacheBySizes(load, ({ session }) => session.release());
   return {
@@ -85,7 +86,7 @@ export function cacheBySizes<T extends { readonly bytes: number }>(
   release: (entry: T) => Promise<void>,
 ) {
   const entries = new Map<string, T>();
-  const keepsTooMuch = (): boolean => {
+  const isTooLarge = (): boolean => {
     const total = [...entries.values()].reduce((sum, { bytes }) => sum + bytes, 0);
     return entries.size > maxEntries || (entries.size > 1 && total > memoryLimit);
   };
@@ -95,7 +96,7 @@ export function cacheBySizes<T extends { readonly bytes: number }>(
       const entry = entries.get(sizes) ?? (await make(batch));
       entries.delete(sizes);
       entries.set(sizes, entry);
-      while (keepsTooMuch()) {
+      while (isTooLarge()) {
         const [oldest] = entries;
         if (oldest === undefined) break;
         entries.delete(oldest[0]);

@@ -54,9 +54,9 @@ export interface FrozenPart {
 /** Wraps a session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
 export function withOutputCache(session: FrozenPart, frozen: Model, budget: CacheBudget): FrozenPart {
   const { graph } = frozen;
-  const varying = downstream(graph, graph.feeds, infer(frozen));
-  const constantNames = new Set(graph.outputs.flatMap((output) => (varying.has(output) ? [] : [output.name])));
-  const varyingOf = (outputs: Batch): Batch => selectTensors(outputs, (name) => !constantNames.has(name));
+  const inputDependents = downstream(graph, graph.feeds, infer(frozen));
+  const constantNames = new Set(graph.outputs.flatMap((output) => (inputDependents.has(output) ? [] : [output.name])));
+  const selectVarying = (outputs: Batch): Batch => selectTensors(outputs, (name) => !constantNames.has(name));
   const positions = new Map<string, number>();
   const storage = openStorage();
   let store: BatchStore | undefined;
@@ -71,11 +71,11 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
     await storage.release();
   };
 
-  /** Starts the cache if a batch shows that outputs do not depend on other samples, and if those of an epoch fit. */
-  const begin = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
+  /** Starts the cache if a batch shows that outputs do not depend on other samples, and if the outputs of an epoch fit the budget. */
+  const startCache = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
-    const values = varyingOf(outputs);
+    const values = selectVarying(outputs);
     const isTooLarge = (batchBytes(values) / count) * (budget.samples ?? 0) > budget.bytesLeft;
     if (isTooLarge || !(await arePerSample(session, feeds, values, count))) return disable();
     constants = selectTensors(outputs, (name) => constantNames.has(name));
@@ -93,12 +93,13 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
       if (store !== undefined && cached.every((position) => position !== undefined))
         return { ...constants, ...joinSamples(await store.gather(Uint32Array.from(cached))) };
       const outputs = await session.run(feeds);
-      if (store === undefined) await begin(feeds, outputs, keys);
+      if (store === undefined) await startCache(feeds, outputs, keys);
       if (store === undefined) return outputs;
-      const values = splitSamples(varyingOf(outputs), count);
-      const again = cached.findIndex((position) => position !== undefined);
+      const values = splitSamples(selectVarying(outputs), count);
+      const cachedIndex = cached.findIndex((position) => position !== undefined);
       const isDifferent =
-        again >= 0 && !areEqual(await store.gather(Uint32Array.of(cached[again] ?? 0)), rows(values, [again]));
+        cachedIndex >= 0 &&
+        !areEqual(await store.gather(Uint32Array.of(cached[cachedIndex] ?? 0)), rows(values, [cachedIndex]));
       const isRare =
         samplesSeen > patience * (budget.samples ?? Number.POSITIVE_INFINITY) &&
         samplesCached < minCachedShare * samplesSeen;
@@ -108,16 +109,16 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
       }
       const missingKeys = [...new Map(keys.map((key, index) => [key, index]))].filter(([key]) => !positions.has(key));
       if (missingKeys.length === 0) return outputs;
-      const added = rows(
+      const newRows = rows(
         values,
         missingKeys.map(([, index]) => index),
       );
-      const bytes = batchBytes(added);
+      const bytes = batchBytes(newRows);
       if (bytes > budget.bytesLeft) return outputs;
       budget.bytesLeft -= bytes;
       bytesUsed += bytes;
       for (const [index, [key]] of missingKeys.entries()) positions.set(key, store.count + index);
-      await store.add(added);
+      await store.add(newRows);
       return outputs;
     },
     async release() {
@@ -130,7 +131,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
 const batchBytes = (batch: Batch): number =>
   Object.values(batch).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
 
-/** Returns the common first dimension of all inputs; undefined if they differ. */
+/** Returns the common first dimension of all inputs; undefined if the inputs differ, or if one contains strings. */
 function countOf(feeds: Batch): number | undefined {
   if (Object.values(feeds).some(({ type }) => type === "string")) return undefined;
   const [count, ...otherCounts] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
@@ -146,13 +147,13 @@ async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
 
 /** Returns whether a second run with shifted samples yields the same outputs, shifted. */
 async function arePerSample(session: FrozenPart, feeds: Batch, values: Batch, count: number): Promise<boolean> {
-  const isCounted = ({ dims: [first = 0], type }: Dense): boolean =>
+  const hasSampleRows = ({ dims: [first = 0], type }: Dense): boolean =>
     type !== "string" && first > 0 && first % count === 0;
-  if (!Object.values(values).every(isCounted)) return false;
+  if (!Object.values(values).every(hasSampleRows)) return false;
   if (count === 1) return true;
   const shifted = Array.from({ length: count }, (_, index) => Math.max(0, index - 1));
-  const again = selectTensors(await session.run(rows(feeds, shifted)), (name) => name in values);
-  return areEqual(splitSamples(again, count), rows(splitSamples(values, count), shifted));
+  const repeatedValues = selectTensors(await session.run(rows(feeds, shifted)), (name) => name in values);
+  return areEqual(splitSamples(repeatedValues, count), rows(splitSamples(values, count), shifted));
 }
 
 export const selectTensors = (batch: Batch, isSelected: (name: string) => boolean): Batch =>
@@ -161,7 +162,7 @@ export const selectTensors = (batch: Batch, isSelected: (name: string) => boolea
 const rows = (batch: Batch, positions: readonly number[]): Batch =>
   mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(positions)));
 
-/** [4 · n, …] as [n, 4, …]: rows of a sample are adjacent. */
+/** Reshapes outputs [4 · n, …] of n samples to [n, 4, …]: the rows of a sample are adjacent. */
 const splitSamples = (batch: Batch, count: number): Batch =>
   mapColumns(batch, (dense) => {
     const [first = 0, ...innerDims] = dense.dims;

@@ -1,3 +1,4 @@
+/** Collects statistics of the gradients of stored tensors, which pruning criteria and sensitivities use. */
 import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -30,7 +31,7 @@ export interface RunningGradients<R> {
 export interface GradientOptions {
   /** Labeled samples, or the path of a data set, of which the train split is used. */
   readonly data: Dataset | string;
-  /** Number of samples, drawn at random; the first ones of a stream (256). */
+  /** Number of samples (256), drawn at random; for a stream, the first samples. */
   readonly samples?: number | undefined;
   /** Batch size of each gradient (64, or fewer samples of large inputs). */
   readonly batch?: number | undefined;
@@ -40,8 +41,8 @@ export interface GradientOptions {
 const defaultBatch = 64;
 
 /**
- * Collects a statistic of the gradient of a loss by each of some stored tensors, in one pass over samples. The model is not changed.
- * @param names of stored tensors. @returns by name; without those that no gradient reaches.
+ * Collects a statistic of the gradient of a loss by each of several stored tensors, in one pass over samples. The model is not changed.
+ * @param names names of the stored tensors. @returns the statistics by name; tensors without a gradient are omitted.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate gradients.
  * @example
  * import { crossEntropy } from "pith/train";
@@ -53,7 +54,7 @@ const defaultBatch = 64;
  *     return { add: (gradient) => void gradient.forEach((g) => (sum += g * g)), end: () => sum };
  *   },
  * };
- * const found = await observeGradients(model, ["fc1.weight"], squares, { data, loss: crossEntropy() });
+ * const result = await observeGradients(model, ["fc1.weight"], squares, { data, loss: crossEntropy() });
  */
 export async function observeGradients<R>(
   model: Model,

@@ -76,11 +76,11 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const scoresOf = (index: number): Scores =>
     (isMovement ? movement[index] : pairs[index]?.weight.values) ?? new Float32Array();
 
-  /** Returns how many of `count` entries remain after a share `done` of the pruning. */
-  const keptCount = (count: number, first: number, done: number): number =>
-    Math.round(dropLastDigits(count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))));
+  /** Returns how many of `count` entries remain. @param progress share of the pruning steps that are done. */
+  const keptCount = (count: number, first: number, progress: number): number =>
+    Math.round(dropLastDigits(count * curves[curve](progress, first, Math.min(first, 1 - (amount ?? 0)))));
 
-  /** Returns the steps between which masks are pruned: at least one, however short the training. */
+  /** Returns the steps between which masks are pruned: at least one step, even in a short training. */
   const prunedSteps = (total: number): readonly [first: number, last: number] => {
     const last = Math.max(1, Math.round(gradual.end * total));
     return [Math.min(Math.round(gradual.begin * total), last - 1), last];
@@ -105,7 +105,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
     }
   };
 
-  /** Keeps at least the greatest entry of each layer. */
+  /** Sets the mask of a layer; keeps at least the entry with the highest score. */
   const setMaskOf = (index: number, mask: Uint8Array, scores: Scores): void => {
     if (!mask.includes(1)) mask[indexOfGreatest(scores)] = 1;
     pairs[index]?.mask.values.set(mask);
@@ -132,9 +132,9 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
       const doneShare = (step - first) / (last - first);
       if (threshold !== undefined) pruneBelow(threshold + penalty * step);
       else if (scope === "global") {
-        const all = counts.reduce((sum, count) => sum + count, 0);
-        const share = counts.reduce((sum, count, index) => sum + count * (firstShares[index] ?? 1), 0) / all;
-        await pruneTo([...pairs.keys()], keptCount(all, share, doneShare));
+        const totalCount = counts.reduce((sum, count) => sum + count, 0);
+        const share = counts.reduce((sum, count, index) => sum + count * (firstShares[index] ?? 1), 0) / totalCount;
+        await pruneTo([...pairs.keys()], keptCount(totalCount, share, doneShare));
       } else
         for (const [index, count] of counts.entries())
           await pruneTo([index], keptCount(count, firstShares[index] ?? 1, doneShare));

@@ -1,9 +1,9 @@
 /**
- * Sparse training: drives whole channels to zero, so that cutting them afterwards changes little.
+ * Sparse training: drives whole channels to zero, so that their removal afterwards changes little.
  *
  * The penalty is group lasso (Yuan and Lin 2006; Wen et al. 2016, "Learning structured sparsity in deep neural networks"), λ Σ √n
- * ‖w‖ over the n weights of each unit: all weights, biases and normalizations that are cut together (Fang et al. 2023,
- * "DepGraph"). It has no gradient at zero, so its proximal operator follows each optimizer step with the learning rate η:
+ * ‖w‖ over the n weights of each unit: all weights, biases and normalizations that are removed jointly (Fang et al. 2023,
+ * "DepGraph"). The penalty has no gradient at zero, so its proximal operator follows each optimizer step with the learning rate η:
  *
  *     w ← w · max(0, 1 − η λ √n / ‖w‖)
  *
@@ -23,7 +23,7 @@ import type { GroupLasso } from "./train-options.ts";
 interface Part {
   readonly values: Floats;
   readonly layout: AxisLayout;
-  /** Index along the axis → unit; -1 for units that cannot be removed. */
+  /** For each index along the axis: its unit, or -1 if the unit cannot be removed. */
   readonly unitOf: Int32Array;
 }
 
@@ -46,7 +46,7 @@ export function groupLasso(
     });
   return (rate, progress) => {
     const lambda = strength * (grow ? progress : 1);
-    for (const { units, parts, weakest } of groups) {
+    for (const { units, parts, weakest: shrinkCount } of groups) {
       const [squares, counts] = [new Float64Array(units), new Float64Array(units)];
       for (const part of parts)
         visitRuns(part, (unit, start, end) => {
@@ -58,7 +58,7 @@ export function groupLasso(
       const means = squares.map((sum, unit) => sum / Math.max(1, counts[unit] ?? 0));
       // Units that cannot be cut have no weights here and do not count among the weakest.
       const ascending = means.filter((_, unit) => (counts[unit] ?? 0) > 0).sort();
-      const maxShrunk = weakest < ascending.length ? (ascending[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
+      const maxShrunk = shrinkCount < ascending.length ? (ascending[shrinkCount - 1] ?? -1) : Number.POSITIVE_INFINITY;
       const factors = means.map((mean) => {
         if (mean > maxShrunk) return 1;
         return mean === 0 ? 0 : Math.max(0, 1 - (rate * lambda) / Math.sqrt(mean));
@@ -76,7 +76,7 @@ export function groupLasso(
 function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
   const removableUnits = new Set(removable(group));
   if (removableUnits.size === 0) return [];
-  // The units of a masked weight reach the weight, its mask and their product.
+  // A masked weight, its mask and their product have slices with the same units.
   const visited = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
     const parameter = maskingOfProduct(value)?.parameter ?? value;

@@ -1,4 +1,4 @@
-/** A layer includes its weight, its bias, and the tensors from which they are computed, such as trained quantization scales. */
+/** Selects tensors to train. A layer includes its weight, its bias, and the tensors that compute them, such as trained quantization scales. */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";

@@ -1,6 +1,6 @@
 /**
- * The training loop: epochs of seeded minibatches through a step graph. The state is the parameters, the optimizer's and
- * average's arrays, and counters. Randomness is a function of seed and epoch, so a checkpoint continues bit by bit.
+ * The training loop: epochs of seeded minibatches through a step graph. The state consists of the parameters, the arrays of optimizer
+ * and average, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
  */
 
 import { makeFolder, removeLeftovers } from "#platform";
@@ -19,12 +19,12 @@ import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedSizes, writeCheckpoint } from "./checkpoint.ts";
 import {
-  countEvaluation,
-  evaluateFigure,
+  evaluateWeights,
   evaluationText,
   isEvaluationDue,
   isPatienceOver,
   patienceText,
+  recordEvaluation,
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
@@ -60,15 +60,15 @@ import {
 
 interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve"> {
   readonly names: readonly string[];
-  /** No evaluation was better than the initial one, so the model is unchanged. */
+  /** Whether the model is unchanged, because no evaluation was better than the initial one. */
   readonly isUnchanged: boolean;
 }
 
 /**
  * Trains a model in place by a plan. After a stop, the model and the checkpoint keep the progress.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a
- * parameter became NaN or infinite (the checkpoint is from before), E_STOPPED on the signal, E_OPTION if a checkpoint belongs to
- * another training, E_FILE if one would be overwritten.
+ * parameter became NaN or infinite (the checkpoint contains an earlier state), E_STOPPED on the signal, E_OPTION if a checkpoint
+ * belongs to another training, E_FILE if a checkpoint would be overwritten.
  */
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
@@ -82,7 +82,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
     return { ...outcome, isUnchanged: outcome.training.chosen?.best.step === 0 && (await areUnchanged(initial)) };
   } catch (error) {
     if (error instanceof PithError && error.code === "E_STOPPED") throw await loop.saveStopped(error);
-    // A failure also reverts completed epochs, which are in the checkpoint.
+    // A failure also reverts the weights of completed epochs, which the checkpoint contains.
     for (const [value, tensor] of initial) value.tensor = tensor;
     throw error;
   } finally {
@@ -119,7 +119,7 @@ class TrainingLoop {
   /** Number of completed steps in the last checkpoint. */
   #savedSteps: number | undefined;
   #log: TrainingLog | undefined;
-  /** Sum over the batches of the current step. */
+  /** Sum of the losses over the batches of the current step. */
   #loss = 0;
   /** The callback that ended the training by returning "stop". */
   #stoppedBy: "onStep" | "onEpoch" | undefined;
@@ -145,10 +145,10 @@ class TrainingLoop {
 
   *#rounds(): Iterable<Round> {
     const { size, epochs } = this.#plan;
-    const { epoch: first, batches: done } = this.#counters;
+    const { epoch: first, batches: skippedBatches } = this.#counters;
     for (let epoch = first; epoch <= epochs; epoch++) {
       const shuffle = epochSeed(this.#context.seed, epoch);
-      yield { size, shuffle, epoch, dropLast: true, skip: epoch === first ? done : 0 };
+      yield { size, shuffle, epoch, dropLast: true, skip: epoch === first ? skippedBatches : 0 };
     }
   }
 
@@ -156,9 +156,9 @@ class TrainingLoop {
     const { data, size, epochs, accumulate } = this.#plan;
     const counters = this.#counters;
     while (counters.epoch <= epochs && !this.#isDone()) {
-      const [began, seconds] = [performance.now(), counters.seconds];
+      const [startTime, seconds] = [performance.now(), counters.seconds];
       for await (const batch of feed.batches()) {
-        const training = await this.#begin(batch);
+        const training = await this.#openTraining(batch);
         if (counters.batches % accumulate === 0) {
           if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch(training);
           this.#keepWeightsIfDue();
@@ -167,21 +167,21 @@ class TrainingLoop {
           if (this.#isDone()) break;
         }
         await this.#runBatch(training, batch);
-        counters.seconds = seconds + secondsSince(began);
+        counters.seconds = seconds + secondsSince(startTime);
       }
       if (counters.steps === 0)
         throw new PithError(
           "E_DATA",
           `${data.name} has fewer than ${size * accumulate} samples, which one step needs${accumulate === 1 ? "" : ` (${accumulate} batches of ${size})`}.`,
         );
-      await this.#endEpoch(await this.#begin());
+      await this.#endEpoch(await this.#openTraining());
     }
-    await this.#begin();
+    await this.#openTraining();
     if (this.#stoppedBy !== undefined) this.#logStop();
     else if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
   }
 
-  /** The training ends inside an epoch, and its checkpoint continues there. */
+  /** Ends the training inside an epoch, at the place where its checkpoint continues. */
   async #endInsideEpoch(training: TrainingState): Promise<void> {
     await this.#evaluateIfDue(training, "end");
     await this.#save();
@@ -197,7 +197,7 @@ class TrainingLoop {
    * Creates the training state for batches like `example`. @param example default: the first batch of the data, for a training that resumes after its
    * last step.
    */
-  async #begin(example?: Batch): Promise<TrainingState> {
+  async #openTraining(example?: Batch): Promise<TrainingState> {
     if (this.#training !== undefined) return this.#training;
     const { data, size, log, validation, checkpoint, keepStep } = this.#plan;
     const batch = example ?? (await firstBatch(data, size));
@@ -265,11 +265,11 @@ class TrainingLoop {
     if (validation === undefined || !isEvaluationDue(counters, this.#plan, moment)) return;
     this.#requireFinite(training);
     const candidate = withWeights(this.#model, training, training.weights);
-    const figure = await evaluateFigure(candidate, validation, this.#plan, this.#context, lossWeights(training));
+    const figure = await evaluateWeights(candidate, validation, this.#plan, this.#context, lossWeights(training));
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     await this.#log?.evaluated({ step: counters.steps, epoch: counters.epoch }, figure);
     const isPruning = training.pruning?.isOver(counters.steps, stepsOf(this.#plan) ?? 0) === false;
-    if (countEvaluation(counters, validation, figure, isPruning)) {
+    if (recordEvaluation(counters, validation, figure, isPruning)) {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
@@ -287,12 +287,12 @@ class TrainingLoop {
     training.accumulator.clear();
     this.#loss = 0;
     await this.#evaluateIfDue(training, "epoch");
-    const ended = endEpoch(this.#counters, this.#plan.accumulate);
-    const { epoch, loss, seconds } = ended;
+    const completedEpoch = endEpoch(this.#counters, this.#plan.accumulate);
+    const { epoch, loss, seconds } = completedEpoch;
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
     this.#context.log({ id: "epoch", text });
     await this.#save();
-    this.#stopIfReturned("onEpoch", await this.#plan.onEpoch?.(ended));
+    this.#stopIfReturned("onEpoch", await this.#plan.onEpoch?.(completedEpoch));
   }
 
   /** @throws PithError E_OPTION for a result that is neither "stop" nor undefined. */
@@ -306,10 +306,10 @@ class TrainingLoop {
   async saveStopped(cause: PithError): Promise<PithError> {
     await this.#save();
     const { checkpoint } = this.#plan;
-    const after = `Stopped after ${counted(this.#counters.steps, "step")}`;
+    const stoppedText = `Stopped after ${counted(this.#counters.steps, "step")}`;
     if (checkpoint === undefined || this.#savedSteps !== this.#counters.steps)
-      return new PithError("E_STOPPED", `${after}.`, { cause });
-    const text = `${after}; the weights are in "${lastFile(checkpoint)}".`;
+      return new PithError("E_STOPPED", `${stoppedText}.`, { cause });
+    const text = `${stoppedText}; the weights are in "${lastFile(checkpoint)}".`;
     return new PithError("E_STOPPED", text, { hint: "Run the same training with `resume` to continue.", cause });
   }
 
@@ -361,14 +361,16 @@ class TrainingLoop {
 
   #diverged(problem: string, step: number): PithError {
     const { checkpoint, validation } = this.#plan;
-    const saved = checkpoint === undefined ? undefined : this.#savedSteps;
-    const folder = saved === undefined ? "" : ", with another `checkpoint`,";
+    const savedSteps = checkpoint === undefined ? undefined : this.#savedSteps;
+    const folder = savedSteps === undefined ? "" : ", with another `checkpoint`,";
     const hint = [
       `Start again from the original model${folder} and a smaller \`learningRate\` or \`clip\` 1, and check that the inputs are properly scaled.`,
     ];
     // The best weights after 0 steps are the initial weights of the model.
-    if (checkpoint !== undefined && saved !== undefined && saved > 0)
-      hint.push(`"${lastFile(checkpoint)}" has the weights after ${counted(saved, "step")}, which may be useless.`);
+    if (checkpoint !== undefined && savedSteps !== undefined && savedSteps > 0)
+      hint.push(
+        `"${lastFile(checkpoint)}" has the weights after ${counted(savedSteps, "step")}, which may be useless.`,
+      );
     const { best } = this.#counters;
     if (checkpoint !== undefined && validation !== undefined && best !== undefined)
       hint.push(`"${bestFile(checkpoint)}" has the best ones, ${evaluationText(validation, best.step, best.figure)}.`);
@@ -393,25 +395,25 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
 /** @throws PithError E_DATA for NaN in a teacher's outputs, which no learning rate can fix. */
 async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, context: Context): Promise<void> {
   for (const teacher of loss.teachers ?? []) {
-    const counter = { name: "broken outputs", build: (scope: LossScope) => countBroken(scope, teacher) };
+    const counter = { name: "broken outputs", build: (scope: LossScope) => buildNonFiniteCount(scope, teacher) };
     const countNonFinite = forwardLoss(model, counter, context);
     const count = await countNonFinite.of(batch).finally(countNonFinite.release);
     if (count === 0) continue;
-    const which = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
-    throw new PithError("E_DATA", `The ${which} outputs NaN or infinity.`, {
+    const teacherText = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
+    throw new PithError("E_DATA", `The ${teacherText} outputs NaN or infinity.`, {
       hint: "Check its weights and the preprocessing: it can contain NaN, or overflow on the samples.",
     });
   }
 }
 
 /** Counts NaN and infinity in a teacher's outputs; -∞ is allowed as the score of an excluded class. */
-function countBroken(scope: LossScope, teacher: Model): BuiltLoss {
+function buildNonFiniteCount(scope: LossScope, teacher: Model): BuiltLoss {
   const { emit } = scope;
   const { outputs } = scope.teacher(teacher);
   const counts = [...outputs.values()]
     .filter(({ type }) => type !== undefined && isFloat(type.type))
     .map((output) => emit.Not([emit.LessOrEqual([castToFloat32(emit, output), 3.4e38])]))
-    .map((isBroken) => scaledSum(emit, emit.Cast([isBroken], { to: typeCodes.float32 }), 1));
+    .map((isNonFinite) => scaledSum(emit, emit.Cast([isNonFinite], { to: typeCodes.float32 }), 1));
   const start = emit.constant(float32([], [0]));
   return { value: counts.reduce((sum, count) => emit.Add([sum, count]), start), feeds: () => ({}) };
 }

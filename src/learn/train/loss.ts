@@ -23,11 +23,11 @@ export interface LossScope extends NamedValues {
   /** The trained model with a fixed batch size. A loss can add inputs to its graph. */
   readonly model: Model;
   readonly seed: number;
-  /** Adds a frozen model on the same samples, once per reference. @throws PithError E_SHAPE_MISMATCH if the samples do not fit it. */
+  /** Adds another model, which is not trained, on the same samples; once per model. @throws PithError E_SHAPE_MISMATCH if they do not fit. */
   teacher(reference: Model): NamedValues;
-  /** Adds a trained parameter of the loss, such as a projection, that is not in the result. @param start Its initial values. */
+  /** Adds a trained parameter of the loss, such as a projection, which is not part of the trained model. @param start Its initial values. */
   parameter(name: string, start: Dense<"float32">): Value;
-  /** Adds an input with the value `factor(steps done, all steps)` at each step; `all steps` is Infinity for a stream. */
+  /** Adds an input whose value at each step is `factor(completed steps, total steps)`. The total is Infinity for a stream. */
   scheduled(factor: (step: number, total: number) => number): Value;
   /** Logs decisions when the first graph of a training is built. */
   readonly log: Context["log"];
@@ -44,6 +44,7 @@ export interface Loss {
 export interface BuiltLoss {
   /** A scalar, averaged over the rows of the batch. */
   readonly value: Value;
+  /** Returns the values of the inputs that the loss has added, for a batch. */
   feeds(batch: Batch): Batch;
 }
 
@@ -95,8 +96,8 @@ export function targetLike(scope: LossScope, value: Value, label: string): Targe
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined)
     throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
-  const other = scope.outputs.get(label);
-  if (other !== undefined) return { value: castToFloat32(scope.emit, other), feeds: () => ({}) };
+  const labelOutput = scope.outputs.get(label);
+  if (labelOutput !== undefined) return { value: castToFloat32(scope.emit, labelOutput), feeds: () => ({}) };
   const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
   return { value: input, feeds: (batch) => ({ [input.name]: column(batch, label, dims) }) };
 }
@@ -128,10 +129,10 @@ export function requireColumn(batch: Batch, label: string): Dense {
 export const ignoredLabel = -100;
 
 /**
- * Returns [samples, tokens]: 0 for padding by the attention mask and for labels of −100, else 1.
- * @param unit With a mask, every token counts; a prediction needs a label, too.
+ * Adds an input [samples, tokens] that selects tokens: 0 for padding (by the attention mask) and for labels of −100, otherwise 1.
+ * @param unit "token": labels are ignored if there is an attention mask. "prediction": a token also needs a label.
  */
-export function countedTokens(
+export function addTokenMask(
   { model }: Pick<LossScope, "model">,
   dims: readonly [samples: number, tokens: number],
   label: string,
@@ -147,10 +148,10 @@ export function countedTokens(
       const column = batch[label];
       const hasLabels = column !== undefined && /int/.test(column.type) && column.data.length === samples * tokens;
       const labels = hasLabels && (mask === undefined || unit === "prediction") ? column.data : undefined;
-      const isCounted = (index: number): boolean =>
+      const isSelected = (index: number): boolean =>
         (mask === undefined || Number(mask[index]) !== 0) &&
         (labels === undefined || Number(labels[index]) !== ignoredLabel);
-      const counts = Float32Array.from({ length: samples * tokens }, (_, index) => Number(isCounted(index)));
+      const counts = Float32Array.from({ length: samples * tokens }, (_, index) => Number(isSelected(index)));
       return { [value.name]: float32(dims, counts) };
     },
   };
@@ -177,8 +178,8 @@ export function asRows(
     );
   }
   const count = elementCount(dims.slice(0, -1));
-  const flat = dims.length === 2 ? logits : emit.Reshape([logits, [count, classes]]);
-  return { rows: castToFloat32(emit, flat), count, classes };
+  const logitRows = dims.length === 2 ? logits : emit.Reshape([logits, [count, classes]]);
+  return { rows: castToFloat32(emit, logitRows), count, classes };
 }
 
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {

@@ -18,7 +18,7 @@ export interface OptimizedParameter {
 
 export interface Optimizer {
   readonly name: string;
-  /** Factor of the previous gradient that the step graph can add instead of momentum here. */
+  /** Momentum that the step graph can apply instead: it adds this factor times the previous gradient. */
   readonly carry?: number;
   update(parameters: readonly OptimizedParameter[], learningRate: number): void;
   /** Returns copies of the state: `<parameter>/<slot>`, and the number of steps. */
@@ -41,7 +41,7 @@ interface ParameterState {
   readonly slots: readonly Floats[];
 }
 
-/** The slot of a carried gradient, whose last value the step graph adds. */
+/** State key of a gradient to which the step graph adds its previous value. */
 const carriedSlot = "carried";
 const counter = "steps";
 
@@ -94,17 +94,17 @@ type WithGradient = Pick<OptimizedParameter, "gradient">;
 export function accumulator(parameters: readonly WithGradient[], count: number) {
   if (count === 1) return { add: (): boolean => true, clear: (): void => {} };
   const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
-  let added = 0;
+  let batchCount = 0;
   const clear = (): void => {
-    added = 0;
+    batchCount = 0;
     for (const { sum } of sums) sum.fill(0);
   };
   return {
-    /** Adds the current gradients. Returns whether they were the last; then the parameters have the mean gradient. */
+    /** Adds the current gradients. Returns whether they were the last of a step: the parameters then have the mean gradient. */
     add(): boolean {
       for (const { gradient, sum } of sums) run("move", [sum], [gradient], -1 / count, 0);
-      added++;
-      if (added < count) return false;
+      batchCount++;
+      if (batchCount < count) return false;
       for (const { gradient, sum } of sums) gradient.set(sum);
       clear();
       return true;
@@ -113,13 +113,13 @@ export function accumulator(parameters: readonly WithGradient[], count: number) 
   };
 }
 
-/** As in torch.nn.utils.clip_grad_norm_. */
-const slack = 1e-6;
+/** Added to the norm, as in torch.nn.utils.clip_grad_norm_. */
+const epsilon = 1e-6;
 
 /** Scales gradients in place by min(1, limit / (norm + 1e-6)) (Pascanu et al. 2013). Returns the global norm before, in float64. */
 export function clipByNorm(parameters: readonly WithGradient[], limit: number): number {
   const norm = Math.sqrt(parameters.reduce((sum, { gradient }) => sum + run("squares", [], [gradient]), 0));
-  const factor = limit / (norm + slack);
+  const factor = limit / (norm + epsilon);
   if (factor < 1) for (const { gradient } of parameters) run("scale", [gradient], [], factor);
   return norm;
 }

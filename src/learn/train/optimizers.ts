@@ -1,3 +1,4 @@
+/** The optimizers that options can name. */
 import { run } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
@@ -14,7 +15,7 @@ export interface SgdOptions {
 export function sgd({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimizer {
   return defineOptimizer({
     name: "sgd",
-    // Momentum accumulates weight decay, which the graph does not compute.
+    // With weight decay, momentum also accumulates the decay, which the step graph does not compute.
     ...(momentum > 0 && weightDecay === 0 ? { carry: momentum } : {}),
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {
@@ -38,7 +39,7 @@ export interface AdamOptions {
  * const optimizer = adam();
  */
 export function adam(options: AdamOptions = {}): Optimizer {
-  return withMoments("adam", { weightDecay: 0, ...options }, false);
+  return defineAdam("adam", { weightDecay: 0, ...options }, false);
 }
 
 /**
@@ -47,10 +48,10 @@ export function adam(options: AdamOptions = {}): Optimizer {
  * const optimizer = adamW({ weightDecay: 0.05 });
  */
 export function adamW(options: AdamOptions = {}): Optimizer {
-  return withMoments("adamw", { weightDecay: 0.01, ...options }, true);
+  return defineAdam("adamw", { weightDecay: 0.01, ...options }, true);
 }
 
-function withMoments(name: string, options: AdamOptions, decoupled: boolean): Optimizer {
+function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
   return defineOptimizer({
     name,
@@ -59,7 +60,7 @@ function withMoments(name: string, options: AdamOptions, decoupled: boolean): Op
       const rate = learningRate / (1 - beta1 ** count);
       const spread = 1 / Math.sqrt(1 - beta2 ** count);
       const decay = decays ? weightDecay : 0;
-      const [coupledDecay, decoupledDecay] = decoupled ? [0, learningRate * decay] : [decay, 0];
+      const [coupledDecay, decoupledDecay] = isDecoupled ? [0, learningRate * decay] : [decay, 0];
       run(
         "adam",
         [values, ...slots],
@@ -84,7 +85,7 @@ export interface LionOptions {
 
 /**
  * Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms"): steps by sign, w *= 1 - lr·wd; w -= lr·sign(β₁m +
- * (1-β₁)g); m = β₂m + (1-β₂)g. A third to a tenth of Adam's learning rate suits it.
+ * (1-β₁)g); m = β₂m + (1-β₂)g. Use a third to a tenth of Adam's learning rate.
  * @example
  * const optimizer = lion({ weightDecay: 0.1 });
  */
@@ -98,7 +99,7 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
   });
 }
 
-/** The optimizers by name, with their default learning rates; all but sgd have no momentum option. */
+/** The optimizers by name, with their default learning rates. Only sgd has a momentum option. */
 export const optimizers = {
   adam: { rate: 0.001, make: adam },
   adamw: { rate: 0.001, make: adamW },

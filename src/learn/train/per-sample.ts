@@ -1,10 +1,10 @@
 /**
  * Per-sample gradients, g_i = ∂loss_i/∂w: for clipping (Abadi et al. 2016, "Deep learning with differential privacy"), the
- * empirical Fisher information Σ g_i g_iᵀ, and influence (Koh and Liang 2017). One step graph for one sample runs for each.
+ * empirical Fisher information Σ g_i g_iᵀ, and influence (Koh and Liang 2017). A step graph with batch size 1 runs for each sample.
  *
  * A sample has a separate gradient only if the batch loss is the mean of the sample losses, Σ g_i / n = g. Batch statistics,
- * contrast between samples and the like are rejected: by the state that they carry, or because the loss of the first two samples
- * differs from their mean. Dropout is drawn per sample, by the seed and its position.
+ * contrastive losses and the like are rejected: the step has states, or the loss of the first two samples as a batch differs from the
+ * mean of their losses. Dropout depends on the seed and the sample's position.
  */
 
 import { PithError } from "../../core/errors.ts";
@@ -25,13 +25,13 @@ export interface SampleGradient {
   readonly gradients: ReadonlyMap<string, Floats>;
 }
 
-/** Relative to the greater loss: float32 sums in a batch have another order. */
+/** Maximum difference of losses, relative to the greater loss: float32 sums in a batch have another order. */
 const tolerance = 1e-4;
 
 /**
  * Yields the gradients of the samples of a batch, one sample at a time. The model is not changed.
- * @throws PithError E_UNSUPPORTED if samples mix, so that none has a separate gradient, E_DATA if a loss is not finite, and the
- * errors of `createStep`.
+ * @throws PithError E_UNSUPPORTED if the model or loss mixes samples, so that they have no separate gradients, E_DATA if a loss is not
+ * finite, and the errors of `createStep`.
  * @example
  * for await (const batch of data.batches({ size: 64 })) {
  *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))

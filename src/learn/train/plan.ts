@@ -32,16 +32,16 @@ export interface Validation {
   readonly data: Dataset;
   /** Selects the best weights (default: the loss). */
   readonly metric: Metric | undefined;
-  /** Steps between evaluations, besides those before the first step and at the end; default: one per epoch. */
+  /** Steps between evaluations (default: one evaluation per epoch). Weights are also evaluated before the first step and at the end. */
   readonly every: number | undefined;
-  /** Evaluations without improvement after which training ends. */
+  /** Number of evaluations without improvement after which training ends. */
   readonly patience: number | undefined;
 }
 
-type KeptOptions = "epochs" | "accumulate" | "clip" | "average" | "keepStep" | "checkpoint" | "resume" | "log";
+type CopiedOptions = "epochs" | "accumulate" | "clip" | "average" | "keepStep" | "checkpoint" | "resume" | "log";
 
 /** The options of a training with their defaults, and the objects that they name. */
-export interface Plan extends StepOptions, Pick<TrainOptions, KeptOptions | "onStep" | "onEpoch"> {
+export interface Plan extends StepOptions, Pick<TrainOptions, CopiedOptions | "onStep" | "onEpoch"> {
   readonly data: Dataset;
   readonly size: number;
   readonly optimizer: Optimizer;
@@ -58,7 +58,7 @@ export function stepsOf({ data, size, accumulate, epochs }: Plan): number | unde
   return data.count === undefined ? undefined : Math.floor(Math.floor(data.count / size) / accumulate) * epochs;
 }
 
-/** Learning rate of a step, as a factor of the peak; 1 if the number of steps is unknown. `epochs` defaults to those of the plan. */
+/** Returns the learning rate of a step as a share of its peak; 1 if the number of steps is unknown. @param epochs length of the training. */
 export function rateFactor(plan: Plan, step: number, epochs = plan.epochs): number {
   const total = stepsOf(plan);
   if (total === undefined) return 1;
@@ -76,7 +76,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? defaultRate(optimizer);
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
-  const shape = typeof schedule === "function" ? schedule : parseSchedule(schedule);
+  const baseSchedule = typeof schedule === "function" ? schedule : parseSchedule(schedule);
   const { data: all, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
@@ -99,7 +99,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     size: await batchOf(model, options.batch, data, loss.teachers ?? [], context),
     optimizer,
     learningRate,
-    schedule: warmup === 0 ? shape : warmUp(shape, warmup),
+    schedule: warmup === 0 ? baseSchedule : warmUp(baseSchedule, warmup),
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
@@ -119,7 +119,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   return plan;
 }
 
-/** @param requested `batch`; undefined selects the size by memory. */
+/** @param requested the option `batch`; undefined selects the size by memory. */
 async function batchOf(
   model: Model,
   requested: number | undefined,
@@ -127,13 +127,13 @@ async function batchOf(
   teachers: readonly Model[],
   context: Context,
 ): Promise<number> {
-  const limited = Math.min(requested ?? defaultBatch, data.count ?? Number.POSITIVE_INFINITY);
+  const maxSize = Math.min(requested ?? defaultBatch, data.count ?? Number.POSITIVE_INFINITY);
   if (requested !== undefined && requested > 1 && (await takesOneSample(model, data)))
     throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${requested}.`, {
       hint: `\`accumulate\` ${requested} adds up the gradients of ${requested} samples.`,
     });
-  if (requested !== undefined) return limited;
-  const { size, why } = await chooseBatchSize(model, limited, data, teachers);
+  if (requested !== undefined) return maxSize;
+  const { size, why } = await chooseBatchSize(model, maxSize, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
   return size;
 }

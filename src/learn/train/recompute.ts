@@ -27,21 +27,22 @@ interface GradientStep {
   readonly model: Model;
   readonly inference: Inference;
   readonly forward: ReadonlySet<Node>;
-  readonly varying: ReadonlySet<Value>;
-  readonly arriving: ReadonlyMap<Node, Value>;
+  readonly dependents: ReadonlySet<Value>;
+  readonly outputGradients: ReadonlyMap<Node, Value>;
 }
 
 /** Recomputes values between the boundaries in the backward pass, in place. Values after the last boundary are kept. */
 export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): void {
-  const { model, forward, arriving } = step;
+  const { model, forward, outputGradients } = step;
   const parts = partsOf(step, boundaries);
-  const fed = downstream(model.graph, model.graph.feeds, step.inference);
-  const isKept = keepTest(step, boundaries, parts, fed);
-  const waits = (value: Value): boolean => fed.has(value) && step.inference.operand(value)?.elements === undefined;
+  const inputDependents = downstream(model.graph, model.graph.feeds, step.inference);
+  const isKept = keepTest(step, boundaries, parts, inputDependents);
+  const needsBarrier = (value: Value): boolean =>
+    inputDependents.has(value) && step.inference.operand(value)?.elements === undefined;
   const barriers = new Map<number, Value>();
   for (const node of [...forward].reverse()) {
     const part = parts.get(node);
-    const gradient = arriving.get(node);
+    const gradient = outputGradients.get(node);
     if (part === undefined || gradient === undefined || barriers.has(part)) continue;
     if (gradient.producer !== undefined && model.graph.ownValue(gradient.name) === gradient)
       barriers.set(part, gradient);
@@ -52,29 +53,29 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
       const part = value?.producer === undefined ? undefined : parts.get(value.producer);
       if (value === undefined || part === undefined || isKept(value)) continue;
       const partCopies = memoize(copies, part, () => new Map<Value, Value>());
-      const copying = { step, isKept, waits, copies: partCopies, gate: barriers.get(part) };
-      model.graph.setInput(user, input, copyBefore(user, value, copying));
+      const copyContext = { step, isKept, needsBarrier, copies: partCopies, gate: barriers.get(part) };
+      model.graph.setInput(user, input, copyBefore(user, value, copyContext));
     }
   }
 }
 
-interface Copying {
+interface CopyContext {
   readonly step: GradientStep;
   readonly isKept: (value: Value) => boolean;
-  /** Returns whether copies read this kept value after a barrier: only if it depends on a model input and its elements are unknown. */
-  readonly waits: (value: Value) => boolean;
+  /** Returns whether copies read a kept value after a barrier: if it depends on a model input and its elements are unknown. */
+  readonly needsBarrier: (value: Value) => boolean;
   readonly copies: Copies;
   readonly gate: Value | undefined;
 }
 
-function copyBefore(user: Node, value: Value, { step, isKept, waits, copies, gate }: Copying): Value {
+function copyBefore(user: Node, value: Value, { step, isKept, needsBarrier, copies, gate }: CopyContext): Value {
   const { model, inference } = step;
   const emit = emitInto(model, { by: "differentiate", before: user, onNode: inference.visit });
   const producersOf = (values: readonly Value[]): Node[] =>
     values.flatMap((used) => (copies.has(used) || isKept(used) || used.producer === undefined ? [] : [used.producer]));
   for (const node of inOrder(producersOf([value]), (current) => producersOf(usedValues(current)), describe)) {
     for (const used of usedValues(node))
-      if (gate !== undefined && !copies.has(used) && waits(used)) copies.set(used, waitFor(emit, used, gate));
+      if (gate !== undefined && !copies.has(used) && needsBarrier(used)) copies.set(used, waitFor(emit, used, gate));
     copyNode(
       node,
       model.graph,
@@ -95,31 +96,33 @@ function copyBefore(user: Node, value: Value, { step, isKept, waits, copies, gat
 function waitFor(emit: Emit, value: Value, gate: Value): Value {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined || dims.includes(0)) return value;
-  const nothing = emit.Shape([gate], { start: 0, end: 0 });
-  const shape = emit.Concat([nothing, emit.constant(fromNumbers("int64", [dims.length], dims), "dims")], { axis: 0 });
+  const emptyShape = emit.Shape([gate], { start: 0, end: 0 });
+  const shape = emit.Concat([emptyShape, emit.constant(fromNumbers("int64", [dims.length], dims), "dims")], {
+    axis: 0,
+  });
   return emit.Reshape([value, shape]);
 }
 
 function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): ReadonlyMap<Node, number> {
   const parts = new Map<Node, number>();
   let part = 0;
-  let open: Node[] = [];
+  let partNodes: Node[] = [];
   for (const node of forward) {
-    open.push(node);
+    partNodes.push(node);
     if (!node.outputs.some((output) => output !== undefined && boundaries.has(output))) continue;
-    for (const openValue of open) parts.set(openValue, part);
+    for (const partNode of partNodes) parts.set(partNode, part);
     part++;
-    open = [];
+    partNodes = [];
   }
   return parts;
 }
 
 /** Returns a test for values that the backward pass reads instead of recomputing them. */
 function keepTest(
-  { model, inference, forward, varying }: GradientStep,
+  { model, inference, forward, dependents }: GradientStep,
   boundaries: ReadonlySet<Value>,
   parts: ReadonlyMap<Node, number>,
-  fed: ReadonlySet<Value>,
+  inputDependents: ReadonlySet<Value>,
 ): (value: Value) => boolean {
   const { graph } = model;
   const outputs = new Set(graph.outputs);
@@ -127,7 +130,8 @@ function keepTest(
     const { producer } = value;
     const part = producer === undefined ? undefined : parts.get(producer);
     if (producer === undefined || part === undefined || boundaries.has(value) || outputs.has(value)) return true;
-    if (!varying.has(value) || !fed.has(value) || isRandom(producer) || !forward.has(producer)) return true;
+    if (!dependents.has(value) || !inputDependents.has(value) || isRandom(producer) || !forward.has(producer))
+      return true;
     if (inference.operand(value)?.stored === true || value.type === undefined) return true;
     return [...value.uses].some(({ node }) => node.graph !== graph || (forward.has(node) && parts.get(node) !== part));
   };
@@ -136,30 +140,30 @@ function keepTest(
 }
 
 // Chooses the cut points with the least memory (Chen et al. 2016, algorithm 3). For cut points c₁ … cₘ the memory of a choice is
-// Σ bytes(cᵢ chosen) + max over parts of what the backward pass reads of a part. For each of some budgets for the second term,
-// dynamic programming minimizes the first.
+// Σ bytes(cᵢ chosen) + max over parts of the bytes that the backward pass reads of a part. For each of several budgets for the second
+// term, dynamic programming minimizes the first.
 
 /** The budgets are k / 64 (k = 1 … 63) of the bytes that the backward pass reads without checkpointing. */
 const budgetCount = 64;
 
-/** Returns the values to keep; none if keeping everything needs less. */
+/** Returns the values to keep at cut points; empty if keeping all values needs less memory. */
 export function chooseBoundaries(step: GradientStep, parameters: readonly Value[]): ReadonlySet<Value> {
   const { model, inference, forward } = step;
-  const counted = findDependents(model.graph, parameters, inference);
+  const dependents = findDependents(model.graph, parameters, inference);
   const nodes = [...forward].filter((node) =>
-    node.outputs.some((output) => output !== undefined && counted.has(output)),
+    node.outputs.some((output) => output !== undefined && dependents.has(output)),
   );
-  const cuts = cutPoints(nodes, new Set([...counted].filter(({ type }) => fixedDims(type?.dims) !== undefined)));
+  const cuts = cutPoints(nodes, new Set([...dependents].filter(({ type }) => fixedDims(type?.dims) !== undefined)));
   // Bytes, up to each cut point, that the backward pass reads.
-  const read = [0];
-  const ends = new Set(cuts.map(({ producer }) => producer));
+  const readBytes = [0];
+  const cutProducers = new Set(cuts.map(({ producer }) => producer));
   let sum = 0;
   for (const node of nodes) {
     for (const output of node.outputs)
       if (output !== undefined && [...output.uses].some((use) => !forward.has(use.node))) sum += bytesOf(output);
-    if (ends.has(node)) read.push(sum);
+    if (cutProducers.has(node)) readBytes.push(sum);
   }
-  const chosen = minimizeMemory(cuts.map(bytesOf), [...read, sum]);
+  const chosen = minimizeMemory(cuts.map(bytesOf), [...readBytes, sum]);
   return new Set(chosen.flatMap((index) => cuts[index] ?? []));
 }
 
@@ -177,7 +181,7 @@ export function minimizeMemory(sizes: readonly number[], read: readonly number[]
   return best;
 }
 
-/** Returns the cut points with the least kept memory if no part reads more than `limit` bytes. */
+/** Chooses the cut points with the least kept memory for which no part reads more than `limit` bytes. */
 function chooseWithin(
   limit: number,
   sizes: readonly number[],
@@ -185,23 +189,23 @@ function chooseWithin(
 ): { readonly memory: number; readonly chosen: readonly number[] } | undefined {
   const count = sizes.length;
   /** Minimum kept bytes up to each position (0: start, 1 … count: cut points, count + 1: end), and the previous position. */
-  const kept: number[] = [0];
-  const before: number[] = [-1];
+  const keptBytes: number[] = [0];
+  const previous: number[] = [-1];
   for (let end = 1; end <= count + 1; end++) {
     let [minimum, from] = [Number.POSITIVE_INFINITY, -1];
     for (let start = end - 1; start >= 0 && (read[end] ?? 0) - (read[start] ?? 0) <= limit; start--) {
-      const sum = kept[start] ?? 0;
+      const sum = keptBytes[start] ?? 0;
       if (sum < minimum) [minimum, from] = [sum, start];
     }
-    kept.push(minimum + (sizes[end - 1] ?? 0));
-    before.push(from);
+    keptBytes.push(minimum + (sizes[end - 1] ?? 0));
+    previous.push(from);
   }
-  const sum = kept[count + 1] ?? Number.POSITIVE_INFINITY;
+  const sum = keptBytes[count + 1] ?? Number.POSITIVE_INFINITY;
   if (!Number.isFinite(sum)) return undefined;
   const chosen: number[] = [];
   let largest = 0;
-  for (let end = count + 1; end > 0; end = before[end] ?? -1) {
-    const start = before[end] ?? -1;
+  for (let end = count + 1; end > 0; end = previous[end] ?? -1) {
+    const start = previous[end] ?? -1;
     largest = Math.max(largest, (read[end] ?? 0) - (read[start] ?? 0));
     if (start > 0) chosen.unshift(start - 1);
   }
@@ -212,8 +216,8 @@ function chooseWithin(
 // needs. If that is the gradient of the first layer, all activations and gradients stay in memory to the end. So these nodes go
 // to the end of the file in reverse order: the loss runs first, then the gradients of the last layer.
 
-/** Reorders nodes that nothing reads so that the runtime runs them in their present order. */
+/** Moves the nodes whose outputs no node reads, so that the runtime runs them in their current order. */
 export function runInOrder(graph: Graph): void {
-  const ends = [...graph.nodes()].filter((node) => node.outputs.every((output) => (output?.uses.size ?? 0) === 0));
-  graph.moveToEnd(ends.reverse());
+  const unread = [...graph.nodes()].filter((node) => node.outputs.every((output) => (output?.uses.size ?? 0) === 0));
+  graph.moveToEnd(unread.reverse());
 }

@@ -20,8 +20,8 @@ import { logSeparated } from "./shared-constants.ts";
 import { copyOfTied } from "./ties.ts";
 
 /**
- * Reinitializes all parameters in place, by the seed of the context, to train the network from scratch. Unclassified parameters
- * and quantized weights stay and are reported as misses. Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and
+ * Reinitializes all parameters in place, by the seed of the context, to train the network from scratch. Parameters of unknown kind and
+ * quantized weights are not changed, and reported as misses. Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and
  * Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
  * @example
  * await reinitialize(model, {}, { seed: 1 });
@@ -50,16 +50,16 @@ async function drawInitialValues(model: Model, context: Context): Promise<Outcom
     const type = tensor?.type;
     if (tensor === undefined || type === undefined || !isFloat(type)) continue;
     if (!parameters.has(value) && role?.kind !== "state") continue;
-    const start = initializationOf(value, inference);
-    if (start === undefined) {
+    const initialization = initializationOf(value, inference);
+    if (initialization === undefined) {
       misses.push(new Miss("no operator defines its initial value: it is not changed", name));
       continue;
     }
-    value.tensor = drawTensor(type, tensor.dims, start, seed, name);
+    value.tensor = drawTensor(type, tensor.dims, initialization, seed, name);
     const description =
-      typeof start === "number"
-        ? `all ${start}`
-        : `normal, standard deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
+      typeof initialization === "number"
+        ? `all ${initialization}`
+        : `normal, standard deviation ${Math.sqrt(initialization.variance).toPrecision(3)}`;
     changes.push({ at: name, what: description, decidedBy: "global" });
   }
   const reinitialized = new Set(changes.map(({ at }) => at));
@@ -105,7 +105,7 @@ function drawTensor(
 
 type Initialization = number | { readonly variance: number };
 
-/** Returns undefined for unclassified parameters, such as quantization scales. */
+/** Returns the initialization of a parameter; undefined if no operator defines its kind, as for quantization scales. */
 function initializationOf(value: Value, inference: Inference): Initialization | undefined {
   const reads = [...readingNodes(value, inference)];
   for (const { node, bound, input } of reads) {

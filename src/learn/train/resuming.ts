@@ -1,3 +1,4 @@
+/** Resumes a training from its checkpoint, after checking that model, data and settings are the same. */
 import { fileKind } from "#platform";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -71,14 +72,14 @@ export async function openCheckpoint(
   await requireSameFrozen(path, identity.trained, model, trained);
   const best = bestPath === undefined ? undefined : await open(bestPath);
   if (best !== undefined) best.graph.operators = trained.graph.operators;
-  const text = lengthText(counters, epochs, plan);
+  const text = lengthChange(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
   // Older checkpoints have no curve.
   const curve = counters.curve ?? startCurve(counters.steps);
   return { path, bestPath, model, state, counters: { ...counters, curve }, identity, best };
 }
 
-function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
+function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefined, plan: Plan): string | undefined {
   const { epochs } = plan;
   const completedEpochs = epoch - 1;
   if (completedEpochs >= epochs) {
@@ -88,12 +89,12 @@ function lengthText({ epoch, steps }: Counters, before: number | undefined, plan
         : `the ${epochs} epochs that are requested`;
     return `the checkpoint has done ${all}: nothing is trained, and its weights are the result`;
   }
-  if (before === undefined || before === epochs) return undefined;
-  const [rateBefore, rateNow] = [rateFactor(plan, steps, before), rateFactor(plan, steps)];
+  if (savedEpochs === undefined || savedEpochs === epochs) return undefined;
+  const [rateBefore, rateNow] = [rateFactor(plan, steps, savedEpochs), rateFactor(plan, steps)];
   if (rateBefore === rateNow) return undefined;
   const share = (factor: number): string => `${(100 * factor).toFixed(0)} %`;
   return (
-    `started as a training of ${before} epochs, continued as one of ${epochs}: the learning rate continues at ${share(rateNow)} of its peak, ` +
+    `started as a training of ${savedEpochs} epochs, continued as one of ${epochs}: the learning rate continues at ${share(rateNow)} of its peak, ` +
     `as the new schedule sets at this step, not at ${share(rateBefore)}; the result is not that of ${epochs} epochs without a break`
   );
 }
@@ -154,11 +155,11 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }
 
-/** Returns whether the values have their initial tensors; not if the resumed model was trained further. */
+/** Returns whether all values have tensors equal to the initial ones. */
 export async function areUnchanged(initial: ReadonlyMap<Value, Tensor>): Promise<boolean> {
-  for (const [{ tensor: now }, before] of initial) {
-    if (now === before || now === undefined) continue;
-    if (!haveSameElements(await before.read(), await now.read())) return false;
+  for (const [{ tensor: currentTensor }, initialTensor] of initial) {
+    if (currentTensor === initialTensor || currentTensor === undefined) continue;
+    if (!haveSameElements(await initialTensor.read(), await currentTensor.read())) return false;
   }
   return true;
 }

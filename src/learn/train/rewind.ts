@@ -6,10 +6,10 @@ import { sameDims } from "../../core/tensor/dims.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 
 /**
- * Restores the weights that `train` kept with `keepStep`, in place. Masks stay, so the result is a lottery ticket. The kept weights stay in the model
- * for the next round until the masks are folded in (`remove`). Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; Frankle et al. 2020,
- * "Linear mode connectivity and the lottery ticket hypothesis" (rewinding to a step after the first).
- * @throws PithError E_OPTION if the model has no kept weights.
+ * Restores the weights that `train` stored with `keepStep`, in place. Masks stay, so the result is a lottery ticket. The stored weights stay in
+ * the model for the next round until masks are folded in (`remove`). Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; Frankle et al.
+ * 2020, "Linear mode connectivity and the lottery ticket hypothesis" (rewinding to a step after the first).
+ * @throws PithError E_OPTION if the model has no stored weights of an earlier step.
  * @example
  * await train(net, { data, epochs: 10, keepStep: 0 });
  * await prune(net, { amount: 0.8, keepMasks: true });

@@ -1,5 +1,5 @@
 /**
- * Roles of stored tensors in a training, decided at its start and stored in the model. Existing roles take precedence.
+ * Decides the roles of stored tensors at the start of a training, and stores them in the model. Existing roles take precedence.
  *
  * - `buffer`: masks and sinusoids (`fixed-tables.ts`), which are not trained.
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), is one parameter.
@@ -51,8 +51,8 @@ export async function declareRoles(
   const parameters = [...model.graph.values()].filter((value) => trained.has(value));
   for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
     declared.set(value, buffer);
-  for (const { copy, of, transposed } of await findTies(parameters.filter((value) => !declared.has(value))))
-    declared.set(copy, { kind: "tied", name: of.name, transposed });
+  for (const { copy, original, transposed } of await findTies(parameters.filter((value) => !declared.has(value))))
+    declared.set(copy, { kind: "tied", name: original.name, transposed });
   const misses = batchStatistics ? declareStates(model, inference, declared) : [];
   for (const [value, role] of declared) value.role = role;
   return { declared, ownStatistics, parted, misses };
@@ -110,17 +110,17 @@ function frozenReason({ name, tensor, role }: Value): string | undefined {
 
 /** Returns layers with quantized weights, except those that read a trained palette or scale. */
 export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
-  const changing = downstream(model.graph, trained, inference);
+  const trainedDependents = downstream(model.graph, trained, inference);
   return layers(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
-    return type === undefined || isFloat(type) || meetsAny(weight, changing)
+    return type === undefined || isFloat(type) || combinesWith(weight, trainedDependents)
       ? []
       : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
   });
 }
 
 /** Returns whether a node combines a quantized tensor with one of these values before it becomes a float. */
-function meetsAny(quantized: Value, values: ReadonlySet<Value>): boolean {
+function combinesWith(quantized: Value, values: ReadonlySet<Value>): boolean {
   const integers = new Set([quantized]);
   for (const value of integers) {
     for (const { node } of value.uses) {

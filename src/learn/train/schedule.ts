@@ -76,15 +76,15 @@ export function oneCycle({ rise = 0.3, divisor = 25, lastDivisor = 1e4 }: OneCyc
 }
 
 /**
- * Rises linearly to 1 over the first steps (a share of the training below 1, else a number of steps), then runs the schedule.
+ * Rises linearly to 1 over the first `length` steps, then runs the schedule. A length below 1 is a share of the training.
  * @example
  * const schedule = warmUp(cosineDecay(), 500);
  */
 export function warmUp(schedule: Schedule, length: number): Schedule {
   return (step, total, context) => {
-    const before = length < 1 ? Math.round(length * total) : length;
-    if (step < before) return (step + 1) / before;
-    return schedule(step - before, total - before, { ...context, before });
+    const warmupSteps = length < 1 ? Math.round(length * total) : length;
+    if (step < warmupSteps) return (step + 1) / warmupSteps;
+    return schedule(step - warmupSteps, total - warmupSteps, { ...context, before: warmupSteps });
   };
 }
 
@@ -112,7 +112,7 @@ export function parseSchedule(text: string): Schedule {
   return stepDecay(readSteps(text));
 }
 
-/** Returns the epochs of "steps(30, 80)"; none for other schedules. */
+/** Returns the epochs of "steps(30, 80)"; an empty list for other schedules. */
 export function milestonesOf(text: string): readonly number[] {
   return isName(text) ? [] : readSteps(text).milestones;
 }
@@ -121,8 +121,8 @@ function readSteps(text: string): v.InferOutput<typeof stepsSchema> {
   const names = Object.keys(schedules);
   const [, name = text, list] = /^([^(]*)\((.*)\)$/.exec(text.trim()) ?? [];
   if (name.trim() !== "steps" || list === undefined) {
-    const meant = nearest(name.trim(), names);
-    const hint = meant === undefined || isName(name.trim()) ? settingsHint : `Did you mean ${meant}?`;
+    const similarName = nearest(name.trim(), names);
+    const hint = similarName === undefined || isName(name.trim()) ? settingsHint : `Did you mean ${similarName}?`;
     throw new PithError("E_OPTION", `expected ${names.join(", ")} or "steps(30, 80)", got "${text}".`, { hint });
   }
   const words = list.split(",").map((word) => word.trim());

@@ -1,6 +1,6 @@
 /**
- * Separates scales of ones and biases of zeros that a file shares between layers only because they are equal. Trained as one, all would move by the
- * sum of their gradients.
+ * Separates scales of ones and biases of zeros that a file shares between layers only because they are equal. If they were trained as one tensor, it
+ * would move by the sum of all gradients.
  *
  *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
  *
@@ -15,13 +15,14 @@ import type { Context } from "../../core/pass/pass.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 
-/** A separate tensor for input `input` of the node that computes `reader`; by name, because copies of the model share names. */
+/** A separate tensor for the input `input` of the node that computes `reader`. Names are stored because copies of the model have equal names. */
 export interface ConstantCopy {
   readonly name: string;
   readonly reader: string;
   readonly input: number;
+  /** Name of the value that the tensor replaces as an input. */
   readonly before: string;
-  /** The shared tensor: `before`, or the tensor of which `before` is an alias. */
+  /** Name of the shared tensor: `before`, or the tensor of which `before` is an alias. */
   readonly stored: string;
 }
 
@@ -31,17 +32,17 @@ const maxBytes = 2 ** 20;
 /** Gives each layer a separate tensor instead of a shared constant, in place. */
 export async function separateConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
   const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
-  /** The learned tensors that a node shares with others, as a key. */
-  const shared = new Map<Node, string>();
+  /** For each node: the names of the learned tensors that it shares with other nodes, as a key. */
+  const sharedNames = new Map<Node, string>();
   const constants: (readonly [root: Value, reads: readonly ParameterRead[]])[] = [];
   for (const [root, reads] of byRoot) {
     if (root.graph !== model.graph) continue;
     if (await isConstant(root)) constants.push([root, reads]);
     else if (new Set(reads.map(({ node }) => node)).size > 1)
-      for (const { node } of reads) shared.set(node, `${shared.get(node) ?? ""}${root.name}\n`);
+      for (const { node } of reads) sharedNames.set(node, `${sharedNames.get(node) ?? ""}${root.name}\n`);
   }
   const names = new Set<string>();
-  const copies = constants.flatMap(([root, reads]) => copiesOf(model, root, reads, shared, names));
+  const copies = constants.flatMap(([root, reads]) => copiesOf(model, root, reads, sharedNames, names));
   applyCopies(model, copies);
   return copies;
 }
@@ -89,7 +90,7 @@ function copiesOf(
     return [{ ...use, module: sharedKey(read.node, shared) ?? read }];
   });
   const modules = [...groupBy(uses, ({ module }) => module).values()];
-  // The first module keeps the original, unless it has other readers.
+  // The first module keeps the original tensor. If other nodes or a model output read it too, every module gets a copy.
   const separated = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
   return separated.flatMap((uses) => {
     let name = graph.freshName(root.name);
@@ -161,7 +162,7 @@ function findAliasedTensor(value: Value, inference: Inference): Value | undefine
   const { producer } = value;
   if (producer === undefined) return value;
   const bound = inference.at(producer);
-  const same = bound instanceof Miss ? undefined : bound.unchanged();
-  const before = same === undefined ? undefined : producer.inputs[same];
+  const unchangedInput = bound instanceof Miss ? undefined : bound.unchanged();
+  const before = unchangedInput === undefined ? undefined : producer.inputs[unchangedInput];
   return before === undefined ? undefined : findAliasedTensor(before, inference);
 }

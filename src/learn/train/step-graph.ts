@@ -1,4 +1,4 @@
-/** A session of the step graph for one set of batch sizes, and a session of its frozen part. */
+/** Writes the graph of a training step for one set of batch sizes, and loads it and its frozen part. */
 import { infer } from "../../core/analysis/infer.ts";
 import type { Selection } from "../../core/analysis/selection.ts";
 import { storedRoot } from "../../core/analysis/stored-root.ts";
@@ -22,9 +22,11 @@ import { type Progress, writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
-  /** Trained parameters of the loss. */
+  /** Initial values of the loss's trained parameters, by name. */
   readonly own: ReadonlyMap<string, Tensor>;
+  /** Maps each state to the name of the output with its next value. */
   readonly states: ReadonlyMap<string, string>;
+  /** Whether the step needs random numbers, as dropout does. */
   readonly draws: boolean;
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
@@ -42,19 +44,19 @@ export async function loadStepGraph(
   budget: CacheBudget | undefined,
   context: Context,
 ): Promise<StepGraph> {
-  const working = prepared.clone();
+  const stepModel = prepared.clone();
   // The loss adds nodes of the teacher, which keep their inference form.
-  const modelNodes = new Set(working.graph.nodes());
-  const lossGraph = await writeLoss(working, example, loss, context);
+  const modelNodes = new Set(stepModel.graph.nodes());
+  const lossGraph = await writeLoss(stepModel, example, loss, context);
   const lossTensors = new Map(
     lossGraph.parameters.flatMap((name) => {
-      const tensor = working.graph.value(name)?.tensor;
+      const tensor = stepModel.graph.value(name)?.tensor;
       return tensor === undefined ? [] : [[name, tensor] as const];
     }),
   );
-  const { states, draw } = writeTrainingForms(working, modelNodes, trained);
-  fuseForStep(working);
-  const { frozen, step, gradients, carried, stopped } = differentiate(working, {
+  const { states, draw } = writeTrainingForms(stepModel, modelNodes, trained);
+  fuseForStep(stepModel);
+  const { frozen, step, gradients, carried, stopped } = differentiate(stepModel, {
     loss: lossGraph.value.name,
     wrt: ({ name }) => trained.has(name) || lossGraph.parameters.includes(name),
     states,
@@ -81,11 +83,11 @@ export async function loadStepGraph(
     frozen: frozenPart,
     bytes: peakBytes(step) + (frozen === undefined ? 0 : peakBytes(frozen)),
     async feeds(batch, drawNumber, progress) {
-      const draws = draw === undefined ? {} : { [draw]: int64([], [drawNumber]) };
-      const feeds = { ...lossGraph.feeds(batch, progress), ...draws };
-      const fixed =
+      const drawFeeds = draw === undefined ? {} : { [draw]: int64([], [drawNumber]) };
+      const feeds = { ...lossGraph.feeds(batch, progress), ...drawFeeds };
+      const frozenOutputs =
         frozenPart === undefined ? {} : await frozenPart.run(selectTensors(feeds, (name) => frozenInputs.has(name)));
-      return selectTensors({ ...feeds, ...fixed }, (name) => stepInputs.has(name));
+      return selectTensors({ ...feeds, ...frozenOutputs }, (name) => stepInputs.has(name));
     },
   };
 }
@@ -111,7 +113,8 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
 // whose parameters are not trained stay in inference mode.
 
 /**
- * Returns the next value of each state, and the input of a random odd number below 2³¹ per step, if any node draws.
+ * Writes nodes in their training form. Returns the name of the next value of each state, and the name of the input for a random odd number
+ * below 2³¹ per step, if a node needs random numbers.
  * @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written.
  */
 function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: ReadonlySet<string>) {
@@ -152,13 +155,14 @@ export interface StepOptions extends Selection {
   readonly loss: Loss;
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
-  /** Stored masks that are fed and differentiated by. */
+  /** Stored masks that are inputs of the step and have gradients. */
   readonly masks?: readonly string[] | undefined;
   readonly threads?: number | undefined;
-  /** The graph adds this factor of the previous gradient to the gradient: an optimizer's `carry`. */
+  /** The graph adds this factor times the previous gradient to the gradient (`carry` of the optimizer). */
   readonly carry?: number | undefined;
-  /** Caches outputs of frozen parts, for `samples` per epoch. */
+  /** Keep the outputs of the part that is not trained, so that later epochs do not compute them again. */
   readonly cachesFrozen?: boolean | undefined;
+  /** Number of samples per epoch, if known: a cache that is too small for all of them is not used. */
   readonly samples?: number | undefined;
   /** Recompute activations in the backward pass instead of keeping them: less memory, a third more time. */
   readonly checkpointing?: boolean | undefined;

@@ -1,4 +1,4 @@
-/** Parameters and gradients are in arrays that sessions share without copies; each batch size has a separate graph. */
+/** Computes loss and gradients of a batch. Sessions share the arrays of parameters and gradients without copies; each batch size has a graph. */
 import { PithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { describe } from "../../core/graph/graph.ts";
@@ -30,9 +30,11 @@ export interface Step {
   readonly parameters: readonly OptimizedParameter[];
   /** Masks that are fed like parameters (`StepOptions.masks`) but not optimized. */
   readonly masks: readonly OptimizedParameter[];
+  /** Names of the loss's trained parameters. */
   readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
   readonly states: readonly State[];
+  /** Whether the step needs random numbers, as dropout does. */
   readonly draws: boolean;
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
@@ -60,11 +62,11 @@ export async function createStep(
   options: StepOptions,
   context: Partial<Context> = {},
 ): Promise<Step> {
-  const declared = model.clone();
+  const preparedModel = model.clone();
   // The model is prepared as in `train`, so that the same tensors are trained.
-  storeWeights(declared);
-  const { ownStatistics, parted } = await declareRoles(declared);
-  const step = await stepOf(declared, example, options, completeContext(context));
+  storeWeights(preparedModel);
+  const { ownStatistics, parted } = await declareRoles(preparedModel);
+  const step = await stepOf(preparedModel, example, options, completeContext(context));
   return {
     ...step,
     store(target, weights) {
@@ -76,34 +78,34 @@ export async function createStep(
 }
 
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
-  const { model: working, trained, ties, decays } = await trainableCopy(model, options, context);
+  const { model: trainedModel, trained, ties, decays } = await trainableCopy(model, options, context);
   const { cachesFrozen = false, samples } = options;
   const budget = cachesFrozen ? { bytesLeft: cacheBytes, samples } : undefined;
   let { log } = context;
-  const load = (batch: Batch) => loadStepGraph(working, batch, trained, options, budget, { ...context, log });
+  const load = (batch: Batch) => loadStepGraph(trainedModel, batch, trained, options, budget, { ...context, log });
   const graphs = cacheBySizes(load, releaseStepGraph);
-  const first = await graphs.of(example);
+  const firstGraph = await graphs.of(example);
   // Graphs for other batch sizes make the same decisions.
   log = () => {};
-  for (const [name, node] of first.stopped) {
+  for (const [name, node] of firstGraph.stopped) {
     const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
     context.log({ id: "untrained", text, level: "warning" });
   }
-  const tensors = [...first.gradients.keys(), ...first.states.keys()].map(
-    (name) => [name, first.own.get(name) ?? tensorOf(working, name)] as const,
+  const tensors = [...firstGraph.gradients.keys(), ...firstGraph.states.keys()].map(
+    (name) => [name, firstGraph.own.get(name) ?? tensorOf(trainedModel, name)] as const,
   );
   const stored = await storedArrays(tensors);
-  const states = stored.splice(first.gradients.size).map((state) => ({ ...state, next: emptyLike(state.values) }));
+  const states = stored.splice(firstGraph.gradients.size).map((state) => ({ ...state, next: emptyLike(state.values) }));
   const arrays = stored.map(
-    ({ name, values }): Arrays => ({
+    ({ name, values }): TrainedArrays => ({
       name,
       decays: decays(name, values.dims),
       values,
       gradient: emptyLike(values),
-      carried: first.carried.has(name),
+      carried: firstGraph.carried.has(name),
     }),
   );
-  const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
+  const arrayFeeds = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
   const maskNames = new Set(options.masks);
   const masks = arrays.filter(({ name }) => maskNames.has(name));
   const parameters = arrays.filter(({ name }) => !maskNames.has(name));
@@ -111,11 +113,11 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
   return {
-    parameters: parameters.map(trainedView),
-    masks: masks.map(trainedView),
-    own: new Set(first.own.keys()),
+    parameters: parameters.map(toOptimizedParameter),
+    masks: masks.map(toOptimizedParameter),
+    own: new Set(firstGraph.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
-    draws: first.draws,
+    draws: firstGraph.draws,
     async run(batch, place = [runs++], progress = trainingEnd) {
       const graph = await graphs.of(batch);
       // The previous gradient is fed from the buffer of the next one, which is safe because only one node reads it.
@@ -132,7 +134,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
       }
       const oddNumber = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
       const feeds = await graph.feeds(batch, oddNumber, progress);
-      await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
+      await graph.session.run({ ...feeds, ...arrayFeeds, ...carriedFeeds }, buffers);
       for (const { values, next } of states) values.data.set(next.data);
       return lossBuffer.data[0] ?? Number.NaN;
     },
@@ -142,7 +144,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
 }
 
 /**
- * Returns a copy with its trained tensors by name; only the first of tied ones is trained.
+ * Returns a copy of the model, and the names of its trained tensors. Of tied tensors, only the first is trained.
  * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train.
  */
 async function trainableCopy(original: Model, options: StepOptions, context: Context) {
@@ -153,25 +155,25 @@ async function trainableCopy(original: Model, options: StepOptions, context: Con
   const ties = tieMatrices(model, selected);
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
-  const copies = new Set(ties.map(({ name }) => name));
-  const trained = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
+  const tiedNames = new Set(ties.map(({ name }) => name));
+  const trained = new Set([...[...selected].filter((name) => !tiedNames.has(name)), ...(options.masks ?? [])]);
   for (const name of trained) {
     const value = model.graph.value(name);
     // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
     if (value !== undefined) value.role ??= parameter;
-    await widen(model, name);
+    await convertToFloat32(model, name);
   }
   await foldConstants(model, {}, context);
   return { model, trained, ties, decays };
 }
 
 /** Converts 16-bit parameters to float32 so that small steps add up (Micikevicius et al. 2018, "Mixed precision training"). */
-async function widen(model: Model, name: string): Promise<void> {
+async function convertToFloat32(model: Model, name: string): Promise<void> {
   const value = model.graph.value(name);
   const dense = await value?.tensor?.read();
   if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
-  const [before] = model.graph.nodes();
-  const emit = emitInto(model, { by: "train", before });
+  const [firstNode] = model.graph.nodes();
+  const emit = emitInto(model, { by: "train", before: firstNode });
   const rounded = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
   replaceUses(value, rounded, rounded.producer);
   value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
@@ -185,19 +187,19 @@ interface NamedWeight {
   readonly values: Floating;
 }
 
-interface Arrays extends NamedWeight {
+interface TrainedArrays extends NamedWeight {
   readonly decays: boolean;
   readonly gradient: Floating;
   readonly carried: boolean;
 }
 
-const trainedView = ({ values, gradient, ...rest }: Arrays): OptimizedParameter => ({
+const toOptimizedParameter = ({ values, gradient, ...rest }: TrainedArrays): OptimizedParameter => ({
   ...rest,
   values: values.data,
   gradient: gradient.data,
 });
 
-/** Copies stored tensors into memory with room for the optimizer state. @throws PithError E_TYPE_MISMATCH if one is not of floats. */
+/** Copies stored tensors into memory with room for the optimizer state. @throws PithError E_TYPE_MISMATCH if a tensor is not of floats. */
 async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {
   const copyToMemory = floatMemory(tensors.map(([, { bytes }]) => bytes));
   const arrays: NamedWeight[] = [];
@@ -239,8 +241,8 @@ function storeValues(
 ): void {
   const value = model.graph.value(name);
   if (value === undefined) return;
-  const stored = value.tensor?.type ?? type;
-  value.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : type, dims, numbers));
+  const storedType = value.tensor?.type ?? type;
+  value.tensor = inMemory(fromNumbers(isHalf(storedType) ? storedType : type, dims, numbers));
 }
 
 function tensorOf(model: Model, name: string): Tensor {

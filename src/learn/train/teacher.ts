@@ -1,3 +1,4 @@
+/** Adds the graph of a teacher to the graph of its student. */
 import { infer } from "../../core/analysis/infer.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
@@ -16,8 +17,8 @@ import { type NamedValues, namedValues } from "./loss.ts";
 /** Returns the file name without folders, which differ from run to run. */
 export const teacherName = ({ place = "a model" }: Model): string => place.slice(place.search(/[^\\/]*$/));
 
-/** Copies the teacher in inference mode into the student's graph, on the student's inputs; both get the newer opset. */
-export function teacherBeside(model: Model, emit: Emit, reference: Model): NamedValues {
+/** Copies the teacher in inference mode into the student's graph, on the student's inputs. Both models get the newer opset. */
+export function addTeacher(model: Model, emit: Emit, reference: Model): NamedValues {
   const teacher = reference.clone();
   teacher.graph.operators ??= model.graph.operators;
   freeze(teacher);
@@ -62,7 +63,7 @@ function freeze(teacher: Model): void {
   }
 }
 
-/** Returns the shapes of the other inputs, from symbolic dimensions that they share with known ones. */
+/** Returns the shapes of the other inputs, from symbolic dimensions that they share with inputs of known shape. */
 function inferImpliedShapes(
   { graph }: Model,
   knownShapes: ReadonlyMap<string, readonly number[]>,
@@ -83,7 +84,7 @@ function inferImpliedShapes(
   );
 }
 
-/** Returns the student's input for an input of the teacher: of the same name, or else the only one (of its type) for a single input. */
+/** Returns the student's input for a teacher's input: of the same name; for a teacher with one input, else the only one (of its type). */
 function findStudentInput(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
   const sameName = feeds.find(({ name }) => name === input.name);
@@ -93,7 +94,7 @@ function findStudentInput(input: Value, student: Model, teacher: Model): Value |
   return otherCandidates.length === 0 ? candidate : undefined;
 }
 
-/** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both. */
+/** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both inputs. */
 export function requireFittingTeacher(student: Model, teacher: Model): void {
   for (const teacherInput of teacher.graph.feeds) {
     const studentInput = findStudentInput(teacherInput, student, teacher);

@@ -21,22 +21,22 @@ export interface Tie {
 
 interface Copy {
   readonly copy: Value;
-  readonly of: Value;
+  readonly original: Value;
   readonly transposed: boolean;
 }
 
-/** Returns matrices that are copies of an earlier one. Only matrices whose sizes occur twice are read. */
+/** Returns the matrices that are copies of an earlier matrix. Only matrices whose sizes occur twice are read. */
 export async function findTies(values: readonly Value[]): Promise<readonly Copy[]> {
   const ties: Copy[] = [];
   const matrices = values.filter(({ tensor }) => tensor?.dims.length === 2 && Math.min(...tensor.dims) >= 2);
   const sizes = ({ tensor }: Value): string => `${tensor?.type} ${tensor?.dims.toSorted((a, b) => a - b)}`;
   for (const sameSize of groupBy(matrices, sizes).values()) {
     if (sameSize.length < 2) continue;
-    const firsts = new Map<number, Value[]>();
+    const originals = new Map<number, Value[]>();
     for (const value of sameSize) {
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
-      const candidates = memoize(firsts, sumOf(dense), () => []);
+      const candidates = memoize(originals, sumOf(dense), () => []);
       const match = await findFirstLike(candidates, dense);
       if (match === undefined) candidates.push(value);
       else ties.push({ copy: value, ...match });
@@ -45,12 +45,12 @@ export async function findTies(values: readonly Value[]): Promise<readonly Copy[
   return ties;
 }
 
-async function findFirstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
-  for (const original of firsts) {
+async function findFirstLike(originals: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
+  for (const original of originals) {
     const first = await original.tensor?.read();
     if (first === undefined) continue;
-    if (isSame(first, dense)) return { of: original, transposed: false };
-    if (isTransposed(first, dense)) return { of: original, transposed: true };
+    if (isSame(first, dense)) return { original, transposed: false };
+    if (isTransposed(first, dense)) return { original, transposed: true };
   }
   return undefined;
 }
@@ -68,7 +68,7 @@ function sumOf({ data }: Dense): number {
   return sum;
 }
 
-/** Redirects readers of a copy to the first matrix, in place; returns the copies. `trained` names the trained tensors. */
+/** Redirects readers of a copy to the first matrix, in place. @param trained names of the trained tensors. @returns the copies. */
 export function tieMatrices(model: Model, trained: ReadonlySet<string>): readonly Tie[] {
   const ties = [...model.graph.values()].flatMap(({ name, role, tensor }): Tie[] => {
     const isTied = tensor !== undefined && role?.kind === "tied" && trained.has(role.name);
@@ -81,8 +81,8 @@ export function tieMatrices(model: Model, trained: ReadonlySet<string>): readonl
 function substituteCopy(model: Model, { name, of, transposed }: Tie): void {
   const [copy, first] = [model.graph.value(name), model.graph.value(of)];
   if (copy === undefined || first === undefined) return;
-  const [before] = model.graph.nodes();
-  const emit = emitInto(model, { by: "train", before });
+  const [firstNode] = model.graph.nodes();
+  const emit = emitInto(model, { by: "train", before: firstNode });
   const equalValue = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
   const [copyType, firstType] = [copy.tensor?.type, first.tensor?.type];
   // One of the two can be in half precision.

@@ -1,3 +1,4 @@
+/** The options of `train`. */
 import * as v from "valibot";
 import { curves } from "../../core/math/curves.ts";
 import {
@@ -23,17 +24,17 @@ export const defaultBatch = 128;
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 const openShare = (message: string) => v.pipe(v.number(message), v.gtValue(0, message), v.ltValue(1, message));
 
-/** An optimizer step that was done. */
+/** A completed optimizer step. */
 export interface TrainedStep {
-  /** Steps done so far, this one included. */
+  /** Number of completed steps, including this one. */
   readonly step: number;
   readonly epoch: number;
-  /** Mean over the batches of the step. */
+  /** Mean loss over the batches of the step. */
   readonly loss: number;
   readonly learningRate: number;
 }
 
-/** Is called during a training, which waits for it. The training ends if it returns "stop". */
+/** A function that a training calls and waits for. The training ends if it returns "stop". */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a callback, too
 export type Callback<Report> = (report: Report) => "stop" | void | Promise<"stop" | void>;
 
@@ -60,11 +61,11 @@ const gradualObject = v.pipe(
   v.strictObject({
     /** Final share of masked weights. */
     amount: v.optional(prunedShare),
-    /** For "movement", instead of an amount: weights with a higher score stay ("soft" movement pruning). */
+    /** For "movement", instead of an amount: weights with a higher score are kept ("soft" movement pruning). */
     threshold: v.optional(v.number()),
-    /** With a threshold: what each step subtracts from every score (0). */
+    /** With a threshold: number that each step subtracts from every score (0). */
     penalty: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-    /** Steps between updates of the masks. */
+    /** Number of steps between updates of the masks. */
     every: v.optional(countOption, 100),
     /** Shares of the training after which pruning begins and ends. */
     begin: v.optional(moment, 0),
@@ -73,7 +74,7 @@ const gradualObject = v.pipe(
     curve: v.optional(v.picklist(Object.keys(curves) as (keyof typeof curves)[]), "cubic"),
     /** "magnitude", or "movement": the sum of −w · g over the steps. */
     importance: v.optional(v.picklist(["magnitude", "movement"]), "magnitude"),
-    /** Whether each layer loses the amount, or all layers together. */
+    /** Whether the amount applies to each layer, or to all layers jointly. */
     scope: v.optional(v.picklist(["uniform", "global"]), "uniform"),
     /** Layers that are trained but not pruned. */
     except: v.optional(v.union([v.string(), v.array(v.string())])),
@@ -98,9 +99,9 @@ export const gradualOf = (option: number | Gradual): Gradual =>
   typeof option === "number" ? v.parse(gradualObject, { amount: option }) : option;
 
 const lassoObject = v.strictObject({
-  /** λ. */
+  /** The strength λ of the penalty. */
   strength: positiveOption,
-  /** Share of the units of each group that shrinks, the weakest at each step (all). A unit is a channel, or several cut together. */
+  /** Share of the units of each group that shrink at each step, those with the smallest weights (all). A unit is one or several joint channels. */
   amount: v.optional(openShare("takes a share above 0 and below 1, like 50%")),
   /** Increase λ linearly from 0 over the training (false). */
   grow: v.optional(v.boolean(), false),

@@ -64,7 +64,7 @@ export const train = definePass({
   run: trainInPlace,
 });
 
-/** `train` without rollback: a model whose training is stopped keeps its trained weights. */
+/** Like `train`, but without rollback: a model whose training is stopped keeps its trained weights. */
 export async function trainInPlace(
   model: Model,
   options: v.InferOutput<typeof trainOptions>,
@@ -73,9 +73,9 @@ export async function trainInPlace(
   storeWeights(model);
   const plan = await planOf(model, options, context);
   const roles = await declareRoles(model, options);
-  report(roles, context);
+  logRoles(roles, context);
   // This follows the decision about roles, because tied matrices are not pruned.
-  const { weights, misses: unprunable } =
+  const { weights, misses: unprunedMisses } =
     plan.gradual === undefined
       ? { weights: [], misses: [] }
       : selectPrunedWeights(model, { ...plan, gradual: plan.gradual });
@@ -86,7 +86,7 @@ export async function trainInPlace(
   if (isUnchanged)
     return {
       ...outcome,
-      changes: options.keepStep === undefined ? [] : keptChanges(model, options.keepStep),
+      changes: options.keepStep === undefined ? [] : changesOfKeptWeights(model, options.keepStep),
       misses: [...roles.misses, new Miss(explainUnchanged(outcome.training, outcome.history))],
     };
   takeState(model);
@@ -97,11 +97,11 @@ export async function trainInPlace(
       ...changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
       ...(await maskChanges(weights)),
     ],
-    misses: [...roles.misses, ...unprunable, ...quantizedWeights(model, infer(model), changed)],
+    misses: [...roles.misses, ...unprunedMisses, ...quantizedWeights(model, infer(model), changed)],
   };
 }
 
-const keptChanges = (model: Model, step: number): Outcome["changes"] =>
+const changesOfKeptWeights = (model: Model, step: number): Outcome["changes"] =>
   [...keptWeights(model).keys()].map((at) => ({ at, what: `kept as of step ${step}`, decidedBy: "global" }));
 
 async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"]> {
@@ -115,7 +115,7 @@ async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"
   return changes;
 }
 
-function report({ declared, parted }: Declaration, context: Context): void {
+function logRoles({ declared, parted }: Declaration, context: Context): void {
   const namesOf = (kind: Role["kind"]): readonly string[] =>
     [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
   const [[buffer, ...more], states] = [namesOf("buffer"), namesOf("state")];

@@ -28,7 +28,7 @@ const isEventFile = (path: string): boolean => fileNameOf(path).includes("tfeven
 /**
  * Opens a log. A resumed training keeps the entries of its earlier steps and drops later ones, whose steps run again.
  * @param metric Name of the evaluated metric ("accuracy"); undefined without evaluations.
- * @param resumedAfter Steps that the resumed training has done.
+ * @param resumedAfter Number of steps that the resumed training has completed.
  * @throws PithError E_FILE if the file cannot be written, or is the log of another training.
  */
 export function openLog(
@@ -51,7 +51,7 @@ export async function requireLog(path: string): Promise<void> {
 
 const columns = "step,epoch,loss,learning_rate";
 
-/** Opens a CSV log. It writes each row at the next step or save, because the row includes an evaluation after its step. */
+/** Opens a CSV log. Each row is written at the next step or save, because it includes an evaluation after its step. */
 async function openCsvLog(
   path: string,
   column: string | undefined,

@@ -17,7 +17,7 @@ export interface TrainingState {
   readonly average: ReturnType<typeof movingAverage> | undefined;
   readonly pruning: GradualPruning | undefined;
   readonly shrink: ((rate: number, progress: number) => void) | undefined;
-  /** Current weights, states and masks in the order of `Step.store`; averages if there are any. */
+  /** Current weights, states and masks in the order of `Step.store`; averages if the training has a moving average. */
   readonly weights: readonly Floats[];
 }
 
@@ -30,13 +30,13 @@ export async function startTraining(
   const { optimizer, clip, accumulate, gradual, groupLasso: lasso } = plan;
   // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
   const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
-  const pruned = gradual === undefined ? [] : selectPrunedWeights(model, { ...plan, gradual }).weights;
-  const masked = pruned.flatMap((weight) => maskingOf(weight) ?? []);
-  const step = await stepOf(model, example, { ...plan, carry, masks: masked.map(({ mask }) => mask.name) }, context);
+  const prunedWeights = gradual === undefined ? [] : selectPrunedWeights(model, { ...plan, gradual }).weights;
+  const maskings = prunedWeights.flatMap((weight) => maskingOf(weight) ?? []);
+  const step = await stepOf(model, example, { ...plan, carry, masks: maskings.map(({ mask }) => mask.name) }, context);
   const { parameters, states, masks } = step;
   const arrays = [...parameters, ...states].map(({ values }) => values);
   const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);
-  const pairs = masked.flatMap((names) => {
+  const pairs = maskings.flatMap((names) => {
     const weight = parameters.find(({ name }) => name === names.parameter.name);
     const mask = masks.find(({ name }) => name === names.mask.name);
     return weight === undefined || mask === undefined ? [] : [{ weight, mask }];
@@ -79,19 +79,19 @@ export function stateOf({ step, average, pruning }: TrainingState, plan: Plan, m
   return state;
 }
 
-/** The float32 copies of 16-bit parameters. */
+/** Key suffix of the float32 copies of 16-bit parameters. */
 const master = "master";
 const averaged = "average";
 
 /** Restores the arrays of `stateOf` and the parameters. @throws PithError E_DATA if the checkpoint belongs to other parameters. */
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = training;
-  const changing = changedValues(step);
-  await restoreArrays(changing, stored, state);
+  const changedArrays = changedValues(step);
+  await restoreArrays(changedArrays, stored, state);
   plan.optimizer.restore(step.parameters, state);
   training.pruning?.restore(state);
   for (const [index, values] of average?.values.entries() ?? []) {
-    const key = `${changing[index]?.name}/${averaged}`;
+    const key = `${changedArrays[index]?.name}/${averaged}`;
     values.set(requireFloats(state[key], values.length, checkpointOwner, key));
   }
 }
@@ -106,7 +106,7 @@ export async function restoreArrays(arrays: readonly State[], stored: Model, sta
   }
 }
 
-/** Copies the model with the current weights, or the given ones, and without checkpoint state. */
+/** Returns a copy of the model with the current weights, or with `weights`, and without checkpoint state. */
 export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
   takeState(copy);
@@ -141,10 +141,10 @@ export function currentEpoch(counters: Counters, accumulate: number): Epoch {
 }
 
 export function endEpoch(counters: Counters, accumulate: number): Epoch {
-  const ended = currentEpoch(counters, accumulate);
-  counters.history.push(ended);
+  const completedEpoch = currentEpoch(counters, accumulate);
+  counters.history.push(completedEpoch);
   Object.assign(counters, startEpoch(counters.epoch + 1));
-  return ended;
+  return completedEpoch;
 }
 
 export function summaryOf({ best, history, evaluations }: Counters, plan: Plan): TrainingSummary {
@@ -168,7 +168,7 @@ export interface Epoch {
 }
 
 export interface EvaluationFigure {
-  /** Completed steps: 0 for the initial weights. */
+  /** Number of completed steps: 0 for the initial weights. */
   readonly step: number;
   /** The metric value, or the loss without a metric. */
   readonly figure: number;
@@ -194,7 +194,7 @@ export interface TrainingSummary {
 
 /** Mean losses over intervals with the same number of steps; plain data, stored in checkpoints. */
 export interface Curve {
-  /** Steps before the first interval: nonzero after resuming from a checkpoint without a curve. */
+  /** Number of steps before the first interval: not 0 if resumed from a checkpoint without a curve. */
   readonly first: number;
   every: number;
   losses: number[];

@@ -1,3 +1,4 @@
+/** Adds the loss of a training to the graph of a model. */
 import { infer } from "../../core/analysis/infer.ts";
 import { PithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
@@ -14,11 +15,11 @@ import { statesText } from "../../data/batches/states.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";
-import { teacherBeside } from "./teacher.ts";
+import { addTeacher } from "./teacher.ts";
 
 export interface Progress {
   readonly step: number;
-  /** Steps of the whole training; Infinity for a stream. */
+  /** Number of steps of the whole training; Infinity for a stream. */
   readonly total: number;
 }
 
@@ -39,8 +40,8 @@ export function sizesOf(batch: Batch): string {
 
 /**
  * Adds a loss to a model, in place, and fixes its inputs to the sizes of `example`.
- * @param values Current values of the loss's parameters, by name; others get their initial ones.
- * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model carries states without a column, and
+ * @param values Current values of the loss's parameters, by name; parameters that are not listed get their initial values.
+ * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model has recurrent states without a column, and
  * the errors of the loss.
  */
 export async function writeLoss(
@@ -55,29 +56,29 @@ export async function writeLoss(
     const text = `The model carries states (${statesText(binding.states)}), and backpropagation through time is not supported.`;
     throw new PithError("E_UNSUPPORTED", text, { hint: "Provide a column per state to train single steps." });
   }
-  const fed = binding.feeds(example);
-  fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
+  const exampleFeeds = binding.feeds(example);
+  fixInputs(model, Object.fromEntries(Object.entries(exampleFeeds).map(([name, { dims }]) => [name, dims])));
   const inference = infer(model);
   const emit = emitInto(model, { by: "loss", onNode: inference.visit });
   const { graph } = model;
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   const valuesByName = new Map(Array.from(graph.values(), (value) => [value.name, value]));
-  let withoutLoss: Model | undefined;
-  const named = namedValues("model", outputs, valuesByName, () => {
-    withoutLoss ??= extract(model, [...outputs.values()]);
-    return withoutLoss;
+  let modelWithoutLoss: Model | undefined;
+  const modelValues = namedValues("model", outputs, valuesByName, () => {
+    modelWithoutLoss ??= extract(model, [...outputs.values()]);
+    return modelWithoutLoss;
   });
   const teachers = new Map<Model, NamedValues>();
   const parameters: string[] = [];
   const factors = new Map<string, (step: number, total: number) => number>();
   const built = await loss.build({
-    ...named,
+    ...modelValues,
     emit,
     model,
     seed: context.seed,
     log: context.log,
     teacher(reference) {
-      return memoize(teachers, reference, () => teacherBeside(model, emit, reference));
+      return memoize(teachers, reference, () => addTeacher(model, emit, reference));
     },
     parameter(name, start) {
       const fullName = graph.freshName(`loss/${name}`);

@@ -1,4 +1,4 @@
-/** Scales stored weights and replaces stored biases, for folds of scales and shifts. Computes in float64 and rounds to float32 once. */
+/** Scales stored weights and replaces stored biases, to fold scales and shifts into layers. Computes in float64, rounds to float32 once. */
 import type { Layer } from "../../core/analysis/layers.ts";
 import { weightMatrices, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -54,9 +54,9 @@ export function isForChannels(dims: readonly number[], channels: number): boolea
 /** Stores the bias of a layer: in place if no other node reads it. */
 export function storeBias(model: Model, layer: Layer, bias: Float64Array): Value {
   const dims = fixedDims(layer.bias?.type?.dims);
-  const fits = dims !== undefined && elementCount(dims) === bias.length;
-  const tensor = inMemory(fromNumbers("float32", fits ? dims : [bias.length], bias));
-  if (layer.bias?.tensor !== undefined && layer.bias.uses.size === 1 && fits) {
+  const hasSameSize = dims !== undefined && elementCount(dims) === bias.length;
+  const tensor = inMemory(fromNumbers("float32", hasSameSize ? dims : [bias.length], bias));
+  if (layer.bias?.tensor !== undefined && layer.bias.uses.size === 1 && hasSameSize) {
     layer.bias.tensor = tensor;
     return layer.bias;
   }

@@ -1,3 +1,4 @@
+/** Defines clean-up passes, and creates the changes that they report. */
 import type { Model } from "../../core/graph/model.ts";
 import { type Change, type Context, definePass, noOptions, type Pass } from "../../core/pass/pass.ts";
 
@@ -13,7 +14,7 @@ export function defineCleanUp(id: string, summary: string, run: Run): Pass<typeo
   });
 }
 
-/** Creates a change that options of single layers cannot influence. */
+/** Creates a change that options of individual layers cannot influence. */
 export function change(at: string, description: string, kind?: string): Change {
   return { at, what: description, ...(kind === undefined ? {} : { kind }), decidedBy: "global" };
 }

@@ -1,4 +1,4 @@
-/** The shift of a layer's output caused by constant inputs, and the equivalent bias. */
+/** Computes the shift of a layer's output that constant inputs cause, and adds it to a bias. */
 import { biasedOutput } from "../../core/analysis/biased.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
 import { layerAt } from "../../core/analysis/layers.ts";
@@ -21,7 +21,7 @@ export interface Shift {
   readonly vector: Dense<"float32">;
 }
 
-/** Returns the shift of a layer's output by constants; undefined if there is none. */
+/** Returns the shift of a layer's output by constants in its input; undefined if all constants are 0. */
 export async function shiftOf(
   model: Model,
   inference: Inference,
@@ -42,27 +42,28 @@ export async function shiftOf(
     layer.role.outTaps !== undefined
   )
     return new Miss("they are constant, not 0, and no layer reads them", at);
-  const other = requireProduct(layer);
-  if (other !== undefined) return new Miss(other.reason, at);
+  const refusal = requireProduct(layer);
+  if (refusal !== undefined) return new Miss(refusal.reason, at);
   if (node.inputs.some((input) => input !== undefined && input !== data && inference.operand(input)?.stored !== true))
     return new Miss("its weight or its bias is computed", at);
   const feeds = [constants, new Float64Array(constants.length)].map((numbers) => [float32(dims, numbers)]);
-  const [[moved] = [], [still] = []] = await runPart(model, [output], [data], feeds, engine);
-  if (moved === undefined || still === undefined) return new Miss("ONNX Runtime cannot compute their values", at);
-  const [more, less] = [toFloat64(moved), toFloat64(still)];
-  const rank = moved.dims.length;
+  const [[withConstants] = [], [withZeros] = []] = await runPart(model, [output], [data], feeds, engine);
+  if (withConstants === undefined || withZeros === undefined)
+    return new Miss("ONNX Runtime cannot compute their values", at);
+  const [shiftedNumbers, baseNumbers] = [toFloat64(withConstants), toFloat64(withZeros)];
+  const rank = withConstants.dims.length;
   const axis = layer.role.outputAxis < 0 ? layer.role.outputAxis + rank : layer.role.outputAxis;
-  const { count, inner } = alongAxis(moved.dims, axis);
+  const { count, inner } = alongAxis(withConstants.dims, axis);
   const vector = new Float64Array(count);
-  const largest = more.reduce(
-    (magnitude, number, index) => Math.max(magnitude, Math.abs(number), Math.abs(less[index] ?? 0)),
+  const largest = shiftedNumbers.reduce(
+    (magnitude, number, index) => Math.max(magnitude, Math.abs(number), Math.abs(baseNumbers[index] ?? 0)),
     0,
   );
-  for (const [index, number] of more.entries()) {
+  for (const [index, number] of shiftedNumbers.entries()) {
     const channel = Math.floor(index / inner) % count;
-    const shift = number - (less[index] ?? 0);
+    const shift = number - (baseNumbers[index] ?? 0);
     if (index % (count * inner) === channel * inner && index < count * inner) vector[channel] = shift;
-    // Negated so that NaN is rejected.
+    // The comparison is negated so that NaN is rejected.
     if (!(Math.abs(shift - (vector[channel] ?? 0)) <= 1e-6 * largest))
       return new Miss(
         "they are constant, not 0, but zero padding or an earlier layer makes the sum vary by position",
@@ -72,7 +73,7 @@ export async function shiftOf(
   return { node, vector: float32([count, ...new Array<number>(rank - 1 - axis).fill(1)], vector) };
 }
 
-/** Runs a part of the model for several feeds of `inputs`; undefined if the runtime cannot run it. */
+/** Runs a part of the model for several feeds of `inputs`; returns an empty list if the runtime cannot run the part. */
 export async function runPart(
   model: Model,
   outputs: readonly Value[],
@@ -86,12 +87,12 @@ export async function runPart(
     try {
       const results: (readonly (Dense | undefined)[])[] = [];
       for (const tensors of feeds) {
-        const named = part.graph.inputs.flatMap(({ name }, index) => {
+        const namedFeeds = part.graph.inputs.flatMap(({ name }, index) => {
           const dense = tensors[index];
           return dense === undefined ? [] : [[name, dense] as const];
         });
-        const answers = await session.run(Object.fromEntries(named));
-        results.push(part.graph.outputs.map(({ name }) => answers[name]));
+        const outputTensors = await session.run(Object.fromEntries(namedFeeds));
+        results.push(part.graph.outputs.map(({ name }) => outputTensors[name]));
       }
       return results;
     } finally {
@@ -107,11 +108,11 @@ export async function runPart(
 export async function addShift(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
   const layer = layerAt(node, inference);
   const sum = layer instanceof Miss ? undefined : biasedOutput(layer, inference)?.sum;
-  const before = await sum?.vector.tensor?.read();
-  if (sum !== undefined && before?.type === "float32" && sum.vector.role === undefined) {
-    const added = before.data.map((number, index) => number + (vector.data[index] ?? 0));
+  const oldVector = await sum?.vector.tensor?.read();
+  if (sum !== undefined && oldVector?.type === "float32" && sum.vector.role === undefined) {
+    const sums = oldVector.data.map((number, index) => number + (vector.data[index] ?? 0));
     const emit = emitInto(model, { before: sum.node });
-    model.graph.setInput(sum.node, sum.input, emit.constant(float32(before.dims, added), sum.vector.name));
+    model.graph.setInput(sum.node, sum.input, emit.constant(float32(oldVector.dims, sums), sum.vector.name));
     if (!isUsed(sum.vector)) model.graph.removeValue(sum.vector);
     return;
   }

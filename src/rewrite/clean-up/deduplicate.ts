@@ -3,7 +3,8 @@
  *      a = Shape(x)                           a = Shape(x)
  *      b = Shape(x)                      →    y = Add(a, a)
  *      y = Add(a, b)
- * Random nodes, nodes with subgraphs and outputs with roles stay. If both outputs are model outputs, both nodes stay: a copy needs a node, too.
+ * Random nodes, and nodes that have subgraphs or outputs with roles, are not merged. If both outputs are model outputs, both nodes are kept, because
+ * copying an output needs a node, too.
  */
 import { isRandom } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
@@ -17,14 +18,14 @@ import { change, defineCleanUp } from "./clean-up.ts";
 export const deduplicate = defineCleanUp("deduplicate", "Remove duplicate computations", (model) => {
   const changes: Change[] = [];
   const tensors = new Map<Tensor, number>();
-  for (const graph of allGraphs(model.graph)) deduplicateIn(graph, changes, tensors);
+  for (const graph of allGraphs(model.graph)) deduplicateGraph(graph, changes, tensors);
   return changes;
 });
 
-function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, number>): void {
+function deduplicateGraph(graph: Graph, changes: Change[], tensors: Map<Tensor, number>): void {
   const numbers = new Map<Value, number>();
   const firsts = new Map<string, Node>();
-  const numbered = <T>(map: Map<T, number>, key: T): number => {
+  const numberOf = <T>(map: Map<T, number>, key: T): number => {
     const number = map.get(key) ?? map.size;
     map.set(key, number);
     return number;
@@ -37,9 +38,9 @@ function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, num
       .map(([name, attribute]) => [
         name,
         attribute.kind,
-        plain(attribute.value, (tensor) => numbered(tensors, tensor)),
+        serialize(attribute.value, (tensor) => numberOf(tensors, tensor)),
       ]);
-    const inputs = node.inputs.map((input) => (input === undefined ? null : numbered(numbers, input)));
+    const inputs = node.inputs.map((input) => (input === undefined ? null : numberOf(numbers, input)));
     if (entryOf(node)?.commutes === true) inputs.sort((a, b) => (a ?? 0) - (b ?? 0));
     const key = JSON.stringify([node.domain, node.op, node.overload, node.outputs.length, inputs, attributes]);
     const first = firsts.get(key);
@@ -52,30 +53,30 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
   const pairs = second.outputs.flatMap((output, index) =>
     output === undefined || !isUsed(output) ? [] : [[first.outputs[index], output] as const],
   );
-  for (const [kept, output] of pairs) {
-    if (kept === undefined || (graph.isOutput(output) && !canTakeName(kept, graph))) return;
+  for (const [replacement, output] of pairs) {
+    if (replacement === undefined || (graph.isOutput(output) && !canTakeName(replacement, graph))) return;
   }
   const at = describe(second);
-  for (const [kept, output] of pairs) {
-    if (kept === undefined) continue;
-    if (graph.isOutput(output)) kept.type = output.stated ?? kept.type;
-    replaceUses(output, kept);
+  for (const [replacement, output] of pairs) {
+    if (replacement === undefined) continue;
+    if (graph.isOutput(output)) replacement.type = output.stated ?? replacement.type;
+    replaceUses(output, replacement);
   }
   graph.removeNode(second);
   changes.push(change(at, `computed once, as ${describe(first)}`, "computed once"));
 }
 
 /** Serializes an attribute value; tensors by identity, small ones by their elements. */
-function plain(value: unknown, identity: (tensor: Tensor) => number): unknown {
+function serialize(value: unknown, identity: (tensor: Tensor) => number): unknown {
   if (typeof value === "bigint") return `${value}n`;
   // JSON has neither NaN nor infinities, and no sign of 0.
   if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
   if (ArrayBuffer.isView(value))
-    return [value.constructor.name, ...Array.from(value as Uint8Array, (item) => plain(item, identity))];
-  if (Array.isArray(value)) return value.map((item) => plain(item, identity));
+    return [value.constructor.name, ...Array.from(value as Uint8Array, (item) => serialize(item, identity))];
+  if (Array.isArray(value)) return value.map((item) => serialize(item, identity));
   if (isTensor(value)) {
     const { small } = value;
-    return small === undefined ? identity(value) : [small.type, small.dims, plain(small.data, identity)];
+    return small === undefined ? identity(value) : [small.type, small.dims, serialize(small.data, identity)];
   }
   return value;
 }

@@ -2,9 +2,9 @@
  * Removes constant channels and folds their values into the next biases.
  *      h = Conv(x, w, b)      w[u] = 0, so h[u] = b[u] wherever x is              h, y without channel u,
  *      y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
- * A unit of `channelGroups` is dead if all weights that make it are zero. The runtime computes its constant at every reader, and the shift of each
- * reading layer. The shift must be equal at all positions: zero padding of a nonzero constant prevents this.
- * Values with a role stay, and so do values that are quantized later. One index per axis stays.
+ * A unit of `channelGroups` (channels that are removed jointly) is dead if all weights that compute it are zero. The runtime computes its constant at
+ * every reader, and the shift of each reading layer. The shift must be equal at all positions: zero padding of a nonzero constant prevents this.
+ * Channels of values that have a role or are quantized later are kept, and so is one index per axis.
  */
 import { channelGroups, type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
 import { leadsToCodes } from "../../core/analysis/codes.ts";
@@ -40,7 +40,7 @@ export const dropDeadChannels = definePass({
     const changes: Change[] = [];
     const misses: Miss[] = [];
     const visited = new Set<string>();
-    // A cut changes units of other groups and a shift their constants, so groups are analyzed again after each.
+    // Removing channels changes the units of other groups, and a shift changes their constants. So groups are analyzed again after each removal.
     for (let hasChanged = true; hasChanged; ) {
       hasChanged = false;
       const inference = infer(model);
@@ -53,7 +53,7 @@ export const dropDeadChannels = definePass({
         if (group.slices.some(({ value }) => value.role !== undefined || isProtected(value))) continue;
         const units = await deadUnits(group);
         if (units.length === 0) continue;
-        const count = await drop(model, inference, group, units, engine);
+        const count = await removeUnits(model, inference, group, units, engine);
         if (count instanceof Miss) misses.push(new Miss(count.reason, count.at === "" ? name : count.at));
         else {
           const text = `${count} constant ${count === 1 ? "channel" : "channels"} cut`;
@@ -67,7 +67,8 @@ export const dropDeadChannels = definePass({
   },
 });
 
-function handsOn({ effective, role, node }: Layer, group: Group): boolean {
+/** Returns whether a layer, such as a depthwise convolution, passes on the channels of its input without summing over them. */
+function passesChannels({ effective, role, node }: Layer, group: Group): boolean {
   const data = node.inputs[role.data];
   return (
     group.slices.some(({ value }) => value === data) &&
@@ -75,25 +76,26 @@ function handsOn({ effective, role, node }: Layer, group: Group): boolean {
   );
 }
 
-const makers = (group: Group): readonly Layer[] => group.layers.filter((layer) => !handsOn(layer, group));
+const producingLayers = (group: Group): readonly Layer[] =>
+  group.layers.filter((layer) => !passesChannels(layer, group));
 
 async function deadUnits(group: Group): Promise<readonly number[]> {
   const dead = new Set(removable(group));
-  for (const layer of makers(group)) {
+  for (const layer of producingLayers(group)) {
     const { weight, effective, role } = layer;
     const slice = outputsOf(group, layer);
-    const isPlain = role.kind === undefined && role.outTaps === undefined && weight === effective;
-    if (!isPlain || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
+    const isBasic = role.kind === undefined && role.outTaps === undefined && weight === effective;
+    if (!isBasic || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
     if (dead.size === 0 || weight.tensor === undefined) return [];
-    await keepZero(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
+    await removeNonzero(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
   }
   for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
   return [...dead];
 }
 
-/** Removes units with a nonzero element. Usually the first elements exclude all units, so no others are read. */
-async function keepZero(
+/** Removes from `units` those with a nonzero element. Usually the first elements exclude all units, and the rest is not read. */
+async function removeNonzero(
   units: Set<number>,
   tensor: Tensor,
   { count, inner }: AxisLayout,
@@ -101,9 +103,9 @@ async function keepZero(
 ): Promise<void> {
   for await (const { start, numbers } of partsOf(tensor)) {
     for (let index = 0; index < numbers.length; ) {
-      const stretch = Math.floor((start + index) / inner);
-      const end = Math.min(numbers.length, (stretch + 1) * inner - start);
-      const unit = unitOf[stretch % count] ?? -1;
+      const runIndex = Math.floor((start + index) / inner);
+      const end = Math.min(numbers.length, (runIndex + 1) * inner - start);
+      const unit = unitOf[runIndex % count] ?? -1;
       if (units.has(unit) && numbers.subarray(index, end).some((number) => number !== 0)) units.delete(unit);
       index = end;
     }
@@ -112,7 +114,7 @@ async function keepZero(
 }
 
 /** Returns the number of removed units, or why none was removed. */
-async function drop(
+async function removeUnits(
   model: Model,
   inference: Inference,
   group: Group,
@@ -124,7 +126,11 @@ async function drop(
   const constants = await constantsOf(model, part, engine);
   if (constants instanceof Miss) return constants;
   const dead = new Set(units);
-  const eachOf = (value: Value, dense: Dense, visit: (number: number, unit: number, at: number) => void): void => {
+  const visitElements = (
+    value: Value,
+    dense: Dense,
+    visit: (number: number, unit: number, at: number) => void,
+  ): void => {
     const numbers = toFloat64(dense);
     for (const { value: other, axis, unitOf } of group.slices) {
       if (other !== value) continue;
@@ -133,43 +139,43 @@ async function drop(
         visit(number, unitOf[Math.floor(index / inner) % count] ?? -1, index);
     }
   };
-  const onlyDead = (value: Value, dense: Dense): Float64Array => {
+  const deadConstants = (value: Value, dense: Dense): Float64Array => {
     const constants = new Float64Array(elementCount(dense.dims));
-    eachOf(value, dense, (number, unit, index) => {
+    visitElements(value, dense, (number, unit, index) => {
       if (dead.has(unit)) constants[index] = number;
     });
     return constants;
   };
-  const silent = new Set(units);
+  const zeroUnits = new Set(units);
   for (const [value, dense] of constants)
-    eachOf(value, dense, (number, unit) => {
-      if (number !== 0) silent.delete(unit);
+    visitElements(value, dense, (number, unit) => {
+      if (number !== 0) zeroUnits.delete(unit);
     });
   const shifts: Shift[] = [];
-  let refused: Miss | undefined;
-  for (const { node, data, makes } of silent.size === dead.size ? [] : part.readers) {
+  let refusal: Miss | undefined;
+  for (const { node, data, isProducer } of zeroUnits.size === dead.size ? [] : part.readers) {
     const dense = constants.get(data);
     if (dense === undefined) continue;
-    const shift = await shiftOf(model, inference, node, data, dense.dims, onlyDead(data, dense), engine);
-    if (shift instanceof Miss) refused = shift;
-    else if (shift !== undefined && makes)
-      refused = new Miss("they are constant, not 0, and the layer that reads them also produces them", describe(node));
+    const shift = await shiftOf(model, inference, node, data, dense.dims, deadConstants(data, dense), engine);
+    if (shift instanceof Miss) refusal = shift;
+    else if (shift !== undefined && isProducer)
+      refusal = new Miss("they are constant, not 0, and the layer that reads them also produces them", describe(node));
     else if (shift !== undefined) shifts.push(shift);
-    if (refused !== undefined) break;
+    if (refusal !== undefined) break;
   }
-  const removed = refused === undefined ? dead : silent;
-  if (removed.size === 0) return refused ?? new Miss("nothing is left to remove");
-  const changed = await cut(model, [{ group, units: removed }]);
-  if (changed instanceof Miss) return changed;
-  for (const shift of refused === undefined ? shifts : []) await addShift(model, changed, shift);
+  const removed = refusal === undefined ? dead : zeroUnits;
+  if (removed.size === 0) return refusal ?? new Miss("nothing is left to remove");
+  const newInference = await cut(model, [{ group, units: removed }]);
+  if (newInference instanceof Miss) return newInference;
+  for (const shift of refusal === undefined ? shifts : []) await addShift(model, newInference, shift);
   return removed.size;
 }
 
 interface Reader {
   readonly node: Node;
   readonly data: Value;
-  /** Whether its output channels are units of the group. */
-  readonly makes: boolean;
+  /** Whether the node is also a layer whose output channels are units of the group. */
+  readonly isProducer: boolean;
 }
 
 interface Part {
@@ -178,51 +184,51 @@ interface Part {
 }
 
 function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
-  const carrying = new Set(group.slices.map(({ value }) => value).filter(({ tensor }) => tensor === undefined));
+  const channelValues = new Set(group.slices.map(({ value }) => value).filter(({ tensor }) => tensor === undefined));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
-  const layers = makers(group);
-  const making = new Set(layers.map(({ node }) => node));
+  const layers = producingLayers(group);
+  const producerNodes = new Set(layers.map(({ node }) => node));
   const readers: Reader[] = [];
   const inputs = new Set<Value>();
   const isRounded = leadsToCodes(model, inference);
-  let byElement = true;
+  let isElementwise = true;
   for (const { node, role } of layers) {
     const data = node.inputs[role.data];
     if (data === undefined || node.inputs.some((input) => input !== undefined && input !== data && !isStored(input)))
       return new Miss("its weight or its bias is computed", describe(node));
-    if (!carrying.has(data)) inputs.add(data);
+    if (!channelValues.has(data)) inputs.add(data);
   }
   for (const node of model.graph.nodes()) {
-    const data = node.inputs.find((input) => input !== undefined && carrying.has(input) && !isStored(input));
+    const data = node.inputs.find((input) => input !== undefined && channelValues.has(input) && !isStored(input));
     if (data === undefined) continue;
-    const carries = node.outputs.some((output) => output !== undefined && carrying.has(output));
-    if (!carries || making.has(node)) {
+    const carries = node.outputs.some((output) => output !== undefined && channelValues.has(output));
+    if (!carries || producerNodes.has(node)) {
       if (isRounded(node))
         return new Miss("its output is quantized later, and removal would change the rounding", describe(node));
-      readers.push({ node, data, makes: making.has(node) });
+      readers.push({ node, data, isProducer: producerNodes.has(node) });
       continue;
     }
-    const other = node.inputs.find((input) => input !== undefined && !carrying.has(input) && !isStored(input));
+    const other = node.inputs.find((input) => input !== undefined && !channelValues.has(input) && !isStored(input));
     if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || inference.at(node) instanceof Miss)
       return new Miss("it computes more than a constant from them", describe(node));
-    byElement &&= entryOf(node)?.byElement === true || inference.facet(node, "affine") !== undefined;
+    isElementwise &&= entryOf(node)?.byElement === true || inference.facet(node, "affine") !== undefined;
   }
   const isWindow = (node: Node): boolean => {
     const layer = layerAt(node, inference);
     return !(layer instanceof Miss) && layer.role.window !== undefined;
   };
-  const isAnySize = byElement && !readers.some(({ node }) => isWindow(node));
+  const isAnySize = isElementwise && !readers.some(({ node }) => isWindow(node));
   for (const { type } of isAnySize ? [] : inputs) {
-    // The first axis of a window's input is the batch.
-    const isOpen = type?.dims?.some(
+    // The first axis of the input of a convolution is the batch, whose size can be unknown.
+    const hasUnknownSize = type?.dims?.some(
       (dim, axis) => typeof dim !== "number" && (axis > 0 || !layers.every(({ node }) => isWindow(node))),
     );
-    if (isOpen !== false) return new Miss("sizes are not known: `pith simplify --fix` sets them");
+    if (hasUnknownSize !== false) return new Miss("sizes are not known: `pith simplify --fix` sets them");
   }
   return { inputs: [...inputs], readers };
 }
 
-/** The size used for unknown dimensions except the batch, which is one. */
+/** The size used for unknown dimensions, except the batch, whose size is 1. */
 const defaultSize = 16;
 
 async function constantsOf(

@@ -7,20 +7,20 @@ import { clearNotes, isExporterKey } from "../../core/pass/notes.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 /**
- * Removes exporter metadata from nodes, values and graphs: also module paths that name no layer, and the types of stored tensors, which
- * the tensors state as well. Names of layers stay.
+ * Removes exporter metadata from nodes, values and graphs, including module paths that name no layer, and types of stored tensors, which
+ * the tensors state as well. Names of layers are kept.
  * @example
  * await dropNotes(model);
  */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
   const cleared = new Set(clearNotes(model));
-  const unnamed = new Set(
+  const unnamedNodes = new Set(
     [...allLayers(model, infer(model))].flatMap((layer) => (namesLayer(weightName(layer)) ? [] : [layer.node])),
   );
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {
       const scopes = node.metadata.get(scopesKey);
-      const remaining = unnamed.has(node) ? innermost(scopes) : undefined;
+      const remaining = unnamedNodes.has(node) ? innermost(scopes) : undefined;
       if (scopes === remaining) continue;
       const otherMetadata = [...node.metadata].filter(([key]) => key !== scopesKey);
       node.metadata = new Map(remaining === undefined ? otherMetadata : [...otherMetadata, [scopesKey, remaining]]);

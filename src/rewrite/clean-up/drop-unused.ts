@@ -4,11 +4,11 @@ import { isUsed, removeUnused } from "../../core/graph/remove-unused.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
-/** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs stay: they are the model's interface. */
+/** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs are kept as the model's interface. */
 export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no output depends on", (model) => {
   const changes: Change[] = [];
   const report = (at: string): void => void changes.push(change(at, "removed: no output depends on it"));
-  // Innermost graphs first: a removed node releases what its subgraphs used.
+  // Innermost graphs first: values that only a removed node used become unused.
   for (const graph of [...allGraphs(model.graph)].reverse()) {
     const stored = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
     const count = removeUnused(graph);
@@ -24,12 +24,12 @@ function dropListedWeights(graph: Graph): void {
   for (const value of [...graph.inputs]) if (value.tensor !== undefined && !isUsed(value)) graph.removeValue(value);
 }
 
-/** Functions of the model can use any opset, so then all imports stay. */
+/** Removes unused opset imports, unless the model has functions, which can use any opset. */
 function dropImports({ graph, header }: Model, report: (at: string) => void): void {
   if (header.functions.length > 0) return;
-  const used = new Set(Array.from(allNodes(graph), ({ domain }) => domain));
+  const usedDomains = new Set(Array.from(allNodes(graph), ({ domain }) => domain));
   for (const domain of [...header.opsets.keys()]) {
-    if (domain === "" || used.has(domain)) continue;
+    if (domain === "" || usedDomains.has(domain)) continue;
     header.opsets.delete(domain);
     report(`operator set ${domain}`);
   }

@@ -1,5 +1,5 @@
 /**
- * Removes all roles and folds masks and other work on stored tensors: the model is a plain file of weights again.
+ * Removes all roles, and folds masks and other computations on stored tensors, so that the model stores ordinary weights again.
  *      fc1.weight_orig: float32[128, 784] parameter         fc1.weight: float32[128, 784]
  *      fc1.weight_mask: float32[128, 784] mask         →
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
@@ -27,7 +27,7 @@ export const finalize = definePass({
       value.role = undefined;
     }
     if (changes.length === 0) return { changes, misses: [] };
-    const folded = await foldConstants(model, {}, context);
-    return { changes: [...changes, ...folded.changes], misses: folded.misses };
+    const folding = await foldConstants(model, {}, context);
+    return { changes: [...changes, ...folding.changes], misses: folding.misses };
   },
 });

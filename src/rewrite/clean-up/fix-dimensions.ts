@@ -18,7 +18,7 @@ export const fixOption = described(
 );
 
 /**
- * Fixes named dimensions of the inputs, and those that depend on them.
+ * Sets named dimensions of the inputs to fixed sizes, and the dimensions that depend on them.
  * @throws PithError E_NAME for a name that no input has.
  * @example
  * await fixDimensions(model, { fix: { batch: 1 } });
@@ -65,9 +65,9 @@ function requireNames(model: Model, sizes: Readonly<Record<string, number>>): vo
       for (const [word] of dim.text.matchAll(/[A-Za-z_]\w*/g)) names.add(word);
     }
   }
-  const strange = Object.keys(sizes).find((name) => !names.has(name));
-  if (strange === undefined) return;
-  throw new PithError("E_NAME", `No input has a dimension "${strange}".`, {
+  const unknownName = Object.keys(sizes).find((name) => !names.has(name));
+  if (unknownName === undefined) return;
+  throw new PithError("E_NAME", `No input has a dimension "${unknownName}".`, {
     hint: `Named dimensions: ${[...names].join(", ") || "none"}.`,
   });
 }

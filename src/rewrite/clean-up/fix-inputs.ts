@@ -5,9 +5,9 @@ import type { Model } from "../../core/graph/model.ts";
 import { type Dim, dimsText, dimValue, isSymbolic } from "../../core/tensor/dims.ts";
 
 /**
- * Sets input dimensions in place and drops types that followed from the old ones: a training step is written for one batch size.
- * Named dimensions get the input's sizes; a fixed batch size is changed, if nothing inside repeats it.
- * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds the size in a constant.
+ * Sets input dimensions in place and infers the other types again, because a training step is written for one batch size. Named
+ * dimensions get the sizes of the inputs. A fixed batch size can be changed if no constant in the model repeats it.
+ * @throws PithError E_SHAPE_MISMATCH if an output gets another size than expected, because a constant fixes it.
  */
 export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {
   const { graph } = model;

@@ -1,8 +1,9 @@
 /**
  * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results. Before: `w = Reshape(weight, shape); y =
- * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Values with roles stay, and so do results that would enlarge the file: fills, weights of
- * fewer bits behind a Cast, scaled integers, copies of a shared tensor. A single result can exceed the tensors that it replaces by a kilobyte, if the
- * total does not grow. Producers of remaining constant nodes stay, because the runtime folds them at load. Random nodes stay.
+ * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Not folded: random nodes, values with roles, and results that would enlarge the file
+ * (fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor). A single result can exceed the tensors that it replaces by
+ * a kilobyte if the total does not grow. A constant node that is not folded still needs its sources, so its producers may not be folded either. The
+ * runtime folds such nodes when it loads the model.
  */
 
 import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
@@ -44,10 +45,10 @@ export const foldConstants = definePass({
   },
 });
 
-/** The maximum bytes of results in memory: in total for `foldWeights`, else per result larger than its sources. */
+/** The maximum bytes of results in memory: for `foldWeights`, of all results together; otherwise, of a result larger than its inputs. */
 const maxResultBytes = 2 ** 26;
 
-/** Stores weights computed from stored floats in the graph of these: exporters reorder recurrent gates this way. Branches share equal results. */
+/** Stores weights computed from stored floats, in the graph of these floats: exporters reorder recurrent gates so. Branches share equal results. */
 export async function foldWeights(model: Model, { engine }: Pick<Context, "engine">): Promise<void> {
   const inference = infer(model);
   let total = 0;
@@ -64,9 +65,9 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
   const stored: { readonly graph: Graph; readonly dense: Dense; readonly value: Value }[] = [];
   for (const [output, dense] of (await evaluateAll(model, [...targets.keys()], engine)).results) {
     const graph = targets.get(output) ?? output.graph;
-    const same = stored.find((other) => other.graph === graph && isEqual(other.dense, dense));
-    const value = same?.value ?? graph.addTensor(`${output.name}.stored`, inMemory(dense));
-    if (same === undefined) stored.push({ graph, dense, value });
+    const equalResult = stored.find((other) => other.graph === graph && isEqual(other.dense, dense));
+    const value = equalResult?.value ?? graph.addTensor(`${output.name}.stored`, inMemory(dense));
+    if (equalResult === undefined) stored.push({ graph, dense, value });
     substitute(output, value);
   }
   removeUnusedEverywhere(model);
@@ -75,7 +76,7 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
 const isEqual = (a: Dense, b: Dense): boolean =>
   a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, index) => Object.is(entry, b.data[index]));
 
-/** Returns bytes and innermost graph of a value's stored float sources; undefined if one has a role or is quantized. */
+/** Returns bytes and innermost graph of a value's stored float sources; undefined if a source has a role or is quantized. */
 function floatSources(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
   let bytes = 0;
   let innermost: Value | undefined;
@@ -111,13 +112,13 @@ function findFoldable(model: Model, inference: Inference): ReadonlySet<Node> {
       excluded.add(node);
     };
     const growing: { readonly node: Node; readonly bytes: number }[] = [];
-    // Backward: nodes that stay read earlier results.
+    // In reverse order, because an excluded node reads the results of earlier nodes.
     for (const node of [...folded].reverse()) {
-      const bytes = Math.max(0, ...neededOutputs(node, folded).map((output) => growth(node, output, folded)));
+      const bytes = Math.max(0, ...neededOutputs(node, folded).map((output) => computeGrowth(node, output, folded)));
       if (bytes > smallWeight) exclude(node);
       else if (bytes > 0) growing.push({ node, bytes });
     }
-    // A node that stays does not free its sources.
+    // An excluded node still needs its sources, which changes the growth of other nodes.
     if (excluded.size > before) continue;
     let excess = fileGrowth(folded);
     if (excess <= 0) return folded;
@@ -144,7 +145,7 @@ function foldExcept(
     return producer !== undefined && (folded.has(producer) || (producer.inputs.length === 0 && isConstant(value)));
   };
   const isConstant = (value: Value): boolean => inference.operand(value)?.stored === true && isKnown(value);
-  // A node without inputs is constant if its definition knows the content.
+  // A node without inputs is constant if its operator is known and not random.
   const isKnown = ({ producer }: Value): boolean =>
     producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
   for (const node of allNodes(model.graph)) {
@@ -154,14 +155,14 @@ function foldExcept(
       !isRandom(node) &&
       subgraphs(node).length === 0 &&
       node.inputs.every((input) => input === undefined || isAvailable(input));
-    if (isConstantNode && node.outputs.every((output) => output === undefined || canBeComputed(node, output)))
+    if (isConstantNode && node.outputs.every((output) => output === undefined || canBeStored(node, output)))
       folded.add(node);
   }
   return folded;
 }
 
-/** Returns whether a result can be computed: no role, not unpacked, and of a known size that fits memory or is at most that of an input. */
-function canBeComputed(node: Node, output: Value): boolean {
+/** Returns whether a result can be stored: no role, not unpacked, and of a known size that fits memory or is at most that of an input. */
+function canBeStored(node: Node, output: Value): boolean {
   const bytes = bytesOf(output);
   const fits = bytes <= maxResultBytes || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
   return output.role === undefined && Number.isFinite(bytes) && fits && !unpacks(node, output);
@@ -177,9 +178,12 @@ async function evaluateAll(
     return { results: await evaluate(model, values, engine), misses: [] };
   } catch (error) {
     if (!(error instanceof PithError) || (error.code !== "E_ENGINE" && error.code !== "E_UNSUPPORTED")) throw error;
-    const [only] = values;
-    if (values.length === 1 && only?.producer !== undefined)
-      return { results: new Map(), misses: [new Miss("ONNX Runtime cannot evaluate it", describe(only.producer))] };
+    const [failedValue] = values;
+    if (values.length === 1 && failedValue?.producer !== undefined)
+      return {
+        results: new Map(),
+        misses: [new Miss("ONNX Runtime cannot evaluate it", describe(failedValue.producer))],
+      };
     const middle = Math.ceil(values.length / 2);
     const [first, second] = [
       await evaluateAll(model, values.slice(0, middle), engine),
@@ -255,10 +259,10 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
 };
 
 /**
- * Returns the bytes of an output minus those of what it replaces. Infinite for unknown sizes and for another form of a weight that stays,
- * because the file would hold it twice and tied weights would separate.
+ * Returns the bytes of an output minus the bytes of the nodes and tensors that it replaces. Infinite for unknown sizes, and for another form of a
+ * weight that is kept: the file would contain the weight twice, and tied weights would be separated.
  */
-function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
+function computeGrowth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const isRemoved = (value: Value): boolean =>
     !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
   const sources = new Set(node.inputs.filter((input) => input !== undefined));
@@ -278,12 +282,12 @@ function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
 
 function fileGrowth(folded: ReadonlySet<Node>): number {
   let bytes = 0;
-  const read = new Set<Value>();
+  const foldedInputs = new Set<Value>();
   for (const node of folded) {
     bytes -= nodeBytes(node);
     for (const output of neededOutputs(node, folded)) bytes += storedBytes(output);
-    for (const input of node.inputs) if (input !== undefined) read.add(input);
+    for (const input of node.inputs) if (input !== undefined) foldedInputs.add(input);
   }
-  for (const value of read) if (!isNeeded(value, folded)) bytes -= bytesInFile(value);
+  for (const value of foldedInputs) if (!isNeeded(value, folded)) bytes -= bytesInFile(value);
   return bytes;
 }

@@ -28,30 +28,31 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
     for (const node of graph.nodes()) {
       if (computed.has(node)) continue;
       if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isProtected(input))) continue;
-      const stored = node.outputs.flatMap((output) => {
-        const dense = output?.role === undefined ? output && contents(output, inference) : undefined;
+      const knownOutputs = node.outputs.flatMap((output) => {
+        const dense = output?.role === undefined ? output && knownContents(output, inference) : undefined;
         return output === undefined || dense === undefined || !isUsed(output) ? [] : [[output, dense] as const];
       });
       const at = describe(node);
-      for (const [output, dense] of stored) storeInPlace(output, dense);
-      if (stored.length > 0) changes.push(change(at, "shape stored"));
+      for (const [output, dense] of knownOutputs) storeInPlace(output, dense);
+      if (knownOutputs.length > 0) changes.push(change(at, "shape stored"));
     }
     for (const node of graph.nodes()) {
-      if (!computed.has(node) && restate(node, inference)) changes.push(change(describe(node), "takes a stored shape"));
+      if (!computed.has(node) && storeShapeInputs(node, inference))
+        changes.push(change(describe(node), "takes a stored shape"));
     }
   }
   if (changes.length > 0) removeUnusedEverywhere(model);
   return changes;
 });
 
-/** Returns paddings that must stay computed: ONNX Runtime fuses stored ones into the pool, and rejects pools padded by their window. */
+/** Returns nodes of paddings that must not be stored: ONNX Runtime fuses stored ones into the pooling, and rejects those as large as a window. */
 function findComputedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
-  const kept = new Set<Node>();
-  const keep = ({ producer }: Value): void => {
-    if (producer === undefined || kept.has(producer)) return;
-    kept.add(producer);
+  const computedNodes = new Set<Node>();
+  const addProducers = ({ producer }: Value): void => {
+    if (producer === undefined || computedNodes.has(producer)) return;
+    computedNodes.add(producer);
     for (const input of producer.inputs)
-      if (input !== undefined && inference.operand(input)?.elements !== undefined) keep(input);
+      if (input !== undefined && inference.operand(input)?.elements !== undefined) addProducers(input);
   };
   for (const node of graph.nodes()) {
     const input = entryOf(node)?.padding;
@@ -59,15 +60,15 @@ function findComputedPadding(graph: Graph, inference: Inference): ReadonlySet<No
     const pads = input === undefined ? undefined : node.inputs[input];
     if (output === undefined || pads?.producer === undefined) continue;
     const numbers = inference.operand(pads)?.elements ?? [];
-    const exceeds = [...output.uses].some(({ node: reader }) => {
+    const isTooLarge = [...output.uses].some(({ node: reader }) => {
       const limits = entryOf(reader)?.maxPadding?.(inference.site(reader));
       return limits?.some((limit, index) => Number(spatialPadsOf(numbers)[index]) > limit) === true;
     });
-    if (!exceeds) continue;
-    kept.add(node);
-    keep(pads);
+    if (!isTooLarge) continue;
+    computedNodes.add(node);
+    addProducers(pads);
   }
-  return kept;
+  return computedNodes;
 }
 
 function spatialPadsOf<T>(pads: readonly T[]): readonly T[] {
@@ -75,8 +76,8 @@ function spatialPadsOf<T>(pads: readonly T[]): readonly T[] {
   return pads.filter((_, index) => index % rank >= 2);
 }
 
-/** Returns the elements of an integer value if all are known. */
-function contents(value: Value, inference: Inference): Dense | undefined {
+/** Returns the elements of an integer value if inference knows all of them. */
+function knownContents(value: Value, inference: Inference): Dense | undefined {
   const operand = inference.operand(value);
   const elements = exactElements(operand);
   const { type, dims } = operand ?? {};
@@ -89,7 +90,7 @@ function contents(value: Value, inference: Inference): Dense | undefined {
 }
 
 /** Replaces computed shape inputs by the stored form that the facet `resize` returns if no channel is removed. @returns whether any input changed. */
-function restate(node: Node, inference: Inference): boolean {
+function storeShapeInputs(node: Node, inference: Inference): boolean {
   if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
   const rule = inference.facet(node, "axes");
   if (rule?.resize === undefined) return false;

@@ -1,6 +1,6 @@
 /**
- * Rewrites a graph so that more channels can be cut. Exporters read sizes from weights (before a bias of zeros, for instance), share equal biases,
- * and transpose between two Reshapes; all of these tie channels. Known sizes are stored instead, and cut with the weights.
+ * Rewrites a graph so that more channels can be pruned. Exporters read sizes from weights (for a bias of zeros, for instance), share equal biases,
+ * and transpose between two Reshapes; all of this couples channels. Known sizes are stored instead, and change with the weights.
  *      b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
 import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../../core/analysis/channels.ts";
@@ -28,31 +28,31 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 
 /**
  * Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). Tries the complete rewrite first.
- * @returns what `look` returns for the form that is kept.
+ * @returns the result of `analyze` for the form that is kept.
  */
-export async function freeChannels<Look extends { readonly free: Freedom }>(
+export async function freeChannels<Analysis extends { readonly free: Freedom }>(
   model: Model,
-  look: (model: Model) => Look,
+  analyze: (model: Model) => Analysis,
   context?: Context,
-): Promise<Look> {
+): Promise<Analysis> {
   const restoreOriginal = snapshot(model);
-  const needed = await settle(model, passes, context);
-  if (needed === 0) return look(model);
+  const needed = await applyUntilStable(model, passes, context);
+  if (needed === 0) return analyze(model);
   const restoreRewrite = snapshot(model);
-  const rewritten = look(model);
+  const rewritten = analyze(model);
   restoreOriginal();
-  const original = look(model);
+  const original = analyze(model);
   if (compareFreedom(rewritten.free, original.free) <= 0) return original;
-  for (const length of forms.filter((form) => form < needed)) {
-    if ((await settle(model, passes.slice(0, length), context)) === 0) continue;
-    const partial = look(model);
+  for (const length of passCounts.filter((form) => form < needed)) {
+    if ((await applyUntilStable(model, passes.slice(0, length), context)) === 0) continue;
+    const partial = analyze(model);
     if (compareFreedom(partial.free, rewritten.free) >= 0) return partial;
   }
   restoreRewrite();
   return rewritten;
 }
 
-/** Stores equal biases and scales for each node, so that each can lose different entries. They share data until then. */
+/** Gives each node a copy of a shared bias or scale, so that different entries can be removed from each. The copies share data until then. */
 export const partVectors = defineCleanUp(
   "part-vectors",
   "Store a separate copy of a shared vector for each node",
@@ -75,7 +75,7 @@ export const partVectors = defineCleanUp(
 );
 
 /**
- * Reads named sizes from the model's inputs instead of intermediate values: a value whose size is read cannot be cut along its other axes.
+ * Reads named sizes from the model's inputs instead of intermediate values: a value whose size is read cannot be pruned along its other axes.
  *      n = Gather(Shape(h), 0)    h: [batch, 2, 8]     →     n = Gather(Shape(x), [0])    x: [batch, 3]
  *      s = Concat(n, [16])                                   s = Concat(n, [16])
  */
@@ -90,9 +90,9 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
   const [first] = graph.nodes();
   const emit = emitInto(model, { before: first, by: "read-sizes" });
   const sizes = new Map<string, Value>();
-  const write = ({ text, factor, place: [input, axis] }: NamedSize): Value => {
-    const before = sizes.get(text);
-    if (before !== undefined) return before;
+  const writeSize = ({ text, factor, place: [input, axis] }: NamedSize): Value => {
+    const writtenSize = sizes.get(text);
+    if (writtenSize !== undefined) return writtenSize;
     const size = emit.Gather([emit.Shape([input]), [axis]]);
     const product = factor === 1 ? size : emit.Mul([size, [factor]]);
     sizes.set(text, product);
@@ -107,7 +107,7 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
       const parts = inference.operand(value)?.elements?.map((dim) => (isSymbolic(dim) ? nameSize(dim, places) : [dim]));
       if (parts === undefined || !parts.every((part) => part !== undefined)) continue;
       const vector = emit.Concat(
-        parts.map((part) => ("text" in part ? write(part) : part)),
+        parts.map((part) => ("text" in part ? writeSize(part) : part)),
         { axis: 0 },
       );
       graph.setInput(node, index, value.type?.dims?.length === 0 ? emit.Reshape([vector, []]) : vector);
@@ -139,7 +139,7 @@ function isNamedSize(value: Value, inference: Inference): boolean {
   return dims.length <= 1 && elements?.some(isSymbolic) === true;
 }
 
-/** Returns whether sizes come only from these values. */
+/** Returns whether a size is computed only from the model's inputs. */
 function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: Inference): boolean {
   return (producer?.inputs ?? []).every(
     (input) =>
@@ -149,22 +149,22 @@ function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: I
   );
 }
 
-/** Applies the rules after which the same layers exist. */
+/** Applies the fusion rules that keep all layers. */
 const fuseBetweenLayers = defineCleanUp(
   fuseNodes.id,
   fuseNodes.summary,
   async (model, context) => (await fuseNodes(model, { skip: [...parameterRules] }, context)).changes,
 );
 
-/** Sizes first, then shared vectors, then where sizes are read, then axes that are split and merged again. None reads a large tensor. */
+/** In order: sizes, shared vectors, places where sizes are read, axes that are split and merged again. No pass reads a large tensor. */
 const passes = [foldShapes, partVectors, readSizes, removeIdentities, fuseBetweenLayers, dropUnused];
-const forms = [1, 2, 3, passes.length];
+const passCounts = [1, 2, 3, passes.length];
 
-/** Applies passes in turn until none changes anything. @returns how many passes it needed, from the first to the last with a change. */
-async function settle(model: Model, turn: typeof passes, context?: Context): Promise<number> {
+/** Applies a sequence of passes until no pass changes anything. @returns the number of passes up to the last one that changed the model. */
+async function applyUntilStable(model: Model, sequence: typeof passes, context?: Context): Promise<number> {
   for (let needed = 0; ; ) {
     let isChanged = false;
-    for (const [index, pass] of turn.entries()) {
+    for (const [index, pass] of sequence.entries()) {
       if ((await pass(model, {}, context)).changes.length === 0) continue;
       isChanged = true;
       needed = Math.max(needed, index + 1);

@@ -93,26 +93,29 @@ export async function fuseBatchNorms(
       if (affine.kind === "normalization") misses.set(node, new Miss(affine.reason, describe(node)));
       continue;
     }
-    const normalizes = affine.kind === "normalization";
-    if (!normalizes && options.arithmetic !== true) continue;
+    const isNormalization = affine.kind === "normalization";
+    if (!isNormalization && options.arithmetic !== true) continue;
     const layer = findLayerBefore(node.inputs[affine.data], inference);
     const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
     if (allowed === false) continue;
-    const changing = allowed instanceof Miss ? allowed : layer;
-    const match = changing instanceof Miss ? changing : matchOf(node, affine, changing, { ...options, readBias });
+    const targetLayer = allowed instanceof Miss ? allowed : layer;
+    const match =
+      targetLayer instanceof Miss ? targetLayer : matchOf(node, affine, targetLayer, { ...options, readBias });
     if (match instanceof Miss) {
       // Few sums are biases, so only failed normalizations are reported.
-      if (normalizes) misses.set(node, new Miss(match.reason, describe(node)));
+      if (isNormalization) misses.set(node, new Miss(match.reason, describe(node)));
       continue;
     }
-    if (!options.trained && !normalizes && hasProtected(match, node, isProtected)) continue;
+    if (!options.trained && !isNormalization && hasProtected(match, node, isProtected)) continue;
     if (await fold(model, node, match, inference))
-      changes.push(change(match.layer.name, normalizes ? "batch normalization folded in" : "scale or shift folded in"));
+      changes.push(
+        change(match.layer.name, isNormalization ? "batch normalization folded in" : "scale or shift folded in"),
+      );
   }
   if (options.arithmetic === true) {
     const { into = () => true } = options;
     const canChange = (layer: Layer): boolean => into(layer) === true;
-    // Last first, so that the scale between a shift and a layer does not separate them.
+    // In reverse order, so that a scale between a shift and a layer is folded before the shift.
     for (const node of [...model.graph.nodes()].reverse()) {
       const folded = await foldIntoReader(model, node, { inference, isProtected, canChange });
       if (folded === undefined) continue;
@@ -164,10 +167,12 @@ function matchOf(
   const read = bias === undefined ? undefined : readBias(bias);
   if (bias !== undefined && read === undefined) return new Miss("the layer's bias is computed");
   const operands = [weight, bias, ...values];
-  const marked = operands.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
-  if (marked?.role !== undefined)
+  const protectedOperand = operands.find(
+    (value) => value?.role !== undefined && (!trained || value.role.kind === "tied"),
+  );
+  if (protectedOperand?.role !== undefined)
     return new Miss(
-      `"${marked.name}" is ${roleWords(marked.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
+      `"${protectedOperand.name}" is ${roleWords(protectedOperand.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
     );
   return { layer, affine, bias: read, vectors };
 }
@@ -177,30 +182,30 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   const { layer, affine, vectors } = match;
   const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
   const channels = layer.outputs;
-  const at = (values: Float64Array | undefined, channel: number): number =>
+  const elementOf = (values: Float64Array | undefined, channel: number): number =>
     values?.[values.length === 1 ? 0 : channel] ?? 0;
-  const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
+  const factors = Float64Array.from({ length: channels }, (_, channel) => elementOf(scale, channel));
   const dense = await match.bias?.();
-  const before = dense && toFloat64(dense);
-  // Accepts one number, or one per channel along the channel axis; anything else is an added matrix.
-  if (before !== undefined && before.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;
+  const oldBias = dense && toFloat64(dense);
+  // A bias is a single number, or a number per channel along the channel axis. Any other tensor is an added matrix.
+  if (oldBias !== undefined && oldBias.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;
   const bias = Float64Array.from(
     { length: channels },
-    (_, channel) => at(before, channel) * at(factors, channel) + at(shift, channel),
+    (_, channel) => elementOf(oldBias, channel) * elementOf(factors, channel) + elementOf(shift, channel),
   );
   const [x, y] = [node.inputs[affine.data], node.outputs[0]];
   if (x === undefined || y === undefined) return false;
   const { biasInput } = layer.role;
-  const shifts = bias.some((value) => value !== 0);
-  if (biasInput === undefined && shifts && affine.kind === "arithmetic") return false;
+  const hasShift = bias.some((value) => value !== 0);
+  if (biasInput === undefined && hasShift && affine.kind === "arithmetic") return false;
   if (factors.some((factor) => factor !== 1)) {
     const weight = scaleChannels(await stored(layer.weight).read(), layer.role, factors, "outputs");
     if (weight === undefined) return false;
     layer.weight.tensor = inMemory(weight);
   }
   keepLayerName(layer);
-  const result = biasInput === undefined && shifts ? addBias(model, node, x, layer, bias, inference) : x;
-  if (biasInput !== undefined && (shifts || layer.bias !== undefined))
+  const result = biasInput === undefined && hasShift ? addBias(model, node, x, layer, bias, inference) : x;
+  if (biasInput !== undefined && (hasShift || layer.bias !== undefined))
     model.graph.setInput(layer.node, biasInput, storeBias(model, layer, bias));
   if (result.stated !== undefined || model.graph.isOutput(y)) result.type = y.stated ?? y.type;
   const values = affine.inputs.map((input) => node.inputs[input]);

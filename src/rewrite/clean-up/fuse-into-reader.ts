@@ -76,8 +76,8 @@ function matchReader(node: Node, { inference, isProtected, canChange }: Scope): 
   if (affine.axis !== undefined && affine.axis !== (dataAxis < 0 && rank !== undefined ? dataAxis + rank : dataAxis))
     return undefined;
   const vectors = affine.inputs.flatMap((input) => node.inputs[input] ?? []);
-  const changing = [output, layer.weight, layer.effective, layer.bias, ...vectors];
-  if (changing.some((value) => value?.role !== undefined || (value !== undefined && isProtected(value))))
+  const changedValues = [output, layer.weight, layer.effective, layer.bias, ...vectors];
+  if (changedValues.some((value) => value?.role !== undefined || (value !== undefined && isProtected(value))))
     return undefined;
   if (vectors.length < affine.inputs.length || vectors.some(({ tensor }) => tensor === undefined)) return undefined;
   return { layer, affine, x, vectors };
@@ -90,7 +90,7 @@ function isImage(value: Value, { graph }: Node): boolean {
   return [dims[1], dims[3]].some((channels) => channels === 1 || channels === 3);
 }
 
-/** Computes the layer's output for the shift alone and returns a function that adds it to a bias; undefined if there is none. */
+/** Computes the layer's output for the shift alone. Returns a function that adds this output to a bias; undefined if no bias can take it. */
 async function prepareShift(
   model: Model,
   { layer, vectors }: Match,
@@ -101,32 +101,32 @@ async function prepareShift(
   const read = createStoredReader(effective);
   if (read === undefined || role.readsZeros === true || role.outTaps !== undefined) return undefined;
   const sum = role.biasInput === undefined ? biasedOutput(layer, inference)?.sum : undefined;
-  const before = role.biasInput === undefined ? sum?.vector : node.inputs[role.biasInput];
-  // Without an input for the bias, the layer's product must be its whole result.
+  const oldBias = role.biasInput === undefined ? sum?.vector : node.inputs[role.biasInput];
+  // A layer without a bias input needs a following Add with a vector of its own, and must not add a bias itself.
   if (role.biasInput === undefined && (sum === undefined || sum.vector.uses.size > 1 || role.bias !== undefined))
     return undefined;
-  if (role.biasInput !== undefined && before !== bias) return undefined;
-  if (before !== undefined && (before.role !== undefined || before.tensor === undefined || isProtected(before)))
+  if (role.biasInput !== undefined && oldBias !== bias) return undefined;
+  if (oldBias !== undefined && (oldBias.role !== undefined || oldBias.tensor === undefined || isProtected(oldBias)))
     return undefined;
-  const earlier = await before?.tensor?.read();
-  if (earlier !== undefined && earlier.type !== "float32") return undefined;
-  const isNew = earlier === undefined || bias?.uses.size !== 1;
+  const oldDense = await oldBias?.tensor?.read();
+  if (oldDense !== undefined && oldDense.type !== "float32") return undefined;
+  const isNew = oldDense === undefined || bias?.uses.size !== 1;
   if (sum === undefined && isNew && !savesBytes(vectors, outputs)) return undefined;
   const product = multiply(await read(), layer, shift);
   if (sum !== undefined) {
-    if (earlier === undefined || earlier.data.length !== outputs) return undefined;
-    const added = toFloat64(earlier).map((number, channel) => number + (product[channel] ?? 0));
-    if (!fitsFloat32(added)) return undefined;
+    if (oldDense === undefined || oldDense.data.length !== outputs) return undefined;
+    const newBias = toFloat64(oldDense).map((number, channel) => number + (product[channel] ?? 0));
+    if (!fitsFloat32(newBias)) return undefined;
     return () => {
-      sum.vector.tensor = inMemory(fromNumbers("float32", earlier.dims, added));
+      sum.vector.tensor = inMemory(fromNumbers("float32", oldDense.dims, newBias));
     };
   }
-  if (earlier !== undefined && earlier.data.length !== 1 && !isForChannels(earlier.dims, outputs)) return undefined;
-  const numbers = earlier === undefined ? new Float64Array(1) : toFloat64(earlier);
-  const added = product.map((number, channel) => number + (numbers[numbers.length === 1 ? 0 : channel] ?? 0));
-  if (!fitsFloat32(added)) return undefined;
+  if (oldDense !== undefined && oldDense.data.length !== 1 && !isForChannels(oldDense.dims, outputs)) return undefined;
+  const numbers = oldDense === undefined ? new Float64Array(1) : toFloat64(oldDense);
+  const newBias = product.map((number, channel) => number + (numbers[numbers.length === 1 ? 0 : channel] ?? 0));
+  if (!fitsFloat32(newBias)) return undefined;
   return () => {
-    model.graph.setInput(node, role.biasInput ?? 0, storeBias(model, layer, added));
+    model.graph.setInput(node, role.biasInput ?? 0, storeBias(model, layer, newBias));
     if (bias !== undefined) removeIfUnused(bias);
   };
 }
@@ -142,7 +142,7 @@ function savesBytes(vectors: readonly Value[], outputs: number): boolean {
 
 const fitsFloat32 = (numbers: Float64Array): boolean => numbers.every((number) => Number.isFinite(Math.fround(number)));
 
-/** Returns W · t for one shift per input channel, or a single one. */
+/** Returns W · t for a shift t per input channel, or a single shift. */
 function multiply(dense: Dense, { role }: Layer, shift: Float64Array): Float64Array {
   const { inputs, outputs, taps } = weightShape(role, dense.dims);
   const factor = role.scaled?.factor ?? 1;
@@ -152,8 +152,8 @@ function multiply(dense: Dense, { role }: Layer, shift: Float64Array): Float64Ar
     for (const [index, element] of data.entries()) {
       const row = Math.floor(index / (inputs * taps));
       const channel = group * inputs + Math.floor((index % (inputs * taps)) / taps);
-      const at = group * outputs + row;
-      sums[at] = (sums[at] ?? 0) + factor * element * (shift[shift.length === 1 ? 0 : channel] ?? 0);
+      const position = group * outputs + row;
+      sums[position] = (sums[position] ?? 0) + factor * element * (shift[shift.length === 1 ? 0 : channel] ?? 0);
     }
   return sums;
 }

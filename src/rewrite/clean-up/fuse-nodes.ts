@@ -55,23 +55,23 @@ export const fuseNodes = definePass({
   run: async (model, options) => ({ changes: fuse(model, selectRules(selectsRule(options))), misses: [] }),
 });
 
-/** Moves zero padding into windows, in place: ONNX Runtime does so only for floats. */
+/** Moves zero padding into the windows of convolutions and poolings, in place: ONNX Runtime does so only for floats. */
 export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, onlyPairs(padWindowRules));
 
-/** Moves axes that only the bias has after the sum, in place: ONNX Runtime's integer fusion loses them. */
+/** If a bias has more axes than the product, moves these axes after the sum, in place: ONNX Runtime's integer fusion drops them. */
 export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, onlyPairs(biasAxesRules));
 
 function fuse(model: Model, rules: Rules): readonly Change[] {
   const inference = infer(model);
-  return walk(model, rules, inference, protectedValues(model, inference));
+  return applyRules(model, rules, inference, protectedValues(model, inference));
 }
 
-/** Fuses what is faster in a training step, in place, on a copy where parameters can be read in another form. */
+/** Applies the fusions that make a training step faster, in place, on a copy in which parameters can be read in another form. */
 export function fuseForStep(model: Model): void {
-  for (const rules of trainingStepRules) walk(model, onlyPairs(rules), infer(model), () => false);
+  for (const rules of trainingStepRules) applyRules(model, onlyPairs(rules), infer(model), () => false);
 }
 
-function walk(
+function applyRules(
   model: Model,
   rules: Rules,
   inference: Inference,
@@ -98,13 +98,13 @@ interface FusionContext {
   readonly isRounded: (node: Node) => boolean;
 }
 
-interface Fused {
+interface AppliedRule {
   readonly id: string;
   readonly description: string;
 }
 
 /** Applies the first matching rule to a node and nodes before it, and returns the rule. */
-function fuseAt(model: Model, last: Node, context: FusionContext): Fused | undefined {
+function fuseAt(model: Model, last: Node, context: FusionContext): AppliedRule | undefined {
   const { inference } = context;
   if (inference.at(last) instanceof Miss || last.outputs.some((output) => output?.role !== undefined)) return undefined;
   return fusePair(model, last, context) ?? fuseStructure(model, last, context);
@@ -114,7 +114,7 @@ function fusePair(
   model: Model,
   second: Node,
   { rules, inference, isProtected, isRounded }: FusionContext,
-): Fused | undefined {
+): AppliedRule | undefined {
   const { graph } = second;
   for (const [input, value] of second.inputs.entries()) {
     const first = value?.producer;
@@ -129,13 +129,13 @@ function fusePair(
         firstSite: inference.site(first),
         secondSite: inference.site(second),
         input,
-        isOnlyReader: isAlone(first, value),
+        isOnlyReader: isOnlyReader(first, value),
         emit,
         site: inference.site,
         canChange: (other) => canChangeIn(graph, other, inference, isProtected),
         operand: inference.operand,
       });
-      if (result === undefined || !take(second, result)) continue;
+      if (result === undefined || !applyResult(second, result)) continue;
       if (!first.outputs.some((output) => output !== undefined && isUsed(output))) graph.removeNode(first);
       if (!("value" in result)) inference.visit(second);
       return rule;
@@ -148,7 +148,7 @@ function fuseStructure(
   model: Model,
   last: Node,
   { rules, inference, isProtected, isRounded }: FusionContext,
-): Fused | undefined {
+): AppliedRule | undefined {
   const [output] = last.outputs;
   for (const rule of rules.structures(last)) {
     if (output === undefined || (rule.reorders === true && isRounded(last))) continue;
@@ -171,7 +171,7 @@ function fuseStructure(
         return match;
       },
     });
-    if (result === undefined || !take(last, result)) continue;
+    if (result === undefined || !applyResult(last, result)) continue;
     removeUnusedNodes(matched, last);
     if (!("value" in result)) inference.visit(last);
     return rule;
@@ -179,7 +179,7 @@ function fuseStructure(
   return undefined;
 }
 
-/** Removes the nodes of a structure whose outputs are unused, readers before what they read. */
+/** Removes the nodes of a structure whose outputs are unused. Readers are removed before the nodes whose outputs they read. */
 function removeUnusedNodes(nodes: ReadonlySet<Node>, last: Node): void {
   const remaining = new Set([...nodes].filter((node) => node !== last));
   let count: number;
@@ -223,14 +223,14 @@ function canChangeIn(
   return role === undefined && !isProtected(value) && !graph.isOutput(value);
 }
 
-function isAlone(first: Node, value: Value): boolean {
+function isOnlyReader(first: Node, value: Value): boolean {
   const { graph } = value;
   if (value.uses.size > 1 || graph.isOutput(value) || subgraphs(first).length > 0) return false;
   return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
 }
 
-/** Returns whether the result can replace the output, whose name may have to be kept. */
-function take(second: Node, result: NonNullable<PairResult>): boolean {
+/** Writes the result of a rule. Returns false if it cannot replace the output, whose name may have to be kept. */
+function applyResult(second: Node, result: NonNullable<PairResult>): boolean {
   const { graph, outputs } = second;
   const [output] = outputs;
   if (output === undefined) return false;
@@ -254,7 +254,7 @@ function take(second: Node, result: NonNullable<PairResult>): boolean {
 const isNew = ({ uses }: Value): boolean => uses.size === 0;
 
 function setInputs(graph: Graph, node: Node, inputs: readonly (Value | undefined)[]): void {
-  const before = node.inputs.length;
+  const oldCount = node.inputs.length;
   for (const [index, value] of inputs.entries()) graph.setInput(node, index, value);
-  for (let index = inputs.length; index < before; index++) graph.setInput(node, index, undefined);
+  for (let index = inputs.length; index < oldCount; index++) graph.setInput(node, index, undefined);
 }

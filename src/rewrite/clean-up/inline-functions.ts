@@ -35,8 +35,8 @@ export const inlineFunctions = definePass({
     if (model.functions.length === 0) return { changes, misses: [] };
     const tooLarge = whyNotExpanded(model);
     if (tooLarge !== undefined) return { changes, misses: [new Miss(tooLarge, "the functions of the model")] };
-    const open = [...allNodes(model.graph)].reverse();
-    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    const pending = [...allNodes(model.graph)].reverse();
+    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
       const called = calledFunction(model, node);
       if (called === undefined) continue;
       const at = describe(node);
@@ -46,7 +46,7 @@ export const inlineFunctions = definePass({
         const inlined = inline(model, node, called);
         changes.push(change(at, "written out"));
         for (const next of inlined.toReversed())
-          open.push(...[next, ...subgraphs(next).flatMap((graph) => [...allNodes(graph)])].reverse());
+          pending.push(...[next, ...subgraphs(next).flatMap((graph) => [...allNodes(graph)])].reverse());
       }
     }
     if (dropFunctions(model)) changes.push(change("the model", "unused functions removed"));
@@ -82,13 +82,13 @@ function inline(model: Model, node: Node, called: LocalFunction): readonly Node[
 function dropFunctions(model: Model): boolean {
   const { header, functions } = model;
   const called = new Set<LocalFunction>();
-  const open = [model.graph];
-  for (const graph of open)
+  const pending = [model.graph];
+  for (const graph of pending)
     for (const node of allNodes(graph)) {
       const local = functionOf(model, node);
       if (local === undefined || called.has(local)) continue;
       called.add(local);
-      open.push(local.graph);
+      pending.push(local.graph);
     }
   if (called.size === functions.length) return false;
   if (functions.length === header.functions.length)

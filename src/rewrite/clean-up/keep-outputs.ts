@@ -15,7 +15,7 @@ export const keepOption = described(
 );
 
 /**
- * Reduces a model to what some of its values need: outputs, or any other values of the main graph.
+ * Makes some values the only outputs, and removes everything that they do not need. They can be any values of the main graph.
  * @throws PithError E_NAME for a name that no value has.
  * @example
  * await keepOutputs(model, { outputs: ["logits"] });
@@ -27,24 +27,25 @@ export const keepOutputs = definePass({
   async run(model, { outputs }) {
     const { graph } = model;
     if (outputs.length === 0) return { changes: [], misses: [] };
-    const kept = [...new Set(outputs)].map((name) => valueNamed(model, name));
-    const before = graph.outputs;
-    if (kept.length === before.length && kept.every((value, index) => value === before[index]))
+    const newOutputs = [...new Set(outputs)].map((name) => valueNamed(model, name));
+    const oldOutputs = graph.outputs;
+    if (newOutputs.length === oldOutputs.length && newOutputs.every((value, index) => value === oldOutputs[index]))
       return { changes: [], misses: [] };
     infer(model);
-    const read = new Set(graph.inputs.filter((input) => input.uses.size > 0));
-    graph.setOutputs(kept);
+    const usedInputs = new Set(graph.inputs.filter((input) => input.uses.size > 0));
+    graph.setOutputs(newOutputs);
     removeUnused(graph);
     const changes: Change[] = [];
-    for (const value of [...before, ...read]) {
-      if (kept.includes(value)) continue;
-      const isUnread = read.has(value) && value.uses.size === 0;
+    for (const value of [...oldOutputs, ...usedInputs]) {
+      if (newOutputs.includes(value)) continue;
+      const isUnread = usedInputs.has(value) && value.uses.size === 0;
       if (isUnread && graph.ownValue(value.name) === value) graph.removeValue(value);
-      if (isUnread || before.includes(value))
+      if (isUnread || oldOutputs.includes(value))
         changes.push(change(value.name, isUnread ? "no longer read" : "no longer an output"));
     }
-    for (const value of kept) if (!before.includes(value)) changes.push(change(value.name, "is an output now"));
-    if (changes.length === 0) changes.push(change(kept.map(({ name }) => name).join(", "), "order of outputs"));
+    for (const value of newOutputs)
+      if (!oldOutputs.includes(value)) changes.push(change(value.name, "is an output now"));
+    if (changes.length === 0) changes.push(change(newOutputs.map(({ name }) => name).join(", "), "order of outputs"));
     return { changes, misses: [] };
   },
 });

@@ -37,20 +37,20 @@ async function merge(groups: readonly (readonly Value[])[], { signal }: Context)
       if (value.tensor === undefined) continue;
       const { name, graph } = value;
       const hash = await tensorHash(value.tensor);
-      const equals = byHash.get(hash) ?? [];
-      const [first, ...more] = equals;
-      const visible = equals.find((equal) => graph.sees(equal));
-      const kept = visible ?? moveOut(first, graph);
-      if (kept === undefined) {
-        byHash.set(hash, [...equals, value]);
+      const equalValues = byHash.get(hash) ?? [];
+      const [first, ...more] = equalValues;
+      const visible = equalValues.find((equal) => graph.sees(equal));
+      const replacement = visible ?? moveOut(first, graph);
+      if (replacement === undefined) {
+        byHash.set(hash, [...equalValues, value]);
         continue;
       }
       if (visible === undefined) {
-        byHash.set(hash, [kept, ...more]);
-        names.set(kept, first?.name ?? kept.name);
+        byHash.set(hash, [replacement, ...more]);
+        names.set(replacement, first?.name ?? replacement.name);
       }
-      changes.push(change(name, `stored once, as "${kept.name}"`, "stored once"));
-      replaceUses(value, kept);
+      changes.push(change(name, `stored once, as "${replacement.name}"`, "stored once"));
+      replaceUses(value, replacement);
       graph.removeValue(value);
     }
   }
@@ -58,16 +58,16 @@ async function merge(groups: readonly (readonly Value[])[], { signal }: Context)
   return changes;
 }
 
-/** Returns a stored tensor moved to the common outer graph of its own and another graph; undefined if it is too small. */
+/** Moves a stored tensor to the innermost graph that contains its graph and another graph; undefined if the tensor is too small. */
 function moveOut(value: Value | undefined, graph: Graph): Value | undefined {
   if (value?.tensor === undefined || value.tensor.bytes < minMovedBytes) return undefined;
-  const around = new Set<Graph | undefined>();
-  for (let outer: Graph | undefined = graph; outer !== undefined; outer = outer.parent?.graph) around.add(outer);
-  let to: Graph | undefined = value.graph;
-  while (!around.has(to)) to = to?.parent?.graph;
+  const outerGraphs = new Set<Graph | undefined>();
+  for (let outer: Graph | undefined = graph; outer !== undefined; outer = outer.parent?.graph) outerGraphs.add(outer);
+  let commonGraph: Graph | undefined = value.graph;
+  while (!outerGraphs.has(commonGraph)) commonGraph = commonGraph?.parent?.graph;
   const { name, tensor, role } = value;
-  const result = to?.addTensor(name, tensor, role);
-  if (to === undefined || result === undefined) return undefined;
+  const result = commonGraph?.addTensor(name, tensor, role);
+  if (commonGraph === undefined || result === undefined) return undefined;
   replaceUses(value, result);
   value.graph.removeValue(value);
   return result;
@@ -75,9 +75,11 @@ function moveOut(value: Value | undefined, graph: Graph): Value | undefined {
 
 function groupsOf(model: Model): readonly (readonly Value[])[] {
   const isProtected = protectedValues(model, infer(model));
-  const ports = new Set([...allGraphs(model.graph)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
+  const interfaceValues = new Set(
+    [...allGraphs(model.graph)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
+  );
   const stored = [...allValues(model.graph)].filter(
-    (value) => value.tensor !== undefined && !ports.has(value) && !isProtected(value),
+    (value) => value.tensor !== undefined && !interfaceValues.has(value) && !isProtected(value),
   );
   const groups = groupBy(stored, ({ tensor }) => `${tensor?.type} ${tensor?.dims.join(" ")} ${tensor?.bytes}`);
   return [...groups.values()].filter((group) => group.length > 1);

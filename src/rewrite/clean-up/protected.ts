@@ -7,17 +7,17 @@ import { parameterRoots } from "../../core/analysis/parameters.ts";
 import { allValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 
-/** Returns whether a value is protected, or depends on a protected stored tensor. */
+/** Returns a function that tells whether a value is protected, or depends on a protected stored tensor. */
 export function protectedValues(model: Model, inference: Inference): (value: Value) => boolean {
-  const fixed = new Set([...allValues(model.graph)].filter(({ role }) => role !== undefined));
-  if (fixed.size === 0) return () => false;
-  for (const root of parameterRoots(model, inference)) fixed.add(root);
+  const protectedRoots = new Set([...allValues(model.graph)].filter(({ role }) => role !== undefined));
+  if (protectedRoots.size === 0) return () => false;
+  for (const root of parameterRoots(model, inference)) protectedRoots.add(root);
   const results = new Map<Value, boolean>();
   const isProtected = (value: Value): boolean => {
     const cached = results.get(value);
     if (cached !== undefined) return cached;
     const sources = inference.operand(value)?.stored === true ? (value.producer?.inputs ?? []) : [];
-    const result = fixed.has(value) || sources.some((source) => source !== undefined && isProtected(source));
+    const result = protectedRoots.has(value) || sources.some((source) => source !== undefined && isProtected(source));
     results.set(value, result);
     return result;
   };

@@ -20,10 +20,10 @@ export const removeIdentities = defineCleanUp("remove-identities", "Remove ident
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
     const input = inference.facet(node, "unchanged");
-    const [output, ...unused] = node.outputs;
+    const [output, ...otherOutputs] = node.outputs;
     const value = input === undefined ? undefined : node.inputs[input];
     if (value === undefined || output === undefined || output.role !== undefined) continue;
-    if (unused.some((other) => other !== undefined && isUsed(other))) continue;
+    if (otherOutputs.some((other) => other !== undefined && isUsed(other))) continue;
     if (node.inputs.some((other) => other !== undefined && other !== value && isProtected(other))) continue;
     if (graph.isOutput(output)) {
       if (!canTakeName(value, graph) || value.tensor !== undefined) continue;

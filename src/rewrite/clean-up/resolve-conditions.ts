@@ -1,7 +1,8 @@
 /**
  * Replaces an `If` whose condition is known by its branch.
  *      y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}        →        y = Relu(x)
- * Names inside the branch stay if they are free. An Identity gives a named output a stored tensor, or a value that is output twice.
+ * Names inside the branch are kept if the outer graph does not use them. If an output is a stored tensor, or the same value as another output, an
+ * Identity gives it its name.
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node } from "../../core/graph/graph.ts";
@@ -24,10 +25,10 @@ export const resolveConditions = defineCleanUp(
       for (const graph of [...allGraphs(model.graph)]) {
         for (const node of graph.nodes()) {
           const [condition] = node.inputs;
-          const branch = branchTaken(node, inference);
+          const branch = findBranch(node, inference);
           if (branch === undefined || condition === undefined || isProtected(condition)) continue;
           const at = describe(node);
-          takeBranch(graph, node, branch.graph);
+          inlineBranch(graph, node, branch.graph);
           changes.push(change(at, `branch inlined: its condition is always ${branch.truth}`));
           isChanged = true;
         }
@@ -39,18 +40,18 @@ export const resolveConditions = defineCleanUp(
   },
 );
 
-function branchTaken(node: Node, inference: Inference): { readonly truth: boolean; readonly graph: Graph } | undefined {
-  const [yes, no] = [node.attributes.get("then_branch"), node.attributes.get("else_branch")];
+function findBranch(node: Node, inference: Inference): { readonly truth: boolean; readonly graph: Graph } | undefined {
+  const [thenBranch, elseBranch] = [node.attributes.get("then_branch"), node.attributes.get("else_branch")];
   const [condition] = node.inputs;
-  if (yes?.kind !== "graph" || no?.kind !== "graph" || condition === undefined) return undefined;
+  if (thenBranch?.kind !== "graph" || elseBranch?.kind !== "graph" || condition === undefined) return undefined;
   const { small, elements } = inference.operand(condition) ?? {};
   const element = small?.data[0] ?? elements?.[0];
   if (element === undefined || typeof element === "object") return undefined;
   const truth = Number(element) !== 0;
-  return { truth, graph: truth ? yes.value : no.value };
+  return { truth, graph: truth ? thenBranch.value : elseBranch.value };
 }
 
-function takeBranch(graph: Graph, node: Node, branch: Graph): void {
+function inlineBranch(graph: Graph, node: Node, branch: Graph): void {
   const inlined = inlineGraph(branch, graph, { before: node });
   node.outputs.forEach((output, index) => {
     const result = inlined.outputs[index];

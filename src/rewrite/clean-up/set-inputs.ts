@@ -34,17 +34,17 @@ export const setInputs = definePass({
   summary: "Replace inputs by constants",
   options: v.strictObject({ set: setOption }),
   async run(model, { set }) {
-    const filled = Object.entries(set).map(
+    const constants = Object.entries(set).map(
       ([name, content]) => [inputNamed(model, name), contentOf(model, name, content)] as const,
     );
     const { graph } = model;
-    for (const [input, dense] of filled) {
+    for (const [input, dense] of constants) {
       graph.setInputs(graph.inputs.filter((other) => other !== input));
       input.tensor = inMemory(dense);
       input.type = { type: dense.type, dims: dense.dims };
     }
     return {
-      changes: filled.map(([{ name }]) => change(name, "fixed to a value")),
+      changes: constants.map(([{ name }]) => change(name, "fixed to a value")),
       misses: [],
     };
   },
@@ -74,21 +74,22 @@ export function contentOf(
       `Input "${name}" is ${kind ?? "of unknown type"}: no number can be stored for it.`,
     );
   const isInteger = !kind.startsWith("float") && kind !== "bfloat16";
-  const odd = isInteger ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
-  if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${odd}.`);
-  const dims = filledDims(type?.dims, Array.isArray(content), numbers.length);
+  const nonInteger = isInteger ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
+  if (nonInteger !== undefined)
+    throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${nonInteger}.`);
+  const dims = completeDims(type?.dims, Array.isArray(content), numbers.length);
   const count = dims === undefined ? Number.NaN : elementCount(dims);
-  const filled = Array.isArray(content) ? numbers : Array.from({ length: count || 0 }, () => Number(content));
-  if (dims === undefined || count !== filled.length) {
+  const elements = Array.isArray(content) ? numbers : Array.from({ length: count || 0 }, () => Number(content));
+  if (dims === undefined || count !== elements.length) {
     const shape = dimsText(type?.dims);
     throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
       hint: fixHint(type?.dims),
     });
   }
-  return fromNumbers(kind, dims, filled);
+  return fromNumbers(kind, dims, elements);
 }
 
-/** A list cannot determine several open dimensions: all but the last must be fixed. */
+/** Returns what to do about a wrong number of elements. A list cannot determine several symbolic dimensions: all but the last must be fixed. */
 function fixHint(dims: Dims = []): string {
   const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
   if (open.length > 1) {
@@ -101,9 +102,9 @@ function fixHint(dims: Dims = []): string {
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
 
-/** A single open dimension gets the list's length; for one number, all open dimensions are 1. */
-function filledDims(dims: Dims, listed: boolean, count: number): readonly number[] | undefined {
-  if (dims === undefined) return listed ? [count] : [];
+/** Completes the dimensions. The number of elements determines a single symbolic dimension; for one element, all symbolic dimensions are 1. */
+function completeDims(dims: Dims, isList: boolean, count: number): readonly number[] | undefined {
+  if (dims === undefined) return isList ? [count] : [];
   const fixed = dims.filter((dim) => typeof dim === "number");
   const open = dims.length - fixed.length;
   const size = elementCount(fixed);

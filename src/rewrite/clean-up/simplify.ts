@@ -71,7 +71,7 @@ export const simplify = definePass({
       "after training and pruning: fold masks, remove training roles",
     ),
   }),
-  async run(model, { set, fix, keepOutputs: outputs, finalize: over, ...rules }, context) {
+  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, ...rules }, context) {
     const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleDescriptions.has(id));
     if (unknown !== undefined) {
       const ids = [...ruleDescriptions.keys()];
@@ -86,7 +86,7 @@ export const simplify = definePass({
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
-      ...(over ? [await finalize(model, {}, context)] : []),
+      ...(shouldFinalize ? [await finalize(model, {}, context)] : []),
     ];
     const changes = requested.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];

@@ -1,8 +1,8 @@
 /**
- * Stores the tensors of Constant nodes under their names: only stored tensors can be masked, cut or replaced.
+ * Stores the tensors of Constant nodes under their names: only stored tensors can be masked, pruned or replaced.
  *      c = Constant {value=float32[] = 2}        c: float32[] = 2
  *      y = Mul(x, c)                        →    y = Mul(x, c)
- * A constant that is an output of a graph stays. A weight behind an Identity counts as the weight: exporters write shared weights this way.
+ * A constant that is a graph output stays a node. Readers of an Identity of a weight read the weight itself: exporters write shared weights so.
  */
 import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
 import { arithmeticTypes } from "../../core/analysis/weight.ts";
@@ -44,7 +44,7 @@ export function constantOf(node: Node): Tensor | undefined {
   return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
 
-/** Moves names and roles to the stored tensors. Scalars, graph arithmetic and model outputs stay. */
+/** Stores the tensors of Constant nodes, with the names and roles of their outputs. Scalars, integers of shape arithmetic and outputs stay nodes. */
 function storeConstantWeights({ graph, header }: Model): void {
   const inputs: Value[] = [];
   for (const node of allNodes(graph)) {

@@ -1,5 +1,5 @@
 /**
- * Weights of an earlier training step, kept in the model for rewinding: unread stored tensors of the role `state`.
+ * Stores the weights of an earlier training step in the model, for rewinding: tensors with the role `state` that no node reads.
  *      pith.step/fc1.weight: float32[128, 784] state
  */
 import { nameBeforeMasking } from "../../core/analysis/masks.ts";
@@ -8,7 +8,7 @@ import type { Model } from "../../core/graph/model.ts";
 
 const prefix = "pith.step/";
 
-/** Keeps the tensors in which a copy of the model differs, replacing those kept before; not masks. */
+/** Stores the tensors of an earlier copy that differ from the model's, except masks. They replace tensors that were stored before. */
 export function keepWeights(model: Model, copy: Model): void {
   dropKeptWeights(model);
   for (const value of [...model.graph.values()]) {
@@ -19,8 +19,8 @@ export function keepWeights(model: Model, copy: Model): void {
 }
 
 export function keptWeights({ graph }: Model): ReadonlyMap<string, Value> {
-  const kept = [...graph.values()].filter(({ name, role }) => name.startsWith(prefix) && role?.kind === "state");
-  return new Map(kept.map((value) => [value.name.slice(prefix.length), value]));
+  const stateValues = [...graph.values()].filter(({ name, role }) => name.startsWith(prefix) && role?.kind === "state");
+  return new Map(stateValues.map((value) => [value.name.slice(prefix.length), value]));
 }
 
 export function takeKeptWeights(model: Model, other: Model): void {

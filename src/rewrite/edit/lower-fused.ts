@@ -34,29 +34,29 @@ export const lowerFused = definePass({
     ),
   }),
   async run(model, { operators: patterns }) {
-    const chosen = (node: Node): boolean => {
+    const isChosen = (node: Node): boolean => {
       const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
       return isNamed(patterns, name) && entryOf(node)?.facets.lower === true;
     };
-    if (![...allNodes(model.graph)].some(chosen)) return { changes: [], misses: [] };
+    if (![...allNodes(model.graph)].some(isChosen)) return { changes: [], misses: [] };
     const version = model.opsets.get("") ?? loweringOpset;
     const changes: Change[] = [];
     if (version < loweringOpset) {
       raiseOpset(model, loweringOpset);
       changes.push({ at: "the model", what: `written in opset ${loweringOpset}`, decidedBy: "global" });
     }
-    const misses = lowerAll(model, chosen, changes);
+    const misses = lowerAll(model, isChosen, changes);
     if (changes.length > 0) removeUnusedEverywhere(model);
     return { changes, misses };
   },
 });
 
-function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change[]): readonly Miss[] {
+function lowerAll(model: Model, isChosen: (node: Node) => boolean, changes: Change[]): readonly Miss[] {
   const inference = infer(model);
   const misses: Miss[] = [];
   for (const graph of [...allGraphs(model.graph)]) {
-    const before = new Set(graph.values());
-    for (const node of [...graph.nodes()].filter(chosen)) {
+    const oldValues = new Set(graph.values());
+    for (const node of [...graph.nodes()].filter(isChosen)) {
       const at = describe(node);
       const bound = inference.at(node);
       const emit = emitInto(model, { before: node, by: "lower-fused", onNode: inference.visit });
@@ -64,7 +64,7 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
       if (lowered instanceof Miss) {
         misses.push(new Miss(lowered.reason, at));
         // Removes nodes written before the failure.
-        removeUnused(graph, before);
+        removeUnused(graph, oldValues);
         continue;
       }
       replaceNode(node, lowered);
@@ -75,10 +75,10 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
 }
 
 /**
- * Replaces operators of which an input only gives a type, such as CastLike, by primitives, in place, if the type is known.
- * @returns their number.
+ * Replaces operators with an input that only states a type, such as CastLike, by primitives, in place, if the type is known.
+ * @returns the number of replaced operators.
  */
-export function castsByType(model: Model): number {
+export function lowerTypeCasts(model: Model): number {
   const inference = infer(model);
   let count = 0;
   for (const node of allNodes(model.graph)) {

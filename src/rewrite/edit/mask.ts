@@ -21,10 +21,10 @@ import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
 /** Folds a mask into its parameter; removes the mask if nothing else reads it. */
-export async function foldMask(model: Model, masked: Masking): Promise<Value> {
-  const { parameter, mask, product, node } = masked;
+export async function foldMask(model: Model, masking: Masking): Promise<Value> {
+  const { parameter, mask, product, node } = masking;
   const { graph } = model;
-  const folded = await deferTensor(floatOf(parameter), stored(parameter).dims, createMaskedReader(masked));
+  const folded = await deferTensor(floatOf(parameter), stored(parameter).dims, createMaskedReader(masking));
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
@@ -37,29 +37,29 @@ export async function foldMask(model: Model, masked: Masking): Promise<Value> {
 
 /** Returns a reader of the masked parameter that does not depend on later changes of the graph. */
 export function createMaskedReader({ parameter, mask }: Masking): () => Promise<Dense> {
-  const [tensor, type, kept] = [stored(parameter), floatOf(parameter), stored(mask)];
-  return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await kept.read()));
+  const [tensor, type, maskTensor] = [stored(parameter), floatOf(parameter), stored(mask)];
+  return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await maskTensor.read()));
 }
 
 /** Returns consecutive blocks of weights with pruned entries set to zero; `start` is the block's offset. */
 export type Keep = (weights: Scores, start: number) => Scores;
 
-export function maskBlocks(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
+export function maskBlocks(tensor: Tensor, type: FloatType, createKeep: () => Promise<Keep>): Promise<Tensor> {
   return deferTensorInBlocks(type, tensor.dims, async function* () {
-    const keep = await open();
+    const keep = await createKeep();
     let start = 0;
     for await (const block of blocksOf(tensor)) {
       const weights = toFloats(block);
-      const kept = keep(weights, start);
+      const keptWeights = keep(weights, start);
       start += weights.length;
-      // For other types -0 becomes 0, as in the product.
-      yield type === "float32" && kept instanceof Float32Array
-        ? new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength)
+      // In other types, adding 0 turns -0 into 0, as in `product`.
+      yield type === "float32" && keptWeights instanceof Float32Array
+        ? new Uint8Array(keptWeights.buffer, keptWeights.byteOffset, keptWeights.byteLength)
         : bytesOf(
             fromNumbers(
               type,
-              [kept.length],
-              kept.map((value) => value + 0),
+              [keptWeights.length],
+              keptWeights.map((value) => value + 0),
             ),
           );
     }
@@ -85,15 +85,15 @@ export function stored(value: Value): Tensor {
   return value.tensor;
 }
 
-/** Adds or replaces a parameter's mask. It is held as one byte per entry; floats are made on reading. */
+/** Adds or replaces a parameter's mask. In memory, the mask has a byte per entry; reading it converts the entries to floats. */
 export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masking> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);
   const tensor = await deferTensor(type, dims, async () => fromNumbers(type, dims, mask));
-  const present = maskingOf(parameter);
-  if (present !== undefined) {
-    present.mask.tensor = tensor;
-    return present;
+  const existing = maskingOf(parameter);
+  if (existing !== undefined) {
+    existing.mask.tensor = tensor;
+    return existing;
   }
   raiseIfPossible(model);
   const { graph } = model;
@@ -103,15 +103,15 @@ export async function setMask(model: Model, parameter: Value, mask: Mask): Promi
   graph.rename(parameter, graph.freshName(`${name}_orig`));
   parameter.role = parameterRole;
   const value = graph.addTensor(`${name}_mask`, tensor, maskRole);
-  const [before] = graph.nodes();
-  const emit = emitInto(model, before === undefined ? { by: "prune" } : { before, by: "prune" });
+  const [firstNode] = graph.nodes();
+  const emit = emitInto(model, firstNode === undefined ? { by: "prune" } : { before: firstNode, by: "prune" });
   const product = emit.named(name).Mul([parameter, value]);
   product.type = { type, dims };
   for (const { node, input } of readers) node.graph.setInput(node, input, product);
   if (isOutput) graph.setOutputs(graph.outputs.map((output) => (output === parameter ? product : output)));
-  const masked = maskingOf(parameter);
-  if (masked === undefined) throw new Error("internal: the mask was not found again");
-  return masked;
+  const masking = maskingOf(parameter);
+  if (masking === undefined) throw new Error("internal: the mask was not found again");
+  return masking;
 }
 
 /** ONNX Runtime runs Mul from opset 7 on. If a model cannot be raised, masks can only be folded. */

@@ -28,14 +28,15 @@ export async function migrate(model: Model, group: ScaleGroup, factors: Float64A
     if (miss !== undefined && factor !== 1)
       throw new PithError("E_OPTION", `${miss.at ?? "The model"} does not let a factor through: ${miss.reason}.`);
   }
-  let isMoved = false;
+  let isChanged = false;
   for (const [value, slices] of groupBy(group.slices, (slice) => slice.value)) {
-    const all = slices.map((slice) => ({ ...slice, scale: scaleOf(slice, factors) }));
-    if (value.tensor === undefined || all.every(({ scale }) => scale.every((factor) => factor === 1))) continue;
-    value.tensor = await scaled(value.tensor, all);
-    isMoved = true;
+    const scaledSlices = slices.map((slice) => ({ ...slice, scale: scaleOf(slice, factors) }));
+    if (value.tensor === undefined || scaledSlices.every(({ scale }) => scale.every((factor) => factor === 1)))
+      continue;
+    value.tensor = await scaleTensor(value.tensor, scaledSlices);
+    isChanged = true;
   }
-  if (isMoved) model.graph.touch();
+  if (isChanged) model.graph.touch();
 }
 
 interface Scaling {
@@ -47,7 +48,7 @@ function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64
   return Float64Array.from(unitOf, (unit) => (factors[unit] ?? 1) ** power);
 }
 
-function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
+function scaleTensor(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
   return rewriteOnRead(tensor, (numbers) => {
     for (const { axis, scale } of scalings) {
       const { count, inner } = alongAxis(tensor.dims, axis);

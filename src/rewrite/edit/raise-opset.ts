@@ -33,7 +33,7 @@ export function raiseOpset(model: Model, version: number): void {
   const plan = planConversion(model, from, version);
   const restore = plan.lowered.length > 0 ? snapshot(model) : () => {};
   try {
-    carryOut(model, from, version, plan);
+    applyPlan(model, from, version, plan);
   } catch (error) {
     restore();
     throw error;
@@ -41,29 +41,29 @@ export function raiseOpset(model: Model, version: number): void {
 }
 
 interface Plan {
-  readonly moves: readonly (() => void)[];
+  readonly conversions: readonly (() => void)[];
   readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
 }
 
 function planConversion(model: Model, from: number, version: number): Plan {
   const inference = infer(model);
-  const moves: (() => void)[] = [];
+  const conversions: (() => void)[] = [];
   const lowered: Plan["lowered"][number][] = [];
   for (const node of allNodes(model.graph)) {
     if (node.domain !== "") continue;
-    const move = moveOf(node, from, version, inference);
-    if (!(move instanceof Miss)) moves.push(move);
+    const conversion = planNode(node, from, version, inference);
+    if (!(conversion instanceof Miss)) conversions.push(conversion);
     else {
       const bound = inference.at(node);
-      if (bound instanceof Miss) throw conversionError(node, from, version, move.reason);
-      lowered.push({ node, bound, reason: move.reason });
+      if (bound instanceof Miss) throw conversionError(node, from, version, conversion.reason);
+      lowered.push({ node, bound, reason: conversion.reason });
     }
   }
-  return { moves, lowered };
+  return { conversions, lowered };
 }
 
-function carryOut(model: Model, from: number, version: number, { moves, lowered }: Plan): void {
-  for (const move of moves) move();
+function applyPlan(model: Model, from: number, version: number, { conversions, lowered }: Plan): void {
+  for (const conversion of conversions) conversion();
   const { opsets } = model.header;
   opsets.set("", version);
   const onNode = lowered.length > 0 ? infer(model).visit : (): void => {};
@@ -86,8 +86,8 @@ function conversionError(node: Node, from: number, version: number, reason: stri
   );
 }
 
-/** Returns the change of a node, or why it cannot be carried over. */
-function moveOf(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
+/** Returns a function that converts a node, or a Miss that says why the node cannot be converted. */
+function planNode(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
   const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
   if (before !== undefined && before.since === after?.since) return () => {};
   // Operators outside the specification do not change with its versions.
@@ -100,14 +100,14 @@ function moveOf(node: Node, from: number, to: number, inference: Inference): (()
   });
   const inputs: unknown[] = [...node.inputs];
   for (const { input, constant } of movedInputs) inputs[input] = constant;
-  const unmoved = [...node.attributes.keys()].filter(
+  const remainingNames = [...node.attributes.keys()].filter(
     (name) => !movedInputs.some((attribute) => attribute.name === name),
   );
-  const kept = unmoved.filter((name) => after?.attributes.has(name) !== false);
-  const dropped = unmoved.filter((name) => !kept.includes(name));
-  const legal = (attributes: readonly string[]): unknown =>
+  const keptNames = remainingNames.filter((name) => after?.attributes.has(name) !== false);
+  const droppedNames = remainingNames.filter((name) => !keptNames.includes(name));
+  const checkAttributes = (attributes: readonly string[]): unknown =>
     checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes });
-  const form = legal(kept);
+  const form = checkAttributes(keptNames);
   if (form instanceof Miss) return form;
 
   const op = entryOf(node);
@@ -120,21 +120,21 @@ function moveOf(node: Node, from: number, to: number, inference: Inference): (()
   }
   const renamed = renamedAttributes(op, node, from, to);
   const attribute = (name: string): Attribute | undefined =>
-    renamed?.get(name) ?? (kept.includes(name) ? node.attributes.get(name) : undefined);
-  const same = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
-  if (same instanceof Miss) return new Miss(`${same.reason}.`);
-  if (!same) {
-    const wrongForm = legal(unmoved);
+    renamed?.get(name) ?? (keptNames.includes(name) ? node.attributes.get(name) : undefined);
+  const areSame = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
+  if (areSame instanceof Miss) return new Miss(`${areSame.reason}.`);
+  if (!areSame) {
+    const wrongForm = checkAttributes(remainingNames);
     return wrongForm instanceof Miss ? wrongForm : new Miss("its defaults changed between the opsets.");
   }
-  // Since Split accepts uneven parts, equal parts need `num_outputs`.
-  const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
+  // Since the version in which Split accepts uneven parts, equal parts require `num_outputs`.
+  const needsCount = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
   return () => {
     const { graph } = node;
-    if (counts && inputs[1] === undefined)
+    if (needsCount && inputs[1] === undefined)
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
     for (const [name, value] of renamed ?? []) graph.setAttribute(node, name, value);
-    for (const name of dropped) graph.setAttribute(node, name, undefined);
+    for (const name of droppedNames) graph.setAttribute(node, name, undefined);
     for (const { name, input, constant } of movedInputs) {
       graph.setAttribute(node, name, undefined);
       graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
@@ -178,12 +178,12 @@ const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 /** Returns whether a definition reads the same settings at two sites, for every possible unknown rank or content. */
 function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
-  const same = compareSettings(op, before, after);
-  if (!(same instanceof Miss)) return same;
+  const comparison = compareSettings(op, before, after);
+  if (!(comparison instanceof Miss)) return comparison;
   const results = ranks
     .map((rank) => compareSettings(op, assumeRank(before, rank), assumeRank(after, rank)))
     .filter((result) => !(result instanceof Miss));
-  return results.length === 0 ? same : results.every(Boolean);
+  return results.length === 0 ? comparison : results.every(Boolean);
 }
 
 /** Assumes this rank for tensors of unknown rank, and nonnegative values for computed integers (axes, sizes). */
@@ -204,14 +204,16 @@ function compareSettings(op: Op, before: Site, after: Site): boolean | Miss {
   try {
     const [first, second] = [op.settings(before), op.settings(after)];
     if (first instanceof Miss) return first;
-    return second instanceof Miss ? second : JSON.stringify(first, plain) === JSON.stringify(second, plain);
+    return second instanceof Miss
+      ? second
+      : JSON.stringify(first, normalizeSetting) === JSON.stringify(second, normalizeSetting);
   } catch (error) {
     return new Miss(stripPeriod(asPithError(error).sentence));
   }
 }
 
-/** Ignores whether a setting came from an attribute or an input. */
-function plain(key: string, value: unknown): unknown {
+/** Converts settings to JSON for comparison. Ignores whether a setting came from an attribute or an input. */
+function normalizeSetting(key: string, value: unknown): unknown {
   if (key === "fromInput") return undefined;
   if (typeof value === "bigint") return `${value}n`;
   // JSON has neither NaN nor infinities.

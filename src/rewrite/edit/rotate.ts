@@ -4,8 +4,8 @@
  *      a normalization over it        x / rms(x), (x - mean(x)) / std(x):  the same length, so x̂ · Q
  *      readers                        Qᵀ · W
  * and the scales of normalizations were moved into the weights that read them (`migrate`). An outlier in one channel becomes a small part of all
- * (Ashkboos et al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). If anything else depends on single channels, such as an activation
- * or a normalization that keeps its scale, the outputs differ: callers compare.
+ * (Ashkboos et al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). If anything else depends on individual channels, such as an activation
+ * or a normalization that keeps its scale, the outputs differ. So callers compare the outputs.
  */
 import { channelGroups } from "../../core/analysis/channels.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
@@ -21,7 +21,7 @@ import { groupBy } from "../../core/tensor/group-by.ts";
 import { random } from "../../core/tensor/random.ts";
 import { migrate, rewriteOnRead } from "./migrate.ts";
 
-/** Channels that normalizations tie together. */
+/** A residual stream: channels that normalizations couple. */
 export interface Stream {
   readonly units: number;
   readonly name: string;
@@ -35,19 +35,19 @@ export function rotationStreams(model: Model, inference: Inference): readonly St
   const refusedSlices = channelGroups(model, inference).flatMap(({ refused, slices }) =>
     refused.size > 0 ? slices : [],
   );
-  const tied = channelGroups(model, inference, { throughNorms: true }).filter(
+  const normGroups = channelGroups(model, inference, { throughNorms: true }).filter(
     ({ refused, slices }) =>
       refused.size === 0 &&
       refusedSlices.some((slice) => slices.some(({ value, axis }) => value === slice.value && axis === slice.axis)),
   );
-  if (tied.length === 0) return [];
+  if (normGroups.length === 0) return [];
   const groups = scaleGroups(model, inference);
-  return tied.flatMap(({ units, slices }): readonly Stream[] => {
-    const stored = slices.filter(({ value }) => value.tensor !== undefined && isFloat(value.tensor.type));
-    if (stored.some(({ unitOf }) => !isOrder(unitOf, units))) return [];
+  return normGroups.flatMap(({ units, slices }): readonly Stream[] => {
+    const storedSlices = slices.filter(({ value }) => value.tensor !== undefined && isFloat(value.tensor.type));
+    if (storedSlices.some(({ unitOf }) => !isPermutation(unitOf, units))) return [];
     const scales = new Map<Value, ScaleGroup>();
     const rotated: Slice[] = [];
-    for (const slice of stored) {
+    for (const slice of storedSlices) {
       if (!isScale(slice.value, inference)) {
         rotated.push(slice);
         continue;
@@ -63,7 +63,7 @@ export function rotationStreams(model: Model, inference: Inference): readonly St
   });
 }
 
-const isOrder = (unitOf: Int32Array, units: number): boolean =>
+const isPermutation = (unitOf: Int32Array, units: number): boolean =>
   unitOf.length === units && new Set(unitOf).size === units && !unitOf.includes(-1);
 
 const isScale = (value: Value, inference: Inference): boolean =>
@@ -72,7 +72,7 @@ const isScale = (value: Value, inference: Inference): boolean =>
 
 /** Rotates a stream in place; returns a Miss without changes if a scale cannot move into its readers. */
 export async function rotate(model: Model, stream: Stream, seed: number): Promise<Miss | undefined> {
-  const moves: (readonly [ScaleGroup, Float64Array])[] = [];
+  const migrations: (readonly [ScaleGroup, Float64Array])[] = [];
   for (const [value, group] of stream.scales) {
     const numbers = value.tensor === undefined ? [] : toFloats(await value.tensor.read());
     if (!numbers.every((number) => number > 0)) return new Miss("not all of its scales are above 0", value.name);
@@ -81,23 +81,23 @@ export async function rotate(model: Model, stream: Stream, seed: number): Promis
     unitOf.forEach((unit, index) => {
       factors[unit] = 1 / (numbers[index] ?? 1);
     });
-    moves.push([group, factors]);
+    migrations.push([group, factors]);
   }
-  for (const [group, factors] of moves) await migrate(model, group, factors);
+  for (const [group, factors] of migrations) await migrate(model, group, factors);
   const factors = orthogonalFactors(stream.units, random(seed, "rotation", stream.name));
   for (const [value, slices] of groupBy(stream.slices, (slice) => slice.value)) {
     const { tensor } = value;
     if (tensor === undefined) continue;
     value.tensor = await rewriteOnRead(tensor, (numbers) => {
-      for (const { axis, unitOf } of slices) multiplyAlong(numbers, tensor.dims, axis, factors, placesOf(unitOf));
+      for (const { axis, unitOf } of slices) multiplyAlong(numbers, tensor.dims, axis, factors, positionsOf(unitOf));
     });
   }
   model.graph.touch();
   return undefined;
 }
 
-function placesOf(unitOf: Int32Array): Uint32Array {
-  const places = new Uint32Array(unitOf.length);
-  for (const [position, unit] of unitOf.entries()) places[unit] = position;
-  return places;
+function positionsOf(unitOf: Int32Array): Uint32Array {
+  const positions = new Uint32Array(unitOf.length);
+  for (const [position, unit] of unitOf.entries()) positions[unit] = position;
+  return positions;
 }

@@ -14,13 +14,13 @@ import { createMaskedReader, stored } from "./mask.ts";
 export function createStoredReader(value: Value): (() => Promise<Dense>) | undefined {
   const { tensor } = value;
   if (tensor !== undefined) return () => tensor.read();
-  const masked = maskingOfProduct(value);
-  if (masked === undefined || !sameDims(stored(masked.parameter).dims, stored(masked.mask).dims)) return undefined;
-  return createMaskedReader(masked);
+  const masking = maskingOfProduct(value);
+  if (masking === undefined || !sameDims(stored(masking.parameter).dims, stored(masking.mask).dims)) return undefined;
+  return createMaskedReader(masking);
 }
 
 /**
- * Reads values that depend only on stored tensors. The model is unchanged; nothing is run for what `createStoredReader` reads.
+ * Reads values that depend only on stored tensors, without changing the model. Values that `createStoredReader` can read need no run.
  * @throws PithError E_MODEL if a value depends on an input.
  */
 export async function readStored(
@@ -29,13 +29,13 @@ export async function readStored(
   engine: Engine,
 ): Promise<ReadonlyMap<Value, Dense>> {
   const results = new Map<Value, Dense>();
-  const computed = new Set<Value>();
+  const computedValues = new Set<Value>();
   for (const value of values) {
     const read = createStoredReader(value);
-    if (read === undefined) computed.add(value);
+    if (read === undefined) computedValues.add(value);
     else results.set(value, await read());
   }
-  for (const [value, dense] of await evaluate(model, [...computed], engine)) results.set(value, dense);
+  for (const [value, dense] of await evaluate(model, [...computedValues], engine)) results.set(value, dense);
   return results;
 }
 
@@ -55,20 +55,20 @@ export async function evaluate(
   engine: Engine,
 ): Promise<ReadonlyMap<Value, Dense>> {
   if (values.length === 0) return new Map();
-  const work = extract(model, values);
-  const [needed] = work.graph.feeds;
-  if (needed !== undefined) {
+  const part = extract(model, values);
+  const [missingInput] = part.graph.feeds;
+  if (missingInput !== undefined) {
     const names = values.map(({ name }) => `"${name}"`).join(", ");
-    throw new PithError("E_MODEL", `${names} cannot be evaluated without the input "${needed.name}".`);
+    throw new PithError("E_MODEL", `${names} cannot be evaluated without the input "${missingInput.name}".`);
   }
   // Up to IR 3 a weight must be an input.
-  work.header.irVersion = Math.max(work.header.irVersion, 4);
-  const session = await engine.load(work, { optimize: false });
+  part.header.irVersion = Math.max(part.header.irVersion, 4);
+  const session = await engine.load(part, { optimize: false });
   try {
     const results = await session.run({});
     return new Map(
       values.map((value, index) => {
-        const result = results[work.graph.outputs[index]?.name ?? ""];
+        const result = results[part.graph.outputs[index]?.name ?? ""];
         if (result === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);
         return [value, result];
       }),
@@ -81,7 +81,7 @@ export async function evaluate(
 /** Bytes of weights above which zeros are not counted. */
 const maxCountedBytes = 2 ** 26;
 
-/** Returns the share of zeros among learned values, after masks; undefined if some are quantized, none exist, or they are too many to read. */
+/** Returns the share of zeros in learned tensors, after masks; undefined if a tensor is quantized, or for no or too many elements. */
 export async function zeroShare(learned: Iterable<Value>): Promise<number | undefined> {
   const values = [...learned];
   if (values.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0) > maxCountedBytes) return undefined;
@@ -90,12 +90,12 @@ export async function zeroShare(learned: Iterable<Value>): Promise<number | unde
       ? createStoredReader(maskingOf(value)?.product ?? value)
       : undefined,
   );
-  let [zeros, all] = [0, 0];
+  let [zeros, total] = [0, 0];
   for (const read of readers) {
     if (read === undefined) return undefined;
     const numbers = toFloats(await read());
-    all += numbers.length;
+    total += numbers.length;
     for (const number of numbers) if (number === 0) zeros++;
   }
-  return all === 0 ? undefined : zeros / all;
+  return total === 0 ? undefined : zeros / total;
 }

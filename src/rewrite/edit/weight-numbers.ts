@@ -1,7 +1,7 @@
 /**
  * Reads a layer's weight, in the layout of the layer's role:
  *      floats             the values that the layer reads, through masks and quantization
- *      quantized          (code - zero point) · scale, with the scale nearby or later: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
+ *      quantized          (code - zero point) · scale; the scale is an input, or in later nodes: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
  *      packed in blocks   the matrix that the operator's definition computes
  */
 import { factorsAfter } from "../../core/analysis/codes.ts";
@@ -54,12 +54,12 @@ async function unpackWeight(
   engine: Engine,
 ): Promise<WeightNumbers | Miss> {
   const inference = infer(model);
-  const stored = node.inputs.filter((value) => value !== undefined && inference.operand(value)?.stored === true);
-  const part = extract(model, stored as readonly Value[]);
+  const storedInputs = node.inputs.filter((value) => value !== undefined && inference.operand(value)?.stored === true);
+  const part = extract(model, storedInputs as readonly Value[]);
   raiseOpset(part, loweringOpset);
-  const work = infer(part);
-  const inputs = node.inputs.map((value) => part.graph.outputs[stored.indexOf(value)]);
-  const matrix = packed.matrix(emitInto(part, { onNode: work.visit }), inputs);
+  const partInference = infer(part);
+  const inputs = node.inputs.map((value) => part.graph.outputs[storedInputs.indexOf(value)]);
+  const matrix = packed.matrix(emitInto(part, { onNode: partInference.visit }), inputs);
   if (matrix instanceof Miss) return new Miss(`its weight is packed: ${matrix.reason}`, name);
   const dense = (await evaluate(part, [matrix], engine)).get(matrix);
   return dense === undefined ? new Miss("its weight could not be evaluated", name) : numbersOf(dense);
@@ -69,13 +69,13 @@ const numbersOf = (dense: Dense): WeightNumbers => ({ dims: dense.dims, values: 
 
 async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
   const { name, role } = layer;
-  const { scales, zeroPoint } = meaningOf(model, layer, infer(model));
+  const { scales, zeroPoint } = findScales(model, layer, infer(model));
   if (scales.length === 0) return new Miss("the scale of its quantized values is not known", name);
   const read = async (value: Value): Promise<Float64Array> => toFloat64(await readStoredValue(model, value, engine));
   // A table can have one scale per row.
   const axes = role.kind === "lookup" ? [role.in, role.out] : [role.out];
   const values = toFloat64(codes);
-  const changeAlong = (vector: Float64Array, change: (value: number, by: number) => number): boolean => {
+  const applyAlong = (vector: Float64Array, change: (value: number, by: number) => number): boolean => {
     const axis =
       vector.length === 1 ? axes[0] : axes.find((candidateAxis) => codes.dims[candidateAxis] === vector.length);
     if (axis === undefined) return false;
@@ -86,29 +86,29 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
     });
     return true;
   };
-  const fits = [
-    zeroPoint === undefined || changeAlong(await read(zeroPoint), (code, zero) => code - zero),
-    ...(await Promise.all(scales.map(read))).map((scale) => changeAlong(scale, (value, by) => value * by)),
+  const applied = [
+    zeroPoint === undefined || applyAlong(await read(zeroPoint), (code, zero) => code - zero),
+    ...(await Promise.all(scales.map(read))).map((scale) => applyAlong(scale, (value, by) => value * by)),
   ];
-  return fits.every(Boolean)
+  return applied.every(Boolean)
     ? { dims: codes.dims, values }
     : new Miss("the scales of its quantized values are not per channel", name);
 }
 
-interface Meaning {
+interface WeightScales {
   readonly scales: readonly Value[];
   readonly zeroPoint: Value | undefined;
 }
 
-function meaningOf(model: Model, { node, role, effective }: Layer, inference: Inference): Meaning {
+function findScales(model: Model, { node, role, effective }: Layer, inference: Inference): WeightScales {
   if (role.kind === "lookup") {
     // Row scales are applied after the lookup; quantizers store them under related names.
     const stem = effective.name.replace(/_quantized$/, "");
     const scale = model.graph.value(`${stem}_scale`);
     return { scales: scale === undefined ? [] : [scale], zeroPoint: model.graph.value(`${stem}_zero_point`) };
   }
-  const coded = entryOf(node)?.codes?.find(({ input }) => input === role.input);
-  const scale = coded?.scale === undefined ? undefined : node.inputs[coded.scale];
+  const codesRule = entryOf(node)?.codes?.find(({ input }) => input === role.input);
+  const scale = codesRule?.scale === undefined ? undefined : node.inputs[codesRule.scale];
   const scales = scale === undefined ? factorsAfter(node, inference) : [scale];
-  return { scales, zeroPoint: coded && node.inputs[coded.zeroPoint] };
+  return { scales, zeroPoint: codesRule && node.inputs[codesRule.zeroPoint] };
 }

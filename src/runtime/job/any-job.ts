@@ -1,4 +1,4 @@
-/** The first module of a process that can run any job, also one of a user. */
+/** Entry module of a job process that can run any job, including jobs of users. */
 import { serveJob } from "./child.ts";
 
 serveJob((address) => import(address));

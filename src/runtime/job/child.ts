@@ -6,9 +6,9 @@ import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
 import { toFault } from "../../core/platform/serialized-error.ts";
 import { isJobMessage, type Job, type JobContext, type JobEvent, type ToChild, type ToParent } from "./job.ts";
 
-/** Milliseconds between progress messages: a terminal cannot show more of them. */
+/** Minimum milliseconds between progress messages: a terminal cannot show more of them. */
 const progressInterval = 50;
-/** Milliseconds that a job has to end after its parent process is gone. */
+/** Milliseconds that a job has to end after its parent process has ended. */
 const orphanGrace = 5000;
 
 /** Imports a job's module by its address. */
@@ -22,7 +22,7 @@ export function serveJob(importJob: ImportJob): void {
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => controller.abort());
   process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
-  // Without this handler, Node replaces a rejection that is not an Error by one of its own.
+  // Without this handler, Node replaces a rejection that is not an Error by its own error.
   process.on("unhandledRejection", (reason) => finish({ pith: "fault", fault: toFault(reason) }));
   process.on("message", (message) => {
     if (!isJobMessage<ToChild>(message)) return;
@@ -62,15 +62,15 @@ function isJob(value: unknown): value is Job {
 }
 
 function context(temporary: string): JobContext {
-  let shown = 0;
+  let lastShown = 0;
   return {
     signal: controller.signal,
     temporary,
     stage: (name) => sendEvent({ kind: "stage", name }),
     progress: (done, total, figures) => {
       const now = performance.now();
-      if (now - shown < progressInterval && done !== total) return;
-      shown = now;
+      if (now - lastShown < progressInterval && done !== total) return;
+      lastShown = now;
       sendEvent({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) });
     },
     log: ({ id, text, level = "note" }) => sendEvent({ kind: "log", id, text, level }),
@@ -91,7 +91,7 @@ function finish(message: ToParent): void {
   try {
     process.send?.(message, () => process.exit(0));
   } catch (error) {
-    // The output holds something that cannot be cloned, such as a function.
+    // The output contains a value that cannot be cloned, such as a function.
     const fault: ToParent = { pith: "fault", fault: toFault(error) };
     process.send?.(fault, () => process.exit(0));
   }

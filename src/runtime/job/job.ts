@@ -1,6 +1,6 @@
 /**
  * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
- * process, and native memory is freed only when a process ends. A job's module has it as default export.
+ * process, and native memory is freed only when a process ends. The module of a job exports the function as default.
  */
 import type { Fault } from "../../core/platform/serialized-error.ts";
 
@@ -32,7 +32,7 @@ export type ToChild =
       readonly module: string;
       readonly input: unknown;
       readonly temporary: string;
-      /** The only user modules that the process may import; undefined: any. */
+      /** The only user modules that the process may import; undefined if it may import any. */
       readonly modules: readonly string[] | undefined;
     }
   | { readonly pith: "stop" };

@@ -1,4 +1,4 @@
-/** Starts a job and follows it. However the process ends, the caller gets the result, the job's error, or E_ENGINE with the cause. */
+/** Runs a job in a child process. However the process ends, the caller gets the result, the job's error, or E_ENGINE with the cause. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -38,15 +38,15 @@ const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string
 const defaultGrace = 500;
 /** Long enough for a training step and its checkpoint. */
 const keepingGrace = 10_000;
-/** Milliseconds after which Pith prints what a stop waits for. */
+/** Milliseconds after which Pith prints why a stop takes time. */
 const noticeDelay = 500;
 /** Maximum milliseconds for loading modules, which usually takes a second. */
 const defaultStartLimit = 120_000;
 /** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;
-/** Lines of output that are kept to explain a crash. */
+/** Number of lines of output that are kept to explain a crash. */
 const keptLines = 50;
-/** Milliseconds that output lines are delayed, so that a dying process's last words are not printed. */
+/** Milliseconds that output lines are delayed, so that the last lines before a crash are not printed. */
 const lastWordsWait = 200;
 
 /**
@@ -66,33 +66,34 @@ export async function runJob<J extends Job>(
   throwIfAborted(signal);
   const temporary = await temporaryFolder();
   const child = start(module, [input, options.modules]);
-  if (options.isBackground === true) yieldToOthers(child);
+  if (options.isBackground === true) lowerPriority(child);
   const kill = (): void => void child.kill("SIGKILL");
   // Runs before the folder is removed.
   process.prependListener("exit", kill);
 
   const lines: string[] = [];
-  const waiting: string[] = [];
+  const pendingLines: string[] = [];
   let flusher: NodeJS.Timeout | undefined;
   const flush = (): void => {
     clearTimeout(flusher);
     flusher = undefined;
-    for (const text of waiting.splice(0)) onEvent({ kind: "output", text });
+    for (const text of pendingLines.splice(0)) onEvent({ kind: "output", text });
   };
   const onLine = (text: string): void => {
     lines.push(text);
     if (lines.length > keptLines) lines.shift();
-    waiting.push(text);
+    pendingLines.push(text);
     flusher ??= setTimeout(flush, lastWordsWait);
   };
-  const drained = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
+  const outputRead = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
 
-  const stopping: NodeJS.Timeout[] = [];
+  const stopTimers: NodeJS.Timeout[] = [];
   const stop = (): void => {
     send(child, { pith: "stop" });
-    stopping.push(setTimeout(kill, grace));
+    stopTimers.push(setTimeout(kill, grace));
     const text = "what was done so far is being written; Ctrl-C again ends without";
-    if (keeps) stopping.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), noticeDelay));
+    if (keeps)
+      stopTimers.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), noticeDelay));
   };
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted === true) stop();
@@ -105,14 +106,14 @@ export async function runJob<J extends Job>(
   }, startLimit);
   try {
     const answer = await new Promise<Answer | Ending>((resolve, reject) => {
-      let answered: Answer | undefined;
+      let lastAnswer: Answer | undefined;
       child.on("error", reject);
       child.on("message", (message) => {
         if (!isJobMessage<ToParent>(message)) return;
         clearTimeout(starting);
         flush();
         if (message.pith === "event") onEvent(message.event);
-        else if (message.pith !== "begun") answered = message;
+        else if (message.pith !== "begun") lastAnswer = message;
       });
       child.on("exit", () => {
         clearTimeout(starting);
@@ -124,10 +125,10 @@ export async function runJob<J extends Job>(
           signal?.aborted === true ? 0 : outputGrace,
         );
       });
-      child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
+      child.on("close", (code, killedBy) => resolve(lastAnswer ?? { pith: "ended", code, signal: killedBy }));
       send(child, { pith: "start", module: module.href, input, temporary: temporary.path, modules: options.modules });
     });
-    await drained;
+    await outputRead;
     if (answer.pith !== "ended") flush();
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
@@ -141,7 +142,7 @@ export async function runJob<J extends Job>(
   } finally {
     clearTimeout(starting);
     clearTimeout(closer);
-    for (const timer of stopping) clearTimeout(timer);
+    for (const timer of stopTimers) clearTimeout(timer);
     clearTimeout(flusher);
     signal?.removeEventListener("abort", stop);
     process.off("exit", kill);
@@ -158,12 +159,12 @@ interface Ending {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** Must run before the process starts threads: on Linux they inherit the priority. */
-function yieldToOthers({ pid }: ChildProcess): void {
+/** Lowers the priority of a process. Must run before it starts threads, which inherit the priority on Linux. */
+function lowerPriority({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);
   } catch {
-    // Not permitted, or it has ended: it keeps normal priority.
+    // If this is not permitted or the process has ended, the priority is unchanged.
   }
 }
 
@@ -171,8 +172,8 @@ function yieldToOthers({ pid }: ChildProcess): void {
 const bundledJobs = "app/cli/jobs";
 
 /**
- * Returns the first module of a job's process. User modules import the package's modules, and a class of the bundle is not theirs, so jobs
- * that can import one use the separate modules.
+ * Returns the entry module of a job's process. User modules import the package's modules, whose classes differ from those of the bundle, so jobs
+ * that can import a user module use the separate modules.
  */
 function bootModule(module: URL, plainData: unknown): URL {
   const bundle = moduleOf(bundledJobs);
@@ -187,7 +188,7 @@ function namesModule(input: unknown): boolean {
   return (input instanceof Map ? [...input.values()] : Object.values(input)).some(namesModule);
 }
 
-/** @param plainData what the job receives, to find the modules that it can import. */
+/** @param plainData input of the job, which shows the modules that it can import. */
 function start(module: URL, plainData: unknown): ChildProcess {
   const boot = bootModule(module, plainData);
   const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
@@ -205,7 +206,7 @@ function send(child: ChildProcess, message: ToChild): void {
   if (child.connected) child.send(message, () => {});
 }
 
-/** Ends with the stream, even if that is destroyed. */
+/** Calls `onLine` for each line; resolves when the stream ends or is destroyed. */
 function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
   return new Promise((resolve) => {
     if (stream === null) return resolve();

@@ -26,9 +26,9 @@ export function intersectionOverUnion(a: Box, b: Box): number {
   if (a.every((corner, index) => corner === b[index])) return 1;
   const width = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
   const height = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
-  const shared = width * height;
-  const union = area(a) + area(b) - shared;
-  return union > 0 ? shared / union : 0;
+  const intersection = width * height;
+  const union = area(a) + area(b) - intersection;
+  return union > 0 ? intersection / union : 0;
 }
 
 function area([x1, y1, x2, y2]: Box): number {
@@ -38,42 +38,43 @@ function area([x1, y1, x2, y2]: Box): number {
 /** Minimum score of a detection, and minimum IoU of two boxes that match. */
 const threshold = 0.5;
 
+/** Indices of a detection and the true box that it matches, and their intersection over union. */
 export interface BoxMatch {
-  readonly found: number;
+  readonly detection: number;
   readonly truth: number;
   readonly overlap: number;
 }
 
-/** By falling score, each detection takes the unused box of its class with the largest IoU ≥ `minOverlap` (PASCAL VOC and COCO). */
+/** Matches each detection, by falling score, to the unmatched box of its class with the largest IoU ≥ `minOverlap` (as PASCAL VOC and COCO). */
 export function matchBoxes(
   detections: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],
   minOverlap = threshold,
 ): readonly BoxMatch[] {
-  const used = new Set<number>();
+  const usedTruths = new Set<number>();
   return sortByScore(detections).flatMap(([index, detection]): BoxMatch[] => {
     let best: BoxMatch | undefined;
     for (const [truth, other] of truths.entries()) {
-      if (used.has(truth) || other.class !== detection.class) continue;
+      if (usedTruths.has(truth) || other.class !== detection.class) continue;
       const overlap = intersectionOverUnion(detection.box, other.box);
-      if (overlap >= minOverlap && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
+      if (overlap >= minOverlap && overlap > (best?.overlap ?? -1)) best = { detection: index, truth, overlap };
     }
     if (best === undefined) return [];
-    used.add(best.truth);
+    usedTruths.add(best.truth);
     return [best];
   });
 }
 
 /** Non-maximum suppression within each class. Returns the kept detections by falling score. */
 export function suppressOverlaps(candidates: readonly Detection[]): readonly Detection[] {
-  const kept: Detection[] = [];
+  const keptDetections: Detection[] = [];
   for (const [, detection] of sortByScore(candidates)) {
-    const covered = kept.some(
+    const isCovered = keptDetections.some(
       (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > threshold,
     );
-    if (!covered) kept.push(detection);
+    if (!isCovered) keptDetections.push(detection);
   }
-  return kept;
+  return keptDetections;
 }
 
 /** Sorts detections by falling score, equal ones by index. */

@@ -4,7 +4,7 @@ import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Difference, decibels, variation } from "../run/difference.ts";
-import { fills } from "../run/mask-values.ts";
+import { fillPredicate } from "../run/mask-values.ts";
 import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";
 import {
   bestClass,
@@ -55,7 +55,7 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
     const [signal = 0, noise = 0] = columnSums(rows, 2);
     return decibels(signal, noise);
   };
-  return ofPowers(
+  return defineSumMetric(
     { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY, columns: 2 },
     options,
     (pairs, sample) => {
@@ -94,12 +94,12 @@ export function determination(options: MetricOptions = {}): Metric {
     const { error, sums, counts } = sumsOf(pairs, sample, means);
     return [error.noise, error.signal, ...sums, ...counts];
   };
-  return ofPowers({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
+  return defineSumMetric({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
 }
 
 const add = (a: number, b: number): number => a + b;
 
-function ofPowers(
+function defineSumMetric(
   metric: Pick<Metric, "name" | "unit" | "best" | "columns">,
   options: MetricOptions,
   numbers: (pairs: Numbers, sample: number) => readonly number[],
@@ -133,28 +133,28 @@ function divergence(ours: Scores, reference: Scores, position: number): number {
   return sum;
 }
 
-/** Returns one value per sample: the mean over its positions. Classes are the last axis, or axis 1 of images (rank 4). */
+/** Returns one value per sample: the mean of `measure` over its positions. Classes are the last axis, or axis 1 of images (rank 4). */
 function perSample(
   outputs: Batch,
   original: Batch,
   options: MetricOptions,
   measure: (scores: Scores, original: Scores, position: number) => number,
-  prepared: (scores: Scores, original: Scores) => Scores = (scores) => scores,
+  prepare: (scores: Scores, original: Scores) => Scores = (scores) => scores,
 ): Float64Array {
   const { name, ours, theirs: reference, samples, width, classes } = matchOutputs(outputs, original, options);
-  const named = namesClasses(reference, samples);
+  const hasClassNames = namesClasses(reference, samples);
   // With one value per sample there are no classes, so any two models would agree.
-  if (width === 1 && !named) {
+  if (width === 1 && !hasClassNames) {
     throw new PithError("E_DATA", `"${name}" is one number per sample: there are no classes to agree on.`, {
       hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
     });
   }
   // Without a class axis, all elements of a sample are its scores.
-  const positions = named ? width : classes > 1 ? width / classes : 1;
+  const positions = hasClassNames ? width : classes > 1 ? width / classes : 1;
   const texts = new Map<string, number>();
   const theirs = readScores(reference, samples, samples * positions, texts);
-  const scores = prepared(readScores(ours, samples, samples * positions, texts), theirs);
-  const originalScores = prepared(theirs, theirs);
+  const scores = prepare(readScores(ours, samples, samples * positions, texts), theirs);
+  const originalScores = prepare(theirs, theirs);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;
     for (let position = sample * positions; position < (sample + 1) * positions; position++)
@@ -173,7 +173,7 @@ interface Pair<T> {
 }
 
 interface Numbers extends Pair<Float64Array> {
-  readonly isFill: ReturnType<typeof fills>;
+  readonly isFill: ReturnType<typeof fillPredicate>;
 }
 
 function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
@@ -184,7 +184,7 @@ function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers 
     });
   }
   const expected = toFloat64(theirs);
-  return { ...rest, ours: toFloat64(ours), theirs: expected, isFill: fills(expected, theirs.type) };
+  return { ...rest, ours: toFloat64(ours), theirs: expected, isFill: fillPredicate(expected, theirs.type) };
 }
 
 /** Returns the compared output of both models. @throws PithError E_DATA if their sizes or kinds differ. */

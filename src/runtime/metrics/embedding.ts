@@ -12,7 +12,7 @@ import type { Metric } from "./types.ts";
 export interface Embeddings {
   readonly samples: number;
   readonly width: number;
-  /** samples × width. `embeddings` returns rows of length 1; a vector of zeros is left unchanged. */
+  /** [samples, width], row-major. The rows of `embeddings` have length 1; a vector of zeros is left unchanged. */
   readonly values: Float64Array;
 }
 
@@ -34,7 +34,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
   return sums;
 }
 
-/** Returns each sample's vector; for [samples, positions, width] the sum over the counted positions. */
+/** Returns each sample's vector; for [samples, positions, width] the sum over the positions where the attention mask is not 0 (all if none). */
 export function vectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const dense = mainOutput(outputs, options.output);
   if (dense.type === "string") throw new PithError("E_DATA", "The output is text: it has no vectors to compare.");
@@ -111,15 +111,15 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       const width = collected.length / samples / 2;
       const rows = { values: collected, width };
       return Float64Array.from({ length: samples }, (_, sample) => {
-        if ([0, 1].some((which) => rowOf(rows, 2 * sample + which).some(Number.isNaN))) return 0;
-        const before = new Set(nearest(rows, sample, k, 1));
-        return nearest(rows, sample, k, 0).filter((other) => before.has(other)).length / k;
+        if ([0, 1].some((side) => rowOf(rows, 2 * sample + side).some(Number.isNaN))) return 0;
+        const originalNeighbors = new Set(nearest(rows, sample, k, 1));
+        return nearest(rows, sample, k, 0).filter((other) => originalNeighbors.has(other)).length / k;
       });
     },
   });
 }
 
-/** With few samples any k neighbors are nearly the same; with 4 k, chance alone keeps about a quarter. */
+/** Returns the minimum number of samples. With fewer, most neighbors agree by chance; with 4 k, about a quarter do. */
 export function minSamplesOf(k: number): number {
   return 4 * k;
 }
@@ -129,9 +129,9 @@ function cosineOf(ours: Embeddings, reference: Embeddings, sample: number): numb
   return [a, b].every((vector) => vector.every((value) => value === 0)) ? 1 : product(a, b);
 }
 
-/** Returns the k nearest samples; ties go to the first. `which`: 0 for the model's vectors, 1 for the original's. */
-function nearest(rows: Pick<Embeddings, "values" | "width">, sample: number, k: number, which: 0 | 1): number[] {
-  const vectorOf = (index: number): Float64Array => rowOf(rows, 2 * index + which);
+/** Returns the k nearest samples; ties go to the first. `side`: 0 for the model's vectors, 1 for the original's. */
+function nearest(rows: Pick<Embeddings, "values" | "width">, sample: number, k: number, side: 0 | 1): number[] {
+  const vectorOf = (index: number): Float64Array => rowOf(rows, 2 * index + side);
   const best: { readonly index: number; readonly near: number }[] = [];
   for (let index = 0; index < rows.values.length / rows.width / 2; index++) {
     if (index === sample) continue;

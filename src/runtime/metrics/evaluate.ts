@@ -1,3 +1,4 @@
+/** Evaluates metrics of models on a data set. */
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";
@@ -12,7 +13,7 @@ import { overSamples } from "../run/over-samples.ts";
 import type { Metric } from "./types.ts";
 
 export interface EvaluateOptions {
-  /** Samples per run (64, fewer for large inputs). A model with a fixed batch size uses that. */
+  /** Samples per run (64, fewer for large inputs). A model with a fixed batch size uses its own size. */
   readonly batch?: number | undefined;
   /** Required by metrics that compare with the original. */
   readonly original?: Model;
@@ -23,7 +24,7 @@ export interface EvaluateOptions {
 
 export interface Evaluation {
   readonly estimate: Estimate;
-  /** samples × columns of the metric, row-major, in the order of the data set. */
+  /** [samples, columns of the metric], row-major, in the order of the data set. */
   readonly rows: Float64Array;
 }
 
@@ -80,9 +81,9 @@ export async function measure(
   // A label that the model reads as an input is not a ground truth.
   const isLabelInput = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
   const { batch = defaultBatch(models), threads, signal, progress } = options;
-  const running = { batch, threads, optimize: true, signal, progress };
+  const runOptions = { batch, threads, optimize: true, signal, progress };
   const observed = models.map((model) => ({ model }));
-  const samples = await overSamples(engine, observed, dataset, running, (results, columns) => {
+  const samples = await overSamples(engine, observed, dataset, runOptions, (results, columns) => {
     const { label: _, ...withoutLabel } = columns;
     const truth = isLabelInput ? withoutLabel : columns;
     const [original = {}] = results;

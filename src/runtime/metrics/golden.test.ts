@@ -183,7 +183,7 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       }
       for (const { iou_threshold: threshold, match_of_box: expected } of row.at) {
         const matches = new Map(
-          matchBoxes(detectedBoxes, truths, threshold).map(({ found: detection, truth }) => [detection, truth]),
+          matchBoxes(detectedBoxes, truths, threshold).map(({ detection, truth }) => [detection, truth]),
         );
         expect(detectedBoxes.map((_, index) => matches.get(index) ?? null)).toEqual(expected);
       }

@@ -24,16 +24,16 @@ export interface MetricOptions {
   readonly output?: string | undefined;
   /** Whether outputs are scores or probabilities; detected from the values by default. */
   readonly from?: ScoreForm;
-  /** Elements per sample in that output, if the model fixes them. */
+  /** Number of elements per sample in that output, if the model fixes it. */
   readonly width?: number | undefined;
 }
 
-/** Share of samples whose highest score is the label's (top-1). NaN counts as wrong; of equal scores the first wins. */
+/** Share of samples whose label has the highest score (top-1). NaN counts as wrong; of equal scores the first counts as the highest. */
 export function accuracy(options: MetricOptions = {}): Metric {
   return shareCorrect("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
 }
 
-/** Share of samples whose label is among the k highest scores; of equal scores the first wins. */
+/** Share of samples whose label is among the k highest scores; of equal scores the first counts as higher. */
 export function topK(k: number, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `topK: k: expected an integer of at least 1, got ${k}.`);
@@ -89,7 +89,7 @@ export function confidence(options: MetricOptions = {}): Metric {
   });
 }
 
-/** exp(mean nats over all labels), so long sequences weigh more. Rows contain nats and number of labels. */
+/** exp(mean nats over all labels), so long sequences have more weight. Rows contain nats and number of labels. */
 export function perplexity(options: MetricOptions = {}): Metric {
   return {
     name: "perplexity",
@@ -126,7 +126,7 @@ export function macroF1(options: MetricOptions & { readonly classes?: number } =
   });
 }
 
-/** Matthews' correlation: 1 is perfect, 0 is chance level or a constant prediction. */
+/** Matthews' correlation coefficient: 1 is perfect, 0 is chance level or a constant prediction. */
 export function matthews(options: MetricOptions = {}): Metric {
   return confusionMetric("Matthews correlation", options, (rows) => {
     const { correct, predicted, labeled } = confusion(rows, countClasses(rows));
@@ -228,16 +228,16 @@ export function averageRows(metric: Omit<Metric, "columns" | "reduce">): Metric 
   return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
-/** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, whose NaN would spoil every mean. */
+/** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, because its NaN would make every mean NaN. */
 function perSample(
   outputs: Batch,
   batch: Batch,
   options: MetricOptions,
   measure: (scores: Scores, labels: Float64Array, sample: number) => number,
-  prepared: (scores: Scores) => Scores = (scores) => scores,
+  prepare: (scores: Scores) => Scores = (scores) => scores,
 ): Float64Array {
   const { scores: rawScores, labels } = read(outputs, batch, options);
-  const scores = prepared(rawScores);
+  const scores = prepare(rawScores);
   return Float64Array.from({ length: scores.samples }, (_, sample) => {
     const sampleLabels = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
     if (sampleLabels.every((label) => label < 0))

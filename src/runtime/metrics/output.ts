@@ -35,7 +35,7 @@ export interface Scores {
   readonly samples: number;
   readonly positions: number;
   readonly classes: number;
-  /** The values are class indices, one per position, instead of scores. */
+  /** Whether the values are class indices, one per position, instead of scores. */
   readonly named?: true;
   /** The score of class c at position p (counted over the batch) is values[at(p) + c · step]. */
   readonly values: Float64Array;
@@ -50,18 +50,19 @@ export const numbersHint = [
 
 export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';
 
-/** Whether an output contains predicted classes instead of scores, as ArgMax returns: texts, wide integers, or one integer per label. */
+/** Returns whether an output contains predicted classes (like that of ArgMax) instead of scores: texts, wide integers, or one integer per label. */
 export function namesClasses({ type, data }: Dense, labels: number): boolean {
   if (isFloat(type)) return false;
   return (type !== "int8" && type !== "uint8") || data.length === labels;
 }
 
 /**
- * @param texts indices of class names, shared by the compared outputs and extended as new names occur.
+ * Reads an output as class scores.
+ * @param texts Indices of class names, shared by the compared outputs; new names are added.
  * @throws PithError E_DATA if the elements do not divide into scores for the labels.
  */
 export function readScores(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
-  const values = dense.type === "string" ? numberTexts(dense.data, texts) : toFloat64(dense);
+  const values = dense.type === "string" ? indicesOfNames(dense.data, texts) : toFloat64(dense);
   const classes = labels === 0 ? 0 : values.length / labels;
   const positions = samples === 0 ? 0 : labels / samples;
   if (!Number.isInteger(positions) || !Number.isInteger(classes) || classes < 1) {
@@ -105,7 +106,7 @@ export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores
   return { ...scores, classes: 2, values, step: 1, at: (position) => 2 * position };
 }
 
-function numberTexts(names: readonly string[], texts: Map<string, number>): Float64Array {
+function indicesOfNames(names: readonly string[], texts: Map<string, number>): Float64Array {
   return Float64Array.from(names, (name) => memoize(texts, name, () => texts.size));
 }
 
@@ -119,7 +120,7 @@ export function requireScores({ named }: Scores, figure: string): void {
   });
 }
 
-/** Returns the class with the highest score, the first of equals; −1 if a score is NaN. */
+/** Returns the class with the highest score, the first of equal ones; −1 if a score is NaN. */
 export function bestClass(scores: Scores, position: number): number {
   const start = scores.at(position);
   if (scores.named === true) return scores.values[start] ?? -1;
@@ -136,22 +137,22 @@ export function bestClass(scores: Scores, position: number): number {
   return best;
 }
 
-/** log Σ exp of the scores at a position, shifted by the maximum to avoid overflow. */
+/** Returns log Σ exp of the scores at a position, shifted by the maximum to avoid overflow. */
 export function logSumExp(scores: Scores, position: number): number {
   requireScores(scores, "a metric in nats");
   const start = scores.at(position);
-  let greatest = Number.NEGATIVE_INFINITY;
+  let maxScore = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < scores.classes; index++) {
     const score = scores.values[start + index * scores.step] ?? Number.NaN;
     if (Number.isNaN(score)) return Number.NaN;
-    greatest = Math.max(greatest, score);
+    maxScore = Math.max(maxScore, score);
   }
-  if (!Number.isFinite(greatest)) return greatest;
+  if (!Number.isFinite(maxScore)) return maxScore;
   let sum = 0;
   for (let index = 0; index < scores.classes; index++) {
-    sum += Math.exp((scores.values[start + index * scores.step] ?? 0) - greatest);
+    sum += Math.exp((scores.values[start + index * scores.step] ?? 0) - maxScore);
   }
-  return greatest + Math.log(sum);
+  return maxScore + Math.log(sum);
 }
 
 /** Probabilities sum to one. Logarithms of probabilities count as logits. */

@@ -9,7 +9,7 @@ import { samplesIn } from "../../data/batches/rows.ts";
 import { bestClass, mainOutput, namesClasses, readScores } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** By sample; −1 if there is no class or label, or several, and `nanClass` if a score is NaN. */
+/** Predicted classes and labels, one of each per sample: −1 if there are none or several, and `nanClass` if a score is NaN. */
 export interface Answers {
   readonly given: Float64Array;
   readonly labels: Float64Array;
@@ -28,7 +28,7 @@ export function answers(output?: string): Metric {
       const samples = samplesIn(batch);
       const dense = mainOutput(outputs, output);
       const scores =
-        isOneEach(dense, samples) && dense.type !== "string" ? readScores(dense, samples, samples) : undefined;
+        hasOnePrediction(dense, samples) && dense.type !== "string" ? readScores(dense, samples, samples) : undefined;
       const rows = new Float64Array(2 * samples);
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {
@@ -52,13 +52,13 @@ export function answersOf(rows: Float64Array): Answers {
   return { labels: rows.filter((_, index) => index % 2 === 0), given: rows.filter((_, index) => index % 2 === 1) };
 }
 
-/** 1 for each sample with equal predictions; undefined if the first model predicts no classes. */
+/** Returns 1 for each sample with equal predictions, else 0; undefined if the first model predicts no classes. */
 export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
   if (original.given.every((named) => named < 0)) return undefined;
   return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
 }
 
-function isOneEach(dense: Dense, samples: number): boolean {
+function hasOnePrediction(dense: Dense, samples: number): boolean {
   const [first, classes = 1, ...rest] = dense.dims;
   if (first !== samples || elementCount(rest) !== 1) return false;
   return classes > 1 ? !namesClasses(dense, samples) : namesClasses(dense, samples);
@@ -69,8 +69,8 @@ function labelsOf(label: Dense | undefined, samples: number): Float64Array | und
   return toFloat64(label);
 }
 
-/** Accuracy of always predicting the most frequent class; undefined if all are below 0. */
-export function commonestShare(answers: Float64Array): number | undefined {
+/** Returns the accuracy of a constant prediction of the most frequent class; undefined if all classes are below 0. */
+export function shareOfMostFrequent(answers: Float64Array): number | undefined {
   const counts = new Map<number, number>();
   let total = 0;
   for (const value of answers) {
@@ -81,18 +81,18 @@ export function commonestShare(answers: Float64Array): number | undefined {
   return total === 0 ? undefined : Math.max(...counts.values()) / total;
 }
 
-/** Maximum loss of the accuracy above chance. */
-const lostShare = 0.5;
+/** Maximum share of the accuracy above chance that may be lost. */
+const maxLostShare = 0.5;
 const significance = 0.05;
 
-/** The original's predictions, with their accuracy and that of chance. Without labels, agreement with the original replaces accuracy. */
+/** The original's predictions, with their accuracy and chance level. Without labels, agreement with the original replaces accuracy. */
 export interface Knowledge {
   readonly name: "accuracy" | "agreement";
   /** −1 if unknown. */
   readonly truth: Float64Array;
   readonly given: Float64Array;
   readonly original: number;
-  /** Accuracy of always predicting the most frequent class. */
+  /** Accuracy of a constant prediction of the most frequent class. */
   readonly chance: number;
 }
 
@@ -100,10 +100,10 @@ export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
   if (given.every((named) => named < 0)) return undefined;
   const labelled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
   const truth = labelled ? labels : given;
-  const chance = commonestShare(truth);
+  const chance = shareOfMostFrequent(truth);
   if (chance === undefined) return undefined;
-  const right = rightOnes(given, truth).reduce((sum, isRight) => sum + isRight, 0);
-  return { name: labelled ? "accuracy" : "agreement", truth, given, original: right / countKnown(truth), chance };
+  const correct = correctFlags(given, truth).reduce((sum, isRight) => sum + isRight, 0);
+  return { name: labelled ? "accuracy" : "agreement", truth, given, original: correct / countLabels(truth), chance };
 }
 
 /** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */
@@ -111,15 +111,15 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   // A constant prediction of the original can still be contradicted.
   const isConstant = name === "agreement" && chance === 1;
   if (original <= chance && !isConstant) return undefined;
-  const [was, is] = [rightOnes(given, truth), rightOnes(other.given, truth)];
-  const right = is.reduce((sum, isEqual) => sum + isEqual, 0);
-  const score = right / countKnown(truth);
-  const minScore = isConstant ? lostShare : chance + lostShare * (original - chance);
+  const [correctBefore, correctNow] = [correctFlags(given, truth), correctFlags(other.given, truth)];
+  const right = correctNow.reduce((sum, isEqual) => sum + isEqual, 0);
+  const score = right / countLabels(truth);
+  const minScore = isConstant ? maxLostShare : chance + maxLostShare * (original - chance);
   if (score >= minScore) return undefined;
   let [worse, better] = [0, 0];
-  for (const [sample, before] of was.entries()) {
-    if (before > (is[sample] ?? 0)) worse++;
-    if (before < (is[sample] ?? 0)) better++;
+  for (const [sample, before] of correctBefore.entries()) {
+    if (before > (correctNow[sample] ?? 0)) worse++;
+    if (before < (correctNow[sample] ?? 0)) better++;
   }
   if (mcnemarExact(worse, better) >= significance) return undefined;
   const baseline = isConstant
@@ -131,10 +131,10 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
 }
 
-function rightOnes(predictions: Float64Array, truth: Float64Array): Float64Array {
+function correctFlags(predictions: Float64Array, truth: Float64Array): Float64Array {
   return truth.map((label, sample) => Number(label >= 0 && predictions[sample] === label));
 }
 
-function countKnown(truth: Float64Array): number {
+function countLabels(truth: Float64Array): number {
   return truth.reduce((sum, label) => sum + Number(label >= 0), 0);
 }

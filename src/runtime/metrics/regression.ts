@@ -18,7 +18,7 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Cap for an image without error, because an infinite value would hide all others in the mean. */
+/** Maximum of an image without error, because an infinite value would make the mean infinite. */
 const maxDecibels = 100;
 
 /**

@@ -10,18 +10,18 @@ export interface Metric {
   readonly better: "higher" | "lower";
   /** Best possible value; 1 for shares, 0 for nats. */
   readonly best?: number;
-  /** Values per sample. */
+  /** Number of values per sample. */
   readonly columns: number;
   /** Reference of `rows`: the batch with its labels (default), or the original model's outputs. */
   readonly truth?: "labels" | "original";
   /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
   readonly interval?: "proportion" | "mean";
-  /** Returns samples × columns, row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
+  /** Returns [samples, columns], row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
   rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
-  /** For values that depend on all samples (nearest neighbors): maps everything that `rows` collected to rows of `columns` values. */
+  /** For values that depend on all samples (nearest neighbors): converts the collected results of `rows` to rows of `columns` values. */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
-  /** Details for readers, such as how many boxes were counted. */
+  /** Returns details for reports, such as the number of boxes. */
   detail?(rows: Float64Array): string;
 }
 
@@ -31,6 +31,6 @@ export interface Task {
   readonly calibrate?: Dataset;
   readonly test: Dataset;
   readonly metric: Metric;
-  /** Mark for models that train on these samples: other samples must test them (`data/trained-on.ts`). */
+  /** Mark of models that are trained on these samples: they must be tested on other samples (`data/trained-on.ts`). */
   readonly trained?: string | undefined;
 }

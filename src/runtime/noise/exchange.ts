@@ -1,10 +1,11 @@
 /**
- * Joins two models in one graph, in which each cut value is computed by one or the other:
+ * Joins two models in one graph, in which each cut value is computed by either model:
  *
  *     y₁ = f₁(x); y₂ = f₂(y₁)        v₁ = Where(select[0], g₁(x), f₁(x)); v₂ = Where(select[1], g₂(v₁), f₂(v₁))
  *     z₁ = g₁(x); z₂ = g₂(z₁)
  *
- * With nothing selected it computes the original, with all selected the candidate, with one the original with that part of the candidate.
+ * Without a selected cut it computes the original, with all selected the candidate, and with one selected the original in which that part is the
+ * candidate's.
  */
 
 import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
@@ -33,6 +34,7 @@ const selectName = "pith.select";
 const whereOpset = 9;
 
 /**
+ * Joins the models and loads the joined model.
  * @returns a Miss if the models cannot be joined: incompatible operator versions, or inputs that the original lacks.
  * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a cycle, or does not load.
  */
@@ -53,7 +55,7 @@ export async function exchange(
   host.header.irVersion = Math.max(host.header.irVersion, guest.header.irVersion);
   const { graph } = host;
   const emit = emitInto(host, { by: "exchange" });
-  const as = (value: Value, to: DataType | undefined): Value => {
+  const castTo = (value: Value, to: DataType | undefined): Value => {
     if (to === undefined || to === "string" || value.type?.type === to) return value;
     const cast = emit.Cast([value], { to: typeCodes[to] });
     cast.type = { type: to, dims: value.type?.dims };
@@ -63,7 +65,7 @@ export async function exchange(
   for (const input of guest.graph.feeds) {
     const hostInput = graph.feeds.find(({ name }) => name === input.name);
     if (hostInput === undefined) return new Miss(`the original has no input "${input.name}"`);
-    guestInputs.set(input, as(hostInput, input.type?.type));
+    guestInputs.set(input, castTo(hostInput, input.type?.type));
   }
   const merged = mergeGraph(host, guest, "candidate/", guestInputs);
   if (merged instanceof Miss) return merged;
@@ -76,18 +78,18 @@ export async function exchange(
     const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
     // The runtime has no Where for narrower floats.
     const wideType = hostValue.type?.type === "float64" ? "float64" : "float32";
-    const [mine, theirs] = [as(hostValue, wideType), as(first, wideType)];
-    const chosen = emit.Where([isSelected, theirs, mine]);
+    const [hostFloat, guestFloat] = [castTo(hostValue, wideType), castTo(first, wideType)];
+    const chosen = emit.Where([isSelected, guestFloat, hostFloat]);
     chosen.type = { type: wideType, dims: hostValue.type?.dims };
-    const reader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
-    const castBack = as(chosen, hostValue.type?.type);
-    if (graph.isOutput(hostValue)) replaceUses(hostValue, castBack, reader(hostValue, mine));
-    else replaceReads(hostValue, castBack, reader(hostValue, mine));
+    const firstReader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
+    const castBack = castTo(chosen, hostValue.type?.type);
+    if (graph.isOutput(hostValue)) replaceUses(hostValue, castBack, firstReader(hostValue, hostFloat));
+    else replaceReads(hostValue, castBack, firstReader(hostValue, hostFloat));
     for (const copy of hostCopies) replaceReads(copy, castBack);
-    const forward = as(chosen, first.type?.type);
-    replaceReads(first, forward, reader(first, theirs));
+    const forward = castTo(chosen, first.type?.type);
+    replaceReads(first, forward, firstReader(first, guestFloat));
     for (const copy of equal) replaceReads(copy, forward);
-    ends.push([mine, theirs]);
+    ends.push([hostFloat, guestFloat]);
   }
   const outputValues = [...new Set([...graph.outputs, ...ends.flat()])];
   const joined = extract(host, outputValues);
@@ -107,7 +109,7 @@ export async function exchange(
       const fetched = [...new Set([...outputs, ...observed])];
       const run = (feeds: Batch): Promise<Batch> =>
         session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
-      // All choices share one session, but each choice carries separate recurrent states.
+      // All runners share one session, but each has separate recurrent states.
       return runnerOf({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
     },
     release: (): Promise<void> => session.release(),

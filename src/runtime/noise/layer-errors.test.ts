@@ -9,7 +9,7 @@ import { memory } from "../../data/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { exchange } from "./exchange.ts";
-import { blameAmong, blameText, type LayerErrors, layerErrors } from "./layer-errors.ts";
+import { blameText, type LayerErrors, layerErrors, restrictToChanged } from "./layer-errors.ts";
 import { compareLayers, layerPlaces } from "./layers.ts";
 
 const engine = createEngine();
@@ -141,12 +141,12 @@ describe("after channel pruning", () => {
 
 test("blameAmong does not blame an unchanged layer", () => {
   const blame = { layers: ["a"], kind: "layer", operator: "Conv", share: 1 } as const;
-  expect(blameAmong(blame, new Set(["a", "b"]))).toEqual(blame);
-  const before = blameAmong(blame, new Set(["b"]));
+  expect(restrictToChanged(blame, new Set(["a", "b"]))).toEqual(blame);
+  const before = restrictToChanged(blame, new Set(["b"]));
   expect(before && blameText(before)).toBe(
     'The largest error comes from operations before layer "a" (alone 100 % of the error)',
   );
-  expect(blameAmong({ ...blame, share: undefined }, new Set(["b"]))).toBeUndefined();
+  expect(restrictToChanged({ ...blame, share: undefined }, new Set(["b"]))).toBeUndefined();
 });
 
 test("reports a spread error if no layer has a quarter", () => {

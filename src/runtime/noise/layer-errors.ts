@@ -22,7 +22,7 @@ export interface LayerError extends LayerDifference {
   /** "operation": an operation without a weight whose result the candidate quantizes. "output": a model output that no layer computes. */
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
-  /** Decibels if everything before is the original's; undefined if the layer could not run alone. */
+  /** Signal to noise in decibels if all layers before are the original's; undefined if the layer could not run alone. */
   readonly own: number | undefined;
   /** Output error with only this layer replaced, divided by the error with all replaced; undefined if not measured or only this one is infinite. */
   readonly share: number | undefined;
@@ -84,11 +84,11 @@ export async function layerErrors(
   const models = [inputs.original, inputs.result] as const;
   const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
-  const placesOfLayers = layerPlaces(...models, misses);
+  const placesAfterLayers = layerPlaces(...models, misses);
   const compared = await measureDifferences(
     { model: models[0], engine },
     { model: models[1], engine },
-    [...placesOfLayers, ...pairPlaces(...models, placesOfLayers)],
+    [...placesAfterLayers, ...pairPlaces(...models, placesAfterLayers)],
     samples,
     options,
     misses,
@@ -98,7 +98,7 @@ export async function layerErrors(
   const cuts = new Map(ordered.map(({ place }) => [place.before[0], place]));
   const places = [...cuts.values()];
   const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
-  const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch(
+  const alone = await errorsOfSingleLayers(engine, models, places, samples, { ...options, output }).catch(
     (error: unknown) => new Miss(stripPeriod(asPithError(error).message)),
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
@@ -137,19 +137,19 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, original:
     layersOf(model, infer(model)).find(({ name }) => name === layer),
   );
   const hasFewerInputs = before !== undefined && after !== undefined && after.inputs < before.inputs;
-  const isLeftOut = hidden.length > 0 && (kind !== "layer" || hasFewerInputs);
-  const layers = isLeftOut ? hidden : [...hidden, layer];
+  const isUncompared = hidden.length > 0 && (kind !== "layer" || hasFewerInputs);
+  const layers = isUncompared ? hidden : [...hidden, layer];
   return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
 }
 
-/** Number of samples, and maximum weight bytes of an original for which the cause is searched while reporting. */
+/** Number of samples, and maximum bytes of the original's weights, for which reports search the cause of an error. */
 const [samplesToBlame, largestToBlame] = [16, 2 ** 29];
 
 /**
- * Finds the layer to name if a result is rejected, on few samples; undefined if it cannot be determined for any reason.
+ * Finds, on few samples, the layer that the message about a rejected result names; undefined if it cannot be determined.
  * @throws PithError E_STOPPED on the signal.
  */
-export async function layerToBlame(
+export async function findLayerToBlame(
   engine: Engine,
   original: Model,
   candidate: Model,
@@ -166,8 +166,11 @@ export async function layerToBlame(
   }
 }
 
-/** Restricts a finding to the changed layers; undefined if the layer is unchanged and its share was not measured. */
-export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
+/**
+ * Returns the finding as it is if one of its layers was changed. If none was, but their share of the error was measured, the error arose before them
+ * (kind "before"); if it was not measured, undefined.
+ */
+export function restrictToChanged(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
   if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };
 }
@@ -184,16 +187,16 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
   const nouns = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };
-  const named = `${nouns[kind]} "${layer}"`;
-  const first = `The largest error comes from ${named}`;
+  const description = `${nouns[kind]} "${layer}"`;
+  const sentence = `The largest error comes from ${description}`;
   if (layers.length > 1)
     return `The largest error comes from ${layers.length} layers that lost channels: ${joinList(layers)}. Their errors can only be measured jointly; prune one alone to see its own`;
-  if (share === Number.POSITIVE_INFINITY) return `${first} (alone it makes numbers that are not finite)`;
-  if (share === undefined || share === 0) return first;
+  if (share === Number.POSITIVE_INFINITY) return `${sentence} (alone it makes numbers that are not finite)`;
+  if (share === undefined || share === 0) return sentence;
   const percent = `${Math.round(100 * Math.min(1, share))} %`;
   return isSpread({ layers, share })
-    ? `The error is spread over many layers: the largest share, of ${named}, is ${percent}`
-    : `${first} (alone ${percent} of the error)`;
+    ? `The error is spread over many layers: the largest share, of ${description}, is ${percent}`
+    : `${sentence} (alone ${percent} of the error)`;
 }
 
 /** Returns the layer with the largest share. If no layer could run alone, returns the noisiest one. */
@@ -205,20 +208,20 @@ function largestError(layers: readonly LayerError[]): LayerError | undefined {
   return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
 }
 
-/** Returns decibels with NaN as the noisiest value. */
+/** Returns decibels for sorting: NaN counts as the most noise. */
 function sortable(signalToNoise: number): number {
   return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }
 
-type Alone = Pick<LayerError, "own" | "share">;
+type SingleLayerError = Pick<LayerError, "own" | "share">;
 
-async function errorsAlone(
+async function errorsOfSingleLayers(
   engine: Engine,
   [original, candidate]: readonly [Model, Model],
   places: readonly Place[],
   samples: Samples,
   { output, alone = defaultAlone, ...options }: Omit<LayerErrorOptions, "seed">,
-): Promise<readonly Alone[] | Miss> {
+): Promise<readonly SingleLayerError[] | Miss> {
   if (places.length === 0) return [];
   const exchanged = await exchange(engine, original, candidate, places, samples);
   if (exchanged instanceof Miss) return exchanged;
@@ -226,13 +229,13 @@ async function errorsAlone(
   const aloneOptions = { batch, shuffle, signal, samples: Math.min(alone.samples, count) };
   try {
     const sums = places.map(() => new Difference());
-    const plain = await exchanged.runner(
+    const originalRunner = await exchanged.runner(
       new Set(),
       exchanged.names.flatMap(({ original, candidate }) => [original, candidate]),
     );
     let [batches, work] = [0, 0];
     await overBatches(samples, { batch, ...options }, async (rows) => {
-      const observed = await plain.run(rows);
+      const observed = await originalRunner.run(rows);
       batches++;
       for (const [index, names] of exchanged.names.entries()) {
         const [before, after] = [observed[names.original], observed[names.candidate]];
@@ -243,8 +246,8 @@ async function errorsAlone(
     });
     const ownErrors: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
     const originalOutputs: Batch[] = [];
-    const first = await exchanged.runner(new Set(), []);
-    await overBatches(samples, aloneOptions, async (rows) => void originalOutputs.push(await first.run(rows)));
+    const outputRunner = await exchanged.runner(new Set(), []);
+    await overBatches(samples, aloneOptions, async (rows) => void originalOutputs.push(await outputRunner.run(rows)));
     /** Returns Σ noise / signal over the outputs with the selected places replaced. */
     const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
       const runner = await exchanged.runner(selected, []);
@@ -275,7 +278,7 @@ async function errorsAlone(
       .slice(0, affordable)) {
       const error = await errorWith(new Set([index]));
       if (Number.isFinite(error)) shares.set(index, totalError > 0 ? error / totalError : 0);
-      // A layer that divides by zero only without the other changes says nothing about the result.
+      // A layer that divides by zero only without the other changes gives no information about the result.
       else if (Number.isFinite(totalError)) ownErrors[index] = undefined;
       else shares.set(index, Number.POSITIVE_INFINITY);
     }

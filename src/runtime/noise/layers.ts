@@ -1,8 +1,8 @@
 /**
  * Signal to noise at the output of every layer, relative to the original on the same samples.
  *
- * Compared are values of the same name at the layer or shortly after it, because passes can fuse or split layers. A quantized activation is compared
- * after its quantization, which is what its consumers read. Layers without such a float value of the same shape are listed.
+ * The compared values have the same name in both models, at the layer or shortly after it, because passes can fuse or split layers. A quantized
+ * activation is compared after its quantization, as its consumers read it. Layers without such a float value of the same shape become misses.
  */
 
 import { valuesAsRead } from "../../core/analysis/codes.ts";
@@ -70,10 +70,10 @@ export async function compareLayersOn(
 }
 
 /** Decibels below which a layer's output is considered wrong. */
-export const fewDecibels = 10;
+export const minDecibels = 10;
 
-export function firstToBlame(layers: readonly LayerDifference[]): LayerDifference | undefined {
-  return layers.find(({ signalToNoise }) => !(signalToNoise >= fewDecibels));
+export function firstNoisyLayer(layers: readonly LayerDifference[]): LayerDifference | undefined {
+  return layers.find(({ signalToNoise }) => !(signalToNoise >= minDecibels));
 }
 
 export interface Place extends ExchangePoint {
@@ -121,7 +121,7 @@ export async function measureDifferences(
 /** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */
 const maxNodesAfter = 8;
 
-/** Returns where the layers of both models can be compared; the others are added to `misses`. */
+/** Returns the values at which layers of both models can be compared; the other layers are added to `misses`. */
 export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
@@ -140,7 +140,7 @@ export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): 
   });
 }
 
-/** Returns operations without a weight whose result the candidate quantizes, and model outputs, except known places. */
+/** Returns operations without a weight whose result the candidate quantizes, and model outputs, except those in `layerPlaces`. */
 export function pairPlaces(original: Model, candidate: Model, layerPlaces: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
   const knownNames = new Set(layerPlaces.flatMap((place) => place.before));

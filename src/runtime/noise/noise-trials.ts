@@ -3,11 +3,11 @@ import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
 import type { NoiseMeter } from "./answer-noise.ts";
 
-/** Makes a change in place and undoes it if it does not help. @returns the gain in words. */
+/** Makes a change in place and undoes it if the noise does not decrease enough. @returns the gain in words. */
 type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
 
-/** @param leastGain minimum relative reduction of the noise. */
-export function createTrials(model: Model, noiseOf: NoiseMeter, leastGain: number): Trial {
+/** @param minGain Minimum relative reduction of the noise. */
+export function createTrials(model: Model, noiseOf: NoiseMeter, minGain: number): Trial {
   let before: number | undefined;
   return async (change) => {
     const [restore, untouched] = [snapshot(model), model.clone()];
@@ -15,7 +15,7 @@ export function createTrials(model: Model, noiseOf: NoiseMeter, leastGain: numbe
     // Measures only if something changed: a model may not run on random inputs.
     if (canStay) before ??= await noiseOf(untouched);
     const after = canStay ? await noiseOf(model) : undefined;
-    if (before === undefined || after === undefined || after >= (1 - leastGain) * before) {
+    if (before === undefined || after === undefined || after >= (1 - minGain) * before) {
       restore();
       return undefined;
     }

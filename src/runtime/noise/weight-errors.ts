@@ -1,3 +1,4 @@
+/** Measures errors of weights of a changed model. */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";
@@ -24,7 +25,7 @@ export async function weightErrors(
   const folded = before.clone();
   await fuseBatchNorm(folded, {}, { engine });
   const numbersOf = counterpartNumbers(candidate, engine);
-  const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
+  const foldedLayers = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
   const errorsByLayer = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
     throwIfAborted(signal, "Stopped while weights were compared.");
@@ -33,7 +34,7 @@ export async function weightErrors(
       const numbers = await numbersOf(layer);
       if (numbers === undefined) continue;
       const errors = [await errorOf(engine, before, layer, numbers)];
-      const other = ofFolded.get(layer.name);
+      const other = foldedLayers.get(layer.name);
       if (other !== undefined && other.weight.tensor !== layer.weight.tensor)
         errors.push(await errorOf(engine, folded, other, numbers));
       errorsByLayer.set(layer.name, Math.max(...errors));
@@ -54,12 +55,12 @@ export function counterpartNumbers(candidate: Model, engine: Engine) {
     const { role, effective } = layer;
     const counterpart = counterparts(layer).find((layerPart) => layerPart.role.kind === role.kind);
     const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
-    const isTurned = counterpart?.role.out !== role.out;
-    if (counterpart === undefined || (isTurned && rest.length > 0)) return undefined;
+    const isTransposed = counterpart?.role.out !== role.out;
+    if (counterpart === undefined || (isTransposed && rest.length > 0)) return undefined;
     const read = await readWeight(model, counterpart, engine);
     if (read instanceof Miss || read.values.length !== elementCount([rows, columns, ...rest])) return undefined;
     const { values } = read;
-    return isTurned
+    return isTransposed
       ? values.map((_, index) => values[(index % columns) * rows + Math.floor(index / columns)] ?? 0)
       : values;
   };

@@ -1,5 +1,5 @@
 /**
- * Difference of the outputs y of a changed model from the original's x, in float64.
+ * Measures the difference between the outputs y of a changed model and the original's outputs x, in float64.
  *
  *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)²
  */
@@ -9,7 +9,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { isEndless } from "./mask-values.ts";
 
 export class Difference {
-  /** Why the outputs cannot be compared. */
+  /** Reason why the outputs cannot be compared. */
   apart: string | undefined;
   /** Σ x² */
   signal = 0;
@@ -25,7 +25,7 @@ export class Difference {
     this.#otherSignal += y * y;
     this.noise += (x - y) ** 2;
     this.#product += x * y;
-    // A NaN is kept: no value compares greater.
+    // A NaN remains the largest error, because no number is greater than NaN.
     const error = Math.abs(x - y);
     if (Number.isNaN(error) || error > this.largest) this.largest = error;
   }
@@ -48,7 +48,7 @@ export class Difference {
     return this.noise === 0 ? 0 : this.noise / this.signal;
   }
 
-  /** Root of the mean square difference, relative to the larger of the two; 0 to 2. */
+  /** Root mean square of the difference, relative to that of the larger output; 0 to 2. */
   get relativeError(): number {
     return this.noise === 0 ? 0 : Math.sqrt(this.noise / Math.max(this.signal, this.#otherSignal));
   }
@@ -59,20 +59,23 @@ export class Difference {
   }
 }
 
-/** 10 log10(signal / noise); infinite without noise. */
+/** Returns 10 log10(signal / noise); infinite without noise. */
 export function decibels(signal: number, noise: number): number {
   return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
 }
 
-/** Σ (x − m)², where m is the mean of x's group: Σ x² − Σ (Σ x)² / n. */
+/** Returns Σ (x − m)², where m is the mean of x's group: Σ x² − Σ (Σ x)² / n. */
 export function variation(squares: number, sums: ArrayLike<number>, counts: ArrayLike<number>): number {
-  let ofMeans = 0;
+  let squaresOfMeans = 0;
   for (let group = 0; group < sums.length; group++)
-    ofMeans += (sums[group] ?? 0) ** 2 / Math.max(1, counts[group] ?? 1);
-  return squares - ofMeans;
+    squaresOfMeans += (sums[group] ?? 0) ** 2 / Math.max(1, counts[group] ?? 1);
+  return squares - squaresOfMeans;
 }
 
-/** Largest difference relative to max(|expected|, `minScale`), or to 1 if all are below 1e-6. Infinite for other types, dimensions, integers or NaN. */
+/**
+ * Returns the largest difference relative to max(|expected|, `minScale`), or to 1 if all expected values are below 1e-6. Infinite if types,
+ * dimensions or integers differ, or a NaN or infinity does.
+ */
 export function largestDifference(expected: Dense, got: Dense | undefined, minScale = 0): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
     return Number.POSITIVE_INFINITY;
@@ -82,16 +85,16 @@ export function largestDifference(expected: Dense, got: Dense | undefined, minSc
     return 0;
   }
   const [a, b] = [toFloat64(expected), toFloat64(got)];
-  const endlessly = isEndless(expected.type);
+  const isEndlessValue = isEndless(expected.type);
   let [largest, maxGap, maxFillGap] = [0, 0, 0];
   for (let index = 0; index < a.length; index++) {
     const [x = 0, y = 0] = [a[index], b[index]];
-    const isEnd = endlessly(x);
-    if (Number.isFinite(x) && !isEnd) largest = Math.max(largest, Math.abs(x));
+    const isXEndless = isEndlessValue(x);
+    if (Number.isFinite(x) && !isXEndless) largest = Math.max(largest, Math.abs(x));
     if (Object.is(x, y) || x === y) continue;
     const gap = Math.abs(x - y);
     if (!Number.isFinite(gap)) return Number.POSITIVE_INFINITY;
-    if (isEnd) maxFillGap = Math.max(maxFillGap, gap / Math.abs(x));
+    if (isXEndless) maxFillGap = Math.max(maxFillGap, gap / Math.abs(x));
     else maxGap = Math.max(maxGap, gap);
   }
   return Math.max(maxFillGap, maxGap / Math.max(minScale, largest < 1e-6 ? 1 : largest));

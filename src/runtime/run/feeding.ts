@@ -1,4 +1,4 @@
-/** Feeds a model with the columns of a data set and with its recurrent states, which begin as zeros. */
+/** Provides the inputs of a model: columns of a data set, and recurrent states, which are zeros at first. */
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { equalSizes } from "../../core/analysis/equal-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -13,7 +13,7 @@ import { beginColumn, findStates, initialState, nextState, type State } from "..
 import type { Dataset } from "../../data/batches/types.ts";
 
 export interface Feeding extends Binding {
-  /** Samples per run: the model's fixed number, or one if no axis counts them; undefined if any number works. */
+  /** Number of samples per run: the model's fixed number, or 1 if no axis counts samples; undefined if any number works. */
   readonly size: number | undefined;
   readonly states: readonly State[];
   readonly zeros: Batch;
@@ -42,7 +42,7 @@ export class Feeder {
   #states: Batch;
 
   /**
-   * @param other a model with the same inputs, whose fixed batch size applies too.
+   * @param other A model with the same inputs, whose fixed batch size also applies.
    * @throws PithError E_DATA if an input has neither a fitting column nor a state.
    */
   constructor(model: Model, batch: Batch, owner: string, other = model) {
@@ -65,7 +65,7 @@ export class Feeder {
     const count = sampleCount(batch, this.#owner);
     for (let start = 0; start < count; start += size) {
       const samples = Math.min(size, count - start);
-      const rows = window(batch, start, samples, size);
+      const rows = paddedSlice(batch, start, samples, size);
       if (states.length > 0 && startsSequence(rows)) this.#states = zeros;
       yield { feeds: { ...feeds(rows), ...this.#states }, samples };
     }
@@ -74,13 +74,13 @@ export class Feeder {
   carry(outputs: Batch): void {
     const { states } = this.feeding;
     this.#states = Object.fromEntries(
-      states.map((state) => [state.input, nextState(outputs, state, this.#states[state.input] ?? missingState(state))]),
+      states.map((state) => [state.input, nextState(outputs, state, this.#states[state.input] ?? throwMissing(state))]),
     );
   }
 }
 
 /** Returns `count` samples from `start`, padded to `size` by repeating the last one. */
-function window(batch: Batch, start: number, count: number, size: number): Batch {
+function paddedSlice(batch: Batch, start: number, count: number, size: number): Batch {
   if (count === size) return sliceBatch(batch, start, start + size);
   const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
   return mapColumns(batch, (dense) => gatherRows(dense, positions));
@@ -91,7 +91,7 @@ function startsSequence(sample: Batch): boolean {
   return mark?.type === "bool" && mark.data[0] === 1;
 }
 
-function missingState({ input }: State): never {
+function throwMissing({ input }: State): never {
   throw new PithError("E_DATA", `The state "${input}" has no initial value.`);
 }
 
@@ -111,7 +111,7 @@ export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
   return { feeds: { ...feeds(batch), ...zeros }, size };
 }
 
-/** Inference resolves symbolic dimensions that the model determines, such as hidden units. */
+/** Returns the initial values of states. Inference resolves symbolic dimensions that the model determines, such as hidden units. */
 function initialStates(model: Model, states: readonly State[]): Batch {
   if (states.length === 0) return {};
   const copy = model.clone();
@@ -123,7 +123,7 @@ function initialStates(model: Model, states: readonly State[]): Batch {
   );
 }
 
-/** Matches inputs by column name; a single column goes to the first input that it fits. */
+/** Returns the names of inputs that columns provide: those with the name of a column; for a single column also the first input that it fits. */
 function givenInputs(model: Model, batch: Batch): readonly string[] {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const { feeds } = model.graph;
@@ -131,9 +131,9 @@ function givenInputs(model: Model, batch: Batch): readonly string[] {
   const [column = ""] = columns;
   const dense = batch[column];
   const elements = dense === undefined ? 0 : rowLength(dense);
-  const fitting = feeds.find(({ type }) => {
+  const firstFitting = feeds.find(({ type }) => {
     const sizes = type?.dims?.filter((dim) => typeof dim === "number") ?? [];
     return elements % Math.max(1, elementCount(sizes)) === 0;
   });
-  return fitting === undefined ? columns : [...columns, fitting.name];
+  return firstFitting === undefined ? columns : [...columns, firstFitting.name];
 }

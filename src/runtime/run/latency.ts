@@ -1,10 +1,10 @@
 /**
- * Measures speed as a ratio. Every model runs once per round, so a slow machine slows all of them and the ratio is kept.
+ * Measures speed as a ratio. Every model runs once per round, so a busy machine slows all of them and the ratio does not change.
  *
  * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / its time), with the 10th and 90th
- * percentile. Processor time excludes waiting, so other processes do not affect it. Threads do not spin between runs of a session: on two cores that
- * doubled the times of whole rounds. The order rotates and reverses from round to round, so that no model always runs on caches filled by the same
- * other one.
+ * percentile. Processor time excludes waiting, so other processes do not affect it. Threads do not spin between runs of a session: on two cores,
+ * spinning doubled the times of whole rounds. The order of the models rotates and reverses from round to round, so that no model always runs after
+ * the same other model, whose data are in the caches.
  */
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
@@ -13,10 +13,10 @@ import type { Model } from "../../core/graph/model.ts";
 import { quantile } from "../../core/math/interval.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 
-/** Milliseconds. Shorter runs are repeated within a round, because interruptions would outweigh them. */
+/** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */
 const minStretch = 10;
 
-/** Milliseconds after which a slow model is warm, and its minimum number of warm-up runs. */
+/** Milliseconds after which the warm-up of a slow model ends, and its minimum number of runs. */
 const maxWarmUp = 3000;
 const minWarmUpRuns = 2;
 
@@ -26,7 +26,7 @@ export interface LatencyOptions {
   readonly rounds?: number;
   /** Seconds after which no further round begins; the minimum is three rounds. */
   readonly seconds?: number | undefined;
-  /** Warm-up runs: buffers are allocated, and browsers compile code. */
+  /** Number of warm-up runs (5), in which buffers are allocated and browsers compile code. */
   readonly warmUp?: number;
   /** Threads inside an operator (default: all of the machine). */
   readonly threads?: number | undefined;
@@ -44,9 +44,9 @@ export interface Spread {
 export interface Latency {
   /** Median run of a round, in milliseconds. */
   readonly milliseconds: Spread;
-  /** Speed relative to the first model: 2 is half the time. */
+  /** Speed relative to the first model: 2 means half the time. */
   readonly speedup: Spread;
-  /** Milliseconds from model to ready session, measured once. */
+  /** Milliseconds to load the model into a session, measured once. */
   readonly load: number;
   /** Milliseconds of processor time per run over all threads; undefined if it cannot be read (browsers). */
   readonly processorTime?: number;
@@ -67,7 +67,7 @@ export interface LatencyReport {
 
 /**
  * Times models relative to the first of them, interleaved.
- * @param feeds the inputs by name: one batch for all models, or one for each.
+ * @param feeds Inputs by name: one batch for all models, or one for each.
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
  * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
@@ -85,14 +85,14 @@ export async function latency(
   const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
   const sessions: Session[] = [];
-  const loads: number[] = [];
+  const loadTimes: number[] = [];
   try {
     for (const model of models) {
       const start = performance.now();
       sessions.push(await engine.load(model, { threads, amongOthers: models.length > 1 }));
-      loads.push(performance.now() - start);
+      loadTimes.push(performance.now() - start);
     }
-    const singles: number[][] = models.map(() => []);
+    const runTimesByModel: number[][] = models.map(() => []);
     /** Returns the median run in milliseconds, which interrupted runs do not affect. */
     const timeRuns = async (index: number, repeats: number, singleTimes?: number[]): Promise<number> => {
       const times = new Float64Array(repeats);
@@ -117,7 +117,7 @@ export async function latency(
     }
     const repeats = Math.max(1, Math.min(1000, Math.ceil(minStretch / Math.max(fastest, 1e-3))));
     const times = models.map((): number[] => []);
-    const work = new Float64Array(models.length);
+    const processorTimes = new Float64Array(models.length);
     const began = performance.now();
     let rounds = 0;
     for (let round = 0; round < maxRounds; round++) {
@@ -127,8 +127,8 @@ export async function latency(
         throwIfAborted(signal, "The timing was stopped.");
         const index = (round + position * step) % models.length;
         const before = processorTime() ?? Number.NaN;
-        times[index]?.push(await timeRuns(index, repeats, singles[index]));
-        work[index] = (work[index] ?? 0) + (processorTime() ?? Number.NaN) - before;
+        times[index]?.push(await timeRuns(index, repeats, runTimesByModel[index]));
+        processorTimes[index] = (processorTimes[index] ?? 0) + (processorTime() ?? Number.NaN) - before;
       }
       rounds++;
       options.progress?.(rounds, maxRounds);
@@ -138,9 +138,9 @@ export async function latency(
       models: times.map((modelTimes, index) => ({
         milliseconds: spread(Float64Array.from(modelTimes)),
         speedup: spread(Float64Array.from(modelTimes, (time, round) => (reference[round] ?? 0) / time)),
-        load: loads[index] ?? Number.NaN,
-        runs: percentiles(singles[index] ?? []),
-        ...processorTimeOf((work[index] ?? Number.NaN) / (rounds * repeats)),
+        load: loadTimes[index] ?? Number.NaN,
+        runs: percentiles(runTimesByModel[index] ?? []),
+        ...processorTimeOf((processorTimes[index] ?? Number.NaN) / (rounds * repeats)),
       })),
       rounds,
       repeats,
@@ -161,7 +161,7 @@ export function workOf(
   latency: Pick<Latency, "processorTime"> | undefined,
 ): number | undefined {
   const share = (latency?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
-  // The clock may be too coarse to advance.
+  // The resolution of the clock may be too low for a nonzero time.
   return Number.isFinite(share) && share > 0 ? share : undefined;
 }
 
@@ -170,10 +170,10 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-/** @param advice how to time the models again; undefined if none was written. */
+/** @param advice How to time the models again; undefined if no model was written. */
 export function unsteadyNote(advice: string | undefined): string {
-  const later = advice === undefined ? "" : ` When it is idle, ${advice}`;
-  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${later}`;
+  const idleAdvice = advice === undefined ? "" : ` When it is idle, ${advice}`;
+  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${idleAdvice}`;
 }
 
 /** Returns the median, 10th and 90th percentile. */

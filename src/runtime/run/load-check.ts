@@ -4,6 +4,7 @@ import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 
+/** The result does not load, or does not run. */
 export class ResultFails extends PithError {
   readonly loading: boolean;
 
@@ -13,6 +14,7 @@ export class ResultFails extends PithError {
   }
 }
 
+/** An engine that remembers which models were loaded with graph optimizations. */
 export interface WatchedEngine extends Engine {
   hasLoaded(model: Model): boolean;
   forget(): void;
@@ -34,7 +36,7 @@ export function watchLoads(engine: Engine): WatchedEngine {
 }
 
 /**
- * Loads a model that was not loaded yet. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
+ * Loads a model, if it was not loaded before. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
  * @throws ResultFails E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
  */
 export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {

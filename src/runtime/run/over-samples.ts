@@ -12,15 +12,15 @@ import { createRunner, feedsFor, type Runner, withOutputs } from "./run.ts";
 export interface ObserveOptions {
   /** Maximum number of samples (default: all). */
   readonly samples?: number;
-  /** Samples per run (default 16). A model with a fixed batch size uses that. */
+  /** Samples per run (default 16). A model with a fixed batch size uses its own size. */
   readonly batch?: number;
   /** Seed of a random order; default: in order. */
   readonly shuffle?: number | undefined;
   /** Enable graph optimization (false). */
   readonly optimize?: boolean;
-  /** Threads inside an operator (the runtime's choice). */
+  /** Threads inside an operator (default: the runtime's choice). */
   readonly threads?: number | undefined;
-  /** The next batch may overwrite the results. */
+  /** Whether the next batch may overwrite the results. */
   readonly overwrites?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total?: number) => void) | undefined;
@@ -37,7 +37,7 @@ export interface Observation {
 export type Samples = Dataset | readonly Batch[];
 
 /**
- * Runs models on the same samples batch by batch and passes on the observed values of each.
+ * Runs models on the same samples batch by batch and passes the observed values of each to `add`.
  * @returns the number of samples.
  * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
  */
@@ -65,7 +65,7 @@ export async function overSamples(
   }
 }
 
-/** @returns the number of samples. @throws PithError as `overSamples`. */
+/** Calls `use` with each batch of samples. @returns the number of samples. @throws PithError as `overSamples`. */
 export async function overBatches(
   samples: Samples,
   { batch = 16, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
@@ -92,7 +92,7 @@ export async function overBatches(
   return done;
 }
 
-/** Loads a model to run on samples. */
+/** Loads a model for runs on samples. */
 export async function runnerOf(
   engine: Engine,
   model: Model,

@@ -1,7 +1,7 @@
 /**
  * Runs two models on the same random inputs: first the original, which is then released, then the other.
  *
- * The cost of a sample decides the numbers of samples and runs. Unknown sizes are tried from the most to the least likely; sizes that the original
+ * The numbers of samples and runs depend on the cost of a sample. Unknown sizes are tried from the most to the least likely; sizes that the original
  * rejects are skipped. Operators that the runtime lacks are removed from both (`unknown-operators.ts`).
  */
 
@@ -70,16 +70,16 @@ export interface PairOptions {
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
-export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
+export const hasLargeWeights = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
 const largeBytes = 2 ** 28;
 
 export const minSamples = 4;
 const defaultSamples = 32;
-/** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
-const [workInRun, workInAll] = [1e10, 1e11];
-/** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values. Reading dominates in large models. */
-const [workToWrite, workToDraw, workToRead] = [20, 5000, 40];
-/** Image sides above this are halved while a sample exceeds the work of a run, if the network allows it. */
+/** Maximum work of one run, which also limits memory, and of all runs of a model; in multiply-accumulates. */
+const [maxWorkPerRun, maxTotalWork] = [1e10, 1e11];
+/** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values (the largest cost in large models). */
+const [workPerWrite, workPerDraw, workPerRead] = [20, 5000, 40];
+/** Minimum side of an image after halving. Sides are halved while a sample exceeds the work of a run, if the network allows it. */
 const minSide = 64;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
 
@@ -94,10 +94,10 @@ export async function pairedRuns(
   options: PairOptions,
 ): Promise<PairedRuns | Miss> {
   options.progress?.(0, 2 * minSamples);
-  const smaller = withSmallerSides(original, result);
-  if (smaller !== undefined) {
+  const smallerModels = withSmallerSides(original, result);
+  if (smallerModels !== undefined) {
     // A failure on smaller images does not count: the model may need its full size.
-    const runs = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+    const runs = await runBoth(engine, ...smallerModels, options).catch((error: unknown) => {
       if (error instanceof ResultFails) return new Miss(error.message);
       throw error;
     });
@@ -141,14 +141,14 @@ async function runBoth(
   const { optimize = true } = options;
   let session: Session;
   try {
-    session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
+    session = await engine.load(withFixedDraws(first), { optimize, lean: hasLargeWeights(first) });
   } catch (error) {
-    const refusal = asPithError(error);
-    const operator = findUnknownOperator(refusal);
+    const engineError = asPithError(error);
+    const operator = findUnknownOperator(engineError);
     if (operator !== undefined && !unknown.some(({ domain, op }) => domain === operator.domain && op === operator.op))
       return runBoth(engine, original, result, options, [...unknown, operator]);
-    if (refusal.code === "E_ENGINE_MISSING") throw error;
-    return new Miss(`the original does not run: ${stripPeriod(refusal.message)}`);
+    if (engineError.code === "E_ENGINE_MISSING") throw error;
+    return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
   }
   let runs: readonly ModelRun[] | Miss;
   try {
@@ -184,10 +184,10 @@ function* candidates(
   inputs: RandomInputs,
   { sizes, known }: PairOptions,
 ): Generator<Candidate, void, undefined> {
-  const workOf = costs(model, inputs);
-  const reading = (workToRead * storedBytes(model.graph)) / 4;
+  const workOf = workCounter(model, inputs);
+  const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
-  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= workInRun;
+  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= maxWorkPerRun;
   const lengths = hasSeveralSizes ? growingLengths : likelyLengths;
   for (const guess of guesses(model, inputs, {
     known,
@@ -195,14 +195,14 @@ function* candidates(
     batches: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
     fits,
   }))
-    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + reading };
+    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + workOfReading };
 }
 
 function affordableSamplesOf(work: number, requested: number): number {
-  return Math.max(minSamples, Math.min(requested, Math.floor(workInAll / Math.max(1, work))));
+  return Math.max(minSamples, Math.min(requested, Math.floor(maxTotalWork / Math.max(1, work))));
 }
 
-function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
+function workCounter(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
   const copy = model.clone();
   const inference = infer(copy);
   const macs = [...cost(copy, inference).perNode.values()];
@@ -217,8 +217,8 @@ function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => 
     const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
     return (
       macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
-      workToWrite * count(computedValues) +
-      workToDraw * count(copy.graph.feeds)
+      workPerWrite * count(computedValues) +
+      workPerDraw * count(copy.graph.feeds)
     );
   };
 }
@@ -251,18 +251,18 @@ async function runsOf(
     return true;
   };
   let draws = 0;
-  const good: Shapes[] = [];
+  const acceptedShapes: Shapes[] = [];
   for (const { shapes, work } of candidates(model, inputs, options)) {
     if (!(await attempt(shapes, draws++))) continue;
-    good.push(shapes);
+    acceptedShapes.push(shapes);
     if (sizes === "one")
       targetRuns = Math.ceil(affordableSamplesOf(work / samples, options.samples ?? defaultSamples) / samples);
     if (sizes === "one" || runs.length === targetRuns) break;
   }
-  if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
+  if (acceptedShapes.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
   // Some draws may be rejected, because a graph does not state all requirements of its inputs.
   for (let tries = 0; runs.length < targetRuns && tries < 2 * targetRuns; tries++)
-    await attempt(good[tries % good.length] ?? new Map(), draws++);
+    await attempt(acceptedShapes[tries % acceptedShapes.length] ?? new Map(), draws++);
   return samples >= minSamples || runs.length >= targetRuns
     ? runs
     : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${reason}`);
@@ -275,7 +275,7 @@ export function namesInBoth(model: Model, other: Model): readonly string[] {
   );
 }
 
-/** @throws ResultFails if it does not load, or does not run. */
+/** Runs a model on the inputs of the runs. @throws ResultFails if it does not load, or does not run. */
 export async function runResult(
   engine: Engine,
   model: Model,
@@ -291,8 +291,8 @@ export async function runResult(
       const { feeds, expected } = run;
       throwIfAborted(signal, "The comparison was stopped.");
       const got = await session.run(feedsFor(model, feeds), Object.keys(expected)).catch((error: unknown) => {
-        const refusal = asPithError(error);
-        throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
+        const engineError = asPithError(error);
+        throw new ResultFails(engineError, `The original runs, the result does not: ${engineError.message}`, false);
       });
       pairs.push({ ...run, got });
       progress?.(runs.length + pairs.length, 2 * runs.length);
@@ -324,7 +324,7 @@ export function countSamples(output: Dense | undefined, { samples }: ModelRun): 
 
 function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
   let pair: readonly [Model, Model] = [original, result];
-  while (costs(pair[0], randomInputs(pair[0]))(() => 1) > workInRun) {
+  while (workCounter(pair[0], randomInputs(pair[0]))(() => 1) > maxWorkPerRun) {
     const [first, second] = pair.map(halveSides);
     if (first === undefined || second === undefined) break;
     pair = [first, second];
@@ -332,7 +332,7 @@ function withSmallerSides(original: Model, result: Model): readonly [Model, Mode
   return pair[0] === original ? undefined : pair;
 }
 
-/** Copies a model for images of half the size, if the sides stay integers and large enough. */
+/** Returns a copy of a model for images of half the size; undefined if a side would be fractional or too small. */
 function halveSides(model: Model): Model | undefined {
   const small = model.clone();
   const sides = small.graph.feeds.map(({ type }) => {

@@ -6,7 +6,7 @@ import { bytesOfBatch } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Feeder } from "./feeding.ts";
 import { type ObserveOptions, overBatches } from "./over-samples.ts";
-import { isLarge, type ModelRun, namesInBoth, type PairedRuns, pairWithResult } from "./paired-runs.ts";
+import { hasLargeWeights, type ModelRun, namesInBoth, type PairedRuns, pairWithResult } from "./paired-runs.ts";
 import { explainRunError } from "./run.ts";
 
 /** Maximum bytes of the original's outputs, which are kept until the result has run. */
@@ -25,7 +25,7 @@ export async function pairedSamples(
 ): Promise<PairedRuns> {
   const names = namesInBoth(original, result);
   if (names.length === 0) return { pairs: [], without: [], original, result, otherDraws: undefined };
-  const session = await engine.load(withFixedDraws(original), { lean: isLarge(original) });
+  const session = await engine.load(withFixedDraws(original), { lean: hasLargeWeights(original) });
   const runs: ModelRun[] = [];
   try {
     let feeder: Feeder | undefined;

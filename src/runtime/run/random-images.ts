@@ -1,4 +1,4 @@
-/** Random images of blocks of several sizes, mostly common to all channels, so that filters of every size respond and images differ. */
+/** Random images of blocks of several sizes, mostly equal in all channels, so that filters of every size have nonzero outputs and images differ. */
 import type { Random } from "../../core/tensor/random.ts";
 
 export interface Sides {
@@ -6,17 +6,17 @@ export interface Sides {
   readonly sides: readonly number[];
 }
 
-/** Accepts N×C×H×W, N×H×W×C and volumes with one, three or four channels. */
+/** Returns the axes of images: N×C×H×W, N×H×W×C, or volumes, with one, three or four channels. */
 export function imageSides(dims: readonly number[]): Sides | undefined {
   if (dims.length !== 4 && dims.length !== 5) return undefined;
   const last = dims.length - 1;
   const axes = dims.map((_, axis) => axis);
-  const fits = (channel: number): Sides | undefined => {
+  const sidesIf = (channel: number): Sides | undefined => {
     const sides = axes.filter((axis) => axis !== 0 && axis !== channel);
     const isSide = sides.every((axis) => (dims[axis] ?? 0) > 1);
     return isSide && [1, 3, 4].includes(dims[channel] ?? 0) ? { channel, sides } : undefined;
   };
-  return fits(1) ?? fits(last);
+  return sidesIf(1) ?? sidesIf(last);
 }
 
 /** Weights of the levels with one, two, four, … blocks per side. */
@@ -24,7 +24,7 @@ const weights = [0.6, 0.5, 0.5, 0.4, 0.3] as const;
 
 /**
  * Returns a batch of images, row-major.
- * @param scale values of black and white; if absent, images alternate between 0 to 1 and mean 0 with deviation 1.
+ * @param scale Values of black and white; if undefined, images alternate between values from 0 to 1 and values with mean 0 and deviation 1.
  */
 export function images(
   dims: readonly number[],
@@ -39,11 +39,11 @@ export function images(
   const result = new Float64Array(samples * channels * positions);
   const inner = channel === 1 ? 1 : channels;
   for (let sample = 0; sample < samples; sample++) {
-    const grey = field(grid, numbers);
+    const grey = randomField(grid, numbers);
     for (let index = 0; index < channels; index++) {
-      const tint = channels === 1 ? undefined : field(grid, numbers);
+      const tint = channels === 1 ? undefined : randomField(grid, numbers);
       const values = grey.map((value, cell) =>
-        scaled(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
+        toPixel(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
       );
       const first = sample * channels * positions + (channel === 1 ? index * positions : index);
       spread(values, grid, result, first, inner);
@@ -52,14 +52,14 @@ export function images(
   return result;
 }
 
-/** Deviation 1 maps to a quarter of the way from black to white. */
-function scaled(value: number, scale: readonly [number, number] | undefined, sample: number): number {
+/** Converts a value to the scale of pixels. A deviation of 1 is a quarter of the range from black to white. */
+function toPixel(value: number, scale: readonly [number, number] | undefined, sample: number): number {
   if (scale === undefined && sample % 2 === 1) return value;
   const [black, white] = scale ?? [0, 1];
   return black + (white - black) * Math.min(1, Math.max(0, 0.5 + value / 4));
 }
 
-/** Cells that no block boundary crosses: the smallest blocks, or the positions of a shorter side. */
+/** A grid of cells that no block boundary divides: the smallest blocks, or the positions of a shorter side. */
 interface Grid {
   readonly lengths: readonly number[];
   readonly positions: number;
@@ -90,7 +90,7 @@ function stepsAlong(axis: number, length: number, counts: readonly number[]): Ui
 const productOf = (numbers: readonly number[]): number => numbers.reduce((product, number) => product * number, 1);
 
 /** Returns the sum of blocks in each cell, with mean 0 and deviation of about 1. */
-function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
+function randomField({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
   const sum = new Float64Array(cells);
   const levelValues = new Float64Array(cells);
   for (const [level, weight] of weights.entries()) {
@@ -106,7 +106,7 @@ function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array 
   return sum;
 }
 
-/** Writes the value of its block to each position, whose offset is the sum of one step per side. */
+/** Writes to each position the value of its block, whose offset in `blocks` is the sum of one step per side. */
 function spread(
   blocks: Float64Array,
   { steps }: Pick<Grid, "steps">,

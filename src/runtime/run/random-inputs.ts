@@ -1,8 +1,9 @@
 /**
  * Random inputs for timing and comparing models without data.
  *
- * The graph decides the values (`core/analysis/wanted-inputs.ts`): indices are inside their tables, floats in the range that the first layer expects.
- * Images are blocks, because white noise averages out. Unknown sizes are guessed, and equal ones kept equal (`core/analysis/equal-sizes.ts`).
+ * The values suit the graph (`core/analysis/wanted-inputs.ts`): indices are inside their tables, floats in the range that the first layer expects.
+ * Images consist of blocks, because filters average white noise to zero. Unknown sizes are guessed, and equal sizes remain equal
+ * (`core/analysis/equal-sizes.ts`).
  */
 import { equalSizes } from "../../core/analysis/equal-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -25,16 +26,16 @@ export type Assignment = (name: string) => number;
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
-  /** Input that cannot be drawn: text, or unknown rank. */
+  /** Name of an input that cannot be drawn, because it is text or its rank is unknown. */
   readonly undrawable: string | undefined;
-  /** Size of a dimension. `assignment` gives the symbols that the model does not determine. */
+  /** Returns the size of a dimension. `assignment` returns the sizes of symbols that the model does not determine. */
   size(dim: Dim, assignment: Assignment): number;
   shapes(assignment: Assignment): Shapes;
   /** @throws PithError E_UNSUPPORTED if a value would exceed memory, or an input the maximum. */
   draw(shapes: Shapes, numbers: Random): Batch;
 }
 
-/** Costs one inference and one traversal; the model is not changed. */
+/** Returns random inputs for a model, after one inference and one traversal; the model is not changed. */
 export function randomInputs(model: Model): RandomInputs {
   const copy = model.clone();
   const inference = infer(copy);
@@ -46,12 +47,12 @@ export function randomInputs(model: Model): RandomInputs {
     return [{ name, type: type.type, dims: type.dims, wanted: rangesByInput.get(name) ?? [] }];
   });
   const size = (dim: Dim, assignment: Assignment): number => {
-    const open = equal(dim);
-    if (!isSymbolic(open)) return open;
-    const words = Object.fromEntries(
-      [...open.text.matchAll(/[A-Za-z_]\w*/g)].map(([word]) => [word, assignment(word)]),
+    const equalDim = equal(dim);
+    if (!isSymbolic(equalDim)) return equalDim;
+    const symbolSizes = Object.fromEntries(
+      [...equalDim.text.matchAll(/[A-Za-z_]\w*/g)].map(([word]) => [word, assignment(word)]),
     );
-    return dimValue(open, words) ?? assignment(dimText(open));
+    return dimValue(equalDim, symbolSizes) ?? assignment(dimText(equalDim));
   };
   return {
     undrawable: feeds.find(({ name }) => !drawable.some((other) => other.name === name))?.name,
@@ -111,19 +112,20 @@ function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly
     const high = Math.min(...strict.map((interval) => interval.high));
     return fillWith(() => low + (high > low ? numbers.integer(high - low + 1) : 0));
   }
-  const [hint] = intervals.filter(({ low, high }) => low !== unit.low || high !== unit.high);
+  const [hint] = intervals.filter(({ low, high }) => low !== defaultInterval.low || high !== defaultInterval.high);
   const isByte = type === "uint8" || type === "int8";
   const sides = isByte || isFloat(type) ? imageSides(dims) : undefined;
-  if (sides !== undefined) return tensor(images(dims, sides, isByte ? integerRange[type] : scaleOf(hint), numbers));
+  if (sides !== undefined)
+    return tensor(images(dims, sides, isByte ? integerRange[type] : pixelScaleOf(hint), numbers));
   if (isFloat(type)) {
-    const { low, high } = hint ?? unit;
+    const { low, high } = hint ?? defaultInterval;
     return fillWith(() => (low + high) / 2 + ((high - low) / 4) * numbers.normal());
   }
   if (isByte) {
     const [low, high] = integerRange[type];
     return fillWith(() => low + numbers.integer(high - low + 1));
   }
-  // Most flags are set, because masks of zeros hide everything.
+  // Most flags are 1, because a mask of zeros would hide all positions.
   if (type === "bool" || hint !== undefined) {
     const { low, high } = hint ?? { low: 0, high: 1 };
     return fillWith(() =>
@@ -134,14 +136,14 @@ function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly
   return zeros(type, dims);
 }
 
-/** A gigabyte of float32. */
+/** Maximum number of random elements of an input: a gigabyte of float32. */
 const maxDrawn = 2 ** 28;
 
-const unit = { low: -2, high: 2 } as const;
-/** A divisor above this marks pixels of 0 … 255. */
+const defaultInterval = { low: -2, high: 2 } as const;
+/** Minimum divisor from which pixels are assumed to be from 0 to 255. */
 const minPixelDivisor = 16;
 
-function scaleOf(hint: Interval | undefined): readonly [number, number] | undefined {
+function pixelScaleOf(hint: Interval | undefined): readonly [number, number] | undefined {
   if (hint === undefined) return undefined;
   return (hint.high - hint.low) / 4 > minPixelDivisor ? [0, 255] : [hint.low, hint.high];
 }
@@ -152,7 +154,7 @@ export interface Guess {
   assignment(model: Model): Assignment;
 }
 
-/** Sizes of open dimensions except the batch: sequences, and image sides if their names say so. */
+/** Sizes of open dimensions except the batch: of sequences, and of dimensions whose names indicate image sides. */
 export type Length = readonly [length: number, side: number];
 
 export interface GuessOptions {
@@ -211,7 +213,7 @@ export async function firstThatRuns(
   return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");
 }
 
-/** Guesses from the symbol's name whether it counts samples, cached positions, image sides or other positions. */
+/** Guesses sizes of symbols. The name indicates whether a symbol counts samples, cached positions, image sides or other positions. */
 function guessSizes(
   model: Model,
   knownSizes: ReadonlyMap<string, number>,
@@ -220,15 +222,15 @@ function guessSizes(
 ): Assignment {
   const samples = sampleNames(model);
   const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || samples.has(name);
-  const past = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
-  const total = (name: string): boolean => /total|\+/.test(name);
+  const isCached = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
+  const isTotal = (name: string): boolean => /total|\+/.test(name);
   const isSide = (name: string): boolean => /height|width|^[hw]$/i.test(name);
   return (name) =>
     knownSizes.get(name) ??
-    (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : isSide(name) ? side : length);
+    (isBatch(name) ? batch : isCached(name) ? 2 : isTotal(name) ? length + 2 : isSide(name) ? side : length);
 }
 
-/** Symbols that count samples: the first dimension shared by all inputs, and unnamed ones that come first or in a state. */
+/** Returns the symbols that count samples: the first dimension if it is common to all inputs, and unnamed dimensions that are first or of a state. */
 function sampleNames({ graph, header }: Model): ReadonlySet<string> {
   const symbols = graph.feeds.map(({ name, type }) => ({
     name,

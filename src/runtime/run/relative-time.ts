@@ -1,6 +1,6 @@
 /**
- * Times a changed model relative to its original, both in memory: processor time of the fastest stretch of runs. Other processes
- * hardly affect it, because waiting is excluded and one stretch has warm caches.
+ * Times a changed model relative to its original, both in memory: processor time of the fastest series of runs. Other processes hardly affect it,
+ * because waiting is excluded and the caches are warm in at least one series.
  *
  * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 %; the ratio of mean processor times varied by 30 %.
  */
@@ -13,7 +13,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Milliseconds of processor time that a run takes on one thread. */
-export interface RunTimesBeside {
+export interface PairedRunTimes {
   readonly before: number;
   readonly after: number;
 }
@@ -36,7 +36,7 @@ export async function relativeTime(
   changed: Model,
   context: TimingContext,
   length?: number,
-): Promise<RunTimesBeside | Miss> {
+): Promise<PairedRunTimes | Miss> {
   let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;
   try {
     timer = await relativeTimer(original, context, length);
@@ -58,7 +58,7 @@ export async function relativeTimer(original: Model, { engine, seed, signal }: T
   const session = await engine.load(original, { threads: 1 });
   return {
     /** Runs both models interleaved. */
-    async beside(model: Model): Promise<RunTimesBeside> {
+    async beside(model: Model): Promise<PairedRunTimes> {
       const changed = await engine.load(model, { threads: 1 });
       try {
         const [before = Number.NaN, after = Number.NaN] = await minTimesPerRun([session, changed], feeds, signal);
@@ -78,11 +78,11 @@ export async function relativeTimer(original: Model, { engine, seed, signal }: T
 }
 
 /** Returns the processor time of a run on one thread, as a share of the original's. */
-export const shareOfTime = ({ before, after }: RunTimesBeside): number => after / before;
+export const shareOfTime = ({ before, after }: PairedRunTimes): number => after / before;
 
-/** Milliseconds of processor time of one stretch (the clock counts in microseconds), and of all stretches. */
-const [stretchTime, totalTime] = [0.2, 40];
-const minStretches = 3;
+/** Minimum milliseconds of processor time of one series of runs (the clock counts in microseconds), and of all series. */
+const [seriesTime, totalTime] = [0.2, 40];
+const minSeries = 3;
 
 /**
  * Returns each session's fastest processor time per run in milliseconds; NaN if it cannot be read (browsers). Runs are interleaved.
@@ -101,12 +101,12 @@ export async function minTimesPerRun(
   };
   let runs = 1;
   for (const session of sessions) {
-    await timeRuns(session, minStretches);
-    runs = Math.max(runs, Math.min(1000, Math.ceil(stretchTime / (await timeRuns(session, 1)))));
+    await timeRuns(session, minSeries);
+    runs = Math.max(runs, Math.min(1000, Math.ceil(seriesTime / (await timeRuns(session, 1)))));
   }
   const minTimes = sessions.map(() => Number.POSITIVE_INFINITY);
   const began = now();
-  for (let count = 0; count < minStretches || now() - began < sessions.length * totalTime; count++) {
+  for (let count = 0; count < minSeries || now() - began < sessions.length * totalTime; count++) {
     throwIfAborted(signal);
     for (const [index, session] of sessions.entries())
       minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timeRuns(session, runs));

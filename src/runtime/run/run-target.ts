@@ -11,9 +11,9 @@ export interface RunTarget {
   readonly name: TargetName;
   readonly where: string;
   readonly engine: Engine;
-  /** A type that this machine's hardware does not support there, although other hardware does. */
+  /** A type that this runtime does not support on this machine's hardware, although it does on other hardware. */
   readonly lacks?: { readonly type: DataType; readonly why: string };
-  /** As `latency`, on the target's clock. @throws PithError E_UNSUPPORTED if its times would be meaningless. */
+  /** Like `latency`, with the clock of the target. @throws PithError E_UNSUPPORTED if its times would be meaningless. */
   latency(
     models: readonly Model[],
     feeds: readonly Batch[],

@@ -14,7 +14,7 @@ import { Feeder } from "./feeding.ts";
 export interface RunnerOptions extends LoadOptions {
   /** Values of the main graph to return instead of the outputs. */
   readonly observed?: readonly string[] | undefined;
-  /** The next run overwrites the outputs, which saves copies and allocations. */
+  /** Whether the next run overwrites the outputs, which saves copies and allocations. */
   readonly overwrites?: boolean | undefined;
 }
 
@@ -28,8 +28,8 @@ export interface Runner {
 }
 
 /**
- * Loads a model to run on batches of a data set. A fixed batch size is padded; a model without a batch axis or with states runs sample by sample.
- * States begin as zeros at the first sample and at each beginning that the data marks.
+ * Loads a model for runs on batches of a data set. Batches are padded to a fixed batch size; a model without a batch axis or with states runs on one
+ * sample at a time. States are zeros at the first sample and at each start of a sequence that the data marks.
  * @throws PithError E_NAME for an unknown value to observe.
  */
 export async function createRunner(
@@ -41,19 +41,19 @@ export async function createRunner(
   const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
   const session = await engine.load(loaded, { ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
-  let dependent: ReturnType<typeof dataDependentSizes> | undefined;
+  let dependentSizes: ReturnType<typeof dataDependentSizes> | undefined;
   const withSampleAxis = (outputs: Batch): Batch => {
     // Deferred, because it requires an inference that other models do not need.
-    dependent ??= dataDependentSizes(model);
-    const isDependent = dependent;
+    dependentSizes ??= dataDependentSizes(model);
+    const isDependent = dependentSizes;
     return mapColumns(outputs, (dense, name) => addSampleAxis(dense, isDependent(name, 0)));
   };
   const buffers = overwrites ? outputBuffers(loaded, observed ?? []) : undefined;
   /** @param isOnly whether the outputs are not joined with those of other runs. */
   const run = async (feeds: Batch, names: readonly string[] | undefined, isOnly: boolean): Promise<Batch> => {
-    const filled = isOnly ? buffers?.of(feeds) : undefined;
+    const reusedOutputs = isOnly ? buffers?.of(feeds) : undefined;
     try {
-      const outputs = await session.run(feeds, filled ?? names);
+      const outputs = await session.run(feeds, reusedOutputs ?? names);
       return isOnly && buffers !== undefined ? buffers.keep(feeds, outputs) : outputs;
     } catch (error) {
       throw explainRunError(error, model, feeds);
@@ -93,8 +93,8 @@ function outputBuffers(model: Model, observed: readonly string[]) {
     of: (feeds: Batch): Batch | undefined => (last?.sizes === sizesOf(feeds) ? last.outputs : undefined),
     /** @returns all outputs. An observed input is not computed by a node and cannot be a buffer. */
     keep(feeds: Batch, outputs: Batch): Batch {
-      const fed = Object.entries(feeds).filter(([name]) => observed.includes(name));
-      if (last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
+      const observedInputs = Object.entries(feeds).filter(([name]) => observed.includes(name));
+      if (last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(observedInputs) };
       isDependent ??= dataDependentSizes(model);
       const computed = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
       const canReuse = computed.every(
@@ -124,17 +124,17 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
 export function feedsFor({ graph }: Model, feeds: Batch): Batch {
   const inputs = graph.feeds.flatMap(({ name, type }) => {
     const dense = feeds[name];
-    return dense === undefined ? [] : [[name, convertFloats(dense, type?.type)] as const];
+    return dense === undefined ? [] : [[name, convertFloatType(dense, type?.type)] as const];
   });
   return Object.fromEntries(inputs);
 }
 
-function convertFloats(dense: Dense, type: DataType | undefined): Dense {
+function convertFloatType(dense: Dense, type: DataType | undefined): Dense {
   if (type === undefined || type === dense.type || !isFloat(type) || !isFloat(dense.type)) return dense;
   return fromNumbers(type, dense.dims, toFloat64(dense));
 }
 
-/** Drops scalars, which belong to no single sample. @throws PithError E_DATA if nothing remains. */
+/** Removes scalars, which belong to no single sample. @throws PithError E_DATA if no output remains. */
 function perSampleOutputsOf(outputs: Batch): Batch {
   const perSampleOutputs = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
   const [single] = Object.keys(outputs);
@@ -161,7 +161,7 @@ function join(parts: readonly Batch[], owner: string): Batch {
   return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padRows);
 }
 
-/** Explains the failure of a run if an input contains a value that the model cannot accept. */
+/** Returns an error that explains why a run failed, if an input contains an invalid value; else the error itself. */
 export function explainRunError(error: unknown, model: Model, feeds: Batch): unknown {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const copy = model.clone();

@@ -3,13 +3,13 @@ import { compressedSize, type Encoding, openFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
-const chunk = 2 ** 18;
+const chunkBytes = 2 ** 18;
 
-/** Bytes that are compressed. Brotli takes two seconds per megabyte, so evenly spaced chunks represent larger files. */
-const maxCompressed = 2 ** 23;
+/** Maximum bytes that are compressed. Brotli takes two seconds per megabyte, so only evenly spaced chunks of larger files are compressed. */
+const maxCompressedBytes = 2 ** 23;
 
 /** Returns whether the compressed sizes of a file are estimated. */
-export const isEstimated = (bytes: number): boolean => bytes > maxCompressed;
+export const isEstimated = (bytes: number): boolean => bytes > maxCompressedBytes;
 
 /** Sizes after compression; undefined without a compressor (in browsers). */
 export interface CompressedSize {
@@ -28,7 +28,7 @@ export interface Size extends CompressedSize {
 export type SizedPart = string | ByteSource | Uint8Array;
 
 /**
- * Returns the size of a file; several (a model and its external data) are added up. Above 8 MiB the compressed sizes are estimated.
+ * Returns the size of a file, or the sum of several (a model and its external data). Above 8 MiB the compressed sizes are estimated.
  * @throws PithError E_FILE if one cannot be read.
  */
 export async function size(...parts: readonly SizedPart[]): Promise<Size> {
@@ -37,7 +37,7 @@ export async function size(...parts: readonly SizedPart[]): Promise<Size> {
   return { bytes, gzip, brotli, sampled: isEstimated(bytes) };
 }
 
-/** Returns the size after gzip, estimated above 8 MiB: a fiftieth of the time that brotli takes. */
+/** Returns the size after gzip, estimated above 8 MiB. Takes a fiftieth of the time of brotli. */
 export async function gzipSize(...parts: readonly SizedPart[]): Promise<number | undefined> {
   const { sources, step } = await openParts(parts);
   return totalSize(sources, step, "gzip");
@@ -46,11 +46,11 @@ export async function gzipSize(...parts: readonly SizedPart[]): Promise<number |
 async function openParts(parts: readonly SizedPart[]) {
   const sources = await Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
   const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
-  return { sources, bytes, step: Math.max(chunk, Math.ceil((bytes * chunk) / maxCompressed)) };
+  return { sources, bytes, step: Math.max(chunkBytes, Math.ceil((bytes * chunkBytes) / maxCompressedBytes)) };
 }
 
 /** Returns the size after brotli of a whole file, however large; undefined without a compressor. */
-export const brotliSize = (source: ByteSource): Promise<number | undefined> => totalSize([source], chunk, "br");
+export const brotliSize = (source: ByteSource): Promise<number | undefined> => totalSize([source], chunkBytes, "br");
 
 async function totalSize(
   sources: readonly (ByteSource | Uint8Array)[],
@@ -61,7 +61,7 @@ async function totalSize(
   for (const source of sources) {
     const length = lengthOf(source);
     let compressedBytes = 0;
-    for (let start = 0; start < length; start += step) compressedBytes += Math.min(chunk, length - start);
+    for (let start = 0; start < length; start += step) compressedBytes += Math.min(chunkBytes, length - start);
     try {
       const size = await compressedSize(() => chunksOf(source, step), encoding);
       total += compressedBytes === length ? size : Math.round((size * length) / compressedBytes);
@@ -75,7 +75,7 @@ async function totalSize(
 
 async function* chunksOf(source: ByteSource | Uint8Array, step: number): AsyncIterable<Uint8Array> {
   for (let start = 0; start < lengthOf(source); start += step) {
-    const end = Math.min(lengthOf(source), start + chunk);
+    const end = Math.min(lengthOf(source), start + chunkBytes);
     yield source instanceof Uint8Array ? source.subarray(start, end) : source.read(start, end);
   }
 }

@@ -1,4 +1,4 @@
-/** Sizes of the inputs for timing: one sample of a typical size. */
+/** Chooses the sizes of inputs for timing: one sample of a typical size. */
 import type { Engine } from "../../core/engine/index.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -24,7 +24,7 @@ export interface TimedOptions {
 }
 
 /**
- * Returns the input dimensions of each model: the first guess that the first model runs on. With a single guess nothing is run.
+ * Returns the input dimensions of each model: the first guess on which the first model runs. A single guess is not tested by a run.
  * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known, E_ENGINE if the first model runs
  * on none of the sizes that were tried.
  */
@@ -60,7 +60,7 @@ export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixe
   return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
-/** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
+/** Maps each input to its type and dimensions, "int64[1, 128]", with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
 export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
     const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";

@@ -1,5 +1,5 @@
 /**
- * Removes operators that this runtime lacks: their outputs become inputs, their inputs outputs. The rest can run and be compared.
+ * Removes operators that this runtime lacks: their outputs become inputs, and their inputs become outputs. The rest can run and be compared.
  *
  *     x → Conv → a → custom.MyAct → b → Conv → y        inputs x and b, outputs y and a
  */
@@ -10,7 +10,7 @@ import { extract } from "../../core/graph/extract.ts";
 import type { Value, ValueType } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 
-/** Returns undefined if the operators are in a subgraph or function, their output types are unknown, or nothing is left. */
+/** Returns both models without the operators; undefined if they are in a subgraph or function, their output types are unknown, or nothing remains. */
 export function withoutOperators(
   original: Model,
   result: Model,
@@ -27,21 +27,25 @@ export function withoutOperators(
     ) as Value[];
     return {
       copy,
-      taken: readValues,
-      given: nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined)),
+      removedInputs: readValues,
+      removedOutputs: nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined)),
     };
   });
-  // A reader may reveal the type in one of the models only.
+  // Inference may find the type in only one of the models.
   const types = new Map<string, ValueType>();
-  for (const { given } of parts)
-    for (const { name, type } of given) if (type?.dims !== undefined && !types.has(name)) types.set(name, type);
-  const [a, b] = parts.map(({ copy, taken, given }) => {
-    for (const value of given) if (value.type?.dims === undefined) value.type = types.get(value.name);
-    const outputs = [...new Set([...copy.graph.outputs, ...taken])].filter(
-      (value) => value.producer !== undefined && !given.includes(value),
+  for (const { removedOutputs } of parts)
+    for (const { name, type } of removedOutputs)
+      if (type?.dims !== undefined && !types.has(name)) types.set(name, type);
+  const [a, b] = parts.map(({ copy, removedInputs, removedOutputs }) => {
+    for (const value of removedOutputs) if (value.type?.dims === undefined) value.type = types.get(value.name);
+    const outputs = [...new Set([...copy.graph.outputs, ...removedInputs])].filter(
+      (value) => value.producer !== undefined && !removedOutputs.includes(value),
     );
-    const fails = given.length === 0 || given.some(({ type }) => type?.dims === undefined) || outputs.length === 0;
-    return fails ? undefined : extract(copy, outputs, given);
+    const fails =
+      removedOutputs.length === 0 ||
+      removedOutputs.some(({ type }) => type?.dims === undefined) ||
+      outputs.length === 0;
+    return fails ? undefined : extract(copy, outputs, removedOutputs);
   });
   return a === undefined || b === undefined ? undefined : [a, b];
 }

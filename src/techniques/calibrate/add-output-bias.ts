@@ -1,9 +1,9 @@
 /**
- * Adds a value per output channel to a layer, wherever possible:
+ * Adds a shift s per output channel to a layer, in the first of these places that the layer has:
  *
- *     a float bias                 b + s                          an integer bias       Q + round(s / scale)
- *     an input for a bias          b = s, stored                  none, a sum follows   the sum's vector + s
- *     none at all                  y → Add(y, s)
+ *     a float bias                 b + s                          an integer bias             Q + round(s / scale)
+ *     an unused bias input         b = s, stored                  an Add after the layer      its vector + s
+ *     none of these                y → Add(y, s)
  */
 import type { BiasedOutput } from "../../core/analysis/biased.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
@@ -27,15 +27,16 @@ export async function addOutputBias(
 ): Promise<void> {
   const { bias, node, role } = layer;
   if (role.biasInput !== undefined) {
-    if (bias === undefined) return give(model, layer, shift);
-    if (bias.tensor !== undefined && isFloat(bias.tensor.type)) return raise(model, node, role.biasInput, bias, shift);
-    if (await raiseCodes(model, bias, shift, engine)) return;
+    if (bias === undefined) return addStoredBias(model, layer, shift);
+    if (bias.tensor !== undefined && isFloat(bias.tensor.type))
+      return addToStored(model, node, role.biasInput, bias, shift);
+    if (await addToQuantizedBias(model, bias, shift, engine)) return;
   }
-  if (sum === undefined) writeShiftedBias(model, layer, shift);
-  else await raise(model, sum.node, sum.input, sum.vector, shift);
+  if (sum === undefined) appendAdd(model, layer, shift);
+  else await addToStored(model, sum.node, sum.input, sum.vector, shift);
 }
 
-function give(model: Model, { node, role, name, weight }: Layer, shift: Float64Array): void {
+function addStoredBias(model: Model, { node, role, name, weight }: Layer, shift: Float64Array): void {
   const type = node.outputs[0]?.type?.type;
   const tensor = inMemory(fromNumbers(type !== undefined && isFloat(type) ? type : "float32", [shift.length], shift));
   const bias = model.graph.addTensor(`${name}.bias`, tensor, weight.role);
@@ -43,34 +44,34 @@ function give(model: Model, { node, role, name, weight }: Layer, shift: Float64A
 }
 
 /** Adds a shift to a stored vector or scalar. If other nodes read it, this node gets a copy. */
-async function raise(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
+async function addToStored(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
   const dense = await value.tensor?.read();
   if (dense === undefined || !isFloat(dense.type)) return;
-  const before = toFloat64(dense);
-  const sum = shift.map((addend, channel) => addend + (before[before.length === 1 ? 0 : channel] ?? 0));
-  const dims = before.length === sum.length ? dense.dims : [...dense.dims.slice(0, -1), sum.length];
+  const numbers = toFloat64(dense);
+  const sum = shift.map((addend, channel) => addend + (numbers[numbers.length === 1 ? 0 : channel] ?? 0));
+  const dims = numbers.length === sum.length ? dense.dims : [...dense.dims.slice(0, -1), sum.length];
   const tensor = inMemory(fromNumbers(dense.type, dims.length === 0 ? [sum.length] : dims, sum));
-  if (value.uses.size === 1 && before.length === sum.length) value.tensor = tensor;
+  if (value.uses.size === 1 && numbers.length === sum.length) value.tensor = tensor;
   else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
 }
 
 /** Adds a shift to a quantized bias, whose scale is the dequantized value of ones. Returns false if it is in float or other nodes read it. */
-async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
+async function addToQuantizedBias(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
   const root = storedRoot(bias);
   if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;
   const codes = await root.tensor.read();
   if (codes.type !== "int32" || codes.data.length !== shift.length) return false;
   const probe = model.clone();
-  const [ones, worth] = [probe.graph.value(root.name), probe.graph.value(bias.name)];
-  if (ones === undefined || worth === undefined) return false;
+  const [ones, dequantized] = [probe.graph.value(root.name), probe.graph.value(bias.name)];
+  if (ones === undefined || dequantized === undefined) return false;
   ones.tensor = inMemory({ type: "int32", dims: codes.dims, data: new Int32Array(codes.data.length).fill(1) });
-  const scale = toFloat64(await readStoredValue(probe, worth, engine));
+  const scale = toFloat64(await readStoredValue(probe, dequantized, engine));
   const data = codes.data.map((code, channel) => code + Math.round((shift[channel] ?? 0) / (scale[channel] ?? 1)));
   root.tensor = inMemory({ type: "int32", dims: codes.dims, data });
   return true;
 }
 
-function writeShiftedBias(model: Model, layer: Layer, shift: Float64Array): void {
+function appendAdd(model: Model, layer: Layer, shift: Float64Array): void {
   const [output] = layer.node.outputs;
   if (output === undefined) return;
   const rank = output.type?.dims?.length ?? layer.role.outputAxis + 1;
@@ -81,8 +82,8 @@ function writeShiftedBias(model: Model, layer: Layer, shift: Float64Array): void
     fromNumbers(type !== undefined && isFloat(type) ? type : "float32", dims, shift),
     `${layer.name}.bias`,
   );
-  const added = emit.Add([output, vector]);
-  added.type = output.type;
-  replaceUses(output, added, added.producer);
+  const shifted = emit.Add([output, vector]);
+  shifted.type = output.type;
+  replaceUses(output, shifted, shifted.producer);
   model.graph.sort();
 }

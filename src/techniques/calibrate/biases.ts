@@ -14,7 +14,7 @@ import type { Dataset } from "../../data/batches/types.ts";
 import { addOutputBias } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
 import { channelMoments, type Moments } from "./column-statistics.ts";
-import { type KeptSamples, observeOnce } from "./kept.ts";
+import { type CachedSamples, observeOnce } from "./kept.ts";
 import type { Match } from "./match.ts";
 
 export interface BiasCorrection {
@@ -22,17 +22,19 @@ export interface BiasCorrection {
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
   /** Include layers before a batch normalization (false). Batch statistics would remove the corrected mean again. */
   readonly normalized?: boolean;
+  /** Returns whether to skip a layer. */
   readonly except?: (layer: Layer) => boolean;
+  /** Returns whether the time limit has passed: the remaining layers are then skipped. */
   readonly overdue?: () => boolean;
-  /** Keeps the means of the original for other corrections with the same samples. */
-  readonly kept?: KeptSamples;
+  /** Cache key of the original's means, so that other corrections with the same samples reuse them. */
+  readonly kept?: CachedSamples;
 }
 
-/** @param walk starts a calibration of the model. @returns the number of changed layers. */
+/** @param startCalibration starts a calibration of the changed model. @returns the number of corrected layers. */
 export async function correctBiases(
   model: Model,
   data: Dataset,
-  walk: () => Promise<Calibration>,
+  startCalibration: () => Promise<Calibration>,
   correction: BiasCorrection,
 ): Promise<number> {
   const { match, context, normalized = false, except, overdue } = correction;
@@ -40,25 +42,25 @@ export async function correctBiases(
   const { engine, signal, progress } = context;
   const matches = match.layers.filter((layer) => normalized || !layer.normalized);
   if (matches.length === 0) return 0;
-  const answers = matches.map(({ original, axis }) => ({ name: original, axis }));
-  const means = await observeOnce(engine, match.original, kept, answers, channelMoments, { signal });
-  const calibration = await walk();
+  const places = matches.map(({ original, axis }) => ({ name: original, axis }));
+  const means = await observeOnce(engine, match.original, kept, places, channelMoments, { signal });
+  const calibration = await startCalibration();
   const inference = infer(model);
   const all = layersOf(model, inference);
   let changed = 0;
   for (const [index, matched] of matches.entries()) {
     if (overdue?.() === true) break;
     progress(index, matches.length);
-    const layer = all[matched.place];
-    // One bias per channel would interfere with least squares, which fits all taps of such a layer.
+    const layer = all[matched.layerIndex];
+    // Layers with outputs per kernel position (transposed convolutions) are left to least squares, which fits each position.
     if (layer === undefined || layer.role.outTaps !== undefined || except?.(layer) === true) continue;
-    const [target, answer] = [means.get(matched.original), biasedOutput(layer, inference)];
-    if (target === undefined || answer === undefined) continue;
+    const [target, biased] = [means.get(matched.original), biasedOutput(layer, inference)];
+    if (target === undefined || biased === undefined) continue;
     await calibration.reach(layer.node);
-    const present = await calibration.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);
-    const shift = present.mean.map((mean, channel) => (target.mean[matched.kept?.[channel] ?? channel] ?? 0) - mean);
-    if (!isAboveRounding(shift, present)) continue;
-    await addOutputBias(model, layer, answer.sum, shift, engine);
+    const moments = await calibration.observe({ name: biased.output.name, axis: matched.axis }, channelMoments);
+    const shift = moments.mean.map((mean, channel) => (target.mean[matched.kept?.[channel] ?? channel] ?? 0) - mean);
+    if (!isAboveRounding(shift, moments)) continue;
+    await addOutputBias(model, layer, biased.sum, shift, engine);
     changed++;
   }
   return changed;

@@ -1,10 +1,10 @@
 /**
- * Walks through a model layer by layer with all samples. Values before a node are kept, in memory or on disk, so each layer only
- * costs the run from the previous one and sees earlier changes:
+ * Collects statistics of layer inputs over calibration samples, layer by layer, while the caller changes the layers. The values
+ * before the current node are stored for all samples, in memory or on disk, so that only the nodes up to the next layer run:
  *
- *     x → a → b → c → …          at b: the values of a are kept, and only b runs
+ *     x → a → b → c → …          at b: the values of a are stored, and only b runs
  *
- * Values without a sample axis (sizes, masks) are recomputed. Recurrent states are columns of the samples, with their initial values.
+ * Values without a sample axis (sizes, masks) are computed again. Recurrent states are stored like inputs, with their initial values.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
@@ -42,7 +42,7 @@ import { zipAsync } from "./zip-async.ts";
 export interface CalibrateOptions {
   /** Samples, which need no labels, or the path of a data set, of which the train split is used. */
   readonly data: Dataset | string;
-  /** Number of samples, drawn at random; the first ones of a stream or for a model with states (256). */
+  /** Number of samples (256), drawn at random. For a stream, or a model with recurrent states, the first samples are used. */
   readonly samples?: number | undefined;
 }
 
@@ -79,7 +79,7 @@ export async function calibrate(
 
 export const samplesAtOnce = 16;
 
-/** Bytes of values kept in memory; the rest is on disk, where it is read in order. */
+/** Maximum bytes of values in memory; further values are stored on disk and read in order. */
 export const roomInMemory = 256 * 2 ** 20;
 
 const stopped = "Stopped while values were measured.";
@@ -92,9 +92,10 @@ export interface WalkOptions {
   readonly storage: Storage;
 }
 
+/** Adds nodes to a copy of a part of the model. Returns the values to compute. */
 type Write = (part: Model) => readonly Value[];
 
-/** A calibration of the original with the same samples, and the matching layers. */
+/** A calibration of the original with the same samples, and the layers that correspond to the observed ones, in the same order. */
 interface Beside {
   readonly seen: Calibration;
   readonly layers: readonly Layer[];
@@ -104,17 +105,23 @@ interface Beside {
 export class Calibration {
   readonly model: Model;
   readonly states: readonly string[];
-  readonly #owner: string;
+  readonly #dataName: string;
   readonly #options: WalkOptions;
   readonly #products: EngineMultiply;
   #store: BatchStore;
   /** Names of stored values that are not model inputs. */
-  #kept: readonly string[] = [];
+  #storedNames: readonly string[] = [];
 
-  private constructor(model: Model, owner: string, store: BatchStore, states: readonly string[], options: WalkOptions) {
+  private constructor(
+    model: Model,
+    dataName: string,
+    store: BatchStore,
+    states: readonly string[],
+    options: WalkOptions,
+  ) {
     this.model = model;
     this.states = states;
-    this.#owner = owner;
+    this.#dataName = dataName;
     this.#store = store;
     this.#options = options;
     this.#products = engineMultiply(options.engine);
@@ -141,9 +148,9 @@ export class Calibration {
   }
 
   /**
-   * Returns a statistic of the inputs of a layer, or of several together (the earliest first), or why there is none. Afterwards
-   * the (first) layer and the model after it can change.
-   * @param original a calibration with the same samples and its layers, whose inputs the statistic also receives.
+   * Returns a statistic of the inputs of a layer, or of several layers jointly (the earliest first), or a Miss if these inputs
+   * cannot be observed. Afterwards the (first) layer and the model after it can change.
+   * @param original calibration of the original model, whose layer inputs the statistic also receives.
    * @throws PithError E_STOPPED on the signal.
    */
   async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
@@ -155,16 +162,16 @@ export class Calibration {
       if (features instanceof Miss) return features;
       if (index === 0) await this.reach(reader.node);
       const batches = this.features(features, statistic);
-      const layerBefore = original?.layers[index];
-      if (original === undefined || layerBefore === undefined) {
+      const originalLayer = original?.layers[index];
+      if (original === undefined || originalLayer === undefined) {
         for await (const batch of batches) await running.add(batch);
         continue;
       }
-      const before = featuresOf(layerBefore, statistic);
-      if (before instanceof Miss) return before;
-      if (index === 0) await original.seen.reach(layerBefore.node);
-      for await (const [batch, other] of zipAsync(batches, original.seen.features(before, statistic)))
-        await running.add(batch, other);
+      const originalFeatures = featuresOf(originalLayer, statistic);
+      if (originalFeatures instanceof Miss) return originalFeatures;
+      if (index === 0) await original.seen.reach(originalLayer.node);
+      for await (const [batch, originalBatch] of zipAsync(batches, original.seen.features(originalFeatures, statistic)))
+        await running.add(batch, originalBatch);
     }
     return running.end();
   }
@@ -216,10 +223,10 @@ export class Calibration {
     const missingNames = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
     const part = missingNames.length === 0 ? undefined : this.#part(missingNames, write);
     const load = { optimize: false, spinning: false };
-    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, load);
+    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#dataName, load);
     // Reads only the stored values that are needed.
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
-    const needed = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
+    const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));
     try {
       for await (const stored of this.#store.batches(needed)) {
         throwIfAborted(signal, stopped);
@@ -231,27 +238,27 @@ export class Calibration {
   }
 
   #part(names: readonly string[], write: Write | undefined): Model {
-    const part = extract(this.model, valuesOf(this.model, names), valuesOf(this.model, this.#kept));
+    const part = extract(this.model, valuesOf(this.model, names), valuesOf(this.model, this.#storedNames));
     if (write !== undefined) part.graph.setOutputs(write(part));
     part.graph.setInputs(part.graph.inputs.filter(({ uses }) => uses.size > 0));
     return part;
   }
 
-  /** Stores the values before a node, so that everything from it on can change. */
+  /** Stores the values that a node or later ones read, so that these nodes can change; nothing if one of the values has no row per sample. */
   async reach(node: Node): Promise<void> {
     const liveNames = liveValuesOf(this.model, node);
-    const newNames = liveNames.filter((name) => !this.#kept.includes(name));
+    const newNames = liveNames.filter((name) => !this.#storedNames.includes(name));
     if (newNames.length === 0) return;
-    const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
-    const keptNames = before.columns.filter((name) => !this.#kept.includes(name) || liveNames.includes(name));
+    const [oldStore, newStore] = [this.#store, this.#options.storage.store(this.#dataName)];
+    const keptNames = oldStore.columns.filter((name) => !this.#storedNames.includes(name) || liveNames.includes(name));
     for await (const { stored, computed } of this.#run([...keptNames, ...newNames])) {
-      const count = sampleCount(stored, this.#owner);
-      if (Object.values(computed).some(({ dims }) => dims[0] !== count)) return next.release();
-      await next.add({ ...withNames(stored, keptNames), ...computed });
+      const count = sampleCount(stored, this.#dataName);
+      if (Object.values(computed).some(({ dims }) => dims[0] !== count)) return newStore.release();
+      await newStore.add({ ...withNames(stored, keptNames), ...computed });
     }
-    await before.release();
-    this.#store = next;
-    this.#kept = [...this.#kept.filter((name) => liveNames.includes(name)), ...newNames];
+    await oldStore.release();
+    this.#store = newStore;
+    this.#storedNames = [...this.#storedNames.filter((name) => liveNames.includes(name)), ...newNames];
   }
 
   async release(): Promise<void> {
@@ -267,7 +274,7 @@ function valuesOf(model: Model, names: readonly string[]): readonly Value[] {
 const withNames = (batch: Batch, names: readonly string[]): Batch =>
   Object.fromEntries(Object.entries(batch).filter(([name]) => names.includes(name)));
 
-/** Binds the only column to the only input. */
+/** If there is one column and one input, renames the column to the input. */
 function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
   const columns = Object.entries(batch).filter(([name]) => name !== "label");
   const [[input], [column]] = [feeds, columns];
@@ -276,23 +283,24 @@ function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
     : { [input.name]: column[1] };
 }
 
-/** Returns floats with a sample axis that are computed before a node and used by it or later. */
+/** Returns float values with a sample axis that are computed before a node and read by this node or later ones. */
 function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];
-  const before = new Set<Value>();
+  const computedValues = new Set<Value>();
   const liveNames = new Set<string>();
   let isReached = false;
-  const note = (value: Value): void => {
-    if (before.has(value)) liveNames.add(value.name);
+  const addIfStored = (value: Value): void => {
+    if (computedValues.has(value)) liveNames.add(value.name);
   };
   for (const graphNode of graph.nodes()) {
     isReached ||= graphNode === node;
-    if (isReached) for (const value of usedValues(graphNode)) note(value);
+    if (isReached) for (const value of usedValues(graphNode)) addIfStored(value);
     else
-      for (const value of graphNode.outputs) if (value !== undefined && isPerSample(value, samples)) before.add(value);
+      for (const value of graphNode.outputs)
+        if (value !== undefined && isPerSample(value, samples)) computedValues.add(value);
   }
-  for (const value of graph.outputs) note(value);
+  for (const value of graph.outputs) addIfStored(value);
   return [...liveNames];
 }
 

@@ -1,7 +1,7 @@
 /** Statistics of each channel of a value, or of each column of layer inputs. */
 import type { Statistic } from "./statistic.ts";
 
-/** Sums a term of each value per column. @param finish receives each sum and the number of rows. */
+/** Sums `term(value)` over the rows of each column. @param finish receives the sum of a column and the number of rows. */
 const columnSums = (
   term: (value: number) => number,
   finish: (sum: number, rows: number) => number,
@@ -33,7 +33,7 @@ const columnSums = (
  */
 export const columnNorms: Statistic<Float64Array> = columnSums((x) => x ** 2, Math.sqrt);
 
-/** E|x| of each column over all rows. */
+/** The mean of |x| of each column over all rows. */
 export const meanMagnitudes = columnSums(Math.abs, (sum, rows) => sum / Math.max(1, rows));
 
 export interface ColumnRange {

@@ -1,3 +1,4 @@
+/** Collects the statistics of layer inputs that a rounding or pruning method requires. */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { describeNonFinite } from "../../core/analysis/weight.ts";
@@ -13,15 +14,16 @@ import { featuresOf } from "./features.ts";
 import type { LayerContext, Solver } from "./solver.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
+/** The options of a pass that select its calibration samples. */
 interface Samples {
   readonly data?: Dataset | string | undefined;
   readonly samples?: number | undefined;
 }
 
-/** @param isObserved whether the statistics include the inputs of a layer: the requested one, or a later one that shares its weight. */
+/** @param isObserved whether the statistics include the inputs of a layer: the requested layer, or a later one that shares its weight. */
 type ContextReader = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
 
-/** Returns a layer and the later ones that read the same matrix, in order. */
+/** Returns a layer and the later layers that read the same weight along the same axes, in order. */
 function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
   if (layer.effective.uses.size < 2) return [layer];
   const axesOf = ({ kind, out, in: inputs, outTaps, groups }: Layer["role"]): string =>
@@ -38,13 +40,14 @@ function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
 }
 
 /**
- * Runs `work` with a function that returns the statistics of a layer, or a Miss. They include the inputs of all layers that share
- * the weight. Layers must be requested in order, before they change; the last result is cached. @throws PithError E_OPTION without samples.
+ * Runs `work` with a function that collects the calibration statistics (`evidence`) which a solver needs for a layer. The statistics
+ * include the inputs of all layers that share the weight. The function returns a Miss if the inputs cannot be observed. Layers must
+ * be requested in order, before they change; the last result is cached. @throws PithError E_OPTION if samples are needed but not given.
  */
 export async function withEvidence<T>(
   model: Model,
   kind: string,
-  { id, evidence: statistic, of }: Pick<Solver, "id" | "evidence" | "of">,
+  { id, evidence: statistic, of: observedModels }: Pick<Solver, "id" | "evidence" | "of">,
   { data, samples }: Samples,
   context: Context,
   work: (contextOf: ContextReader) => Promise<T>,
@@ -60,34 +63,38 @@ export async function withEvidence<T>(
     throw new PithError("E_OPTION", `"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
   }
   const finite = requireFinite(statisticOf(`The ${kind} "${id}"`, statistic));
-  const observed = of === "changed" || of === "both" ? model : model.clone();
-  const original = of === "both" ? model.clone() : undefined;
-  const originals = original === undefined ? [] : layers(original, infer(original));
+  const observed = observedModels === "changed" || observedModels === "both" ? model : model.clone();
+  const original = observedModels === "both" ? model.clone() : undefined;
+  const originalLayers = original === undefined ? [] : layers(original, infer(original));
   const all = layers(observed, infer(observed));
   // The code that reads data is loaded on demand.
   const { calibrate } = await import("./calibration.ts");
   const calibration = await calibrate(observed, { data, samples }, context);
   let reference: Calibration | undefined;
-  let last = { name: "", evidence: undefined as unknown };
+  let cached = { name: "", evidence: undefined as unknown };
   try {
     reference = original === undefined ? undefined : await calibrate(original, { data, samples }, context);
     return await work(async (requested, isObserved = () => true) => {
       const { name } = requested;
       if (!isObserved(requested)) return layerContext(requested, undefined);
-      if (last.name === name) return layerContext(requested, last.evidence);
+      if (cached.name === name) return layerContext(requested, cached.evidence);
       const layer = observed === model ? requested : all.find((other) => other.name === name);
       const readers = (layer === undefined ? [] : laterReadersOf(layer, observed)).filter(
         (reader) => reader === layer || (isObserved(reader) && !(featuresOf(reader, finite) instanceof Miss)),
       );
-      const before = readers.flatMap((reader) => originals.find((other) => other.name === reader.name) ?? []);
-      const compared =
-        reference === undefined || before.length < readers.length ? undefined : { seen: reference, layers: before };
+      const originalReaders = readers.flatMap(
+        (reader) => originalLayers.find((other) => other.name === reader.name) ?? [],
+      );
+      const originalInputs =
+        reference === undefined || originalReaders.length < readers.length
+          ? undefined
+          : { seen: reference, layers: originalReaders };
       const result =
         layer === undefined
           ? new Miss("the model had no such layer before", name)
-          : await calibration.collect(readers, finite, compared);
-      last = { name, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
-      return layerContext(requested, last.evidence);
+          : await calibration.collect(readers, finite, originalInputs);
+      cached = { name, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
+      return layerContext(requested, cached.evidence);
     });
   } finally {
     await release();
@@ -96,7 +103,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** Returns a Miss if the statistic reads an input that is not finite. Statistics that the runtime computes (`reduce`) are not checked. */
+/** Wraps a statistic: its result is a Miss if it reads a NaN or infinity. Statistics that the runtime computes (`reduce`) are not checked. */
 function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {

@@ -1,13 +1,13 @@
 /**
- * Layer inputs as the rows of a matrix P, y = P w + b, one row per position of each sample.
+ * Computes layer inputs as the rows of a matrix P, y = P w + b, one row per position of each sample.
  *
  * With a weight that picks one input element per output, the layer itself computes P (for a convolution the patches), so no
  * operator needs special code. Each group has a separate P:
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  *
- * The picks of a convolution are (inputs · taps, 1, taps), in one group for each input channel, which takes a fraction of the time.
- * If each output is a sum over the channels of one position, P is the data itself.
+ * For a convolution, each input channel is a separate group with picks of (inputs · taps, 1, taps): a small share of the products.
+ * If each output is a sum over the channels of one position, P is the layer's input itself.
  */
 import { isInside, type Layer } from "../../core/analysis/layers.ts";
 import { requireProduct, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
@@ -21,9 +21,9 @@ import { type Dim, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Layout, Statistic } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {
-  /** Name of the value that contains P, with the features of all groups along `axis`: the layer's output after `pick`, or its data. */
+  /** Name of the value that contains P, with the features of all groups along `axis`: the layer's output after `pick`, or its input. */
   readonly name: string;
-  /** Changes the layer in a copy of its model, or of a part of it. */
+  /** Replaces the weight by picks in a copy of the model, or of a part of the model. */
   pick?(copy: Model): void;
 }
 
@@ -35,30 +35,30 @@ export function featuresOf(
   const { node, role, effective, outputs, name } = layer;
   const dims = fixedDims(effective.type?.dims);
   const [output] = node.outputs;
-  const no = (reason: string): Miss => new Miss(reason, name);
+  const refuse = (reason: string): Miss => new Miss(reason, name);
   if (ofTables !== undefined && role.kind === "lookup") {
     const indices = node.inputs[role.data];
-    if (layer.weight.uses.size > 1) return no("its table has other readers");
+    if (layer.weight.uses.size > 1) return refuse("its table has other readers");
     if (indices !== undefined && !isInside(layer)) return { name: indices.name };
   }
-  if (output === undefined || dims === undefined) return no("its weight has no known size");
-  if (role.packed !== undefined) return no("its weight is packed");
-  if (isInside(layer)) return no("it is in a subgraph");
+  if (output === undefined || dims === undefined) return refuse("its weight has no known size");
+  if (role.packed !== undefined) return refuse("its weight is packed");
+  if (isInside(layer)) return refuse("it is in a subgraph");
   const refusal = requireProduct(layer);
   if (refusal !== undefined) return refusal;
-  if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
+  if (role.groups > 1 && role.out !== 0) return refuse("its outputs are grouped");
   const { inputs, taps } = weightShape(role, dims);
-  const data = taps === 1 ? plainData(layer) : undefined;
+  const data = taps === 1 ? pointwiseInput(layer) : undefined;
   if (data !== undefined) return { name: data.name, axis: role.dataAxis };
   const features = inputs * taps;
   const { window } = role;
   const singleInputAxes = window === undefined ? [] : [role.in];
-  const picking = { ...role, groups: window === undefined ? role.groups : role.groups * inputs };
+  const pickingRole = { ...role, groups: window === undefined ? role.groups : role.groups * inputs };
   const shape = dims.map((dim, axis) =>
     axis === role.out ? features * role.groups : [...singleInputAxes, ...(role.outTaps ?? [])].includes(axis) ? 1 : dim,
   );
   const type = effective.type?.type ?? "float32";
-  if (!isFloat(type)) return no(`its weight is codes (${type}), which are multiplied with codes`);
+  if (!isFloat(type)) return refuse(`its weight is codes (${type}), which are multiplied with codes`);
   return {
     name: output.name,
     axis: role.outputAxis,
@@ -70,18 +70,18 @@ export function featuresOf(
       if (result === undefined || producer === undefined) return;
       const store = (label: string, dims: readonly number[], numbers: Float64Array): Value =>
         copy.graph.addTensor(label, inMemory(fromNumbers(type, dims, numbers)));
-      const size = (features * role.groups) / picking.groups;
-      const picks = weightNumbers(picking, shape, new Array<Matrix>(picking.groups).fill(identity(size)));
+      const size = (features * role.groups) / pickingRole.groups;
+      const picks = weightNumbers(pickingRole, shape, new Array<Matrix>(pickingRole.groups).fill(identity(size)));
       copy.graph.setInput(producer, role.input, store("picks", shape, picks));
       if (window !== undefined)
-        copy.graph.setAttribute(producer, window.groups, { kind: "int", value: picking.groups });
-      // Replaced by zeros, because before opset 11 Gemm requires a bias.
+        copy.graph.setAttribute(producer, window.groups, { kind: "int", value: pickingRole.groups });
+      // A bias is replaced by zeros and not removed, because before opset 11 Gemm requires a bias.
       for (const input of new Set([role.bias, role.biasInput])) {
-        const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
-        if (input === undefined || before === undefined) continue;
-        // With one output, a bias [1, 1] has an axis of rows, too.
-        const last = before.lastIndexOf(outputs);
-        const newDims = before.map((dim, index) => (index === last ? (shape[role.out] ?? dim) : dim));
+        const oldDims = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
+        if (input === undefined || oldDims === undefined) continue;
+        // The channel axis is the last one of this size: with one output, a bias [1, 1] has two axes of size 1.
+        const last = oldDims.lastIndexOf(outputs);
+        const newDims = oldDims.map((dim, index) => (index === last ? (shape[role.out] ?? dim) : dim));
         copy.graph.setInput(producer, input, store("zeros", newDims, new Float64Array(elementCount(newDims))));
       }
       result.type = undefined;
@@ -89,18 +89,18 @@ export function featuresOf(
   };
 }
 
-/** Returns the data of a layer that sums over the channels of each position, if the output has the same positions. */
-function plainData({ node, role }: Layer): Value | undefined {
+/** Returns the input of a layer whose outputs are sums over the channels of one position; undefined for other layers. */
+function pointwiseInput({ node, role }: Layer): Value | undefined {
   const [data, [output]] = [node.inputs[role.data], node.outputs];
-  const isPlain =
+  const isPointwise =
     role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((setting) => setting === undefined);
-  if (!isPlain || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
-  const [before, after] = [places(data, role.dataAxis), places(output, role.outputAxis)];
+  if (!isPointwise || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
+  const [before, after] = [positionDims(data, role.dataAxis), positionDims(output, role.outputAxis)];
   const isSame = before?.length === after?.length && before?.every((dim, index) => dim === after?.[index]) === true;
   return isSame ? data : undefined;
 }
 
-const places = (value: Value | undefined, axis: number): readonly Dim[] | undefined =>
+const positionDims = (value: Value | undefined, axis: number): readonly Dim[] | undefined =>
   value?.type?.dims?.filter((_, index, { length }) => index !== (axis < 0 ? axis + length : axis));
 
 /** Maximum bytes of the features of a batch. */

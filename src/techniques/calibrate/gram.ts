@@ -35,14 +35,14 @@ export const gramMatrices: Statistic<Gram> = {
     };
     return {
       async add(batch, original) {
-        const places = selectRows(batch);
+        const rowIndices = selectRows(batch);
         for (let group = 0; group < batch.groups; group++) {
-          const inputs = batch.matrix(group, places);
+          const inputs = batch.matrix(group, rowIndices);
           const transposed = transpose(inputs);
           add(groups, group, await multiply(transposed, inputs));
-          if (original !== undefined) add(cross, group, await multiply(transposed, original.matrix(group, places)));
+          if (original !== undefined) add(cross, group, await multiply(transposed, original.matrix(group, rowIndices)));
         }
-        rows += places.length;
+        rows += rowIndices.length;
       },
       end: () => ({ rows, groups, ...(cross.length > 0 && { cross }) }),
     };

@@ -1,6 +1,6 @@
 /**
  * Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times.
- * Statistics are valid for one model, data set and seed, whichever layers are quantized.
+ * A statistic is reused for the same model, data set and seed; it does not depend on which layers are quantized.
  */
 
 import type { Engine } from "../../core/engine/engine.ts";
@@ -17,15 +17,15 @@ import type { Place, Statistic } from "./statistic.ts";
 
 type Cache = Map<string, unknown>;
 
-/** Models per data set and setting: the one to quantize, and one that a transformation has changed. */
+/** Maximum number of cached models per data set and setting: the model to quantize, and the same model after equalization. */
 const maxModels = 2;
 
 /** Statistics by value name, per model hash, setting and data set. */
 const caches = new WeakMap<Dataset, Map<string, Map<string, Cache>>>();
 
 /**
- * Returns the cached statistics of values, and measures the others. A stream yields other samples each time, so nothing is cached for it.
- * @param setting everything else that determines the statistics.
+ * Returns statistics of values, and measures those that are not cached. A stream yields other samples each time, so nothing is
+ * cached for streams. @param setting a text that identifies everything else on which the statistics depend.
  */
 export async function measureOnce<R>(
   model: Model,
@@ -41,19 +41,19 @@ export async function measureOnce<R>(
   return new Map(names.flatMap((name) => (cache.has(name) ? [[name, cache.get(name) as R]] : [])));
 }
 
-/** Names a part of a data set by everything that selects its samples. */
-export interface KeptSamples {
+/** Identifies samples in the cache: the data set, and the setting that selects a part of its samples. */
+export interface CachedSamples {
   readonly of: Dataset;
   readonly setting: string;
   /** The part of the data set; undefined for the data set itself. */
   readonly part?: Dataset;
 }
 
-/** `observe` for the values that are not known yet. */
+/** Like `observe`, but runs the model only for values whose statistics are not cached. */
 export function observeOnce<R>(
   engine: Engine,
   model: Model,
-  { of, setting, part = of }: KeptSamples,
+  { of, setting, part = of }: CachedSamples,
   places: readonly Place[],
   statistic: Statistic<R> | ((name: string) => Statistic<R>),
   options: ObserveOptions,
@@ -68,11 +68,11 @@ export function observeOnce<R>(
 const hashes = new WeakMap<Graph, { readonly revision: number; readonly hash: string }>();
 const contents = new WeakMap<Tensor, string>();
 
-/** Compares new tensors by their elements, because folding computes the same weights for every attempt. */
+/** Hashes a model, with new tensors by their elements: every attempt folds constants into new tensors with equal elements. */
 async function hashOf(model: Model): Promise<string> {
   const { revision } = model.graph;
-  const latest = hashes.get(model.graph);
-  if (latest?.revision === revision) return latest.hash;
+  const previous = hashes.get(model.graph);
+  if (previous?.revision === revision) return previous.hash;
   for (const tensor of allTensors(model.graph)) {
     if (tensor.stored === undefined && !contents.has(tensor)) contents.set(tensor, await tensorHash(tensor));
   }
@@ -87,7 +87,7 @@ function openCache(dataset: Dataset, setting: string, model: string): Cache {
   const models = settings.get(setting) ?? new Map<string, Cache>();
   settings.set(setting, models);
   const cache = models.get(model) ?? new Map<string, unknown>();
-  // The latest model is the last.
+  // Moves the model to the end, so that the first one is the least recently used.
   models.delete(model);
   models.set(model, cache);
   const [oldest] = models.keys();

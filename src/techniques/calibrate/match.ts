@@ -1,8 +1,8 @@
 /**
- * Matches layers of a changed model to those of its original (`core/analysis/match.ts`), with the channels that remain.
+ * Matches layers of a changed model to layers of its original (`core/analysis/match.ts`), and channels to the original channels.
  *
- * In the copy of the original, batch normalization is folded like in the changed model. Removed channels are read from metadata
- * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel o whose row contains its row: w'_j ⊂ w_o.
+ * In a copy of the original, batch normalization is folded as in the changed model. Removed channels are read from metadata
+ * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel whose weights contain the weights of j.
  */
 import { biasedOutput } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
@@ -21,21 +21,21 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 export interface LayerMatch {
   readonly name: string;
   /** Index among the layers of the changed model; adding nodes around them does not change it. */
-  readonly place: number;
+  readonly layerIndex: number;
   /** Name of the output of the original layer, including its bias. */
   readonly original: string;
   readonly axis: number;
-  /** The remaining channels of the original; undefined for all. */
+  /** Indices of the original's channels that remain; undefined if all remain. */
   readonly kept: readonly number[] | undefined;
-  /** Whether batch normalization follows in both, so that constant shifts per channel have no effect. */
+  /** Whether batch normalization follows in both models, so that constant shifts per channel have no effect. */
   readonly normalized: boolean;
 }
 
 export interface Match {
-  /** The original with the same batch normalization folded. */
+  /** A copy of the original, with batch normalization folded as in the changed model. */
   readonly original: Model;
   readonly layers: readonly LayerMatch[];
-  /** Remaining channels of each cut layer of the original, if known, by the name of its weight. */
+  /** Maps the weight names of pruned layers of the original to the channels that remain, if known. */
   readonly kept: ReadonlyMap<string, readonly number[]>;
   readonly misses: readonly Miss[];
 }
@@ -74,7 +74,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
     if (keptChannels !== undefined) cutChannels.set(comparablePair.effective.name, keptChannels);
     matched.push({
       name: layer.name,
-      place: position,
+      layerIndex: position,
       original: biasedOutput(comparablePair, referenceInference)?.output.name ?? "",
       axis: layer.role.outputAxis,
       kept: keptChannels,
@@ -101,8 +101,8 @@ function isNormalized(layer: Layer, inference: Inference): boolean {
 
 function requireComparable(layer: Layer, same: Layer | undefined): Layer | Miss {
   if (same === undefined) return new Miss("the original has no such layer");
-  const other = requireProduct(layer) ?? requireProduct(same);
-  if (other !== undefined) return other;
+  const refusal = requireProduct(layer) ?? requireProduct(same);
+  if (refusal !== undefined) return refusal;
   if (layer.role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   if (same.role.outputAxis !== layer.role.outputAxis || same.role.outTaps?.length !== layer.role.outTaps?.length)
     return new Miss("its channels lie along another axis");
@@ -125,7 +125,7 @@ async function findKeptChannels(
   const channels: number[] = [];
   let next = 0;
   for (const row of rowsOf(await readStoredValue(changed, after.effective, engine), after)) {
-    while (next < originalRows.length && !isPart(row, originalRows[next] ?? [])) next++;
+    while (next < originalRows.length && !isSubsequence(row, originalRows[next] ?? [])) next++;
     if (next === originalRows.length)
       return new Miss("channels were cut and the weights changed since: cannot map channels to the original");
     channels.push(next++);
@@ -133,7 +133,7 @@ async function findKeptChannels(
   return channels;
 }
 
-/** Returns the remaining channels in the metadata if they fit: the original may have lost channels before. */
+/** Returns the remaining channels from the metadata, as indices into the original, which can be pruned itself. Undefined if they do not fit. */
 function readRecordedChannels(
   original: Model,
   before: Layer,
@@ -148,7 +148,7 @@ function readRecordedChannels(
   return isFitting ? channels : undefined;
 }
 
-/** Returns a row of weights per output channel and input channel. */
+/** Returns for each output channel a block of weights (one per kernel position) for each input channel. */
 function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Float64Array[])[] {
   const { taps } = weightShape(role, dense.dims);
   const blocks = dense.data.length / (outputs * taps);
@@ -162,12 +162,12 @@ function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Floa
   );
 }
 
-/** Returns whether the blocks of a row are a subsequence of another's. */
-function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): boolean {
+/** Returns whether the blocks of a row are a subsequence of the blocks of another row. */
+function isSubsequence(row: readonly Float64Array[], otherRow: readonly Float64Array[]): boolean {
   let index = 0;
   for (const block of row) {
-    while (index < whole.length && !haveEqualNumbers(block, whole[index])) index++;
-    if (index++ >= whole.length) return false;
+    while (index < otherRow.length && !haveEqualNumbers(block, otherRow[index])) index++;
+    if (index++ >= otherRow.length) return false;
   }
   return true;
 }

@@ -1,6 +1,6 @@
 /**
- * Statistics of values in one pass over the samples. For ranges the graph reduces every value, so only three numbers per value
- * and batch leave the runtime:
+ * Computes statistics of a model's values in one pass over the samples. For ranges, nodes added to the graph reduce every value, so
+ * only three numbers per value and batch leave the runtime:
  *
  *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), any NaN in h)
  */
@@ -33,20 +33,20 @@ export async function observe<R>(
   statistic: Statistic<R> | ((name: string) => Statistic<R>),
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, R>> {
-  const work = model.clone();
+  const copy = model.clone();
   const observed = places.map((nameOrPlace) => {
     const place = typeof nameOrPlace === "string" ? { name: nameOrPlace } : nameOrPlace;
     const { name } = place;
     const method = typeof statistic === "function" ? statistic(name) : statistic;
-    const bytes = bytesOfSample(work.graph.value(name)) * (method.reduce === undefined ? 1 : shareAlive);
-    return { name, bytes, ...writeObserved(work, place, method), running: method.begin() };
+    const bytes = bytesOfSample(copy.graph.value(name)) * (method.reduce === undefined ? 1 : liveShare);
+    return { name, bytes, ...writeObserved(copy, place, method), running: method.begin() };
   });
   if (observed.length === 0) return new Map();
-  const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
+  const models = [{ model: copy, observed: observed.map(({ value }) => value.name) }];
   const bytes = observed.reduce((sum, value) => sum + value.bytes, 0);
-  const fixed = model.graph.feeds[0]?.type?.dims?.[0];
-  const fitting = Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / bytes)));
-  const { batch = typeof fixed === "number" ? fixed : fitting } = options;
+  const fixedBatch = model.graph.feeds[0]?.type?.dims?.[0];
+  const fittingBatch = Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / bytes)));
+  const { batch = typeof fixedBatch === "number" ? fixedBatch : fittingBatch } = options;
   await overSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
     for (const { value, axis, rank, running } of observed) {
       const dense = results[value.name];
@@ -61,7 +61,7 @@ const maxBytes = 64 * 2 ** 20;
 const maxSamples = 16;
 
 /** Approximate share of the reduced values that is in memory at a time. */
-const shareAlive = 1 / 4;
+const liveShare = 1 / 4;
 
 function bytesOfSample(value: Value | undefined): number {
   const dims = fixedDims(value?.type?.dims?.slice(1));
@@ -102,7 +102,7 @@ export function notFiniteError(name: string, { min, max }: ValueRange): PithErro
   return new PithError("E_DATA", `"${name}" ${range} on this data: it must be finite.`, { hint: notFiniteHint });
 }
 
-/** `observe` for ranges. An empty input, such as the first cache of tokens, gets the range of the output that it is fed with later. */
+/** Like `observe`, for ranges. An empty input, such as a cache before the first token, gets the range of the output that is fed to it later. */
 export async function observeWithStates<R extends ValueRange>(
   engine: Engine,
   model: Model,
@@ -122,13 +122,13 @@ export async function observeWithStates<R extends ValueRange>(
   return new Map(pairs);
 }
 
-/** Returns inputs that can be empty, with the outputs that they are fed with later. */
+/** Maps inputs that can be empty to the outputs that are fed to them in later steps. */
 function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, string> {
   const { feeds } = model.graph;
   const emptyInputs = feeds.filter(
     ({ name, type }) => names.includes(name) && type?.dims?.slice(1).some((dim) => typeof dim !== "number"),
   );
   if (emptyInputs.length === 0) return new Map();
-  const fixed = feeds.flatMap((feed) => (emptyInputs.includes(feed) ? [] : [feed.name]));
-  return new Map(findStates(model, fixed).map(({ input, output }) => [input, output]));
+  const otherInputs = feeds.flatMap((feed) => (emptyInputs.includes(feed) ? [] : [feed.name]));
+  return new Map(findStates(model, otherInputs).map(({ input, output }) => [input, output]));
 }

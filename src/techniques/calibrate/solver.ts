@@ -1,4 +1,4 @@
-/** Solvers change weights with little effect on the layer's outputs: rounding to a grid, or zeros. Layers are processed in order. */
+/** Interfaces of solvers: methods that round or prune a layer's weights with little effect on its outputs, one layer after another. */
 import type { Layer } from "../../core/analysis/layers.ts";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
 import type { QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../../core/math/quantize.ts";
@@ -6,7 +6,7 @@ import type { Random } from "../../core/tensor/random.ts";
 import type { Statistic } from "./statistic.ts";
 
 /**
- * A solver: for rounding `scales` and optionally `codes`; for pruning `prune`.
+ * A method that rounds weights (`scales` and optionally `codes`) or prunes weights (`prune`).
  * @example
  * import type { Solver } from "pith/extend";
  * import { nearest, quantize } from "pith/quantize";
@@ -24,11 +24,11 @@ export interface Solver<E = unknown> {
   readonly evidence?: Statistic<E>;
   /** Also accepts layers without observable inputs (embedding tables): their evidence is undefined. */
   readonly blind?: true;
-  /** Model of the statistic: the original (default), the one with earlier layers changed, or both. */
+  /** The model whose layer inputs are observed: the original (default), the one in which earlier layers are changed, or both. */
   readonly of?: "original" | "changed" | "both";
   /** Describes the scales in reports, if they do not follow the range of each channel. */
   readonly scalesText?: string;
-  /** Finds zero points of blocks, and supports only blocks. */
+  /** The method chooses zero points of blocks, and supports no other slices. */
   readonly zeroPoints?: boolean;
   /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */
   scales?(
@@ -36,13 +36,13 @@ export interface Solver<E = unknown> {
     grid: Grid,
     known: LayerContext<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
-  /** Returns matrices with a value from `low` to `high` per element; default: nearest. Fake quantization always rounds to nearest. */
+  /** Returns matrices of quantized values from `low` to `high` (default: round to nearest). Fake quantization always rounds to nearest. */
   codes?(
     weight: SlicedWeight,
     grid: ScaledGrid,
     known: LayerContext<E>,
   ): readonly Matrix[] | Promise<readonly Matrix[]>;
-  /** Chooses entries to prune. @param weights outputs × inputs, 0 for pruned entries. @param kept 1 for remaining entries. */
+  /** Chooses entries to prune. @param weights matrices [outputs, inputs], 0 for pruned entries. @param kept 1 for remaining entries. */
   prune?(
     weights: readonly Matrix[],
     kept: readonly MatrixMask[],
@@ -53,7 +53,7 @@ export interface Solver<E = unknown> {
 
 export interface LayerContext<E = unknown> {
   readonly layer: Layer;
-  /** The statistic: columns as in the matrices, group after group. */
+  /** The result of the statistic, whose columns are those of the weight matrices, group after group. */
   readonly evidence: E;
   readonly random: Random;
   readonly multiply: Multiply;
@@ -61,7 +61,7 @@ export interface LayerContext<E = unknown> {
 
 /** A layer's weight as matrices; the values of a *slice* share a scale. */
 export interface SlicedWeight {
-  /** Outputs × inputs per group; a table as rows × width. Columns are those of the layer inputs (`Features`). */
+  /** A matrix [outputs, inputs] per group; a table is [rows, width]. Columns are those of the layer inputs (`Features`). */
   readonly matrices: readonly Matrix[];
   /** Number of slices: one, one per output, or one per block of a row (row by row). */
   readonly slices: number;
@@ -103,9 +103,9 @@ export type MatrixMask = Uint8Array;
  */
 export interface Pattern {
   readonly id: string;
-  /** Share of entries that the pattern removes; then no amount is given. */
+  /** Share of entries that the pattern always removes; users then give no amount. */
   readonly share?: number;
-  /** Number of columns (or a multiple) that can be decided separately, so that a solver can update the rest in between. */
+  /** Number of neighboring columns that are decided jointly. A solver can update the remaining columns after each such block. */
   readonly columns?: number;
   /**
    * Returns the entries to keep of a layer, or of some of its columns.

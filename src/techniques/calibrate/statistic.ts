@@ -1,4 +1,4 @@
-/** Statistics over samples, batch by batch, so that memory does not depend on the number of samples. */
+/** Interfaces of statistics over samples, computed batch by batch, so that memory does not depend on the number of samples. */
 import { PithError } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -22,7 +22,7 @@ import { type Dense, typeCodes } from "../../core/tensor/types.ts";
  */
 export interface Statistic<R> {
   begin(multiply?: Multiply): Running<R>;
-  /** Values to compute on the runtime: `add` receives them as one row of columns, instead of the value. */
+  /** Adds nodes that reduce the value to numbers on the runtime. `add` receives these numbers as one row, instead of the value. */
   readonly reduce?: (emit: Emit, value: Value) => readonly Value[];
   /** Statistic of the indices at which a table is read, as a single column; without it, tables have no observable inputs. */
   readonly ofTables?: Omit<Statistic<R>, "ofTables">;
@@ -45,14 +45,14 @@ export interface Features {
   readonly columns: number;
   /** Columns per input channel: kernel positions of a convolution, else 1. */
   readonly taps: number;
-  /** Returns rows × columns in float64, of a group or of all side by side, optionally of selected rows and columns. */
+  /** Returns a float64 matrix [rows, columns] of one group, or of all groups side by side; optionally only selected rows and columns. */
   matrix(group?: number, rows?: ArrayLike<number>, columns?: readonly number[]): Matrix;
   /** Returns values in storage order: row outer · inner + i, column c of all groups is at (outer · columns · groups + c) · inner + i. */
   values(): Float32Array | Float64Array;
   readonly inner: number;
 }
 
-/** How a tensor is read as features: the axis, or several from it on, of all groups' columns; without one, a single column. */
+/** How a tensor is read as features: `axis`, or `axes` axes that start there, contain the columns of all groups. Default: a single column. */
 export interface Layout {
   readonly axis?: number | undefined;
   readonly axes?: number | undefined;
@@ -65,14 +65,14 @@ export interface Layout {
 export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
   const { dims } = dense;
   const singleColumn = { outer: elementCount(dims), count: 1, inner: 1 };
-  const samples = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
-  const { outer, count, inner } = axis === undefined ? singleColumn : alongAxis(dims, samples + axis, axes);
-  const [all, width] = [outer * inner, count / groups];
+  const addedAxes = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
+  const { outer, count, inner } = axis === undefined ? singleColumn : alongAxis(dims, addedAxes + axis, axes);
+  const [rowCount, width] = [outer * inner, count / groups];
   // Avoids conversion of float32, because often few values are read.
   const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
   return {
     groups,
-    rows: all,
+    rows: rowCount,
     columns: width,
     taps,
     inner,
@@ -83,7 +83,7 @@ export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps 
       const chosen =
         columns ?? Array.from({ length: group === undefined ? count : width }, (_, index) => first + index);
       const starts = Uint32Array.from(chosen, (column) => column * inner);
-      const result = matrix(rows?.length ?? all, starts.length);
+      const result = matrix(rows?.length ?? rowCount, starts.length);
       for (let row = 0, index = 0; row < result.rows; row++) {
         const position = rows?.[row] ?? row;
         const start = Math.floor(position / inner) * count * inner + (position % inner);
@@ -95,13 +95,13 @@ export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps 
   };
 }
 
-/** A value of a model and its channel axis; without one, all values are one column. */
+/** A value of a model and its channel axis. Without an axis, all elements are one column. */
 export interface Place {
   readonly name: string;
   readonly axis?: number | undefined;
 }
 
-/** Returns the value that a statistic receives: the value itself, or its reduction, which is added to the model. Runs of several windows are joined along rows. */
+/** Returns the value that a statistic receives: the value itself, or its reduction to one row, added to the model. Results of runs are joined. */
 export function writeObserved(
   model: Model,
   { name, axis }: Place,

@@ -27,7 +27,7 @@ import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
 
 const { loss: _, ...training } = train.options.entries;
 
-/** Statistics of smaller batches are too noisy to normalize by. */
+/** Minimum batch whose statistics are used for normalization; those of smaller batches are too noisy. */
 const minBatchForStatistics = 16;
 
 const alphaRange = "takes a number from 0 to 1";
@@ -54,11 +54,11 @@ function describeLack({ teacher, ...rest }: DistillSettings): string | undefined
 /**
  * Trains a student, in place, to imitate a teacher: `train` with the loss `distillation`, and the options of both.
  *
- * `shrink` and `keepLayers` first make the model smaller; it keeps the remaining weights. Without a teacher, it learns from the model as given.
- * @throws PithError as `train` and `distillation` do; E_OPTION if the teacher is the student, E_UNSUPPORTED if nothing can be cut.
+ * `shrink` and `keepLayers` first make the model smaller; it keeps the remaining weights. Without a teacher, it learns from the model before this.
+ * @throws PithError as `train` and `distillation` do; E_OPTION if the teacher is the student, E_UNSUPPORTED if nothing can be removed.
  * @example
  * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
- * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of its channels, taught by all of them
+ * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of the channels are removed; the whole network is the teacher
  * await distill(net, { keepLayers: 2, data });
  * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton + 100 * fitnets", match: "shape" });
  */
@@ -181,7 +181,7 @@ export const distill = definePass({
   },
 });
 
-/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher gives none. */
+/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher outputs no classes. */
 function requireSameClasses(student: Model, teacher: Model): void {
   if (chooseLoss(student).loss !== undefined) return;
   const [classes, teacherClasses] = [student, teacher].map((model) => {

@@ -1,4 +1,4 @@
-/** The teacher in the student's graph depends on no trained parameter, so the differentiator splits it off and optimizes it. */
+/** Creates distillation losses. The teacher in the training graph depends on no trained parameter, so it runs as a separate, optimized graph. */
 import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Matching } from "../../core/analysis/match.ts";
@@ -10,11 +10,11 @@ import { dimsText } from "../../core/tensor/dims.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
-import { ofAnswers, temperatureOf, temperatureRange } from "./losses/answers.ts";
-import { ofFeatures } from "./losses/features.ts";
-import type { Imitation } from "./losses/read.ts";
+import { scoreLosses, temperatureOf, temperatureRange } from "./losses/answers.ts";
+import { featureLosses } from "./losses/features.ts";
+import type { DistillationLoss } from "./losses/read.ts";
 
-export const imitations: readonly Imitation[] = [...ofAnswers, ...ofFeatures];
+export const imitations: readonly DistillationLoss[] = [...scoreLosses, ...featureLosses];
 
 export interface DistillationOptions {
   /** The model to learn from. The losses of several teachers are averaged. */
@@ -23,7 +23,7 @@ export interface DistillationOptions {
   readonly loss?: string | undefined;
   /** T of the default loss, 0.01 to 100 (default 4): larger values show more of the teacher's ranking of wrong classes. */
   readonly temperature?: number | undefined;
-  /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher, against 1 - α for the labels. 1 needs no labels. */
+  /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher's loss. The loss on labels has 1 - α; with α = 1 none are needed. */
   readonly alpha?: number | undefined;
   /** How layers are paired, for losses of intermediate values. */
   readonly match?: Matching | undefined;
@@ -31,9 +31,9 @@ export interface DistillationOptions {
 }
 
 /**
- * Returns the loss for a model's main output: the default of `distillation` for class scores along the last axis, `embedding` for
- * embeddings, `output-mse` for others.
- * @returns The text of the loss, undefined for the default; and why.
+ * Chooses the loss for a model's main output: the default of `distillation` for class scores along the last axis, `embedding` for
+ * embeddings, `output-mse` for other outputs.
+ * @returns The text of the loss (undefined for the default), and the reason of the choice.
  * @throws PithError E_UNSUPPORTED if the main output is not of floats: it has no gradient.
  */
 export function chooseLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
@@ -56,7 +56,7 @@ export function chooseLoss(model: Model): { readonly loss: string | undefined; r
 export const settingsOfAnotherLoss =
   "temperature and alpha are settings of the default, which loss replaces: write them in its text";
 
-/** "0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label)" */
+/** Writes the default loss as text, for example "0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label)". */
 export function hintonText(temperature: number, alpha: number, label = "label"): string {
   const parts = [
     ...(alpha > 0 ? [`${alpha} * hinton(temperature=${temperature})`] : []),
@@ -82,19 +82,19 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;
   const teachers = "length" in teacher ? teacher : [teacher];
-  const parsed = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, match, label });
+  const parseText = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, match, label });
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
       throw new PithError("E_OPTION", `${capitalize(settingsOfAnotherLoss)}.`);
-    return { ...parsed(loss), teachers, settings: { ...settings, loss } };
+    return { ...parseText(loss), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;
   if (!v.is(temperatureOf, temperature))
     throw new PithError("E_OPTION", `The temperature ${temperatureRange}, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
   return {
-    ...parsed(hintonText(temperature, alpha, label)),
+    ...parseText(hintonText(temperature, alpha, label)),
     name: "distillation",
     teachers,
     settings: { ...settings, temperature, alpha },

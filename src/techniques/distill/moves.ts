@@ -3,11 +3,11 @@ import { integer } from "../../core/numbers.ts";
 import type { Move, MovesRequest } from "../../core/pass/moves.ts";
 
 const epochs = [1, 3, 8, 20];
-/** Enough samples to see whether more training is worth its time. */
+/** Number of samples that shows whether more training is worth its time. */
 const fewSamples = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
-/** With fewer samples the student overfits. */
+/** Minimum number of samples: with fewer, the student overfits. */
 const minSamples = 128;
 
 export function distillMoves({ samples: { train } }: MovesRequest): readonly Move[] {

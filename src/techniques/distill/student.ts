@@ -13,7 +13,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayers as keep, prune } from "../prune/index.ts";
 import type { KeptLayers } from "../prune/keep-layers.ts";
 
-interface Making {
+interface StudentOptions {
   readonly shrink?: number | undefined;
   readonly keepLayers?: KeptLayers | undefined;
 }
@@ -21,7 +21,7 @@ interface Making {
 /** Removes layers, then channels of the remaining ones, in place. @throws PithError E_UNSUPPORTED if nothing can be removed. */
 export async function makeStudent(
   model: Model,
-  { shrink, keepLayers }: Making,
+  { shrink, keepLayers }: StudentOptions,
   context: Context,
 ): Promise<readonly Change[]> {
   const changes: Change[] = [];
@@ -36,20 +36,20 @@ export async function makeStudent(
   return changes;
 }
 
-function requireChanges({ changes, misses }: Outcome, none: string): readonly Change[] {
+function requireChanges({ changes, misses }: Outcome, message: string): readonly Change[] {
   if (changes.length > 0) return changes;
   const reasons = [...new Set(misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)))];
   const moreText = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
-  throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${moreText}.`);
+  throw new PithError("E_UNSUPPORTED", `${message}: ${reasons.slice(0, 3).join("; ")}${moreText}.`);
 }
 
 /** @throws PithError E_OPTION if both models run the same operators and store the same numbers under the same names. */
 export async function requireDifferentModels(teacher: Model, student: Model): Promise<void> {
   const operators = ({ graph }: Model): string => [...graph.nodes()].map(({ op }) => op).join();
   if (operators(student) !== operators(teacher)) return;
-  const stored = ({ graph }: Model) => [...graph.values()].filter(({ tensor }) => tensor !== undefined);
-  if (stored(student).length !== stored(teacher).length) return;
-  for (const { name, tensor } of stored(student)) {
+  const storedValues = ({ graph }: Model) => [...graph.values()].filter(({ tensor }) => tensor !== undefined);
+  if (storedValues(student).length !== storedValues(teacher).length) return;
+  for (const { name, tensor } of storedValues(student)) {
     const other = teacher.graph.value(name)?.tensor;
     if (tensor === other) continue;
     if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
@@ -61,15 +61,17 @@ export async function requireDifferentModels(teacher: Model, student: Model): Pr
 }
 
 export async function studentText(student: Model, teacher: Model): Promise<string> {
-  const [sizes, before] = [await sizesOf(student), await sizesOf(teacher)];
+  const [studentSizes, teacherSizes] = [await sizesOf(student), await sizesOf(teacher)];
   const macs =
-    sizes.macs === undefined || before.macs === undefined ? "" : `, ${percent(sizes.macs / before.macs)} of its MACs`;
-  const share = percent(sizes.parameters / before.parameters);
-  return `student: ${sizes.layers} layers (teacher ${before.layers}), ${count(sizes.parameters)} parameters of ${count(before.parameters)} (${share}), ${bytes(sizes.bytes)} of weights (${bytes(before.bytes)})${macs}`;
+    studentSizes.macs === undefined || teacherSizes.macs === undefined
+      ? ""
+      : `, ${percent(studentSizes.macs / teacherSizes.macs)} of its MACs`;
+  const share = percent(studentSizes.parameters / teacherSizes.parameters);
+  return `student: ${studentSizes.layers} layers (teacher ${teacherSizes.layers}), ${count(studentSizes.parameters)} parameters of ${count(teacherSizes.parameters)} (${share}), ${bytes(studentSizes.bytes)} of weights (${bytes(teacherSizes.bytes)})${macs}`;
 }
 
 /** The size assumed for symbolic dimensions, to compare operations. */
-const anySize = 32;
+const assumedSize = 32;
 
 async function sizesOf(model: Model) {
   const copy = model.clone();
@@ -78,7 +80,7 @@ async function sizesOf(model: Model) {
   const { macs } = cost(copy, inference);
   const learned = await learnedTensors(copy, inference);
   const names =
-    typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, anySize]) : [];
+    typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, assumedSize]) : [];
   const batch = copy.graph.feeds[0]?.type?.dims?.[0];
   const batchMacs = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
   return {
@@ -86,6 +88,6 @@ async function sizesOf(model: Model) {
     parameters: learnedCount(learned),
     bytes: [...learned.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
     // Per sample: the batch sizes may be fixed and differ.
-    macs: batchMacs === undefined ? undefined : batchMacs / (typeof batch === "number" ? batch || 1 : anySize),
+    macs: batchMacs === undefined ? undefined : batchMacs / (typeof batch === "number" ? batch || 1 : assumedSize),
   };
 }

@@ -18,15 +18,15 @@ import type { FactorizeOptions } from "./options.ts";
 
 export const activations = ["whitening"] as const;
 
-interface Weights {
+interface Whitening {
   /** S of each group. */
   readonly roots: readonly Matrix[];
   readonly rows: number;
 }
 
-/** Input statistics of layers; undefined if not requested. Layers must be requested in order, with those that share the weight. */
+/** Measures input statistics of layers; undefined if none are requested. Layers must be requested in order, with those that share their weight. */
 export interface Inputs {
-  of(readers: readonly Layer[]): Promise<Weights | Miss | undefined>;
+  of(readers: readonly Layer[]): Promise<Whitening | Miss | undefined>;
   release(): Promise<void>;
 }
 
@@ -37,10 +37,12 @@ export async function inputsOf(
   multiply: Multiply,
   context: Context,
 ): Promise<Inputs> {
-  const { activations: by, data, samples } = options;
-  if (by === undefined) return { of: async () => undefined, release: async () => {} };
+  const { activations: method, data, samples } = options;
+  if (method === undefined) return { of: async () => undefined, release: async () => {} };
   if (data === undefined)
-    throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });
+    throw new PithError("E_OPTION", `"data": ${method} needs samples, and none are given.`, {
+      hint: "Give a data set.",
+    });
   const calibration = await calibrate(model, { data, samples }, context);
   return { of: (readers) => computeWhitening(calibration, readers, multiply), release: () => calibration.release() };
 }
@@ -49,21 +51,21 @@ async function computeWhitening(
   calibration: Calibration,
   readers: readonly Layer[],
   multiply: Multiply,
-): Promise<Weights | Miss> {
+): Promise<Whitening | Miss> {
   const gram = await calibration.collect(readers, gramMatrices);
   if (gram instanceof Miss) return gram;
-  requireNumbers(readers, gram.groups);
-  const weights = gram.groups.flatMap(({ data, columns }) => [
+  requireFinite(readers, gram.groups);
+  const diagonals = gram.groups.flatMap(({ data, columns }) => [
     ...data.filter((_, index) => index % (columns + 1) === 0),
   ]);
-  const ridge = (1e-6 * weights.reduce((sum, weight) => sum + weight, 0)) / weights.length;
+  const ridge = (1e-6 * diagonals.reduce((sum, entry) => sum + entry, 0)) / diagonals.length;
   if (ridge === 0) return new Miss("its inputs are 0 on all samples");
   const roots = gram.groups.map((group) => squareRoot(withRidge(group, ridge), multiply));
   return { roots: await Promise.all(roots), rows: gram.rows };
 }
 
 /** @throws PithError E_DATA if the samples give a layer NaN or infinite inputs. */
-function requireNumbers(readers: readonly Layer[], groups: readonly Matrix[]): void {
+function requireFinite(readers: readonly Layer[], groups: readonly Matrix[]): void {
   if (groups.every(({ data }) => data.every(Number.isFinite))) return;
   const names = readers.map(({ name }) => `"${name}"`).join(", ");
   throw new PithError("E_DATA", `Inputs of ${names} are NaN or infinite on the samples.`);

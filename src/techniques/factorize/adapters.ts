@@ -1,4 +1,4 @@
-/** A low-rank adapter in a graph: two low-rank factors in parallel to a layer, times a stored scale, identified by value names. */
+/** Inserts low-rank adapters (two factors in parallel to a layer, times a stored scale) into a graph, and finds them by the names of values. */
 import { infer } from "../../core/analysis/infer.ts";
 import { isInside, type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
@@ -30,10 +30,10 @@ export const weightName = (layer: string, part: "down" | "up"): string => `${par
 interface Branch {
   readonly parts: readonly ChainPart[];
   readonly scale: Value;
-  readonly what?: string;
+  readonly note?: string;
 }
 
-/** Returns whether two layers read one weight in the same way, so that one adapter suits both. */
+/** Returns whether two layers read the same weight along the same axes, so that they can share an adapter. */
 export const areReadAlike = (a: Layer, b: Layer): boolean =>
   a.effective === b.effective &&
   a.role.out === b.role.out &&
@@ -52,7 +52,7 @@ export function storeBranch(model: Model, layer: Layer, factors: readonly Part[]
 }
 
 export const adaptedLayers = (model: Model): ReadonlySet<string> =>
-  new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
+  new Set(findAdapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
 
 export const dimsOf = ({ role: { packed }, effective }: Layer): readonly number[] =>
   packed === undefined ? (fixedDims(effective.type?.dims) ?? []) : [packed.outputs, packed.inputs];
@@ -65,7 +65,7 @@ export function explainRank(layer: Layer, rank: number): Miss | undefined {
     : new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
 }
 
-export async function insert(
+export async function insertAdapters(
   model: Model,
   chosen: readonly Layer[],
   branchOf: (layer: Layer) => Promise<Branch | Miss>,
@@ -79,28 +79,28 @@ export async function insert(
     const { node, name, role } = layer;
     const [output] = node.outputs;
     const unmergeable = explainMerge(layer, chosen.filter((other) => areReadAlike(layer, other)).length);
-    const before = inserted.get(name);
-    const otherwise =
-      before === undefined || areReadAlike(before.by, layer)
+    const earlier = inserted.get(name);
+    const otherReading =
+      earlier === undefined || areReadAlike(earlier.by, layer)
         ? undefined
         : new Miss("another layer reads its weight in another form, and has an adapter", name);
-    const branch = refusal(layer) ?? otherwise ?? before?.branch ?? (await branchOf(layer));
+    const branch = explainUnsupported(layer) ?? otherReading ?? earlier?.branch ?? (await branchOf(layer));
     if (branch instanceof Miss) misses.push(branch);
     if (branch instanceof Miss || output === undefined) continue;
-    if (before === undefined) inserted.set(name, { by: layer, branch });
+    if (earlier === undefined) inserted.set(name, { by: layer, branch });
     const emit = emitInto(model, { before: following.get(node), by: "lora" });
-    // The layer itself adds its bias.
+    // The adapter gets no bias, because the layer itself adds it.
     const inputs = node.inputs.map((input, index) => (index === role.input || index === role.data ? input : undefined));
-    // An unnamed node is called after its output, whose name the sum gets. So the node gets this name explicitly first.
+    // A node without a name is named after its output. The sum takes over the output's name, so the node must store this name first.
     node.name = nodeName(node);
     const chain = role.chain?.(emit, inputs, branch.parts);
     const scaled = emit.named(`${name}.lora.output`).Mul([chain, branch.scale]);
     const sum = emit.Add([output, scaled]);
     sum.type = output.type;
-    takePlace(output, sum);
+    replaceOutput(output, sum);
     const notes = [
       `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
-      ...(branch.what === undefined ? [] : [branch.what]),
+      ...(branch.note === undefined ? [] : [branch.note]),
       ...(unmergeable === undefined ? [] : [`which cannot be merged: ${unmergeable.reason}`]),
     ];
     changes.push({ at: name, what: notes.join(", "), decidedBy: "global" });
@@ -108,8 +108,8 @@ export async function insert(
   return { changes, misses };
 }
 
-/** Weights in any storage are accepted, because they do not change. */
-function refusal(layer: Layer): Miss | undefined {
+/** Returns why a layer cannot get an adapter. Its weight does not change, so it can be stored in any form. */
+function explainUnsupported(layer: Layer): Miss | undefined {
   const { packed, data } = layer.role;
   const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
   if (isInside(layer)) return new Miss("it is in a subgraph", layer.name);
@@ -127,7 +127,7 @@ export function explainMerge(layer: Layer, readers: number): Miss | undefined {
 }
 
 /** Replaces an output by a sum: its readers read the sum, which also gets its name. */
-function takePlace(output: Value, sum: Value): void {
+function replaceOutput(output: Value, sum: Value): void {
   const { graph, name } = output;
   replaceUses(output, sum, sum.producer);
   if (sum.name === name) return;
@@ -144,17 +144,17 @@ export interface Adapter {
   readonly sum: Value;
 }
 
-const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, scale }) =>
+const adapterPattern = pattern(["output", "branch", "scale"], (emit, { output, branch, scale }) =>
   emit.Add([output, emit.Mul([branch, scale])]),
 );
 
-export function adapters(model: Model): readonly Adapter[] {
+export function findAdapters(model: Model): readonly Adapter[] {
   const all = layersOf(model, infer(model));
   const byName = new Map(all.map((layer) => [layer.name, layer]));
   const byOutput = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
   return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
     const [sum] = node.outputs;
-    const match = sum === undefined ? undefined : adapted(sum);
+    const match = sum === undefined ? undefined : adapterPattern(sum);
     if (match === undefined || sum === undefined) return [];
     const layer = layerOf(match.scale.name) ?? "";
     const [base, down, up] = [
@@ -176,9 +176,9 @@ export function adapters(model: Model): readonly Adapter[] {
  * A matrix product still runs on integers (an integer kernel with float output exists), a convolution in float.
  */
 export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<Context, "log">): void {
-  const adapted = new Set(changes.map(({ at }) => at));
+  const adaptedNames = new Set(changes.map(({ at }) => at));
   const inference = infer(model);
-  const slowerLayers = layersOf(model, inference).filter((layer) => adapted.has(layer.name) && readsCodes(layer));
+  const slowerLayers = layersOf(model, inference).filter((layer) => adaptedNames.has(layer.name) && readsCodes(layer));
   if (slowerLayers.length === 0) return;
   const inFloat = slowerLayers.filter(({ node }) => {
     const bound = inference.at(node);

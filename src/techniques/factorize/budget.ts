@@ -17,7 +17,7 @@ interface LayerChoices extends Item<Choice> {
   readonly source: Value;
 }
 
-/** The chain of each weight; undefined: not factorized. */
+/** Maps each weight to the chosen chain; undefined if the weight is not factorized. */
 export type Plan = ReadonlyMap<Value, Choice | undefined>;
 
 /** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */
@@ -29,12 +29,12 @@ export async function planBudget(
   const { options, context } = run;
   const { cost } = options;
   const isMacs = cost === "macs";
-  const places = (layer: Layer): number => (isMacs ? placesOf(layer) : 1);
-  const counted = isMacs
+  const positionsOf = (layer: Layer): number => (isMacs ? outputPositions(layer) : 1);
+  const costedLayers = isMacs
     ? all.filter(({ role }) => role.kind !== "lookup")
     : Array.from(groupBy(all, ({ weight }) => weight).values(), ([first]) => first);
-  const total = counted.reduce(
-    (sum, layer) => sum + elementCount(fixedDims(layer.effective.type?.dims) ?? []) * places(layer),
+  const total = costedLayers.reduce(
+    (sum, layer) => sum + elementCount(fixedDims(layer.effective.type?.dims) ?? []) * positionsOf(layer),
     0,
   );
   const planned = candidates.filter(
@@ -61,7 +61,7 @@ export async function planBudget(
       }
       const sharing = findSharing(layer, candidates);
       // A weight is stored once, but each reader computes products.
-      const uses = isMacs ? sharing.reduce((sum, layer) => sum + placesOf(layer), 0) : 1;
+      const uses = isMacs ? sharing.reduce((sum, layer) => sum + outputPositions(layer), 0) : 1;
       const layerCost = wholeCost(problem);
       const offers: Offer<Choice>[] = [];
       for (const method of methods) {
@@ -85,13 +85,13 @@ export async function planBudget(
   return plan instanceof Miss ? [plan, ...misses] : plan;
 }
 
-/** Returns the number of output positions per sample, at each of which every weight is multiplied once. Unknown sizes count as 1. */
-function placesOf({ node, outputs }: Layer): number {
+/** Returns the number of output positions, at each of which every weight is multiplied once. Unknown sizes count as 1. */
+function outputPositions({ node, outputs }: Layer): number {
   const dims = node.outputs[0]?.type?.dims ?? [];
   return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
 }
 
-/** @param total cost of the whole model, of which `budget` is the remaining share. */
+/** @param total cost of all layers before factorization, of which the share `budget` can remain. */
 function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
   const maxCost = budget * total;
   const fixedCost = total - layers.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);

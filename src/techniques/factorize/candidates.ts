@@ -1,3 +1,4 @@
+/** Selects the layers that can be factorized, and reads their weights, input statistics and rank rules. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { optionsOfLayer } from "../../core/analysis/selection.ts";
@@ -15,14 +16,14 @@ import type { Problem } from "./decomposition.ts";
 import { type Options, rules } from "./options.ts";
 import type { RankRule } from "./ranks.ts";
 import type { Timer } from "./timing.ts";
-
+/** The settings of one run of the pass. */
 export interface Factorization {
   readonly model: Model;
   readonly options: Options;
   readonly context: Context;
   readonly multiply: Multiply;
   readonly timer: Timer | undefined;
-  /** Statistics of the model at the time of the request. */
+  /** Input statistics, measured when they are requested: earlier layers can be factorized already. */
   readonly inputs: Inputs;
 }
 
@@ -33,9 +34,9 @@ export interface Candidate extends Layer {
 export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
   const readable = all.flatMap((layer): Candidate | [] => {
-    const refused = requireWeight(layer, weightNeeds.factorize);
-    if (refused !== undefined && chosen.includes(layer)) misses.push(refused);
-    return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
+    const refusal = requireWeight(layer, weightNeeds.factorize);
+    if (refusal !== undefined && chosen.includes(layer)) misses.push(refusal);
+    return refusal === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
   });
   const isChosen = ({ name }: Candidate): boolean => chosen.some((layer) => layer.name === name);
   const possible = readable.filter(isChosen);
@@ -57,7 +58,7 @@ export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], 
   return { candidates, misses };
 }
 
-/** Returns the candidates that share a weight, transposed or not: its factors serve all of them. */
+/** Returns the candidates that read the same stored weight, transposed or not: they all use the same factors. */
 export function findSharing({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter((other) => other.reading.source === reading.source);
 }
@@ -87,13 +88,13 @@ interface LayerRule extends RankRule {
 /** Returns how the ranks of a layer are chosen. A rank or budget of an override replaces those of the pass. */
 export function ruleOf({ budget, rank, ...others }: Options, layer: Layer): LayerRule {
   const unset: Options = { ...others, budget: undefined, rank: undefined };
-  const { own } = optionsOfLayer(unset, layer, rules);
-  const isOwn = own.budget !== undefined || own.rank !== undefined;
+  const { own: layerOptions } = optionsOfLayer(unset, layer, rules);
+  const hasOverride = layerOptions.budget !== undefined || layerOptions.rank !== undefined;
   return {
-    method: own.method,
-    rank: isOwn ? own.rank : rank,
-    share: own.budget,
-    inBudget: !isOwn && budget !== undefined,
+    method: layerOptions.method,
+    rank: hasOverride ? layerOptions.rank : rank,
+    share: layerOptions.budget,
+    inBudget: !hasOverride && budget !== undefined,
   };
 }
 
@@ -113,18 +114,18 @@ export async function readProblem(
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const nonFiniteText = describeNonFinite(toFloat64(stored));
   if (nonFiniteText !== undefined) return new Miss(`its weight ${nonFiniteText}`, layer.name);
-  // One factorization serves all layers that read the weight from this side.
+  // The factors are computed once for all layers that read the weight with the same output axis.
   const readers = findSharing(layer, candidates).filter(
     ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
   );
-  const measured = await inputs.of(readers);
-  const weights = measured instanceof Miss ? undefined : measured;
-  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: weights?.roots });
-  const isFew = weights !== undefined && weights.rows < (problem.matrices[0]?.columns ?? 0);
+  const whitening = await inputs.of(readers);
+  const inputWeights = whitening instanceof Miss ? undefined : whitening;
+  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: inputWeights?.roots });
+  const hasFewRows = inputWeights !== undefined && inputWeights.rows < (problem.matrices[0]?.columns ?? 0);
   return {
     ...problem,
     dims: stored.dims,
-    fewInputs: isFew ? weights.rows : undefined,
-    whyNoInputs: measured instanceof Miss ? measured.reason : undefined,
+    fewInputs: hasFewRows ? inputWeights.rows : undefined,
+    whyNoInputs: whitening instanceof Miss ? whitening.reason : undefined,
   };
 }

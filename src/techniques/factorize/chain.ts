@@ -1,3 +1,4 @@
+/** Converts a layer's weight to matrices, and replaces a layer by a chain of low-rank layers. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { transpositionOf } from "../../core/analysis/stored-root.ts";
@@ -11,11 +12,12 @@ import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tens
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
-
+/** How a layer reads its weight. */
 export interface Reading {
   /** Stored value before any transposition. Layers that read the same value share factors. */
   readonly source: Value;
   readonly isTransposed: boolean;
+  /** Output axis of the stored value. */
   readonly out: number;
 }
 
@@ -47,7 +49,7 @@ export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "mul
   };
 }
 
-/** Returns the shape of a part's weight; `dims` is the shape of the layer's. */
+/** Returns the shape of a part's weight. @param dims shape of the layer's weight. */
 export function partDims(
   { role }: Layer,
   dims: readonly number[],
@@ -88,22 +90,26 @@ export function storeParts(
 
 /**
  * Replaces a layer by a chain of layers, which the operator definition writes.
- * @param from how the layer of the decomposition reads the weight: for a transposed reading, (U V)ᵀ = Vᵀ Uᵀ.
+ * @param decomposedReading reading of the layer whose weight was decomposed. If this layer reads it transposed, (U V)ᵀ = Vᵀ Uᵀ reverses the chain.
  */
 export function replaceByChain(
   model: Model,
   { node, role }: Layer,
   parts: readonly ChainPart[],
   reading?: Reading,
-  from = reading,
+  decomposedReading = reading,
 ): void {
   const [output] = node.outputs;
   const emit = emitInto(model, { before: node, by: "factorize" });
-  const laid =
-    reading?.isTransposed === from?.isTransposed
+  const orientedParts =
+    reading?.isTransposed === decomposedReading?.isTransposed
       ? parts
       : parts.map((part) => ({ ...part, weight: emit.Transpose([part.weight], { perm: [1, 0] }) }));
-  const replacement = role.chain?.(emit, node.inputs, reading?.out === from?.out ? laid : laid.toReversed());
+  const replacement = role.chain?.(
+    emit,
+    node.inputs,
+    reading?.out === decomposedReading?.out ? orientedParts : orientedParts.toReversed(),
+  );
   if (output === undefined || replacement === undefined) return;
   replacement.type = output.type;
   substitute(output, replacement);

@@ -1,9 +1,9 @@
-/** A decomposition converts a weight to the weights of a chain of layers, with the cost and loss of each choice of ranks. */
+/** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each choice of ranks. */
 import type { Miss } from "../../core/errors.ts";
 import { frobenius, type Matrix, type Multiply } from "../../core/math/matrix.ts";
 
 export interface Problem {
-  /** Outputs × (inputs · taps), a matrix per group. */
+  /** A matrix [outputs, inputs · taps] per group; taps are the kernel positions. */
   readonly matrices: readonly Matrix[];
   /** Kernel size along each window axis; empty for a matrix. */
   readonly kernel: readonly number[];
@@ -17,7 +17,7 @@ export interface Problem {
   readonly seed: number;
 }
 
-/** A layer of the chain: the size of its matrices, one per group, over the taps of its window. */
+/** The shape of a layer of the chain: the size of its matrices, one per group. Columns include the kernel positions. */
 export interface PartShape {
   readonly name: string;
   readonly rows: number;
@@ -36,20 +36,21 @@ export interface Cost {
   readonly macs: number;
 }
 
+/** A choice of ranks. */
 export interface Step extends Cost {
   readonly ranks: readonly number[];
   readonly parts: readonly PartShape[];
-  /** Lost share of the squared norm, or an upper bound; undefined without singular values. */
+  /** Share of the squared norm that truncation removes, or an upper bound of it; undefined without singular values. */
   readonly lost?: number;
 }
 
 export interface Decomposition {
   readonly summary: string;
-  /** Returns why the layer is not supported, if so. */
+  /** Returns why the decomposition does not support the layer; undefined if it does. */
   refuses(problem: Problem): Miss | undefined;
-  /** Returns the step of the given rank, or of the full rank if that is lower. */
+  /** Returns the step of a rank, limited to the full rank. */
   at(problem: Problem, rank: number): Step;
-  /** Returns steps without losses, if they do not depend on singular values. */
+  /** Returns the possible steps without losses. Defined if the steps do not depend on singular values. */
   steps?(problem: Problem): readonly Step[];
   /**
    * Computes all singular values, which takes minutes for thousands of rows and columns.
@@ -70,13 +71,13 @@ export const withMatrices = (parts: readonly PartShape[], matrices: readonly (re
 export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
 export function chainCost({ matrices, reduction, lookup }: Problem, parts: readonly Omit<PartShape, "name">[]): Cost {
-  const slid = new Set<number>();
+  const slidAxes = new Set<number>();
   let [weights, macs] = [0, 0];
   for (const [index, { rows, columns, window }] of parts.entries()) {
-    for (const axis of window) slid.add(axis);
+    for (const axis of window) slidAxes.add(axis);
     const size = matrices.length * rows * columns;
     weights += size;
-    if (index > 0 || !lookup) macs += size * product(reduction.filter((_, axis) => !slid.has(axis)));
+    if (index > 0 || !lookup) macs += size * product(reduction.filter((_, axis) => !slidAxes.has(axis)));
   }
   return { weights, macs };
 }
@@ -94,13 +95,13 @@ export async function applyInputWeights(weight: Matrix, group: number, { inputs,
   return inputWeights === undefined ? weight : multiply(weight, inputWeights);
 }
 
-/** Returns ‖W - Ŵ‖ / ‖W‖ over all groups from the relative error of each. */
+/** Returns ‖W - Ŵ‖ / ‖W‖ over all groups from the relative error of each group. */
 export async function errorOfGroups(errors: readonly number[], problem: Problem): Promise<number> {
   if (errors.length === 1) return errors[0] ?? 0;
-  const counting = await Promise.all(
+  const weighted = await Promise.all(
     problem.matrices.map((weight, group) => applyInputWeights(weight, group, problem)),
   );
-  const shares = shareOfGroups(counting.map(frobenius));
+  const shares = shareOfGroups(weighted.map(frobenius));
   return Math.sqrt(errors.reduce((sum, error, group) => sum + error * error * (shares[group] ?? 0), 0));
 }
 

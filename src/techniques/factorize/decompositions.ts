@@ -1,4 +1,4 @@
-/** The table of decompositions, which defines flag, help and recipe key. */
+/** The table of decompositions. Its keys are the values of the option `method` in flags, help and recipes. */
 import { Miss } from "../../core/errors.ts";
 import { type Decomposition, type Problem, product } from "./decomposition.ts";
 import { inputChannels, spatial, svd } from "./svd.ts";
@@ -15,13 +15,13 @@ export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];
 export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
-/** Returns the applicable methods, all or the given one; the first refusal if there is none. */
+/** Returns the methods that support the layer, among all or only the given one. If none does: the first method's reason. */
 export function selectMethods(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }] = problem.matrices;
   if (problem.matrices.length > 1 && columns === product(problem.kernel))
     return new Miss("it is depthwise: it does not mix channels");
   const applicable: Method[] = [];
-  let refused: Miss | undefined;
+  let firstRefusal: Miss | undefined;
   for (const id of method === "auto" ? methods : [method]) {
     const refusal =
       decompositions[id].refuses(problem) ??
@@ -29,7 +29,7 @@ export function selectMethods(problem: Problem, method: Method | "auto"): readon
         ? new Miss("only `svd` can use `activations`: its first layer reads whole windows")
         : undefined);
     if (refusal === undefined) applicable.push(id);
-    else refused ??= refusal;
+    else firstRefusal ??= refusal;
   }
-  return applicable.length > 0 || refused === undefined ? applicable : refused;
+  return applicable.length > 0 || firstRefusal === undefined ? applicable : firstRefusal;
 }

@@ -1,6 +1,6 @@
 /**
- * Adapters of quantized weights that start as the best low-rank approximation of the error, W - Q ≈ up · down, by SVD (LoRC, Yao
- * et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
+ * Adds adapters to quantized weights that compensate the quantization error: its best low-rank approximation, W - Q ≈ up · down, by
+ * SVD (LoRC, Yao et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
@@ -16,7 +16,7 @@ import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { readMatrices } from "../../rewrite/edit/weight-numbers.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import { adaptedLayers, dimsOf, explainRank, insert, storeBranch } from "./adapters.ts";
+import { adaptedLayers, dimsOf, explainRank, insertAdapters, storeBranch } from "./adapters.ts";
 import type { Problem } from "./decomposition.ts";
 import { decompositions } from "./decompositions.ts";
 
@@ -30,23 +30,23 @@ export async function insertErrors(
 ): Promise<Outcome> {
   const { engine, seed, signal, progress } = context;
   const adapted = adaptedLayers(model);
-  const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
+  const originalLayers = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
   const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !adapted.has(name));
   const products = engineMultiply(engine);
   try {
     const restore = snapshot(model);
     const rounded = model.clone();
-    const outcome = await insert(model, chosen, async (layer) => {
+    const outcome = await insertAdapters(model, chosen, async (layer) => {
       throwIfAborted(signal, `Stopped before layer "${layer.name}".`);
       progress(chosen.indexOf(layer), chosen.length, layer.name);
       const { name } = layer;
-      const first = before.get(name);
-      if (first === undefined) return new Miss("the original has no layer of this name", name);
-      if (!isQuantized(layer) && isQuantized(first))
+      const originalLayer = originalLayers.get(name);
+      if (originalLayer === undefined) return new Miss("the original has no layer of this name", name);
+      if (!isQuantized(layer) && isQuantized(originalLayer))
         return new Miss("its weight is float, and that of the original is quantized: the two models are swapped", name);
-      const refused = explainRank(layer, rank);
-      if (refused !== undefined) return refused;
-      const originalMatrices = await readMatrices(original, first, engine);
+      const refusal = explainRank(layer, rank);
+      if (refusal !== undefined) return refusal;
+      const originalMatrices = await readMatrices(original, originalLayer, engine);
       if (originalMatrices instanceof Miss) return originalMatrices;
       const quantizedMatrices = await readMatrices(model, layer, engine);
       if (quantizedMatrices instanceof Miss) return quantizedMatrices;
@@ -64,11 +64,11 @@ export async function insertErrors(
       };
       const { parts, relativeError } = await svd.factors(problem, svd.at(problem, rank));
       const text = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
-      return { ...storeBranch(model, layer, parts, 1), what: text };
+      return { ...storeBranch(model, layer, parts, 1), note: text };
     });
     if (outcome.changes.length === 0 || (await isNearer(model, rounded, original, context))) return outcome;
     restore();
-    return { changes: [], misses: [...outcome.misses, new Miss(otherFunction)] };
+    return { changes: [], misses: [...outcome.misses, new Miss(noImprovementText)] };
   } finally {
     await products.release();
   }
@@ -87,10 +87,10 @@ function subtractMatrices(
   return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has no error", name) : errors;
 }
 
-const otherFunction =
+const noImprovementText =
   "adapters do not bring its outputs nearer to the original's: its layers compute other values, for instance after equalization (use `quantize` with `equalize: false`)";
 
-/** Returns whether a model's outputs on random inputs are nearer to the original's than those of another. */
+/** Returns whether a model's outputs on random inputs are nearer to the original's outputs than the outputs of `other` are. */
 async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {
   const noiseOf = noiseMeter(original, async () => undefined, context, samplesToCompare);
   const [noise = 0, otherNoise = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];

@@ -36,12 +36,12 @@ import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import {
   type Adapter,
   adaptedLayers,
-  adapters,
   areReadAlike,
   dimsOf,
   explainMerge,
   explainRank,
-  insert,
+  findAdapters,
+  insertAdapters,
   layerOf,
   partOf,
   scaleName,
@@ -91,7 +91,7 @@ const loraOptions = v.pipe(
 
 /**
  * Inserts low-rank adapters in place, merges them into the weights, or writes them to a file. To train only the adapters, train
- * the layers "*.lora.*". Adapters are identified by value names, which must stay; a layer gets at most one.
+ * the layers "*.lora.*". Adapters are identified by value names, which must not change; a layer gets at most one adapter.
  * @throws PithError E_NAME for layers that do not exist, also those of saved adapters, E_SHAPE_MISMATCH for saved adapters of layers of
  * other sizes, E_OPTION if there is nothing to merge.
  * @example
@@ -122,7 +122,7 @@ export const lora = definePass({
     storeWeights(model);
     // Earlier opsets require attributes for broadcasting.
     raiseOpset(model, broadcastOpset);
-    const outcome = await insertAdapters(model, options, context);
+    const outcome = await insertRequested(model, options, context);
     warnOfUnfused(model, outcome, context);
     return outcome;
   },
@@ -133,7 +133,7 @@ const defaultRank = 8;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
 
-function insertAdapters(model: Model, options: LoraOptions, context: Context): Promise<Outcome> {
+function insertRequested(model: Model, options: LoraOptions, context: Context): Promise<Outcome> {
   const { from, errorOf, rank = defaultRank } = options;
   if (from !== undefined) return insertSaved(model, from, options);
   return errorOf === undefined
@@ -153,11 +153,11 @@ async function insertNew(
   const all = layersOf(model, inference);
   const unsupported = selection.layers === undefined ? unsupportedWeights(model, inference, all) : [];
   const chosen = selectLayers(all, selection).filter(({ name }) => !adapted.has(name));
-  const { changes, misses } = await insert(model, chosen, async (layer) => {
+  const { changes, misses } = await insertAdapters(model, chosen, async (layer) => {
     const { groups, outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
     const features = inputs * taps;
-    const refused = explainRank(layer, rank);
-    if (refused !== undefined) return refused;
+    const refusal = explainRank(layer, rank);
+    if (refusal !== undefined) return refusal;
     const draw = random(seed, "lora", layer.name);
     // As in PyTorch's linear layer: Kaiming's uniform distribution with a slope of √5.
     const bound = 1 / Math.sqrt(features);
@@ -188,7 +188,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
   }
   const chosen = selectLayers(all, selection).filter(({ name }) => names.has(name));
   const adapted = adaptedLayers(model);
-  return insert(model, chosen, async (layer) => {
+  return insertAdapters(model, chosen, async (layer) => {
     if (adapted.has(layer.name)) return new Miss("it has an adapter already: merge that one first", layer.name);
     const read = async (name: string): Promise<Dense> => {
       const tensor = graph.value(name)?.tensor;
@@ -211,10 +211,10 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
         `The adapter of "${name}" in ${file} is for another weight: its matrices are ${matrices}, the weight is [${dims}].`,
       );
     }
-    const part = (which: "down" | "up", dense: Dense): ChainPart => ({
-      name: partOf(name, which),
-      weight: model.graph.addTensor(weightName(name, which), inMemory(dense), parameter),
-      ...(which === "down" ? { window: windowAxes(layer) } : {}),
+    const part = (side: "down" | "up", dense: Dense): ChainPart => ({
+      name: partOf(name, side),
+      weight: model.graph.addTensor(weightName(name, side), inMemory(dense), parameter),
+      ...(side === "down" ? { window: windowAxes(layer) } : {}),
     });
     const scale = storeScale(model, layer, await read(scaleName(name)));
     return { parts: [part("down", down), part("up", up)], scale };
@@ -222,7 +222,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
 }
 
 /** Creates a model whose outputs are the adapters' matrices and scales. */
-function modelOf(adapters: readonly Adapter[], model: Model): Model {
+function buildAdapterModel(adapters: readonly Adapter[], model: Model): Model {
   const saved = new Model();
   for (const [domain, version] of model.opsets) saved.header.opsets.set(domain, version);
   const distinctAdapters = new Map(adapters.map((adapter) => [adapter.scale, adapter])).values();
@@ -237,27 +237,27 @@ function modelOf(adapters: readonly Adapter[], model: Model): Model {
   return saved;
 }
 
-/** Computes W + scale · up · down in place; if a weight cannot be written, its adapter stays, with a Miss. */
+/** Merges adapters in place: a weight becomes W + scale · up · down. If a weight cannot be changed, its adapter is kept, with a Miss. */
 async function merge(model: Model, { save, ...selection }: LoraOptions, { engine }: Context): Promise<Outcome> {
   const selected = new Set(selectLayers(layersOf(model, infer(model)), selection).map(({ name }) => name));
-  const chosen = adapters(model).filter(({ base }) => selected.has(base.name));
+  const chosen = findAdapters(model).filter(({ base }) => selected.has(base.name));
   if (chosen.length === 0) {
     const text = `merge: ${selection.layers === undefined ? "the model has" : "these layers have"} no adapters.`;
     throw new PithError("E_OPTION", text, { hint: "`lora` inserts them, `train` trains them." });
   }
-  if (save !== undefined) await saveFile(modelOf(chosen, model), save);
+  if (save !== undefined) await saveFile(buildAdapterModel(chosen, model), save);
   const changes: Change[] = [];
   const misses: Miss[] = [];
-  const before = usedTensors(model);
+  const oldTensors = usedTensors(model);
   const products = engineMultiply(engine);
   const merged = new Set<Value>();
   try {
     for (const adapter of chosen) {
       const { base, output, scale, sum } = adapter;
       const sharing = chosen.filter((other) => other.scale === scale && areReadAlike(other.base, base));
-      const refused = explainMerge(base, sharing.length);
-      if (refused !== undefined) {
-        misses.push(new Miss(`keeps its adapter: ${refused.reason}`, base.name));
+      const refusal = explainMerge(base, sharing.length);
+      if (refusal !== undefined) {
+        misses.push(new Miss(`keeps its adapter: ${refusal.reason}`, base.name));
         continue;
       }
       if (!merged.has(base.weight)) base.weight.tensor = inMemory(await mergeWeight(adapter, products.multiply));
@@ -268,7 +268,7 @@ async function merge(model: Model, { save, ...selection }: LoraOptions, { engine
   } finally {
     await products.release();
   }
-  if (changes.length > 0) removeReplaced(model, before);
+  if (changes.length > 0) removeReplaced(model, oldTensors);
   return { changes, misses };
 }
 

@@ -29,7 +29,7 @@ export const factorizeOptions = v.pipe(
     ),
     /** Keep this many singular values of each layer. */
     rank: described(rank, "keep this many singular values of each layer", { common: true }),
-    /** Cost of which `budget` is a share, and at which methods are compared ("weights"). */
+    /** Cost of which `budget` is a share, and which is equal when methods are compared ("weights"). */
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of", {
       common: true,
     }),
@@ -53,7 +53,7 @@ export const factorizeOptions = v.pipe(
       negated: "do not measure the speed of layers",
     }),
     ...selectionOptions("factorize"),
-    /** Rules of single layers; their budget is a share of the layer: { "fc1": { rank: 8 }, "encoder*": { budget: 0.5 } }. */
+    /** Rules of individual layers; their budget is a share of the layer: { "fc1": { rank: 8 }, "encoder*": { budget: 0.5 } }. */
     overrides: overridesOption({ rank, budget: v.optional(fraction), method: v.optional(method) }),
     /** Samples for layer inputs, or the path of a data set, whose training split is used. */
     data: option(datasetOption, "samples on which the inputs of layers are measured"),

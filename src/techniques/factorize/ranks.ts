@@ -1,4 +1,4 @@
-/** Rank rules choose a step, and the decomposition if several are possible. */
+/** Chooses the ranks of a layer by a rank rule, and the decomposition if several are possible. */
 import { Miss } from "../../core/errors.ts";
 import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
 import { decompositions, type Method } from "./decompositions.ts";
@@ -17,33 +17,36 @@ export interface Choice {
   readonly step: Step;
 }
 
-/** Returns a step per method, best first: by loss for a share, otherwise by cost. A Miss if none would be smaller. */
+/**
+ * Returns the step that each method chooses. For a share, steps with lower losses come first; without a rule, cheaper ones.
+ * Returns a Miss if no step makes the layer smaller. @param costKind the cost to save.
+ */
 export async function chooseSteps(
   rule: RankRule,
   methods: readonly Method[],
   problem: Problem,
-  of: keyof Cost,
+  costKind: keyof Cost,
 ): Promise<readonly Choice[] | Miss> {
   const choices: Choice[] = [];
-  let refused: Miss | undefined;
+  let firstRefusal: Miss | undefined;
   for (const method of methods) {
-    const step = await chooseStep(rule, decompositions[method], problem, of, methods.length === 1);
-    if (step instanceof Miss) refused ??= step;
+    const step = await chooseStep(rule, decompositions[method], problem, costKind, methods.length === 1);
+    if (step instanceof Miss) firstRefusal ??= step;
     else choices.push({ method, step });
   }
-  if (choices.length === 0 && refused !== undefined) return refused;
+  if (choices.length === 0 && firstRefusal !== undefined) return firstRefusal;
   if (rule.rank !== undefined) return choices;
-  const criterion = rule.share === undefined ? of : "lost";
+  const criterion = rule.share === undefined ? costKind : "lost";
   return choices.toSorted((a, b) => (a.step[criterion] ?? 0) - (b.step[criterion] ?? 0));
 }
 
-/** @param alone no other method is compared with this one, so a share needs no losses. */
+/** @param isOnlyMethod whether no other method is compared: a share then needs no losses, which take long to compute. */
 async function chooseStep(
   { rank, share }: RankRule,
   decomposition: Decomposition,
   problem: Problem,
-  of: keyof Cost,
-  alone: boolean,
+  costKind: keyof Cost,
+  isOnlyMethod: boolean,
 ): Promise<Step | Miss> {
   const layerCost = wholeCost(problem);
   const requireSaving = (step: Step): Step | Miss => {
@@ -55,9 +58,9 @@ async function chooseStep(
   };
   if (rank !== undefined) return requireSaving(decomposition.at(problem, rank));
   if (share !== undefined) {
-    const unscored = alone ? decomposition.steps?.(problem) : undefined;
+    const unscored = isOnlyMethod ? decomposition.steps?.(problem) : undefined;
     const steps = unscored ?? (await decomposition.spectrum(problem));
-    const largestFitting = steps.findLast((step) => step[of] <= share * layerCost[of]);
+    const largestFitting = steps.findLast((step) => step[costKind] <= share * layerCost[costKind]);
     return largestFitting === undefined ? new Miss("no rank fits its budget") : requireSaving(largestFitting);
   }
   const steps = await decomposition.spectrum(problem);

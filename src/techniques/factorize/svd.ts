@@ -4,9 +4,9 @@
  *
  *     W[o, i, s, t] = M[(o, t), (i, s)] = U S Vᵀ ≈ (U_r √S_r) · (√S_r V_rᵀ)
  *
- *     svd              all in the first:  k × k with r outputs, then 1 × 1; a plain matrix (Zhang et al. 2016)
- *     input-channels   none in the first: 1 × 1 to r channels, then k × k
- *     spatial          the first axis, then the others: k × 1, then 1 × k (Jaderberg et al. 2014)
+ *     svd              all axes in the first:  k × k with r outputs, then 1 × 1; also for matrices (Zhang et al. 2016)
+ *     input-channels   no axes in the first:   1 × 1 to r channels, then k × k
+ *     spatial          one axis in the first:  k × 1, then 1 × k (Jaderberg et al. 2014)
  *
  * Groups are decomposed separately with one rank. Equal norms of both factors (√S) help fine-tuning. With input weights, `svd`
  * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`core/math/whiten.ts`).
@@ -32,20 +32,20 @@ import {
 
 function defineSvd(
   summary: string,
-  axesOfFirst: (kernel: readonly number[]) => number,
+  firstAxisCount: (kernel: readonly number[]) => number,
   refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
 ): Decomposition {
-  /** Size of the unfolded matrix; `after`: window taps in its rows. */
+  /** Returns the size of the unfolded matrix, and in `after` the number of kernel positions that its rows contain. */
   const sizes = ({ matrices, kernel }: Problem) => {
-    const after = product(kernel.slice(axesOfFirst(kernel)));
+    const after = product(kernel.slice(firstAxisCount(kernel)));
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
     return { after, rows: rows * after, columns: columns / after, full: Math.min(rows * after, columns / after) };
   };
-  const at = (problem: Problem, wanted: number): Step => {
+  const at = (problem: Problem, requestedRank: number): Step => {
     const { after, rows, columns, full } = sizes(problem);
-    const rank = Math.min(wanted, full);
+    const rank = Math.min(requestedRank, full);
     const axes = problem.kernel.map((_, axis) => axis);
-    const first = axesOfFirst(problem.kernel);
+    const first = firstAxisCount(problem.kernel);
     const parts: readonly PartShape[] = [
       { name: "down", rows: rank, columns, window: axes.slice(0, first) },
       { name: "up", rows: rows / after, columns: rank * after, window: axes.slice(first) },
@@ -61,12 +61,12 @@ function defineSvd(
     async spectrum(problem) {
       const { matrices, multiply } = problem;
       const { after, full } = sizes(problem);
-      const counting = await Promise.all(
+      const weighted = await Promise.all(
         matrices.map((weight, group) => applyInputWeights(unfold(weight, after), group, problem)),
       );
-      const shares = await Promise.all(counting.map((weight) => energyShares(weight, multiply)));
+      const shares = await Promise.all(weighted.map((weight) => energyShares(weight, multiply)));
       const lostSquares = new Float64Array(full + 1);
-      for (const [group, share] of shareOfGroups(counting.map(frobenius)).entries()) {
+      for (const [group, share] of shareOfGroups(weighted.map(frobenius)).entries()) {
         let sum = 0;
         for (let rank = full - 1; rank >= 0; rank--) {
           sum += shares[group]?.[rank] ?? 0;
@@ -128,13 +128,13 @@ function transposeEach(data: Float64Array, rows: number, columns: number): Float
   return result;
 }
 
-/** W[o, (i, s, t)] as M[(o, t), (i, s)], where `after` counts t. */
+/** Reshapes a weight W[o, (i, s, t)] to M[(o, t), (i, s)]. @param after size of the axes t. */
 function unfold({ rows, columns, data }: Matrix, after: number): Matrix {
   const inner = columns / after;
   return matrix(rows * after, inner, after === 1 ? data : transposeEach(data, inner, after));
 }
 
-/** [(o, t), r] as a weight [o, (r, t)]. */
+/** Reshapes a factor [(o, t), r] to a weight [o, (r, t)]. */
 function asWeight({ rows, columns, data }: Matrix, after: number): Matrix {
   return matrix(rows / after, columns * after, after === 1 ? data : transposeEach(data, after, columns));
 }

@@ -10,18 +10,19 @@ import { minTimesPerRun } from "../../runtime/run/relative-time.ts";
 import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
 
-/** Defaults for unknown sizes: along window axes, and along others such as tokens. */
+/** Sizes assumed for unknown dimensions: `defaultSide` along window axes, `defaultLength` along other axes, such as tokens. */
 const [defaultSide, defaultLength] = [56, 128];
 
 /** Number of measurements; the median ratio ignores a single disturbance by other processes. */
 const runs = 3;
 
-/** Times layers of the same shape once. */
+/** Measures speedups, once for layers of the same shape. */
 export interface Timer {
-  /** Returns layer time / chain time; undefined if they do not run in isolation, or without processor time (in a browser). */
+  /** Returns layer time / chain time. Undefined if layer or chain cannot run as a separate model, or without processor time (browsers). */
   speedup(layer: Layer, dims: readonly number[], parts: readonly PartShape[]): Promise<number | undefined>;
 }
 
+/** The weight shape and the window axes of a layer of the chain. */
 interface Piece {
   readonly dims: readonly number[];
   readonly window: readonly number[];
@@ -66,7 +67,7 @@ async function measureSpeedup(
     const speedup = ratios.sort((a, b) => a - b)[(runs - 1) / 2] ?? Number.NaN;
     return Number.isFinite(speedup) && speedup > 0 ? speedup : undefined;
   } catch (error) {
-    // The runtime lacks an operator.
+    // A PithError means that the runtime lacks an operator; other errors are thrown again.
     asPithError(error);
     return undefined;
   } finally {
@@ -74,7 +75,7 @@ async function measureSpeedup(
   }
 }
 
-/** Creates a model of a layer or chain with zero weights, which take as long as others. */
+/** Creates a model of a layer or chain with zero weights: the time does not depend on their values. */
 function isolateLayer(
   source: Model,
   layer: Layer,

@@ -1,8 +1,8 @@
 /**
  * Three layers by Tucker-2 (Kim et al. 2016), per group: a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the outputs.
  *
- * Ranks lose the Σ C[a, b, k]² of the core (HOSVD, De Lathauwer et al. 2000) beyond them. From the full ranks, the rank with the lower loss per saved
- * weight is lowered next. HOOI then improves the factors, which lowers the loss a little.
+ * The loss of two ranks is Σ C[a, b, k]² over the entries of the core C beyond the ranks (HOSVD, De Lathauwer et al. 2000). Starting
+ * from full ranks, the rank with the lower loss per saved weight is lowered next. HOOI then improves the factors a little.
  */
 import { Miss } from "../../core/errors.ts";
 import { frobenius, type Matrix, type Multiply, transpose } from "../../core/math/matrix.ts";
@@ -49,11 +49,14 @@ export const tucker2: Decomposition = {
     const { inputs, maxOut, maxIn } = sizes(problem);
     const shares = shareOfGroups(matrices.map(frobenius));
     const keptShares = await Promise.all(matrices.map((weight) => measureKeptShares(weight, inputs, multiply)));
-    const step = (out: number, input: number): Lossy => {
-      const keptSquares = keptShares.reduce((sum, keptOf, group) => sum + (shares[group] ?? 0) * keptOf(out, input), 0);
+    const step = (out: number, input: number): ScoredStep => {
+      const keptSquares = keptShares.reduce(
+        (sum, keptShare, group) => sum + (shares[group] ?? 0) * keptShare(out, input),
+        0,
+      );
       return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - keptSquares) };
     };
-    return path(step, ranksUpTo(maxOut), ranksUpTo(maxIn));
+    return lowerRanks(step, ranksUpTo(maxOut), ranksUpTo(maxIn));
   },
   async factors(problem, { ranks: [rankOut = 1, rankIn = 1], parts }) {
     const { matrices, multiply, seed } = problem;
@@ -70,18 +73,21 @@ export const tucker2: Decomposition = {
   },
 };
 
-type Lossy = Step & { readonly lost: number };
+type ScoredStep = Step & { readonly lost: number };
 
-/** Returns the share of the squared norm in the first outputs and inputs of the core: the weight in the bases of its unfoldings. */
+/**
+ * Computes the core, which is the weight in the singular bases of its unfoldings. @returns a function that gives the share of the
+ * core's squared norm in its first `out` outputs and `input` inputs.
+ */
 async function measureKeptShares(
   weight: Matrix,
   inputs: number,
   multiply: Multiply,
 ): Promise<(out: number, input: number) => number> {
-  const [byOutput, byInput] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
-  const [outputs, taps] = [byOutput.s.length, weight.columns / inputs];
-  const turned = swapChannels(await multiply(transpose(byOutput.u), weight), inputs);
-  const { rows, data } = await multiply(transpose(byInput.u), turned);
+  const [outputSvd, inputSvd] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
+  const [outputs, taps] = [outputSvd.s.length, weight.columns / inputs];
+  const swapped = swapChannels(await multiply(transpose(outputSvd.u), weight), inputs);
+  const { rows, data } = await multiply(transpose(inputSvd.u), swapped);
   // Prefix sums of squares: sums[input][out].
   const sums = new Float64Array((rows + 1) * (outputs + 1));
   for (let input = 0; input < rows; input++) {
@@ -96,20 +102,21 @@ async function measureKeptShares(
   return (out, input) => (total === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / total);
 }
 
-function path(
-  step: (out: number, input: number) => Lossy,
+function lowerRanks(
+  step: (out: number, input: number) => ScoredStep,
   outs: readonly number[],
   ins: readonly number[],
 ): readonly Step[] {
   let [out, input] = [outs.length - 1, ins.length - 1];
-  const at = (o: number, i: number): Lossy => step(outs[o] ?? 1, ins[i] ?? 1);
-  const steps = [at(out, input)];
+  const stepAt = (o: number, i: number): ScoredStep => step(outs[o] ?? 1, ins[i] ?? 1);
+  const steps = [stepAt(out, input)];
   while (out > 0 || input > 0) {
-    const share = at(out, input);
-    const price = (next: Lossy): number => (next.lost - share.lost) / (share.weights - next.weights);
-    if (input === 0 || (out > 0 && price(at(out - 1, input)) <= price(at(out, input - 1)))) out--;
+    const current = stepAt(out, input);
+    const lossPerWeight = (next: ScoredStep): number => (next.lost - current.lost) / (current.weights - next.weights);
+    if (input === 0 || (out > 0 && lossPerWeight(stepAt(out - 1, input)) <= lossPerWeight(stepAt(out, input - 1))))
+      out--;
     else input--;
-    steps.push(at(out, input));
+    steps.push(stepAt(out, input));
   }
   return steps.reverse();
 }

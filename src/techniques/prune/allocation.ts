@@ -1,22 +1,22 @@
+/** Interface of allocations: they distribute the amount to prune over layers or channel groups. */
 import type { Group } from "../../core/analysis/channels.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import type { Cut, RankedEntries, Scores } from "../../core/math/smallest.ts";
-
 /** A layer as an allocation receives it. */
 export interface RankedLayer extends Pick<RankedEntries, "sample"> {
   readonly layer: Layer;
   /** Shape of the stored weight. */
   readonly dims: readonly number[];
+  /** Number of remaining entries. */
   readonly left: number;
-  /** Whether the layer is the first or last of the whole model. */
+  /** Whether the layer is the first or last of the model's trained layers. */
   readonly place: "first" | "last" | undefined;
   /** Reads the scores of the remaining entries by the criterion; entries with the smallest magnitude are pruned. */
   scores(): Promise<Scores>;
 }
 
 /**
- * Distributes an amount over layers. `shares` is for single weights: the share of each layer. `together` is for channels: the
- * groups that are ranked together.
+ * Distributes an amount over layers: `shares` for individual weights, `together` for channels.
  * @example
  * import { type Allocation, prune } from "pith/prune";
  * const deeper: Allocation = {
@@ -32,11 +32,11 @@ export interface Allocation {
   readonly summary?: string;
   /** @param amount share of all remaining entries. @returns the share of each layer. */
   shares?(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;
-  /** Groups with equal results are ranked together and lose the amount together; a group that is returned itself is ranked alone. */
+  /** Returns a key. Groups with equal keys are ranked in one list, from which the amount is removed. The group itself as key: ranked alone. */
   together?(group: Group): unknown;
-  /** The set that is ranked together, in reasons: "all layers". */
+  /** Name of the set that is ranked in one list, for messages: "all layers". */
   readonly over?: string;
 }
 
-/** A share of a layer's remaining entries, 0 to 1, or a known threshold. */
+/** The part of a layer to prune: a share of its remaining entries (0 to 1), or the entries below a threshold. */
 export type Share = number | Cut;

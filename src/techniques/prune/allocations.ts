@@ -1,4 +1,4 @@
-/** The table of allocations, which defines flag, help and recipe key. */
+/** The table of allocations. Its keys are the values of the option `scope` in flags, help and recipes. */
 import { PithError } from "../../core/errors.ts";
 import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../core/math/smallest.ts";
 import { methodTable } from "../../core/pass/method-table.ts";
@@ -16,7 +16,7 @@ const cutLayers = (
   return cutSmallest(entries, roundHalfEven(amount * total(layers)));
 };
 
-/** Returns the share of each layer if the lowest scores of all layers are pruned. @param convert converts the scores of a layer, in any order. */
+/** Returns the share of each layer if the lowest converted scores of all layers are pruned. @param convert can change the order of scores. */
 async function sharesOfConverted(
   layers: readonly RankedLayer[],
   amount: number,
@@ -35,16 +35,17 @@ export const uniform = {
 
 const maxShareOfLast = 0.8;
 
-/** Gale, Elsen and Hooker 2019, "The State of Sparsity in Deep Neural Networks". Other layers lose more instead. */
+/** Gale, Elsen and Hooker 2019, "The State of Sparsity in Deep Neural Networks". The other layers are pruned more to compensate. */
 const uniformPlus = {
   id: "uniform+",
   summary: "the same share of every layer, except none of the first and at most 80 % of the last",
   shares(layers, amount) {
     const sizeOf = (...places: readonly ("first" | "last" | undefined)[]): number =>
       total(layers.filter(({ place }) => places.includes(place)));
-    const all = amount * total(layers);
-    const even = all / sizeOf("last", undefined);
-    const share = even > maxShareOfLast ? (all - maxShareOfLast * sizeOf("last")) / sizeOf(undefined) : even;
+    const removedTotal = amount * total(layers);
+    const evenShare = removedTotal / sizeOf("last", undefined);
+    const share =
+      evenShare > maxShareOfLast ? (removedTotal - maxShareOfLast * sizeOf("last")) / sizeOf(undefined) : evenShare;
     if (amount > 0 && !(share <= 1)) {
       const max = (sizeOf(undefined) + maxShareOfLast * sizeOf("last")) / total(layers);
       throw new PithError(
@@ -80,7 +81,7 @@ const globalNormalized = {
 
 /**
  * Evci et al. 2020, "Rigging the Lottery": a weight of d₁ × … × dₖ keeps ε · (d₁ + … + dₖ) entries, a density of ε · Σd / Πd.
- * Layers with fewer entries stay dense, and ε is recomputed for the others.
+ * Layers with fewer entries than that stay dense, and ε is computed again for the other layers.
  */
 export const erk = {
   id: "erk",

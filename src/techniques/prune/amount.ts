@@ -1,4 +1,7 @@
-/** An integer counts entries, and 0 to 1 is a fraction: JavaScript does not distinguish 1.0 (all) from 1 (one entry). */
+/**
+ * Parses the amount to prune. An integer is a number of entries, other numbers are fractions. `{ fraction: 1 }` is everything, because
+ * JavaScript does not distinguish 1.0 (all entries) from 1 (one entry).
+ */
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { described } from "../../core/pass/options.ts";
@@ -58,7 +61,7 @@ export function fractionOf(amount: Amount, size: number): number {
   return "fraction" in form ? form.fraction : countOf(form, size) / Math.max(1, size);
 }
 
-/** The largest count that is at most a share of `size`. 0.7 of 10 is 7, although 0.7 · 10 can be less in floats. */
+/** Returns the largest count that is at most a share of `size`. 0.7 of 10 is 7, although 0.7 · 10 can be less in floats. */
 export const maxCountOf = (share: number, size: number): number => Math.floor(share * size + 1e-9);
 
 export function isAll(amount: Amount): boolean {

@@ -1,4 +1,4 @@
-/** Spreads an amount over layers, and warns of layers that keep few channels or weights. */
+/** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
@@ -22,13 +22,13 @@ interface LayerAmount {
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
   /** Whether the layer can lose all of its entries, because the request says so. */
   readonly empties: boolean;
-  /** The entries below a threshold that all layers share. */
+  /** The entries to prune, if the allocation chose them by a threshold. */
   readonly cut?: SharedCut | undefined;
 }
 
-/** @param before the number of remaining entries. */
 interface SharedCut {
   readonly ranked: RankedParameter;
+  /** Number of entries before this pruning. */
   readonly before: number;
   readonly cut: Cut;
 }
@@ -38,10 +38,10 @@ export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Pro
 interface Spread {
   readonly allocation: Allocation;
   readonly amount: Amount;
-  /** Layers with an amount of their own are left out of the allocation. */
+  /** Options of individual layers. Layers with an `amount` here do not take part in the allocation. */
   readonly overrides?: Readonly<Record<string, { readonly amount?: Amount | undefined }>> | undefined;
   readonly importanceScores?: Tensors | undefined;
-  /** Whether a layer can lose all of its entries although a smaller amount was requested. */
+  /** Whether the allocation can remove all entries of a layer although a smaller amount was requested. */
   readonly empties: boolean;
   /** The largest share that the allocation may remove of a layer (1). */
   readonly maxLayerAmount?: number | undefined;
@@ -49,7 +49,7 @@ interface Spread {
   onSpread?(layers: readonly Remains[], share: number): void;
 }
 
-/** @throws PithError E_OPTION if the allocation gives no shares, or cannot. */
+/** @throws PithError E_OPTION if the allocation is not for individual weights, or cannot reach the amount. */
 export const allocateAmounts =
   (model: Model, { allocation, amount, overrides, importanceScores, empties, ...spread }: Spread): AmountsFactory =>
   async (targets, scorer) => {
@@ -89,23 +89,23 @@ async function sharesOf(
     const rest = Math.min(1, (share * total - removed) / Math.max(1, entryCount([...unlimited.values()])));
     const allocated = unlimited.size === 0 ? [] : await requestShares(allocation, rest, unlimited);
     shares = new Map<Target, Share>([...limited, ...allocated]);
-    const beyond = [...unlimited].filter(
-      ([target, { before }]) => fractionLost(shares.get(target) ?? 0, before) > maxLayerAmount,
+    const overLimit = [...unlimited].filter(
+      ([target, { before }]) => fractionPruned(shares.get(target) ?? 0, before) > maxLayerAmount,
     );
-    if (beyond.length === 0) break;
-    for (const [target, { before }] of beyond)
+    if (overLimit.length === 0) break;
+    for (const [target, { before }] of overLimit)
       limited.set(target, maxCountOf(maxLayerAmount, before) / Math.max(1, before));
   }
   const remains = [...layers].map(([target, { before }]) => ({
     name: target.layer.name,
-    left: Math.round(before * (1 - fractionLost(shares.get(target) ?? 0, before))),
+    left: Math.round(before * (1 - fractionPruned(shares.get(target) ?? 0, before))),
     size: before,
   }));
   onSpread?.(remains, share);
   return new Map(
     [...layers].map(([target, { ranked, before }]) => {
       const cutShare = shares.get(target) ?? 0;
-      const amount = { fraction: fractionLost(cutShare, before) };
+      const amount = { fraction: fractionPruned(cutShare, before) };
       return [target, typeof cutShare === "number" ? { amount } : { amount, cut: { ranked, before, cut: cutShare } }];
     }),
   );
@@ -114,7 +114,7 @@ async function sharesOf(
 const entryCount = (layers: readonly Pick<RankedTarget, "before">[]): number =>
   layers.reduce((sum, { before }) => sum + before, 0);
 
-const fractionLost = (share: Share, before: number): number =>
+const fractionPruned = (share: Share, before: number): number =>
   typeof share === "number" ? share : share.prunedCount / Math.max(1, before);
 
 /** @throws PithError E_OPTION unless the allocation gives a share for each layer. */
@@ -124,11 +124,11 @@ async function requestShares(
   layers: ReadonlyMap<Target, RankedTarget>,
 ): Promise<ReadonlyMap<Target, Share>> {
   const ranked = [...layers.values()].map(({ layer }) => layer);
-  const whose = `The allocation "${allocation.id}"`;
-  const shares = await awaitedAnswerOf(whose, async () => allocation.shares?.(ranked, share));
+  const subject = `The allocation "${allocation.id}"`;
+  const shares = await awaitedAnswerOf(subject, async () => allocation.shares?.(ranked, share));
   const isShare = (value: Share): boolean => typeof value === "object" || (value >= 0 && value <= 1);
   if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== ranked.length)
-    throw new PithError("E_OPTION", `${whose}: expected a share from 0 to 1 for each of ${ranked.length} layers.`);
+    throw new PithError("E_OPTION", `${subject}: expected a share from 0 to 1 for each of ${ranked.length} layers.`);
   return new Map(Array.from(layers.keys(), (target, index) => [target, shares[index] ?? 0]));
 }
 
@@ -136,7 +136,7 @@ interface RankedTarget extends Omit<SharedCut, "cut"> {
   readonly layer: RankedLayer;
 }
 
-/** Returns the layers that can be ranked. Pruning reports why others cannot. */
+/** Returns the layers that can be ranked. The pruning step reports why the other layers cannot. */
 async function rankedLayers(
   model: Model,
   targets: readonly Target[],
@@ -149,10 +149,10 @@ async function rankedLayers(
   const [first, last] = [trained[0]?.weight, trained.at(-1)?.weight];
   const layers = new Map<Target, RankedTarget>();
   for (const target of targets) {
-    const read = await readRanked(target, importanceScores, scorer);
-    if (read instanceof Miss) continue;
+    const rankedEntries = await readRanked(target, importanceScores, scorer);
+    if (rankedEntries instanceof Miss) continue;
     const { layer, parameter } = target;
-    const { ranked, before } = read;
+    const { ranked, before } = rankedEntries;
     layers.set(target, {
       ranked,
       before,

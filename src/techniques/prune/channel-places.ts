@@ -1,6 +1,7 @@
 /**
- * Places of a network at which channel criteria score units, and statistics that they need: of layer inputs, or of gradients of gates.
- * The gates of a group are a vector ξ of ones that multiplies each unit wherever a layer sums over it:
+ * Finds the tensors in which channel criteria score units (channels that are removed jointly), and collects the statistics that the
+ * criteria need: of layer inputs, or of gradients of gates. The gates of a group are a vector ξ of ones, one per unit, by which each
+ * channel is multiplied before a layer sums over the channels:
  *
  *     y = Conv(x, w)        y = Conv(x · ξ[unit of each channel], w)
  */
@@ -49,7 +50,7 @@ export function findSlices(place: ChannelPlace, group: Group, network: Network):
   return slices.length > 0 ? slices : new Miss("no layer reads them");
 }
 
-/** Returns each shared weight once. */
+/** Returns the output channels of the group's layers. A weight that several layers share is returned once. */
 function outputSlices(group: Group): readonly ChannelSlice[] {
   return Array.from(groupBy(group.layers, ({ weight }) => weight).values(), ([layer]) => layer).flatMap((layer) => {
     const slice = outputsOf(group, layer);
@@ -78,7 +79,7 @@ function readingsOf({ slices }: Group, network: Network): readonly Reading[] {
   );
 }
 
-/** For quantized values, returns the dequantized source, because a quantized value has no gradient. */
+/** For a quantized input, returns the input of its QuantizeLinear node, because a quantized value has no gradient. */
 function findReading(node: Node, input: number, { inference }: Network, slices: readonly Slice[]): Reading | undefined {
   const readComputed = (reader: Node, position: number): Reading | undefined => {
     const slice = slices.find(({ value }) => value === reader.inputs[position]);
@@ -93,7 +94,7 @@ function findReading(node: Node, input: number, { inference }: Network, slices: 
   return producer.inputs.flatMap((_, position) => readComputed(producer, position) ?? []).find(readsFloats);
 }
 
-/** Returns statistics by activation value, or by group. @throws PithError E_OPTION without samples. */
+/** Returns statistics per value (activations) or per group (gates). @throws PithError E_OPTION without samples. */
 export function channelEvidence(
   model: Model,
   groups: readonly Group[],
@@ -144,23 +145,23 @@ async function gateGradients(
   if (names.length === 0) return gates;
   const statistic = { ...evidence, of: "gradients" as const };
   const gradients = await gradientEvidence(copy, names, { id, evidence: statistic }, options, context);
-  const none = new Miss("the loss has no gradient with respect to them");
+  const noGradient = new Miss("the loss has no gradient with respect to them");
   return new Map(
-    Array.from(gates, ([group, name]) => [group, name instanceof Miss ? name : (gradients.get(name) ?? none)]),
+    Array.from(gates, ([group, name]) => [group, name instanceof Miss ? name : (gradients.get(name) ?? noGradient)]),
   );
 }
 
-/** @param copy a copy of the model of the readings. @returns the name of the vector. */
+/** Inserts the gates of a group into a copy of the model. @returns the name of the gate vector. */
 function writeGates(copy: Model, group: Group, readings: readonly Reading[], inference: Inference): string | Miss {
   const [first] = readings;
   if (first === undefined) return new Miss("no layer reads them");
   const type = inference.operand(first.slice.value)?.type;
   if (type === undefined || !isFloat(type)) return new Miss("layers read them as integers");
   const ones = (count: number) => fromNumbers(type, [count], new Float64Array(count).fill(1));
-  const [begin] = copy.graph.nodes();
-  const start = emitInto(copy, { before: begin });
-  const gates = start.constant(ones(group.units), "gates", parameter);
-  const padded = start.Concat([gates, start.constant(ones(1))], { axis: 0 });
+  const [firstNode] = copy.graph.nodes();
+  const emitFirst = emitInto(copy, { before: firstNode });
+  const gates = emitFirst.constant(ones(group.units), "gates", parameter);
+  const padded = emitFirst.Concat([gates, emitFirst.constant(ones(1))], { axis: 0 });
   for (const { node, input, slice } of readings) {
     const reader = copy.graph.value(node.outputs[0]?.name ?? "")?.producer;
     const value = reader?.inputs[input];
@@ -168,9 +169,9 @@ function writeGates(copy: Model, group: Group, readings: readonly Reading[], inf
     if (reader === undefined || value === undefined || rank === undefined) continue;
     const emit = emitInto(copy, { before: reader });
     // -1 marks an index without a unit; it gathers the last element, 1.
-    const gates = emit.Gather([padded, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
+    const factors = emit.Gather([padded, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
     const shape = Array.from({ length: rank }, (_, axis) => (axis === slice.axis ? -1 : 1));
-    copy.graph.setInput(reader, input, emit.Mul([value, emit.Reshape([gates, shape])]));
+    copy.graph.setInput(reader, input, emit.Mul([value, emit.Reshape([factors, shape])]));
   }
   return gates.name;
 }

@@ -1,5 +1,5 @@
 /**
- * Scores units of a group by the criterion (`units`) or by a norm of the scores of their entries.
+ * Scores the units of a group (channels that are removed jointly) by the criterion's `units`, or by a norm of their entries' scores.
  *
  * Each producing layer contributes the sum over a unit's slice, relative to the mean over its units; the result is the mean over
  * layers, so scales and sizes of layers do not matter. (Torch-Pruning divides by the group mean afterwards.) Estimates of the
@@ -79,42 +79,44 @@ export async function unitScorerOf(
     ? await channelEvidence(model, groups, id, statistic, options, context)
     : await createEvidence(id, statistic, model, layers, options, context);
   const [network, readSlice] = [networkOf(model), weightReader(model, context.engine)];
-  const whose = `The importance "${id}"`;
+  const subject = `The importance "${id}"`;
   return async (group) => {
     const evidence = evidenceOf.get(group);
     if (evidence instanceof Miss) return evidence;
     const name = group.layers[0]?.name ?? "";
-    const fault = (text: string): PithError =>
+    const invalidScores = (text: string): PithError =>
       new PithError(
         "E_OPTION",
-        `${whose}: expected a Float64Array with a score for each unit of "${name}", got ${text}.`,
+        `${subject}: expected a Float64Array with a score for each unit of "${name}", got ${text}.`,
       );
-    const scoreAll = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
-      reduceSlices(group, network, place, how, async (slice) => {
-        const { value, axis, layer, unitOf } = slice;
-        const evidence = evidenceOf.get(layer?.weight ?? value);
-        if (evidence instanceof Miss) return evidence;
-        const weight = place === "activations" ? { dims: [0], values: new Float64Array() } : await readSlice(slice);
-        if (weight instanceof Miss) return weight;
-        const { dims, values } = weight;
-        const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dims, axis);
-        const scores = score({ name: layer?.name ?? value.name, values, rows, evidence });
-        if (scores.length !== unitOf.length) throw fault(`${scores.length} scores for ${unitOf.length} channels`);
-        return scores;
-      });
+    const scoreAll =
+      (reduction: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
+        reduceSlices(group, network, place, reduction, async (slice) => {
+          const { value, axis, layer, unitOf } = slice;
+          const evidence = evidenceOf.get(layer?.weight ?? value);
+          if (evidence instanceof Miss) return evidence;
+          const weight = place === "activations" ? { dims: [0], values: new Float64Array() } : await readSlice(slice);
+          if (weight instanceof Miss) return weight;
+          const { dims, values } = weight;
+          const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dims, axis);
+          const scores = score({ name: layer?.name ?? value.name, values, rows, evidence });
+          if (scores.length !== unitOf.length)
+            throw invalidScores(`${scores.length} scores for ${unitOf.length} channels`);
+          return scores;
+        });
     const numbers = random(context.seed, "importance", id, name);
     const units = { count: group.units, evidence, random: numbers, mean: scoreAll("mean"), sum: scoreAll("sum") };
-    const scores = await awaitedAnswerOf(whose, async () => criterion.units?.(units));
+    const scores = await awaitedAnswerOf(subject, async () => criterion.units?.(units));
     if (scores instanceof Miss) return scores;
-    if (!(scores instanceof Float64Array)) throw fault("another value");
-    if (scores.length !== group.units) throw fault(`${scores.length} scores for ${group.units} units`);
+    if (!(scores instanceof Float64Array)) throw invalidScores("another value");
+    if (scores.length !== group.units) throw invalidScores(`${scores.length} scores for ${group.units} units`);
     return scores.some(Number.isNaN) ? new Miss(`the criterion "${id}" gives NaN`) : scores;
   };
 }
 
 /**
- * Returns the scorer of the given criterion. Without one: Taylor scores if the model scores classes, activations if it does not, and
- * magnitudes without samples. Taylor scores then need no labels: they measure how much a channel changes the predictions.
+ * Returns the scorer of the criterion that the options name. The default is Taylor scores for classifiers, activations for other
+ * models, and magnitudes without samples. The default Taylor scores need no labels: they measure the change of the predictions.
  */
 export async function defaultUnitScorer(
   model: Model,
@@ -134,7 +136,7 @@ export async function defaultUnitScorer(
       note("channels are ranked by Taylor scores");
       return scorer;
     } catch (error) {
-      // An explicit loss must fit.
+      // The error of a loss that the user chose is not hidden.
       if (loss !== undefined || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
       reason = stripPeriod(error.message);
     }
@@ -182,18 +184,18 @@ export async function scoreGroups(
   return { scored, misses };
 }
 
-/** Sums per unit, tensor by tensor, so that memory holds one tensor. */
+/** Sums the scores of each unit over all tensors (for "mean": each relative to its mean, then averaged). One tensor is in memory at a time. */
 async function reduceSlices(
   group: Group,
   network: Network,
   place: ChannelPlace,
-  how: "mean" | "sum",
+  reduction: "mean" | "sum",
   score: (slice: ChannelSlice) => Promise<ArrayLike<number> | Miss>,
 ): Promise<Float64Array | Miss> {
   const slices = findSlices(place, group, network);
   if (slices instanceof Miss) return slices;
   const totals = new Float64Array(group.units);
-  const tensors = new Float64Array(group.units);
+  const tensorCounts = new Float64Array(group.units);
   for (const slice of slices) {
     const scores = await score(slice);
     if (scores instanceof Miss) return scores;
@@ -202,11 +204,11 @@ async function reduceSlices(
       if (unit >= 0) sums.set(unit, (sums.get(unit) ?? 0) + (scores[index] ?? 0));
     });
     const mean = [...sums.values()].reduce((total, sum) => total + sum, 0) / Math.max(1, sums.size);
-    const scale = how === "sum" || mean === 0 ? 1 : mean;
+    const scale = reduction === "sum" || mean === 0 ? 1 : mean;
     for (const [unit, sum] of sums) {
       totals[unit] = (totals[unit] ?? 0) + sum / scale;
-      tensors[unit] = (tensors[unit] ?? 0) + 1;
+      tensorCounts[unit] = (tensorCounts[unit] ?? 0) + 1;
     }
   }
-  return how === "sum" ? totals : totals.map((total, unit) => total / Math.max(1, tensors[unit] ?? 0));
+  return reduction === "sum" ? totals : totals.map((total, unit) => total / Math.max(1, tensorCounts[unit] ?? 0));
 }

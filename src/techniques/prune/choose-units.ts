@@ -1,4 +1,4 @@
-/** Chooses the lowest-scoring units of the groups that an allocation ranks together. Every axis keeps at least one index. */
+/** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. Every axis keeps at least one index. */
 import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
 import type { Removal } from "../../core/analysis/cut.ts";
 import { widestBlock } from "../../core/channel-block.ts";
@@ -17,7 +17,7 @@ export interface Choice extends Removal {
   readonly units: readonly number[];
 }
 
-/** A unit, and the number of units removed before it, each counted with the mean number of channels. */
+/** A unit, and its place in the order of removal, measured in units of the mean number of channels. */
 export interface PlacedUnit {
   readonly group: Group;
   readonly unit: number;
@@ -47,8 +47,8 @@ function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
 
 /**
  * Gives each unit its place in the order of removal. An amount is a share of channels, and a unit can have several channels. A unit is removed if the
- * middle of its channels is within the amount, where places count units of mean size. So a unit that is removed at one amount is also removed at all
- * larger ones, and the removed share differs from the amount by at most half a unit.
+ * middle of its channels is within the amount; places are measured in units of mean size. So a unit that is removed at one amount is also removed at
+ * all larger amounts, and the removed share differs from the amount by at most half a unit.
  * @param candidates in the order of removal.
  */
 function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {
@@ -61,25 +61,25 @@ function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {
 }
 
 interface UnitSizes {
-  /** Positions of the layers that have the unit among their output channels, as text. */
+  /** For each unit: the positions of the layers that have the unit among their output channels, as text. */
   readonly layers: readonly string[];
-  /** Number of channels in all layers. */
+  /** For each unit: its number of channels in all layers. */
   readonly channels: Uint32Array;
-  /** Channels per layer, relative to the mean of the removable units. */
+  /** For each unit: its channels per layer, divided by the mean of the removable units. */
   readonly sizes: Float64Array;
 }
 
 function sizesOf(group: Group): UnitSizes {
   const { units } = group;
   const layers = new Array<string>(units).fill("");
-  const [channels, counts, lastOf] = [new Uint32Array(units), new Uint32Array(units), new Int32Array(units).fill(-1)];
+  const [channels, counts, layerOf] = [new Uint32Array(units), new Uint32Array(units), new Int32Array(units).fill(-1)];
   group.layers.forEach((layer, position) => {
     const mark = ` ${position}`;
     outputsOf(group, layer)?.unitOf.forEach((unit) => {
       if (unit < 0) return;
       channels[unit] = (channels[unit] ?? 0) + 1;
-      if (lastOf[unit] === position) return;
-      lastOf[unit] = position;
+      if (layerOf[unit] === position) return;
+      layerOf[unit] = position;
       counts[unit] = (counts[unit] ?? 0) + 1;
       layers[unit] += mark;
     });
@@ -87,8 +87,8 @@ function sizesOf(group: Group): UnitSizes {
   const removableUnits = removable(group);
   const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
   // Sizes are divided by the first size before they are summed, so that equal sizes are exactly 1.
-  const first = means[removableUnits[0] ?? 0] || 1;
-  const sizes = means.map((mean) => mean / first);
+  const firstMean = means[removableUnits[0] ?? 0] || 1;
+  const sizes = means.map((mean) => mean / firstMean);
   const total = removableUnits.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
   return { layers, channels, sizes: sizes.map((size) => (size * removableUnits.length) / total) };
 }
@@ -104,7 +104,7 @@ export interface RankingOptions {
 export interface RankedSet {
   readonly groups: readonly Group[];
   readonly total: number;
-  /** Without units that are kept at any amount. */
+  /** The units that some amount removes, first to last. */
   readonly order: readonly PlacedUnit[];
 }
 
@@ -124,8 +124,9 @@ export function rankedSets(
 }
 
 /**
- * Places the units of a group in blocks, so that the number of channels that are left is a multiple of `roundTo`. The layer with the most units, and among
- * those the most channels, decides. A block is removed if the middle of its channels is within the amount, as a unit is. Units after the last block are kept.
+ * Places the units of a group in blocks, so that the number of remaining channels is a multiple of `roundTo`. Channels are counted in
+ * the layer with the most units. A block is removed if the middle of its channels is within the amount, as a unit is. Units after the
+ * last block are kept.
  * @param roundTo undefined: the multiple depends on the number of channels.
  */
 export function roundToMultiples(set: RankedSet, roundTo: number | undefined): RankedSet {
@@ -172,14 +173,14 @@ function widestOf(group: Group): Int32Array {
 export const finestMultiple = widestBlock / 4;
 const multiples = [widestBlock, widestBlock / 2, finestMultiple];
 
-/** Returns the multiple to which the remaining channels of a layer are rounded: the given one, or one that depends on the width. */
+/** Returns the multiple to which the remaining channels of a layer are rounded: `roundTo`, or a default that depends on the width. */
 export function multipleOf(group: Group, roundTo?: number): number {
   if (roundTo !== undefined) return roundTo;
   const width = widestOf(group).length;
   return multiples.find((multiple) => width >= stepsPerLayer * multiple) ?? 1;
 }
 
-/** A layer can lose its channels in at least this many steps. */
+/** Minimum number of blocks in a layer: the default multiple is small enough for it. */
 const stepsPerLayer = 4;
 
 /** Returns the units of each group that an amount removes: those whose `place` is below round(amount · total). */
@@ -221,15 +222,15 @@ function rankCandidates(groups: readonly ScoredGroup[]): readonly Candidate[] {
 class RemainingChannels {
   readonly #removable: number[] = [];
   /** For each unit: positions in `#removable`, each with the number of the unit's indices along that axis. */
-  readonly #touched = new Map<Group, readonly (readonly [place: number, count: number])[][]>();
+  readonly #counts = new Map<Group, readonly (readonly [place: number, count: number])[][]>();
 
   constructor(groups: readonly ScoredGroup[], maxShare: number) {
     const places = new Map<Value, Map<number, number>>();
     for (const { group } of groups) {
-      const touched = Array.from({ length: group.units }, (): [number, number][] => []);
-      this.#touched.set(group, touched);
+      const unitCounts = Array.from({ length: group.units }, (): [number, number][] => []);
+      this.#counts.set(group, unitCounts);
       const counts = new Uint32Array(group.units);
-      // Slices along tied axes share one array.
+      // Slices along axes that always lose the same indices share one array.
       const visited = new Set<Int32Array>();
       for (const { value, axis, unitOf } of group.slices) {
         if (visited.has(unitOf)) continue;
@@ -243,17 +244,17 @@ class RemainingChannels {
           if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
         });
         counts.forEach((count, unit) => {
-          if (count > 0) touched[unit]?.push([position, count]);
+          if (count > 0) unitCounts[unit]?.push([position, count]);
         });
       }
     }
   }
 
-  /** Removes a unit's indices unless an axis would keep fewer than its minimum. */
+  /** Removes a unit's indices unless an axis would keep fewer than its minimum. @returns whether the unit was removed. */
   remove(group: Group, unit: number): boolean {
-    const touched = this.#touched.get(group)?.[unit] ?? [];
-    if (touched.some(([position, count]) => (this.#removable[position] ?? 0) < count)) return false;
-    for (const [position, count] of touched) this.#removable[position] = (this.#removable[position] ?? 0) - count;
+    const unitCounts = this.#counts.get(group)?.[unit] ?? [];
+    if (unitCounts.some(([position, count]) => (this.#removable[position] ?? 0) < count)) return false;
+    for (const [position, count] of unitCounts) this.#removable[position] = (this.#removable[position] ?? 0) - count;
     return true;
   }
 }

@@ -13,14 +13,14 @@ import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 
 export interface CostBound {
   readonly kind: keyof typeof kinds;
-  /** The share of the multiply-accumulates or parameters that is left, the maximum size of the file in bytes, or the speedup. */
+  /** By kind: the share of multiply-accumulates or parameters to keep, the maximum file size in bytes, or the factor of speed. */
   readonly value: number;
 }
 
-/** Bisection steps. Shares of channels need no finer amounts, and times are not more accurate. */
+/** Bisection steps for costs that are counted, and for times, whose measurements are less accurate. More steps would not change the result. */
 const [halvings, timedHalvings] = [12, 6];
 
-export interface Reached {
+export interface FoundAmount {
   readonly amount: number;
   /** The cost, as a share of the bound. */
   readonly cost: number;
@@ -28,7 +28,7 @@ export interface Reached {
 }
 
 /**
- * Finds the smallest amount that reaches a target, and describes the cost then. @returns a Miss if no amount reaches it.
+ * Finds the smallest amount that meets a cost bound, and describes the cost at that amount. @returns a Miss if no amount meets the bound.
  * @param removals the choices at an amount from 0 to 1; a larger amount removes more.
  * @throws PithError E_UNSUPPORTED if the cost cannot be computed.
  */
@@ -37,7 +37,7 @@ export async function amountFor(
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
-): Promise<Reached | Miss> {
+): Promise<FoundAmount | Miss> {
   const { meter: open, ...kind } = kinds[bound.kind];
   const meter = await open(bound.value, model, context);
   try {
@@ -48,11 +48,11 @@ export async function amountFor(
 }
 
 async function findSmallestAmount(
-  { name, of, bound, steps, measure }: Meter & Omit<Kind, "meter"> & { readonly name: string },
+  { name, quantity, bound, steps, measure }: Meter & Omit<Kind, "meter"> & { readonly name: string },
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
-): Promise<Reached | Miss> {
+): Promise<FoundAmount | Miss> {
   const measureAt = async (amount: number): Promise<number> => {
     throwIfAborted(context.signal);
     const restore = snapshot(model);
@@ -67,26 +67,26 @@ async function findSmallestAmount(
   let [low, high, cost] = [0, 1, await measureAt(1)];
   if (!(cost <= bound))
     return new Miss(
-      `\`${name}\` cannot be reached: ${percent(cost)} of ${of} are left if all removable channels are removed, expected ${percent(bound)}`,
+      `\`${name}\` cannot be reached: ${percent(cost)} of ${quantity} are left if all removable channels are removed, expected ${percent(bound)}`,
     );
   for (let step = 1; step <= steps; step++) {
     const middle = (low + high) / 2;
-    const next = await measureAt(middle);
+    const middleCost = await measureAt(middle);
     context.progress(step, steps);
-    if (next <= bound) [high, cost] = [middle, next];
+    if (middleCost <= bound) [high, cost] = [middle, middleCost];
     else low = middle;
   }
   return {
     amount: high,
     cost: cost / bound,
-    text: `${percent(high)} of the channels are removed, which leaves ${percent(cost)} of ${of} (target: ${percent(bound)})`,
+    text: `${percent(high)} of the channels are removed, which leaves ${percent(cost)} of ${quantity} (target: ${percent(bound)})`,
   };
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 interface Meter {
-  /** The largest share of the original cost. */
+  /** The maximum cost, as a share of the original cost. */
   readonly bound: number;
   /** The cost of the model now, as a share of the original cost. */
   measure(): Promise<number>;
@@ -94,12 +94,12 @@ interface Meter {
 }
 
 interface Kind {
-  readonly of: string;
+  readonly quantity: string;
   readonly steps: number;
   meter(value: number, model: Model, context: Context): Promise<Meter>;
 }
 
-/** @param shareOf converts the value of the bound into a share of the original cost. */
+/** Defines a cost that is counted. @param shareOf converts the value of the bound into a share of the original cost. */
 const defineCount =
   (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _original: number) => value) =>
   async (value: number, model: Model): Promise<Meter> => {
@@ -108,15 +108,15 @@ const defineCount =
   };
 
 const kinds = {
-  macs: { of: "the multiply-accumulates", steps: halvings, meter: defineCount(macsOf) },
-  parameters: { of: "the parameters", steps: halvings, meter: defineCount(countParameters) },
+  macs: { quantity: "the multiply-accumulates", steps: halvings, meter: defineCount(macsOf) },
+  parameters: { quantity: "the parameters", steps: halvings, meter: defineCount(countParameters) },
   targetSize: {
-    of: "the bytes",
+    quantity: "the bytes",
     steps: halvings,
     meter: defineCount(encodedSize, (bytes, original) => bytes / original),
   },
   faster: {
-    of: "the processor time",
+    quantity: "the processor time",
     steps: timedHalvings,
     async meter(times, model, context) {
       const timer = await relativeTimer(model, context);

@@ -1,10 +1,10 @@
-/** The table of criteria, which defines flag, help and recipe key: each row is a formula. */
+/** The table of pruning criteria: each row is a formula. Its keys are the values of the option `importance` in flags, help and recipes. */
 import { methodTable } from "../../core/pass/method-table.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import { columnNorms, meanMagnitudes } from "../calibrate/column-statistics.ts";
 import { type Importance, isChannelEvidence } from "./criterion.ts";
 
-/** Averages a term of the gradient of each element. */
+/** For each element of a tensor: the mean of `term(gradient)` over the samples. */
 const meanOf = (term: (gradient: number) => number, each: Pick<GradientStatistic<unknown>, "each">) =>
   ({
     of: "gradients",
@@ -88,7 +88,7 @@ const lossIncrease = (values: ArrayLike<number>, squares: Float64Array): Float64
 
 /**
  * Second-order change of the loss with a diagonal Hessian (LeCun, Denker and Solla 1990, "Optimal Brain Damage"), here the empirical
- * Fisher information over single samples. A channel costs the sum over its weights.
+ * Fisher information over single samples. The score of a channel is the sum over its weights.
  */
 export const fisher = {
   id: "fisher",
@@ -102,7 +102,7 @@ export const fisher = {
 } satisfies Importance<Float64Array>;
 
 /**
- * E[(∂loss/∂ξ)²] over single samples, where ξ = 1 multiplies the channel in every reader: the first-order change of the loss
+ * E[(∂loss/∂ξ)²] over single samples, where ξ = 1 multiplies the channel in every layer that reads it: the first-order change of the loss
  * (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"). It equals (Σ w · g)² over the reading weights, and is
  * squared per sample, because the mean gradient of a trained network is about 0.
  */
@@ -113,7 +113,7 @@ export const taylor = {
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;
 
-/** He et al. 2019, "Filter Pruning via Geometric Median": other filters can replace one that is near the geometric median. */
+/** He et al. 2019, "Filter Pruning via Geometric Median": a filter near the geometric median can be replaced by the other filters. */
 const fpgm = {
   id: "fpgm",
   summary: "sum of the distances to all other filters of the layer",

@@ -1,4 +1,4 @@
-/** Criteria score weights or channels; the smallest |score| is pruned. */
+/** Interface of pruning criteria: they score weights or channels, and those with the smallest |score| are pruned. */
 import type { Miss } from "../../core/errors.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
@@ -11,7 +11,7 @@ export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multip
   readonly dims: readonly number[];
   /** Effective values, row-major: masked entries are 0, integers are scaled. */
   readonly values: Scores;
-  /** Returns the values as matrices, outputs × features, one per group. Group g starts at column g · features of the evidence. */
+  /** Returns the values as matrices [outputs, features], one per group. The evidence of group g starts at column g · features. */
   matrices(): readonly Matrix[];
 }
 
@@ -28,18 +28,18 @@ export interface Channels<E = unknown> {
   readonly evidence: E;
 }
 
-/** Competing units. A unit is removed as a whole: a channel of one or several layers, or several channels, such as a head. */
+/** The units of a group. A unit is removed as a whole: a channel of one or several layers, or several channels, such as a head. */
 export interface ChannelUnits<E = unknown> {
   readonly count: number;
-  /** For gates, the statistic of their gradients. */
+  /** The statistic of the gates' gradients, if the criterion requires it (`GateStatistic`). */
   readonly evidence: E;
   readonly random: Random;
   /**
-   * Returns a score per unit: the sum over its channels, relative to the mean over the tensor's units, averaged over tensors; or
-   * a `Miss` without such a place. @param score returns a number per channel.
+   * Returns a score per unit: the sum over its channels, relative to the mean over the tensor's units, averaged over tensors.
+   * Returns a `Miss` if the group has no such tensors. @param score returns a number per channel.
    */
   mean(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
-  /** The same as a plain sum, for changes of the loss, which are comparable between layers. */
+  /** Like `mean`, but sums over channels and tensors: for estimates of the loss change, which are comparable between layers. */
   sum(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
 }
 
@@ -61,7 +61,8 @@ export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidenc
   evidence !== undefined && "of" in evidence && evidence.of !== "gradients";
 
 /**
- * A pruning criterion: `scores` of single weights, `units` of channels, or both. Without `units`, channels are ranked by the norm of their scores.
+ * A pruning criterion: `scores` for individual weights, `units` for channels, or both. Without `units`, channels are ranked by the norm
+ * of their weights' scores.
  * @example
  * import type { Importance } from "pith/prune";
  * const nearOne: Importance = { id: "near one", scores: ({ values }) => Float64Array.from(values, (w) => Math.abs(w - 1)) };
@@ -74,13 +75,13 @@ export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidenc
  */
 export interface Importance<E = unknown> {
   readonly id: string;
-  /** Required statistic of layer inputs or gradients, for channels also of activations and gates; `prune` then needs `data`. */
+  /** Required statistic of layer inputs or gradients (for channels also of activations or gates). `prune` then requires `data`. */
   readonly evidence?: Evidence<E>;
   readonly summary?: string;
   /** Default pattern, such as "rows"; otherwise entries are compared within the layer. */
   readonly pattern?: string;
   /** Returns one number per entry, never NaN: in the order of `values`, or as matrices like those of the weight. */
   scores?(weight: ScoredWeight<E>): Scores | readonly Matrix[];
-  /** Returns one number per unit, or why there is none; the lowest are pruned. */
+  /** Returns a score per unit, or a Miss if the units cannot be ranked. Units with the lowest scores are pruned. */
   units?(units: ChannelUnits<E>): Float64Array | Miss | Promise<Float64Array | Miss>;
 }

@@ -1,3 +1,4 @@
+/** Computes for each channel the amount at which structured pruning removes it. */
 import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -7,9 +8,8 @@ import { scoreByNorm } from "./channel-scores.ts";
 import { roundToMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";
 import { rankChannels, type SpreadOptions } from "./structured.ts";
-
 export interface CutOrder {
-  /** Removable units of all groups that are ranked with the layer: an amount is a share of them. */
+  /** Number of removable units in all groups that are ranked with the layer: an amount is a share of these units. */
   readonly units: number;
   /** For each output channel, the number of units removed before it; undefined if it is always kept. */
   readonly places: readonly (number | undefined)[];
@@ -17,9 +17,9 @@ export interface CutOrder {
 
 /**
  * Returns, by layer name, the order in which `prune` cuts channels by magnitude. An amount a removes the channels with places
- * below round(a · units), halves to even. Reads every weight once.
- * @param model with free channels (`freeChannels`).
- * @param groups of this very model (`channelGroups`).
+ * below round(a · units), where halves round to even. Reads every weight once.
+ * @param model model after `freeChannels`.
+ * @param groups result of `channelGroups` for this model object.
  */
 export async function cutOrders(
   model: Model,
@@ -50,7 +50,7 @@ export async function cutOrders(
 /** Amounts are given in steps of 0.1 %. */
 const steps = 1000;
 
-/** The smallest amount, in steps of 0.1 %, that cuts a channel of a layer; undefined if none does. */
+/** Returns the smallest amount, in steps of 0.1 %, that removes a channel of a layer; undefined if every amount keeps the channel. */
 export function amountThatCuts({ units, places }: CutOrder, channel: number): number | undefined {
   const place = places[channel];
   if (place === undefined) return undefined;

@@ -28,8 +28,8 @@ import { type Bypass, bypassOf, removeLayers, repeatedLayers } from "./repeated-
 
 /**
  * Removes the least influential repeated layers, in place. All influences are measured before the first layer is removed.
- * @throws PithError E_OPTION without samples, or if fewer layers can be removed, E_UNSUPPORTED if no layers repeat, E_DATA if the data
- * does not fit or has no samples, or an influence is NaN, E_STOPPED on the signal.
+ * @throws PithError E_OPTION without samples, or if fewer than `count` layers can be removed, E_UNSUPPORTED if no layers repeat, E_DATA
+ * if the data does not fit or has no samples, or an influence is NaN, E_STOPPED on the signal.
  */
 export async function dropLayers(
   model: Model,
@@ -44,8 +44,8 @@ export async function dropLayers(
   const { bypasses, misses } = removableLayers(model, count);
   const influences = await blockInfluence(model, bypasses, { data, samples }, context);
   const influenceOf = (block: Block): number => influences.get(block) ?? 0;
-  const listed = bypasses.map(({ block }) => `${block.name} ${influenceOf(block).toFixed(3)}`).join(", ");
-  context.log({ id: "influence", text: `influence of the repeated layers, 1 − cos(input, output): ${listed}` });
+  const influenceList = bypasses.map(({ block }) => `${block.name} ${influenceOf(block).toFixed(3)}`).join(", ");
+  context.log({ id: "influence", text: `influence of the repeated layers, 1 − cos(input, output): ${influenceList}` });
   const ascending = bypasses.toSorted((a, b) => influenceOf(a.block) - influenceOf(b.block));
   const leastInfluential = new Set(ascending.slice(0, count));
   const droppedLayers = bypasses.filter((bypass) => leastInfluential.has(bypass));
@@ -110,7 +110,7 @@ export async function blockInfluence(
   );
 }
 
-/** Returns the channel axis of a layer in the block whose output has the same rank as the block's, else the last axis. */
+/** Returns the channel axis of the first layer in the block whose output has the rank of the block's output (default: the last axis). */
 function channelAxis(model: Model, { block, output }: Bypass, inference: Inference): number {
   const rank = output.type?.dims?.length ?? 1;
   const names = new Set(block.layers);
@@ -128,7 +128,7 @@ function maskName({ graph }: Model, { output }: Bypass, axis: number): string | 
   return graph.feeds.find(({ name, type }) => attentionMask.test(name) && dimsText(type?.dims) === positions)?.name;
 }
 
-/** Returns the mean cosine between two values; a zero vector has 1 with another zero vector and 0 with any other. */
+/** Computes the mean cosine between two values. The cosine of two zero vectors is 1; of a zero vector and another vector, 0. */
 function meanCosine(other: string, axis: number, mask: string | undefined): Statistic<number> {
   return {
     reduce(emit, y) {
@@ -138,13 +138,13 @@ function meanCosine(other: string, axis: number, mask: string | undefined): Stat
       const [a, b] = [toFloat64(x), toFloat64(y)];
       const dot = (left: Value, right: Value): Value =>
         emit.ReduceSum([emit.Mul([left, right]), [axis]], { keepdims: 0 });
-      const none = emit.constant(fromNumbers("float64", [], [0]), "none");
+      const zero = emit.constant(fromNumbers("float64", [], [0]), "none");
       const norms = emit.Sqrt([emit.Mul([dot(a, a), dot(b, b)])]);
-      const parallel = toFloat64(emit.Equal([dot(a, a), dot(b, b)]));
-      const cosines = emit.Where([emit.Equal([norms, none]), parallel, emit.Div([dot(a, b), norms])]);
-      const counts = mask === undefined ? undefined : y.graph.value(mask);
-      if (counts === undefined) return [emit.ReduceSum([cosines], { keepdims: 0 }), emit.Size([cosines])];
-      const weights = toFloat64(emit.Cast([counts], { to: typeCodes.bool }));
+      const bothZero = toFloat64(emit.Equal([dot(a, a), dot(b, b)]));
+      const cosines = emit.Where([emit.Equal([norms, zero]), bothZero, emit.Div([dot(a, b), norms])]);
+      const maskValue = mask === undefined ? undefined : y.graph.value(mask);
+      if (maskValue === undefined) return [emit.ReduceSum([cosines], { keepdims: 0 }), emit.Size([cosines])];
+      const weights = toFloat64(emit.Cast([maskValue], { to: typeCodes.bool }));
       return [emit.Mul([cosines, weights]), weights].map((sum) => emit.ReduceSum([sum], { keepdims: 0 }));
     },
     begin() {

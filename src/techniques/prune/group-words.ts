@@ -1,3 +1,4 @@
+/** Describes pruned channel groups in changes and skipped layers. */
 import { type Group, outputsOf } from "../../core/analysis/channels.ts";
 import { Miss } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
@@ -6,14 +7,13 @@ import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import type { Remains } from "./amounts.ts";
 import type { Choice } from "./choose-units.ts";
-
 export function partsOf(group: Group): string {
   const layers = group.layers.map((layer) => outputsOf(group, layer)?.unitOf ?? new Int32Array());
   const [widest = new Int32Array()] = layers.sort((a, b) => b.length - a.length);
   return partsText(group.units, widest);
 }
 
-/** "8 channels", "2 units of 4 channels": a unit can be a head, or the same position in each head. */
+/** Returns "8 channels" or "2 units of 4 channels". A unit can be an attention head, or the same position in each head. */
 function partsText(units: number, unitOf: Int32Array): string {
   if (unitOf.length <= units) return counted(units, "channel");
   const channelsPerUnit = unitOf.length / units;
@@ -21,13 +21,13 @@ function partsText(units: number, unitOf: Int32Array): string {
   return `${counted(units, "unit")} of ${isEven ? channelsPerUnit : "several"} channels`;
 }
 
-/** Returns a Miss with the same reason for each layer. @param by the layer or node that prevents the cut. */
-export function missesOf({ layers }: Group, reason: string, by?: string): readonly Miss[] {
+/** Returns a Miss with the same reason for each layer. @param blocker the layer or node that prevents the removal. */
+export function missesOf({ layers }: Group, reason: string, blocker?: string): readonly Miss[] {
   const names = [...new Set(layers.map((layer) => layer.name))];
-  return names.map((name) => new Miss(reason, name, undefined, by === name ? undefined : by));
+  return names.map((name) => new Miss(reason, name, undefined, blocker === name ? undefined : blocker));
 }
 
-/** Returns each layer once, with the number of its output channels that a choice leaves. */
+/** Returns each layer once, with the number of its output channels that remain after a choice. */
 export const channelsLeft = (choice: Choice): readonly Remains[] =>
   cutLayers(choice).map(({ layer, unitOf, count }) => ({
     name: layer.name,
@@ -36,21 +36,21 @@ export const channelsLeft = (choice: Choice): readonly Remains[] =>
   }));
 
 /**
- * Returns a line for every layer that loses output channels. It names the share of the group if the layer loses another share, and the number
- * of units if units have several of its channels.
+ * Returns a line for every layer that loses output channels. The line includes the share of the group if the layer's share differs,
+ * and the number of units if a unit has several channels of the layer.
  */
 export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const { group, units } = choice;
   const removed = new Set(units);
   return cutLayers(choice).map(({ layer, unitOf, count }) => {
     const removable = unitOf.filter((unit) => unit >= 0);
-    const parts = new Set(removable);
-    const isShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
-    const isPlain = group.units === unitOf.length || (group.units > unitOf.length && isShare);
+    const layerUnits = new Set(removable);
+    const isGroupShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
+    const needsNoDetail = group.units === unitOf.length || (group.units > unitOf.length && isGroupShare);
     const detail =
-      parts.size < removable.length
-        ? ` (${[...parts].filter((unit) => removed.has(unit)).length} of ${partsText(parts.size, removable)})`
-        : isPlain
+      layerUnits.size < removable.length
+        ? ` (${[...layerUnits].filter((unit) => removed.has(unit)).length} of ${partsText(layerUnits.size, removable)})`
+        : needsNoDetail
           ? ""
           : ` (${units.length} of ${group.units} in its group of coupled layers)`;
     return { at: layer.name, what: `${count} of ${unitOf.length} channels cut${detail}`, decidedBy };

@@ -1,4 +1,4 @@
-/** Scores the entries of weights by a criterion. Its statistics are collected in one walk before anything is pruned. */
+/** Scores the entries of weights by a pruning criterion. Its statistics are collected in one pass over the samples, before anything is pruned. */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import {
@@ -25,7 +25,7 @@ import { channelsOnly, criteria } from "./criteria.ts";
 import { type Importance, isChannelEvidence } from "./criterion.ts";
 
 export interface Scorer {
-  /** @param hasMatrices whether values have the layer's layout. @throws PithError E_OPTION without a number per entry. */
+  /** @param hasMatrices whether the values have the layout of the layer's weight. @throws PithError E_OPTION for invalid scores. */
   scores(layer: Layer, dims: readonly number[], values: Scores, hasMatrices?: boolean): Scores | Miss;
 }
 
@@ -48,31 +48,31 @@ export async function scorerOf(
       const evidence = evidenceOf.get(layer.weight);
       if (evidence instanceof Miss) return evidence;
       const { role, name } = layer;
-      const computed = new PithError(
+      const noMatricesError = new PithError(
         "E_UNSUPPORTED",
         `Layer "${name}": its weight is computed, so it has no matrices.`,
       );
       const matrices = (): readonly Matrix[] => {
         if (hasMatrices) return weightMatrices(role, dims, values);
-        throw computed;
+        throw noMatricesError;
       };
       try {
-        const whose = `The importance "${id}"`;
+        const subject = `The importance "${id}"`;
         const numbers = random(context.seed, "importance", id, name);
         const weight = { layer, dims, values, matrices, evidence, random: numbers };
-        const result = answerOf(whose, () => scoresOf.call(criterion, weight));
-        const fault = (text: string): PithError =>
-          new PithError("E_OPTION", `${whose}: expected a score for each weight of layer "${name}", got ${text}.`);
+        const result = answerOf(subject, () => scoresOf.call(criterion, weight));
+        const invalidScores = (text: string): PithError =>
+          new PithError("E_OPTION", `${subject}: expected a score for each weight of layer "${name}", got ${text}.`);
         const isFlat = result instanceof Float32Array || result instanceof Float64Array;
         if (!isFlat && !areMatrices(result))
-          throw fault("neither a Float64Array nor a list of matrices { rows, columns, data }");
+          throw invalidScores("neither a Float64Array nor a list of matrices { rows, columns, data }");
         const count = isFlat ? result.length : result.reduce((sum, { data }) => sum + data.length, 0);
-        if (count !== values.length) throw fault(`${count} scores for ${values.length} weights`);
+        if (count !== values.length) throw invalidScores(`${count} scores for ${values.length} weights`);
         const scores = isFlat ? result : weightNumbers(role, dims, result);
-        if (scores.some(Number.isNaN) && describeNonFinite(values) === undefined) throw fault("NaN");
+        if (scores.some(Number.isNaN) && describeNonFinite(values) === undefined) throw invalidScores("NaN");
         return scores;
       } catch (error) {
-        if (error !== computed) throw error;
+        if (error !== noMatricesError) throw error;
         return new Miss("its weight is computed: `pith simplify` can store it", name);
       }
     },
@@ -99,8 +99,8 @@ export async function createEvidence(
     const stored = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight.name);
     const method = { id, evidence: statistic };
     const gradients = await gradientEvidence(model, [...new Set(stored)], method, options, context);
-    const none = ({ name }: Layer) => new Miss("the loss has no gradient with respect to its weight", name);
-    return new Map(chosen.map((layer) => [layer.weight, gradients.get(layer.weight.name) ?? none(layer)]));
+    const noGradient = ({ name }: Layer) => new Miss("the loss has no gradient with respect to its weight", name);
+    return new Map(chosen.map((layer) => [layer.weight, gradients.get(layer.weight.name) ?? noGradient(layer)]));
   }
   const evidenceOf = new Map<Value, unknown>();
   const weights = new Set(chosen.map(({ weight }) => weight));
@@ -108,14 +108,14 @@ export async function createEvidence(
   await withEvidence(model, "importance", method, options, context, async (contextOf) => {
     for (const layer of layersOf(model, infer(model))) {
       if (!weights.has(layer.weight) || evidenceOf.has(layer.weight)) continue;
-      const read = await contextOf(layer);
-      evidenceOf.set(layer.weight, read instanceof Miss ? read : read.evidence);
+      const layerContext = await contextOf(layer);
+      evidenceOf.set(layer.weight, layerContext instanceof Miss ? layerContext : layerContext.evidence);
     }
   });
   return evidenceOf;
 }
 
-/** Returns gradient statistics by tensor name, without tensors that no gradient reaches. */
+/** Returns gradient statistics by tensor name. Tensors without a gradient are omitted. */
 export async function gradientEvidence<E>(
   model: Model,
   names: readonly string[],

@@ -17,9 +17,9 @@ export const keptLayers = v.union(
 export type KeptLayers = v.InferOutput<typeof keptLayers>;
 
 /**
- * Keeps some of the repeated layers, in place: a number per stack, evenly spread with the first and last, or those with given
+ * Keeps some of the repeated layers, in place: a number per stack (evenly spread, with the first and the last), or a list of
  * positions (from 0), names or patterns.
- * @throws PithError E_OPTION if there are fewer, E_NAME for an unknown name, E_UNSUPPORTED if no layers repeat.
+ * @throws PithError E_OPTION if there are fewer layers, E_NAME for an unknown name, E_UNSUPPORTED if no layers repeat.
  * @example
  * await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last
  * await keepLayers(net, { keep: [0, 2, 4] });
@@ -37,9 +37,9 @@ export const keepLayers = definePass({
     const keptBlocks = new Set(
       typeof keep === "number" ? selectEvenly(stacks, keep) : selectBlocks(stacks.flat(), keep),
     );
-    const removed = stacks.flat().filter((block) => !keptBlocks.has(block));
-    if (removed.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
-    const bypasses = removed.map((block) => bypassOf(model, block));
+    const removedBlocks = stacks.flat().filter((block) => !keptBlocks.has(block));
+    if (removedBlocks.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
+    const bypasses = removedBlocks.map((block) => bypassOf(model, block));
     const misses = bypasses.filter((bypass) => bypass instanceof Miss);
     if (misses.length > 0) return { changes: [], misses };
     const possible = bypasses.flatMap((bypass) => (bypass instanceof Miss ? [] : bypass));
@@ -47,7 +47,7 @@ export const keepLayers = definePass({
   },
 });
 
-/** Selects round(i (m - 1) / (k - 1)), i < k, of m layers: includes the first and last; for k = 1 the first. */
+/** Selects k of m layers: those at round(i (m - 1) / (k - 1)), i < k, which include the first and the last. For k = 1: the first. */
 function selectEvenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
   const max = Math.max(...stacks.map(({ length }) => length));
   if (count > max) {

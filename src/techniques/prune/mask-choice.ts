@@ -19,14 +19,14 @@ import { type ParameterSelection, selectParameters, type Target } from "./target
 
 export interface MaskChoice {
   readonly target: Target;
-  /** Remaining entries before and after. */
+  /** Number of remaining entries before and after pruning. */
   readonly before: number;
   readonly after: number;
   readonly decidedBy?: Change["decidedBy"];
-  /** Whether an entry is kept only because the layer would otherwise be empty. */
-  readonly spared?: boolean;
+  /** Whether the largest entry is kept only because the layer would otherwise be empty. */
+  readonly keepsLastEntry?: boolean;
   mask(): Promise<Mask>;
-  /** Opens a reader that zeroes entries without a mask, if weights rank themselves. */
+  /** Returns a function that prunes consecutive blocks of weights without a mask in memory. Defined if weights are ranked by magnitude. */
   keep?(): Promise<Keep>;
 }
 
@@ -39,7 +39,7 @@ export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
 /**
  * Chooses all masks before applying the first, so that a failure leaves the model unchanged.
- * @param chooserFor receives all parameters and returns a function that chooses for each.
+ * @param chooserFor receives all parameters and returns a function that chooses the mask of a parameter.
  */
 export async function prunePrepared(
   model: Model,
@@ -53,22 +53,22 @@ export async function prunePrepared(
   const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
   const choose = await chooserFor(targets, scorer);
   const chosen: MaskChoice[] = [];
-  const refused: Miss[] = [];
+  const refusals: Miss[] = [];
   for (const target of targets) {
     const choice = await choose(target);
-    if (choice instanceof Miss) refused.push(choice);
+    if (choice instanceof Miss) refusals.push(choice);
     else chosen.push(choice);
   }
   for (const choice of chosen)
     await (keepMasks ? setMask(model, choice.target.parameter, await choice.mask()) : zeroEntries(choice));
-  // With `keepMasks`, masks of ones are added as well.
+  // With `keepMasks`, the result has changed even if nothing was pruned: masks of ones were added.
   if (keepMasks || (await isAnyChanged(chosen, tensors)))
-    return { changes: chosen.map(changeOf), misses: [...misses, ...refused] };
+    return { changes: chosen.map(changeOf), misses: [...misses, ...refusals] };
   for (const [parameter, tensor] of tensors) parameter.tensor = tensor;
-  return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
+  return { changes: [], misses: [...misses, ...refusals, ...chosen.map(explainUnchanged)] };
 }
 
-/** Tries the smallest parameters first, because one changed mask is enough to know the answer. */
+/** Returns whether pruning changed a parameter. Compares the smallest parameters first, because one difference suffices. */
 async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
     if (before === after) continue;
@@ -85,7 +85,7 @@ function haveSameNumbers(a: Dense, b: Dense): boolean {
   return toFloats(a).every((number, index) => number === numbers[index]);
 }
 
-function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
+function explainUnchanged({ target: { layer }, before, after }: MaskChoice): Miss {
   const reason =
     after < before
       ? "the weights to remove are already 0: use a larger amount, since stored zeros count"
@@ -122,8 +122,8 @@ export async function thresholdChoice(
   }
   if (from === "given") return { target, before, after, mask: computeMask };
   const keep = async (): Promise<Keep> => {
-    const [present, keepNext] = [await mask(), createCutter(cut)];
-    return (weights, start) => keepNext(weights, present?.subarray(start, start + weights.length));
+    const [currentMask, keepNext] = [await mask(), createCutter(cut)];
+    return (weights, start) => keepNext(weights, currentMask?.subarray(start, start + weights.length));
   };
   return { target, before, after, mask: computeMask, keep };
 }
@@ -136,9 +136,9 @@ async function zeroEntries({ target: { parameter }, mask, keep }: MaskChoice): P
   parameter.tensor = await maskBlocks(stored(parameter), floatOf(parameter), keep ?? keepByMask);
 }
 
-function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {
+function changeOf({ target, before, after, decidedBy = "global", keepsLastEntry }: MaskChoice): Change {
   const size = elementCount(stored(target.parameter).dims);
-  const reason = spared ? ": the largest is kept, so that the layer is not empty" : "";
+  const reason = keepsLastEntry ? ": the largest is kept, so that the layer is not empty" : "";
   const text = `${integer(before - after)} of ${integer(before)} pruned, ${integer(after)} of ${integer(size)} left${reason}`;
   return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${text}` : text, decidedBy };
 }

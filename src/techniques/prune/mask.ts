@@ -1,4 +1,4 @@
-/** Masks are 1 for kept and 0 for pruned entries, row-major. Exactly k entries are pruned, and none is restored by pruning again. */
+/** Functions on pruning masks (row-major, 1 for kept and 0 for pruned entries) and norms of channels. Pruned entries stay pruned. */
 import { PithError } from "../../core/errors.ts";
 import { matrix } from "../../core/math/matrix.ts";
 import type { Mask } from "../../core/math/smallest.ts";
@@ -58,7 +58,7 @@ export function channelNorms(values: ArrayLike<number>, dims: readonly number[],
   return Number.isFinite(order) && order !== 0 ? norms.map((sum) => sum ** (1 / order)) : norms;
 }
 
-/** √Σ² of each column, inlined because a call per entry costs more than the square. */
+/** Returns √(Σ x²) of each column. The square is inlined, because a call per entry costs more. */
 function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Array {
   for (let first = 0; first < values.length; first += sums.length)
     for (let column = 0; column < sums.length; column++) {
@@ -68,7 +68,7 @@ function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Ar
   return sums.map(Math.sqrt);
 }
 
-/** One loop per common order, because weights have millions of entries. */
+/** Adds the entries from `first` to `end` to a norm. Common orders have separate loops, because weights have millions of entries. */
 function accumulateNorm(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
   let sum = start;
   if (order === 2)

@@ -8,9 +8,9 @@ import { runsOfGradients } from "./options.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
 
 const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
-/** Without a share a of the channels, about (1 − a) to this power of the bytes is left: layers lose outputs and inputs. */
+/** If a share a of the channels is removed, about (1 − a) to this power of the bytes remains: layers lose outputs and inputs. */
 const powerOfBytes = 1.75;
-/** Assumed number of samples that measure the influence of layers, to estimate the work. */
+/** Assumed number of samples on which the influence of layers is measured, to estimate the work. */
 const influenceSampleCount = 64;
 
 export function pruneMoves({ model, samples }: MovesRequest): readonly Move[] {

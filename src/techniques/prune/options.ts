@@ -23,7 +23,7 @@ const share = v.pipe(
   v.maxValue(1, "takes a number from 0 to 1"),
 );
 
-/** Returns whether a pattern sets the share that is removed, such as n:m. */
+/** Returns whether a pattern, such as n:m, determines the share that is removed. */
 export const hasFixedShare = (pattern: string | Pattern | undefined): boolean =>
   patternOf(pattern)?.share !== undefined;
 
@@ -32,7 +32,7 @@ const bytesOption = v.union(
   "takes a size such as 300kB or 2MB",
 );
 
-/** Training is loaded only if a loss is read. */
+/** The code of training is loaded only if a loss is parsed. */
 const lossSchema = v.union(
   [v.string(), v.custom<Loss>((value) => typeof value === "object" && value !== null && "build" in value)],
   "must be a loss",
@@ -86,13 +86,13 @@ const fields = v.strictObject({
     "structured: remove channels until the model is this many times as fast here",
     { common: true },
   ),
-  /** ONNX Runtime convolves in blocks of 16 channels, hence the default. */
+  /** The default is the number of channels in a block of ONNX Runtime's convolutions. */
   roundTo: option(
     countOption,
     "structured: keep a multiple of n channels (default: 16, 8 or 4 by the width of the layer)",
     { value: "n" },
   ),
-  /** The statistics of the normalization then cover the remaining channels only. */
+  /** The normalization then computes its statistics from the remaining channels only. */
   throughNorms: described(
     v.optional(v.boolean(), false),
     "structured: also remove channels that are normalized together; needs pith recover",
@@ -119,7 +119,7 @@ const rule = <Name extends keyof Fields>(
 const forChannels = <Name extends keyof Fields>(name: Name, unset?: Fields[Name]) =>
   rule(name, (options) => options.structured !== false || options[name] === unset, "is for `structured`");
 
-/** Rejects an option of shares with a pattern that sets the share. */
+/** Rejects an option of shares with a pattern that determines the share. */
 const notWithShare = (name: "amount" | "scope" | "maxLayerAmount" | "overrides") =>
   rule(
     name,
@@ -214,14 +214,14 @@ export type PruneSettings = v.InferOutput<typeof pruneOptions>;
 
 const costs = ["macs", "parameters", "targetSize", "faster"] as const;
 
-/** Runs of the model for the gradient of each sample. */
+/** Work of the gradient of a sample, in forward runs of the model. */
 export const runsOfGradients = 6;
 
 /** Returns the names of the given cost bounds. */
 export const costBounds = (options: Partial<Record<(typeof costs)[number], unknown>>) =>
   costs.filter((name) => options[name] !== undefined);
 
-// A module, as a criterion or a pattern, is not loaded yet: the checks accept it.
+// The module of a custom criterion or pattern is not loaded yet, so the checks accept it.
 
 function canRankWeights(importance: Fields["importance"]): boolean {
   const criterion = criteria.known(importance);

@@ -1,5 +1,5 @@
 /**
- * Selects which entries are pruned together and compared, by score matrices (outputs × inputs).
+ * Patterns for pruning individual weights: which entries of the score matrices [outputs, inputs] are compared, and which are pruned jointly.
  *
  *     entries   the smallest of the layer                            w: 1 5 2 8   2:4: 0 5 0 8
  *     rows      the same share of each output (Wanda)
@@ -18,7 +18,7 @@ import { keptCount } from "./mask.ts";
 /** `prune` implements this pattern without matrices. */
 export const entries = "entries";
 
-/** Compares the entries within one layer, for a solver. */
+/** The pattern `entries` in the form that solvers need: compares all entries of a layer. */
 export const wholeLayer: Pattern = {
   id: entries,
   columns: 1,
@@ -33,12 +33,12 @@ const rows: Pattern = {
   columns: 1,
   choose: (scores, kept, amount) =>
     scores.map(({ columns, data }, group) => {
-      const stays = Uint8Array.from(kept[group] ?? []);
-      for (let start = 0; start < stays.length; start += columns) {
-        const row = stays.subarray(start, start + columns);
-        row.set(withoutLeast(row, data.subarray(start, start + columns), amount));
+      const keptEntries = Uint8Array.from(kept[group] ?? []);
+      for (let start = 0; start < keptEntries.length; start += columns) {
+        const row = keptEntries.subarray(start, start + columns);
+        row.set(pruneSmallest(row, data.subarray(start, start + columns), amount));
       }
-      return stays;
+      return keptEntries;
     }),
 };
 
@@ -49,59 +49,59 @@ const nOfM = (n: number, m: number): Pattern => ({
   columns: m,
   choose: (scores, kept) =>
     scores.map(({ columns, data }, group) => {
-      const stays = Uint8Array.from(kept[group] ?? []);
-      for (let row = 0; row < stays.length; row += columns)
+      const keptEntries = Uint8Array.from(kept[group] ?? []);
+      for (let row = 0; row < keptEntries.length; row += columns)
         for (let start = row; start < row + columns; start += m)
-          keepLargest(n, stays, data, start, Math.min(start + m, row + columns));
-      return stays;
+          keepLargest(n, keptEntries, data, start, Math.min(start + m, row + columns));
+      return keptEntries;
     }),
 });
 
 /** Keeps the n largest remaining entries of a range; removes one at a time, because there are few. */
-function keepLargest(n: number, stays: MatrixMask, sizes: Float64Array, start: number, end: number): void {
-  for (let remaining = keptCount(stays.subarray(start, end)); remaining > n; remaining--) {
-    let [least, smallest] = [Number.POSITIVE_INFINITY, -1];
+function keepLargest(n: number, keptEntries: MatrixMask, sizes: Float64Array, start: number, end: number): void {
+  for (let remaining = keptCount(keptEntries.subarray(start, end)); remaining > n; remaining--) {
+    let [minSize, minIndex] = [Number.POSITIVE_INFINITY, -1];
     for (let index = start; index < end; index++) {
       const size = Math.abs(sizes[index] ?? 0);
-      if (stays[index] === 0 || (smallest >= 0 && size >= least)) continue;
-      [least, smallest] = [size, index];
+      if (keptEntries[index] === 0 || (minIndex >= 0 && size >= minSize)) continue;
+      [minSize, minIndex] = [size, index];
     }
-    stays[smallest] = 0;
+    keptEntries[minIndex] = 0;
   }
 }
 
-/** Edge blocks are smaller; a block counts while it has an entry left. */
-const blocks = (high: number, wide: number): Pattern => ({
-  id: `${high}x${wide}`,
-  columns: wide,
+/** Blocks at the edges are smaller. A block takes part while it has a remaining entry. */
+const blocks = (height: number, width: number): Pattern => ({
+  id: `${height}x${width}`,
+  columns: width,
   choose(scores, kept, amount) {
     const tiles = scores.map(({ columns, data }, group) => {
-      const across = Math.ceil(columns / wide);
+      const tilesPerRow = Math.ceil(columns / width);
       const tileOf = (index: number): number =>
-        Math.floor(Math.floor(index / columns) / high) * across + Math.floor((index % columns) / wide);
+        Math.floor(Math.floor(index / columns) / height) * tilesPerRow + Math.floor((index % columns) / width);
       const sums = new Float64Array(data.length === 0 ? 0 : tileOf(data.length - 1) + 1);
-      const present = new Uint8Array(sums.length);
-      kept[group]?.forEach((stays, index) => {
-        if (stays === 0) return;
+      const remainingTiles = new Uint8Array(sums.length);
+      kept[group]?.forEach((isKept, index) => {
+        if (isKept === 0) return;
         sums[tileOf(index)] = (sums[tileOf(index)] ?? 0) + (data[index] ?? 0) ** 2;
-        present[tileOf(index)] = 1;
+        remainingTiles[tileOf(index)] = 1;
       });
-      return { tileOf, sums, present };
+      return { tileOf, sums, present: remainingTiles };
     });
-    const stays = chooseJointly(
+    const keptEntries = chooseJointly(
       tiles.map(({ sums }) => sums),
-      tiles.map(({ present }) => present),
+      tiles.map(({ present: remainingTiles }) => remainingTiles),
       amount,
     );
     return kept.map((mask, group) =>
-      mask.map((entry, index) => entry & (stays[group]?.[tiles[group]?.tileOf(index) ?? 0] ?? 0)),
+      mask.map((entry, index) => entry & (keptEntries[group]?.[tiles[group]?.tileOf(index) ?? 0] ?? 0)),
     );
   },
 });
 
-/** Keeps the largest entries of all groups, ranked together. */
+/** Keeps the largest entries of all groups, ranked in one list. */
 function chooseJointly(sizes: readonly Float64Array[], kept: readonly MatrixMask[], amount: number) {
-  const all = withoutLeast(joinArrays(Uint8Array, kept), joinArrays(Float64Array, sizes), amount);
+  const all = pruneSmallest(joinArrays(Uint8Array, kept), joinArrays(Float64Array, sizes), amount);
   let start = 0;
   return kept.map(({ length }): MatrixMask => {
     start += length;
@@ -109,7 +109,7 @@ function chooseJointly(sizes: readonly Float64Array[], kept: readonly MatrixMask
   });
 }
 
-const withoutLeast = (mask: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
+const pruneSmallest = (mask: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
   cutLeast(mask, sizes, roundHalfEven(share * keptCount(mask)));
 
 const accepted =
@@ -117,7 +117,7 @@ const accepted =
 
 const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
 
-/** A word, a pattern, or the path of a module that exports one. */
+/** Schema of the option `pattern`: a name, a pattern, or the path of a module that exports a pattern. */
 export const patternSchema = v.union(
   [
     v.pipe(
@@ -136,7 +136,7 @@ export const patternSchema = v.union(
   accepted,
 );
 
-/** @returns undefined for `entries` and unknown words, such as module paths. */
+/** Returns the pattern of a name; undefined for `entries` and unknown names, such as module paths. */
 export function patternOf(pattern: string | Pattern = entries): Pattern | undefined {
   if (typeof pattern !== "string") return pattern;
   if (pattern === rows.id) return rows;

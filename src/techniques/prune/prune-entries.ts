@@ -1,4 +1,4 @@
-/** Prunes entries layer by layer: the lowest-scoring ones, or those that a solver chooses by a pattern; a solver can correct the others. */
+/** Prunes individual weights layer by layer: those with the lowest scores, or those that a solver chooses, which can correct the other weights. */
 import { weightMatrices, weightNumbers, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -33,20 +33,20 @@ export function pruneLeast(
       const { amount, decidedBy, empties, cut: shared } = amountOf(target);
       if (shared !== undefined && (empties || shared.cut.prunedCount < shared.before))
         return { ...(await thresholdChoice(target, shared.ranked, shared.before, shared.cut)), decidedBy };
-      const read = await readRanked(target, options.importanceScores, scorer);
-      if (read instanceof Miss) return read;
-      const { ranked, mask, scores, before } = read;
+      const rankedEntries = await readRanked(target, options.importanceScores, scorer);
+      if (rankedEntries instanceof Miss) return rankedEntries;
+      const { ranked, mask, scores, before } = rankedEntries;
       // The search for the threshold reads scores and mask several times, so it gets both from memory.
-      const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
+      const cachedRanking = { ...ranked, mask: async () => mask, scores: async () => scores };
       const { name } = target.layer;
       try {
         const count = countOf(amount, before);
         if (count === 0 && decidedBy !== "global")
           return new Miss("its own amount in `overrides` removes nothing", name);
         const keepsOneEntry = !empties && count > 0 && count === before;
-        const [cut] = await cutSmallest([inHand], keepsOneEntry ? count - 1 : count);
+        const [cut] = await cutSmallest([cachedRanking], keepsOneEntry ? count - 1 : count);
         if (cut === undefined) throw new Error("internal: nothing was cut");
-        return { ...(await thresholdChoice(target, ranked, before, cut)), decidedBy, spared: keepsOneEntry };
+        return { ...(await thresholdChoice(target, ranked, before, cut)), decidedBy, keepsLastEntry: keepsOneEntry };
       } catch (error) {
         if (!(error instanceof PithError)) throw error;
         const hint = `To prune the other layers, exclude this one: \`except: "${name}"\`.`;
@@ -61,13 +61,13 @@ interface SolverOptions extends MaskOptions, Pick<ScoringOptions, "data" | "samp
   readonly pattern: Pattern | undefined;
 }
 
-/** Prunes what the pattern chooses by score, without correction. */
+/** The solver that is used for a pattern without a solver: prunes the entries that the pattern chooses, without correction. */
 const patternAlone = {
   id: "pattern alone",
   prune: (scores, kept, { pattern, amount }) => ({ kept: pattern.choose(scores, kept, amount) }),
 } satisfies Solver;
 
-/** Weights are written in order, so that statistics of later layers can include earlier changes. */
+/** Prunes by a solver. Weights are written layer by layer, so that the statistics of later layers can include earlier changes. */
 export async function pruneBySolver(
   model: Model,
   { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
@@ -76,7 +76,7 @@ export async function pruneBySolver(
   context: Context,
 ): Promise<Outcome> {
   storeWeights(model);
-  const whose = `The solver "${solver.id}"`;
+  const subject = `The solver "${solver.id}"`;
   return withEvidence(model, "solver", solver, options, context, (contextOf) =>
     prunePrepared(model, options, scorerFor, async (targets, scorer) => {
       const amountOf = await amountsFor(targets, scorer);
@@ -91,19 +91,19 @@ export async function pruneBySolver(
         const { scores, kept, mask } = numbers;
         const before = keptCount(mask);
         const goal = { pattern: requirePatternFits(pattern, target), amount: fractionOf(amount, before) };
-        const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, layerContext));
+        const solution = await awaitedAnswerOf(subject, () => solver.prune?.(scores, kept, goal, layerContext));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
-          throw new PithError("E_OPTION", `${whose}: expected { weights, kept } for layer "${layer.name}".`);
-        checkMasks(whose, target, kept, solution.kept);
+          throw new PithError("E_OPTION", `${subject}: expected { weights, kept } for layer "${layer.name}".`);
+        checkMasks(subject, target, kept, solution.kept);
         const matrices = solution.kept.map((data) => ({ data }));
         const chosen = Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices));
         const result = intersect(mask, chosen);
         const after = keptCount(result);
         if (before > 0 && after === 0 && !empties) {
           const largest = cutLeast(mask, numbers.flat, before - 1);
-          return { target, before, after: 1, mask: async () => largest, decidedBy, spared: true };
+          return { target, before, after: 1, mask: async () => largest, decidedBy, keepsLastEntry: true };
         }
-        if (solution.weights !== undefined) writeWeights(whose, target, solution.weights, result);
+        if (solution.weights !== undefined) writeWeights(subject, target, solution.weights, result);
         return { target, before, after, mask: async () => result, decidedBy };
       };
     }),
@@ -120,23 +120,23 @@ interface LayerNumbers {
 async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
   const { layer, parameter } = target;
   if (weightStorage(layer) !== "float") return new Miss("its weight is not stored as float matrices", layer.name);
-  const read = await readRanked(target, undefined, scorer);
-  if (read instanceof Miss) return read;
-  const { scores, mask = new Uint8Array(scores.length).fill(1) } = read;
+  const rankedEntries = await readRanked(target, undefined, scorer);
+  if (rankedEntries instanceof Miss) return rankedEntries;
+  const { scores, mask = new Uint8Array(scores.length).fill(1) } = rankedEntries;
   const { dims } = stored(parameter);
   const remaining = scores.map((score, index) => (mask[index] === 1 ? score : 0));
   const masks = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
   return { flat: scores, scores: weightMatrices(layer.role, dims, remaining), mask, kept: masks };
 }
 
-/** Reports errors of a custom pattern by its name. */
+/** Wraps a pattern, so that an error about its result names the pattern. */
 function requirePatternFits(pattern: Pattern, target: Target): Pattern {
-  const whose = `The pattern "${pattern.id}"`;
+  const subject = `The pattern "${pattern.id}"`;
   return {
     ...pattern,
     choose(scores, kept, amount) {
-      const chosen = answerOf(whose, () => pattern.choose(scores, kept, amount));
-      checkMasks(whose, target, kept, chosen);
+      const chosen = answerOf(subject, () => pattern.choose(scores, kept, amount));
+      checkMasks(subject, target, kept, chosen);
       return chosen;
     },
   };
@@ -144,7 +144,7 @@ function requirePatternFits(pattern: Pattern, target: Target): Pattern {
 
 /** @throws PithError E_OPTION if the result is not a mask of the layer. */
 function checkMasks(
-  whose: string,
+  subject: string,
   { layer }: Target,
   kept: readonly MatrixMask[],
   chosen: readonly MatrixMask[],
@@ -152,15 +152,15 @@ function checkMasks(
   const isMask = (mask: MatrixMask, group: number): boolean =>
     mask?.length === kept[group]?.length && mask.every((entry) => entry === 0 || entry === 1);
   if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
-    throw new PithError("E_OPTION", `${whose}: expected 0 or 1 for each entry of layer "${layer.name}".`);
+    throw new PithError("E_OPTION", `${subject}: expected 0 or 1 for each entry of layer "${layer.name}".`);
 }
 
 /** Writes a solver's weights, with 0 for pruned entries. @throws PithError E_OPTION if they do not fit the layer. */
-function writeWeights(whose: string, { layer, parameter }: Target, weights: readonly Matrix[], mask: Mask): void {
+function writeWeights(subject: string, { layer, parameter }: Target, weights: readonly Matrix[], mask: Mask): void {
   const { dims } = stored(parameter);
   const numbers = weightNumbers(layer.role, dims, weights).map((value, index) => (mask[index] === 1 ? value : 0));
   const count = weights.reduce((sum, { data }) => sum + data.length, 0);
   if (count !== mask.length || !numbers.every(Number.isFinite))
-    throw new PithError("E_OPTION", `${whose}: expected a finite number for each entry of layer "${layer.name}".`);
+    throw new PithError("E_OPTION", `${subject}: expected a finite number for each entry of layer "${layer.name}".`);
   parameter.tensor = inMemory(fromNumbers(floatOf(parameter), dims, numbers));
 }

@@ -21,7 +21,7 @@ import { solvers } from "./solvers.ts";
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero
  * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
  * await prune(net, { structured: 0.3, data }); // 30 % of the channels are removed, those that change the loss least
- * await prune(net, { structured: true, macs: 0.5, except: "conv1" }); // half of the multiply-accumulates are left
+ * await prune(net, { structured: true, macs: 0.5, except: "conv1" }); // half of the multiply-accumulates remain
  * await prune(net, { dropLayers: 1, data }); // the repeated layer that changes its input least is removed
  * await prune(net, { pattern: "2:4" }); // two of four consecutive inputs of an output are kept
  * await prune(net, { amount: 0.5, importance: "random" }); // the baseline for all criteria
@@ -73,7 +73,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   run: async (model, options, context) => (await import("./run.ts")).runPrune(model, options, context),
 });
 
-/** Channels are ranked by samples, if there are any, unless a criterion is given. */
+/** Returns whether channels are ranked on samples, if there are any: they are unless a criterion is given. */
 function ranksChannelsByData({ structured = false, importance, dropLayers }: OptionValues): boolean {
   return structured !== false && importance === undefined && dropLayers === undefined;
 }

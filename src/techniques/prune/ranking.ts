@@ -1,4 +1,4 @@
-/** Reads the entries of a parameter in the order in which they are pruned, and its present mask. */
+/** Ranks the entries of a parameter for pruning, and reads its mask. */
 import { maskingOf, nameBeforeMasking } from "../../core/analysis/masks.ts";
 import { describeNonFinite, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
@@ -13,10 +13,10 @@ import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import type { Target } from "./targets.ts";
 
-/** A tensor for all targets, or one by layer name. */
+/** One tensor for all targets, or a tensor per layer name. */
 export type Tensors = Dense | Readonly<Record<string, Dense>>;
 
-/** A parameter's entries, ranked by stored weights, given scores, or scores in memory. */
+/** A parameter's entries, ranked by the stored weights, by scores that the caller passed, or by scores that a criterion computed. */
 export interface RankedParameter extends RankedEntries {
   readonly from: "weights" | "given" | "memory";
 }
@@ -26,7 +26,7 @@ export async function readMask(parameter: Value): Promise<Mask> {
   return (await maskReader(parameter)()) ?? new Uint8Array(elementCount(stored(parameter).dims)).fill(1);
 }
 
-/** Returns a function that reads the present mask even after changes, or undefined without one. */
+/** Returns a function that reads the current mask, even if the model changes later. It returns undefined if there is no mask. */
 function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   const tensor = maskingOf(parameter)?.mask.tensor;
   if (tensor === undefined) return async () => undefined;
@@ -45,17 +45,17 @@ export function checkSameDims(label: string, dims: readonly number[], parameter:
 export const readTarget = (tensors: Tensors | undefined, { layer }: Target): Dense | undefined =>
   tensors === undefined || isDense(tensors) ? tensors : tensors[layer.name];
 
-/** Reads the ranking and counts the remaining entries; returns a Miss if its values are not finite. */
+/** Ranks the entries and counts the remaining ones. Returns a Miss if weights are not finite. */
 export async function readRanked(target: Target, givenScores: Tensors | undefined, scorer: Scorer) {
   const ranked = await rankEntries(target, givenScores, scorer);
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const before = mask === undefined ? ranked.size : keptCount(mask);
-  const brokenMiss = ranked.from === "weights" ? findBroken(target, scores, mask) : undefined;
-  return brokenMiss ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
+  const nonFinite = ranked.from === "weights" ? explainNonFinite(target, scores, mask) : undefined;
+  return nonFinite ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
-/** Ranks by given scores, the masked weight or a criterion, independently of later changes of the model. */
+/** Ranks the entries by `givenScores`, the criterion or the weights. The ranking does not depend on later changes of the model. */
 async function rankEntries(
   target: Target,
   givenScores: Tensors | undefined,
@@ -73,14 +73,14 @@ async function rankEntries(
   };
   if (scorer === byMagnitude || targetScores !== undefined) return ranked;
   const [mask, weights] = [await ranked.mask(), await ranked.scores()];
-  const brokenMiss = findBroken(target, weights, mask);
-  if (brokenMiss !== undefined) return brokenMiss;
+  const nonFinite = explainNonFinite(target, weights, mask);
+  if (nonFinite !== undefined) return nonFinite;
   const values = mask === undefined ? weights : applyMask(weights, mask);
   const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
   return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "memory" };
 }
 
-function findBroken({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+function explainNonFinite({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
   const nonFiniteText = describeNonFinite(values, mask);
   return nonFiniteText === undefined ? undefined : new Miss(`its ${kind} ${nonFiniteText}`, layer.name);
 }

@@ -27,23 +27,23 @@ export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
 });
 
 export async function foldMasks(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
-  const named = options.layers !== undefined || options.parameter !== undefined;
+  const isSelection = options.layers !== undefined || options.parameter !== undefined;
   const chosen = selectMasked(model, options);
   if (chosen.length === 0) {
-    if (named) throw new PithError("E_OPTION", `Nothing to remove: ${place(options)} is not pruned.`);
+    if (isSelection) throw new PithError("E_OPTION", `Nothing to remove: ${selectionText(options)} is not pruned.`);
     return { changes: [], misses: [new Miss("the model has no masks")] };
   }
   const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));
   const changes: Outcome["changes"][number][] = [];
-  for (const masked of chosen) {
-    const parameter = await foldMask(model, masked);
+  for (const masking of chosen) {
+    const parameter = await foldMask(model, masking);
     changes.push({
       at: names.get(parameter) ?? parameter.name,
       what: "mask folded in",
-      decidedBy: named ? "layer" : "global",
+      decidedBy: isSelection ? "layer" : "global",
     });
   }
-  // Weights to rewind to are useless without masks.
+  // The stored weights for rewinding are not needed without masks.
   if (!isPruned(model)) dropKeptWeights(model);
   return { changes, misses: [] };
 }
@@ -60,7 +60,8 @@ function selectMasked(model: Model, options: ParameterSelection): readonly Maski
   return selectAllParameters(model, options).flatMap((target) => maskingOf(target.parameter) ?? []);
 }
 
-function place({ layers, parameter }: ParameterSelection): string {
-  const shown = layers === undefined ? "the model" : `"${typeof layers === "string" ? layers : layers.join(", ")}"`;
-  return parameter === undefined ? shown : `the ${parameter} of ${shown}`;
+function selectionText({ layers, parameter }: ParameterSelection): string {
+  const layersText =
+    layers === undefined ? "the model" : `"${typeof layers === "string" ? layers : layers.join(", ")}"`;
+  return parameter === undefined ? layersText : `the ${parameter} of ${layersText}`;
 }

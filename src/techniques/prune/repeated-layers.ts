@@ -1,11 +1,11 @@
 /**
- * Removes repeated layers (`core/analysis/blocks.ts`: transformer or residual blocks): readers of the output read the input instead.
+ * Removes repeated layers (`core/analysis/blocks.ts`: transformer or residual blocks): nodes that read the layer's output read its input.
  *
  *     h1 = layers.0(h0)
  *     h2 = layers.1(h1)     →     h1 = layers.0(h0)
  *     y = head(h2)                y = head(h1)
  *
- * Model inputs and outputs of a removed layer, such as its cache, are removed, and remaining caches renumbered. Weights keep names.
+ * Model inputs and outputs of a removed layer, such as its cache, are removed. Remaining caches are renumbered; weights keep their names.
  */
 import { type Block, blocks, outermostNode } from "../../core/analysis/blocks.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -18,7 +18,7 @@ import { type Change, type Context, removedPortKind } from "../../core/pass/pass
 import { dimsText } from "../../core/tensor/dims.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
-/** Returns the repeated layers by stack. @throws PithError E_UNSUPPORTED if there are none */
+/** Returns the stacks of repeated layers. @throws PithError E_UNSUPPORTED if no layers repeat. */
 export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   storeWeights(model);
   const stacks = blocks(model, infer(model)).repeats;
@@ -47,21 +47,21 @@ export interface Bypass {
   readonly block: Block;
   readonly input: Value;
   readonly output: Value;
-  /** Outputs that only callers read are removed with it. */
+  /** Outputs of the block that no other node reads, such as its cache. They are removed with the block. */
   readonly leftOver: readonly Value[];
 }
 
 export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
   const nodes = new Set(block.nodes);
   const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !nodes.has(outermostNode(use.node, graph)));
-  const read = block.outputs.filter(isRead);
-  const outputs = read.length > 0 ? read : block.outputs;
-  const skip = replacementOf({ ...block, outputs });
-  if (skip instanceof Miss) return skip;
-  return { block, ...skip, leftOver: block.outputs.filter((output) => !outputs.includes(output)) };
+  const readOutputs = block.outputs.filter(isRead);
+  const outputs = readOutputs.length > 0 ? readOutputs : block.outputs;
+  const replacement = replacementOf({ ...block, outputs });
+  if (replacement instanceof Miss) return replacement;
+  return { block, ...replacement, leftOver: block.outputs.filter((output) => !outputs.includes(output)) };
 }
 
-/** Exporters read common sizes from the cache of one layer: if it is removed, a remaining input with the same shape provides them. */
+/** Exporters read common sizes from the cache of one layer. If that layer is removed, a remaining input of the same shape replaces its cache. */
 function readSizesFromOtherInputs(model: Model, removed: readonly Block[]): void {
   const inference = infer(model);
   const nodes = new Set(removed.flatMap((block) => block.nodes));
@@ -76,32 +76,32 @@ function readSizesFromOtherInputs(model: Model, removed: readonly Block[]): void
   }
 }
 
-/** @param whatOf returns the text of the change for a removed layer. */
+/** @param describeRemoval returns the text of the change for a removed layer. */
 export function removeLayers(
   model: Model,
   bypasses: readonly Bypass[],
   { log }: Pick<Context, "log">,
-  whatOf: (block: Block) => string = () => "removed",
+  describeRemoval: (block: Block) => string = () => "removed",
 ): readonly Change[] {
   const { graph } = model;
   const blocks = bypasses.map(({ block }) => block);
-  const stored = usedTensors(model);
-  const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
+  const oldTensors = usedTensors(model);
+  const usedInputs = graph.inputs.filter(({ uses }) => uses.size > 0);
   readSizesFromOtherInputs(model, blocks);
-  // A removed layer's output that other nodes read was only exposed for inspection.
+  // If other nodes read a removed layer's output, it was a model output only for inspection.
   const outputs = new Set(
     bypasses.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
   );
   const removedOutputs = graph.outputs.filter((output) => outputs.has(output));
   graph.setOutputs(graph.outputs.filter((output) => !outputs.has(output)));
-  const before = new Map(bypasses.map(({ input, output }) => [output, input]));
+  const inputOf = new Map(bypasses.map(({ input, output }) => [output, input]));
   for (const { output } of bypasses) {
     let input = output;
-    for (let next = before.get(input); next !== undefined; next = before.get(input)) input = next;
+    for (let next = inputOf.get(input); next !== undefined; next = inputOf.get(input)) input = next;
     replaceUses(output, input);
   }
-  removeReplaced(model, stored);
-  const unusedInputs = new Set(fed.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
+  removeReplaced(model, oldTensors);
+  const unusedInputs = new Set(usedInputs.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
   graph.setInputs(graph.inputs.filter((input) => !unusedInputs.has(input)));
   for (const input of unusedInputs) graph.removeValue(input);
   const renamed = renumber(graph, [...unusedInputs, ...removedOutputs]);
@@ -110,13 +110,13 @@ export function removeLayers(
       "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
     log({ id: "layers", text, level: "warning" });
   }
-  const changed = (at: string, what: string) => ({ at, what, kind: removedPortKind, decidedBy: "global" }) as const;
+  const portChange = (at: string, what: string) => ({ at, what, kind: removedPortKind, decidedBy: "global" }) as const;
   return [
-    ...blocks.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
+    ...blocks.map((block) => ({ at: block.name, what: describeRemoval(block), decidedBy: "global" }) as const),
     ...[...unusedInputs, ...removedOutputs].map(({ name }) =>
-      changed(name, "removed from the model's inputs and outputs"),
+      portChange(name, "removed from the model's inputs and outputs"),
     ),
-    ...renamed.map(([from, to]) => changed(from, `renamed to "${to}"`)),
+    ...renamed.map(([from, to]) => portChange(from, `renamed to "${to}"`)),
   ];
 }
 

@@ -1,5 +1,5 @@
 /**
- * The pruning rules of `torch.nn.utils.prune`: l1, random and L_n, per parameter or global, given masks, and `identity`.
+ * The pruning rules of `torch.nn.utils.prune`: l1, random and L_n, per parameter or global, custom masks, and `identity`.
  *
  * Pruning again updates the same mask: amounts count remaining entries. Entries are ranked by the masked weight or `importanceScores`.
  */
@@ -51,7 +51,7 @@ const l1Schema = v.strictObject({
   ...targetEntries,
   amount: amountSchema,
   importanceScores,
-  /** Options of single layers: { "fc1": { amount: 0.2 } }. */
+  /** Options of individual layers: { "fc1": { amount: 0.2 } }. */
   overrides: overridesOption({ amount: v.optional(amountSchema) }),
 });
 export type L1Options = v.InferInput<typeof l1Schema> & ParameterSelection;
@@ -74,7 +74,7 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
 export type RandomOptions = v.InferInput<typeof randomSchema> & ParameterSelection;
 
-/** Prunes random entries, as PyTorch's `prune.random_unstructured`, by `seed` (0) and the parameter's name. */
+/** Prunes random entries, as PyTorch's `prune.random_unstructured`. They depend on `seed` (0) and the parameter's name. */
 export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePass({
   id: "random-unstructured",
   summary: "Mask entries at random, in each layer",
@@ -165,7 +165,7 @@ export type LnOptions = v.InferInput<typeof lnSchema> & ParameterSelection;
 
 /**
  * Masks whole channels of smallest L_n norm along `dim`, as PyTorch's `prune.ln_structured`: a fraction counts channels with
- * remaining entries. Dimensions stay; `prune` with `structured: true` removes channels.
+ * remaining entries. Dimensions do not change; `prune` with `structured: true` removes channels.
  * @throws PithError E_SHAPE_MISMATCH for a parameter with fewer than two axes, E_OPTION for an axis it does not have.
  * @example
  * await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
@@ -179,9 +179,10 @@ export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
     return pruneChannelsBy(model, options, async (target, mask) => {
       const { dims } = stored(target.parameter);
       const axis = channelAxis(target.parameter, dim);
-      const read = await readRanked(target, importanceScores, byMagnitude);
-      if (read instanceof Miss) return read;
-      const scores = read.ranked.from === "weights" ? applyMask(read.scores, mask) : read.scores;
+      const rankedEntries = await readRanked(target, importanceScores, byMagnitude);
+      if (rankedEntries instanceof Miss) return rankedEntries;
+      const scores =
+        rankedEntries.ranked.from === "weights" ? applyMask(rankedEntries.scores, mask) : rankedEntries.scores;
       return channelNorms(scores, dims, axis, n);
     });
   },

@@ -1,3 +1,4 @@
+/** The table of pruning solvers. Its keys are the values of the option `solver` in flags, help and recipes. */
 import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
 import { type ColumnUpdate, type InverseHessian, updateColumns } from "../../core/math/optimal-brain-surgeon.ts";
 import { methodTable } from "../../core/pass/method-table.ts";
@@ -28,9 +29,9 @@ const sparsegpt = {
       visit(columns, from) {
         const scores = inverses.map((inverse, group) => costs(columns[group] ?? matrix(0, 0), inverse, from));
         const to = from + (columns[0]?.columns ?? 0);
-        const present = masks.map((mask) => Uint8Array.from(sliceColumns(mask, from, to).data));
-        const chosen = pattern.choose(scores, present, amount);
-        for (const [group, mask] of masks.entries()) write(chosen[group] ?? new Uint8Array(), mask, from);
+        const currentMasks = masks.map((mask) => Uint8Array.from(sliceColumns(mask, from, to).data));
+        const chosen = pattern.choose(scores, currentMasks, amount);
+        for (const [group, mask] of masks.entries()) writeColumns(chosen[group] ?? new Uint8Array(), mask, from);
       },
       project: (group, row, column, value) =>
         masks[group]?.data[row * (masks[group]?.columns ?? 0) + column] === 1 ? value : 0,
@@ -48,7 +49,7 @@ export const solvers = methodTable<Solver, keyof typeof table>(table, {
   title: "Solvers (--solver)",
 });
 
-/** Applies a pattern with a fixed share to each unit of columns, and any other pattern once to the whole layer. */
+/** Returns the number of columns per update: those of the pattern, for a pattern without a fixed share about 128, or all columns. */
 function stepOf({ columns, share }: Pattern): number {
   if (columns === undefined) return Number.POSITIVE_INFINITY;
   return share === undefined ? Math.max(1, Math.floor(blockSize / columns)) * columns : columns;
@@ -61,8 +62,8 @@ function costs({ rows, columns, data }: Matrix, { upper }: InverseHessian, from:
   return matrix(rows, columns, scores);
 }
 
-function write(chosen: MatrixMask, into: Matrix, from: number): void {
-  const width = chosen.length / Math.max(1, into.rows);
-  for (let row = 0; row < into.rows; row++)
-    into.data.set(chosen.subarray(row * width, (row + 1) * width), row * into.columns + from);
+function writeColumns(chosen: MatrixMask, target: Matrix, from: number): void {
+  const width = chosen.length / Math.max(1, target.rows);
+  for (let row = 0; row < target.rows; row++)
+    target.data.set(chosen.subarray(row * width, (row + 1) * width), row * target.columns + from);
 }

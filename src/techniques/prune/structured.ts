@@ -1,3 +1,4 @@
+/** Prunes channels: ranks the groups' units, chooses those to remove, and removes them from the graph. */
 import { statisticsKind } from "../../core/analysis/channel-links.ts";
 import {
   type ChannelOptions,
@@ -44,16 +45,18 @@ export interface SpreadOptions {
 }
 
 interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelScoring, SpreadOptions {
-  /** A share of the channels, or the cost that decides it. */
+  /** The share of the channels to remove, or a cost bound from which the share is computed. */
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
 }
 
-/** Returns the amount for a group: the smallest override of its layers, since they are cut together. */
+/** Returns the amount for a group: the smallest override of its layers, because the layers lose the same channels. */
 function amountOf({ layers }: Group, { overrides }: SpreadOptions, amount: number) {
   const all = layers.map((layer) => optionsOfLayer({ overrides, amount }, layer));
-  const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
-  return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
+  const [smallestOverride] = all
+    .filter(({ decidedBy }) => decidedBy !== "global")
+    .sort((a, b) => a.own.amount - b.own.amount);
+  return { amount: smallestOverride?.own.amount ?? amount, decidedBy: smallestOverride?.decidedBy ?? "global" };
 }
 
 const isOverridden = (group: Group, options: SpreadOptions): boolean =>
@@ -81,20 +84,20 @@ export async function pruneStructured(model: Model, options: Options, context: C
   const ranked = await rankChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
-  const { removals, refused } = withoutRefused(
+  const { removals, refusals: refused } = selectRemovable(
     model,
     chosen.filter(({ units }) => units.length > 0),
   );
-  const untouched = chosen.flatMap(({ group, units }) =>
+  const unchosen = chosen.flatMap(({ group, units }) =>
     units.length > 0 ? [] : missesOf(group, explainNoneChosen(group, ranked.sets, options, amount)),
   );
-  const allMisses = [...misses, ...ranked.misses, ...untouched, ...refused];
+  const allMisses = [...misses, ...ranked.misses, ...unchosen, ...refused];
   if (removals.length > 0) {
     const failure = await cut(model, removals);
     if (failure instanceof Miss) return { changes: [], misses: [...allMisses, failure] };
   }
-  const spread = removals.filter(({ group }) => !isOverridden(group, options));
-  warnOfNarrowLayers(spread.flatMap(channelsLeft), amount, "channels", context);
+  const allocatedRemovals = removals.filter(({ group }) => !isOverridden(group, options));
+  warnOfNarrowLayers(allocatedRemovals.flatMap(channelsLeft), amount, "channels", context);
   const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, options, amount).decidedBy));
   return { changes, misses: allMisses };
 }
@@ -106,13 +109,13 @@ function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOp
   });
 }
 
-/** Finer multiples are tried if the cost falls below the first share of the bound; below the second, a warning is printed. */
-const [nearEnough, near] = [0.85, 0.9];
+/** Shares of the cost bound. Finer multiples are tried if the cost is below the first; a warning is printed if it is below the second. */
+const [retryBelow, warnBelow] = [0.85, 0.9];
 
 /**
- * Returns the given amount, or the smallest that keeps the bound. Without `roundTo`, finer multiples are used if the default ones miss the
- * bound by far.
- * @throws PithError E_OPTION if no amount keeps the bound.
+ * Returns the requested amount, or the smallest amount that meets the cost bound. Without `roundTo`, finer multiples of channels are
+ * used if the default multiples lead to a cost far below the bound.
+ * @throws PithError E_OPTION if no amount meets the bound.
  */
 async function decideAmount(
   model: Model,
@@ -121,22 +124,22 @@ async function decideAmount(
   context: Context,
 ): Promise<{ readonly amount: number; readonly sets: readonly RankedSet[] }> {
   const { amount, roundTo } = options;
-  const inSteps = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
-  if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
+  const roundSets = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
+  if (typeof amount === "number") return { amount, sets: roundSets(roundTo) };
   // The code that reads data and measures times is loaded on demand.
   const { amountFor } = await import("./cost-bound.ts");
   const multiples = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
   for (const multiple of multiples) {
-    const sets = inSteps(multiple);
-    const removals = (share: number) => withoutRefused(model, choicesOf(sets, share, options)).removals;
+    const sets = roundSets(multiple);
+    const removals = (share: number) => selectRemovable(model, choicesOf(sets, share, options)).removals;
     const result = await amountFor(amount, model, removals, context);
-    if (multiple !== multiples.at(-1) && (result instanceof Miss || result.cost < nearEnough)) continue;
+    if (multiple !== multiples.at(-1) && (result instanceof Miss || result.cost < retryBelow)) continue;
     if (result instanceof Miss)
       throw new PithError("E_OPTION", `${result.reason}.`, {
         hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
       });
     context.log({ id: "target", text: result.text });
-    if (result.cost < near && multiple !== 1) {
+    if (result.cost < warnBelow && multiple !== 1) {
       const text =
         "target: whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
       context.log({ id: "target", text, level: "warning" });
@@ -146,7 +149,7 @@ async function decideAmount(
   throw new Error("internal: no multiple was tried");
 }
 
-/** Returns why an amount removes nothing of a group that can be cut. @param ranked sets without multiples. */
+/** Returns why an amount removes no channel of a group. @param ranked sets before they are rounded to multiples. */
 function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: Options, passAmount: number): string {
   const { amount } = amountOf(group, options, passAmount);
   const set = ranked.find(({ groups }) => groups.includes(group));
@@ -170,20 +173,20 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
     : `${share} of its ${parts} is less than half of the first one`;
 }
 
-/** Returns all choices if they can be cut together; otherwise those that can be cut individually. */
-function withoutRefused(
+/** Returns all choices if they can be removed jointly; otherwise the choices that can be removed individually. */
+function selectRemovable(
   model: Model,
   chosen: readonly Choice[],
-): { readonly removals: readonly Choice[]; readonly refused: readonly Miss[] } {
-  if (whyNotCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
+): { readonly removals: readonly Choice[]; readonly refusals: readonly Miss[] } {
+  if (whyNotCut(model, chosen) === undefined) return { removals: chosen, refusals: [] };
   const removals: Choice[] = [];
-  const refused: Miss[] = [];
+  const refusals: Miss[] = [];
   for (const removal of chosen) {
     const miss = whyNotCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
-    else refused.push(...missesOf(removal.group, `its channels cannot be removed: ${miss.reason}`, miss.at));
+    else refusals.push(...missesOf(removal.group, `its channels cannot be removed: ${miss.reason}`, miss.at));
   }
-  return { removals, refused };
+  return { removals, refusals };
 }
 
 /** Returns the groups with a selected layer and no excluded layer. */
@@ -211,11 +214,12 @@ function findEligible(
       misses.push(...missesOf(group, reason).filter(({ at }) => !isNamed(options.except, at ?? "")));
       continue;
     }
-    for (const refused of groupBy(group.refused.values(), formatReason).values()) {
-      const [{ reason, at, kind }] = refused;
-      const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
+    for (const refusalsOfUnits of groupBy(group.refused.values(), formatReason).values()) {
+      const [{ reason, at, kind }] = refusalsOfUnits;
+      const subject =
+        refusalsOfUnits.length === group.units ? "its channels" : `${refusalsOfUnits.length} of its ${partsOf(group)}`;
       const remedy = kind === statisticsKind ? "; `pith prune --through-norms` allows it" : "";
-      misses.push(...missesOf(group, `${which} cannot be removed: ${reason}${remedy}`, at));
+      misses.push(...missesOf(group, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
     if (removable(group).length > 0) groups.push(group);
   }

@@ -1,3 +1,4 @@
+/** Selects the stored parameters (weights or biases of layers) to prune. */
 import * as v from "valibot";
 import { fixedTables } from "../../core/analysis/fixed-tables.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -49,8 +50,8 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   const all = layersOf(model, inference);
   const selected = selectLayers(all, selection);
   if (selected.length > 0 && selected.every((layer) => parameterOf(model, layer, kind) === undefined)) {
-    const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
-    throw new PithError("E_NAME", `${shown}: no ${kind} to prune.`);
+    const layerNames = selected.map((layer) => `"${layer.name}"`).join(", ");
+    throw new PithError("E_NAME", `${layerNames}: no ${kind} to prune.`);
   }
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
@@ -82,8 +83,8 @@ function findTargets(
       misses.push(new Miss(`it has no ${kind}`, layer.name));
       continue;
     }
-    const refused = requireStored(parameter, { ...weightNeeds.prune, learned }, `its ${kind}`);
-    if (refused !== undefined) misses.push(new Miss(refused.reason, layer.name));
+    const refusal = requireStored(parameter, { ...weightNeeds.prune, learned }, `its ${kind}`);
+    if (refusal !== undefined) misses.push(new Miss(refusal.reason, layer.name));
     else if (!targets.has(parameter)) targets.set(parameter, { layer, kind, parameter });
   }
   return { targets: [...targets.values()], misses };
@@ -91,8 +92,8 @@ function findTargets(
 
 function parameterOf(model: Model, layer: Layer, kind: ParameterKind): Value | undefined {
   if (kind === "weight") return layer.weight;
-  // Exporters name a separately added bias after the layer, too.
-  const named = model.graph.value(`${layer.name}.bias`);
-  const root = storedRoot(layer.bias ?? named ?? layer.weight);
+  // A bias that a separate Add node adds is found by the name that exporters give it.
+  const namedBias = model.graph.value(`${layer.name}.bias`);
+  const root = storedRoot(layer.bias ?? namedBias ?? layer.weight);
   return root === layer.weight ? undefined : root;
 }

@@ -3,8 +3,8 @@
  *
  *     table: [6000, 128], logits: [batch, sequence, 6000]     →     table: [4100, 128], logits: [batch, sequence, 4100]
  *
- * Kept tokens stay in order; the index is the new id. A tied head is cut with the table, also through a transposition; a separate
- * one is found by its output size.
+ * Kept tokens stay in order; their index is the new id. An output layer that shares the table's weight, transposed or not, is cut with
+ * the table. A separate output layer is found by its output size.
  */
 
 import { Labels } from "../../core/analysis/channel-labels.ts";
@@ -29,20 +29,20 @@ interface Vocabulary {
   readonly slices: readonly Slice[];
 }
 
-/** Returns undefined without token ids, or a Miss if the size cannot change. @param model with stored weights (`storeWeights`). */
+/** Returns undefined if the model has no token ids, or a Miss if the size cannot change. @param model model after `storeWeights`. */
 function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | undefined {
   const ids = tokenInput(model.graph.feeds);
   const input = ids && model.graph.value(ids.name);
   if (input === undefined) return undefined;
-  const inner = [...input.uses].find(({ node }) => node.graph !== model.graph);
-  if (inner !== undefined) return new Miss("a subgraph reads the tokens", describe(inner.node));
+  const subgraphUse = [...input.uses].find(({ node }) => node.graph !== model.graph);
+  if (subgraphUse !== undefined) return new Miss("a subgraph reads the tokens", describe(subgraphUse.node));
   const tables = layers(model, inference).filter(
     ({ role, node }) => role.kind === "lookup" && sourceOf(node.inputs[role.data], inference) === input,
   );
-  const [first] = tables;
-  if (first === undefined) return undefined;
-  const size = first.effective.type?.dims?.[first.role.in];
-  if (typeof size !== "number") return new Miss("the size of the embedding table is unknown", first.name);
+  const [firstTable] = tables;
+  if (firstTable === undefined) return undefined;
+  const size = firstTable.effective.type?.dims?.[firstTable.role.in];
+  if (typeof size !== "number") return new Miss("the size of the embedding table is unknown", firstTable.name);
   const labels = new Labels();
   const starts: { readonly value: Value; readonly axis: number }[] = tables.map(({ effective, role }) => ({
     value: effective,
@@ -54,7 +54,7 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
   for (const output of model.graph.outputs) {
     const dims = output.type?.dims ?? [];
     const [axis, count] = [dims.length - 1, dims.at(-1)];
-    // Scores for each token, or for the last.
+    // The last axis of scores, which exist for each position or only for the last position.
     if (axis < 1 || typeof count !== "number" || labels.at({ value: output, axis }) !== undefined) continue;
     if (output.name === "logits" && count > size)
       return new Miss(`it scores ${count} tokens, but the embedding table has ${size} rows`, output.name);
@@ -66,7 +66,7 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
   return decideVocabulary(model, { tables, starts, size }, labels, rules);
 }
 
-interface Start {
+interface VocabularyStarts {
   readonly tables: readonly Layer[];
   readonly starts: readonly { readonly value: Value; readonly axis: number }[];
   readonly size: number;
@@ -74,7 +74,7 @@ interface Start {
 
 function decideVocabulary(
   model: Model,
-  { tables, starts, size }: Start,
+  { tables, starts, size }: VocabularyStarts,
   labels: Labels,
   rules: readonly Rule[],
 ): Vocabulary | Miss {
@@ -97,8 +97,8 @@ function decideVocabulary(
       if (refusal !== undefined) return refusal;
       const isThisEnd = (end: End): boolean => end.port === port && end.axis === axis;
       if (isTable.has(node) && port === "in0") continue;
-      const no = refuses.find(({ end }) => isThisEnd(end));
-      if (no !== undefined) return new Miss(no.reason, describe(node));
+      const portRefusal = refuses.find(({ end }) => isThisEnd(end));
+      if (portRefusal !== undefined) return new Miss(portRefusal.reason, describe(node));
       if (!links.some(({ from, to }) => isThisEnd(from) || isThisEnd(to)))
         return new Miss(`a node needs all tokens: axis ${axis} of "${value.name}"`, describe(node));
     }
@@ -108,7 +108,7 @@ function decideVocabulary(
   return { size, tables, scores, slices };
 }
 
-/** Returns the input from which values come without arithmetic. */
+/** Returns the model input that a value contains unchanged, through nodes that only move data; undefined if a node computes. */
 function sourceOf(value: Value | undefined, inference: Inference): Value | undefined {
   let source = value;
   while (source?.producer !== undefined) {
@@ -121,7 +121,7 @@ function sourceOf(value: Value | undefined, inference: Inference): Value | undef
 }
 
 export interface TrimmedVocabulary extends Outcome {
-  /** Previous number of rows; undefined if nothing was cut. */
+  /** Number of tokens before trimming; undefined if the model has no vocabulary that can be trimmed. */
   readonly size: number | undefined;
   /** Whether token ids are looked up in tables. */
   readonly hasTables: boolean;
@@ -130,19 +130,19 @@ export interface TrimmedVocabulary extends Outcome {
 }
 
 /**
- * Keeps some tokens, in place.
- * @param kept ids in ascending order: the index of each is its new id.
+ * Removes all tokens except the kept ones, in place.
+ * @param kept ids in ascending order. The new id of a token is its index in this list.
  * @throws PithError E_OPTION for ids that are out of order or do not exist.
  * @example
- * const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
+ * const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // token 17 gets the id 3
  */
 export async function trimVocabulary(model: Model, kept: readonly number[]): Promise<TrimmedVocabulary> {
   storeWeights(model);
   const vocabulary = vocabularyOf(model, infer(model));
-  const none = { hasTables: true, changes: [], size: undefined, scores: new Map<string, number>() };
+  const unchanged = { hasTables: true, changes: [], size: undefined, scores: new Map<string, number>() };
   if (vocabulary === undefined)
-    return { ...none, hasTables: false, misses: [new Miss("token ids read no embedding table")] };
-  if (vocabulary instanceof Miss) return { ...none, misses: [vocabulary] };
+    return { ...unchanged, hasTables: false, misses: [new Miss("token ids read no embedding table")] };
+  if (vocabulary instanceof Miss) return { ...unchanged, misses: [vocabulary] };
   const { size, tables, scores, slices } = vocabulary;
   const invalidId = kept.find((id, index) => !(id < size) || id <= (kept[index - 1] ?? -1));
   if (invalidId !== undefined || kept.length === 0)
@@ -151,10 +151,10 @@ export async function trimVocabulary(model: Model, kept: readonly number[]): Pro
       `Token ids: expected an ascending list of ids below ${size}, got ${invalidId ?? "none"}.`,
     );
   const ids = new Set(kept);
-  const removed = Array.from({ length: size }, (_, id) => id).filter((id) => !ids.has(id));
+  const removedIds = Array.from({ length: size }, (_, id) => id).filter((id) => !ids.has(id));
   const result = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
-  if (removed.length === 0) return { ...result, changes: [], misses: [new Miss("all tokens are kept")] };
-  const failure = await cut(model, [{ group: { units: size, slices }, units: removed }]);
+  if (removedIds.length === 0) return { ...result, changes: [], misses: [new Miss("all tokens are kept")] };
+  const failure = await cut(model, [{ group: { units: size, slices }, units: removedIds }]);
   if (failure instanceof Miss) return { ...result, changes: [], misses: [failure] };
   const text = `${kept.length} of ${size} tokens kept`;
   const changed = [...new Set([...tables.map(({ name }) => name), ...result.scores.keys()])];

@@ -6,9 +6,9 @@ import type { Model } from "../../core/graph/model.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 
 /** Smaller probabilities are replaced by this one, so that their logarithms are finite. */
-const smallest = 1e-7;
+const minProbability = 1e-7;
 
-/** Axes of ReduceMean as an input, and broadcasting of Max. */
+/** Minimum opset, in which ReduceMean has axes as an input, and Max broadcasts. */
 const opset = 18;
 
 /**
@@ -16,7 +16,7 @@ const opset = 18;
  *
  *     y − mean of y over the classes        for probabilities: of log y
  *
- * Errors of probabilities are nearly 0 where one class is almost certain. Outputs of other kinds stay as they are.
+ * Logarithms are used because errors of probabilities are nearly 0 if one class is almost certain. Other outputs are not changed.
  */
 export function withClassScores(model: Model): Model {
   const copy = model.clone();
@@ -30,8 +30,8 @@ export function withClassScores(model: Model): Model {
     const classes = operand.dims?.at(-1);
     // Fewer than two classes have no differences, and ONNX Runtime cannot reduce an empty dimension.
     if (classes === undefined || classes === 0 || classes === 1) return output;
-    const isShare = distributionOf(output, inference) === "probabilities";
-    const scores = isShare ? emit.Log([emit.Max([output, smallest])]) : output;
+    const isProbability = distributionOf(output, inference) === "probabilities";
+    const scores = isProbability ? emit.Log([emit.Max([output, minProbability])]) : output;
     const mean = emit.ReduceMean([scores, [-1]]);
     return emit.named(`${output.name}_scores`).Sub([scores, mean]);
   });

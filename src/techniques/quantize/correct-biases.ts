@@ -31,8 +31,8 @@ export async function correctRoundedBiases(
 ): Promise<readonly Change[]> {
   if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
   const { engine, seed, signal } = context;
-  const opened = await trainPart(data);
-  const chosenSamples = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
+  const dataset = await trainPart(data);
+  const chosenSamples = isIndexed(dataset) ? draw(dataset, samples, seed) : await collect(dataset, samples);
   if (
     chosenSamples.count < minSamples ||
     feedingOf(original, await firstBatch(chosenSamples), chosenSamples.name).states.length > 0
@@ -44,7 +44,7 @@ export async function correctRoundedBiases(
   const correction = {
     match,
     context,
-    kept: { of: opened, setting: `means of ${samples} samples, seed ${seed}`, part: rest },
+    kept: { of: dataset, setting: `means of ${samples} samples, seed ${seed}`, part: rest },
     normalized: true,
     except: (layer: Layer) => !canTakeBias(layer, inference, scheme),
   };
@@ -56,9 +56,9 @@ export async function correctRoundedBiases(
   let corrected = 0;
   const gain = await trial(async () => {
     const storage = openStorage({ memory: roomInMemory });
-    const walk = () => Calibration.begin(model, rest, { engine, signal, batch: samplesAtOnce, storage });
+    const startCalibration = () => Calibration.begin(model, rest, { engine, signal, batch: samplesAtOnce, storage });
     try {
-      corrected = await correctBiases(model, rest, walk, correction);
+      corrected = await correctBiases(model, rest, startCalibration, correction);
     } finally {
       await storage.release();
     }
@@ -70,7 +70,7 @@ export async function correctRoundedBiases(
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 
-/** A float bias, or a sum after an integer kernel, prevents fusion in the runtime. */
+/** Returns whether a layer has or can get a bias. In integer schemes, a new bias or Add would prevent fusion in the runtime. */
 function canTakeBias(layer: Layer, inference: Inference, scheme: RoundedSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
   return (

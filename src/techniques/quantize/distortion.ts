@@ -1,6 +1,6 @@
 /**
  * Distributes an error of the outputs over the layers for rate–distortion optimized rounding. With the error eₗ of a layer's outputs
- * and a sensitivity sₗ, the relative squared error of the network's outputs is Σ sₗ eₗ. Every layer pays the same for a bit:
+ * and a sensitivity sₗ, the relative squared error of the network's outputs is Σ sₗ eₗ. A saved bit may add the same error in every layer:
  *
  *     λ = 2 ln 2 · Σ sₗ eₗ / (number of weights),     λ of a layer = λ / sₗ
  *
@@ -33,7 +33,7 @@ import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import { type LowEntropy, type RoundedSettings, staysFloat } from "./settings.ts";
 import { weightMiss } from "./weight.ts";
 
-/** Settings of low-entropy values. */
+/** Settings with `lowEntropy`: quantized values that gzip and brotli compress well. */
 type DownloadSettings = RoundedSettings & { readonly lowEntropy: LowEntropy };
 
 /** Number of samples on which sensitivities are measured. */
@@ -42,31 +42,31 @@ const sampleCount = 64;
 const probeError = 0.02;
 
 /** Minimum distortion for rounding floats to bfloat16, whose relative squared error of about 1e-6 must be small in comparison. */
-const minShortened = 1e-4;
+const minDistortion = 1e-4;
 
 /** Quantizes with an error of `lowEntropy.distortion` in the outputs, and rounds the parameters that stay in float32. */
 export async function quantizeForDownload(options: DownloadSettings, model: Model, context: Context): Promise<Outcome> {
   const requested = requestedLayers(model, options);
-  const folded = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
+  const fusion = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
   // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
   const migration = await equalizeModel(model, { ...options, equalize }, context);
   const parameters = selectParameters(model, requested);
   const rounder = await chooseMethod(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
-  const fixed = { equalize: false, biasCorrection: "none" as const };
-  const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
-  const shortened = options.lowEntropy.distortion < minShortened ? [] : await shortenFloats(model, parameters);
-  return { changes: [...folded.changes, ...migration, ...changes, ...shortened], misses };
+  const disabledSteps = { equalize: false, biasCorrection: "none" as const };
+  const { changes, misses } = await quantizeBy({ ...options, ...disabledSteps, rounder }, model, context);
+  const shortening = options.lowEntropy.distortion < minDistortion ? [] : await shortenFloats(model, parameters);
+  return { changes: [...fusion.changes, ...migration, ...changes, ...shortening], misses };
 }
 
-/** Returns the names of layers that do not stay in float by request. */
+/** Returns the names of the selected layers, except those that the options keep in float. */
 function requestedLayers(model: Model, options: RoundedSettings): ReadonlySet<string> {
   const chosen = selectLayers(allLayers(model, infer(model)), options).filter((layer) => !staysFloat(layer, options));
   return new Set(chosen.map(({ name }) => name));
 }
 
-/** Returns the parameters, without those of layers that stay in float by request. */
+/** Returns the model's parameters, except those of layers that are not in `requested`. */
 function selectParameters(model: Model, requested: ReadonlySet<string>): readonly Value[] {
   const inference = infer(model);
   const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
@@ -74,7 +74,7 @@ function selectParameters(model: Model, requested: ReadonlySet<string>): readonl
   return [...parametersOf(model, inference)].filter((parameter) => !keptValues.has(parameter));
 }
 
-/** Returns the rounding method. With a training, it first trains layers, and the method keeps their values and steps. */
+/** Returns the rounding method. With `training`, layers are trained first, and the method keeps their quantized values and step sizes. */
 async function chooseMethod(model: Model, options: DownloadSettings, context: Context): Promise<Solver> {
   const { data, bits } = options;
   const { distortion, training } = options.lowEntropy;
@@ -93,14 +93,14 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   const lambda = lambdaFor(distortion, weightCount(findQuantizable(model, options)));
   // The code for training is loaded on demand.
   const { trainValues } = await import("./trained-values.ts");
-  // With a goal, several distortions are trained.
+  // A search for the largest distortion that meets a goal trains several, so each has a separate folder.
   const { epochs, resume, augment, checkpoint } = training;
   const folder = checkpoint === undefined ? {} : { checkpoint: `${checkpoint}/distortion-${distortion}` };
   const settings = { epochs, resume, ...(augment !== undefined && { augment }), ...folder };
   const trained = await trainValues(model, copy, { data, training: settings, lambda, scales, limit }, context);
   const { evidence, ...withoutSamples } = method;
   return {
-    // No remaining layer needs samples.
+    // If all layers were trained, no layer needs samples.
     ...(trained.size === scales.size ? withoutSamples : method),
     async scales(weight, grid, layerContext) {
       const steps = trained.has(layerContext.layer.name) ? scales.get(layerContext.layer.name) : undefined;
@@ -136,12 +136,12 @@ const weightsAlone = {
 
 const silenceLog = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
 
-/** Returns the rounding method that adds an error of `lowEntropy.distortion` to the outputs. @param note as for `rdoqBy`. */
+/** Returns the rounding method that adds an error of `lowEntropy.distortion` to the outputs. @param onLayer as for `rdoqBy`. */
 async function distributeError(
   model: Model,
   options: DownloadSettings,
   context: Context,
-  note: Parameters<typeof rdoqBy>[1],
+  onLayer: Parameters<typeof rdoqBy>[1],
 ): Promise<Solver> {
   const { data } = options;
   const measured =
@@ -149,9 +149,9 @@ async function distributeError(
   const lambda = lambdaFor(options.lowEntropy.distortion, weightCount(findQuantizable(model, options)));
   const rounder = rdoqBy(async (layer, energyOf) => {
     const sensitivity = measured?.get(layer);
-    // A layer whose outputs are 0 has an infinite sensitivity or none, so its λ is 0.
+    // The sensitivity of a layer whose outputs are 0 is infinite or undefined, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
-  }, note);
+  }, onLayer);
   return { ...rounder, ...matchOriginalOutputs(rounder) } as Solver;
 }
 
@@ -171,7 +171,7 @@ async function measureSensitivitiesOnce(
   });
 }
 
-/** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */
+/** Returns the relative squared error of the outputs per error of each layer. Layers without a measurement get an estimate by the median. */
 async function measureSensitivities(
   model: Model,
   options: RoundedSettings,
@@ -194,8 +194,8 @@ async function measureSensitivities(
   const copy = model.clone();
   // These options are the same for all attempts of a search, which can keep different layers in float. So all attempts share the measured
   // sensitivities.
-  const alike = { bits: 8, overrides: undefined } as const;
-  await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenceLog(context));
+  const common = { bits: 8, overrides: undefined } as const;
+  await quantizeBy({ ...options, ...weightsAlone, ...common, rounder: probe as Solver }, copy, silenceLog(context));
   const part = draw(data, sampleCount, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
   const noise = await noiseMeter(before, async () => part, context, sampleCount)(after);
@@ -227,7 +227,7 @@ const minElements = 4;
 /**
  * Rounds parameters that stay in float32 to the precision of bfloat16: half of their bytes become zeros, which gzip and brotli
  * drop. Next to weights of 2 bits, norms, biases and position tables are a large part of a compressed file.
- * @param parameters those of the model before it was quantized.
+ * @param parameters parameters of the model before quantization.
  */
 async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<readonly Change[]> {
   const changes: Change[] = [];

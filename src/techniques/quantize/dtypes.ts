@@ -1,4 +1,4 @@
-/** A variant that transformers.js loads: its file name suffix and the settings of `quantize` that create it. */
+/** The table of dtypes that transformers.js loads: the suffix of the file name, and the settings of `quantize` that create the file. */
 
 interface Dtype {
   readonly suffix: string;

@@ -1,5 +1,5 @@
 /**
- * Fake quantization (`rounding.ts`) before each layer, and after each operator to which static quantization gives a scale:
+ * Inserts fake quantization (`rounding.ts`) of the weight of each layer, and of each activation that static quantization gives a scale:
  *
  *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
  *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
@@ -27,7 +27,7 @@ import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { oneRun } from "../../runtime/run/feeding.ts";
-import { placeMeasured } from "./measure.ts";
+import { placeWithScales } from "./activation-scales.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { findCoverage, prepare } from "./prepare.ts";
 import { missingData } from "./ranges.ts";
@@ -83,11 +83,11 @@ export const fakeQuantize = definePass({
   run(model, settings, context) {
     const { bits = defaultBits(settings), rounder = nearest.id } = settings;
     const options = { ...settings, bits, rounder };
-    const work = options.scheme === "static" ? fakeStatic : fakeWeights;
+    const insertRoundings = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
     return roundLayers(model, options, context, (fit, evidence) => {
       const rounding = { ...evidence, existing: noRoundings };
-      return work(model, fit, context, rounding);
+      return insertRoundings(model, fit, context, rounding);
     });
   },
 });
@@ -100,10 +100,10 @@ async function fakeWeights(
 ): Promise<Outcome> {
   const inference = infer(model);
   const all = layers(model, inference);
-  const trial = selectLayers(all, options);
-  const rejected = trial.flatMap((layer) => explainNotRounded(layer) ?? []);
+  const requested = selectLayers(all, options);
+  const rejected = requested.flatMap((layer) => explainNotRounded(layer) ?? []);
   const misses = [...rejected, ...unsupportedWeights(model, inference, all)];
-  if (rejected.length === trial.length) return { changes: [], misses };
+  if (rejected.length === requested.length) return { changes: [], misses };
   raiseOpset(model, opset);
   const chosen = selectLayers(layers(model, infer(model)), options).filter(
     (layer) => explainNotRounded(layer) === undefined,
@@ -140,23 +140,23 @@ async function fakeStatic(
     return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
   const { targets, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0) return { changes: [], misses: rejected };
-  const measuring = { ...options, data: await trainPart(options.data) };
+  const staticOptions = { ...options, data: await trainPart(options.data) };
   raiseOpset(model, opset);
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const selected = selectLayers(layers(model, inference), options);
-  const { placement, scales } = await placeMeasured(model, inference, selected, measuring, context, noRoundings);
-  const separate = [...placement.activations].flatMap(([value, from]) => (from === undefined ? value : []));
+  const { placement, scales } = await placeWithScales(model, inference, selected, staticOptions, context, noRoundings);
+  const scaledValues = [...placement.activations].flatMap(([value, from]) => (from === undefined ? value : []));
   const elements =
-    options.learnScales && measuring.data !== undefined
-      ? await elementsPerSample(model, separate, measuring.data)
+    options.learnScales && staticOptions.data !== undefined
+      ? await elementsPerSample(model, scaledValues, staticOptions.data)
       : new Map<Value, number>();
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
   const chosen = placement.targets.map(({ layer }) => layer);
   for (const layer of chosen) keepLayerName(layer);
   const changes = await roundWeights(model, emit, chosen, options, context, rounding);
   const { low, high } = fullRange(options.activations);
-  for (const value of separate) {
+  for (const value of scaledValues) {
     const grid = scales.get(value);
     if (grid === undefined) continue;
     const range = { low: low - grid.zeroPoint, high: high - grid.zeroPoint };
@@ -171,7 +171,7 @@ async function fakeStatic(
   return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
 }
 
-/** Returns the elements per sample of each value; a size that depends on data counts as 1. */
+/** Returns the number of elements per sample of each value. A dimension that depends on the data counts as 1. */
 async function elementsPerSample(
   model: Model,
   values: readonly Value[],
@@ -241,13 +241,13 @@ async function roundWeight(
   const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
   const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
   const dims = scaleDims(dense.dims, axis, scale.length);
-  const sharing = elementCount(dense.dims) / scale.length;
-  const written = { scale: [...scale], low, high, ...training(options, sharing) };
-  const { result } = round(emit, nameBeforeMasking(layer.weight), layer.effective, written, dims);
+  const valuesPerScale = elementCount(dense.dims) / scale.length;
+  const weightRounding = { scale: [...scale], low, high, ...training(options, valuesPerScale) };
+  const { result } = round(emit, nameBeforeMasking(layer.weight), layer.effective, weightRounding, dims);
   return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 
-/** @param sharing number of values that share a scale. */
-function training({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {
-  return learnScales ? { trainedFor: sharing } : {};
+/** Returns the training settings of a rounding. @param valuesPerScale number of values that share a scale. */
+function training({ learnScales }: FakeQuantizeOptions, valuesPerScale = 1): { readonly trainedFor?: number } {
+  return learnScales ? { trainedFor: valuesPerScale } : {};
 }

@@ -59,7 +59,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   return changes;
 }
 
-/** Compares values by their bits, so 0 and −0 differ. Stops reading, and returns undefined, if there are too many. */
+/** Returns the distinct values, compared by their bits (0 and −0 differ), and the index of each element. Undefined for too many values. */
 async function distinctValues(
   tensor: Tensor,
 ): Promise<{ readonly values: Float32Array; readonly codes: Uint8Array } | undefined> {

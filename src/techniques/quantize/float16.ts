@@ -6,7 +6,7 @@
  *                                            h = Gemm(x, w)
  *
  * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value exceeds 65,504 or the
- * relative error exceeds 0.01. Vectors stay too: they are small, and some must be exact.
+ * relative error exceeds 0.01. Vectors also stay in float32: they are small, and some must be exact.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
@@ -37,7 +37,7 @@ export const castOpset = 6;
 const bfloat16Opset = 13;
 export const minElements = 64;
 /** Maximum relative error. Rounding to 11 bits loses at most 2^-11 of a value, except below 6e-5 (subnormal in float16). */
-const maxLost = 0.01;
+const maxRelativeError = 0.01;
 
 export async function quantizeToHalf(
   type: "float16" | "bfloat16",
@@ -54,7 +54,7 @@ export async function quantizeToHalf(
   }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
-    const miss = await narrow(model, value, type);
+    const miss = await storeAsHalf(model, value, type);
     if (miss === undefined) changes.push({ at, what: `stored as ${type}`, decidedBy: "global" });
     else misses.push(new Miss(miss, at));
   }
@@ -81,21 +81,21 @@ export const isLargeMatrix = ({ tensor }: Value): boolean =>
   tensor !== undefined && tensor.dims.length > 1 && elementCount(tensor.dims) >= minElements;
 
 /** Stores a tensor in half precision and inserts a Cast to float32. Returns the reason if that is not possible. */
-async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
+async function storeAsHalf(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
   const { tensor, graph, role } = value;
   const miss = requireStored(value, { types: ["float32"], inside: true }, "it");
   if (miss !== undefined || tensor === undefined) return miss?.reason;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const { dims } = tensor;
-  const unfit = explainUnfitHalf(toFloats(await tensor.read()), type);
-  if (unfit !== undefined) return `it ${unfit}`;
+  const unfitReason = explainUnfitHalf(toFloats(await tensor.read()), type);
+  if (unfitReason !== undefined) return `it ${unfitReason}`;
   raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
-  const masked = maskingOf(value);
-  const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
-  const [before] = graph.nodes();
+  const masking = maskingOf(value);
+  const source = masking === undefined ? tensor : ((await foldMask(model, masking)).tensor ?? tensor);
+  const [firstNode] = graph.nodes();
   const emit = emitter(graph, {
-    ...(before === undefined ? {} : { before }),
+    ...(firstNode === undefined ? {} : { before: firstNode }),
     by: "quantize",
     opsets: model.header.opsets,
   });
@@ -108,7 +108,7 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   return undefined;
 }
 
-/** Returns why a half type cannot hold values, as a predicate. */
+/** Returns why a half type cannot represent values, as the predicate of a sentence; undefined if it can. */
 export function explainUnfitHalf(
   numbers: Float32Array | Float64Array,
   type: "float16" | "bfloat16",
@@ -117,12 +117,14 @@ export function explainUnfitHalf(
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (type === "float16" && largest >= smallestInfinite)
     return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
-  const lostRatio = lostShare(numbers, toFloats(fromNumbers(type, [numbers.length], numbers)));
-  return lostRatio > maxLost ? `is too small: ${type} would lose ${(100 * lostRatio).toFixed(0)} % of it` : undefined;
+  const relativeError = relativeRoundingError(numbers, toFloats(fromNumbers(type, [numbers.length], numbers)));
+  return relativeError > maxRelativeError
+    ? `is too small: ${type} would lose ${(100 * relativeError).toFixed(0)} % of it`
+    : undefined;
 }
 
 /** Returns the relative rounding error |x − r| / |x|. */
-export function lostShare(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
+export function relativeRoundingError(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
   let [noise, signal] = [0, 0];
   for (let index = 0; index < numbers.length; index++) {
     const number = numbers[index] ?? 0;

@@ -35,8 +35,8 @@ export interface BlockSettings {
 export type WeightType = "int8" | "uint8" | "int4";
 
 /**
- * The range of a bit width: 8 bits exclude the lowest value, as in ONNX Runtime; 7 are its reduced range, -64 … 64.
- * @param zeroPoints with a single scale, signed types also have a zero point; unsigned types always do.
+ * Returns the grid of a bit width. 8 bits exclude the lowest value, as in ONNX Runtime; 7 bits are its reduced range, -64 … 64.
+ * @param zeroPoints whether a signed type with a single scale has a zero point. Unsigned types with a single scale always have one.
  */
 export function gridOf(
   type: WeightType,
@@ -65,11 +65,11 @@ export function symmetricGrid(
   axis: number | undefined,
   { low, high }: QuantizationRange,
 ): Grid & Along {
-  const zero = middle[type];
+  const zero = symmetricZeroPoints[type];
   return { type, axis, symmetric: true, low: low + zero, high: high + zero };
 }
 
-const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
+const symmetricZeroPoints = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 
 /**
  * Returns the quantized value nearest to a number, halves to even; the zero point if the scale is 0.
@@ -98,10 +98,10 @@ export function roundToGrid(
   return scale * Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
 }
 
-/** Returns matrices of the weight's sizes. @param becomes receives each value, its slice, its row, its group and its index there. */
+/** Maps the values of a weight. @param transform receives a value, its slice, row and group, and its index in the group's matrix. */
 export const mapWeight = (
   { matrices, sliceAt }: SlicedWeight,
-  becomes: (value: number, slice: number, row: number, group: number, index: number) => number,
+  transform: (value: number, slice: number, row: number, group: number, index: number) => number,
 ): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>
     matrix(
@@ -109,7 +109,7 @@ export const mapWeight = (
       columns,
       data.map((value, index) => {
         const row = Math.floor(index / columns);
-        return becomes(value, sliceAt(group, row, index % columns), row, group, index);
+        return transform(value, sliceAt(group, row, index % columns), row, group, index);
       }),
     ),
   );
@@ -133,8 +133,8 @@ export const roundingErrors = (
 export const maxSteps = 255;
 
 /**
- * Returns the scale and zero point of a grid that covers `min` to `max`, or the same distance on the other side.
- * @param steps the values are integer multiples of their largest magnitude divided by `steps`, or 0 if they are not.
+ * Returns the scale and zero point of a grid that covers `min` to `max`. A symmetric grid covers the larger magnitude on both sides.
+ * @param steps the number n for which all values are integer multiples of max|value| / n; 0 if there is no such number.
  */
 export function computeScale(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
@@ -142,16 +142,19 @@ export function computeScale(grid: Grid, min: number, max: number, steps = 0): S
   if (exactScaleOfValues !== undefined) return exactScaleOfValues;
   if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
   if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric, reduceRange: high - low === 128 });
-  const [like, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
-  const { scale } = scaleAndZeroPoint(min, max, { type: like });
-  return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: middle[type] };
+  const [referenceType, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
+  const { scale } = scaleAndZeroPoint(min, max, { type: referenceType });
+  return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: symmetricZeroPoints[type] };
 }
 
-/** Returns the zero point with about as many quantized values below as above. */
+/** Returns the zero point in the middle of the grid. */
 export const centerOf = ({ type, symmetric, low, high }: Grid): number =>
-  symmetric ? middle[type] : Math.ceil((low + high) / 2);
+  symmetric ? symmetricZeroPoints[type] : Math.ceil((low + high) / 2);
 
-/** Returns s for values j · s with integer j, halved while codes suffice; undefined if they do not, or the default scale is exact. */
+/**
+ * For values that are integer multiples of a step: returns the step as the scale, divided by the largest power of two for which the grid
+ * has enough quantized values. Undefined if it has too few for the step itself, or if the default scale represents the values exactly.
+ */
 function exactScale(
   { type, symmetric, low, high }: Grid,
   min: number,
@@ -161,13 +164,13 @@ function exactScale(
   const [bottom, top] = [Math.min(min, 0), Math.max(max, 0)];
   const step = Math.fround(Math.max(-bottom, top) / steps);
   const [below, above] = [Math.round(-bottom / step), Math.round(top / step)];
-  const codes = symmetric ? high - middle[type] : high - low;
+  const codeCount = symmetric ? high - symmetricZeroPoints[type] : high - low;
   const requiredSteps = symmetric ? steps : below + above;
-  if (requiredSteps > codes || (symmetric ? (high - low) / 2 : codes) % requiredSteps === 0) return undefined;
-  const cuts = subdivisionOf(requiredSteps, codes);
-  const scale = Math.fround(step / cuts);
+  if (requiredSteps > codeCount || (symmetric ? (high - low) / 2 : codeCount) % requiredSteps === 0) return undefined;
+  const divisor = subdivisionOf(requiredSteps, codeCount);
+  const scale = Math.fround(step / divisor);
   if (scale < smallestScale) return undefined;
-  return { scale, zeroPoint: symmetric ? middle[type] : low + below * cuts };
+  return { scale, zeroPoint: symmetric ? symmetricZeroPoints[type] : low + below * divisor };
 }
 
 /**
@@ -213,7 +216,7 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   };
 }
 
-/** Returns whether the stored rows have one column per input of an output, in the order of the layer inputs. */
+/** Returns whether each stored row has a column for each input of an output, in the order of the layer's input statistics. */
 export const inputsInRows = ({ role }: Layer): boolean =>
   role.out !== 0 || (role.in === 1 && role.outTaps === undefined);
 

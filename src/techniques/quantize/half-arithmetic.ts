@@ -9,11 +9,12 @@
  * All graphs, including subgraphs, keep their input and output types. These nodes stay in float32:
  *
  * - excluded layers and operator types, types that ONNX fixes, and operators whose definition requires it (`needsFloat32`);
- * - nodes with a stored value that float16 cannot hold (beyond 65,504 or too small), and normalizations whose scale or shift is
- *   such a value, x · s + (bias - mean · s) with s = scale / √(variance + ε), with their readers;
+ * - nodes that read a stored value that float16 cannot represent (beyond 65,504, or too small);
+ * - normalizations whose effective scale s = scale / √(variance + ε) or shift, bias - mean · s, exceeds float16, and the nodes that
+ *   read their output;
  * - nodes that read floats computed from integers (products, dequantized weights), which can be large and which runtimes fuse.
  *   Operators that only select by integers (If, Where, Gather) do not count;
- * - nodes between nodes that stay, if they have no weight to convert.
+ * - nodes whose neighbors all stay in float32, if they have no weight to convert.
  *
  * Values that represent infinity (attention masks add −3.4e38) become ±32,752. In float32 such a sum loses the score, so a fully
  * masked row attends to all positions equally. In float16 the row would follow the scores, so masked sums before a softmax are
@@ -50,35 +51,35 @@ export async function quantizeToHalfArithmetic(
 ): Promise<Outcome> {
   await storeConstants(model, {}, context);
   for (const value of [...model.graph.values()]) {
-    const masked = value.tensor === undefined ? undefined : maskingOf(value);
-    if (masked !== undefined) await foldMask(model, masked);
+    const masking = value.tensor === undefined ? undefined : maskingOf(value);
+    if (masking !== undefined) await foldMask(model, masking);
   }
   raiseOpset(model, castOpset);
   const all = allLayers(model, infer(model));
   const nodes = [...allNodes(model.graph)];
   const types = new Set(nodes.map(({ op }) => op));
   const chosen = new Set(selectLayers(all, options, types).map(({ node }) => node));
-  const named = new Map(all.map((layer) => [layer.node, layer]));
-  const { unfit: unfitStored, endless } = await screenTensors(nodes, context);
+  const layerOfNode = new Map(all.map((layer) => [layer.node, layer]));
+  const { unfit: unfitStored, endless: infinities } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const candidates = nodes.filter((node) =>
-    named.has(node) ? chosen.has(node) : options.layers === undefined && !excludesType(options, node.op),
+    layerOfNode.has(node) ? chosen.has(node) : options.layers === undefined && !excludesType(options, node.op),
   );
-  const { halved, misses } = chooseNodes(model, candidates, { unfit, endless, named });
-  if (halved.size === 0) return { changes: [], misses };
-  const changes = changesOf(halved, named);
-  const sums = maskedSums(halved, endless, infer(model));
-  const clamped = await writeInHalf(model, halved);
+  const { halved: halfNodes, misses } = chooseNodes(model, candidates, { unfit, infinities, layerOfNode });
+  if (halfNodes.size === 0) return { changes: [], misses };
+  const changes = changesOf(halfNodes, layerOfNode);
+  const sums = maskedSums(halfNodes, infinities, infer(model));
+  const clampChanges = await writeInHalf(model, halfNodes);
   for (const sum of sums) changes.push(clipMasked(model, sum));
   removeUnusedEverywhere(model);
-  return { changes: [...changes, ...clamped], misses };
+  return { changes: [...changes, ...clampChanges], misses };
 }
 
-function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): Change[] {
-  const layers = new Set([...halved.keys()].flatMap((node) => named.get(node)?.name ?? []));
+function changesOf(halfNodes: ReadonlyMap<Node, Halves>, layerOfNode: ReadonlyMap<Node, Layer>): Change[] {
+  const layers = new Set([...halfNodes.keys()].flatMap((node) => layerOfNode.get(node)?.name ?? []));
   // An operator without float outputs (Shape) reads float16, but does not compute in it.
-  const [first, ...further] = [...halved].flatMap(([node, { outputs }]) =>
-    named.has(node) || outputs.length === 0 ? [] : [node],
+  const [first, ...further] = [...halfNodes].flatMap(([node, { outputs }]) =>
+    layerOfNode.has(node) || outputs.length === 0 ? [] : [node],
   );
   const moreText = further.length === 0 ? "" : `, as ${further.length} more operators without weights do`;
   return [
@@ -89,6 +90,7 @@ function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, L
   ];
 }
 
+/** Positions of the inputs and outputs of a node that become float16. */
 interface Halves {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
@@ -122,7 +124,7 @@ export function findHalves(node: Node, inference: Inference): Halves | Miss {
   return hasFixedHalf ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
 }
 
-/** Returns undefined if ONNX or another operand fixes the type. */
+/** Returns the inputs and outputs of a node that can be float16; undefined if ONNX or another operand fixes the type. */
 function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
   if (schema === undefined) return undefined;
   const { input: letterIn, output: letterOut } = schema.half;
@@ -150,14 +152,15 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
 }
 
 interface Screening {
-  /** Values that float16 cannot hold, with the reason. */
+  /** Values that float16 cannot represent, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
-  readonly endless: ReadonlySet<Value>;
-  readonly named: ReadonlyMap<Node, Layer>;
+  /** Stored values with an element that represents infinity, such as the -3.4e38 of an attention mask. */
+  readonly infinities: ReadonlySet<Value>;
+  readonly layerOfNode: ReadonlyMap<Node, Layer>;
 }
 
 /** Decides which nodes compute in float16. */
-function chooseNodes(model: Model, nodes: readonly Node[], { unfit, endless, named }: Screening) {
+function chooseNodes(model: Model, nodes: readonly Node[], { unfit, infinities, layerOfNode }: Screening) {
   const inference = infer(model);
   const misses: Miss[] = [];
   const halvesByNode = new Map<Node, Halves>();
@@ -167,25 +170,25 @@ function chooseNodes(model: Model, nodes: readonly Node[], { unfit, endless, nam
     const reason = halves instanceof Miss ? halves.reason : explainFloat(node, unfit);
     if (!(halves instanceof Miss) && reason === undefined) halvesByNode.set(node, halves);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
-      misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
+      misses.push(new Miss(reason, layerOfNode.get(node)?.name ?? describe(node)));
   }
   // A second pass is needed: only after the first it is known which nodes stay in float32.
-  const isMadeOfIntegers = (value: Value | undefined): boolean => {
+  const isComputedFromIntegers = (value: Value | undefined): boolean => {
     const { producer } = value ?? {};
     if (producer === undefined || halvesByNode.has(producer) || !isFloat32(value)) return false;
     const graphs = subgraphs(producer);
     return graphs.length > 0
-      ? graphs.some(({ outputs }) => outputs.some(isMadeOfIntegers))
-      : makesFloatsOfIntegers(producer, inference);
+      ? graphs.some(({ outputs }) => outputs.some(isComputedFromIntegers))
+      : computesFloatsFromIntegers(producer, inference);
   };
-  for (const node of [...halvesByNode.keys()].filter(({ inputs }) => inputs.some(isMadeOfIntegers))) {
+  for (const node of [...halvesByNode.keys()].filter(({ inputs }) => inputs.some(isComputedFromIntegers))) {
     // Masks are computed from flags, which are exact.
-    if (node.inputs.some((input) => input !== undefined && endless.has(input))) continue;
+    if (node.inputs.some((input) => input !== undefined && infinities.has(input))) continue;
     halvesByNode.delete(node);
-    const layer = named.get(node);
+    const layer = layerOfNode.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
   }
-  const isolated = removeIsolated(nodes, halvesByNode).flatMap((node) => named.get(node)?.name ?? []);
+  const isolated = removeIsolated(nodes, halvesByNode).flatMap((node) => layerOfNode.get(node)?.name ?? []);
   const reason = `its weight has fewer than ${minElements} elements, and its neighbors stay in float32`;
   misses.push(...isolated.map((layer) => new Miss(reason, layer)));
   return { halved: halvesByNode, misses };
@@ -203,11 +206,11 @@ function explainFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | u
   return undefined;
 }
 
-/** Returns whether a float32 node converts integers to floats, or floats to integers and their scale. */
-function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
+/** Returns whether a float32 node computes floats from integers, or integers and their scale from floats. */
+function computesFloatsFromIntegers(node: Node, inference: Inference): boolean {
   if (![node.inputs[0], ...node.outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? "")))
     return false;
-  // If the floats share the type of a float operand, they come from it: the integers only select.
+  // If the outputs have the type of a float operand, they are values of this operand: the integers only select.
   const { domain, op } = node;
   return (
     entryOf(node)?.codes !== undefined ||
@@ -216,40 +219,40 @@ function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
 }
 
 /** Removes and returns nodes without a weight between float32 nodes, and nodes that output no floats. */
-function removeIsolated(nodes: readonly Node[], able: Map<Node, Halves>): readonly Node[] {
+function removeIsolated(nodes: readonly Node[], convertible: Map<Node, Halves>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;
-    const halves = producer === undefined ? undefined : able.get(producer);
+    const halves = producer === undefined ? undefined : convertible.get(producer);
     return halves?.outputs.some((output) => producer?.outputs[output] === value) ?? false;
   };
   const isWeight = (value: Value | undefined): boolean => value !== undefined && isLargeMatrix(value);
   return nodes.filter((node) => {
-    const halves = able.get(node);
+    const halves = convertible.get(node);
     if (
       halves === undefined ||
       halves.inputs.some((input) => isHalf(node.inputs[input]) || isWeight(node.inputs[input]))
     )
       return false;
     const reads = node.outputs.flatMap((value) => [...(value?.uses ?? [])]);
-    const isRead = reads.some(({ node: reader, input }) => able.get(reader)?.inputs.includes(input));
-    return (halves.outputs.length === 0 || !isRead) && able.delete(node);
+    const isRead = reads.some(({ node: reader, input }) => convertible.get(reader)?.inputs.includes(input));
+    return (halves.outputs.length === 0 || !isRead) && convertible.delete(node);
   });
 }
 
 async function screenTensors(nodes: readonly Node[], context: Context) {
-  const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
+  const stored = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
   const unfit = new Map<Value, string>();
-  const endless = new Set<Value>();
-  for (const [index, value] of [...read].entries()) {
-    context.progress(index, read.size);
+  const infinities = new Set<Value>();
+  for (const [index, value] of [...stored].entries()) {
+    context.progress(index, stored.size);
     if (value?.tensor === undefined) continue;
     const numbers = toFloats(await value.tensor.read());
     const reason = explainUnfitHalf(numbers.map(clampToHalf).filter(Number.isFinite), "float16");
     if (reason !== undefined) unfit.set(value, reason);
-    if (isEndless(numbers)) endless.add(value);
+    if (hasInfinity(numbers)) infinities.add(value);
   }
-  context.progress(read.size, read.size);
-  return { unfit, endless };
+  context.progress(stored.size, stored.size);
+  return { unfit, endless: infinities };
 }
 
 async function unfitNormalizations(nodes: readonly Node[], inference: Inference): Promise<ReadonlyMap<Value, string>> {
@@ -270,7 +273,7 @@ async function unfitNormalizations(nodes: readonly Node[], inference: Inference)
   return unfit;
 }
 
-function isEndless(numbers: Float32Array | Float64Array): boolean {
+function hasInfinity(numbers: Float32Array | Float64Array): boolean {
   return numbers.some((number, index, all) => Number.isFinite(number) && isInfiniteInHalf(number, index, all));
 }
 
@@ -279,33 +282,33 @@ const lowestScore = -halfClampValue / 2;
 
 /** Finds the last sum of scores and mask before each softmax. No product lies between the mask and the softmax. */
 function maskedSums(
-  halved: ReadonlyMap<Node, Halves>,
-  endless: ReadonlySet<Value>,
+  halfNodes: ReadonlyMap<Node, Halves>,
+  infinities: ReadonlySet<Value>,
   inference: Inference,
 ): ReadonlySet<Node> {
-  const masked = new Set<Value | undefined>(endless);
+  const maskedValues = new Set<Value | undefined>(infinities);
   const softmaxes: Node[] = [];
-  const through = new Set<Node>();
-  for (const node of halved.keys()) {
+  const productFreeNodes = new Set<Node>();
+  for (const node of halfNodes.keys()) {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     const cost = bound.cost();
     const fill = readFill(node)?.[1].small;
     if (bound.distribution()?.form === "probabilities") softmaxes.push(node);
-    else if (!(cost instanceof Miss) && cost.macs === 0) through.add(node);
+    else if (!(cost instanceof Miss) && cost.macs === 0) productFreeNodes.add(node);
     const isMasked =
       fill === undefined
-        ? through.has(node) && node.inputs.some((input) => masked.has(input))
-        : isEndless(toFloats(fill));
-    if (isMasked) for (const output of node.outputs) masked.add(output);
+        ? productFreeNodes.has(node) && node.inputs.some((input) => maskedValues.has(input))
+        : hasInfinity(toFloats(fill));
+    if (isMasked) for (const output of node.outputs) maskedValues.add(output);
   }
   const sums = new Set<Node>();
-  const before = new Set(softmaxes.map(({ inputs: [scores] }) => scores));
-  for (const value of before) {
+  const scores = new Set(softmaxes.map(({ inputs: [scores] }) => scores));
+  for (const value of scores) {
     const { producer } = value ?? {};
-    if (producer === undefined || !through.has(producer)) continue;
-    if (isSum(producer, inference) && producer.inputs.some((input) => masked.has(input))) sums.add(producer);
-    else for (const input of producer.inputs) before.add(input);
+    if (producer === undefined || !productFreeNodes.has(producer)) continue;
+    if (isSum(producer, inference) && producer.inputs.some((input) => maskedValues.has(input))) sums.add(producer);
+    else for (const input of producer.inputs) scores.add(input);
   }
   return sums;
 }
@@ -335,39 +338,39 @@ function clipMasked(model: Model, node: Node): Change {
 }
 
 /** Writes nodes in float16. @returns the changes that report clipped values. */
-export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
-  const clamped: Change[] = [];
-  const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
+export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
+  const clampChanges: Change[] = [];
+  const reportClamping = async (at: string, tensor: Tensor): Promise<void> => {
     const clippedNumber = toFloats(await tensor.read()).find(
       (number, _, all) => number !== clampToHalf(number, 0, all),
     );
     if (clippedNumber === undefined || Number.isNaN(clippedNumber)) return;
     const text = `its ${clippedNumber.toPrecision(3)} stands for infinity and becomes ${Math.sign(clippedNumber) * halfClampValue}: float16 ends at 65,504`;
-    clamped.push({ at, what: text, decidedBy: "global" });
+    clampChanges.push({ at, what: text, decidedBy: "global" });
   };
   const { opsets } = model.header;
   // A Cast is inserted directly after the value's producer: before the node that followed it originally.
-  const following = new Map<Node | Graph, Node>();
+  const nodeAfter = new Map<Node | Graph, Node>();
   const last = new Map<Graph, Node>();
   for (const node of allNodes(model.graph)) {
-    following.set(last.get(node.graph) ?? node.graph, node);
+    nodeAfter.set(last.get(node.graph) ?? node.graph, node);
     last.set(node.graph, node);
   }
   const cast = (value: Value, type: "float16" | "float32"): Value => {
-    const before = following.get(value.producer ?? value.graph);
-    const emit = emitter(value.graph, { ...(before === undefined ? {} : { before }), by: "quantize", opsets });
+    const next = nodeAfter.get(value.producer ?? value.graph);
+    const emit = emitter(value.graph, { ...(next === undefined ? {} : { before: next }), by: "quantize", opsets });
     const result = emit.named(`${value.name}_${type}`).Cast([value], { to: typeCodes[type] });
     result.type = { type, dims: value.type?.dims };
     return result;
   };
-  const narrow = new Map<Value, Value>();
-  for (const [node, { outputs }] of halved) {
-    const wrongInputs = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
-    if (wrongInputs !== undefined) node.graph.setAttribute(node, wrongInputs, undefined);
-    const filled = readFill(node);
-    if (filled !== undefined) {
-      await noteClamped(describe(node), filled[1]);
-      node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await deferHalf(filled[1]) });
+  const halfOf = new Map<Value, Value>();
+  for (const [node, { outputs }] of halfNodes) {
+    const wrongAttribute = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
+    if (wrongAttribute !== undefined) node.graph.setAttribute(node, wrongAttribute, undefined);
+    const filling = readFill(node);
+    if (filling !== undefined) {
+      await reportClamping(describe(node), filling[1]);
+      node.graph.setAttribute(node, filling[0], { kind: "tensor", value: await deferHalf(filling[1]) });
     }
     for (const output of outputs) {
       const value = node.outputs[output];
@@ -376,29 +379,30 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
       const float32Value = cast(value, "float32");
       replaceUses(value, float32Value, float32Value.producer);
       value.type = { type: "float16", dims };
-      narrow.set(float32Value, value);
+      halfOf.set(float32Value, value);
     }
   }
-  for (const [node, { inputs }] of halved) {
+  for (const [node, { inputs }] of halfNodes) {
     for (const input of inputs) {
       const value = node.inputs[input];
       if (value === undefined) continue;
       const { tensor } = value;
-      if (tensor !== undefined && !narrow.has(value) && isOnlyHalf(value, halved))
-        await noteClamped(value.name, tensor);
-      const half = narrow.get(value) ?? (isOnlyHalf(value, halved) ? await storedHalf(value) : cast(value, "float16"));
-      narrow.set(value, half);
+      if (tensor !== undefined && !halfOf.has(value) && isOnlyHalf(value, halfNodes))
+        await reportClamping(value.name, tensor);
+      const half =
+        halfOf.get(value) ?? (isOnlyHalf(value, halfNodes) ? await storedHalf(value) : cast(value, "float16"));
+      halfOf.set(value, half);
       if (half !== value) node.graph.setInput(node, input, half);
     }
   }
-  return clamped;
+  return clampChanges;
 }
 
-function isOnlyHalf(value: Value, halved: ReadonlyMap<Node, Halves>): boolean {
+function isOnlyHalf(value: Value, halfNodes: ReadonlyMap<Node, Halves>): boolean {
   return (
     value.tensor !== undefined &&
     !value.graph.isOutput(value) &&
-    [...value.uses].every(({ node, input }) => halved.get(node)?.inputs.includes(input))
+    [...value.uses].every(({ node, input }) => halfNodes.get(node)?.inputs.includes(input))
   );
 }
 

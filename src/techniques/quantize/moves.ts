@@ -6,17 +6,17 @@ import { runsPerSample } from "./options.ts";
 import { distortions } from "./precision-fallback.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
-/** Runs per sample that measuring the layers' errors takes. */
+/** Work of measuring the layers' errors, in runs of the model per sample. */
 const runsOfErrors = 2000;
-/** Runs per sample of an epoch that trains quantized values: a forward run, a backward pass, and a run of the original. */
+/** Work of an epoch that trains quantized values, in runs per sample: a forward run, a backward pass, and a run of the original. */
 const runsOfStep = 8;
-/** With fewer samples, the training overfits. */
+/** Minimum number of samples: with fewer, the training overfits. */
 const minTrained = 1000;
 /** Expected share of a distortion's loss that remains after training, before a search has measured one. */
 const afterTraining = 0.3;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
 const [plainBytes, packedBytes] = [1000, 300];
-/** Distortion that loses about as much as a usual format. Networks differ by a factor of 10. */
+/** Distortion with about the loss of a usual format. Networks differ by a factor of 10. */
 const typicalDistortion = 0.003;
 /** Approximate bits per weight after brotli, such as 2.4 for 0.01. Each halving of a small distortion adds half a bit. */
 const bitsAt = (distortion: number): number => Math.log2(1 + 0.28 / distortion) / 2;
@@ -28,9 +28,9 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
   const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / modelBytes;
   const { calibrate } = request.samples;
   const bytesOfLayer = request.forDownload === true ? packedBytes : plainBytes;
-  // WebGPU has no integer kernels: activations would move to the processor and back for each layer.
+  // WebGPU has no integer kernels: activations would be copied to the processor and back for each layer.
   const onIntegers = !target.includes("webgpu");
-  /** @param table bytes per layer besides the quantized values. */
+  /** @param table Bytes per layer in addition to the quantized values. */
   const move = (name: string, bits: number, options: OptionValues, table = 0): Move => {
     const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / modelBytes;
     return {
@@ -92,16 +92,16 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
     ...(onIntegers && calibrate > 0
       ? [
           move("int8 static", 8, { scheme: "static" }),
-          // Fewer scales, and no worse for some networks.
+          // This format has fewer scales, and its loss is no higher for some networks.
           move("int8 static per tensor", 8, { scheme: "static", perChannel: false }),
         ]
       : []),
     ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
     int8,
-    // Lossless for layers with at most 256 distinct values.
+    // A palette is lossless for layers with at most 256 distinct values.
     palettes(8),
     fourBits,
-    // Training moves the values of a palette; the indices stay.
+    // Training changes the values of a palette; the indices do not change.
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
     bytes === undefined
       ? fitting(Math.round((fourBits.left ?? 1) * modelBytes))

@@ -22,33 +22,33 @@ interface SliceExtremes {
   /** See `steps` of `computeScale`. */
   readonly steps: number;
   /** The largest |w₁ + w₂| over neighbors of the same sign. */
-  readonly pair: number;
+  readonly pairSum: number;
 }
 
-/** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors, with scales at most those of the given -64 … 64 grid. */
+/** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors. Scales are at most those of `grid`, which has -64 … 64. */
 export function withNeighbours(
   grid: ScaledGrid & Along,
-  reachOf: (slice: number) => SliceExtremes,
+  extremesOf: (slice: number) => SliceExtremes,
 ): ScaledGrid & Along {
   const wideGrid = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
-  const scale = grid.scale.map((coarse, slice) => {
-    const { min, max, steps, pair } = reachOf(slice);
+  const scale = grid.scale.map((reducedScale, slice) => {
+    const { min, max, steps, pairSum } = extremesOf(slice);
     const largest = Math.max(-min, max);
-    const reach = Math.max(largest, pair);
-    // Weights on a grid stay exact if the sums of neighbors fit, too.
-    const sums = Math.round((reach * steps) / largest);
-    if (steps > 0 && sums > wideGrid.high && steps <= grid.high) return coarse;
+    const largestSum = Math.max(largest, pairSum);
+    // Weights that are multiples of a step stay exact if the sums of neighbors are in the range, too.
+    const sums = Math.round((largestSum * steps) / largest);
+    if (steps > 0 && sums > wideGrid.high && steps <= grid.high) return reducedScale;
     return Math.min(
-      coarse,
-      computeScale(wideGrid, -reach, reach, steps === 0 || sums > wideGrid.high ? 0 : sums).scale,
+      reducedScale,
+      computeScale(wideGrid, -largestSum, largestSum, steps === 0 || sums > wideGrid.high ? 0 : sums).scale,
     );
   });
   return { ...wideGrid, zeroPoint: grid.zeroPoint, scale };
 }
 
 /**
- * Multiplication order of kernels. `fused`: input channels innermost (matrix products, QLinearConv, whose depthwise kernel adds
- * in 32 bits); `all`: also ConvInteger, in the file's order.
+ * The kernels whose order of products determines which weights are neighbors. `fused`: matrix products and QLinearConv, with input
+ * channels innermost (depthwise kernels add in 32 bits). `all`: also ConvInteger, in the order of the file.
  */
 export type Kernels = "fused" | "all";
 
@@ -67,25 +67,25 @@ export function neighbourSums(
   const byChannel = inputs === axis ? stored : [...stored.filter((other) => other !== inputs), inputs];
   const orders = kernels === "fused" || String(byChannel) === String(stored) ? [byChannel] : [byChannel, stored];
   for (const order of orders) {
-    const places = placesAlong(dims, order);
+    const offsets = offsetsAlong(dims, order);
     const add = (slice: number, position: number): void => {
       const [a, b] = [
-        values[(places[position - 1] ?? 0) + slice * step] ?? 0,
-        values[(places[position] ?? 0) + slice * step] ?? 0,
+        values[(offsets[position - 1] ?? 0) + slice * step] ?? 0,
+        values[(offsets[position] ?? 0) + slice * step] ?? 0,
       ];
       if (a * b > 0) largest[slice] = Math.max(largest[slice] ?? 0, Math.abs(a + b));
     };
     if (step === 1)
-      for (let position = 1; position < places.length; position++)
+      for (let position = 1; position < offsets.length; position++)
         for (let slice = 0; slice < largest.length; slice++) add(slice, position);
     else
       for (let slice = 0; slice < largest.length; slice++)
-        for (let position = 1; position < places.length; position++) add(slice, position);
+        for (let position = 1; position < offsets.length; position++) add(slice, position);
   }
   return largest;
 }
 
-function placesAlong(dims: readonly number[], order: readonly number[]): Uint32Array {
+function offsetsAlong(dims: readonly number[], order: readonly number[]): Uint32Array {
   return order.reduce((places, axis) => {
     const [count, step] = [dims[axis] ?? 0, elementCount(dims.slice(axis + 1))];
     const next = new Uint32Array(places.length * count);

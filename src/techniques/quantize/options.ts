@@ -45,7 +45,7 @@ const lowEntropy = "Rounding method rdoq (docs/download.md):";
 const accuracy = "Ranges and corrections:";
 
 const entries = v.strictObject({
-  /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges found at run time or measured on `data`. */
+  /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges computed in every run or measured on `data`. */
   scheme: option(
     v.picklist(
       ["weights", "dynamic", "static", "float16", "bfloat16"],
@@ -71,7 +71,7 @@ const entries = v.strictObject({
       },
     },
   ),
-  /** Variant of transformers.js by name, instead of a scheme. */
+  /** Name of a variant of transformers.js, instead of a scheme. */
   dtype: option(v.picklist(dtypeNames), "transformers.js variant, instead of a scheme", {
     meanings: {
       title: "Variants (--dtype)",
@@ -138,7 +138,7 @@ const entries = v.strictObject({
     group: formats,
   }),
   ...selectionOptions("quantize"),
-  /** Options of single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
+  /** Options of individual layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
   overrides: overridesOption({
     bits: v.optional(bits),
     block: v.optional(block),
@@ -177,7 +177,7 @@ const entries = v.strictObject({
     },
     instead: { average: "It was removed: percentile also clips rare values." },
   }),
-  /** Migrate outliers between layers before quantizing (true), with `data`, or without for one scale per weight. */
+  /** Equalize channels across layers before quantizing (true). Without `data`, only weights with a single scale are equalized. */
   equalize: described(
     v.optional(v.boolean(), true),
     "migrate outliers between layers before quantizing, if it lowers the output error",
@@ -203,7 +203,7 @@ const entries = v.strictObject({
       instead: { fast: "It was removed: full, the default, also compensates for quantized activations." },
     },
   ),
-  /** Calibration data or its path, for the static scheme and rounding methods that need samples. Uses the train split if any. */
+  /** Calibration data or its path, for the static scheme and rounding methods that need samples. The train split is used if there is one. */
   data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", {
     value: "path",
   }),
@@ -240,8 +240,8 @@ export const calibrationNeed = {
 };
 
 /**
- * Work per sample in runs of the model, in batches and on one thread, measured on image networks: ranges, equalization and bias
- * correction together; reconstruction rounding.
+ * Work per calibration sample, in forward runs of the model (measured on image networks, in batches, on one thread): of ranges,
+ * equalization and bias correction together, and of rounding that reconstructs outputs.
  */
 const [rangeRuns, reconstructionRuns] = [35, 140];
 
@@ -252,7 +252,7 @@ export const runsPerSample = (options: OptionValues): number =>
       ? rangeRuns
       : 0;
 
-/** Returns the options that a dtype has, if one command quantizes to several dtypes. */
+/** Returns the options for one dtype of a command that quantizes to several dtypes. */
 export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
   const { scheme } = dtypes[dtype].steps[0];
   const excluded = isLowEntropy(options) && !admitsLowEntropy({ dtype }) ? lowEntropyOptions : [];
@@ -265,7 +265,7 @@ const lowEntropyOptions: readonly string[] = ["rounder", "distortion", "epochs",
 
 /**
  * Returns the dtypes that do not admit low-entropy values, if these are requested.
- * @throws PithError E_OPTION if none of the dtypes admits them
+ * @throws PithError E_OPTION if none of the dtypes admits them.
  */
 export function withoutLowEntropy(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
   const excluding = isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype })) : [];

@@ -5,7 +5,7 @@
  * - an operator on activations (Add, pooling, …) with a quantized input: its inputs and its output get scales, too;
  * - an operator that only moves or selects values: its output shares the input's scale, so it runs on quantized values;
  * - a clamp (Relu) that is the only reader of a quantized value: the value takes the clamp's range, and if the quantized range
- *   ends at the clamp's bounds, saturation replaces the clamp (`saturated`).
+ *   ends at the clamp's bounds, saturation replaces the clamp (`withoutClamps`).
  *
  * A value without a usable scale (`unfit`) stays in float, with the layers and operators that read or compute it. Exception: a matrix product that
  * computes it runs on integers with a float result. Unlike in ONNX Runtime's quantizer, these operators stay in float:
@@ -39,19 +39,20 @@ export interface Placement {
   /** Values read only by a clamp, with the clamp's output, whose range they use. */
   readonly limited: ReadonlyMap<Value, Value>;
   /**
-   * Float operators that read the unrounded value although others read it rounded. ONNX Runtime (1.30) would break them:
+   * Float operators that read the unrounded value although other nodes read the rounded value. ONNX Runtime (1.30) would break them:
    *
    * - operators with an operand derived from stored integers, which it fuses into kernels that may not support its form;
-   * - operators whose definition says so (`mistakenForIntegers`);
+   * - operators that it takes for integer operators (`mistakenForIntegers` in their definition);
    * - layers whose result is rounded, directly or after one more operator: their weights would be quantized per tensor;
-   * - operators that move values to these, or that are not rounded again: it would add int8 rounding that it then rejects.
+   * - operators that move values to such operators, or whose result is not rounded: it would add int8 rounding that it then rejects.
    */
   readonly unrounded: ReadonlySet<Node>;
   readonly misses: readonly Miss[];
 }
 
 /**
- * @param unfit values that no scale suits, with the reason as a predicate.
+ * Decides which layers and operators compute in integers, and which activations are quantized.
+ * @param unfit values that no scale represents well, with the reason as the predicate of a sentence.
  * @param inFloat operators that stay in float, with the reason.
  */
 export function place(
@@ -75,16 +76,18 @@ export function place(
   const limited = new Map<Value, Value>();
   const misses: Miss[] = [];
 
-  const leading = leadingToLayers(model, layers);
+  const leadingNodes = leadingToLayers(model, layers);
   /** Returns why arithmetic without a downstream layer stays in float. A bias can be a separate Add after its layer. */
   const explainFloat = (node: Node, operands: readonly Value[]): string | undefined => {
     const isBias = operands.some(({ producer }) => producer !== undefined && layers.has(producer));
-    return operands.some(isStored) && !isBias && !leading.has(node) ? "stays in float: no layer follows" : undefined;
+    return operands.some(isStored) && !isBias && !leadingNodes.has(node)
+      ? "stays in float: no layer follows"
+      : undefined;
   };
   const isOutput = (value: Value | undefined): boolean => value !== undefined && model.graph.isOutput(value);
   const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
-  const mark = (value: Value): void => {
+  const markQuantized = (value: Value): void => {
     if (!activations.has(value)) activations.set(value, undefined);
   };
 
@@ -107,14 +110,14 @@ export function place(
       if (target instanceof Miss) misses.push(target);
       else {
         targets.push(target);
-        for (const value of [target.data, ...results]) mark(value);
+        for (const value of [target.data, ...results]) markQuantized(value);
       }
       continue;
     }
     const bound = inference.at(node);
     const rule = bound instanceof Miss ? bound : bound.quantize();
-    const arrives = node.inputs.some((value) => value !== undefined && activations.has(value));
-    if (!arrives) continue;
+    const readsQuantized = node.inputs.some((value) => value !== undefined && activations.has(value));
+    if (!readsQuantized) continue;
     if (rule instanceof Miss) {
       if (node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
       continue;
@@ -128,8 +131,9 @@ export function place(
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
         const isOutputScore =
           !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
-        const unread = explainFloat(node, operands);
-        const reason = inFloat.get(node) ?? (isOutputScore ? "stays in float: it is an output of the model" : unread);
+        const floatReason = explainFloat(node, operands);
+        const reason =
+          inFloat.get(node) ?? (isOutputScore ? "stays in float: it is an output of the model" : floatReason);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))
@@ -140,9 +144,9 @@ export function place(
         }
         for (const operand of operands) {
           if (isStored(operand)) constants.add(operand);
-          else mark(operand);
+          else markQuantized(operand);
         }
-        for (const output of node.outputs) mark(output);
+        for (const output of node.outputs) markQuantized(output);
         operators.push(node);
         break;
       }
@@ -159,12 +163,12 @@ export function place(
         if (input === undefined || !isFloat(output) || !activations.has(input) || unfit.has(output)) break;
         if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input))
           limited.set(input, output);
-        mark(output);
+        markQuantized(output);
         break;
       }
     }
   }
-  const computing = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
+  const integerNodes = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
   const isRounded = (value: Value | undefined): boolean => value !== undefined && activations.has(value);
   const comesFromCodes = (value: Value | undefined): boolean =>
     value !== undefined && isStored(value) && dependsOn(value, isParameterOrInteger);
@@ -174,13 +178,13 @@ export function place(
     return bound instanceof Miss ? undefined : bound.quantize().kind;
   };
   for (const node of [...model.graph.nodes()].toReversed()) {
-    if (computing.has(node) || !node.inputs.some(isRounded)) continue;
+    if (integerNodes.has(node) || !node.inputs.some(isRounded)) continue;
     const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
     const isUnread = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
     const kind = kindOf(node);
     const isBetween =
       node.outputs.some(isRounded) ||
-      readers.some((reader) => !computing.has(reader) && reader.outputs.some(isRounded));
+      readers.some((reader) => !integerNodes.has(reader) && reader.outputs.some(isRounded));
     if (
       node.inputs.some(comesFromCodes) ||
       kind === mistakenForIntegers ||
@@ -193,13 +197,13 @@ export function place(
 }
 
 function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): ReadonlySet<Node> {
-  const leading = new Set<Node>();
+  const leadingNodes = new Set<Node>();
   for (const node of graph.nodesBackwards()) {
     const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])]);
-    if (readers.some(({ node: reader }) => layers.has(reader) || leading.has(reader) || reader.graph !== graph))
-      leading.add(node);
+    if (readers.some(({ node: reader }) => layers.has(reader) || leadingNodes.has(reader) || reader.graph !== graph))
+      leadingNodes.add(node);
   }
-  return leading;
+  return leadingNodes;
 }
 
 function dependsOn(value: Value, isSource: (value: Value) => boolean): boolean {

@@ -22,7 +22,7 @@ import type { ModelRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
 import { existingRounding, type Rounding, weightMiss } from "./weight.ts";
 
-/** The formats of the weight-only scheme in the order of preference; the name completes "not …". */
+/** The formats of the weight-only scheme in the order of preference. The name completes the message "not …". */
 const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
   ["a palette", paletteFor],
   ["4-bit floats", bnb4For],
@@ -33,7 +33,7 @@ const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
   ["codes", codesFor],
 ];
 
-/** @returns the form, and why it is not the requested one. */
+/** Chooses the form of a layer. `why` says why it is not the requested form. */
 type FormChoice<O> = (layer: Layer, options: O) => { readonly form: Form; readonly why?: string | undefined } | Miss;
 
 export interface Plan {
@@ -44,7 +44,7 @@ export interface Plan {
 export const requiredOpset = ({ layers }: Plan): number => Math.max(0, ...layers.map(({ form }) => form.opset ?? 0));
 
 /** @param choose receives the options of each layer, with its overrides. */
-export function planOf<O extends Selection>(
+export function planLayers<O extends Selection>(
   chosen: readonly Layer[],
   options: O,
   inference: Inference,
@@ -83,7 +83,7 @@ export const weightFormChoice =
 export const keepsFloatArithmetic = (layer: Layer): boolean =>
   weightMiss(layer) === undefined && (layer.role.kind === "lookup" || entryOf(layer.node)?.manySteps === true);
 
-/** Adds the plans of last layers that share a table's codes. The table keeps its format only if all of them can read it. */
+/** Plans layers that share the quantized values of an embedding table. If one of them cannot read its form, the table gets another form. */
 function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {
   const planByLayer = new Map(plans.map((plan) => [plan.layer, plan]));
   for (const plan of plans) {
@@ -122,7 +122,7 @@ export async function writePlan(
   context: Context,
 ): Promise<Outcome> {
   const plain = rounding.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
-  const before = usedTensors(model);
+  const oldTensors = usedTensors(model);
   const readInside = new Set(
     plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),
   );
@@ -133,20 +133,20 @@ export async function writePlan(
     context.progress(index, plans.length);
     const { layer, form, why, decidedBy } = plan;
     const text = form.text(layer, run);
-    const other = plans
+    const earlierPlan = plans
       .slice(0, index)
       .find(({ layer: { weight, effective } }) => weight === layer.weight && effective !== layer.effective);
-    const largeTensorsBefore = other === undefined ? 0 : countLargeTensors(plan);
+    const largeTensorsBefore = earlierPlan === undefined ? 0 : countLargeTensors(plan);
     await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
     const note =
-      other !== undefined && countLargeTensors(plan) > largeTensorsBefore
-        ? `stored a second time: "${other.layer.name}" reads the same matrix in another form`
+      earlierPlan !== undefined && countLargeTensors(plan) > largeTensorsBefore
+        ? `stored a second time: "${earlierPlan.layer.name}" reads the same matrix in another form`
         : undefined;
     const details = [text, why, note].filter((part) => part !== undefined).join(", ");
     changes.push({ at: layer.name, kind: "quantized", what: details, bits: form.bits, decidedBy });
   }
   for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();
-  if (changes.length > 0) removeReplaced(model, before);
+  if (changes.length > 0) removeReplaced(model, oldTensors);
   return { changes, misses };
 }
 

@@ -1,4 +1,4 @@
-/** Settings and formats of layers that lose less, for the precision fallback, and settings for a download size. */
+/** Lists settings and formats with smaller errors, for the precision fallback, and the settings for a download size. */
 import { PithError } from "../../core/errors.ts";
 import type { Change, OptionValues } from "../../core/pass/pass.ts";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
@@ -7,7 +7,7 @@ import { admitsLowEntropy, areIntegers, isLowEntropy, withDtype } from "./settin
 /** Distortions of rate–distortion optimized rounding, a factor of √2 apart: from about 0.5 to 5 bits per weight after brotli. */
 export const distortions = Array.from({ length: 21 }, (_, index) => Number((0.32 * 2 ** (-index / 2)).toPrecision(2)));
 
-/** Returns lower distortions. */
+/** Returns settings with lower distortions if the options choose low-entropy values. */
 export const milderSettings = (options: OptionValues): readonly OptionValues[] =>
   isLowEntropy(options)
     ? distortions.flatMap((distortion) =>
@@ -16,7 +16,7 @@ export const milderSettings = (options: OptionValues): readonly OptionValues[] =
     : [];
 
 /**
- * Returns the rounding method whose values brotli shortens, with all distortions.
+ * Returns the settings for a download size: the rounding method rdoq, whose values brotli compresses well, with all distortions.
  * @throws PithError E_OPTION if the options choose other values.
  */
 export function downloadSettings(options: OptionValues): readonly OptionValues[] {

@@ -1,6 +1,6 @@
 /**
  * Prepares a model for integer arithmetic. Exporters write a missing bias as zeros with the weight's length and the activation's
- * type, Expand(CastLike(0, x), Shape(w)); as a Cast it depends on stored tensors alone.
+ * type, Expand(CastLike(0, x), Shape(w)). CastLike becomes Cast, so that the bias depends only on stored tensors.
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer, layers } from "../../core/analysis/layers.ts";
@@ -18,7 +18,7 @@ import { deferTensor } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
-import { castsByType } from "../../rewrite/edit/lower-fused.ts";
+import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
 import { isParameterOrInteger, place } from "./placement.ts";
 import { dropRoundings } from "./rounding.ts";
@@ -29,19 +29,20 @@ export const quantizedInside = 'use the scheme "dynamic" or "weights", which qua
 
 export interface Coverage {
   readonly targets: readonly Layer[];
-  /** Activations that the targets (`integers`) and all other layers (`kept`) need as integers. */
+  /** Activations that are quantized for the targets. */
   readonly integers: ReadonlySet<Value>;
+  /** Activations that would be quantized for the layers that are not targets. */
   readonly kept: ReadonlySet<Value>;
   readonly misses: readonly Miss[];
 }
 
-/** Finds layers that can compute on integers without changing the model. @param inside includes subgraphs, which are not measured. */
+/** Finds the selected layers that can compute on integers; does not change the model. @param inside whether layers in subgraphs count. */
 export function findCoverage(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
-  const { able, ...rest } = tentatively(model, () => {
+  const { able: targetNodes, ...rest } = tentatively(model, () => {
     dropRoundings(model);
-    castsByType(model);
-    // The structure suffices here; `prepare` computes the values.
+    lowerTypeCasts(model);
+    // Removing the attribute suffices to find layers; `prepare` multiplies the weights.
     for (const { node, scaled } of scaledLayers(layersOf(model, infer(model))))
       node.graph.setAttribute(node, scaled.attribute, undefined);
     const inference = infer(model);
@@ -62,11 +63,11 @@ export function findCoverage(model: Model, selection: Selection, inside = false)
     const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
     return { able: targetNodes, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
-  return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
+  return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => targetNodes.has(node)) };
 }
 
-function integersOf(model: Model, inference: Inference, some: readonly Layer[]): ReadonlySet<Value> {
-  const values = new Set(place(model, inference, some).activations.keys());
+function integersOf(model: Model, inference: Inference, subset: readonly Layer[]): ReadonlySet<Value> {
+  const values = new Set(place(model, inference, subset).activations.keys());
   // Operators that only move values share the rounding of their input. The loop also visits values added to the set.
   for (const { producer } of values) {
     const [source] = producer?.inputs ?? [];
@@ -76,8 +77,8 @@ function integersOf(model: Model, inference: Inference, some: readonly Layer[]):
 }
 
 /**
- * Makes biases stored vectors and folds batch normalization into layers, in place. The opset must be raised first.
- * @param folds returns whether batch normalization is also folded into a layer that is not a target.
+ * Stores computed biases as vectors and folds batch normalization into layers, in place. The opset must be raised first.
+ * @param folds returns whether to fold batch normalization also into a layer that is not a target.
  */
 export async function prepare(
   model: Model,
@@ -85,8 +86,8 @@ export async function prepare(
   context: Context,
   folds: (layer: Layer) => boolean = () => false,
 ): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
-  castsByType(model);
-  const padded = movePadsIntoWindows(model);
+  lowerTypeCasts(model);
+  const padChanges = movePadsIntoWindows(model);
   const { graph } = model;
   const nodes = new Set(targets.map(({ node }) => node));
   for (const { node, weight, tensor, scaled } of scaledLayers(allLayers(model, infer(model)))) {
@@ -113,16 +114,16 @@ export async function prepare(
     substitute(value, stored);
   }
   if (vectors.length > 0) removeUnused(graph);
-  const fused = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) || folds(layer) });
-  return { ...fused, changes: [...padded, ...fused.changes] };
+  const fusion = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) || folds(layer) });
+  return { ...fusion, changes: [...padChanges, ...fusion.changes] };
 }
 
 function scaledLayers(all: readonly Layer[]) {
   return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
     const { tensor } = weight;
     const isUnshared = effective === weight && weight.uses.size === 1 && !weight.graph.isOutput(weight);
-    const isPlain = weight.role === undefined || weight.role.kind === "parameter" || weight.role.kind === "buffer";
-    return scaled !== undefined && tensor?.type === "float32" && isUnshared && isPlain && !weight.graph.isInput(weight)
+    const canScale = weight.role === undefined || weight.role.kind === "parameter" || weight.role.kind === "buffer";
+    return scaled !== undefined && tensor?.type === "float32" && isUnshared && canScale && !weight.graph.isInput(weight)
       ? [{ node, weight, tensor, scaled }]
       : [];
   });

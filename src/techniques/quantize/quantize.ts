@@ -7,7 +7,7 @@ import { downloadSettings, milderForms, milderSettings } from "./precision-fallb
 /**
  * Moves factors between layers and rotates residual streams if that lowers the error of `quantize` with the same options. The
  * function of the float model stays the same, except for rare values below absorbed biases (`absorb-biases.ts`). `quantize` does
- * this itself; a separate pass is useful before `quantize` with `equalize: false`.
+ * it, too; a separate pass is useful before `quantize` with `equalize: false`.
  * @throws PithError as `quantize`.
  * @example
  * const model = await open("model.onnx");
@@ -29,7 +29,7 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
  *   `block`, matrix products become `MatMulNBits` and embedding tables `GatherBlockQuantized` (never below 4 bits). Other layers,
  *   and 3, 5 and 6 bits, use one scale per output. `weights` selects "nf4" or a trainable "palette". Tables have
  *   4 bits by default: BERT is 1.10 MB instead of 1.41 MB with 8-bit tables, at 76.5 instead of 76.3 % accuracy (float: 76.4 %).
- * - `dynamic`: integer arithmetic; the range of an activation is found in every run. Needs no data.
+ * - `dynamic`: integer arithmetic; the range of an activation is computed in every run. Needs no data.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses
  *   them.
  * - `float16`: weights in half precision, arithmetic in float32. With `dtype: "fp16"`, all float32 values and the arithmetic
@@ -40,7 +40,7 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
  * that stay in float are listed with the reason. Constants with at most 256 distinct values that are not weights are stored as indices without loss,
  * except in the float16 schemes.
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the model's
- * operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left. Source: the static scheme equals ONNX
+ * operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer remains. Source: the static scheme equals ONNX
  * Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its `quantize_dynamic` writes, for Gemm too.
  *
  * @example

@@ -3,12 +3,12 @@
  *
  *     s = (max - min) / (2ᵇ - 1)
  *
- * and values nearer 0 than s / 2 become 0. A few huge values, such as the -1e9 of masks, make all others 0. Among the values that
- * are not 0 and less than a quarter of the largest (the bulk),
+ * and values nearer 0 than s / 2 become 0. A few huge values, such as the -1e9 of masks, make all other values 0. The measure is the
+ * lost share of the bulk (the values that are not 0 and whose magnitude is below a quarter of the largest):
  *
- *     lost = share with |x| < s / 2
+ *     lost = share of the bulk with |x| < s / 2
  *
- * Masked scores are either in the bulk, which is lost entirely, or near the largest. The tail of a distribution lies between.
+ * With a mask, the bulk is lost entirely, because all scores are either in the bulk or near the largest value.
  */
 
 import type { Value } from "../../core/graph/graph.ts";
@@ -20,16 +20,16 @@ import { type Dense, typeCodes } from "../../core/tensor/types.ts";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
-import type { MeasureOptions } from "./measure.ts";
+import type { MeasureOptions } from "./activation-scales.ts";
 
-/** Maximum lost share of the bulk: if a layer needs the quantized value, or if it can stay in float. */
+/** Maximum lost share of the bulk. `needed`: a layer needs the quantized value. `free`: the value can stay in float. */
 const maxLost = { needed: 0.99, free: 0.5 };
 
 export const isUnresolved = (lost: number, kind: keyof typeof maxLost = "needed"): boolean => lost > maxLost[kind];
 
 /**
- * Returns why no scale suits a range, as text that follows a value's name; undefined if a scale does. Networks without outliers lose at
- * most a fifth; a residual sum with a channel 100 times as large as the others loses six to eight tenths.
+ * Returns why no scale represents a range well, as text that follows a value's name; undefined if a scale does. The lost share is at
+ * most 0.2 in networks without outliers, and 0.6 to 0.8 in a residual sum with one channel 100 times as large as the others.
  * @param kind whether layers need the quantized value.
  */
 export function explainUnfitRange(
@@ -60,13 +60,13 @@ export function measureLostShare(dense: Dense, range: ValueRange, bits: number):
   return bulk.length === 0 ? 0 : bulk.filter((value) => Math.abs(value) < step / 2).length / bulk.length;
 }
 
-/** Returns the lost share from a histogram, assuming that values are spread evenly within each bin. */
-export function lostShareOf({ counts, start, width, zeros }: Histogram, range: ValueRange, bits: number): number {
+/** Estimates from a histogram the share of the bulk that quantization rounds to 0, assuming that values are spread evenly within each bin. */
+export function estimateLostShare({ counts, start, width, zeros }: Histogram, range: ValueRange, bits: number): number {
   const { step, largest } = stepOf(range, bits);
   const below = (bound: number): number => {
     let sum = 0;
-    for (const [part, count] of counts.entries()) {
-      const from = start + part * width;
+    for (const [bin, count] of counts.entries()) {
+      const from = start + bin * width;
       const nearest = from < 0 ? -from - width : from;
       const nonzero = from === 0 ? count - zeros : count;
       if (nearest < bound) sum += nonzero * Math.min(1, (bound - nearest) / width);
@@ -77,7 +77,7 @@ export function lostShareOf({ counts, start, width, zeros }: Histogram, range: V
   return bulk > 0 ? below(step / 2) / bulk : 0;
 }
 
-export function shareLost(range: ValueRange, bits: number): Statistic<number> {
+export function lostShareStatistic(range: ValueRange, bits: number): Statistic<number> {
   const { step, largest } = stepOf(range, bits);
   const bounds = [2 ** -149, step / 2, largest / 4];
   return {

@@ -1,3 +1,4 @@
+/** Runs a quantization scheme on the layers whose weights can be rounded. */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
@@ -27,8 +28,8 @@ import {
 } from "./weight.ts";
 
 /**
- * Runs a scheme without the `excluded` layers, those whose inputs the rounding method cannot observe, and those whose values are
- * not finite or too small for any scale. Layers are checked before the model changes.
+ * Runs a scheme without some layers: the `excluded` layers, layers whose inputs the rounding method cannot observe, and layers whose
+ * values are not finite or too small for any scale. Layers are checked before the model changes.
  * @param excluded reasons by layer name. @param blocksOf returns the blocks of a layer's weight, if it has any.
  */
 export async function roundLayers<O extends Selection & RounderOptions>(
@@ -46,7 +47,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
   const chosen = selectLayers(allLayers(model, infer(model)), options);
-  const unseen = new Set<string>();
+  const unobserved = new Set<string>();
   for (const layer of chosen) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
@@ -57,24 +58,25 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       reasons.set(effective, explainUnfitWeight(dense, largest));
       if (effective.tensor !== undefined) measured.set(effective.tensor, measurement);
     }
-    const whyNotSeen = evidence === undefined ? undefined : explainUnseen(layer, evidence, blocksOf(layer));
-    if (whyNotSeen !== undefined) unseen.add(name);
-    const reason = excluded.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : whyNotSeen);
+    const unobservedReason = evidence === undefined ? undefined : explainUnobserved(layer, evidence, blocksOf(layer));
+    if (unobservedReason !== undefined) unobserved.add(name);
+    const reason =
+      excluded.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : unobservedReason);
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
-  const rounded = new Set(chosen.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
-  const fit = misses.length === 0 ? options : { ...options, unfit };
+  const roundedNames = new Set(chosen.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
+  const fitOptions = misses.length === 0 ? options : { ...options, unfit };
   const outcome = await withEvidence(model, "rounder", rounder, options, context, (observe) =>
-    scheme(fit, {
+    scheme(fitOptions, {
       ...{ rounder, measured },
       async contextOf(layer) {
         const { name } = layer;
         const isObserved = ({ name: other }: Layer): boolean =>
-          (other === name || rounded.has(other)) && !unseen.has(other);
+          (other === name || roundedNames.has(other)) && !unobserved.has(other);
         let observed = await observe(layer, isObserved);
-        if (observed instanceof Miss && rounder.blind === true && !unseen.has(name)) {
-          unseen.add(name);
+        if (observed instanceof Miss && rounder.blind === true && !unobserved.has(name)) {
+          unobserved.add(name);
           const text = `layer "${name}" is rounded without samples: ${observed.reason}`;
           context.log({ id: "samples", text, level: "warning" });
           observed = await observe(layer, isObserved);
@@ -87,7 +89,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
-function explainUnseen(
+function explainUnobserved(
   layer: Layer,
   evidence: Statistic<unknown>,
   blocks: BlockSettings | undefined,
@@ -108,7 +110,7 @@ function measureWeight(
   }
   const axis = scaleAxis(layer);
   const all = rangesOf(dense, undefined);
-  const largest = all.reduce((sofar, { min, max }) => Math.max(sofar, -min, max), 0);
+  const largest = all.reduce((maximum, { min, max }) => Math.max(maximum, -min, max), 0);
   return {
     largest,
     ranges: new Map([

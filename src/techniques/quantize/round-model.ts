@@ -19,7 +19,7 @@ import { floatCodesForm } from "./formats/dequantize-linear.ts";
 import { chooseIntegerForm } from "./formats/integer-operators.ts";
 import { readsTableTransposed } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
-import { keepsFloatArithmetic, planLayer, planOf, weightFormChoice, writePlan } from "./plan.ts";
+import { keepsFloatArithmetic, planLayer, planLayers, weightFormChoice, writePlan } from "./plan.ts";
 import { findCoverage, prepare } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
 import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
@@ -42,17 +42,17 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
       : quantizeToHalf(options.scheme, model, options, context);
   const migration = await equalizeModel(model, options, context);
   const { scheme } = options;
-  const tied = floatReaders(model, options);
+  const tied = findFloatReaders(model, options);
   const inference = infer(model);
   const all = allLayers(model, inference);
-  const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  const fixedTensors = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
   const excluded = new Map<string, string>();
   for (const layer of all) {
     const { name, role, weight } = layer;
     // If another node reads the matrix in float, a quantized copy makes the file larger. It is only worthwhile for products on integers, which are
     // faster.
     const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
-    if (fixed.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
+    if (fixedTensors.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
     else if (staysFloat(layer, options)) excluded.set(name, "stays in float: set by an override");
     else if (reader !== undefined)
       excluded.set(
@@ -69,9 +69,9 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
     roundByScheme(model, fit, context, { ...source, existing: await findRoundings(model) });
   const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
-  const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
+  const roundingChanges = outcome.changes.map((change) => noteFloatReader(change, tied.get(change.at)));
   const corrected = await correctBiases(model, original, options, context);
-  return { ...outcome, changes: [...migration, ...rounded, ...corrected] };
+  return { ...outcome, changes: [...migration, ...roundingChanges, ...corrected] };
 }
 
 async function roundByScheme(
@@ -108,7 +108,7 @@ async function correctBiases(
   return (await import("./correct-biases.ts")).correctRoundedBiases(model, original, options, context);
 }
 
-function withTie(change: Change, reader: Node | undefined): Change {
+function noteFloatReader(change: Change, reader: Node | undefined): Change {
   return reader === undefined
     ? change
     : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
@@ -118,7 +118,7 @@ function withTie(change: Change, reader: Node | undefined): Change {
  * Returns, by layer to quantize, the first node that reads its matrix in float and cannot share the quantized values. Most of
  * these layers are embedding tables that are also the last layer.
  */
-function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
+function findFloatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
   const all = allLayers(model, inference);
   const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
@@ -163,7 +163,7 @@ function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, N
 /** DynamicQuantizeLinear requires opset 11. */
 const opset = 11;
 /** Per-channel scales require opset 13. */
-const opsetOfCodes = 13;
+const perChannelOpset = 13;
 
 /**
  * Writes integer arithmetic with ranges found at run time (`formats/integer-operators.ts`). With x ≈ (q - z) · s and W ≈ Q · w:
@@ -180,22 +180,22 @@ export async function quantizeDynamically(
 ): Promise<Outcome> {
   const { existing } = rounding;
   const { targets, kept, misses: rejected } = findCoverage(model, options, true);
-  const stores = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
-  if (targets.length === 0 && !stores) return { changes: [], misses: rejected };
-  raiseOpset(model, stores ? opsetOfCodes : opset);
+  const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
+  if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejected };
+  raiseOpset(model, hasFloatLayers ? perChannelOpset : opset);
   removeRoundings(model, existing, targets, (value) => !kept.has(value));
   const movedAxes = moveAxesBehindSums(model);
-  const prepared = await prepare(model, targets, context);
+  const preparation = await prepare(model, targets, context);
   const inference = infer(model);
   const all = allLayers(model, inference);
-  const plan = planOf(selectLayers(all, options), options, inference, (layer, layerOptions) => {
+  const plan = planLayers(selectLayers(all, options), options, inference, (layer, layerOptions) => {
     if (keepsFloatArithmetic(layer)) return { form: floatCodesForm(layer, layerOptions) };
     const form = chooseIntegerForm(layer, layerOptions, inference);
     return form instanceof Miss ? form : { form };
   });
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   return {
-    changes: [...movedAxes, ...prepared.changes, ...changes],
-    misses: [...prepared.misses, ...unsupportedWeights(model, inference, all, true), ...misses],
+    changes: [...movedAxes, ...preparation.changes, ...changes],
+    misses: [...preparation.misses, ...unsupportedWeights(model, inference, all, true), ...misses],
   };
 }

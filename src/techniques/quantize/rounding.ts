@@ -1,5 +1,5 @@
 /**
- * Fake quantization: rounding written as float arithmetic, so that it can be trained through.
+ * Writes and finds fake quantization: rounding in float arithmetic, through which gradients can pass.
  *
  *     w' = Mul(Clip(Round(Div(w, s)), low, high), s)                                   the scale s is fixed
  *
@@ -18,7 +18,7 @@
  * s, as large as its values (2ᵏ⁻¹ < high ≤ 2ᵏ), with 4ᵏ times the gradient by s; descent moves s as in the paper.
  *
  * `least` is 2⁻¹⁰ of the initial r, so a scale stays positive. The gradient passes `Max` on both sides and changes sign with r,
- * so r is driven to 0, not below. In the first form a value learns until it is half a step outside the range, as in PyTorch.
+ * so r is driven to 0, not below. In the first form, the gradient of a value is 0 beyond half a step outside the range, as in PyTorch.
  */
 
 import type { Layer } from "../../core/analysis/layers.ts";
@@ -34,7 +34,7 @@ import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 
-/** Fake quantization with one scale, or one per channel, and its range counted from the zero point. */
+/** Fake quantization with a single scale or a scale per channel. `low` and `high` are relative to the zero point. */
 export interface FakeRounding {
   readonly scale: readonly number[];
   readonly low: number;
@@ -79,8 +79,8 @@ interface RoundingNodes {
   readonly division: Node | undefined;
 }
 
-const fixedAt = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
-const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
+const matchFixed = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
+const matchTrained = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
 
 /** Lower bound of a trained range, as a share of its initial value. */
 const minShare = 2 ** -10;
@@ -119,7 +119,7 @@ export function round(
   return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
 }
 
-interface FoundRounding {
+interface RoundingMatch {
   readonly value: Value;
   readonly low: number;
   readonly high: number;
@@ -128,9 +128,9 @@ interface FoundRounding {
   scales(): Promise<readonly number[]>;
 }
 
-export function findRounding(result: Value): FoundRounding | undefined {
-  const fixed = fixedAt(result);
-  const trained = fixed === undefined ? trainedAt(result) : undefined;
+export function findRounding(result: Value): RoundingMatch | undefined {
+  const fixed = matchFixed(result);
+  const trained = fixed === undefined ? matchTrained(result) : undefined;
   const { value, low, high } = fixed ?? trained ?? {};
   const [lowest, highest] = [readNumber(low), readNumber(high)];
   if (value === undefined || lowest === undefined || highest === undefined) return undefined;
@@ -159,7 +159,7 @@ export interface WeightRounding extends FakeRounding {
 }
 
 export interface ModelRoundings {
-  /** By the value that layers would read without rounding: the weight, or its masked product. Layers can use different axes. */
+  /** Roundings of each weight (or of its product with a mask). Layers that share a weight can round it along different axes. */
   readonly weights: ReadonlyMap<Value, readonly WeightRounding[]>;
   readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
   readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
@@ -194,9 +194,9 @@ export function removeRoundings(
   isRemoved: (activation: Value) => boolean,
 ): void {
   if (roundings.length === 0) return;
-  const from = new Map(roundings);
+  const sourceOf = new Map(roundings);
   for (const { node, role, effective } of layers) {
-    const value = from.get(effective);
+    const value = sourceOf.get(effective);
     if (value !== undefined) node.graph.setInput(node, role.input, value);
   }
   for (const [rounded, value] of roundings) {
@@ -205,7 +205,7 @@ export function removeRoundings(
   removeUnused(model.graph);
 }
 
-function roundingsOf(model: Model): readonly (readonly [rounded: Value, rounding: FoundRounding])[] {
+function roundingsOf(model: Model): readonly (readonly [rounded: Value, rounding: RoundingMatch])[] {
   return [...model.graph.nodes()].flatMap(({ outputs: [output] }) => {
     const rounding = output === undefined ? undefined : findRounding(output);
     return output === undefined || rounding === undefined ? [] : [[output, rounding] as const];

@@ -1,4 +1,4 @@
-/** Target runtimes and measurements of their kernels: ONNX Runtime 1.30, native on x64 with VNNI. */
+/** The target runtimes, and choices that follow from measurements of their kernels (ONNX Runtime 1.30, native on x64 with VNNI). */
 import * as v from "valibot";
 import { Miss } from "../../core/errors.ts";
 import { described } from "../../core/pass/options.ts";

@@ -1,4 +1,4 @@
-/** Parses the flat options of `quantize` into one value per step. Its type has exactly the options of the step's scheme. */
+/** Parses the flat options of `quantize` into the settings of each step, whose type has exactly the options of its scheme. */
 import type { Layer } from "../../core/analysis/layers.ts";
 import { optionsOfLayer } from "../../core/analysis/selection.ts";
 import { PithError } from "../../core/errors.ts";
@@ -17,11 +17,12 @@ export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 type WeightCodes = NonNullable<FlatOptions["weights"]>;
 type IntegerCodes = Extract<WeightCodes, "int8" | "uint8">;
 
+/** The settings of all schemes. `unfit` contains the names of layers that stay in float because their weights cannot be rounded. */
 type Shared = Pick<FlatOptions, "layers" | "except" | "target" | "data" | "samples"> & {
   readonly unfit?: ReadonlySet<string>;
 };
 
-/** Low-entropy values: an error of the outputs, relative to their power, and the training of the values, if any. */
+/** Settings of low-entropy values: the error of the outputs, relative to their power, and optionally the training of the values. */
 export interface LowEntropy {
   readonly distortion: number;
   readonly training?: Pick<FlatOptions, "augment" | "checkpoint" | "resume"> & { readonly epochs: number };
@@ -55,7 +56,7 @@ type Scheme = QuantizeSettings["scheme"];
 
 const roundedSchemes = ["weights", "dynamic", "static"] as const;
 
-/** The schemes that have an option; all schemes have the others. */
+/** Maps an option to the schemes that have it. Options that are not listed apply to all schemes. */
 const schemesByOption: Readonly<Partial<Record<string, readonly Scheme[]>>> = {
   ...{ bits: roundedSchemes, weights: roundedSchemes, perChannel: roundedSchemes, zeroPoints: roundedSchemes },
   ...{ rounder: roundedSchemes, overrides: roundedSchemes, distortion: roundedSchemes, epochs: roundedSchemes },
@@ -89,9 +90,9 @@ export function settingsOfSteps({ scheme, dtype, ...options }: FlatOptions): rea
   const [first, ...later] = dtypes[dtype].steps;
   const isHalf = first.scheme === "float16";
   for (const key of ["bits", "block", "weights"] as const) {
-    const fixed = first[key] ?? (key === "bits" && !isHalf ? defaultBits(first) : undefined);
-    if (options[key] === undefined || options[key] === fixed) continue;
-    const sentence = `\`${key}\` is ${fixed ?? "not free"} in the dtype "${dtype}", got ${options[key]}`;
+    const dtypeValue = first[key] ?? (key === "bits" && !isHalf ? defaultBits(first) : undefined);
+    if (options[key] === undefined || options[key] === dtypeValue) continue;
+    const sentence = `\`${key}\` is ${dtypeValue ?? "not free"} in the dtype "${dtype}", got ${options[key]}`;
     throw new PithError("E_OPTION", `${sentence}.`, { hint: "Use `scheme` instead of `dtype` to choose it." });
   }
   // Options of the integers do not apply to a later float16 step.
@@ -122,7 +123,7 @@ function settingsOfStep(
   const { perChannel, zeroPoints, overrides, equalize, biasCorrection, weights, block, onnxOnly } = options;
   const { rounder = choices.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = choices;
   const bits = options.bits ?? defaultBits(options);
-  const rounded = {
+  const roundedSettings = {
     ...shared,
     ...{ perChannel, zeroPoints, overrides, equalize, biasCorrection, bits, rounder },
     ...lowEntropyOf({ ...options, rounder }),
@@ -137,8 +138,8 @@ function settingsOfStep(
       );
   requireRounder(layers);
   for (const layer of layers) requireWidth(layer);
-  if (scheme === "weights") return { ...rounded, scheme, weights, block, onnxOnly, everywhere };
-  const integers = { ...rounded, weights: weights === "uint8" || weights === "int8" ? weights : undefined };
+  if (scheme === "weights") return { ...roundedSettings, scheme, weights, block, onnxOnly, everywhere };
+  const integers = { ...roundedSettings, weights: weights === "uint8" || weights === "int8" ? weights : undefined };
   if (scheme === "dynamic") return { ...integers, scheme };
   const { activations, ranges } = options;
   if (activations === "int8" && layers.some((layer) => layer.weights === "uint8"))
@@ -262,7 +263,7 @@ function lowEntropyOf(options: Choices): { readonly lowEntropy?: LowEntropy } {
 export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
   optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
 
-/** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`multipliedBits`). */
+/** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`productBits`). */
 export const defaultBits = ({
   scheme,
   weights,

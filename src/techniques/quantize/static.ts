@@ -18,10 +18,10 @@ import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { type MeasuredPlacement, placeWithScales, type ScaledType } from "./activation-scales.ts";
 import { dequantizedConstant, floatCodesForm, measuredCodesForm } from "./formats/dequantize-linear.ts";
-import { type MeasuredPlacement, placeMeasured, type ScaledType } from "./measure.ts";
 import type { Placement } from "./placement.ts";
-import { keepsFloatArithmetic, planOf, writePlan } from "./plan.ts";
+import { keepsFloatArithmetic, planLayers, writePlan } from "./plan.ts";
 import { findCoverage, prepare, quantizedInside } from "./prepare.ts";
 import { missingData } from "./ranges.ts";
 import { removeRoundings } from "./rounding.ts";
@@ -43,37 +43,38 @@ export async function quantizeStatically(
 ): Promise<Outcome> {
   const { existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
-  const measuring = { ...options, data: await trainPart(options.data) };
+  const staticOptions = { ...options, data: await trainPart(options.data) };
   const { targets, integers, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0) return { changes: [], misses: rejected };
-  const isOther = targets.some((layer) => {
+  const needsOtherWidths = targets.some((layer) => {
     const { activations, bits } = optionsOfLayer(options, layer).own;
     return isWide(activations) || bits === 4;
   });
-  raiseOpset(model, isOther ? opsetOfOtherWidths : opset);
+  raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);
   removeRoundings(model, existing, targets, (value) => integers.has(value));
-  // Selected layers that stay in float are folded, too. All choices of such layers then have the same activations, measured once.
+  // Batch normalization is also folded into selected layers that stay in float. So the activations, which are measured once, are the same
+  // whichever layers stay in float.
   const selected = new Set(
     selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
   );
   const folds = ({ node, weight }: Layer): boolean => selected.has(node) && weight.role === undefined;
-  const prepared = await prepare(model, targets, context, folds);
-  const changes = [...prepared.changes];
-  const misses = [...prepared.misses];
+  const preparation = await prepare(model, targets, context, folds);
+  const changes = [...preparation.changes];
+  const misses = [...preparation.misses];
   const inference = infer(model);
   const all = layers(model, inference);
   const chosen = selectLayers(all, options);
-  const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
+  const measured = await placeWithScales(model, inference, chosen, staticOptions, context, existing);
   const { placement, scales } = measured;
   // The list can already contain a normalization that was not folded, with its reason.
-  for (const further of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
-    const explained = new Set(misses.map(({ at }) => at));
-    misses.push(...further.filter(({ at }) => !explained.has(at)));
+  for (const moreMisses of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
+    const explainedNames = new Set(misses.map(({ at }) => at));
+    misses.push(...moreMisses.filter(({ at }) => !explainedNames.has(at)));
   }
   for (const { layer } of placement.targets) keepLayerName(layer);
   const targetOf = new Map(placement.targets.map((target) => [target.layer.node, target]));
-  const stored = chosen.filter((layer) => targetOf.has(layer.node) || keepsFloatArithmetic(layer));
-  const plan = planOf(stored, options, inference, (layer, layerOptions) => {
+  const storedLayers = chosen.filter((layer) => targetOf.has(layer.node) || keepsFloatArithmetic(layer));
+  const plan = planLayers(storedLayers, options, inference, (layer, layerOptions) => {
     const target = targetOf.get(layer.node);
     const grid = target === undefined ? undefined : scales.get(target.data);
     const isMeasured = target !== undefined && grid !== undefined;
@@ -85,14 +86,14 @@ export async function quantizeStatically(
   changes.push(...planChanges.changes);
   for (const node of placement.operators)
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });
-  // If 8 bits resolve no value, there can be nothing to quantize.
+  // If 8 bits are too few for every activation, none is quantized.
   if (placement.activations.size === 0) return { changes, misses };
-  const before = usedTensors(model);
+  const oldTensors = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
   await writeConstants(model, emit, placement, scales, context);
   writeActivations(model, emit, measured);
   model.graph.sort();
-  removeReplaced(model, before);
+  removeReplaced(model, oldTensors);
   return { changes, misses };
 }
 
@@ -129,8 +130,8 @@ async function writeConstants(
  *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # quantized a starts at 0: Relu is saturation
  */
 function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {
-  // Quantized lookups have replaced values under the same names.
-  const surviving = new Map(
+  // Writing a quantized lookup has replaced its output by a value with the same name.
+  const currentValues = new Map(
     [...placement.activations.keys()].map((value) => [value, graph.value(value.name) ?? value]),
   );
   for (const { inputs, outputs } of clamps) {
@@ -138,29 +139,29 @@ function writeActivations({ graph }: Model, emit: Emit, { placement, scales, cla
     const [output] = outputs;
     if (input === undefined || output === undefined) continue;
     substitute(output, input);
-    surviving.set(output, input);
+    currentValues.set(output, input);
   }
   const codesOf = new Map<Value | undefined, Value>();
   const constants = new Map<ScaledType, readonly [scale: Value, zeroPoint: Value]>();
   for (const value of placement.activations.keys()) {
-    const target = surviving.get(value) ?? value;
-    const rule = scales.get(value);
-    if (rule === undefined) continue;
+    const target = currentValues.get(value) ?? value;
+    const activationGrid = scales.get(value);
+    if (activationGrid === undefined) continue;
     const { name } = target;
-    const [scale, zeroPoint] = constants.get(rule) ?? [
-      emit.constant(fromNumbers("float32", [], [rule.scale]), `${name}_scale`),
-      emit.constant(fromNumbers(rule.type, [], [rule.zeroPoint]), `${name}_zero_point`),
+    const [scale, zeroPoint] = constants.get(activationGrid) ?? [
+      emit.constant(fromNumbers("float32", [], [activationGrid.scale]), `${name}_scale`),
+      emit.constant(fromNumbers(activationGrid.type, [], [activationGrid.zeroPoint]), `${name}_zero_point`),
     ];
-    constants.set(rule, [scale, zeroPoint]);
-    const from = codesOf.get(placement.activations.get(value));
-    // The runtime pads 8-bit values only.
-    const move = isWide(rule.type) ? undefined : placement.onCodes.get(value);
+    constants.set(activationGrid, [scale, zeroPoint]);
+    const sourceCodes = codesOf.get(placement.activations.get(value));
+    // The runtime can pad only 8-bit values.
+    const moveCodes = isWide(activationGrid.type) ? undefined : placement.onCodes.get(value);
     const [, ...settings] = target.producer?.inputs ?? [];
-    const named = emit.named(`${name}_QuantizeLinear_Output`);
+    const namedEmit = emit.named(`${name}_QuantizeLinear_Output`);
     const codes =
-      from === undefined || move === undefined
-        ? named.QuantizeLinear([target, scale, zeroPoint])
-        : move(named, [from, ...settings], zeroPoint);
+      sourceCodes === undefined || moveCodes === undefined
+        ? namedEmit.QuantizeLinear([target, scale, zeroPoint])
+        : moveCodes(namedEmit, [sourceCodes, ...settings], zeroPoint);
     codesOf.set(value, codes);
     const dequantized = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
     // A graph input stays unchanged, even if it is also an output.

@@ -1,3 +1,4 @@
+/** Finds the layers that integer schemes can quantize, and the rules of their operators. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss } from "../../core/errors.ts";
@@ -7,13 +8,14 @@ import { weightMiss } from "./weight.ts";
 
 export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 
-/** Returns how a node is quantized; undefined if it is not. */
+/** Returns the quantization rule of a node's operator; undefined if it has no rule. */
 export function ruleOf(node: Node | undefined, inference: Inference): QuantizeRule | undefined {
   const bound = node === undefined ? undefined : inference.at(node);
   const rule = bound === undefined || bound instanceof Miss ? undefined : bound.quantize();
   return rule instanceof Miss ? undefined : rule;
 }
 
+/** A layer that integer schemes can quantize, and the activation that it reads. */
 export interface Target {
   readonly layer: Layer;
   readonly rule: WeightedRule;

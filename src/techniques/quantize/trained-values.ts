@@ -41,7 +41,7 @@ import { codeLengths } from "./rounders/rdoq.ts";
 import { round, scaleDims } from "./rounding.ts";
 import { scaleAxis } from "./weight.ts";
 
-/** Bounds of Clip as inputs require it. */
+/** Minimum opset, in which Clip has its bounds as inputs. */
 const opset = 13;
 /** Learning rates of Adam: in steps Δ for quantized values, and for other parameters. */
 const [stepRate, learningRate] = [0.01, 0.001];
@@ -58,15 +58,16 @@ interface ValueTraining {
   readonly training: Pick<TrainOptions, "epochs" | "augment" | "checkpoint" | "resume">;
   /** λ: error of the outputs, relative to their power, that a bit is worth. */
   readonly lambda: number;
-  /** Steps Δ by layer: one, or one for each index of the scale axis. */
+  /** Step sizes Δ by layer: a single one, or one for each index of the scale axis. */
   readonly scales: ReadonlyMap<string, Float32Array>;
   /** Largest magnitude of a quantized value. */
   readonly limit: number;
 }
 
 /**
- * Trains a float model in place: the weights of layers that have scales become trained multiples of them.
- * @returns these layers; none if the training does not lower J, measured on samples that it did not use.
+ * Trains a float model in place: the weights of layers in `scales` become integer multiples of their step sizes.
+ * @param rounded the same model with quantized weights.
+ * @returns the names of these layers; empty if the training does not lower J on samples that it did not use.
  */
 export async function trainValues(
   model: Model,
@@ -76,44 +77,44 @@ export async function trainValues(
 ): Promise<ReadonlySet<string>> {
   const trial = withClassScores(model);
   raiseOpset(trial, opset);
-  const trained = trainable(trial).filter(({ name }) => scales.has(name));
-  if (trained.length === 0) {
+  const trainableLayers = findTrainable(trial).filter(({ name }) => scales.has(name));
+  if (trainableLayers.length === 0) {
     context.log({ id: "no-trained-values", text: "none of the rounded layers can be trained", level: "warning" });
     return new Set();
   }
-  await setStartValues(rounded, trial, trained, scales, context);
-  const terms = writeRoundings(trial, new Set(trained.map(({ name }) => name)), scales, limit);
-  const names = new Set(terms.map(({ layer }) => layer));
-  const steps = terms.map((term) => term.steps);
-  const weights = new Set(terms.map(({ weight }) => weight));
-  const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight.name));
-  const all = await trainPart(data);
-  const isLarge = isIndexed(all) && all.count >= minSamples;
+  await setStartValues(rounded, trial, trainableLayers, scales, context);
+  const trainedWeights = writeRoundings(trial, new Set(trainableLayers.map(({ name }) => name)), scales, limit);
+  const names = new Set(trainedWeights.map(({ layer }) => layer));
+  const steps = trainedWeights.map((term) => term.steps);
+  const weights = new Set(trainedWeights.map(({ weight }) => weight));
+  const frozenLayers = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight.name));
+  const allSamples = await trainPart(data);
+  const isLarge = isIndexed(allSamples) && allSamples.count >= minSamples;
   const parts = isLarge
-    ? await openData(all, validationShare, context.seed, maxValidationSamples)
-    : { data: all, validation: all };
+    ? await openData(allSamples, validationShare, context.seed, maxValidationSamples)
+    : { data: allSamples, validation: allSamples };
   const { size } = await chooseBatchSize(trial, batch, parts.data);
   const settings = {
     ...training,
     ...{ data: parts.data, loss: ratedImitation(withClassScores(model), steps, lambda) },
-    ...{ batch: size, warmup, learningRate, optimizer: adamInSteps(terms) },
-    ...(frozen.length > 0 && { except: frozen.map(({ name }) => name) }),
+    ...{ batch: size, warmup, learningRate, optimizer: adamInSteps(trainedWeights) },
+    ...(frozenLayers.length > 0 && { except: frozenLayers.map(({ name }) => name) }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
   const candidate = model.clone();
-  await storeTrained(candidate, trial, terms, context);
+  await storeTrained(candidate, trial, trainedWeights, context);
   const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, maxValidationSamples);
-  /** @param floats has the other parameters, before they are quantized. */
+  /** @param floats the model whose unquantized parameters are counted. */
   const costOf = async (candidate: Model, floats: Model): Promise<number> => {
     const bits = (await countBits(candidate, names, scales, context)) + (await countFloatBits(floats));
     return ((await noise(withClassScores(candidate))) ?? Number.NaN) + lambda * bits;
   };
-  const [before, after] = [await costOf(rounded, model), await costOf(candidate, candidate)];
-  if (after < before) {
-    await storeTrained(model, trial, terms, context);
+  const [oldCost, newCost] = [await costOf(rounded, model), await costOf(candidate, candidate)];
+  if (newCost < oldCost) {
+    await storeTrained(model, trial, trainedWeights, context);
     return names;
   }
-  const text = `after the training, error and code length together are ${times(after / before)} those of the values before it, which are kept`;
+  const text = `after the training, error and code length together are ${times(newCost / oldCost)} those of the values before it, which are kept`;
   context.log({ id: "training-without-gain", text, level: "warning" });
   return new Set();
 }
@@ -125,13 +126,13 @@ async function countBits(
   scales: ValueTraining["scales"],
   { engine }: Context,
 ): Promise<number> {
-  const counted = new Set<Value>();
+  const countedWeights = new Set<Value>();
   let bits = 0;
   for (const layer of allLayers(model, infer(model))) {
     const { name, effective } = layer;
     const steps = scales.get(name);
-    if (steps === undefined || !names.has(name) || counted.has(effective)) continue;
-    counted.add(effective);
+    if (steps === undefined || !names.has(name) || countedWeights.has(effective)) continue;
+    countedWeights.add(effective);
     const stepOf = stepsAt(layer, steps);
     const values = toFloat32(await readStoredValue(model, effective, engine));
     const codes = Float64Array.from(values, (value, index) => Math.round(value / stepOf(index)));
@@ -141,7 +142,7 @@ async function countBits(
   return bits;
 }
 
-/** Returns the bits of parameters without a layer, such as biases: bfloat16 values of which compression removes zeros. */
+/** Returns the bits of parameters that are not weights of layers, such as biases: 16 for each bfloat16 value that is not 0. */
 async function countFloatBits(model: Model): Promise<number> {
   const inference = infer(model);
   const weights = new Set(allLayers(model, inference).map(({ weight }) => weight));
@@ -162,9 +163,9 @@ function stepsAt(layer: Layer, steps: Float32Array): (at: number) => number {
 }
 
 /** Adam whose learning rate for quantized weights is in steps Δ. */
-function adamInSteps(terms: readonly Term[]): Optimizer {
+function adamInSteps(trainedWeights: readonly TrainedWeight[]): Optimizer {
   const optimizer = adam();
-  const factors = new Map(terms.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale]));
+  const factors = new Map(trainedWeights.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale]));
   return {
     ...optimizer,
     update(parameters, rate) {
@@ -173,7 +174,8 @@ function adamInSteps(terms: readonly Term[]): Optimizer {
   };
 }
 
-interface Term {
+/** A weight whose quantized values are trained. */
+interface TrainedWeight {
   readonly layer: string;
   readonly result: Value;
   /** Name of the value w / Δ. */
@@ -183,17 +185,17 @@ interface Term {
   readonly scale: number;
 }
 
-/** Rounds the weights of the named layers, once for all layers that share one. */
+/** Writes the rounding of the named layers' weights, once for all layers that share a weight. */
 function writeRoundings(
   model: Model,
   names: ReadonlySet<string>,
   scales: ValueTraining["scales"],
   limit: number,
-): readonly Term[] {
+): readonly TrainedWeight[] {
   const emit = emitInto(model, { by: "quantize" });
-  const named = allLayers(model, infer(model)).filter(({ name }) => names.has(name));
-  const byWeight = new Map(named.map((layer) => [layer.effective, layer]));
-  const terms = Array.from(byWeight, ([effective, layer]): Term => {
+  const namedLayers = allLayers(model, infer(model)).filter(({ name }) => names.has(name));
+  const byWeight = new Map(namedLayers.map((layer) => [layer.effective, layer]));
+  const trainedWeights = Array.from(byWeight, ([effective, layer]): TrainedWeight => {
     const { name, weight } = layer;
     const scale = [...(scales.get(name) ?? [])];
     const axis = scale.length === 1 ? undefined : scaleAxis(layer);
@@ -210,14 +212,14 @@ function writeRoundings(
     return { layer: name, result, steps: division?.outputs[0]?.name ?? "", weight: weight.name, scale: mean };
   });
   model.graph.sort();
-  return terms;
+  return trainedWeights;
 }
 
 /**
- * Returns layers whose stored weight, with its mask if any, no other layer reads in another form. Tables are not trained, because few of their
- * rows have a gradient. Layers in subgraphs and in float16 keep their untrained values.
+ * Returns the layers whose stored float32 weight (possibly masked) all layers read in the same form. Tables are not trained, because
+ * few of their rows have a gradient. Layers in subgraphs and in float16 keep their untrained values.
  */
-function trainable(model: Model): readonly Layer[] {
+function findTrainable(model: Model): readonly Layer[] {
   const all = allLayers(model, infer(model));
   return all.filter(
     ({ role, weight, effective }) =>
@@ -228,12 +230,12 @@ function trainable(model: Model): readonly Layer[] {
   );
 }
 
-/** Largest distance of a starting value from its quantized value, in steps. */
-const farthest = 0.45;
+/** Maximum distance of a starting value from its quantized value, in steps. */
+const maxDistance = 0.45;
 
 /**
- * Sets each weight to a float value that rounds to its quantized value, on the side of the original's. Starting from the quantized values,
- * many would cross a threshold at the same time. Zeros of a pruned weight are masked.
+ * Sets each weight to a float value that rounds to its quantized value and lies towards the original value. If the training started
+ * from the quantized values, many would cross a threshold at the same time. Zeros of a pruned weight are masked.
  */
 async function setStartValues(
   rounded: Model,
@@ -247,35 +249,40 @@ async function setStartValues(
     const { name, weight, effective } = layer;
     const value = quantizedWeights.get(name);
     if (value === undefined || weight.tensor === undefined) continue;
-    const before = toFloat32(await readStoredValue(trial, effective, engine));
+    const originalValues = toFloat32(await readStoredValue(trial, effective, engine));
     const start = toFloat32(await readStoredValue(rounded, value, engine));
     const { dims } = weight.tensor;
     const stepOf = stepsAt(layer, scales.get(name) ?? new Float32Array());
     const values = start.map((quantized, index) => {
       const step = stepOf(index);
-      return quantized + farthest * step * Math.tanh(((before[index] ?? 0) - quantized) / step);
+      return quantized + maxDistance * step * Math.tanh(((originalValues[index] ?? 0) - quantized) / step);
     });
     weight.tensor = inMemory(float32(dims, values));
-    if (effective === weight && before.includes(0) && maskingOfProduct(effective) === undefined)
+    if (effective === weight && originalValues.includes(0) && maskingOfProduct(effective) === undefined)
       await setMask(
         trial,
         weight,
-        Uint8Array.from(before, (value) => Number(value !== 0)),
+        Uint8Array.from(originalValues, (value) => Number(value !== 0)),
       );
   }
 }
 
 /** Stores the rounded weights, and the other parameters. */
-async function storeTrained(model: Model, trial: Model, terms: readonly Term[], { engine }: Context): Promise<void> {
+async function storeTrained(
+  model: Model,
+  trial: Model,
+  trainedWeights: readonly TrainedWeight[],
+  { engine }: Context,
+): Promise<void> {
   const { graph } = model;
   for (const { name, tensor } of trial.graph.values()) {
     const value = graph.value(name);
     if (tensor !== undefined && value?.tensor !== undefined) value.tensor = tensor;
   }
-  const results = terms.map(({ result }) => result);
+  const results = trainedWeights.map(({ result }) => result);
   const values = await readStored(trial, results, engine);
   const layers = new Map(allLayers(model, infer(model)).map((layer) => [layer.name, layer]));
-  for (const { layer, result } of terms) {
+  for (const { layer, result } of trainedWeights) {
     const [effective, dense] = [layers.get(layer)?.effective, values.get(result)];
     if (effective === undefined || dense === undefined) continue;
     if (effective.tensor !== undefined) effective.tensor = inMemory(dense);
@@ -285,13 +292,13 @@ async function storeTrained(model: Model, trial: Model, terms: readonly Term[], 
 
 /** Returns the loss e + λ · bits. @param steps names of the values w / Δ. */
 export function ratedImitation(original: Model, steps: readonly string[], lambda: number): Loss {
-  const like = imitation(original);
+  const imitationLoss = imitation(original);
   return {
     name: "imitation + rate",
     teachers: [original],
     async build(scope) {
       const { emit } = scope;
-      const { value, feeds } = await like.build(scope);
+      const { value, feeds } = await imitationLoss.build(scope);
       const bits = steps.map((name) => bitsOf(emit, scope.value(name)));
       return { value: bits.reduce((sum, tensorBits) => emit.Add([sum, emit.Mul([tensorBits, lambda])]), value), feeds };
     },
@@ -300,11 +307,12 @@ export function ratedImitation(original: Model, steps: readonly string[], lambda
 
 /**
  * Returns the code length of a tensor in steps, u = w / Δ. Its model is a probability p of zeros, and a sign and a geometric distribution of
- * other magnitudes, both fitted to the present values:
+ * other magnitudes, both fitted to the current values:
  *
  *     bits(0) = −log₂ p,     bits(q) = 1 − log₂ (1 − p) − log₂ (1 − θ) − (|q| − 1) log₂ θ
  *
- * Between integers it is linear, and counts from bits(0). The gradient takes p and θ as constants, as they minimize the sum.
+ * Between integers the length is linear; the constant bits(0) is subtracted. The gradient treats p and θ as constants, because they
+ * minimize the sum.
  */
 export function bitsOf(emit: Emit, steps: Value): Value {
   const count = elementCount(fixedDims(steps.type?.dims) ?? []);
@@ -318,9 +326,9 @@ export function bitsOf(emit: Emit, steps: Value): Value {
   });
   const nonzero = sum(emit.Min([magnitudes, 1]));
   const beyond = emit.Sub([sum(magnitudes), nonzero]);
-  // Half an occurrence more of each, for finite code lengths.
+  // Half an occurrence is added to each count, so that code lengths are finite.
   const addHalf = (value: Value): Value => emit.Add([value, 0.5]);
-  const length = (part: Value, whole: Value): Value => emit.Mul([emit.Log([emit.Div([whole, part])]), 1 / Math.LN2]);
+  const length = (part: Value, total: Value): Value => emit.Mul([emit.Log([emit.Div([total, part])]), 1 / Math.LN2]);
   const steppings = emit.Add([addHalf(nonzero), addHalf(beyond)]);
   const zeros = emit.Add([emit.Neg([nonzero]), count]);
   // bits(1) − bits(0)

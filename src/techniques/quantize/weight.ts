@@ -1,3 +1,4 @@
+/** Rounds the weight of a layer: computes scales and quantized values by the rounding method. */
 import type { Layer } from "../../core/analysis/layers.ts";
 import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
 import { type Miss, PithError } from "../../core/errors.ts";
@@ -42,7 +43,7 @@ export interface WeightSettings {
   readonly perChannel: boolean;
   readonly bits: number;
   readonly zeroPoints?: boolean;
-  /** With 7 bits: the kernels that multiply the values. */
+  /** With 7 bits: the order in which kernels add products, which determines the sums that must not overflow 16 bits (`neighbours.ts`). */
   readonly kernels?: Kernels;
 }
 
@@ -149,11 +150,11 @@ async function refineGrid(
   if (bits !== 7 || rounding.rounder !== nearest || !grid.symmetric) return grid;
   if (existingRounding(layer, rounding) !== undefined) return grid;
   const dense = await read();
-  const pairs = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
+  const pairSums = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
   const ranges = rangesOf(dense, grid.axis);
   return withNeighbours(grid, (slice) => ({
     ...(ranges[slice] ?? { min: 0, max: 0, steps: 0 }),
-    pair: grid.axis === undefined ? pairs.reduce((a, b) => Math.max(a, b), 0) : (pairs[slice] ?? 0),
+    pairSum: grid.axis === undefined ? pairSums.reduce((a, b) => Math.max(a, b), 0) : (pairSums[slice] ?? 0),
   }));
 }
 
@@ -207,7 +208,7 @@ export async function weightReader(
   return async () => dense;
 }
 
-/** @param form `grown` enlarges the scales after they are computed, `transposed` transposes the matrix. */
+/** Rounds a layer's weight. @param form `grown` enlarges the scales after they are computed, `transposed` transposes the matrix. */
 export async function roundWeight(
   model: Model,
   layer: Layer,
@@ -220,26 +221,29 @@ export async function roundWeight(
   } = {},
 ): Promise<QuantizedWeight> {
   const read = await weightReader(model, layer, engine);
-  const scaled = await scaledGrid(layer, read, settings, rounding);
-  const refined = await refineGrid(layer, read, scaled, settings, rounding);
-  const grid = (await form.grown?.(refined, read)) ?? refined;
+  const baseGrid = await scaledGrid(layer, read, settings, rounding);
+  const refinedGrid = await refineGrid(layer, read, baseGrid, settings, rounding);
+  const grid = (await form.grown?.(refinedGrid, read)) ?? refinedGrid;
   const storedDims = fixedDims(layer.effective.type?.dims) ?? [];
-  const { transposed: turns = false } = form;
-  const dims = turns ? storedDims.toReversed() : storedDims;
-  const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
+  const { transposed: isTransposed = false } = form;
+  const dims = isTransposed ? storedDims.toReversed() : storedDims;
+  const axis = isTransposed && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters(withOneScale({ ...grid, axis }));
   const { rounder } = rounding;
-  // Training has rounded a weight with learned scales to nearest.
+  // A weight with learned scales is rounded to nearest, as in its training.
   if (rounder.codes === undefined || existingRounding(layer, rounding) !== undefined)
-    return { ...parameters, quantized: await deferTensor(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
+    return {
+      ...parameters,
+      quantized: await deferTensor(grid.type, dims, nearestCodes(layer, read, grid, isTransposed)),
+    };
   const context = await rounding.contextOf(layer);
   const weight = sliceWeight(layer, await read(), grid.scale.length);
   const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));
   const quantizedDense = fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
-  return { ...parameters, quantized: inMemory(turns ? transposed(quantizedDense) : quantizedDense) };
+  return { ...parameters, quantized: inMemory(isTransposed ? transposed(quantizedDense) : quantizedDense) };
 }
 
-/** Stores equal scales once. */
+/** Replaces the scales of all channels by a single scale if they are equal. */
 function withOneScale<T extends ScaledGrid & Along>(grid: T): T {
   const { axis, scale, zeroPoint } = grid;
   if (axis === undefined || !isConstant(scale) || !isConstant(zeroPoint)) return grid;
@@ -250,11 +254,12 @@ const isConstant = (values: Float32Array | Int32Array): boolean => values.every(
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const nearestCodes =
-  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & Along, turns: boolean) => async (): Promise<Dense> => {
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & Along, isTransposed: boolean) =>
+  async (): Promise<Dense> => {
     const numbers = await read();
     return withLayerName(layer, () => {
       const { quantized } = quantizeTensor(numbers, { ...grid, range: grid });
-      return turns ? transposed(quantized) : quantized;
+      return isTransposed ? transposed(quantized) : quantized;
     });
   };
 
@@ -273,9 +278,9 @@ export async function computeCodes(
     );
   const [count, expected] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
   const isWrong = (code: number): boolean => !(Number.isInteger(code) && code >= grid.low && code <= grid.high);
-  const [wrong] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);
-  if (wrong === undefined && count === expected) return codes;
-  const problem = wrong === undefined ? `${count} codes for ${expected} numbers` : `the code ${wrong}`;
+  const [invalidCode] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);
+  if (invalidCode === undefined && count === expected) return codes;
+  const problem = invalidCode === undefined ? `${count} codes for ${expected} numbers` : `the code ${invalidCode}`;
   const text = `${method} gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
   throw new PithError("E_OPTION", text);
 }

@@ -6,7 +6,7 @@
  *                                                         h = Gemm(x, w, fc1.bias)
  *
  * ONNX Runtime converts a MatMul with such a weight into MatMulNBits, which by default also rounds activations to 8 bits (session
- * option `session.qdq_matmulnbits_accuracy_level`). Elsewhere it computes the float weight in every run.
+ * option `session.qdq_matmulnbits_accuracy_level`). For other operators, it computes the float weight in every run.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
@@ -16,7 +16,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { planOf, requiredOpset, weightFormChoice, writePlan } from "./plan.ts";
+import { planLayers, requiredOpset, weightFormChoice, writePlan } from "./plan.ts";
 import { findCoverage } from "./prepare.ts";
 import { removeRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
@@ -37,22 +37,22 @@ export async function quantizeToWeights(
     const keptActivations = existing.activations.size === 0 ? undefined : findCoverage(model, options, true).kept;
     removeRoundings(model, existing, supportedLayers, (value) => keptActivations?.has(value) !== true);
   }
-  const prepare = () => {
+  const planWeights = () => {
     const inference = infer(model);
     const all = allLayers(model, inference);
     const choose = weightFormChoice(inference, existing);
-    return { inference, all, plan: planOf(selectLayers(all, options), options, inference, choose) };
+    return { inference, all, plan: planLayers(selectLayers(all, options), options, inference, choose) };
   };
-  let prepared = prepare();
+  let planned = planWeights();
   // Raising the opset can replace nodes, to which a plan refers.
-  if (raiseFor(model, requiredOpset(prepared.plan))) prepared = prepare();
-  const { inference, all, plan } = prepared;
+  if (raiseFor(model, requiredOpset(planned.plan))) planned = planWeights();
+  const { inference, all, plan } = planned;
   const excluded = unsupportedWeights(model, inference, all, true);
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
-  const wider = changes.filter(({ bits = 0 }) => bits > options.bits).length;
+  const widerCount = changes.filter(({ bits = 0 }) => bits > options.bits).length;
   // The name of the file contains the requested bits, so a warning is needed if most layers have more.
-  if (2 * wider > changes.length && options.overrides === undefined) {
-    const text = `${wider} of ${changes.length} layers are kept at more than ${options.bits} bits, and the list says why`;
+  if (2 * widerCount > changes.length && options.overrides === undefined) {
+    const text = `${widerCount} of ${changes.length} layers are kept at more than ${options.bits} bits, and the list says why`;
     context.log({ id: "wider", text, level: "warning" });
   }
   return { changes, misses: [...excluded, ...misses] };
@@ -60,7 +60,7 @@ export async function quantizeToWeights(
 
 /** @returns whether the opset was raised. @throws PithError E_UNSUPPORTED if it cannot be raised. */
 function raiseFor(model: Model, opset: number): boolean {
-  const before = model.opsets.get("");
+  const oldOpset = model.opsets.get("");
   try {
     raiseOpset(model, opset);
   } catch (error) {
@@ -73,5 +73,5 @@ function raiseFor(model: Model, opset: number): boolean {
       throw error.reworded({ hint: [hint, ...error.advice] });
     }
   }
-  return model.opsets.get("") !== before;
+  return model.opsets.get("") !== oldOpset;
 }

@@ -1,5 +1,5 @@
 /**
- * Recomputes statistics of batch normalization, whose inputs a technique has changed:
+ * Recovery stage: recomputes the statistics of batch normalizations, whose inputs compression has changed:
  *
  *     y = (x - mean) / √(variance + ε) · scale + bias,    mean ← E[x],  variance ← E[(x - E[x])²]
  *
@@ -23,7 +23,7 @@ export const recalibrateNorms: Stage = {
     let changed = 0;
     const misses: Miss[] = [];
     const norms = normsOf(model, infer(model));
-    const way = await startCalibration(model, scope);
+    const calibration = await startCalibration(model, scope);
     for (const [index, norm] of norms.entries()) {
       if (scope.overdue()) break;
       scope.context.progress(index, norms.length);
@@ -31,16 +31,16 @@ export const recalibrateNorms: Stage = {
         misses.push(norm);
         continue;
       }
-      await recalibrate(norm, way);
+      await recalibrate(norm, calibration);
       changed++;
     }
     return { changed, misses, what: counted(changed, "norm") };
   },
 };
 
-export async function recalibrate({ node, data, axis, mean, variance }: Norm, way: Calibration): Promise<void> {
-  await way.reach(node);
-  const moments = await way.observe({ name: data.name, axis }, channelMoments);
+export async function recalibrate({ node, data, axis, mean, variance }: Norm, calibration: Calibration): Promise<void> {
+  await calibration.reach(node);
+  const moments = await calibration.observe({ name: data.name, axis }, channelMoments);
   for (const [value, numbers] of [
     [mean, moments.mean],
     [variance, moments.variance],
@@ -66,12 +66,12 @@ export function normsOf(model: Model, inference: Inference): readonly (Norm | Mi
     const [data, mean, variance] = [affine.data, affine.statistics.mean, affine.statistics.variance].map(
       (input) => node.inputs[input],
     );
-    if (data === undefined || !isOwn(mean, node) || !isOwn(variance, node))
+    if (data === undefined || !isReadOnlyBy(mean, node) || !isReadOnlyBy(variance, node))
       return [new Miss("its statistics are computed, or shared with another layer", describe(node))];
     return [{ node, data, axis: affine.axis, mean, variance }];
   });
 }
 
-function isOwn(value: Value | undefined, node: Node): value is Value {
+function isReadOnlyBy(value: Value | undefined, node: Node): value is Value {
   return value?.tensor !== undefined && isFloat(value.tensor.type) && [...value.uses].every((use) => use.node === node);
 }

@@ -1,4 +1,4 @@
-/** Bias correction (`techniques/calibrate/biases.ts`). Batch normalization after a layer has a separate stage. */
+/** Recovery stage: bias correction (`techniques/calibrate/biases.ts`). For layers before a batch normalization, see `batch-norm.ts`. */
 
 import { counted } from "../../core/numbers.ts";
 import { correctBiases } from "../calibrate/biases.ts";

@@ -40,7 +40,7 @@ interface BlockWiseOptions {
 }
 
 const defaultSteps = 200;
-const looks = 5;
+const evaluationCount = 5;
 
 export function blockWise(options: BlockWiseOptions): Stage {
   return {
@@ -50,9 +50,9 @@ export function blockWise(options: BlockWiseOptions): Stage {
       let changed = 0;
       const parts = partsOf(model, scope.match.original);
       const survivors = await survivorsOf(scope.match);
-      const ways = {
-        own: await startCalibration(model, scope),
-        theirs: await startCalibration(scope.match.original, scope),
+      const calibrationPair = {
+        changedRun: await startCalibration(model, scope),
+        originalRun: await startCalibration(scope.match.original, scope),
         survivors,
       };
       for (const [index, part] of parts.entries()) {
@@ -64,7 +64,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
           context.progress(steps * index + Math.round((steps * done) / total), steps * parts.length, text);
         };
         progress(0);
-        const result = await trainPart(part, ways, { ...scope, context: { ...context, progress } }, options);
+        const result = await trainPart(part, calibrationPair, { ...scope, context: { ...context, progress } }, options);
         if (result instanceof Miss) misses.push(result);
         else if (result > 0) changed++;
       }
@@ -73,12 +73,12 @@ export function blockWise(options: BlockWiseOptions): Stage {
   };
 }
 
-type Ways = Pick<Source, "own" | "theirs" | "survivors">;
+type CalibrationPair = Pick<Source, "changedRun" | "originalRun" | "survivors">;
 
 /** Trains a part in place; returns the number of changed tensors, 0 without an improvement. */
 async function trainPart(
   part: Part,
-  { own, theirs, survivors }: Ways,
+  { changedRun, originalRun, survivors }: CalibrationPair,
   scope: Scope,
   options: BlockWiseOptions,
 ): Promise<number | Miss> {
@@ -87,20 +87,20 @@ async function trainPart(
   if (output === undefined || part.outputs.length > 1) return new Miss("it has several outputs", part.name);
   if (target?.producer === undefined) return new Miss(`the original has no "${output.name}"`, part.name);
   const [first] = part.nodes;
-  if (first !== undefined) await own.reach(first);
-  await theirs.reach(target.producer);
-  const model = extract(own.model, part.outputs, part.inputs);
+  if (first !== undefined) await changedRun.reach(first);
+  await originalRun.reach(target.producer);
+  const model = extract(changedRun.model, part.outputs, part.inputs);
   if (!hasBatchAxis(model)) return new Miss(`"${output.name}" has no batch axis`, part.name);
   const inputs = model.graph.feeds.map(({ name }) => name);
-  if (inputs.some((name) => own.states.includes(name))) return new Miss("it reads a state", part.name);
+  if (inputs.some((name) => changedRun.states.includes(name))) return new Miss("it reads a state", part.name);
   const store = scope.storage.store(part.name);
   try {
-    const source = { own, inputs, theirs, target: target.name, survivors };
+    const source = { changedRun, inputs, originalRun, target: target.name, survivors };
     const batch = options.batch ?? batchSize(model, defaultBatch).size;
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
     const miss = await fitPart(part.name, model, output.name, samples, scope, options);
-    return miss ?? copyTrainedTensors(own.model, model);
+    return miss ?? copyTrainedTensors(changedRun.model, model);
   } finally {
     await store.release();
   }
@@ -114,9 +114,9 @@ async function fitPart(
   scope: Scope,
   { learningRate, steps = defaultSteps }: BlockWiseOptions,
 ): Promise<Miss | undefined> {
-  const before = await nearness(model, check, output, scope);
+  const before = await decibelsOf(model, check, output, scope);
   if (before === undefined) return new Miss("output shape differs from the original's", name);
-  if (before >= onlyRounding) return undefined;
+  if (before >= floatPrecision) return undefined;
   const epochs = Math.max(1, Math.round(steps / batches));
   try {
     const loss = meanSquaredError({ label: targetColumn });
@@ -127,7 +127,7 @@ async function fitPart(
       learningRate,
       loss,
       validation: check,
-      every: Math.ceil(steps / looks),
+      every: Math.ceil(steps / evaluationCount),
     };
     // If no evaluation on `check` is better, `train` keeps the initial weights.
     await train(model, settings, { ...scope.context, log: () => {} });
@@ -138,15 +138,15 @@ async function fitPart(
 }
 
 /** Signal-to-noise ratio in decibels at which only float32 rounding is left. */
-const onlyRounding = 100;
+const floatPrecision = 100;
 
 /** Returns the signal-to-noise ratio of a part's outputs in decibels; undefined if they cannot be compared. */
-async function nearness(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
+async function decibelsOf(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
   const error = new Difference();
   const { engine, signal } = context;
   await overSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
-    const [asked, answer] = [rows[targetColumn], answers[output]];
-    if (asked !== undefined && answer !== undefined) error.addTensors(asked, answer);
+    const [expected, answer] = [rows[targetColumn], answers[output]];
+    if (expected !== undefined && answer !== undefined) error.addTensors(expected, answer);
   });
   return error.apart === undefined ? error.signalToNoise : undefined;
 }
@@ -166,21 +166,22 @@ const minLayers = 2;
 
 function partsOf(model: Model, original: Model): readonly Part[] {
   const all = blocks(model, infer(model)).blocks;
-  const counted = new Set(all.flatMap(({ nodes }) => nodes));
+  const blockNodes = new Set(all.flatMap(({ nodes }) => nodes));
   const runs: Block[][] = [[]];
   for (const block of all) {
     const run = runs.at(-1) ?? [];
-    if (block.layers.length > 0 && layersOf(run) >= minLayers && isKnown(joinBlocks(model, run, all), original))
+    if (block.layers.length > 0 && layersOf(run) >= minLayers && hasCounterpart(joinBlocks(model, run, all), original))
       runs.push([block]);
     else run.push(block);
   }
   const last = runs.at(-1) ?? [];
-  const joined = runs.length > 1 && layersOf(last) < minLayers ? [...runs.slice(0, -2), runs.slice(-2).flat()] : runs;
-  return joined
+  const partBlocks =
+    runs.length > 1 && layersOf(last) < minLayers ? [...runs.slice(0, -2), runs.slice(-2).flat()] : runs;
+  return partBlocks
     .filter((run) => layersOf(run) > 0)
     .map((run) => {
       const { name, nodes, outputs, inputs, sides } = joinBlocks(model, run, all);
-      return { name, nodes, outputs, inputs: [...inputs, ...sides.filter((side) => dependsOn(side, counted))] };
+      return { name, nodes, outputs, inputs: [...inputs, ...sides.filter((side) => dependsOn(side, blockNodes))] };
     });
 }
 
@@ -188,20 +189,20 @@ function layersOf(run: readonly Block[]): number {
   return run.reduce((sum, { layers }) => sum + layers.length, 0);
 }
 
-function isKnown({ outputs }: { readonly outputs: readonly Value[] }, original: Model): boolean {
+function hasCounterpart({ outputs }: { readonly outputs: readonly Value[] }, original: Model): boolean {
   const [output] = outputs;
   return output !== undefined && outputs.length === 1 && original.graph.value(output.name)?.producer !== undefined;
 }
 
-/** Returns whether a value depends on a part's outputs, even by sizes alone: recomputing it would include the part. */
-function dependsOn(value: Value, counted: ReadonlySet<Node>): boolean {
+/** Returns whether a value depends on nodes of blocks, even only on sizes. It is then an input of its part, to avoid running these nodes. */
+function dependsOn(value: Value, nodesOfBlocks: ReadonlySet<Node>): boolean {
   const visited = new Set<Node>();
-  const waiting = [value.producer];
-  for (let node = waiting.pop(); node !== undefined || waiting.length > 0; node = waiting.pop()) {
+  const pending = [value.producer];
+  for (let node = pending.pop(); node !== undefined || pending.length > 0; node = pending.pop()) {
     if (node === undefined || visited.has(node)) continue;
-    if (counted.has(node)) return true;
+    if (nodesOfBlocks.has(node)) return true;
     visited.add(node);
-    for (const used of usedValues(node)) waiting.push(used.producer);
+    for (const used of usedValues(node)) pending.push(used.producer);
   }
   return false;
 }

@@ -1,10 +1,10 @@
 /**
- * Trains the whole network towards its original without labels. The loss is the relative noise of the outputs s against t,
+ * Recovery stage: trains the network towards its original without labels. The loss is the relative noise of its outputs s against t,
  *
  *     Σ (s - t)² / Σ t²
  *
- * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and is the measure of a recovery.
- * A given loss, such as one with labels, replaces it.
+ * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
+ * The option `loss`, such as a loss with labels, replaces it.
  */
 
 import { PithError } from "../../core/errors.ts";
@@ -42,13 +42,13 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
         const size = batch ?? (await chooseBatchSize(trial, defaultBatch, data, [scope.original])).size;
-        const imitated = loss ?? imitation(scope.original, output);
-        const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
+        const trainingLoss = loss ?? imitation(scope.original, output);
+        const settings = { data, epochs, batch: size, learningRate, loss: trainingLoss, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {
         // If the stage's time limit ended the training, its progress is the result.
-        const overdue = timer.signal.aborted && !scope.context.signal.aborted;
-        if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
+        const isOverdue = timer.signal.aborted && !scope.context.signal.aborted;
+        if (!isOverdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
           return { changed: 0, what: "", misses: [explainUntrainable(error, "end-to-end")] };
       } finally {
         cancelTimeLimit();

@@ -1,14 +1,14 @@
-/** Traces cut channels through sums, norms and activations, so the layers of `match.ts` determine the channels of all values. */
+/** Finds the remaining channels of each value of the original: traces pruned channels of matched layers (`match.ts`) through other nodes. */
 import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import type { Match } from "../calibrate/match.ts";
 
-/** By name of a value: the remaining indices of each cut axis. */
+/** Maps the name of a value to the remaining indices along each pruned axis. */
 export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
-type Kept = Match["kept"];
+type KeptChannels = Match["kept"];
 
 export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
   if (kept.size === 0) return new Map();
@@ -17,13 +17,13 @@ export async function survivorsOf({ original, kept }: Match): Promise<Survivors>
   // Tries tracing through norms first; a result that does not fit the layers is wrong.
   for (const throughNorms of [true, false]) {
     const groups = channelGroups(freeModel, inference, { throughNorms });
-    if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept))))
+    if (groups.every((group) => group.layers.every((layer) => hasWholeUnits(group, layer, kept))))
       return traceSurvivors(groups, kept);
   }
   return new Map();
 }
 
-function traceSurvivors(groups: readonly Group[], kept: Kept): Survivors {
+function traceSurvivors(groups: readonly Group[], kept: KeptChannels): Survivors {
   const survivors = new Map<string, Map<number, readonly number[]>>();
   for (const group of groups) {
     const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).kept));
@@ -31,11 +31,11 @@ function traceSurvivors(groups: readonly Group[], kept: Kept): Survivors {
     for (const { value, axis, unitOf } of group.slices) {
       const axes = survivors.get(value.name) ?? new Map<number, readonly number[]>();
       survivors.set(value.name, axes);
-      // After a concatenation, each of several groups along an axis knows its own indices.
-      const before = axes.get(axis) ?? Array.from(unitOf.keys());
+      // After a concatenation, an axis belongs to several groups, each of which removes only its own indices.
+      const remaining = axes.get(axis) ?? Array.from(unitOf.keys());
       axes.set(
         axis,
-        before.filter((index) => unitOf[index] === -1 || units.has(unitOf[index] ?? -1)),
+        remaining.filter((index) => unitOf[index] === -1 || units.has(unitOf[index] ?? -1)),
       );
     }
   }
@@ -43,13 +43,17 @@ function traceSurvivors(groups: readonly Group[], kept: Kept): Survivors {
 }
 
 /** Returns whether units of a layer are kept or removed as a whole. */
-function isWhole(group: Group, layer: Layer, kept: Kept): boolean {
+function hasWholeUnits(group: Group, layer: Layer, kept: KeptChannels): boolean {
   const units = unitsOf(group, layer, kept);
   const keptUnits = new Set(units.kept);
   return units.removed.every((unit) => unit < 0 || !keptUnits.has(unit));
 }
 
-function unitsOf(group: Group, layer: Layer, kept: Kept): Readonly<Record<"kept" | "removed", readonly number[]>> {
+function unitsOf(
+  group: Group,
+  layer: Layer,
+  kept: KeptChannels,
+): Readonly<Record<"kept" | "removed", readonly number[]>> {
   const slice = outputsOf(group, layer);
   const channels = kept.get(layer.effective.name);
   if (slice === undefined || channels === undefined) return { kept: [], removed: [] };

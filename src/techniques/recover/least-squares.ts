@@ -1,10 +1,10 @@
 /**
- * Refits weights so that a layer on the changed model's inputs P reproduces the original layer's outputs Y,
+ * Recovery stage: refits weights so that a layer on the changed model's inputs P reproduces the original layer's outputs Y,
  *
  *     W = argmin ‖P W - Y‖² + λ ‖W - W_before‖²
  *
- * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64, layer by layer. Zeros count as pruned and stay. λ
- * is chosen on held-out samples, where a layer must improve.
+ * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64, layer by layer. Zeros of a weight count as pruned and
+ * stay 0. λ is chosen on held-out samples; a layer that does not improve on them is left unchanged.
  */
 
 import { biasedOutput } from "../../core/analysis/biased.ts";
@@ -40,11 +40,11 @@ export const solveLayers: Stage = {
     const products = engineMultiply(scope.context.engine);
     const inference = infer(model);
     const all = layers(model, inference);
-    const fitting = samplesThatFit(scope.match.layers.flatMap(({ place }) => all[place] ?? []));
+    const fitting = samplesThatFit(scope.match.layers.flatMap(({ layerIndex: place }) => all[place] ?? []));
     // At least four batches, so that one is left for validation.
     const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
-    const walks: Walks = {
-      own: await startCalibration(model, scope, batch),
+    const runs: Calibrations = {
+      current: await startCalibration(model, scope, batch),
       original: await startCalibration(scope.match.original, scope, batch),
       inference,
       norms: normsOf(model, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
@@ -53,9 +53,9 @@ export const solveLayers: Stage = {
       for (const [index, matched] of scope.match.layers.entries()) {
         if (scope.overdue()) break;
         scope.context.progress(index, scope.match.layers.length);
-        const layer = all[matched.place];
+        const layer = all[matched.layerIndex];
         if (layer === undefined) continue;
-        const solved = await solveLayer(layer, matched, walks, scope, products.multiply);
+        const solved = await solveLayer(layer, matched, runs, scope, products.multiply);
         if (solved instanceof Miss) misses.push(solved);
         else if (solved) changed++;
       }
@@ -66,8 +66,8 @@ export const solveLayers: Stage = {
   },
 };
 
-interface Walks {
-  readonly own: Calibration;
+interface Calibrations {
+  readonly current: Calibration;
   readonly original: Calibration;
   /** The inference of the changed model, which new weights do not affect. */
   readonly inference: Inference;
@@ -77,24 +77,24 @@ interface Walks {
 async function solveLayer(
   layer: Layer,
   matched: LayerMatch,
-  walks: Walks,
+  runs: Calibrations,
   scope: Scope,
   multiply: Multiply,
 ): Promise<boolean | Miss> {
-  const { model } = walks.own;
+  const { model } = runs.current;
   const { engine } = scope.context;
-  const linear = await linearLayer(model, layer, walks.inference, engine);
+  const linear = await readLinearLayer(model, layer, runs.inference, engine);
   if (linear instanceof Miss) return linear;
-  const sums = await sumsOf(layer, matched, linear, walks, scope, multiply);
+  const sums = await collectSums(layer, matched, linear, runs, scope, multiply);
   if (sums instanceof Miss) return sums;
-  const { features, outputs, takesBias } = linear;
+  const { features, outputs, canChangeBias } = linear;
   const weights: Matrix[] = [];
   const shift = new Float64Array(linear.before.length * outputs);
   let changed = false;
   for (const [group, before] of linear.before.entries()) {
     const [fit, check] = [sums.fit[group], sums.check[group]];
     if (fit === undefined || check === undefined) continue;
-    const best = await bestWeights(fit, check, before, linear, multiply);
+    const best = await findBestWeights(fit, check, before, linear, multiply);
     if (best instanceof Miss) return new Miss(best.reason, matched.name);
     changed ||= best !== before;
     weights.push(matrix(features, outputs, best.data.slice(0, features * outputs)));
@@ -102,28 +102,28 @@ async function solveLayer(
       shift[group * outputs + index - features * outputs] = (best.data[index] ?? 0) - (before.data[index] ?? 0);
   }
   if (!changed) return false;
-  const answer = biasedOutput(layer, walks.inference);
-  await putWeights(layer, weights);
-  if (takesBias && !matched.normalized) await addOutputBias(model, layer, answer?.sum, shift, engine);
-  for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
+  const biased = biasedOutput(layer, runs.inference);
+  await writeWeights(layer, weights);
+  if (canChangeBias && !matched.normalized) await addOutputBias(model, layer, biased?.sum, shift, engine);
+  for (const norm of runs.norms) if (norm.data === biased?.output) await recalibrate(norm, runs.current);
   return true;
 }
 
 /** A layer as y = P w, with P from `techniques/calibrate/features.ts`. */
 interface LinearLayer {
-  readonly seen: LayerFeatures;
+  readonly layerFeatures: LayerFeatures;
   readonly features: number;
   readonly outputs: number;
   /** Whether the bias can change: stored as floats, or absent and possible. P then has a last column of ones. */
-  readonly takesBias: boolean;
-  /** Weights per group, features × outputs, with biases as a last row if they can change. */
+  readonly canChangeBias: boolean;
+  /** Weights per group as [features, outputs], with biases as a last row if they can change. */
   readonly before: readonly Matrix[];
 }
 
 /** Maximum features per group: their products form a square matrix of this size. */
 const maxFeatures = 2304;
 
-async function linearLayer(
+async function readLinearLayer(
   model: Model,
   layer: Layer,
   inference: Inference,
@@ -142,65 +142,65 @@ async function linearLayer(
   const sum = biasedOutput(layer, inference)?.sum;
   const bias = sum?.vector ?? layer.bias;
   const biases = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
-  const takesBias =
+  const canChangeBias =
     role.outTaps === undefined &&
     (role.biasInput !== undefined || sum !== undefined) &&
     (bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type))) &&
     (biases.length === 1 || biases.length === layer.outputs);
-  if (bias !== undefined && !takesBias)
+  if (bias !== undefined && !canChangeBias)
     return new Miss("its bias is not a stored vector with a number for each output", name);
   const before = weightMatrices(role, dense.dims, toFloat64(dense)).map((weights, group) => {
     const transposed = transpose(weights);
-    if (!takesBias) return transposed;
+    if (!canChangeBias) return transposed;
     const biasRow = Float64Array.from(
       { length: outputs },
       (_, output) => biases[biases.length === 1 ? 0 : group * outputs + output] ?? 0,
     );
     return matrix(features + 1, outputs, joinArrays(Float64Array, [transposed.data, biasRow]));
   });
-  return { seen: inputFeatures, features, outputs, takesBias, before };
+  return { layerFeatures: inputFeatures, features, outputs, canChangeBias, before };
 }
 
 /** Replaces weights of a layer except masked ones. */
-async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
+async function writeWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
   const before = await weight.tensor?.read();
   if (before === undefined || !isFloat(before.type)) return;
   const mask = maskingOf(weight)?.mask.tensor;
-  const shown = mask === undefined ? undefined : toFloat64(await mask.read());
-  const hidden = toFloat64(before);
+  const maskValues = mask === undefined ? undefined : toFloat64(await mask.read());
+  const oldValues = toFloat64(before);
   const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, index) =>
-    shown?.[index] === 0 ? (hidden[index] ?? 0) : value,
+    maskValues?.[index] === 0 ? (oldValues[index] ?? 0) : value,
   );
   weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));
 }
 
-/** Ridges, as shares of the mean square of a feature. */
+/** Candidates for λ, as shares of the mean square of a feature. */
 const dampings = [1e-9, 1e-6, 1e-4, 1e-2, 1e-1] as const;
-/** A smaller relative gain is not worth rounding the weights again. */
+/** Minimum relative gain; less is not worth rounding the weights to their type again. */
 const minGain = 1e-3;
 
-async function bestWeights(
+async function findBestWeights(
   fit: Sums,
   check: Sums,
   before: Matrix,
-  { features, outputs, takesBias }: LinearLayer,
+  { features, outputs, canChangeBias }: LinearLayer,
   multiply: Multiply,
 ): Promise<Matrix | Miss> {
   const gradient = await gradientAt(fit, before, multiply);
-  const zeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
-  const freeEntries = zeros
+  const hasZeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
+  const freeEntries = hasZeros
     ? Uint8Array.from(before.data, (value, index) => Number(value !== 0 || index >= features * outputs))
     : undefined;
   const power = check.power.reduce((sum, groupPower) => sum + groupPower, 0);
-  let [best, least] = [before, (1 - minGain) * (await residual(check, before, multiply))];
+  let [best, minError] = [before, (1 - minGain) * (await residual(check, before, multiply))];
   // A fit at float32 precision cannot improve.
-  if (least <= 1e-12 * power) return before;
-  let refused: Miss | undefined;
+  if (minError <= 1e-12 * power) return before;
+  let refusal: Miss | undefined;
   for (const damping of dampings) {
-    const settings = { damping, free: freeEntries, ones: takesBias ? features : undefined };
+    const settings = { damping, free: freeEntries, ones: canChangeBias ? features : undefined };
     const step = await solveRidge(fit, gradient, settings, multiply);
     if (step instanceof Miss) {
-      refused = step;
+      refusal = step;
       continue;
     }
     const next = matrix(
@@ -209,10 +209,10 @@ async function bestWeights(
       before.data.map((value, index) => value + (step.data[index] ?? 0)),
     );
     const error = await residual(check, next, multiply);
-    if (error < least) [best, least] = [next, error];
-    refused = undefined;
+    if (error < minError) [best, minError] = [next, error];
+    refusal = undefined;
   }
-  return refused ?? best;
+  return refusal ?? best;
 }
 
 interface FitAndCheck {
@@ -220,46 +220,47 @@ interface FitAndCheck {
   readonly check: readonly Sums[];
 }
 
-/** Rows per feature, and minimum in total: more rows add little. */
+/** Rows of inputs per feature; more rows add little. */
 const rowsPerFeature = 16;
+/** Minimum number of rows in total. */
 const minRows = 4096;
 /** Every fourth batch is held out to choose λ. */
 const checkEvery = 4;
 
-async function sumsOf(
+async function collectSums(
   layer: Layer,
   matched: LayerMatch,
   linear: LinearLayer,
-  walks: Walks,
+  runs: Calibrations,
   { context, data, match }: Scope,
   multiply: Multiply,
 ): Promise<FitAndCheck | Miss> {
   const target = match.original.graph.value(matched.original);
   if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
-  await walks.own.reach(layer.node);
-  await walks.original.reach(target.producer);
-  const { seen, before, outputs, takesBias } = linear;
-  const width = linear.features + (takesBias ? 1 : 0);
+  await runs.current.reach(layer.node);
+  await runs.original.reach(target.producer);
+  const { layerFeatures, before, outputs, canChangeBias } = linear;
+  const width = linear.features + (canChangeBias ? 1 : 0);
   const make = (): Sums[] => before.map(() => emptySums(width, outputs));
   const sums: FitAndCheck = { fit: make(), check: make() };
   const rows = Math.max(minRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
   const columnsPerMatrix = (outputs * before.length) / layer.outputs;
   let step = 0;
-  const batches = zipAsync(walks.own.features(seen), walks.original.values([matched.original]));
+  const batches = zipAsync(runs.current.features(layerFeatures), runs.original.values([matched.original]));
   for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
     const axes = 1 + (layer.role.outTaps?.length ?? 0);
     const y = readFeatures(answer, { axis: matched.axis, axes, rank: target.type?.dims?.length });
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
-    const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
+    const chosen = chooseRows(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
     for (const [group, groupSums] of part.entries()) {
       const columns = range(group * outputs, outputs).map((output) => {
         const channel = Math.floor(output / columnsPerMatrix);
         return (matched.kept?.[channel] ?? channel) * columnsPerMatrix + (output % columnsPerMatrix);
       });
-      const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
+      const seenRows = canChangeBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
       await addRows(groupSums, seenRows, y.matrix(undefined, chosen, columns), multiply);
     }
   }
@@ -267,15 +268,15 @@ async function sumsOf(
 }
 
 function withOnes({ rows, columns, data }: Matrix): Matrix {
-  const wider = matrix(rows, columns + 1);
+  const extended = matrix(rows, columns + 1);
   for (let row = 0; row < rows; row++) {
-    wider.data.set(data.subarray(row * columns, (row + 1) * columns), row * (columns + 1));
-    wider.data[row * (columns + 1) + columns] = 1;
+    extended.data.set(data.subarray(row * columns, (row + 1) * columns), row * (columns + 1));
+    extended.data[row * (columns + 1) + columns] = 1;
   }
-  return wider;
+  return extended;
 }
 
-function choosePlaces(count: number, maxCount: number, draw: Random): Uint32Array {
+function chooseRows(count: number, maxCount: number, draw: Random): Uint32Array {
   if (maxCount >= count) return Uint32Array.from({ length: count }, (_, index) => index);
   return Uint32Array.from({ length: maxCount }, () => draw.integer(count));
 }

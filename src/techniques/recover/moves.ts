@@ -1,7 +1,7 @@
 /** Candidates that recovery adds to a search: refitted layers, which need samples but no labels. */
 import type { Moves } from "../../core/pass/moves.ts";
 
-/** Runs of the model per sample. */
+/** Work in runs of the model per sample. */
 const fitting = 12;
 
 export const recoverMoves: Moves = ({ samples: { calibrate } }) =>

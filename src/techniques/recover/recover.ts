@@ -80,7 +80,7 @@ const recoverOptions = v.pipe(
 type Options = v.InferOutput<typeof recoverOptions>;
 
 /**
- * Refits a pruned, quantized or factorized model to its original, in place. `changes` lists each stage that helped, with the
+ * Refits a pruned, quantized or factorized model to its original, in place. `changes` lists each stage that improved the outputs, with the
  * signal-to-noise ratio (and agreement for classes) on held-out samples before and after; other stages and layers without a
  * counterpart are misses. Least squares and training move fake-quantized weights off their grid: `until: "bias"` avoids that.
  * @throws PithError E_DATA if the data does not fit, there are fewer than four samples, or the outputs of the original differ, E_STOPPED on the signal.
@@ -180,11 +180,11 @@ async function recoverModel(model: Model, options: Options, context: Context): P
 interface SampleSplit {
   readonly fit: IndexedDataset;
   readonly check: IndexedDataset;
-  /** All but `check`, for end-to-end training. */
+  /** All samples except those of `check`, for end-to-end training. */
   readonly all: Dataset;
 }
 
-/** Returns the planned stages; without fitting, it is unknown which ones help. */
+/** Returns the planned stages; only fitting shows which of them improve the outputs. */
 function planStages(last: (typeof stageNames)[number], { fit, check, all }: SampleSplit, { log }: Context): Outcome {
   const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
   log({ id: "plan", text });
@@ -198,7 +198,7 @@ function planStages(last: (typeof stageNames)[number], { fit, check, all }: Samp
 
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 
-/** Fewer samples are too few to fit layers. */
+/** Minimum number of samples from which layers can be fitted. */
 const fewFitted = 64;
 
 async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<StageResult> {

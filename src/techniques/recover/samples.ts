@@ -1,4 +1,4 @@
-/** Training samples of a part: changed inputs, and original outputs. Samples of different sizes (texts) stay in their padded batches. */
+/** Collects samples for block-wise recovery: inputs in the changed model, outputs of the original. Samples of different sizes stay padded. */
 
 import { Miss } from "../../core/errors.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
@@ -25,42 +25,45 @@ export interface Samples {
 
 /** Every fourth sample or batch is held out. */
 const checkEvery = 4;
-const isCheck = (index: number): boolean => index % checkEvery === checkEvery - 1;
+const isHeldOut = (index: number): boolean => index % checkEvery === checkEvery - 1;
 
 export interface Source {
-  readonly own: Calibration;
+  readonly changedRun: Calibration;
   readonly inputs: readonly string[];
-  readonly theirs: Calibration;
+  readonly originalRun: Calibration;
   readonly target: string;
   readonly survivors: Survivors;
 }
 
-/** Stores the samples of a part; returns a Miss if values do not count samples. */
+/** Stores the samples of a part; returns a Miss if a value has no batch axis. */
 export async function samplesOf(
   store: BatchStore,
-  { own, inputs, theirs, target, survivors }: Source,
+  { changedRun, inputs, originalRun, target, survivors }: Source,
   name: string,
   batch: number,
 ): Promise<Samples | Miss> {
   const sizes = new Map<string, readonly number[]>();
-  let even = true;
+  let isUniform = true;
   let count = 0;
-  for await (const [read, { [target]: answer }] of zipAsync(own.values(inputs), theirs.values([target]))) {
-    if (answer === undefined) return new Miss("the original has no output there", name);
-    const row: Batch = { ...read, [targetColumn]: selectSurvivors(answer, survivors.get(target)) };
+  for await (const [inputValues, { [target]: targetValues }] of zipAsync(
+    changedRun.values(inputs),
+    originalRun.values([target]),
+  )) {
+    if (targetValues === undefined) return new Miss("the original has no output there", name);
+    const row: Batch = { ...inputValues, [targetColumn]: selectSurvivors(targetValues, survivors.get(target)) };
     for (const [column, { dims }] of Object.entries(row)) {
-      if (dims[0] !== answer.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
+      if (dims[0] !== targetValues.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
       const sampleDims = dims.slice(1);
-      even &&= sameDims(sampleDims, sizes.get(column) ?? sampleDims);
+      isUniform &&= sameDims(sampleDims, sizes.get(column) ?? sampleDims);
       sizes.set(column, sampleDims);
     }
     await store.add(row);
     count++;
   }
-  const all = Array.from({ length: even ? store.count : count }, (_, index) => index);
-  const [fit, check] = [all.filter((index) => !isCheck(index)), all.filter(isCheck)];
+  const all = Array.from({ length: isUniform ? store.count : count }, (_, index) => index);
+  const [fit, check] = [all.filter((index) => !isHeldOut(index)), all.filter(isHeldOut)];
   if (fit.length === 0 || check.length === 0) return new Miss("too few samples are left for validation", name);
-  if (!even)
+  if (!isUniform)
     return { fit: selectBatches(store, fit), check: selectBatches(store, check), batch: 1, batches: fit.length };
   const data = indexed(name, store.count, (positions) => store.gather(positions));
   const part = (positions: readonly number[]): Dataset => view(data, name, Uint32Array.from(positions));
@@ -76,14 +79,14 @@ function selectSurvivors(dense: Dense, axes: ReadonlyMap<number, readonly number
 }
 
 /** Yields stored batches in an order drawn from the seed. */
-function selectBatches(store: BatchStore, places: readonly number[]): Dataset {
+function selectBatches(store: BatchStore, positions: readonly number[]): Dataset {
   return {
     name: store.name,
     count: undefined,
     async *batches({ shuffle }) {
       const order =
-        shuffle === undefined ? places.keys() : random(shuffle, "shuffle").permutation(places.length).values();
-      for (const index of order) yield await store.batch(places[index] ?? 0);
+        shuffle === undefined ? positions.keys() : random(shuffle, "shuffle").permutation(positions.length).values();
+      for (const index of order) yield await store.batch(positions[index] ?? 0);
     },
   };
 }

@@ -10,7 +10,7 @@ import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export interface Score {
-  /** Signal-to-noise ratio of the outputs in decibels; it decides. */
+  /** Signal-to-noise ratio of the outputs in decibels, by which models are compared. */
   readonly signalToNoise: number;
   readonly agreement: number | undefined;
 }
@@ -24,18 +24,18 @@ export async function scorer(
   output: string | undefined,
   { engine, signal }: Context,
 ): Promise<Scorer> {
-  const figures = (model: Model, metrics: readonly Metric[]) =>
+  const measure = (model: Model, metrics: readonly Metric[]) =>
     evaluateAll(engine, model, data, metrics, { original, signal });
   const metrics = [signalToNoise({ output }), agreement({ output })];
   // Models with one output value per sample have no classes.
-  const reference = await figures(original, metrics).catch((error: unknown) => {
+  const reference = await measure(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;
     throw error;
   });
   const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
   return async (model) => {
-    const [noise, agreed] = await figures(model, applicable);
-    return { signalToNoise: noise?.estimate.value ?? Number.NaN, agreement: agreed?.estimate.value };
+    const [noise, agreementResult] = await measure(model, applicable);
+    return { signalToNoise: noise?.estimate.value ?? Number.NaN, agreement: agreementResult?.estimate.value };
   };
 }
 

@@ -1,3 +1,4 @@
+/** Interface of the recovery stages, and functions that they share. */
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -51,7 +52,7 @@ export function copyTrainedTensors({ graph }: Model, trained: Model): number {
   return count;
 }
 
-/** Returns why something cannot be trained. @throws any other error. */
+/** Returns the reason if an error means that a model or part cannot be trained; throws other errors again. */
 export function explainUntrainable(error: unknown, at: string): Miss {
   // E_TYPE_MISMATCH: weights are stored as integers.
   const reasons = ["E_NOT_DIFFERENTIABLE", "E_TYPE_MISMATCH", "E_UNSUPPORTED", "E_DIVERGED"];

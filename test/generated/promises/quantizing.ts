@@ -92,9 +92,9 @@ export const quantizing: readonly Promised[] = [
         ...{ scheme: "weights", bits: 8, perChannel: false, rounder: "nearest", samples: 1, onnxOnly: false },
         ...{ zeroPoints: false, equalize: true, biasCorrection: "full" },
       };
-      await crossLayer.move(result, settings, completeContext({ engine }), {
-        rounded: async () => noises.shift(),
-        plain: async () => 0,
+      await crossLayer.apply(result, settings, completeContext({ engine }), {
+        afterQuantization: async () => noises.shift(),
+        inFloat: async () => 0,
       });
       const batches = batchesOf(network);
       await expectSame(network, result, batches, await answers(network.model, batches, false), false);

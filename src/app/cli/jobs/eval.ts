@@ -27,7 +27,7 @@ import { storeStates } from "../../../judge/task/open-task.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
-import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
+import { answers, answersOf, isAllNaN, shareOfMostFrequent } from "../../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../../runtime/metrics/types.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -226,7 +226,7 @@ async function measureOnData(
     labelled && mainMetric.interval === "proportion"
       ? estimate(mainMetric, rows[0]?.[0] ?? new Float64Array()).value
       : undefined;
-  const chance = commonestShare((predictions[0] ?? noPredictions).labels);
+  const chance = shareOfMostFrequent((predictions[0] ?? noPredictions).labels);
   const atChance = originalScore !== undefined && chance !== undefined && originalScore <= chance;
   if (atChance && !task.atChance && unmeasured === undefined) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore, chance), level: "warning" });

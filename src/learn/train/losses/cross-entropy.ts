@@ -1,3 +1,4 @@
+/** Losses on class scores: cross-entropy, binary cross-entropy and Kullback-Leibler divergence. */
 import { distributionOf } from "../../../core/analysis/distribution.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { PithError } from "../../../core/errors.ts";
@@ -16,7 +17,7 @@ import {
   requireColumn,
   scaledSum,
 } from "../loss.ts";
-import { createTargetLoss, ofElements } from "./numbers.ts";
+import { createTargetLoss, elementLoss } from "./numbers.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
   /** Whether the output is logits, probabilities or their logarithms (default: detected from the graph). */
@@ -28,7 +29,7 @@ export interface CrossEntropyOptions extends LossOptions {
 /**
  * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets. If the model ends in a
  * softmax, the logarithm of its probabilities replaces the log softmax.
- * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA if a label is outside the classes, or the batch has none.
+ * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA if a label is outside the classes, or the batch has no labels.
  * @example
  * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
  */
@@ -50,7 +51,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
         value: emit.Mul([total, factor]),
         feeds: (batch) => {
           const targets = target.of(batch);
-          const share = float32([], [-1 / Math.max(1, targets.counted)]);
+          const share = float32([], [-1 / Math.max(1, targets.labeledRows)]);
           return { [target.value.name]: targets.rows, [factor.name]: share };
         },
       };
@@ -68,7 +69,8 @@ export function requireClasses(classes: number | undefined): void {
 
 interface Distributions {
   readonly rows: Dense;
-  readonly counted: number;
+  /** Number of rows with a label. */
+  readonly labeledRows: number;
 }
 
 /** Adds an input [rows, classes] for target distributions, and returns the function that fills it from a column. */
@@ -84,11 +86,11 @@ function classTargets(
 }
 
 function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
-  const [kept, spread] = [1 - smoothing, smoothing / classes];
+  const [labelShare, otherShare] = [1 - smoothing, smoothing / classes];
   if (labels.type === "float32" && labels.data.length === rows * classes) {
     requireDistributions(labels.data, classes, name);
-    const data = smoothing === 0 ? labels.data : labels.data.map((share) => kept * share + spread);
-    return { rows: float32([rows, classes], data), counted: rows };
+    const data = smoothing === 0 ? labels.data : labels.data.map((share) => labelShare * share + otherShare);
+    return { rows: float32([rows, classes], data), labeledRows: rows };
   }
   if (labels.type === "string" || labels.data.length !== rows) {
     throw new PithError(
@@ -104,11 +106,11 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     if (!Number.isInteger(index) || index < 0 || index >= classes) {
       throw new PithError("E_DATA", `"${name}" contains ${index}: expected a class from 0 to ${classes - 1}.`);
     }
-    if (spread > 0) data.fill(spread, row * classes, (row + 1) * classes);
-    data[row * classes + index] = kept + spread;
+    if (otherShare > 0) data.fill(otherShare, row * classes, (row + 1) * classes);
+    data[row * classes + index] = labelShare + otherShare;
     labeledRows++;
   }
-  return { rows: float32([rows, classes], data), counted: labeledRows };
+  return { rows: float32([rows, classes], data), labeledRows };
 }
 
 function requireDistributions(data: Float32Array, classes: number, name: string): void {
@@ -129,13 +131,13 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
  */
 export function binaryCrossEntropy(options: LossOptions = {}): Loss {
   // log(1 + exp(x)) - x·t is equal, and the runtime's Softplus is stable.
-  return ofElements("binary", options, (emit, logits, target) =>
+  return elementLoss("binary", options, (emit, logits, target) =>
     emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target])]),
   );
 }
 
-/** Keeps log(0) finite, so that 0 · log 0 is 0. */
-const smallest = 1e-38;
+/** Lower bound of target probabilities, which keeps log(0) finite, so that 0 · log 0 is 0. */
+const minTarget = 1e-38;
 
 /**
  * Kullback-Leibler divergence Σ p (log p - log softmax(output)) over classes, as a mean over rows; the column or output `label`
@@ -145,7 +147,7 @@ const smallest = 1e-38;
  */
 export function divergence(options: LossOptions = {}): Loss {
   return createTargetLoss("kl", options, scoreRows, (emit, rows, target, count) => {
-    const logs = emit.Log([emit.Max([target, smallest])]);
+    const logs = emit.Log([emit.Max([target, minTarget])]);
     const entries = emit.Mul([target, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
     return scaledSum(emit, entries, 1 / count);
   });
@@ -156,8 +158,8 @@ export function divergence(options: LossOptions = {}): Loss {
 
 export type OutputForm = "logits" | "probabilities" | "log-probabilities";
 
-/** Keeps log(0) finite. A greater value than the smallest normal float32 would remove the gradient where the model is most wrong. */
-const smallestProbability = 1e-37;
+/** Lower bound of output probabilities, which keeps log(0) finite. A larger bound would remove the gradient where the model is most wrong. */
+const minProbability = 1e-37;
 
 /** Returns scores [rows, classes] whose softmax is the model's distribution; `form` overrides the detected form. */
 export function scoreRows(
@@ -166,7 +168,7 @@ export function scoreRows(
   form: OutputForm = formOf(model, output),
 ): ReturnType<typeof asRows> {
   const { rows, count, classes } = asRows(emit, output);
-  const scores = form === "probabilities" ? emit.Log([emit.Max([rows, smallestProbability])]) : rows;
+  const scores = form === "probabilities" ? emit.Log([emit.Max([rows, minProbability])]) : rows;
   return { rows: scores, count, classes };
 }
 

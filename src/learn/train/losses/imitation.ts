@@ -1,3 +1,4 @@
+/** The loss by which recovery and the training of quantized values follow the original's outputs. */
 import type { Model } from "../../../core/graph/model.ts";
 import { castToFloat32, type Loss, outputOf } from "../loss.ts";
 

@@ -1,3 +1,4 @@
+/** Losses on numbers and vectors. */
 import { PithError } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
@@ -32,7 +33,7 @@ export function createTargetLoss(
 }
 
 /** Builds a loss that is the mean of `entries` over all elements. */
-export const ofElements = (
+export const elementLoss = (
   name: string,
   options: LossOptions,
   entries: (emit: Emit, output: Value, target: Value) => Value,
@@ -47,10 +48,10 @@ export const ofElements = (
     (emit, output, target, count) => scaledSum(emit, entries(emit, output, target), 1 / count),
   );
 
-const ofErrors = (name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss =>
-  ofElements(name, options, (emit, output, target) => entries(emit, emit.Sub([output, target])));
+const errorLoss = (name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss =>
+  elementLoss(name, options, (emit, output, target) => entries(emit, emit.Sub([output, target])));
 
-const inRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
+const readRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
 
 /**
  * Mean squared error: mean of e².
@@ -58,7 +59,7 @@ const inRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
  * await train(net, { data, loss: meanSquaredError({ label: "price" }) });
  */
 export function meanSquaredError(options: LossOptions = {}): Loss {
-  return ofErrors("mse", options, (emit, error) => emit.Mul([error, error]));
+  return errorLoss("mse", options, (emit, error) => emit.Mul([error, error]));
 }
 
 /**
@@ -67,7 +68,7 @@ export function meanSquaredError(options: LossOptions = {}): Loss {
  * await train(net, { data, loss: meanAbsoluteError() });
  */
 export function meanAbsoluteError(options: LossOptions = {}): Loss {
-  return ofErrors("mae", options, (emit, error) => emit.Abs([error]));
+  return errorLoss("mae", options, (emit, error) => emit.Abs([error]));
 }
 
 export interface HuberOptions extends LossOptions {
@@ -83,7 +84,7 @@ export interface HuberOptions extends LossOptions {
  */
 export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
   if (!(delta > 0)) throw new PithError("E_OPTION", `Huber's delta must be above 0, got ${delta}.`);
-  return ofErrors("huber", options, (emit, error) => huberOf(emit, error, delta));
+  return errorLoss("huber", options, (emit, error) => huberOf(emit, error, delta));
 }
 
 /** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) covers both branches. */
@@ -93,12 +94,13 @@ export function huberOf(emit: Emit, error: Value, delta: number): Value {
 }
 
 /** Squared length at or below which a vector becomes 0, without gradient. */
-const shortest = 1e-16;
+const minSquaredLength = 1e-16;
 
+/** Scales the vectors along the last axis to length 1. */
 export function directions(emit: Emit, vectors: Value): Value {
   const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
-  const nonzeroVectors = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
-  return emit.Div([nonzeroVectors, emit.Sqrt([emit.Max([squares, shortest])])]);
+  const nonzeroVectors = emit.Where([emit.Greater([squares, minSquaredLength]), vectors, 0]);
+  return emit.Div([nonzeroVectors, emit.Sqrt([emit.Max([squares, minSquaredLength])])]);
 }
 
 /**
@@ -107,7 +109,7 @@ export function directions(emit: Emit, vectors: Value): Value {
  * await train(student, { data, loss: cosineDistance({ output: "embedding", label: "teacher" }) });
  */
 export function cosineDistance(options: LossOptions = {}): Loss {
-  return createTargetLoss("cosine", options, inRows, (emit, rows, target, count) => {
+  return createTargetLoss("cosine", options, readRows, (emit, rows, target, count) => {
     const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
     return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
   });
@@ -127,13 +129,13 @@ export interface InfoNceOptions extends LossOptions {
  */
 export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
-  return createTargetLoss("info-nce", options, inRows, (emit, rows, target, count) =>
-    nearest(emit, rows, target, count, temperature, [1, 0]),
+  return createTargetLoss("info-nce", options, readRows, (emit, rows, target, count) =>
+    contrastiveLoss(emit, rows, target, count, temperature, [1, 0]),
   );
 }
 
-/** InfoNCE along the columns of the cosine matrix (axis 1), its rows (axis 0), or the mean of both. */
-export function nearest(
+/** Writes InfoNCE over the cosine matrix: softmax within each row (axis 1), within each column (axis 0), or the mean of both. */
+export function contrastiveLoss(
   emit: Emit,
   rows: Value,
   targets: Value,

@@ -1,4 +1,4 @@
-/** Losses as text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
+/** Parses losses from text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
 
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
@@ -8,36 +8,36 @@ import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
 import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
-const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
+const commonSettings = { output: v.optional(v.string()), label: v.optional(v.string()) };
 export const number = v.optional(v.pipe(v.string(), v.toNumber()));
 export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
-/** A loss that text can name; `Known` is context beyond its settings, such as teachers. */
-export interface DeclaredLoss<Known extends readonly unknown[] = []> {
+/** A loss that text can name. `Extra` are arguments of `make` in addition to the settings, such as teachers. */
+export interface DeclaredLoss<Extra extends readonly unknown[] = []> {
   readonly name: string;
-  /** Description for the help. Losses with a teacher have at most 52 characters, so that their line fits. */
+  /** Description for the help. For losses with a teacher, it has at most 52 characters, so that the line fits. */
   readonly meaning: string;
   /** The weight if the text gives none (1). */
   readonly weight?: number | undefined;
   readonly settings: readonly string[];
   /** @throws ValiError if the settings, as text, are invalid. */
-  make(settings: unknown, ...known: Known): Loss;
+  make(settings: unknown, ...extra: Extra): Loss;
 }
 
-interface Definition<Entries extends v.ObjectEntries, Known extends readonly unknown[]>
+interface Definition<Entries extends v.ObjectEntries, Extra extends readonly unknown[]>
   extends Pick<DeclaredLoss, "name" | "meaning" | "weight"> {
   readonly settings: Entries;
-  make(settings: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>, ...known: Known): Loss;
+  make(settings: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>, ...extra: Extra): Loss;
 }
 
-export function declareLoss<const Entries extends v.ObjectEntries, Known extends readonly unknown[] = []>(
-  definition: Definition<Entries, Known>,
-): DeclaredLoss<Known> {
+export function declareLoss<const Entries extends v.ObjectEntries, Extra extends readonly unknown[] = []>(
+  definition: Definition<Entries, Extra>,
+): DeclaredLoss<Extra> {
   const schema = v.strictObject(definition.settings);
   return {
     ...definition,
     settings: Object.keys(definition.settings),
-    make: (settings, ...known) => definition.make(v.parse(schema, settings), ...known),
+    make: (settings, ...extra) => definition.make(v.parse(schema, settings), ...extra),
   };
 }
 
@@ -47,7 +47,7 @@ export const losses: readonly DeclaredLoss[] = [
     meaning:
       "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
     settings: {
-      ...about,
+      ...commonSettings,
       smoothing: number,
       from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])),
     },
@@ -56,36 +56,36 @@ export const losses: readonly DeclaredLoss[] = [
   declareLoss({
     name: "binary",
     meaning: "binary labels, one for each logit",
-    settings: about,
+    settings: commonSettings,
     make: binaryCrossEntropy,
   }),
-  declareLoss({ name: "mse", meaning: "numbers, squared error", settings: about, make: meanSquaredError }),
-  declareLoss({ name: "mae", meaning: "numbers, absolute error", settings: about, make: meanAbsoluteError }),
+  declareLoss({ name: "mse", meaning: "numbers, squared error", settings: commonSettings, make: meanSquaredError }),
+  declareLoss({ name: "mae", meaning: "numbers, absolute error", settings: commonSettings, make: meanAbsoluteError }),
   declareLoss({
     name: "huber",
     meaning: "numbers, squared error up to delta=1, absolute error beyond",
-    settings: { ...about, delta: number },
+    settings: { ...commonSettings, delta: number },
     make: huber,
   }),
   declareLoss({
     name: "kl",
     meaning: "probabilities of all classes, as a teacher gives them",
-    settings: about,
+    settings: commonSettings,
     make: divergence,
   }),
-  declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: about, make: cosineDistance }),
+  declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: commonSettings, make: cosineDistance }),
   declareLoss({
     name: "info-nce",
     meaning:
       "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
-    settings: { ...about, temperature: number },
+    settings: { ...commonSettings, temperature: number },
     make: infoNce,
   }),
 ];
 
 export const lossNames: readonly string[] = losses.map(({ name }) => name);
 
-const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
+const termPattern = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
 /**
  * Parses a loss.
@@ -97,12 +97,12 @@ export function parseLoss(text: string): Loss {
   return parseLossOf(losses, text);
 }
 
-export function parseLossOf<Known extends readonly unknown[]>(
-  declared: readonly DeclaredLoss<Known>[],
+export function parseLossOf<Extra extends readonly unknown[]>(
+  declared: readonly DeclaredLoss<Extra>[],
   text: string,
-  ...known: Known
+  ...extra: Extra
 ): Loss {
-  const terms = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), known));
+  const terms = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), extra));
   const [first, ...rest] = terms;
   return first !== undefined && rest.length === 0 && first.weight === undefined ? first.loss : sumOfLosses(terms);
 }
@@ -112,7 +112,7 @@ export function outputNames(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
 
-/** Removed losses, and those that replace them. */
+/** Maps removed losses to the losses that replace them. */
 const replacements: ReadonlyMap<string, string> = new Map([
   ["dkd", "hinton"],
   ["dist", "hinton"],
@@ -124,12 +124,12 @@ const replacements: ReadonlyMap<string, string> = new Map([
   ["attention-ce", "hidden-mse"],
 ]);
 
-function parseTerm<Known extends readonly unknown[]>(
-  declared: readonly DeclaredLoss<Known>[],
+function parseTerm<Extra extends readonly unknown[]>(
+  declared: readonly DeclaredLoss<Extra>[],
   text: string,
-  known: Known,
+  extra: Extra,
 ): WeightedLoss {
-  const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
+  const { weight, name = "", settings = "" } = termPattern.exec(text)?.groups ?? {};
   const definition = declared.find((loss) => loss.name === name);
   if (definition === undefined) throw unknownLoss(text, name, declared);
   const pairs = settings.split(",").flatMap((setting) => {
@@ -145,7 +145,7 @@ function parseTerm<Known extends readonly unknown[]>(
   if (factor !== undefined && !Number.isFinite(factor))
     throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {
-    return { loss: definition.make(Object.fromEntries(pairs), ...known), weight: factor };
+    return { loss: definition.make(Object.fromEntries(pairs), ...extra), weight: factor };
   } catch (error) {
     if (!(error instanceof v.ValiError)) throw error;
     const [issue] = error.issues;
@@ -177,7 +177,7 @@ export const lossOption = v.union([
 
 export interface WeightedLoss {
   readonly loss: Loss;
-  /** Default 1; a function of the steps done and of all steps (Infinity for a stream) changes it during training. */
+  /** Default 1. A function of the completed steps and the total steps (Infinity for a stream) changes the weight during training. */
   readonly weight?: number | ((step: number, total: number) => number) | undefined;
 }
 

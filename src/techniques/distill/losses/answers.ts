@@ -1,4 +1,4 @@
-/** Losses of the outputs of student and teacher: scores [rows, classes], where padding is masked. */
+/** Distillation losses that compare class scores [rows, classes] of student and teacher. Rows of padding tokens are masked. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
@@ -16,15 +16,15 @@ import {
   sumLast,
   type Writing,
 } from "./imitation.ts";
-import { type Imitation, imitation } from "./read.ts";
+import { type DistillationLoss, distillationLoss } from "./read.ts";
 
-const [coldest, hottest] = [0.01, 100];
-export const temperatureRange = `must lie between ${coldest} and ${hottest}: beyond, the gradient is lost in float32`;
-/** A temperature T: scores are divided by it, losses multiplied by T². */
+const [minTemperature, maxTemperature] = [0.01, 100];
+export const temperatureRange = `must lie between ${minTemperature} and ${maxTemperature}: beyond, the gradient is lost in float32`;
+/** Schema of a temperature T: scores are divided by T, and losses multiplied by T². */
 export const temperatureOf = v.pipe(
   v.number(),
-  v.minValue(coldest, temperatureRange),
-  v.maxValue(hottest, temperatureRange),
+  v.minValue(minTemperature, temperatureRange),
+  v.maxValue(maxTemperature, temperatureRange),
 );
 const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureOf));
 
@@ -48,13 +48,13 @@ const minProbability = 1e-37;
 /** Standardizes each row: (x - mean) / (standard deviation + 1e-7), with n - 1 in the deviation. Constant rows become 0. */
 function standardize(emit: Emit, rows: Value): Value {
   const classes = sizeOf(rows).at(-1) ?? 1;
-  const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
-  const variance = emit.Div([sumLast(emit, square(emit, centred), 1), Math.max(1, classes - 1)]);
-  return emit.Div([centred, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
+  const centered = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
+  const variance = emit.Div([sumLast(emit, square(emit, centered), 1), Math.max(1, classes - 1)]);
+  return emit.Div([centered, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
 }
 
-export const ofAnswers: readonly Imitation[] = [
-  imitation({
+export const scoreLosses: readonly DistillationLoss[] = [
+  distillationLoss({
     name: "hinton",
     meaning: "KL divergence of softened class distributions",
     reads: "answers",
@@ -77,7 +77,7 @@ export const ofAnswers: readonly Imitation[] = [
    * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. At 0 and 1 the paper takes the
    * limits of JSD_β / β and JSD_β / (1 - β), so the loss is discontinuous there.
    */
-  imitation({
+  distillationLoss({
     name: "gkd",
     meaning: "Jensen-Shannon divergence, or KL either way",
     reads: "answers",
@@ -92,11 +92,11 @@ export const ofAnswers: readonly Imitation[] = [
           return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
         const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
         const mixture = emit.Log([emit.Max([shares, minProbability])]);
-        const [ofTeacher, ofStudent] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
-        return mean(emit, emit.Add([emit.Mul([ofTeacher, beta]), emit.Mul([ofStudent, 1 - beta])]), mask);
+        const [teacherTerm, studentTerm] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
+        return mean(emit, emit.Add([emit.Mul([teacherTerm, beta]), emit.Mul([studentTerm, 1 - beta])]), mask);
       }),
   }),
-  imitation({
+  distillationLoss({
     name: "logit-mse",
     meaning: "squared error of scores before the softmax",
     reads: "answers",
@@ -106,7 +106,7 @@ export const ofAnswers: readonly Imitation[] = [
         return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
       }),
   }),
-  imitation({
+  distillationLoss({
     name: "logit-std",
     meaning: "hinton of scores standardized by row",
     weight: 9,

@@ -1,9 +1,9 @@
-/** Losses of features: maps [batch, channels, height, width], tokens [batch, tokens, width] without padding, vectors [batch, width]. */
+/** Losses between features of student and teacher: maps [batch, channels, height, width], tokens without padding, or vectors [batch, width]. */
 import * as v from "valibot";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import { elementCount } from "../../../core/tensor/dims.ts";
-import { directions, huberOf, identity, nearest } from "../../../learn/train/losses/numbers.ts";
+import { contrastiveLoss, directions, huberOf, identity } from "../../../learn/train/losses/numbers.ts";
 import { number, positive } from "../../../learn/train/losses/parse.ts";
 import {
   constantLike,
@@ -29,7 +29,7 @@ import {
   vectorPerSample,
   type Writing,
 } from "./imitation.ts";
-import { type Imitation, imitation } from "./read.ts";
+import { type DistillationLoss, distillationLoss } from "./read.ts";
 
 function requireComparable(emit: Emit, pair: Pair): Pair {
   if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "must both be maps, or neither");
@@ -53,32 +53,32 @@ const relationsOf = (writing: Writing, pair: Pair, relations: Relations): Pair =
 
 const meanSquare = (emit: Emit, pair: Pair): Value => mean(emit, square(emit, difference(emit, pair)));
 
-/** Distances between samples, divided by their mean. Rows are centred first to reduce cancellation. */
+/** Returns the distances between samples, divided by their mean. Rows are centered first to reduce cancellation. */
 function distances(emit: Emit, rows: Value): Value {
   const [count = 1] = sizeOf(rows);
-  const centred = emit.Sub([rows, emit.ReduceMean([rows, [0]], { keepdims: 1 })]);
-  const lengths = sumLast(emit, square(emit, centred), 1);
-  const products = emit.Mul([gram(emit, centred), 2]);
-  const squares = emit.Sub([emit.Add([lengths, transpose(emit, lengths)]), products]);
+  const centered = emit.Sub([rows, emit.ReduceMean([rows, [0]], { keepdims: 1 })]);
+  const squaredNorms = sumLast(emit, square(emit, centered), 1);
+  const products = emit.Mul([gram(emit, centered), 2]);
+  const squares = emit.Sub([emit.Add([squaredNorms, transpose(emit, squaredNorms)]), products]);
   const offDiagonal = constantLike(
     emit,
     rows,
     [count, count],
     identity(count).map((entry) => 1 - entry),
   );
-  const lengthsBetween = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), offDiagonal]);
-  const total = emit.ReduceSum([lengthsBetween], { keepdims: 1 });
-  return emit.Mul([emit.Div([lengthsBetween, total]), count * (count - 1)]);
+  const pairDistances = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), offDiagonal]);
+  const total = emit.ReduceSum([pairDistances], { keepdims: 1 });
+  return emit.Mul([emit.Div([pairDistances, total]), count * (count - 1)]);
 }
 
-/** [i, j, k]: the cosine of the angle at sample i between samples j and k. */
+/** Returns [i, j, k]: the cosine of the angle at sample i between samples j and k. */
 function angles(emit: Emit, rows: Value): Value {
-  const ways = directions(emit, emit.Sub([emit.Unsqueeze([rows, [0]]), emit.Unsqueeze([rows, [1]])]));
-  return emit.MatMul([ways, emit.Transpose([ways], { perm: [0, 2, 1] })]);
+  const directionVectors = directions(emit, emit.Sub([emit.Unsqueeze([rows, [0]]), emit.Unsqueeze([rows, [1]])]));
+  return emit.MatMul([directionVectors, emit.Transpose([directionVectors], { perm: [0, 2, 1] })]);
 }
 
-const relational = (name: string, meaning: string, weight: number, relations: Relations): Imitation =>
-  imitation({
+const relational = (name: string, meaning: string, weight: number, relations: Relations): DistillationLoss =>
+  distillationLoss({
     name,
     meaning,
     weight,
@@ -91,14 +91,14 @@ const relational = (name: string, meaning: string, weight: number, relations: Re
 /** Keeps logarithms and quotients finite where rows are 0. */
 const epsilon = 1e-7;
 
-export const ofFeatures: readonly Imitation[] = [
-  imitation({
+export const featureLosses: readonly DistillationLoss[] = [
+  distillationLoss({
     name: "output-mse",
     meaning: "squared error of each output of floats",
     reads: "outputs",
     write: (writing, [pair]) => squaredError(writing, pair),
   }),
-  imitation({
+  distillationLoss({
     name: "fitnets",
     meaning: "squared error of features, projected",
     weight: 100,
@@ -107,7 +107,7 @@ export const ofFeatures: readonly Imitation[] = [
       return squaredError(writing, { ...pair, student: projectStudent(writing, pair) });
     },
   }),
-  imitation({
+  distillationLoss({
     name: "attention-transfer",
     meaning: "squared error of maps' energy over space",
     weight: 1000,
@@ -121,7 +121,7 @@ export const ofFeatures: readonly Imitation[] = [
       return meanSquare(emit, mapPair(poolToSameArea(emit, pair), energy));
     },
   }),
-  imitation({
+  distillationLoss({
     name: "similarity-preserving",
     meaning: "squared error of products between samples",
     weight: 3000,
@@ -129,7 +129,7 @@ export const ofFeatures: readonly Imitation[] = [
   }),
   relational("rkd-distance", "distances between samples", 25, distances),
   relational("rkd-angle", "angles between three samples", 50, angles),
-  imitation({
+  distillationLoss({
     name: "pkt",
     meaning: "KL of similarities between samples",
     weight: 30_000,
@@ -143,7 +143,7 @@ export const ofFeatures: readonly Imitation[] = [
       return mean(emit, emit.Mul([shares.teacher, emit.Sub([logs.teacher, logs.student])]));
     },
   }),
-  imitation({
+  distillationLoss({
     name: "correlation",
     meaning: "products of errors of neighbours in a batch",
     weight: 0.02,
@@ -156,7 +156,7 @@ export const ofFeatures: readonly Imitation[] = [
       return mean(emit, sumLast(emit, emit.Mul([first, second])));
     },
   }),
-  imitation({
+  distillationLoss({
     name: "correlation-congruence",
     meaning: "squared error of kernels between samples",
     settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
@@ -174,7 +174,7 @@ export const ofFeatures: readonly Imitation[] = [
       return meanSquare(writing.emit, relationsOf(writing, pair, kernels));
     },
   }),
-  imitation({
+  distillationLoss({
     name: "vid",
     meaning: "normal likelihood of the teacher's features",
     write(writing, [features]) {
@@ -191,7 +191,7 @@ export const ofFeatures: readonly Imitation[] = [
       return emit.Div([meanOfFeatures(writing, emit.Add([errors, emit.Log([variance])])), 2]);
     },
   }),
-  imitation({
+  distillationLoss({
     name: "nst",
     meaning: "maximum mean discrepancy of channels over space",
     weight: 50,
@@ -207,7 +207,7 @@ export const ofFeatures: readonly Imitation[] = [
       return emit.Sub([emit.Add([kernel(teacher, teacher), kernel(student, student)]), across]);
     },
   }),
-  imitation({
+  distillationLoss({
     name: "contrastive",
     meaning: "InfoNCE of vectors within the batch",
     reads: "output",
@@ -215,16 +215,16 @@ export const ofFeatures: readonly Imitation[] = [
     write(writing, [pair], { temperature = 0.07, sides = "both" }) {
       const { student, teacher } = projectToSameWidth(writing, vectorPerSample(writing, requireSeveralSamples(pair)));
       const [count = 1] = sizeOf(student);
-      return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
+      return contrastiveLoss(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
     },
   }),
-  imitation({
+  distillationLoss({
     name: "pairwise-similarity",
     meaning: "squared error of cosines between samples",
     reads: "output",
     write: (writing, [pair]) => meanSquare(writing.emit, relationsOf(writing, requireSeveralSamples(pair), cosines)),
   }),
-  imitation({
+  distillationLoss({
     name: "embedding",
     meaning: "squared error and cosine distance of vectors",
     reads: "output",
@@ -238,7 +238,7 @@ export const ofFeatures: readonly Imitation[] = [
       ]);
     },
   }),
-  imitation({
+  distillationLoss({
     name: "hidden-mse",
     meaning: "squared error of token states",
     write(writing, [pair]) {
@@ -246,7 +246,7 @@ export const ofFeatures: readonly Imitation[] = [
       return squaredError(writing, projectToSameWidth(writing, pair));
     },
   }),
-  imitation({
+  distillationLoss({
     name: "hidden-cosine",
     meaning: "cosine distance of token states",
     write(writing, [tokens]) {
@@ -256,7 +256,7 @@ export const ofFeatures: readonly Imitation[] = [
       return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
     },
   }),
-  imitation({
+  distillationLoss({
     name: "pkd",
     meaning: "squared distance of the first token's direction",
     write(writing, [tokens]) {

@@ -1,4 +1,4 @@
-/** Pairs of student and teacher values, and the functions that their losses share. */
+/** Pairs of student and teacher values, and the graph functions that the distillation losses share. */
 import type { MatchedPair } from "../../../core/analysis/match.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
@@ -8,9 +8,9 @@ import { directions } from "../../../learn/train/losses/numbers.ts";
 
 export type Pair = MatchedPair;
 
-export const mapPair = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
-  student: of(student),
-  teacher: of(teacher),
+export const mapPair = ({ student, teacher }: Pair, transform: (value: Value) => Value): Pair => ({
+  student: transform(student),
+  teacher: transform(teacher),
 });
 
 export type Pairs = readonly [Pair, ...Pair[]];
@@ -25,26 +25,27 @@ export type Pairs = readonly [Pair, ...Pair[]];
  */
 export type Reading = "answers" | "output" | "outputs" | "features";
 
+/** The arguments with which a loss formula writes its nodes into the training graph. */
 export interface Writing {
   readonly emit: Emit;
-  /** 1 for tokens that count, 0 for padding: [rows] for `answers`, else [batch, tokens]; undefined without tokens. */
+  /** 1 for tokens, 0 for padding. Shape: [rows] for `answers`, [batch, tokens] for other values; undefined without tokens. */
   readonly mask: Value | undefined;
-  /** Adds a parameter of the loss, drawn uniformly from `start` ± `reach`. */
+  /** Adds a trained parameter of the loss, initialized uniformly between `start` - `reach` and `start` + `reach`. */
   parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
 }
 
 /** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */
 export function sizeOf(value: Value): readonly number[] {
   const dims = fixedDims(value.type?.dims);
-  if (dims === undefined) throw new PithError("E_SHAPE_MISMATCH", `${text(value)} has no fixed shape.`);
+  if (dims === undefined) throw new PithError("E_SHAPE_MISMATCH", `${shapeText(value)} has no fixed shape.`);
   return dims;
 }
 
-const text = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
+const shapeText = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
 
-export function mismatch({ student, teacher }: Pair, wrong: string, hint?: string): PithError {
-  const shapesText = `The student's ${text(student)} and the teacher's ${text(teacher)}`;
-  return new PithError("E_SHAPE_MISMATCH", `${shapesText} ${wrong}.`, hint === undefined ? {} : { hint });
+export function mismatch({ student, teacher }: Pair, problem: string, hint?: string): PithError {
+  const shapesText = `The student's ${shapeText(student)} and the teacher's ${shapeText(teacher)}`;
+  return new PithError("E_SHAPE_MISMATCH", `${shapesText} ${problem}.`, hint === undefined ? {} : { hint });
 }
 
 /** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
@@ -86,7 +87,7 @@ export function mean(emit: Emit, entries: Value, mask?: Value): Value {
   return emit.Div([sum, emit.Max([count, 1])]);
 }
 
-/** Returns the mean of all entries without padding tokens. */
+/** Returns the mean of all entries, except those of padding tokens. */
 export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
   if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
   return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
@@ -98,7 +99,7 @@ export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
 
 export const transpose = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
 
-/** One vector per sample: the mean of its tokens, or all entries of its map. */
+/** Returns one vector per sample: the mean of its tokens, or all entries of its map in storage order. */
 export function vectorPerSample(writing: Writing, pair: Pair): Pair {
   const [[, tokens], teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
   if (writing.mask !== undefined && teacherDims.length === 3 && tokens !== teacherDims[1])
@@ -132,7 +133,7 @@ export function poolToSameArea(emit: Emit, pair: Pair): Pair {
   });
 }
 
-/** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */
+/** Returns the m × n matrix (m = `to`, n = `from`) whose row i averages the entries ⌊i·n/m⌋ to ⌈(i+1)·n/m⌉ - 1. */
 function averages(from: number, to: number): readonly number[] {
   return Array.from({ length: to * from }, (_, index) => {
     const [row, column] = [Math.floor(index / from), index % from];
@@ -149,13 +150,13 @@ export function constantLike(emit: Emit, value: Value, dims: readonly number[], 
 /** Projects the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
 export function projectStudent(writing: Writing, { student, teacher }: Pair, bias = true): Value {
   const { emit } = writing;
-  const maps = isMap(student);
+  const areMaps = isMap(student);
   const dims = sizeOf(student);
-  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(maps ? 1 : -1));
+  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(areMaps ? 1 : -1));
   const reach = 1 / Math.sqrt(from);
-  const weight = writing.parameter("projection.weight", maps ? [to, from, 1, 1] : [to, from], 0, reach);
+  const weight = writing.parameter("projection.weight", areMaps ? [to, from, 1, 1] : [to, from], 0, reach);
   const shift = bias ? [writing.parameter("projection.bias", [to], 0, reach)] : [];
-  if (maps) return emit.Conv([student, weight, ...shift]);
+  if (areMaps) return emit.Conv([student, weight, ...shift]);
   const rows = emit.Reshape([student, [-1, from]]);
   return emit.Reshape([emit.Gemm([rows, weight, ...shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
 }

@@ -1,4 +1,7 @@
-/** A new loss is a declaration in a file beside this one, and a row with formula and paper in docs/distillation.md. */
+/**
+ * Creates distillation losses from their formulas: finds the values of student and teacher to compare, and masks padding. To add a
+ * loss, declare it in `answers.ts` or `features.ts`, and add a row with formula and paper to docs/distillation.md.
+ */
 import * as v from "valibot";
 import { infer } from "../../../core/analysis/infer.ts";
 import { channelAxis, type MatchedPair, type Matching, matchLayers, valueNamed } from "../../../core/analysis/match.ts";
@@ -11,8 +14,8 @@ import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import { random } from "../../../core/tensor/random.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import {
+  addTokenMask,
   castToFloat32,
-  countedTokens,
   type Loss,
   type LossScope,
   type NamedValues,
@@ -23,40 +26,42 @@ import { scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
 import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
 import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
-/** `student` and `teacher` are settings of a loss: names of values. */
+/** Arguments of a distillation loss. `student` and `teacher`, settings of the loss, are the names of the values to compare. */
 export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
   readonly teachers: readonly Model[];
   readonly match: Matching;
   readonly label: string;
 }
 
-export type Imitation = DeclaredLoss<[LossInputs]>;
+export type DistillationLoss = DeclaredLoss<[LossInputs]>;
 
-const values = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
+const valueSettings = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
 
-interface Definition<Entries extends v.ObjectEntries> extends Pick<Imitation, "name" | "meaning" | "weight"> {
+interface Definition<Entries extends v.ObjectEntries> extends Pick<DistillationLoss, "name" | "meaning" | "weight"> {
   readonly reads?: Reading;
   readonly settings?: Entries;
   write(
     writing: Writing,
     pairs: Pairs,
-    settings: v.InferOutput<v.StrictObjectSchema<Entries & typeof values, undefined>>,
+    settings: v.InferOutput<v.StrictObjectSchema<Entries & typeof valueSettings, undefined>>,
   ): Value;
 }
 
-export function imitation<const Entries extends v.ObjectEntries>(definition: Definition<Entries>): Imitation {
+export function distillationLoss<const Entries extends v.ObjectEntries>(
+  definition: Definition<Entries>,
+): DistillationLoss {
   const { reads = "features", settings = {} as Entries, write, ...rest } = definition;
   return declareLoss({
     ...rest,
-    settings: { ...settings, ...values },
+    settings: { ...settings, ...valueSettings },
     make(settings, inputs: LossInputs) {
       const formula = (writing: Writing, pairs: Pairs) => write(writing, pairs, settings);
-      return imitate(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(values), settings) });
+      return buildLoss(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(valueSettings), settings) });
     },
   });
 }
 
-function imitate(
+function buildLoss(
   name: string,
   reads: Reading,
   write: (writing: Writing, pairs: Pairs) => Value,
@@ -68,31 +73,31 @@ function imitate(
       const { emit } = scope;
       const masks = new Map<string, Target>();
       const feeders: ((batch: Batch) => Batch)[] = [];
-      const selectCounted = (dims: readonly [number, number]): Value => {
+      const maskOf = (dims: readonly [number, number]): Value => {
         const key = dims.join();
         const unit = reads === "answers" ? "prediction" : "token";
-        const mask = masks.get(key) ?? countedTokens(scope, dims, inputs.label, unit);
+        const mask = masks.get(key) ?? addTokenMask(scope, dims, inputs.label, unit);
         if (!masks.has(key)) feeders.push(mask.feeds);
         masks.set(key, mask);
         return mask.value;
       };
       const values: Value[] = [];
       for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
-        let projected = false;
-        const mask = tokens && selectCounted(tokens);
+        let isProjected = false;
+        const mask = tokens && maskOf(tokens);
         const writing: Writing = {
           emit,
           mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
-          parameter(of, dims, start, reach = 0) {
-            projected ||= of.startsWith("projection");
-            const drawn = random(scope.seed, name, of, values.length);
-            const numbers = Array.from({ length: elementCount(dims) }, () => start + drawn.uniform(-reach, reach));
-            return scope.parameter(`${name}.${of}`, float32(dims, numbers));
+          parameter(parameterName, dims, start, reach = 0) {
+            isProjected ||= parameterName.startsWith("projection");
+            const generator = random(scope.seed, name, parameterName, values.length);
+            const numbers = Array.from({ length: elementCount(dims) }, () => start + generator.uniform(-reach, reach));
+            return scope.parameter(`${name}.${parameterName}`, float32(dims, numbers));
           },
         };
         values.push(write(writing, pairs));
         if (reads === "answers") continue;
-        const end = projected ? ", projected" : "";
+        const end = isProjected ? ", projected" : "";
         scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
       }
       if (values.length === 0) throw new PithError("E_OPTION", "There is no teacher.");
@@ -109,7 +114,7 @@ const pairText = ({ student, teacher }: Pair): string =>
 
 interface ComparedValues {
   readonly pairs: Pairs;
-  /** Samples and tokens, if tokens are compared. */
+  /** Numbers of samples and of tokens per sample, if tokens are compared. */
   readonly tokens: readonly [number, number] | undefined;
 }
 
@@ -120,10 +125,12 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
       inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
     const scores = scoreRows(scope, output);
     const [first, ...more] = teachers.map((teacher): Pair => {
-      const named = inputs.teacher;
+      const targetName = inputs.teacher;
       const target = scoreRows(
         scope,
-        named === undefined ? outputLike(output, teacher) : teacher.value(requireValue(teacher, named, "teacher").name),
+        targetName === undefined
+          ? counterpartOf(output, teacher)
+          : teacher.value(requireValue(teacher, targetName, "teacher").name),
       );
       if (scores.classes === target.classes && scores.count === target.count)
         return { student: scores.rows, teacher: target.rows };
@@ -147,7 +154,7 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
 export const sameClassesHint =
   "Use a teacher of the same classes, or name the outputs to compare: hinton(student=…, teacher=…).";
 
-const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
+const counterpartOf = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
 
 function tokensOf(value: Value): readonly [number, number] | undefined {
   const [samples = 1, tokens = 1, ...rest] = sizeOf(value);
@@ -158,15 +165,15 @@ function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs:
   const { match } = inputs;
   const name = inputs.student ?? inputs.teacher;
   if (name !== undefined) {
-    const read = (network: NamedValues, valueName: string, whose: "student" | "teacher"): Value => {
-      const value = requireValue(network, valueName, whose);
+    const read = (network: NamedValues, valueName: string, side: "student" | "teacher"): Value => {
+      const value = requireValue(network, valueName, side);
       return reads === "features" ? featureOf(scope, network, value) : network.value(value.name);
     };
     return [{ student: read(scope, name, "student"), teacher: read(teacher, inputs.teacher ?? name, "teacher") }];
   }
   if (reads === "output") {
     const student = outputOf(scope);
-    return [{ student, teacher: outputLike(student, teacher) }];
+    return [{ student, teacher: counterpartOf(student, teacher) }];
   }
   if (reads === "outputs") return outputPairs(scope, teacher);
   const matched = matchLayers(scope.network(), teacher.network(), match);
@@ -178,9 +185,9 @@ function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs:
 
 /** Outputs of floats, paired by name, or by position if both models have the same number. */
 function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
-  const floats = ({ outputs }: NamedValues): readonly Value[] =>
+  const floatOutputs = ({ outputs }: NamedValues): readonly Value[] =>
     [...outputs.values()].filter(({ type }) => isFloat(type?.type ?? "string"));
-  const [outputs, targets] = [floats(scope), floats(teacher)];
+  const [outputs, targets] = [floatOutputs(scope), floatOutputs(teacher)];
   const pairs = outputs.flatMap((student, index): readonly Pair[] => {
     const positional = outputs.length === targets.length ? targets[index] : undefined;
     const target = teacher.outputs.get(student.name) ?? positional;
@@ -196,13 +203,13 @@ function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
 const unmatched = ({ reason }: Miss): PithError =>
   new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
-function requireValue(values: NamedValues, name: string, whose: "student" | "teacher"): Value {
-  const value = valueNamed(values.network(), name, whose);
+function requireValue(values: NamedValues, name: string, side: "student" | "teacher"): Value {
+  const value = valueNamed(values.network(), name, side);
   if (value instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${value.reason}.`);
   return value;
 }
 
-/** Returns the value in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] does not. */
+/** Returns a feature in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] is unchanged. */
 function featureOf({ emit }: LossScope, values: NamedValues, { name }: Value): Value {
   const value = values.value(name);
   if (value.type?.dims?.length !== 3) return value;

@@ -33,6 +33,7 @@ const maxTrials = 8;
 const minGain = 0.05;
 const maxSamples = 64;
 
+/** A layer, the layers that read its channels, and the group of all tensors with these channels. */
 interface Pair {
   readonly layer: Layer;
   readonly readers: readonly Layer[];
@@ -41,14 +42,14 @@ interface Pair {
 
 export const absorbBiases: Transformation = {
   suits: ({ scheme, data }) => scheme === "static" && data !== undefined,
-  async move(model, options, context, noise) {
+  async apply(model, options, context, noise) {
     const candidates = await findCandidates(model, options, context);
     const changes: Change[] = [];
-    const trial = createTrials(model, noise.rounded, minGain);
+    const trial = createTrials(model, noise.afterQuantization, minGain);
     for (const { pair, moments } of candidates) {
       throwIfAborted(context.signal, "Stopped on request.");
       const gain = await trial(async () => {
-        await absorb(model, pair, excess(moments), context);
+        await absorb(model, pair, minimumsOf(moments), context);
         return true;
       });
       if (gain === undefined) continue;
@@ -60,7 +61,7 @@ export const absorbBiases: Transformation = {
 };
 
 /** Returns c_u of each channel. */
-const excess = ({ mean, variance }: Moments): Float64Array =>
+const minimumsOf = ({ mean, variance }: Moments): Float64Array =>
   mean.map((channelMean, channel) => Math.max(0, channelMean - 3 * Math.sqrt(variance[channel] ?? 0)));
 
 /** Returns the pairs whose ranges shrink most. */
@@ -90,7 +91,7 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
 }
 
 function shrinkOf(moments: Moments): number {
-  const absorbed = excess(moments);
+  const absorbed = minimumsOf(moments);
   let [before, after] = [0, 0];
   moments.mean.forEach((mean, channel) => {
     const top = mean + 3 * Math.sqrt(moments.variance[channel] ?? 0);
@@ -103,18 +104,18 @@ function shrinkOf(moments: Moments): number {
 function pairsOf(model: Model, options: RoundedSettings, inference: Inference): readonly Pair[] {
   const all = layers(model, inference);
   const chosen = new Set(selectLayers(all, options));
-  const inOneProduct = all.filter(
+  const productLayers = all.filter(
     ({ role }) => role.groups === 1 && role.stack === undefined && role.kind !== "lookup",
   );
   return scaleGroups(model, inference).flatMap((group): Pair | [] => {
     const [start] = group.starts;
-    const layer = inOneProduct.find(
+    const layer = productLayers.find(
       ({ node, role }) => node.outputs[0] === start?.value && role.outputAxis === start?.axis,
     );
     if (layer === undefined || group.starts.length > 1 || !chosen.has(layer) || group.refused.size > 0) return [];
     const readSlices = group.slices.filter(({ power }) => power === -1);
     const readers = readSlices.flatMap(({ value, axis }) =>
-      inOneProduct.filter(({ effective, role }) => effective === value && role.in === axis),
+      productLayers.filter(({ effective, role }) => effective === value && role.in === axis),
     );
     return readers.length === readSlices.length && readers.length > 0 ? { layer, readers, group } : [];
   });

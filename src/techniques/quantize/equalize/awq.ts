@@ -16,7 +16,7 @@ import type { Reader } from "./best-factors.ts";
 import type { Transformation } from "./index.ts";
 import { searchFactors } from "./search.ts";
 
-const steps = 20;
+const alphaSteps = 20;
 
 /** Returns the blocks of a layer's weight, if it has any. */
 const blocksOf = (options: RoundedSettings): BlockSettings | undefined =>
@@ -25,20 +25,20 @@ const blocksOf = (options: RoundedSettings): BlockSettings | undefined =>
 export const awq: Transformation = {
   suits: (options) =>
     options.data !== undefined && everySetting(options).some(({ scheme, bits }) => scheme === "weights" && bits < 8),
-  move: searchFactors({
+  apply: searchFactors({
     id: "awq",
-    counts: (options) => options.bits < 8 && blocksOf(options) !== undefined,
+    isMeasured: (options) => options.bits < 8 && blocksOf(options) !== undefined,
     candidates,
-    rounded: ({ data, weight }, options) => ({ data, weight: normalizeBlocks(weight, blocksOf(options)) }),
-    // A smaller gain on these rows may not hold on others.
+    roundedOperands: ({ data, weight }, options) => ({ data, weight: normalizeBlocks(weight, blocksOf(options)) }),
+    // A smaller gain on these inputs may not hold for other inputs.
     minGain: 0.05,
   }),
 };
 
 function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array> {
   const [dataSums, weightSums, count] = [new Float64Array(units), new Float64Array(units), new Float64Array(units)];
-  for (const { seen, weight, unitOf, options } of readers) {
-    const [data, shares] = [meanMagnitudes(seen.rows), meanMagnitudes(asShares(weight, blocksOf(options)?.block))];
+  for (const { inputSample: seen, weight, unitOf, options } of readers) {
+    const [data, shares] = [meanMagnitudes(seen.rows), meanMagnitudes(toBlockShares(weight, blocksOf(options)?.block))];
     unitOf.forEach((unit, column) => {
       if (unit < 0) return;
       dataSums[unit] = (dataSums[unit] ?? 0) + (data[column] ?? 0);
@@ -48,14 +48,14 @@ function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[])
   }
   const mean = (sums: Float64Array): Float64Array =>
     sums.map((sum, unit) => (refused.has(unit) ? 0 : sum / Math.max(1, count[unit] ?? 0)));
-  for (let step = 0; step < steps; step++)
-    yield awqFactors(mean(dataSums), mean(weightSums), step / steps, refused.size > 0);
+  for (let step = 0; step < alphaSteps; step++)
+    yield awqFactors(mean(dataSums), mean(weightSums), step / alphaSteps, refused.size > 0);
 }
 
 /**
  * Returns 1 / s; 1 for units where the mean of data or weight is 0.
  * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest value in its block.
- * @param hasUnscaled other units stay unscaled, so s is not normalized to a mean of 1.
+ * @param hasUnscaled whether other units are not scaled: s is then not normalized to a mean of 1.
  */
 export function awqFactors(data: Float64Array, weight: Float64Array, alpha: number, hasUnscaled = false): Float64Array {
   const logs = data.map((mean, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(mean));
@@ -75,12 +75,12 @@ function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {
   return means;
 }
 
-function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
+function toBlockShares({ rows, columns, data }: Matrix, block = columns): Matrix {
   const shares = matrix(rows, columns);
   for (let start = 0; start < data.length; start += columns)
     for (let from = start; from < start + columns; from += block) {
       const values = data.subarray(from, Math.min(start + columns, from + block));
-      const largest = values.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
+      const largest = values.reduce((maximum, value) => Math.max(maximum, Math.abs(value)), 0);
       if (largest > 0)
         shares.data.set(
           values.map((value) => value / largest),

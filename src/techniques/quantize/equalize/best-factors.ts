@@ -1,5 +1,6 @@
 /**
- * Chooses, for each group of units, the candidate factors with the least relative error on input rows x of its readers:
+ * Chooses for a group of units (channels with a common factor) the candidate factors with the lowest relative error of the layers
+ * that read the channels, on input rows x:
  *
  *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖² / ‖x · wᵀ‖²
  */
@@ -16,30 +17,32 @@ export interface InputSample extends ColumnRange {
 
 export interface Reader {
   readonly layer: Layer;
-  /** Settings of the layer, with its overrides. */
+  /** Settings of the layer, including its overrides. */
   readonly options: RoundedSettings;
-  readonly seen: InputSample;
-  /** Outputs × columns. */
+  readonly inputSample: InputSample;
+  /** Matrix [outputs, columns]. */
   readonly weight: Matrix;
   /** Unit of each column, or -1. */
   readonly unitOf: Int32Array;
 }
 
 export interface Operands {
-  /** Rows × columns. */
+  /** Matrix [rows, columns]. */
   readonly data: Matrix;
   /** Range of all inputs of the layer, of which `data` is a sample. */
   readonly range: QuantizationRange;
-  /** Outputs × columns. */
+  /** Matrix [outputs, columns]. */
   readonly weight: Matrix;
 }
 
 export interface FactorSearch {
   readonly id: string;
-  counts(options: RoundedSettings): boolean;
+  /** Returns whether the error of a layer with these settings is measured. */
+  isMeasured(options: RoundedSettings): boolean;
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
-  rounded(operands: Operands, options: RoundedSettings): Pick<Operands, "data" | "weight">;
+  /** Quantizes and dequantizes the operands. */
+  roundedOperands(operands: Operands, options: RoundedSettings): Pick<Operands, "data" | "weight">;
   readonly minGain: number;
   /** Minimum gain of an additional node that multiplies the inputs of a layer; undefined: no such nodes. */
   readonly minGainOfNode?: number;
@@ -47,6 +50,7 @@ export interface FactorSearch {
 
 export interface FactorReaders {
   readonly readers: readonly Reader[];
+  /** Range of the activation whose channels the group starts at, if it is quantized. */
   readonly start: ColumnRange | undefined;
 }
 
@@ -64,25 +68,26 @@ export async function bestFactors(
   multiply: Multiply,
 ): Promise<FactorChoice | undefined> {
   const exactProducts = new Map<Reader, Matrix>();
-  for (const reader of readers) exactProducts.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
+  for (const reader of readers)
+    exactProducts.set(reader, await multiply(reader.inputSample.rows, transpose(reader.weight)));
   const numbers = [...exactProducts.values()].map(({ data }) => data);
-  // Layers with infinite values stay in float, with the reason.
+  // Layers with values that are not finite are not equalized: they stay in float, and quantization reports the reason.
   if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
     return undefined;
   const errorOf = async (factors: Float64Array): Promise<number> => {
-    // The value at the start of the group is rounded, too.
+    // The activation at the start of the group is also rounded, so its range is part of each reader's range.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
     let sum = 0;
     for (const [reader, outputs] of exactProducts)
       sum += await errorOfReader(reader, outputs, factors, range, search, multiply);
     return sum;
   };
-  const before = await errorOf(new Float64Array(group.units).fill(1));
+  const initialError = await errorOf(new Float64Array(group.units).fill(1));
   let best: FactorChoice | undefined;
   for (const factors of search.candidates(group, readers)) {
     const error = await errorOf(factors);
-    if (error < (best?.error ?? (1 - search.minGain) * before)) {
-      const gain = `${Math.round((1 - error / before) * 100)} % less quantization error`;
+    if (error < (best?.error ?? (1 - search.minGain) * initialError)) {
+      const gain = `${Math.round((1 - error / initialError) * 100)} % less quantization error`;
       best = { error, gain, factors };
     }
   }
@@ -90,30 +95,30 @@ export async function bestFactors(
 }
 
 async function errorOfReader(
-  { options, seen, weight, unitOf }: Reader,
+  { options, inputSample, weight, unitOf }: Reader,
   exact: Matrix,
   factors: Float64Array,
-  atLeast: QuantizationRange,
-  { rounded }: FactorSearch,
+  minRange: QuantizationRange,
+  { roundedOperands }: FactorSearch,
   multiply: Multiply,
 ): Promise<number> {
   const scale = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
   const operands = {
-    data: scaleColumns(seen.rows, scale),
-    range: rangeOf(seen, scale, atLeast),
+    data: scaleColumns(inputSample.rows, scale),
+    range: rangeOf(inputSample, scale, minRange),
     weight: scaleColumns(
       weight,
       scale.map((factor) => 1 / factor),
     ),
   };
-  const { data, weight: codes } = rounded(operands, options);
-  const outputs = await multiply(data, transpose(codes));
+  const { data, weight: roundedWeight } = roundedOperands(operands, options);
+  const outputs = await multiply(data, transpose(roundedWeight));
   const power = frobenius(exact) ** 2;
   return power === 0 ? 0 : frobenius(subtract(outputs, exact)) ** 2 / power;
 }
 
-function rangeOf({ min, max }: ColumnRange, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {
-  let { low, high } = atLeast;
+function rangeOf({ min, max }: ColumnRange, factors: Float64Array, minRange = { low: 0, high: 0 }): QuantizationRange {
+  let { low, high } = minRange;
   for (const [column, factor] of factors.entries()) {
     low = Math.min(low, (min[column] ?? 0) * factor);
     high = Math.max(high, (max[column] ?? 0) * factor);

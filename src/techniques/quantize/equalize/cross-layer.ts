@@ -4,8 +4,8 @@
  *
  *     s_u = √(r2_u / r1_u)        r1_u = max |W1[u, :]|,  r2_u = max |W2[:, u]|
  *
- * where it is written and divided where it is read, so both reach √(r1_u r2_u). Layers belong to several groups, so the groups
- * are swept until the factors converge. If several layers write a channel, each counts relative to its largest value.
+ * where it is written and divided where it is read, so both maxima become √(r1_u r2_u). Layers belong to several groups, so the
+ * groups are swept until the factors converge. If several layers write a channel, r1 is relative to the largest value of each layer.
  */
 
 import { biasedOutput } from "../../../core/analysis/biased.ts";
@@ -35,20 +35,20 @@ import type { Transformation } from "./index.ts";
 
 /** Maximum number of sweeps; chains of layers converge within ten. */
 const maxSweeps = 20;
-/** Factors nearer to 1 count as converged. */
-const converged = 0.01;
+/** The sweeps end if the logarithm of every factor is smaller. */
+const tolerance = 0.01;
 const minGain = 0.1;
 
-const counts = (options: Pick<RoundedSettings, "weights" | "perChannel">): boolean =>
+const hasTensorScale = (options: Pick<RoundedSettings, "weights" | "perChannel">): boolean =>
   !options.perChannel && areIntegers(options);
 
 export const crossLayer: Transformation = {
-  suits: (options) => everySetting(options).some(counts),
-  async move(model, options, context, noise) {
+  suits: (options) => everySetting(options).some(hasTensorScale),
+  async apply(model, options, context, noise) {
     const isRounded = (layer: Layer): boolean =>
-      weightMiss(layer) === undefined && counts(optionsOfLayer(options, layer).own);
+      weightMiss(layer) === undefined && hasTensorScale(optionsOfLayer(options, layer).own);
     let changes: readonly Change[] = [];
-    const trial = createTrials(model, noise.rounded, minGain);
+    const trial = createTrials(model, noise.afterQuantization, minGain);
     const gain = await trial(async () => {
       // Integer schemes fold batch normalization into layers before rounding.
       if (options.scheme !== "weights") {
@@ -93,7 +93,7 @@ async function equalizeRanges(
     }));
 }
 
-/** Returns a factor per unit of each group. @param weights the tensors that are rounded: only their ranges count. */
+/** Returns a factor per unit of each group. @param weights the tensors that are quantized: only their ranges are equalized. */
 export async function equalizingFactors(
   groups: readonly ScaleGroup[],
   weights: ReadonlySet<Value>,
@@ -102,6 +102,7 @@ export async function equalizingFactors(
   const factors = groups.map(({ units }) => new Float64Array(units).fill(1));
   const all = groups.flatMap(({ slices }, group) => slices.map((slice) => ({ ...slice, group })));
   const slicesOf = groupBy(all, ({ value }) => value);
+  /** Returns the largest magnitude of each unit in a tensor (its reach) and of the whole tensor. */
   const reachOf = async ({ value, axis, unitOf }: ScaledSlice, units: number) => {
     const reach = new Float64Array(units);
     if (value.tensor === undefined) return { reach, largest: 0 };
@@ -137,29 +138,32 @@ export async function equalizingFactors(
     return combined;
   };
   for (let sweep = 0; sweep < maxSweeps; sweep++) {
-    let farthest = 0;
+    let maxChange = 0;
     for (const [index, { units, slices, refused }] of groups.entries()) {
       throwIfAborted(signal);
-      const [groupFactors, counted] = [factors[index], slices.filter(({ value }) => weights.has(value))];
-      const [written, read] = [counted.filter(({ power }) => power === 1), counted.filter(({ power }) => power === -1)];
-      if (groupFactors === undefined || written.length === 0 || read.length === 0) continue;
-      const [r1, r2] = [await combinedReach(written, units), await combinedReach(read, units)];
-      const largest = r1.reduce((sofar, first, unit) => Math.max(sofar, Math.sqrt(first * (r2[unit] ?? 0))), 0);
+      const [groupFactors, roundedSlices] = [factors[index], slices.filter(({ value }) => weights.has(value))];
+      const [written, readSlices] = [
+        roundedSlices.filter(({ power }) => power === 1),
+        roundedSlices.filter(({ power }) => power === -1),
+      ];
+      if (groupFactors === undefined || written.length === 0 || readSlices.length === 0) continue;
+      const [r1, r2] = [await combinedReach(written, units), await combinedReach(readSlices, units)];
+      const largest = r1.reduce((maximum, first, unit) => Math.max(maximum, Math.sqrt(first * (r2[unit] ?? 0))), 0);
       for (let unit = 0; unit < units; unit++) {
         const [first = 0, second = 0] = [r1[unit], r2[unit]];
         if (first === second || largest === 0 || refused.has(unit)) continue;
-        // A channel with only zeros on one side adapts to the others.
+        // If a channel is zero on one side, its other side is only reduced to the largest of the other channels.
         const factor =
           first === 0
             ? Math.max(1, second / largest)
             : second === 0
               ? Math.min(1, largest / first)
               : Math.sqrt(second / first);
-        farthest = Math.max(farthest, Math.abs(Math.log(factor)));
+        maxChange = Math.max(maxChange, Math.abs(Math.log(factor)));
         groupFactors[unit] = (groupFactors[unit] ?? 1) * factor;
       }
     }
-    if (farthest < converged) break;
+    if (maxChange < tolerance) break;
   }
   return factors;
 }

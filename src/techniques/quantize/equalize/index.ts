@@ -25,8 +25,8 @@ export async function equalize(
 ): Promise<readonly Change[]> {
   const noise = answerNoise(model, options, quantizeBy, context);
   const changes: Change[] = [];
-  for (const { suits, move } of transformations)
-    if (suits(options)) changes.push(...(await move(model, options, context, noise)));
+  for (const { suits, apply } of transformations)
+    if (suits(options)) changes.push(...(await apply(model, options, context, noise)));
   return changes;
 }
 
@@ -35,17 +35,17 @@ type QuantizeBy = (options: RoundedSettings, model: Model, context: Context) => 
 export interface Transformation {
   /** Returns whether the transformation can lower the error with these settings. */
   suits(options: RoundedSettings): boolean;
-  /** Moves factors in place if that lowers the error. @param noise measures the output noise. */
-  move(model: Model, options: RoundedSettings, context: Context, noise: AnswerNoise): Promise<readonly Change[]>;
+  /** Transforms the model in place if that lowers the error. @param noise measures the output noise. */
+  apply(model: Model, options: RoundedSettings, context: Context, noise: AnswerNoise): Promise<readonly Change[]>;
 }
 
 const maxNoiseSamples = 32;
 
 export interface AnswerNoise {
   /** Noise of the candidate after quantization. */
-  readonly rounded: NoiseMeter;
+  readonly afterQuantization: NoiseMeter;
   /** Noise of the candidate in float. */
-  readonly plain: NoiseMeter;
+  readonly inFloat: NoiseMeter;
 }
 
 /** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
@@ -54,8 +54,8 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
   const { data, rounder } = options;
   const samples = async () =>
     data === undefined ? undefined : draw(await trainPart(data), maxNoiseSamples, context.seed);
-  const plain = noiseMeter(original, samples, context, maxNoiseSamples);
-  const rough: RoundedSettings = {
+  const inFloat = noiseMeter(original, samples, context, maxNoiseSamples);
+  const trialSettings: RoundedSettings = {
     ...options,
     equalize: false,
     biasCorrection: "none",
@@ -64,14 +64,14 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
     samples: Math.min(options.samples, maxNoiseSamples),
   };
   return {
-    plain,
-    async rounded(candidate) {
+    inFloat,
+    async afterQuantization(candidate) {
       const copy = candidate.clone();
-      await quantizeBy(rough, copy, { ...context, log: () => {}, progress: () => {} });
-      return plain(copy);
+      await quantizeBy(trialSettings, copy, { ...context, log: () => {}, progress: () => {} });
+      return inFloat(copy);
     },
   };
 }
 
-/** Each transformation starts from the result of the previous ones. A rotation must keep the outputs, so it precedes absorbed biases. */
+/** Each transformation starts from the result of the previous ones. Rotation requires unchanged float outputs, so it precedes bias absorption. */
 const transformations: readonly Transformation[] = [crossLayer, rotation, absorbBiases, smoothQuant, awq];

@@ -21,15 +21,15 @@ export const rotation: Transformation = {
   suits: (options) =>
     options.data !== undefined &&
     everySetting(options).some(({ scheme, bits }) => scheme === "static" || scheme === "dynamic" || bits < 8),
-  async move(model, _, { seed, signal }, noise) {
+  async apply(model, _, { seed, signal }, noise) {
     const changes: Change[] = [];
-    const trial = createTrials(model, noise.rounded, minGain);
+    const trial = createTrials(model, noise.afterQuantization, minGain);
     for (const stream of rotationStreams(model, infer(model))) {
       if (stream.units < minUnits) continue;
       throwIfAborted(signal, "Stopped on request.");
       const gain = await trial(async () => {
         if ((await rotate(model, stream, seed)) instanceof Miss) return false;
-        return ((await noise.plain(model)) ?? Number.POSITIVE_INFINITY) < maxNoise;
+        return ((await noise.inFloat(model)) ?? Number.POSITIVE_INFINITY) < maxNoise;
       });
       if (gain === undefined) continue;
       const text = `its ${stream.units} channels are rotated together: ${gain}`;

@@ -1,4 +1,4 @@
-/** Searches the factors of each group of units, on layer inputs after the previous groups have moved. */
+/** Searches the factors of each group of units (channels with a common factor), on layer inputs that include earlier groups' factors. */
 import { infer } from "../../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
@@ -26,15 +26,15 @@ import { type RoundedSettings, staysFloat } from "../settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { Transformation } from "./index.ts";
 
-/** A few samples show outlier channels. */
+/** A few samples suffice to find outlier channels. */
 const maxSamples = 64;
-const rowsOfBatch = 64;
+const rowsPerBatch = 64;
 
 export const searchFactors =
-  (search: FactorSearch): Transformation["move"] =>
+  (search: FactorSearch): Transformation["apply"] =>
   async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
     if (options.data === undefined) return [];
-    // Layers other than products with float32 data are rounded differently, or not at all.
+    // Only products with float32 inputs are searched: other layers are rounded differently, or not at all.
     const targets = new Set(findCoverage(model, options).targets.map(({ node }) => node));
     if (targets.size === 0) return [];
     const inference = infer(model);
@@ -42,19 +42,19 @@ export const searchFactors =
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
     const supportedLayers = selectLayers(all, options).filter(
       (layer) =>
-        !staysFloat(layer, options) && search.counts(optionsOfLayer(options, layer).own) && targets.has(layer.node),
+        !staysFloat(layer, options) && search.isMeasured(optionsOfLayer(options, layer).own) && targets.has(layer.node),
     );
-    const inGroups = new Set(
+    const groupedLayers = new Set(
       supportedLayers.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)),
     );
     const { minGainOfNode } = search;
-    /** Returns groups of layers whose inputs can be scaled only by an additional node. */
+    /** The groups of layers whose inputs can be scaled only by an additional node. */
     const inputGroups = new Map<Layer, ScaleGroup>();
     for (const layer of minGainOfNode === undefined ? [] : supportedLayers) {
-      const group = inGroups.has(layer) ? undefined : groupOfInput(layer);
+      const group = groupedLayers.has(layer) ? undefined : groupOfInput(layer);
       if (group !== undefined) inputGroups.set(layer, group);
     }
-    const sampledLayers = all.filter((layer) => inGroups.has(layer) || inputGroups.has(layer));
+    const sampledLayers = all.filter((layer) => groupedLayers.has(layer) || inputGroups.has(layer));
     if (sampledLayers.length === 0) return [];
     const samples = Math.min(options.samples, maxSamples);
     const { engine, seed, signal } = context;
@@ -75,17 +75,20 @@ export const searchFactors =
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
     const cacheKey = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
-    const reaches = await observeOnce(engine, model, cacheKey, starts, columnRange, { samples, shuffle: seed, signal });
+    const ranges = await observeOnce(engine, model, cacheKey, starts, columnRange, { samples, shuffle: seed, signal });
     const products = engineMultiply(engine);
     const original = model.clone();
     const earlierGroups: string[] = [];
-    const choose = async (id: string, group: ScaleGroup, read: FactorReaders, minGain: number) => {
-      if (read.readers.length === 0) return undefined;
-      const choice = [id, ...read.readers.map((reader) => reader.layer.name + settingsText(reader.options))].join();
+    const choose = async (id: string, group: ScaleGroup, factorReaders: FactorReaders, minGain: number) => {
+      if (factorReaders.readers.length === 0) return undefined;
+      const choice = [
+        id,
+        ...factorReaders.readers.map((reader) => reader.layer.name + settingsText(reader.options)),
+      ].join();
       const name = [...earlierGroups, choice].join("\n");
       const setting = `factors by ${search.id} on ${samples} samples, seed ${seed}`;
       const choices = await measureOnce(original, data, setting, [name], async () => {
-        const best = await bestFactors(group, read, { ...search, minGain }, products.multiply);
+        const best = await bestFactors(group, factorReaders, { ...search, minGain }, products.multiply);
         return new Map([[name, best]]);
       });
       const best = choices.get(name);
@@ -99,12 +102,12 @@ export const searchFactors =
       const changes: Change[] = [];
       for (const [index, group] of groups.entries()) {
         const readers = await readersOf(group, model, inputSamples, options, context);
-        const reach = reaches.get(group.starts[0]?.value?.name ?? "");
-        const read = { readers, start: reach?.min.length === group.units ? reach : undefined };
-        const best = await choose(`group ${index}`, group, read, search.minGain);
+        const range = ranges.get(group.starts[0]?.value?.name ?? "");
+        const factorReaders = { readers, start: range?.min.length === group.units ? range : undefined };
+        const best = await choose(`group ${index}`, group, factorReaders, search.minGain);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
-        for (const { layer, unitOf } of readers) scaleSeen(inputSamples, layer, unitOf, best.factors);
+        for (const { layer, unitOf } of readers) scaleInputSample(inputSamples, layer, unitOf, best.factors);
         const text = `inputs scaled by channel, weight inversely: ${best.gain}`;
         changes.push(...readers.map(({ layer }) => changeAt(layer, text)));
       }
@@ -130,23 +133,23 @@ async function sampleRows(
   context: Context,
 ): Promise<ReadonlyMap<string, InputSample | Miss>> {
   const rows = new Map<string, InputSample | Miss>();
-  const walk = await calibrate(model, source, context);
+  const calibration = await calibrate(model, source, context);
   try {
     for (const layer of all)
-      if (names.includes(layer.name)) rows.set(layer.name, await walk.collect(layer, sampledRows));
+      if (names.includes(layer.name)) rows.set(layer.name, await calibration.collect(layer, sampledRows));
   } finally {
-    await walk.release();
+    await calibration.release();
   }
   return rows;
 }
 
-/** Returns the settings that decide how a layer is rounded. */
+/** Returns the settings that decide how a layer is rounded, as a cache key. */
 function settingsText({ data, overrides, layers, except, ...settings }: RoundedSettings): string {
   return JSON.stringify(settings);
 }
 
-/** Multiplies the observed inputs of a layer by the chosen factors, because another group of the same layer can follow. */
-function scaleSeen(
+/** Multiplies the sampled inputs of a layer by the chosen factors, because a later group can scale the same layer. */
+function scaleInputSample(
   inputSamples: Map<Layer, InputSample>,
   layer: Layer,
   unitOf: Int32Array,
@@ -167,9 +170,10 @@ function groupOfInput(layer: Layer): ScaleGroup | undefined {
     return undefined;
   const units = dims[role.in] ?? 0;
   const unitOf = Int32Array.from({ length: units }, (_, unit) => unit);
-  // Other readers of a stored tensor must not change.
-  const isAlone = effective.tensor !== undefined && effective.uses.size === 1 && !effective.graph.isOutput(effective);
-  return isAlone
+  // The weight must have no other readers, because scaling would change their results.
+  const isOnlyReader =
+    effective.tensor !== undefined && effective.uses.size === 1 && !effective.graph.isOutput(effective);
+  return isOnlyReader
     ? { units, starts: [], slices: [{ value: effective, axis: role.in, unitOf, power: -1 }], refused: new Map() }
     : undefined;
 }
@@ -194,7 +198,7 @@ const sampledRows: Statistic<InputSample> = {
     return {
       async add(batch) {
         await reach.add(batch);
-        const count = Math.min(batch.rows, rowsOfBatch);
+        const count = Math.min(batch.rows, rowsPerBatch);
         const indices = Array.from({ length: count }, (_, index) => Math.floor((index * batch.rows) / count));
         parts.push(batch.matrix(undefined, indices));
       },
@@ -239,7 +243,7 @@ async function readersOf(
       { length: weight.columns },
       (_, column) => slice.unitOf[Math.floor(column / taps)] ?? -1,
     );
-    readers.push({ layer, options: optionsOfLayer(options, layer).own, seen: sample, weight, unitOf });
+    readers.push({ layer, options: optionsOfLayer(options, layer).own, inputSample: sample, weight, unitOf });
   }
   return readers;
 }

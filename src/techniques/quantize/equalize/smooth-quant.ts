@@ -2,7 +2,7 @@
  * SmoothQuant (Xiao et al. 2023, arXiv 2211.10438). An activation has one scale for all channels, so an outlier channel leaves
  * the others few quantized values. Each unit u is divided by
  *
- *     s_u = reach(x_u)^α / reach(w_u)^(1 - α)
+ *     s_u = max|x_u|^α / max|w_u|^(1 - α)
  *
  * and its weights, which have a scale per output, are multiplied. α is searched per group with both operands rounded. Factors are
  * powers of two, so they add no rounding error.
@@ -26,14 +26,14 @@ const alphas = [0.25, 0.5, 0.75, 1];
 
 export const smoothQuant: Transformation = {
   suits: ({ scheme, data }) => data !== undefined && (scheme === "static" || scheme === "dynamic"),
-  move: searchFactors({
+  apply: searchFactors({
     id: "smooth-quant",
     // Requires 8-bit activations and a weight scale per output.
-    counts: (options) =>
+    isMeasured: (options) =>
       options.perChannel && options.bits > 4 && !(options.scheme === "static" && isWide(options.activations)),
     candidates: (group, readers) => alphas.map((alpha) => computeFactors(group, readers, alpha)),
-    rounded: roundOperands,
-    // The outliers that this targets cause nine tenths of the error, so smaller gains are not worth a change.
+    roundedOperands: roundOperands,
+    // Outlier channels, which are to be removed, cause nine tenths of the error. So smaller gains are not worth a change.
     minGain: 0.5,
     // An additional node costs time.
     minGainOfNode: 0.9,
@@ -42,7 +42,7 @@ export const smoothQuant: Transformation = {
 
 function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
   const [dataReach, weightReach] = [new Float64Array(units), new Float64Array(units)];
-  for (const { seen, weight, unitOf } of readers)
+  for (const { inputSample: seen, weight, unitOf } of readers)
     unitOf.forEach((unit, column) => {
       if (unit < 0) return;
       dataReach[unit] = Math.max(dataReach[unit] ?? 0, -(seen.min[column] ?? 0), seen.max[column] ?? 0);
@@ -56,7 +56,7 @@ function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader
   );
   const finite = logs.filter((log) => !Number.isNaN(log));
   const mean = finite.reduce((sum, log) => sum + log, 0) / Math.max(1, finite.length);
-  // Refused units keep their scale, so the others are not normalized.
+  // If some units cannot be scaled and keep the factor 1, the other factors are not normalized.
   const middle = refused.size > 0 ? 0 : mean;
   return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
 }
@@ -66,17 +66,17 @@ function roundOperands(
   { data, range, weight }: Operands,
   { bits }: RoundedSettings,
 ): Pick<Operands, "data" | "weight"> {
-  const codes = matrix(weight.rows, weight.columns);
+  const roundedWeight = matrix(weight.rows, weight.columns);
   const { high: maxCode } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
   for (let row = 0; row < weight.rows; row++) {
     const values = weight.data.subarray(row * weight.columns, (row + 1) * weight.columns);
     const step = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / maxCode;
-    codes.data.set(
+    roundedWeight.data.set(
       values.map((value) => (step === 0 ? 0 : roundHalfEven(value / step) * step)),
       row * weight.columns,
     );
   }
-  return { data: { ...data, data: roundToSteps(data.data, range) }, weight: codes };
+  return { data: { ...data, data: roundToSteps(data.data, range) }, weight: roundedWeight };
 }
 
 function roundToSteps(numbers: Float64Array, { low, high }: QuantizationRange): Float64Array {

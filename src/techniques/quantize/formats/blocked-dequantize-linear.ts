@@ -6,8 +6,8 @@
  *     h = Conv(x, conv.weight)              w = Reshape(DequantizeLinear(…) {axis=1, block_size}, dims)                             # int4[outputs, others]
  *                                           h = Conv(x, w)
  *
- * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. Outputs with fewer values
- * than a block have one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
+ * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. An output with fewer weights
+ * than a block has one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
@@ -85,45 +85,47 @@ function numbersOf(
 
 const stored = oncePerRun<StoredCodes>();
 
-/** @param turned inputs × outputs, as a product reads them. */
-const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredCodes> =>
-  stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
+/** @param isTransposed whether the values are stored as [inputs, outputs], as a matrix product reads them. */
+const blocksOf = (layer: Layer, settings: BlockSettings, isTransposed: boolean, run: Writing): Promise<StoredCodes> =>
+  stored(run, layer.effective, `${Object.values(settings).join(" ")} ${isTransposed} ${layer.role.out}`, async () => {
     const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);
     const { bits, symmetric } = settings;
-    const blocks = await roundBlocks(run, layer, settings, layoutOf(settings, turned));
+    const blocks = await roundBlocks(run, layer, settings, layoutOf(settings, isTransposed));
     const { rows, count } = blocks;
-    const laid = (numbers: Float32Array | Uint8Array | Int32Array): ArrayLike<number> =>
-      turned ? numbers.map((_, index) => numbers[(index % rows) * count + Math.floor(index / rows)] ?? 0) : numbers;
-    const dims = turned ? [count, rows] : [rows, count];
+    const reorder = (numbers: Float32Array | Uint8Array | Int32Array): ArrayLike<number> =>
+      isTransposed
+        ? numbers.map((_, index) => numbers[(index % rows) * count + Math.floor(index / rows)] ?? 0)
+        : numbers;
+    const dims = isTransposed ? [count, rows] : [rows, count];
     return {
       codes: emit.constant(blocks.codes, `${name}_quantized`),
-      scale: emit.constant(fromNumbers("float32", dims, laid(blocks.scale)), `${name}_scale`),
+      scale: emit.constant(fromNumbers("float32", dims, reorder(blocks.scale)), `${name}_scale`),
       zeroPoint: symmetric
         ? undefined
         : emit.constant(
-            fromNumbers(bits === 4 ? "uint4" : "uint8", dims, laid(blocks.zeroPoint)),
+            fromNumbers(bits === 4 ? "uint4" : "uint8", dims, reorder(blocks.zeroPoint)),
             `${name}_zero_point`,
           ),
     };
   });
 
 const layoutOf =
-  ({ bits, block, symmetric }: BlockSettings, turned: boolean) =>
+  ({ bits, block, symmetric }: BlockSettings, isTransposed: boolean) =>
   ({ rows, width, count }: BlockShape): BlockLayout => {
     const type = `${symmetric ? "int" : "uint"}${bits === 4 ? 4 : 8}` as const;
-    const middle = symmetric ? 2 ** (bits - 1) : 0;
-    const dims = turned ? [width, rows] : [rows, width];
+    const offset = symmetric ? 2 ** (bits - 1) : 0;
+    const dims = isTransposed ? [width, rows] : [rows, width];
     return {
       type,
       dims,
-      of(packed) {
+      toTensor(packed) {
         const [padded, mask] = [count * block, 2 ** bits - 1];
         const codes = makeCodes(type, rows * width);
         for (let row = 0; row < rows; row++)
           for (let column = 0, bit = row * padded * bits; column < width; column++, bit += bits)
-            codes[turned ? column * rows + row : row * width + column] =
-              (((packed[Math.floor(bit / 8)] ?? 0) >> (bit % 8)) & mask) - middle;
+            codes[isTransposed ? column * rows + row : row * width + column] =
+              (((packed[Math.floor(bit / 8)] ?? 0) >> (bit % 8)) & mask) - offset;
         return codesTensor(type, dims, codes);
       },
     };

@@ -29,7 +29,7 @@ import {
 import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { writeLookup } from "./lookup.ts";
 
-/** Layers with learned scales: the stored values equal the trained ones. */
+/** The format of layers with learned scales and at most 4 bits: the stored values equal those of the training. */
 export const learnedCodesFor: Format = ({ role }, options, _, learned) => {
   const isLowBit = learned !== undefined && learned.high - learned.low < 16;
   if (!isLowBit || role.kind === "lookup" || options.everywhere === true || !areIntegers(options)) return undefined;
@@ -44,7 +44,7 @@ export const codesFor: Format = (layer, options) =>
 
 /** Returns the form of a layer that stores 8-bit integers and computes in float. */
 export const floatCodesForm = ({ role }: Layer, options: RoundedSettings): Form =>
-  // An integer product can read the values of a table.
+  // An integer product can share the values of an embedding table, so tables have the bits of products.
   codesForm(integerWeight(options, role.kind === "lookup" ? productBits(options) : 8));
 
 export function measuredCodesForm(options: StaticSettings, measured: ActivationGrid): Form {
@@ -72,20 +72,20 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     if (measured === undefined) return;
     const bias = await vectorBias(run.model, measured.target, run.context);
     if (bias === undefined) return;
-    const sums = await added(run, table.effective, formOf(table, settings, run), async () => new Map());
-    sums.set(layer, { bias, dataScale: measured.scale });
+    const biasMap = await layerBiases(run, table.effective, formOf(table, settings, run), async () => new Map());
+    biasMap.set(layer, { bias, dataScale: measured.scale });
   },
   async write(emit, { layer, table = layer }, run) {
     const { node, role, effective } = layer;
     const shared = await codesOf(table, settings, run);
     if (role.kind === "lookup") return writeLookup(emit, layer, shared, settings.type);
     const emitNear = emitAround(emit, layer, run);
-    const read = effective === table.effective ? shared : turned(emitNear, shared);
+    const read = effective === table.effective ? shared : transposedCodes(emitNear, shared);
     read.numbers ??= numbersOf(emitNear, nameBeforeMasking(layer.weight), read, read.axis, effective.type?.type);
     node.graph.setInput(node, role.input, read.numbers);
-    const sum = shared.added.get(layer);
-    if (measured !== undefined && sum !== undefined)
-      await writeBias(run.model, emit, measured.target, sum, shared.scales);
+    const layerBias = shared.biases.get(layer);
+    if (measured !== undefined && layerBias !== undefined)
+      await writeBias(run.model, emit, measured.target, layerBias, shared.scales);
   },
   tied: (_, requested) => (requested.onCodes === undefined ? codesForm(settings) : requested.onCodes(settings)),
   ...(measured === undefined ? {} : { onCodes: (codes) => codesForm(codes, measured) }),
@@ -93,15 +93,15 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
 
 interface SharedCodes extends StoredCodes {
   readonly scales: Float32Array;
-  readonly added: ReadonlyMap<Layer, AddedToSums>;
+  readonly biases: ReadonlyMap<Layer, LayerBias>;
   readonly axis: number | undefined;
   numbers: Value | undefined;
-  turned: SharedCodes | undefined;
+  transposed: SharedCodes | undefined;
 }
 
 const stored = oncePerRun<SharedCodes>();
-/** Values that layers add to sums of products with the same quantized weight. */
-const added = oncePerRun<Map<Layer, AddedToSums>>();
+/** The biases of the layers that share a quantized weight. */
+const layerBiases = oncePerRun<Map<Layer, LayerBias>>();
 
 function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
   const learned = existingRounding(layer, rounding);
@@ -111,25 +111,25 @@ function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSett
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: Writing): Promise<SharedCodes> {
   const form = formOf(layer, settings, run);
-  const sums = await added(run, layer.effective, form, async () => new Map());
+  const biasMap = await layerBiases(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
-    const grown = { grown: createScaleGrowth([...sums.values()]) };
+    const grown = { grown: createScaleGrowth([...biasMap.values()]) };
     const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
     const codes = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), tensor);
     const scales = tensor.scale.data;
-    return { ...codes, scales, added: sums, axis: tensor.axis, numbers: undefined, turned: undefined };
+    return { ...codes, scales, biases: biasMap, axis: tensor.axis, numbers: undefined, transposed: undefined };
   });
 }
 
-/** Returns the transposed matrix; the runtime transposes it when it loads the model. */
-export function turned(emit: Emit, codes: SharedCodes): SharedCodes {
-  codes.turned ??= {
+/** Returns the transposed quantized weight. The runtime computes the transposition once, when it loads the model. */
+export function transposedCodes(emit: Emit, codes: SharedCodes): SharedCodes {
+  codes.transposed ??= {
     ...codes,
     numbers: undefined,
     codes: emit.Transpose([codes.codes], { perm: [1, 0] }),
     axis: codes.axis === undefined ? undefined : 1 - codes.axis,
   };
-  return codes.turned;
+  return codes.transposed;
 }
 
 /** Quantized values with their scale and zero point. */
@@ -149,14 +149,14 @@ const storeGrid = (emit: Emit, name: string, tensor: QuantizedTensor | Quantized
   zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
 });
 
-/** Stored values and their grid; a zero point of 0 can be omitted. */
+/** Quantized values with their scale and zero point; a zero point of 0 can be omitted. */
 export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
 
 /** Dequantizes a constant. Equal values, such as padding, become a fill instead of a stored tensor. */
 export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedTensor): Value {
   const { type, dims, data } = tensor.quantized;
   const [code = 0] = data;
-  const isFill = data.length > mostStored && data.every((element) => element === code);
+  const isFill = data.length > maxStored && data.every((element) => element === code);
   const codes = isFill
     ? emit.named(`${name}_quantized`).ConstantOfShape([emit.constant(int64([dims.length], dims), `${name}_shape`)], {
         value: fromNumbers(type, [1], [code]),
@@ -166,7 +166,7 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
 }
 
 /** Up to this many values, the fill is larger than the values. */
-const mostStored = 128;
+const maxStored = 128;
 
 export function numbersOf(
   emit: Emit,
@@ -182,12 +182,12 @@ export function numbersOf(
   return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
 }
 
-interface AddedToSums {
+interface LayerBias {
   readonly bias: Float32Array;
   readonly dataScale: number;
 }
 
-/** Returns the bias per output channel times its factor; undefined without a bias that int32 can represent. */
+/** Returns the bias per output channel, times the operator's factor; undefined if the layer has no bias of this form. */
 async function vectorBias(model: Model, { layer, rule }: Target, context: Context): Promise<Float32Array | undefined> {
   const { bias } = layer;
   const { biasFactor: factor } = rule;
@@ -198,19 +198,19 @@ async function vectorBias(model: Model, { layer, rule }: Target, context: Contex
   return values.length === layer.outputs && dense.dims.at(-1) === layer.outputs ? values : undefined;
 }
 
-/** Enlarges scales so that int32 can represent all biases. If all weights are 0, the bias alone decides. */
+/** Enlarges weight scales so that int32 can represent all biases. If the weights of a channel are 0, its biases determine the scale. */
 const createScaleGrowth =
-  (added: readonly AddedToSums[]) =>
+  (layerBiasList: readonly LayerBias[]) =>
   async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {
-    if (added.length === 0) return grid;
+    if (layerBiasList.length === 0) return grid;
     const { min, max } = channelRanges(await read(), grid.axis);
     const scale = grid.scale.map((channelScale, channel) => {
-      let grown = min[channel] === 0 && max[channel] === 0 ? 0 : channelScale;
-      for (const { bias, dataScale } of added) {
+      let newScale = min[channel] === 0 && max[channel] === 0 ? 0 : channelScale;
+      for (const { bias, dataScale } of layerBiasList) {
         const largest = grid.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
-        if (largest > 0) grown = weightScaleForBias(dataScale, grown, largest);
+        if (largest > 0) newScale = weightScaleForBias(dataScale, newScale, largest);
       }
-      return grown === 0 ? channelScale : Math.fround(Math.max(grown, smallestScale));
+      return newScale === 0 ? channelScale : Math.fround(Math.max(newScale, smallestScale));
     });
     return { ...grid, scale };
   };
@@ -222,7 +222,7 @@ async function writeBias(
   model: Model,
   emit: Emit,
   { layer, rule }: Target,
-  { bias, dataScale }: AddedToSums,
+  { bias, dataScale }: LayerBias,
   weightScales: ArrayLike<number>,
 ): Promise<void> {
   const { bias: value, role, node } = layer;

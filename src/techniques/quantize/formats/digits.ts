@@ -13,12 +13,13 @@ export const digitsOpset = 13;
 /** Layout of a tensor: rows of bytes with consecutive planes, the highest bits first. */
 export interface Digits {
   readonly planes: readonly Plane[];
+  /** Number of indices per row. */
   readonly width: number;
-  /** Rows × bytes. */
+  /** [rows, bytes per row]. */
   readonly dims: readonly number[];
 }
 
-/** `bits` bits of each index, above `shift` bits, in a byte range of the row. */
+/** The bytes `from` to `to` of a row: they contain `bits` bits of each index, from bit `shift` on. */
 interface Plane {
   readonly bits: number;
   readonly shift: number;
@@ -86,6 +87,6 @@ function unpackPlane(emit: Emit, bytes: Value, bits: number, width: number): Val
     direction: "RIGHT",
   });
   const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
-  const padded = Math.ceil(width / perByte) * perByte;
-  return padded === width ? digits : emit.Slice([emit.Reshape([digits, [-1, padded]]), [0], [width], [1]]);
+  const paddedWidth = Math.ceil(width / perByte) * perByte;
+  return paddedWidth === width ? digits : emit.Slice([emit.Reshape([digits, [-1, paddedWidth]]), [0], [width], [1]]);
 }

@@ -1,4 +1,4 @@
-/** Formats in which a weight is stored. A format is a file here that selects its layers; `plan.ts` tries them in order. */
+/** Interfaces of the formats in which weights are stored. Each file here defines a format; `plan.ts` tries the formats in order. */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import type { Miss } from "../../../core/errors.ts";
@@ -32,8 +32,12 @@ export interface Form {
   begin?(planned: LayerPlan, writing: Writing): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
   write(emit: Emit, planned: LayerPlan, writing: Writing): Promise<void>;
-  /** Returns a table's form for a product that shares its values, a reason, or undefined. @param requested the form without the table. */
+  /**
+   * For a table: returns the form of a product that shares the table's values, a Miss if it cannot share them, or undefined if it should
+   * not. @param requested the product's form with separate values.
+   */
   tied?(product: Layer, requested: Form, inference: Inference): Form | Miss | undefined;
+  /** The form that replaces this form of a table if a product that shares the table's values cannot read them. */
   readonly otherwise?: Form;
   /** Returns the form of an integer product that reads the 8-bit values of this table as its weight. */
   onCodes?(settings: WeightSettings): Form | undefined;
@@ -43,8 +47,11 @@ export interface LayerPlan {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
   readonly form: Form;
+  /** Why the form is not the requested one. */
   readonly why?: string | undefined;
+  /** The embedding table whose quantized values the layer shares. */
   readonly table?: Layer;
+  /** Whether another layer shares the quantized values of this table. */
   readonly isShared?: boolean;
 }
 
@@ -52,7 +59,7 @@ export interface Writing {
   readonly model: Model;
   readonly inference: Inference;
   readonly rounding: Rounding;
-  /** Rounding for slices, without zero points. */
+  /** Rounding for formats without blocks: rounds to nearest if the rounding method supports only blocks with zero points. */
   readonly plain: Rounding;
   readonly context: Context;
   /** Weights that subgraphs read. */

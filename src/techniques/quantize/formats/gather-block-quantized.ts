@@ -37,10 +37,10 @@ export const rowBlocksFor: Format = (layer, options) => {
   // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
   const bits = requested.bits === 2 ? 4 : requested.bits;
   // ONNX Runtime 1.24 reads 4-bit zero points as if rows were not byte-aligned, so a row needs an even number of blocks.
-  const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
-  if (even < smallestBlock)
+  const evenBlock = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
+  if (evenBlock < smallestBlock)
     return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
-  const settings = { bits, block: even, symmetric: false } as const;
+  const settings = { bits, block: evenBlock, symmetric: false } as const;
   const everywhere = options.everywhere === true || missingSupportOf(lacks, options) !== undefined;
   return rowsForm(settings, codesForm(integerWeight(options)), everywhere);
 };
@@ -62,7 +62,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   },
 });
 
-/** @param rank rank of the indices, if rows are selected by standard operators. */
+/** @param rank rank of the indices if standard operators select the rows; undefined for GatherBlockQuantized. */
 function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number | undefined): void {
   const { codes, scale, zeroPoint, rows: length, bits, block } = stored;
   const table =
@@ -72,7 +72,7 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number 
   pickRows(emit, layer, (indices, output) => {
     const rows =
       rank !== undefined && zeroPoint !== undefined
-        ? plainRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
+        ? standardRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
         : emit.named(`${output}_rows`)["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
             bits,
             block_size: block,
@@ -83,7 +83,7 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number 
   });
 }
 
-function plainRows(
+function standardRows(
   emit: Emit,
   { codes, scale, zeroPoint, bits, block }: StoredBlocks & { readonly zeroPoint: Value },
   indices: Value,

@@ -1,5 +1,5 @@
 /**
- * Integer operators with ranges found at run time, as ONNX Runtime fuses them into DynamicQuantizeMatMul:
+ * Writes layers with integer operators and activation ranges from run time. ONNX Runtime fuses them into DynamicQuantizeMatMul:
  *
  *     q, s, z = DynamicQuantizeLinear(x)              # one for all layers that read x
  *     i = MatMulInteger(q, fc1.weight_quantized, z)   # int32
@@ -20,7 +20,7 @@ import { fastWeight } from "../runtimes.ts";
 import type { DynamicSettings } from "../settings.ts";
 import { findTarget, type Target } from "../target.ts";
 import { codesText, productBits, roundWeight, type WeightSettings } from "../weight.ts";
-import { type Coded, codesOf, type StoredCodes, storeQuantized, turned } from "./dequantize-linear.ts";
+import { type Coded, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Form, oncePerRun, type Writing } from "./format.ts";
 import { writeProduct } from "./product.ts";
 
@@ -38,7 +38,10 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
     const weight =
       table === undefined
         ? await storeIntegers(target, settings, run)
-        : { ...turned(emitAround(emit, layer, run), await codesOf(table, settings, run)), zeroPoint: undefined };
+        : {
+            ...transposedCodes(emitAround(emit, layer, run), await codesOf(table, settings, run)),
+            zeroPoint: undefined,
+          };
     await writeProduct(emit, target, run, async (_, data) => {
       const x = await integersOf(emit, data, layer.node, run);
       const [name = ""] = layer.node.outputs.map((output) => output?.name);
@@ -73,7 +76,7 @@ const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): 
     const form = { transposed: rule.integerTransposed };
     const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, form);
     const { type } = tensor.zeroPoint;
-    // Per-channel ranges are symmetric, so the first zero point holds for all.
+    // Per-channel ranges are symmetric, so all channels have the same zero point.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
     const { codes, scale, zeroPoint } = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), {
       ...tensor,

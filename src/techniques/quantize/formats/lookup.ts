@@ -33,7 +33,7 @@ export const readsTable = (layer: Layer, table: Layer, inference: Inference): bo
     ? layer.role.out === table.role.in
     : readsTableTransposed(layer, table, inference);
 
-/** Writes a lookup in quantized rows; per-row scales require symmetric values. */
+/** Writes a lookup that selects and then dequantizes rows. Values with a scale per row must be symmetric. */
 export function writeLookup(
   emit: Emit,
   layer: Layer,
@@ -45,21 +45,21 @@ export function writeLookup(
     const numbers =
       stored.axis === undefined
         ? emit.DequantizeLinear([rows, stored.scale, stored.zeroPoint])
-        : rowByRow(emit, rows, indices, stored.scale, type);
+        : scaleRows(emit, rows, indices, stored.scale, type);
     return { rows, numbers };
   });
 }
 
-/** Scales rows with Mul: DequantizeLinear has scales along one axis only, but those of selected rows vary along all index axes. */
-function rowByRow(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
+/** Scales rows with Mul: DequantizeLinear supports scales along one axis only, but selected rows have scales along all index axes. */
+function scaleRows(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
   const unit = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
-  const middle = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];
+  const zeroPoints = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];
   const selectedScales = emit.Gather([scale, indices], { axis: 0 });
   const last = emit.constant(fromNumbers("int64", [1], [-1]), "last");
-  return emit.Mul([emit.DequantizeLinear([rows, unit, ...middle]), emit.Unsqueeze([selectedScales, last])]);
+  return emit.Mul([emit.DequantizeLinear([rows, unit, ...zeroPoints]), emit.Unsqueeze([selectedScales, last])]);
 }
 
-/** @param pick returns the selected rows and their float32 values. */
+/** Replaces a lookup. @param pick returns the selected quantized rows and their float32 values. */
 export function pickRows(
   emit: Emit,
   layer: Layer,

@@ -3,9 +3,9 @@
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulNBits(x, fc1.weight_quantized, _scale, _zero_point) {K, N, bits, block_size}, fc1.bias)
  *
- * The weight is outputs × inputs, low bits first; zero points of each row are byte-aligned, and the symmetric 2ᵇ⁻¹ is omitted.
- * Activations are rounded to 8 bits (`accuracy_level` 4): without, ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
- * slower and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest.
+ * The weight is [outputs, inputs], low bits first. Zero points of each row are byte-aligned; the symmetric zero point 2ᵇ⁻¹ is omitted.
+ * Activations are rounded to 8 bits (`accuracy_level` 4): otherwise ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
+ * slower, and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest product.
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
@@ -37,7 +37,7 @@ import { requireMatrix, writeProduct } from "./product.ts";
 const accuracy = 4;
 const defaultBlock = 32;
 
-/** Returns the blocks that the options ask for. */
+/** Returns the block settings; undefined if the options request no low-bit blocks. */
 export function blockSettings(options: Omit<WeightsSettings, "scheme">): BlockSettings | undefined {
   const { bits, block = bits < 8 ? defaultBlock : undefined, zeroPoints, rounder } = options;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2) || !areIntegers(options)) return undefined;
@@ -61,7 +61,7 @@ export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
     const isInside = layer.node.graph.parent !== undefined;
     await writeProduct(emit, target, run, (emit, data) => {
       // ONNX Runtime (CPU, 1.24 to 1.30) computes a float16 node in float32 if no neighbor has a float16 kernel, and casts its
-      // scales. With the level the product fails unless these casts are folded, which does not happen in subgraphs.
+      // scales. A product with `accuracy_level` then fails unless these casts are folded, which does not happen in subgraphs.
       const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
       const operands = [data, codes, scale, zeroPoint];
       return { product: emit["com.microsoft.MatMulNBits"](operands, { ...attributes, ...level }) };
@@ -73,7 +73,7 @@ export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;
 
 const stored = oncePerRun<StoredBlocks>();
 
-/** @param flat the blocks of a row have no separate axis. */
+/** @param flat whether the bytes of a row are along one axis: [rows, bytes] instead of [rows, blocks, bytes]. */
 export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = nameBeforeMasking(layer.weight);
@@ -97,24 +97,24 @@ const packedLayout =
   ({ rows, count }: BlockShape): BlockLayout => {
     const bytes = (block * bits) / 8;
     const dims = flat ? [rows, count * bytes] : [rows, count, bytes];
-    return { type: "uint8", dims, of: (data) => ({ type: "uint8", dims, data }) };
+    return { type: "uint8", dims, toTensor: (data) => ({ type: "uint8", dims, data }) };
   };
 
-/** Blocks of a layer's weight: the weight is a set of rows, and consecutive elements of a row share a scale. */
+/** Blocks of a weight: `rows` rows of `width` elements, in `count` blocks per row. Consecutive elements of a row share a scale. */
 export interface BlockShape {
   readonly rows: number;
   readonly width: number;
   readonly count: number;
 }
 
-/** Packs quantized values (rows × whole blocks, 0 … 2ᵇ - 1) for the file, low bits first. */
+/** Converts packed quantized values (whole blocks per row, 0 … 2ᵇ - 1, low bits first) to the tensor that is stored. */
 export interface BlockLayout {
   readonly type: Exclude<DataType, "string">;
   readonly dims: readonly number[];
-  of(packed: Uint8Array): Dense;
+  toTensor(packed: Uint8Array): Dense;
 }
 
-/** Scales and zero points are rows × blocks; symmetric blocks have the zero point 2ᵇ⁻¹. */
+/** Scales and zero points are [rows, blocks]; symmetric blocks have the zero point 2ᵇ⁻¹. */
 export interface RoundedBlocks extends BlockSettings, BlockShape, BlockScales {
   readonly codes: Tensor;
 }
@@ -153,7 +153,7 @@ export async function roundBlocks(
     const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
     const [matrix] = codes;
     const values = codes.length === 1 && matrix !== undefined ? matrix.data : codes.flatMap(({ data }) => [...data]);
-    return [scales, inMemory(layout.of(packRows(values, { width: shape.width, block: size, bits, fill })))];
+    return [scales, inMemory(layout.toTensor(packRows(values, { width: shape.width, block: size, bits, fill })))];
   };
   const [{ scale, zeroPoint }, computed] = await withLayerName(layer, round);
   const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);
@@ -165,7 +165,7 @@ export async function roundBlocks(
 const nearestBlocks =
   (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], layout: BlockLayout) =>
   async (): Promise<Dense> =>
-    layout.of(blockCodes(toFloat32(await read()), rows, scales));
+    layout.toTensor(blockCodes(toFloat32(await read()), rows, scales));
 
 export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
   `${bits} ${block} ${symmetric} ${scaleAxis(layer)}`;
@@ -179,9 +179,9 @@ export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
   const { rows, width } = blockShape(layer, 1);
   const values = toFloat32(dense);
   if (scaleAxis(layer) === 0) return values;
-  const turned = new Float32Array(rows * width);
-  transposeTensor(values, turned, { rows: width, columns: rows });
-  return turned;
+  const transposed = new Float32Array(rows * width);
+  transposeTensor(values, transposed, { rows: width, columns: rows });
+  return transposed;
 }
 
 /** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
@@ -190,7 +190,7 @@ export function blocksText(
   { role }: Layer,
   { rounder }: RoundingSource,
 ): string {
-  const isBlind = rounder === nearest || (role.kind === "lookup" && rounder.evidence !== undefined);
-  const methodText = isBlind ? "" : `, rounded by ${rounder.id}`;
+  const isNearest = rounder === nearest || (role.kind === "lookup" && rounder.evidence !== undefined);
+  const methodText = isNearest ? "" : `, rounded by ${rounder.id}`;
   return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${methodText}`;
 }

@@ -1,5 +1,5 @@
 /**
- * A weight as indices into a palette of the values with the least squared error (`core/math/kmeans.ts`).
+ * Stores a weight as indices into a palette of values that minimize the squared error (`core/math/kmeans.ts`).
  *
  *     h = Gemm(x, fc1.weight)      q = Mod(BitShift(Unsqueeze(fc1.weight_quantized, -1), [0, 4]), 16)      # two 4-bit indices per byte
  *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
@@ -59,9 +59,9 @@ const paletteForm = (bits: number): Form => ({
       const { node, role, effective } = layer;
       const dims = fixedDims(table.effective.type?.dims) ?? [];
       const numbers = numbersOf(emit, stored.palette, stored, stored.bytes, dims);
-      const isTurned = effective !== table.effective;
-      const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
-      node.graph.setInput(node, role.input, castToTypeOf(emit, turned, effective));
+      const isTransposed = effective !== table.effective;
+      const dequantized = isTransposed ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
+      node.graph.setInput(node, role.input, castToTypeOf(emit, dequantized, effective));
     }
   },
   tied: (_, requested) => (requested.onCodes === undefined ? paletteForm(bits) : undefined),
@@ -72,10 +72,10 @@ interface StoredPalette extends Pick<Digits, "planes" | "width"> {
   readonly bytes: Value;
 }
 
-const once = oncePerRun<StoredPalette>();
+const palettes = oncePerRun<StoredPalette>();
 
 const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
-  once(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
+  palettes(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
     const name = nameBeforeMasking(layer.weight);
     const read = await weightReader(run.model, layer, run.context.engine);
     const dense = await read();
@@ -90,7 +90,7 @@ const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Pro
     return { ...digits, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });
 
-/** Returns the palette in ascending order, without the fixed 0. */
+/** Returns the palette in ascending order, without 0 if 0 is a fixed entry (`zero`). */
 function paletteOf(values: Float32Array, size: number): { readonly centroids: Float32Array; readonly zero: boolean } {
   const distinctValues = new Set<number>();
   let zeros = 0;
@@ -112,9 +112,9 @@ const packed =
   async (): Promise<Dense> => {
     const values = toFloat32(await read());
     const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
-    const middle = zero ? order.indexOf(0) : -1;
+    const zeroIndex = zero ? order.indexOf(0) : -1;
     const codes = assign(values, Float64Array.from(order)).map((index) =>
-      index === middle ? 0 : index < middle ? index + 1 : index,
+      index === zeroIndex ? 0 : index < zeroIndex ? index + 1 : index,
     );
     return packDigits(codes, digits);
   };

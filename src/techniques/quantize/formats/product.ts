@@ -1,3 +1,4 @@
+/** Replaces layers by a matrix product with a packed weight, and the addition of the bias. */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { Miss } from "../../../core/errors.ts";
@@ -45,7 +46,7 @@ export async function writeProduct(
   const [output] = node.outputs;
   if (output === undefined) return;
   keepLayerName(layer);
-  // Read here because the previous layer may have been rewritten.
+  // The data is read from the node, because rewriting an earlier layer can replace it.
   const { product, named = product } = await productOf(emit, node.inputs[role.data] ?? data);
   const bias = await readScaledBias(run.model, target, run.context);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
@@ -53,7 +54,7 @@ export async function writeProduct(
   handOnLayerName(layer, named);
 }
 
-/** Returns the bias times its factor, with the shape of a channel vector if it is one. */
+/** Returns the bias times the operator's factor. A vector with one value per channel gets the shape that aligns it with the channels. */
 async function readScaledBias(
   model: Model,
   { layer, rule }: Target,

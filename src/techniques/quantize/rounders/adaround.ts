@@ -3,7 +3,7 @@ import { type Matrix, type Multiply, matrix, subtract, transpose } from "../../.
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { nearestCodes } from "../grid.ts";
-import { scalesByAnswers } from "./sequential-mse.ts";
+import { scalesByOutputError } from "./sequential-mse.ts";
 
 const steps = 500;
 
@@ -14,7 +14,7 @@ export const adaround = {
   evidence: gramMatrices,
   of: "both",
   blind: true,
-  scales: scalesByAnswers,
+  scales: scalesByOutputError,
   async codes(weight, grid, { evidence, multiply }) {
     if (evidence === undefined) return nearestCodes(weight, grid);
     const { groups, cross } = evidence;

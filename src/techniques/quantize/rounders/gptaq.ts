@@ -6,12 +6,12 @@ import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { gptq } from "./gptq.ts";
-import { scalesByAnswers } from "./sequential-mse.ts";
+import { scalesByOutputError } from "./sequential-mse.ts";
 
 type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, context: LayerContext<E>) => Promise<readonly Matrix[]>;
 
 /**
- * Also compensates for the changed layer inputs (Li et al. 2025, GPTAQ, arXiv 2504.02692). It rounds
+ * Extends a rounding method: it also compensates for the changed layer inputs (Li et al. 2025, GPTAQ, arXiv 2504.02692). It rounds
  *
  *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP,  with the damping d of GPTQ
  *
@@ -31,11 +31,11 @@ export function matchOriginalOutputs<E = undefined>(solver: {
       grid: ScaledGrid,
       context: LayerContext<E | Gram | undefined>,
     ): Promise<readonly Matrix[]> {
-      const { evidence: seen, multiply } = context;
-      if (!isGram(seen)) return solver.codes(weight, grid, context);
+      const { evidence: grams, multiply } = context;
+      if (!isGram(grams)) return solver.codes(weight, grid, context);
       const matrices: Matrix[] = [];
       for (const [group, values] of weight.matrices.entries()) {
-        const [gram, cross] = [seen.groups[group], seen.cross?.[group]];
+        const [gram, cross] = [grams.groups[group], grams.cross?.[group]];
         const hasBoth = gram !== undefined && cross !== undefined;
         matrices.push(hasBoth ? await fitOriginal(values, gram, cross, multiply) : values);
       }
@@ -47,7 +47,7 @@ export function matchOriginalOutputs<E = undefined>(solver: {
 const isGram = (evidence: unknown): evidence is Gram =>
   typeof evidence === "object" && evidence !== null && "groups" in evidence;
 
-/** Returns the weight itself if the system has no solution, and keeps zeros. */
+/** Returns w*, or the weight itself if the system has no solution. Zeros of the weight stay 0. */
 async function fitOriginal(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
   const factor = await cholesky(dampDiagonal(gram), multiply);
   if (factor instanceof Miss) return weight;
@@ -65,5 +65,5 @@ export const gptaq = {
   id: "gptaq",
   summary: "GPTQ towards the original model's layer outputs (needs samples)",
   blind: true,
-  scales: scalesByAnswers,
+  scales: scalesByOutputError,
 } satisfies Solver<Gram | undefined>;

@@ -1,3 +1,4 @@
+/** The table of rounding methods. Its keys are the values of the option `rounder` in flags, help and recipes. */
 import { methodTable } from "../../../core/pass/method-table.ts";
 import type { Solver } from "../../calibrate/solver.ts";
 import { adaround } from "./adaround.ts";

@@ -2,7 +2,7 @@
  * Scales and minima of blocks by weighted least squares, without data; each value x has the weight |x| + rms(x).
  *
  *     s = (max - min) / (2ᵇ - 1), m = min to begin with; for k = 0 … 19:
- *     q = clamp(round((2ᵇ - 2 + k / 10) / (max - m) · (x - m))); take s, m of least Σ w (s q + m - x)² if that falls
+ *     q = clamp(round((2ᵇ - 2 + k / 10) / (max - m) · (x - m))); s, m minimize Σ w (s q + m - x)², and are kept if the sum falls
  *
  * Then z = clamp(round(-m / s)). Source: llama.cpp's k-quants, as in ONNX Runtime's quantizer.
  */
@@ -52,16 +52,19 @@ function fitBlock(x: Float64Array, high: number): ScaleAndZeroPoint {
 }
 
 function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
-  let [total, first, second, mean, mixed] = [0, 0, 0, 0, 0];
+  let [total, codeSum, codeSquares, valueSum, products] = [0, 0, 0, 0, 0];
   for (let index = 0; index < q.length; index++) {
     const [code, value, weight] = [q[index] ?? 0, x[index] ?? 0, w[index] ?? 0];
     total += weight;
-    first += weight * code;
-    second += weight * code * code;
-    mean += weight * value;
-    mixed += weight * value * code;
+    codeSum += weight * code;
+    codeSquares += weight * code * code;
+    valueSum += weight * value;
+    products += weight * value * code;
   }
-  const determinant = total * second - first * first;
+  const determinant = total * codeSquares - codeSum * codeSum;
   if (determinant <= 0) return undefined;
-  return { s: (total * mixed - mean * first) / determinant, m: (second * mean - first * mixed) / determinant };
+  return {
+    s: (total * products - valueSum * codeSum) / determinant,
+    m: (codeSquares * valueSum - codeSum * products) / determinant,
+  };
 }

@@ -1,5 +1,5 @@
 /**
- * Scales by least squares: the range of each slice is cut to p · [min, max] with the p that minimizes
+ * Scales by least squares: the range of each slice is clipped to p · [min, max] with the p that minimizes
  *
  *     Σ (x - s · (clamp(round(x / s) + z, low, high) - z))²
  *
@@ -13,7 +13,7 @@ import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { computeScale, rangeOf } from "../grid.ts";
 
 /** Smallest p in percent. */
-const smallest = 10;
+const minPercent = 10;
 
 export const mse = {
   id: "mse",
@@ -21,7 +21,7 @@ export const mse = {
   scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
 };
 
-/** @param importance weight of the squares per column of each group (1). */
+/** @param importance for each group, the weight of the squared errors in each column (default: 1). */
 export function leastSquares(
   { slices, numbers, matrices, like }: SlicedWeight,
   grid: Grid,
@@ -30,17 +30,17 @@ export function leastSquares(
   const weights =
     importance === undefined
       ? undefined
-      : like(matrices.map(({ rows, columns }, group) => spread(importance[group], rows, columns)));
-  return Array.from({ length: slices }, (_, slice) => ofLeastError(numbers(slice), grid, weights?.numbers(slice)));
+      : like(matrices.map(({ rows, columns }, group) => repeatRow(importance[group], rows, columns)));
+  return Array.from({ length: slices }, (_, slice) => findBestScale(numbers(slice), grid, weights?.numbers(slice)));
 }
 
-const spread = (row: Float64Array | undefined, rows: number, columns: number): Matrix => {
-  const all = matrix(rows, columns);
-  if (row !== undefined) for (let index = 0; index < rows; index++) all.data.set(row, index * columns);
-  return all;
+const repeatRow = (row: Float64Array | undefined, rows: number, columns: number): Matrix => {
+  const result = matrix(rows, columns);
+  if (row !== undefined) for (let index = 0; index < rows; index++) result.data.set(row, index * columns);
+  return result;
 };
 
-function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array): ScaleAndZeroPoint {
+function findBestScale(numbers: Float64Array, grid: Grid, weights?: Float64Array): ScaleAndZeroPoint {
   const errorOf = ({ scale, zeroPoint }: ScaleAndZeroPoint): number => {
     const [low, high] = [grid.low - zeroPoint, grid.high - zeroPoint];
     let sum = 0;
@@ -54,7 +54,7 @@ function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array)
   const { min, max, steps } = rangeOf(numbers);
   let best = computeScale(grid, min, max, steps);
   let minError = errorOf(best);
-  for (let share = 99; share >= smallest; share--) {
+  for (let share = 99; share >= minPercent; share--) {
     const candidate = computeScale(grid, (min * share) / 100, (max * share) / 100);
     const error = errorOf(candidate);
     if (error < minError) [best, minError] = [candidate, error];

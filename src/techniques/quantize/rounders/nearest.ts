@@ -3,7 +3,7 @@ import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { bitsOfBlocks, computeScale, rangeOf } from "../grid.ts";
 
-/** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values on a grid with few enough steps stay exact. */
+/** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values that are integer multiples of a step can stay exact. */
 export const nearest = {
   id: "nearest",
   summary: "round to nearest; scales cover the whole range, without clipping",

@@ -4,8 +4,8 @@
  *
  *     J = e + λ · bits(Q),     e = Σ rows (Δ Q − W) H (Δ Q − W)ᵀ,     bits(Q) = −Σ log₂ (share of the value in Q)
  *
- * by error compensation (GPTQ) and coordinate descent, whose choices include the code length. The step at which the last bit of
- * every weight pays λ (high rate, de/dbits = −2 ln 2 · e, e = h Δ²/12 per weight) is
+ * by error compensation (GPTQ) and coordinate descent, whose choices include the code length. At high rate, the error per weight is
+ * e = h Δ²/12, and a bit changes it by −2 ln 2 · e. If this change is −λ, the step size is
  *
  *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `core/math/optimal-brain-surgeon.ts`)
  *
@@ -26,12 +26,13 @@ import { type ChooseCode, type Correction, createCorrection, curvaturesOf, round
 const rounds = 3;
 /** Passes of coordinate descent. */
 const descents = 3;
-/** Added to the diagonal of a group's Gram matrix: shares of its own mean, and of the mean of all groups. */
+/** Added to the diagonal of a group's Gram matrix: shares of the group's mean diagonal, and of the mean over all groups. */
 const [groupDamping, damping] = [0.01, 0.001];
-/** Occurrences of a value that does not occur, for a finite code length. */
-const unseen = 0.1;
+/** Assumed number of occurrences of a value that does not occur, so that its code length is finite. */
+const unseenCount = 0.1;
 
-const perBit = Math.LN2 / 6;
+/** The constant c of the step size. */
+const stepConstant = Math.LN2 / 6;
 
 /** Returns λ of a layer in units of its error e. @param energyOf returns the energy of its outputs, the trace of W H Wᵀ. @param count number of its weights. */
 type LambdaOf = (layer: string, energyOf: () => Promise<number>, count: number) => number | Promise<number>;
@@ -41,8 +42,8 @@ export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2
 
 type Evidence = Gram | RowReads | undefined;
 
-/** @param note receives the error e and the scales of each rounded layer; for a shared weight, e of all layers that read it. */
-export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number, scales: Float32Array) => void) {
+/** @param onLayer receives the error e and the scales of each rounded layer. For a shared weight, e is the sum over the layers that read it. */
+export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: number, scales: Float32Array) => void) {
   const lambdaFrom = async (
     { matrices }: SlicedWeight,
     errorModel: ErrorModel,
@@ -63,7 +64,7 @@ export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number,
     async scales(weight, grid, context) {
       const errorModel = await errorModelOf(weight, context);
       const lambda = await lambdaFrom(weight, errorModel, context);
-      const steps = errorModel.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
+      const steps = errorModel.curvatures.map((groupCurvatures) => stepFor(lambda, geometricMean(groupCurvatures)));
       return computeScales(weight, grid, (group, row) => {
         const reads = errorModel.rows?.[row];
         return reads === undefined ? (steps[group] ?? 0) : stepFor(lambda, reads);
@@ -72,7 +73,11 @@ export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number,
     async codes(weight, grid, context) {
       const errorModel = await errorModelOf(weight, context);
       const codes = await roundWeight(weight, grid, errorModel, await lambdaFrom(weight, errorModel, context), context);
-      note?.(context.layer.name, await errorOf(roundingErrors(weight, grid, codes), errorModel, context), grid.scale);
+      onLayer?.(
+        context.layer.name,
+        await errorOf(roundingErrors(weight, grid, codes), errorModel, context),
+        grid.scale,
+      );
       return codes;
     },
   } satisfies Solver<Evidence>;
@@ -84,7 +89,7 @@ export const defaultDistortion = 0.0025;
 /** Without a measured sensitivity, every layer has the same relative error. */
 export const rdoq = rdoqBy(async (_, energyOf, count) => lambdaFor(defaultDistortion * (await energyOf()), count));
 
-const stepFor = (lambda: number, curvature: number): number => Math.sqrt(lambda / (perBit * curvature));
+const stepFor = (lambda: number, curvature: number): number => Math.sqrt(lambda / (stepConstant * curvature));
 
 const geometricMean = (numbers: Float64Array): number =>
   Math.exp(numbers.reduce((sum, value) => sum + Math.log(value), 0) / numbers.length);
@@ -102,7 +107,7 @@ interface ErrorModel {
 
 const errorModels = new WeakMap<Gram, ErrorModel>();
 
-/** Returns reads of each row. Rows that calibration does not read count as read once and at a tenth of the mean. */
+/** Returns the number of reads of each row, plus 1 and a tenth of the mean, so that rows that no sample reads also have a weight. */
 function readsOfRows({ reads }: RowReads, count: number): Float64Array {
   const rows = new Float64Array(count);
   let total = 0;
@@ -114,7 +119,7 @@ function readsOfRows({ reads }: RowReads, count: number): Float64Array {
   return rows.map((readCount) => readCount + 1 + total / count / 10);
 }
 
-/** Computed once for scales and codes. */
+/** Returns the error model of a layer, which is computed once for its scales and quantized values. */
 async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Evidence>): Promise<ErrorModel> {
   const { evidence } = context;
   if (evidence === undefined || "reads" in evidence) {
@@ -131,7 +136,7 @@ async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Ev
   });
   const mean = means.reduce((sum, value) => sum + value, 0) / means.length;
   const groups = evidence.groups.map(({ rows, data }, group) => {
-    // A group without inputs keeps its values as well as any other.
+    // A group whose inputs are all 0 also gets a nonzero diagonal, so that its values are not lost.
     const added = groupDamping * (means[group] ?? 0) + damping * mean || 1;
     return matrix(
       rows,
@@ -164,7 +169,7 @@ async function errorOf(
   return sum;
 }
 
-/** Returns the step of each slice, enlarged only for slices that it does not cover. */
+/** Returns the scale of each slice: the step size, or a larger scale if the slice's values would exceed the grid. */
 function computeScales(
   weight: SlicedWeight,
   grid: Grid,
@@ -180,13 +185,13 @@ function computeScales(
       steps[slice] = Math.max(steps[slice] ?? 0, stepAt(group, row));
     }
   return Array.from(steps, (step, slice) => {
-    const largest = numbers(slice).reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
+    const largest = numbers(slice).reduce((maximum, value) => Math.max(maximum, Math.abs(value)), 0);
     const scale = Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale);
     return { scale: Math.fround(slices === 1 ? scale : shortenScale(scale)), zeroPoint };
   });
 }
 
-/** Rounds up to four binary digits after the first, because a scale per slice is stored next to values of few bits. */
+/** Rounds a scale up to five significant binary digits, because many scales are a large part of a file with values of few bits. */
 function shortenScale(scale: number): number {
   const unit = 2 ** (Math.floor(Math.log2(scale)) - 4);
   return Math.ceil(scale / unit) * unit;
@@ -200,10 +205,10 @@ async function roundWeight(
   context: Pick<LayerContext, "multiply">,
 ): Promise<readonly Matrix[]> {
   let codes = nearestCodes(weight, grid);
-  const choosing = (): ChooseCode => cheapest(grid, lambda, codeLengths(grid, codes));
+  const createChooser = (): ChooseCode => chooseCheapest(grid, lambda, codeLengths(grid, codes));
   if (gram === undefined || correction === undefined) {
     for (let round = 1; round < rounds; round++) {
-      const choose = choosing();
+      const choose = createChooser();
       codes = mapWeight(weight, (value, slice, row) => choose(slice, value, rows?.[row] ?? 1, undefined));
     }
     return codes;
@@ -211,8 +216,8 @@ async function roundWeight(
   const rounding = roundWithCompensation(weight, grid, gram, correction, context);
   ({ codes } = rounding);
   await rounding.columns((slice, value) => nearestCode(grid, slice, value));
-  for (let round = 1; round < rounds; round++) await rounding.columns(choosing());
-  for (let pass = 0; pass < descents; pass++) await rounding.descend(choosing());
+  for (let round = 1; round < rounds; round++) await rounding.columns(createChooser());
+  for (let pass = 0; pass < descents; pass++) await rounding.descend(createChooser());
   return codes;
 }
 
@@ -221,8 +226,8 @@ export function codeLengths(
   { low, high }: Pick<ScaledGrid, "low" | "high">,
   codes: readonly { readonly data: Float64Array }[],
 ): Float64Array {
-  const counts = new Float64Array(high - low + 1).fill(unseen);
-  let total = unseen * counts.length;
+  const counts = new Float64Array(high - low + 1).fill(unseenCount);
+  let total = unseenCount * counts.length;
   for (const { data } of codes) {
     total += data.length;
     for (const code of data) counts[code - low] = (counts[code - low] ?? 0) + 1;
@@ -230,14 +235,14 @@ export function codeLengths(
   return counts.map((count) => Math.log2(total / count));
 }
 
-/** Returns the best of the nearest value, the next one towards zero, zero, and the present one. */
-function cheapest({ scale, zeroPoint, low, high }: ScaledGrid, lambda: number, bits: Float64Array): ChooseCode {
-  return (slice, value, curvature, present) => {
+/** Returns a function that chooses the cheapest of the nearest value, the next value towards zero, zero, and the current value. */
+function chooseCheapest({ scale, zeroPoint, low, high }: ScaledGrid, lambda: number, bits: Float64Array): ChooseCode {
+  return (slice, value, curvature, currentCode) => {
     const [step = 1, zero = 0] = [scale[slice], zeroPoint[slice]];
     const costOf = (code: number): number =>
       curvature * (value - (code - zero) * step) ** 2 + lambda * (bits[code - low] ?? 0);
     const nearestValue = Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
-    let best = present ?? nearestValue;
+    let best = currentCode ?? nearestValue;
     let minCost = costOf(best);
     for (const code of [nearestValue, nearestValue - Math.sign(nearestValue - zero), zero]) {
       if (code === best) continue;

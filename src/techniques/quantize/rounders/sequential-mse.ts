@@ -6,17 +6,17 @@ import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/s
 import { computeScale, roundToGrid } from "../grid.ts";
 import { mse } from "./mse.ts";
 
-/** Candidates are twentieths of the range, from 5/20, and the scale with the least squared weight error. */
-const [parts, minParts] = [20, 5];
+/** Candidate scales cover 20/20, 19/20 … 5/20 of the range. A further candidate has the lowest squared weight error. */
+const [divisions, minDivision] = [20, 5];
 
 /**
- * Sequential MSE (AIMET): the range of each slice is cut to p · [min, max] with the p that minimizes the output error
+ * Sequential MSE (AIMET): the range of each slice is clipped to p · [min, max] with the p that minimizes the output error
  *
  *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs from the already rounded layers
  *
  * so that samples need not be stored. Blocks of a row are independent. Embedding tables use the scales of `mse`.
  */
-export async function scalesByAnswers(
+export async function scalesByOutputError(
   weight: SlicedWeight,
   grid: Grid,
   { evidence, multiply }: LayerContext<Gram | undefined>,
@@ -29,16 +29,16 @@ export async function scalesByAnswers(
     return [values.reduce((a, b) => Math.min(a, b), 0), values.reduce((a, b) => Math.max(a, b), 0)] as const;
   });
   const leastSquares = mse.scales(weight, grid);
-  const cuts = Array.from({ length: parts - minParts + 1 }, (_, index) => (parts - index) / parts);
+  const shares = Array.from({ length: divisions - minDivision + 1 }, (_, index) => (divisions - index) / divisions);
   const candidates = [
     leastSquares,
-    ...cuts.map((cut) => ranges.map(([min, max]) => computeScale(grid, min * cut, max * cut))),
+    ...shares.map((share) => ranges.map(([min, max]) => computeScale(grid, min * share, max * share))),
   ];
   const errors = candidates.map(() => new Float64Array(slices));
   for (const [group, { rows, columns, data }] of matrices.entries()) {
-    const [seen, width] = [groups[group], grid.block ?? columns];
-    // Damping: inputs that are zero in all samples count a little, so that their weights are not clipped.
-    const gram = seen && dampDiagonal(seen);
+    const [groupGram, width] = [groups[group], grid.block ?? columns];
+    // Damping gives inputs that are zero in all samples a small weight, so that their weights are not clipped.
+    const gram = groupGram && dampDiagonal(groupGram);
     for (let from = 0; gram !== undefined && from < columns; from += width) {
       const to = Math.min(columns, from + width);
       const block = sliceColumns(sliceRows(gram, from, to), from, to);
@@ -61,10 +61,10 @@ export async function scalesByAnswers(
     }
   }
   return leastSquares.map((first, slice) => {
-    let [best, least] = [first, Number.POSITIVE_INFINITY];
+    let [best, minError] = [first, Number.POSITIVE_INFINITY];
     for (const [index, scales] of candidates.entries()) {
       const [scale, error = Number.NaN] = [scales[slice], errors[index]?.[slice]];
-      if (scale !== undefined && error < least) [best, least] = [scale, error];
+      if (scale !== undefined && error < minError) [best, minError] = [scale, error];
     }
     return best;
   });
@@ -83,5 +83,5 @@ export const sequentialMse = {
   evidence: gramMatrices,
   of: "changed",
   blind: true,
-  scales: scalesByAnswers,
+  scales: scalesByOutputError,
 } satisfies Solver<Gram | undefined>;

@@ -1,4 +1,7 @@
-/** Determines scales of activations: learned with the model, or from ranges measured on data. */
+/**
+ * Decides for static quantization which nodes compute in integers, and the scale of each activation. Ranges are measured on samples.
+ * If no scale represents a value well, the value stays in float, and the decision is repeated. Learned scales are kept.
+ */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
@@ -45,10 +48,10 @@ export interface MeasuredPlacement {
 }
 
 /**
- * Places integer arithmetic and measures ranges, and repeats without the values that no scale suits.
- * @throws PithError E_DATA if activations are not finite and no layer is left.
+ * Decides which nodes compute in integers (`place`) and measures ranges; repeats both without the values that no scale represents well.
+ * @throws PithError E_DATA if activations are not finite and no layer can be quantized.
  */
-export async function placeMeasured(
+export async function placeWithScales(
   model: Model,
   inference: Inference,
   chosen: readonly Layer[],
@@ -64,7 +67,7 @@ export async function placeMeasured(
   let firstError: PithError | undefined;
   for (;;) {
     const placement = place(model, inference, chosen, { unfit, inFloat });
-    const before = unfit.size + inFloat.size;
+    const rejectedCount = unfit.size + inFloat.size;
     const types = typesOf(placement, options);
     const bitsOf = (value: Value): number => (isWide(types.get(value) ?? options.activations) ? 16 : 8);
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
@@ -81,7 +84,7 @@ export async function placeMeasured(
       if (reason !== undefined) unfit.set(value, reason);
       else ranges.set(value, range);
     }
-    if (unfit.size + inFloat.size > before) continue;
+    if (unfit.size + inFloat.size > rejectedCount) continue;
     const unmeasured = [...placement.activations].flatMap(([value, from]) =>
       from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.limited.has(value)
         ? [value]
@@ -101,9 +104,9 @@ export async function placeMeasured(
       }
     }
     const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges, existing);
-    for (const [node, reason] of unevenJoins(placement, inference, rangeOf)) inFloat.set(node, reason);
-    for (const [node, reason] of coarseFactors(placement, inference, rangeOf)) inFloat.set(node, reason);
-    if (unfit.size + inFloat.size > before) continue;
+    for (const [node, reason] of findUnevenJoins(placement, inference, rangeOf)) inFloat.set(node, reason);
+    for (const [node, reason] of findCoarseFactors(placement, inference, rangeOf)) inFloat.set(node, reason);
+    if (unfit.size + inFloat.size > rejectedCount) continue;
     if (placement.targets.length === 0 && firstError !== undefined) throw firstError;
     reportUnresolved(unresolved, options, context);
     return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
@@ -155,7 +158,7 @@ function withoutClamps(
   return { placement: { ...placement, activations }, scales, clamps };
 }
 
-/** Includes the error of rounding a scale to float32. */
+/** Half a step, and the error of rounding a scale to float32. */
 const halfStep = 0.5 + 1e-3;
 
 function saturates(
@@ -170,11 +173,11 @@ function saturates(
   );
 }
 
-/** Each input of a join must keep 6 of the 8 bits, so that an error of half a step is below 1 % of its range. */
-const maxUneven = 4;
+/** Maximum ratio of joined ranges. Each input then keeps 6 of the 8 bits, so an error of half a step is below 1 % of its range. */
+const maxRatio = 4;
 const steps = 255;
 
-/** Returns the range that a value is rounded over; it contains 0. */
+/** Returns the range that the quantized values of a value cover. It includes 0. */
 function roundedRange(
   value: Value,
   { activations, limited }: Placement,
@@ -194,22 +197,22 @@ function roundedRange(
 const widthOf = ({ min, max }: ValueRange): number => max - min;
 
 /** Finds operators that join values of very different ranges under one scale, such as scores and boxes; layer inputs are exempt. */
-function unevenJoins(
+function findUnevenJoins(
   { operators, activations, targets }: Placement,
   inference: Inference,
   rangeOf: (value: Value) => ValueRange,
 ): readonly (readonly [Node, string])[] {
-  const read = new Set(targets.map(({ data }) => rootOf(data, activations)));
+  const layerInputs = new Set(targets.map(({ data }) => rootOf(data, activations)));
   return operators.flatMap((node) => {
     const rule = ruleOf(node, inference);
     const [output] = node.outputs;
     if (rule?.kind !== "activation" || rule.joins !== true) return [];
-    if (output === undefined || read.has(rootOf(output, activations))) return [];
+    if (output === undefined || layerInputs.has(rootOf(output, activations))) return [];
     const widths = node.inputs
       .flatMap((input) => (input === undefined ? [] : widthOf(rangeOf(input))))
       .filter((width) => width > 0);
     const [narrow, wide] = [Math.min(...widths), Math.max(...widths)];
-    if (widths.length < 2 || wide <= maxUneven * narrow) return [];
+    if (widths.length < 2 || wide <= maxRatio * narrow) return [];
     const ranges = `${formatNumber(narrow)} and ${formatNumber(wide)}`;
     return [[node, `stays in float: it concatenates ranges of ${ranges}, and one scale would not resolve both`]];
   });
@@ -222,12 +225,12 @@ function unevenJoins(
  *
  * In this case the smallest factors scale the largest x, and one quantization scale for all factors would round them to 0.
  */
-function coarseFactors(
+function findCoarseFactors(
   { operators, constants }: Placement,
   inference: Inference,
   rangeOf: (value: Value) => ValueRange,
 ): readonly (readonly [Node, string])[] {
-  const reachOf = (value: Value): number => {
+  const magnitudeOf = (value: Value): number => {
     const { min, max } = rangeOf(value);
     return constants.has(value) ? max - min : Math.max(-min, max);
   };
@@ -237,9 +240,9 @@ function coarseFactors(
     const products = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
     const isCoarse = products.some((product) => {
       const operands = product.flatMap((index) => node.inputs[index] ?? []);
-      const change = operands.reduce((all, operand) => all * reachOf(operand), 1);
+      const change = operands.reduce((all, operand) => all * magnitudeOf(operand), 1);
       const isScaled = operands.length > 1 && operands.some((operand) => constants.has(operand));
-      return isScaled && output !== undefined && change > maxUneven * widthOf(rangeOf(output));
+      return isScaled && output !== undefined && change > maxRatio * widthOf(rangeOf(output));
     });
     return isCoarse ? [[node, "stays in float: one scale would not resolve its stored factors"] as const] : [];
   });
@@ -259,7 +262,7 @@ function scalesOf(
 ): ReadonlyMap<Value, ScaledType> {
   const { activations, limited } = placement;
   const types = typesOf(placement, options);
-  const unlimited = new Map([...limited].map(([input, output]) => [output, input]));
+  const clampInputs = new Map([...limited].map(([input, output]) => [output, input]));
   const scales = new Map<Value, ScaledType>();
   const scaleOf = (value: Value): ScaledType => {
     const cached = scales.get(value);
@@ -278,7 +281,7 @@ function scalesOf(
   };
   /** Skips clamps, which can be removed: the kernel that computes the value uses the grid of the clamp's output. */
   const skipClamps = (value: Value): Value => {
-    const input = unlimited.get(value);
+    const input = clampInputs.get(value);
     return input === undefined ? value : skipClamps(input);
   };
   const separateScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
@@ -303,7 +306,7 @@ function scalesOf(
   return scales;
 }
 
-/** Returns the types of activations with separate scales: the widest that a reader requires, or else the operator's input type. */
+/** Returns the types of activations with separate scales: the widest type that a layer requires; otherwise that of the operator's inputs. */
 function typesOf(
   { targets, operators, activations, limited }: Placement,
   options: MeasureOptions,
@@ -313,7 +316,7 @@ function typesOf(
     const from = activations.get(value) ?? limited.get(value);
     return from === undefined ? value : rootOf(from);
   };
-  const ask = (value: Value | undefined, type: ActivationType | undefined): void => {
+  const requestType = (value: Value | undefined, type: ActivationType | undefined): void => {
     if (value === undefined || type === undefined) return;
     const root = rootOf(value);
     const requested = types.get(root);
@@ -321,12 +324,13 @@ function typesOf(
   };
   for (const { layer, data } of targets) {
     const { activations: type } = optionsOfLayer(options, layer).own;
-    for (const value of [data, ...layer.node.outputs]) ask(value, type);
+    for (const value of [data, ...layer.node.outputs]) requestType(value, type);
   }
   for (const { inputs, outputs } of operators) {
-    const read = inputs.flatMap((value) => (value === undefined ? [] : (types.get(rootOf(value)) ?? [])));
+    const inputTypes = inputs.flatMap((value) => (value === undefined ? [] : (types.get(rootOf(value)) ?? [])));
     for (const output of outputs)
-      if (output !== undefined && !types.has(rootOf(output))) ask(output, read.find(isWide) ?? read[0]);
+      if (output !== undefined && !types.has(rootOf(output)))
+        requestType(output, inputTypes.find(isWide) ?? inputTypes[0]);
   }
   return types;
 }
