@@ -32,7 +32,7 @@ describe.each([
 ] as const)("%s", (_, write, names) => {
   const out = join(root, write.name);
   const ask: Loader["ask"] = (dtypes, forced) =>
-    loaderJob({ library, folder: out, dtypes, texts, forced, lean: false });
+    loaderJob({ library, folder: out, dtypes, texts, forced, isLarge: false });
   let rows: readonly FolderFile[] = [];
   beforeAll(async () => {
     await write(`${out}.original`);

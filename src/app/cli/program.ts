@@ -9,7 +9,7 @@ import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
 import { commands, type ListedCommand } from "./commands.ts";
-import { publicWords, secretRemover } from "./print/addresses.ts";
+import { createSecretRemover, publicWords } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
 /** Codes of errors that another command line would avoid, such as a wrong flag, an invalid setting or an unknown layer. */
@@ -230,8 +230,8 @@ function openTerminal(
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
   return new Terminal({
     ...{ out, err, json: words.includes("--json"), env, about },
-    typed: (text) => replaceProgramName(text, program),
-    withoutSecrets: secretRemover(words),
+    asTyped: (text) => replaceProgramName(text, program),
+    withoutSecrets: createSecretRemover(words),
   });
 }
 

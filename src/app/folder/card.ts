@@ -83,7 +83,7 @@ ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.s
 }
 
 /** Text for a folder in which Pith wrote no variant. Variants of others can exist. */
-export const noneText = "No variant was written: use the originals.";
+export const noVariantText = "No variant was written: use the originals.";
 
 /** Returns the dtypes that every model of the folder has, smallest total size first. */
 function completeDtypesBySize(files: readonly Records[string][], modules: number): readonly FileDtype[] {
@@ -106,7 +106,7 @@ function adviceOf(
   modules: number,
   { tried, purpose, loaded, task }: AdviceContext,
 ): string {
-  if (files.length === 0) return `- ${noneText}\n`;
+  if (files.length === 0) return `- ${noVariantText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
     const completeDtypes = completeDtypesBySize(files, modules);

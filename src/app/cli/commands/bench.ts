@@ -1,3 +1,4 @@
+/** The command `pith bench`: measures models side by side, and prints a table with a row per model and target. */
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
@@ -75,11 +76,11 @@ export default defineCommand({
     );
     const inputs = runs[0]?.output.inputs ?? [];
     const unsteady = new Set(targets.flatMap((each) => (each.unsteady ? [each.target] : [])));
-    const shown = columns.filter(({ title }) => title !== "target" || runs.length > 1);
-    const cells = rows.map((row) => shown.map(({ text }) => text(row, !unsteady.has(row.target))));
-    const busy = unsteady.size === 0 ? [] : [unsteadyNote("run this command again.")];
-    const notes = [...runs.map(describeTiming), ...inputLines(models, inputs), ...busy, note];
-    if (markdown !== undefined) await appendFile(markdown, markdownText(shown, cells, notes));
+    const shownColumns = columns.filter(({ title }) => title !== "target" || runs.length > 1);
+    const cells = rows.map((row) => shownColumns.map(({ text }) => text(row, !unsteady.has(row.target))));
+    const unsteadyNotes = unsteady.size === 0 ? [] : [unsteadyNote("run this command again.")];
+    const notes = [...runs.map(describeTiming), ...inputLines(models, inputs), ...unsteadyNotes, explanation];
+    if (markdown !== undefined) await appendFile(markdown, markdownText(shownColumns, cells, notes));
     return {
       data: {
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
@@ -87,7 +88,7 @@ export default defineCommand({
         targets,
       },
       print(terminal) {
-        terminal.table(shown, cells);
+        terminal.table(shownColumns, cells);
         for (const line of notes) terminal.line(line);
       },
     };
@@ -102,7 +103,7 @@ interface Measurement {
 
 type TimingOptions = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
-/** Times the models on one target. Returns undefined for a missing target if there are others. */
+/** Times the models on one target. If the target is not available and others are requested, logs a warning and returns undefined. */
 async function measure(
   target: TargetName,
   models: readonly string[],
@@ -110,8 +111,8 @@ async function measure(
   session: Session,
   hasOthers: boolean,
 ): Promise<Measurement | undefined> {
-  const shared = { set: parseSettings(set), threads, seed: session.seed };
-  const input = { models, target, dims, rounds, ...shared };
+  const sharedOptions = { set: parseSettings(set), threads, seed: session.seed };
+  const input = { models, target, dims, rounds, ...sharedOptions };
   let output: BenchOutput;
   try {
     output = await session.job<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
@@ -124,7 +125,7 @@ async function measure(
   const memories: number[] = [];
   // In a browser, the process contains more than the model, so its memory is not measured.
   for (const [index, model] of output.inBrowser ? [] : models.entries()) {
-    const request = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
+    const request = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...sharedOptions };
     memories.push(await session.job<typeof memoryJob>("memory", request, `bench ${model}`));
   }
   return { target, output, memories };
@@ -168,8 +169,8 @@ const sizeText = (size: number | undefined): string => (size === undefined ? "â€
 
 function describeTiming({ target, output: { where, latency } }: Measurement): string {
   const { rounds, repeats, threads } = latency;
-  const shared = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
-  return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${shared}.`;
+  const threadsText = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
+  return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${threadsText}.`;
 }
 
 function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): string[] {
@@ -178,7 +179,7 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
   return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
 }
 
-const note =
+const explanation =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
   "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11.";
 

@@ -1,12 +1,11 @@
+/** The command `pith completion`: prints a script that completes command lines in a shell. */
 import * as v from "valibot";
 import { defineCommand } from "../command.ts";
 
-/**
- * Shells with completion. Their functions call `pith complete`, which prints candidates with their meanings. No word of the command line is
- * evaluated.
- */
+/** Shells for which there is a script. */
 export const shells = ["bash", "zsh", "fish"] as const;
 
+/** Scripts per shell. Each calls `pith complete`, which prints a candidate and its meaning per line. No word is evaluated as shell code. */
 export const scripts: Readonly<Record<(typeof shells)[number], string>> = {
   bash: `_pith() {
   local line

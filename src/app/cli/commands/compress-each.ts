@@ -1,4 +1,4 @@
-/** Runs the jobs of `pith compress`, one per model. If there are several models, their recipe runs in parallel first. */
+/** Runs the jobs of `pith compress`, one per model. With `--jobs` or `--queue`, a recipe first runs on all models in parallel. */
 import { join } from "node:path";
 import { asPithError, PithError } from "../../../core/errors.ts";
 import type { Session } from "../command.ts";
@@ -12,8 +12,8 @@ import type recipesJob from "../jobs/recipes.ts";
 type ModelInput = Omit<CompressInput, "resumeFolder">;
 
 /**
- * Returns the output for each model. If there are several models, a failed one has its error instead. @throws PithError for a single model;
- * E_STOPPED.
+ * Compresses each model. @returns the output of each model, or the error of a model that failed if there are several.
+ * @throws PithError if the only model fails; E_STOPPED on a stop.
  */
 export function compressEach(
   inputs: readonly ModelInput[],
@@ -22,9 +22,9 @@ export function compressEach(
 ): Promise<readonly (CompressOutput | PithError)[]> {
   const outs = inputs.map(({ out }) => out);
   return withStepsFolders(outs, { fresh, terminal: session.terminal }, async (folders) => {
-    const placed = inputs.map((input, index) => ({ ...input, resumeFolder: folders[index] ?? "" }));
+    const inputsWithFolders = inputs.map((input, index) => ({ ...input, resumeFolder: folders[index] ?? "" }));
     const outputs: (CompressOutput | PithError)[] = [];
-    for (const input of await runRecipeInParallel(placed, session)) {
+    for (const input of await runRecipeInParallel(inputsWithFolders, session)) {
       const output = withoutLeftovers(
         runFolder.names.map((name) => join(input.out, name)),
         () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
@@ -47,7 +47,7 @@ async function describeStoppedSearch(error: unknown, { model, out, command }: Mo
   return new PithError("E_STOPPED", `compress ${model} was stopped. ${outcome}.`, { cause: error });
 }
 
-/** Runs the recipe on all models in other processes. @returns the inputs, with the folders that contain the results. */
+/** Runs the recipe on all models in other processes, if several are allowed. @returns the inputs, with the folders that contain the results. */
 async function runRecipeInParallel(
   inputs: readonly CompressInput[],
   session: Session,
@@ -57,11 +57,11 @@ async function runRecipeInParallel(
   const models = inputs.map(
     ({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, precompress: ______, ...model }) => model,
   );
-  const places = await session.job<typeof recipesJob>(
+  const resultFolders = await session.job<typeof recipesJob>(
     "recipes",
     { recipe, models, outs: inputs.map(({ out }) => out), jobs, queue },
     `run ${recipe.path}`,
     { keeps: true },
   );
-  return inputs.map((input, index) => ({ ...input, ...places[index] }));
+  return inputs.map((input, index) => ({ ...input, ...resultFolders[index] }));
 }

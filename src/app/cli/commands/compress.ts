@@ -1,3 +1,4 @@
+/** The command `pith compress`: searches for the best compression of a model, or runs a recipe, and writes the result with a report. */
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
@@ -6,7 +7,7 @@ import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { isFolder, isSamePlace, isThere } from "../files/files.ts";
+import { exists, isFolder, isSamePlace } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
 import { recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
 import { precompressFlag } from "../files/result-place.ts";
@@ -92,7 +93,7 @@ export default defineCommand({
   async run(words, options, session) {
     const { recipe, modules = [], metric, output, strict = false, force = false, fresh, target } = options;
     const { minutes, steps, for: purpose, targetSize, faster, techniques, keep } = options;
-    requireOneOfEach(options);
+    requireCompatibleFlags(options);
     if (recipe === undefined && modules.length > 0)
       throw new PithError("E_USAGE", "--modules is for -r: it names the code that the recipe may run.");
     const [path = ""] = words;
@@ -109,7 +110,7 @@ export default defineCommand({
     for (const model of models) await requireModel(model);
     const places = placesOf(models, options.out);
     for (const { model, out } of places) {
-      // The recipe can be the one that an earlier run wrote into the output folder. Overwriting it is then no error.
+      // If the recipe is the file that an earlier run wrote into the output folder, it is overwritten without an error.
       const isInOutputFolder = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
       await requireFreeFolder(out, runFolder, [
         ["the model itself", model],
@@ -133,39 +134,40 @@ export default defineCommand({
       precompress: options.precompress,
     };
     const inputs = places.map((place) => ({ ...shared, ...place }));
-    const replaced = await Promise.all(inputs.map(({ out }) => isThere(join(out, "model.onnx"))));
+    const replaced = await Promise.all(inputs.map(({ out }) => exists(join(out, "model.onnx"))));
     const outputs = await compressEach(inputs, fresh, session);
-    const demanded = options.maxDrop !== undefined || !force;
+    const isGoalRequired = options.maxDrop !== undefined || !force;
     const results = outputs.map((output, index) => ({
       ...(places[index] ?? { model: "", out: "" }),
-      result: output instanceof PithError ? output : show(output, { demanded, replaced: replaced[index] === true }),
+      result:
+        output instanceof PithError ? output : show(output, { isGoalRequired, replaced: replaced[index] === true }),
     }));
-    const [only] = results;
-    return only === undefined || results.length > 1 || only.result instanceof PithError
+    const [onlyResult] = results;
+    return onlyResult === undefined || results.length > 1 || onlyResult.result instanceof PithError
       ? showEach(results)
-      : only.result;
+      : onlyResult.result;
   },
 });
 
 const searchOptions = ["minutes", "steps", "targetSize", "faster", "techniques", "keep"] as const;
 const folderFlags: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
-const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
+const givenFlags = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
   names
     .filter((name) => options[name] !== undefined)
     .map((name) => (name === "targetSize" ? "--target-size" : `--${name}`));
 
-function requireOneOfEach(options: Options): void {
-  if (namesOf(options, ["minutes", "steps"]).length > 1)
+function requireCompatibleFlags(options: Options): void {
+  if (givenFlags(options, ["minutes", "steps"]).length > 1)
     throw new PithError(
       "E_USAGE",
       "--minutes and --steps cannot be combined: each limits the search. Use one of them.",
     );
-  const aims = namesOf(options, ["targetSize", "faster", "for"]);
-  if (aims.length > 1)
+  const objectiveFlags = givenFlags(options, ["targetSize", "faster", "for"]);
+  if (objectiveFlags.length > 1)
     throw new PithError(
       "E_USAGE",
-      `${aims.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`,
+      `${objectiveFlags.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`,
     );
 }
 
@@ -174,30 +176,36 @@ function requireSingle(models: readonly string[], options: Options): void {
   if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
   if (recipe === undefined && models.length > 1)
     throw new PithError("E_USAGE", "A search is for one model; a recipe (-r) runs on several.");
-  const searching = namesOf(options, ["for", ...searchOptions]);
-  if (recipe !== undefined && searching.length > 0)
-    throw new PithError("E_USAGE", `A recipe already lists the steps; only a search accepts ${searching.join(", ")}.`, {
-      hint: "Omit -r, or these flags.",
-    });
+  const searchFlags = givenFlags(options, ["for", ...searchOptions]);
+  if (recipe !== undefined && searchFlags.length > 0)
+    throw new PithError(
+      "E_USAGE",
+      `A recipe already lists the steps; only a search accepts ${searchFlags.join(", ")}.`,
+      { hint: "Omit -r, or these flags." },
+    );
 }
 
 async function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
-  const { variantsOf } = await import("./folder.ts");
+  const { writeVariants } = await import("./folder.ts");
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
     throw new PithError("E_USAGE", "--force is for a single model: of a folder only what passes the check is kept.", {
       hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
     });
-  const searching = namesOf(options, [...searchOptions, "jobs", "queue"]);
-  const foreign = searching.filter((name) => !folderFlags.includes(name));
-  if (foreign.length > 0)
-    throw new PithError("E_USAGE", `${foreign.join(", ")}: for a single model, and "${path}" is a folder of them.`, {
-      hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${foreign[0]} …`,
-    });
+  const searchFlags = givenFlags(options, [...searchOptions, "jobs", "queue"]);
+  const unsupportedFlags = searchFlags.filter((name) => !folderFlags.includes(name));
+  if (unsupportedFlags.length > 0)
+    throw new PithError(
+      "E_USAGE",
+      `${unsupportedFlags.join(", ")}: for a single model, and "${path}" is a folder of them.`,
+      {
+        hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${unsupportedFlags[0]} …`,
+      },
+    );
   const hasSamples = options.data !== undefined || options.text !== undefined;
-  const first = fresh === true ? "--fresh" : searching[0];
-  if (!hasSamples && first !== undefined)
-    throw new PithError("E_USAGE", `${first} is for the search over all techniques, which needs samples.`, {
+  const firstSearchFlag = fresh === true ? "--fresh" : searchFlags[0];
+  if (!hasSamples && firstSearchFlag !== undefined)
+    throw new PithError("E_USAGE", `${firstSearchFlag} is for the search over all techniques, which needs samples.`, {
       hint: "Give them with --data, or texts with --text.",
     });
   requireMeaningfulDrop(options.maxDrop, metric);
@@ -209,17 +217,17 @@ async function compressFolder(path: string, options: Options, session: Session):
     hasSamples
       ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
           const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, workers };
-          return variantsOf(path, { ...texts, out, search }, choiceOptions, targetOptions, session);
+          return writeVariants(path, { ...texts, out, search }, choiceOptions, targetOptions, session);
         })
-      : variantsOf(path, { ...texts, out }, choiceOptions, targetOptions, session),
+      : writeVariants(path, { ...texts, out }, choiceOptions, targetOptions, session),
   );
 }
 
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
-  const stem = (model: string): string => basename(model).replace(/\.onnx$/i, "");
+  const stemOf = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {
-    const fallback = join(dirname(model), `${stem(model)}.compressed`);
-    return { model, out: out === undefined ? fallback : models.length === 1 ? out : join(out, stem(model)) };
+    const fallback = join(dirname(model), `${stemOf(model)}.compressed`);
+    return { model, out: out === undefined ? fallback : models.length === 1 ? out : join(out, stemOf(model)) };
   });
   const duplicate = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);
   if (duplicate === undefined) return places;

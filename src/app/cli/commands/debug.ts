@@ -1,3 +1,4 @@
+/** The command `pith debug`: shows in which layers a compressed model differs from its original. */
 import * as v from "valibot";
 import { capitalize, type Miss } from "../../../core/errors.ts";
 import { counted } from "../../../core/numbers.ts";
@@ -6,7 +7,7 @@ import { groupBy } from "../../../core/tensor/group-by.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { defineCommand } from "../command.ts";
-import { isThere, requireOther, withoutLeftovers } from "../files/files.ts";
+import { exists, requireOther, withoutLeftovers } from "../files/files.ts";
 import { requireWritable } from "../files/writable.ts";
 import { dataFlags, dataRequest } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
@@ -38,21 +39,21 @@ export default defineCommand({
       ]);
       await requireWritable(out);
     }
-    const replaced = out !== undefined && (await isThere(out));
+    const replaced = out !== undefined && (await exists(out));
     const input = { original, model, out, data, output, seed: session.seed };
     const work = () => session.job<typeof debugJob>("debug", input, `debug ${model}`);
     const written = out === undefined ? [] : [out];
     const { layers, lost, blamed, misses, on, preprocessing } = await withoutLeftovers(written, work);
-    const ranked = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
-    const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
-    const changed = ranked.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
+    const ranking = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
+    const blamedLayer = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
+    const changedLayers = ranking.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
     return {
       data: {
         original,
         model,
         on,
         lost,
-        // Layers that lost the same channels have one joint error, so none of them is blamed alone.
+        // Layers that lost the same channels have one joint error, so they are blamed together.
         blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
         blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
         layers,
@@ -63,48 +64,48 @@ export default defineCommand({
         const { bold, dim } = terminal.color;
         terminal.line(`${bold(model)} against ${original}, on ${on}`);
         if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-        if (changed.length > 0)
+        if (changedLayers.length > 0)
           terminal.table(
             [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
-            changed
+            changedLayers
               .slice(0, maxLayers)
               .map((row) => [
-                row.layer === first ? bold(placeName(row)) : placeName(row),
+                row.layer === blamedLayer ? bold(placeName(row)) : placeName(row),
                 dim(row.operator),
                 ...[row.weight, row.own, row.signalToNoise].map(decibelsText),
                 shareText(row.share),
               ]),
           );
-        if (changed.length > 0)
+        if (changedLayers.length > 0)
           terminal.line(
             dim(
               "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it. Share of the error of the outputs: of each layer alone, so they need not add up to 100 %",
             ),
           );
-        const jointNote = togetherNote(changed.slice(0, maxLayers));
+        const jointNote = togetherNote(changedLayers.slice(0, maxLayers));
         if (jointNote !== "") terminal.line(dim(jointNote));
-        if (changed.length > maxLayers)
-          terminal.line(`and ${counted(changed.length - maxLayers, "more layer")}: --json, -o debug.html`);
-        const equal = layers.length - changed.length;
-        if (equal > 0) terminal.line(`${counted(equal, "layer")} as in the original`);
-        for (const text of notCompared(misses)) terminal.line(text);
+        if (changedLayers.length > maxLayers)
+          terminal.line(`and ${counted(changedLayers.length - maxLayers, "more layer")}: --json, -o debug.html`);
+        const equalCount = layers.length - changedLayers.length;
+        if (equalCount > 0) terminal.line(`${counted(equalCount, "layer")} as in the original`);
+        for (const text of notComparedLines(misses)) terminal.line(text);
         if (lost !== undefined) terminal.line(`${capitalize(lost)}.`);
-        const none = misses.length > 0 ? "No other layer differs." : "No layer differs.";
-        terminal.line(blamed === undefined ? none : `${blameText(blamed)}.`);
+        const noDifferenceText = misses.length > 0 ? "No other layer differs." : "No layer differs.";
+        terminal.line(blamed === undefined ? noDifferenceText : `${blameText(blamed)}.`);
         if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       },
     };
   },
 });
 
-function notCompared(misses: readonly Miss[]): readonly string[] {
+function notComparedLines(misses: readonly Miss[]): readonly string[] {
   return Array.from(
     groupBy(misses, ({ reason }) => reason),
     ([reason, group]) => {
       const layers = group.flatMap(({ at }) => at ?? []);
-      const which =
+      const layersText =
         layers.length > 2 ? `${counted(layers.length, "layer")}: ` : layers.length > 0 ? `${layers.join(", ")}: ` : "";
-      return `not compared: ${which}${reason}`;
+      return `not compared: ${layersText}${reason}`;
     },
   );
 }

@@ -1,3 +1,4 @@
+/** The command `pith eval`: measures a model on data, compares it with its original, and checks goals. */
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { notFiniteHint, PithError } from "../../../core/errors.ts";
@@ -86,8 +87,8 @@ export default defineCommand({
     }
     const { metric, output } = options;
     const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
-    const demands = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
-    const demanded = demands.map(([kind]) => kind);
+    const minimumGoals = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
+    const demanded = minimumGoals.map(([kind]) => kind);
     if (data === undefined && demanded[0] !== undefined)
       throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
     if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
@@ -108,7 +109,8 @@ export default defineCommand({
     const { measured, targets } = result;
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
-    if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
+    if (measured !== undefined)
+      goals.push(...minimumGoals.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
     goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
     const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter(
       (error) => error !== undefined,
@@ -169,7 +171,7 @@ interface Goal {
 function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
   const goals: Goal[] = [];
   const { verdict, comparison, others } = measured ?? {};
-  // A lost output fails, even if the metric of another output meets its goal.
+  // If an output is lost, `outputGoals` reports this. The drop of another output is then no goal.
   const isLost = typeof others === "object" && others.lost !== undefined;
   if (verdict !== undefined && comparison !== undefined && !isLost)
     goals.push({
@@ -190,8 +192,8 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
 }
 
 /**
- * Returns a goal that is missed if an output is lost. @param hasGoals if false, different values do not count, only a missing output or another
- * shape.
+ * Returns a missed goal if an output is lost.
+ * @param hasGoals whether the user set goals. Without goals, only a missing output or another shape is a loss, and different values are none.
  */
 function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
   if (typeof others !== "object" || others.lost === undefined) return [];
@@ -232,10 +234,10 @@ function figureRows({
   truth,
   alone,
 }: Measurement): [name: string, value: string, interval: string][] {
-  const row = (name: string, unit: Unit, { value, low, high }: Estimate, shown = figure): [string, string, string] => [
+  const row = (name: string, unit: Unit, { value, low, high }: Estimate, format = figure): [string, string, string] => [
     name,
-    shown(unit, value),
-    figureInterval(unit, { low, high }, shown),
+    format(unit, value),
+    figureInterval(unit, { low, high }, format),
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
@@ -261,7 +263,7 @@ function detailsOf({ measured }: EvalOutput): readonly string[] {
 function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
   const { measured } = result;
   const preprocessing = measured?.preprocessing;
-  const about =
+  const samplesLines =
     measured === undefined
       ? []
       : [
@@ -273,7 +275,7 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
   return [
     `### ${escapeMarkdown(model)}`,
     "",
-    ...about,
+    ...samplesLines,
     markdownTable(
       [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
       rowsOf(result).map((cells) => cells.map(escapeMarkdown)),

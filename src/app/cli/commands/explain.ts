@@ -1,3 +1,4 @@
+/** The command `pith explain`: says why techniques skip a layer or a channel. */
 import * as v from "valibot";
 import { joinList } from "../../../core/errors.ts";
 import { counted, integer } from "../../../core/numbers.ts";
@@ -56,11 +57,11 @@ function channelLines({
     ...(freeThroughNorms > free
       ? [`  with --through-norms ${freeThroughNorms} of ${count} can; the result needs pith recover`]
       : []),
-    ...(one === undefined ? [] : [`  channel ${one.channel}: ${placeText(one)}`]),
+    ...(one === undefined ? [] : [`  channel ${one.channel}: ${channelText(one)}`]),
   ];
 }
 
-function placeText({ from, reason }: NonNullable<ChannelsExplanation["one"]>): string {
+function channelText({ from, reason }: NonNullable<ChannelsExplanation["one"]>): string {
   if (from === undefined) return `kept at any amount: ${reason}`;
   return `removed by pith prune --structured ${Number((100 * from).toFixed(1))}% --importance magnitude, and by any larger amount`;
 }

@@ -1,4 +1,4 @@
-/** Finds transformers.js next to the user's program, the models, or Pith. */
+/** Finds transformers.js next to the user's program, the models or Pith, and checks a folder's results by loading them with it. */
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -13,11 +13,12 @@ import type { Session } from "../command.ts";
 import type loaderJob from "../jobs/loader.ts";
 
 const packageName = "@huggingface/transformers";
-/** Maximum number of texts of the user that are tried. */
+/** Maximum number of the user's texts that a check runs. */
 const maxTexts = 4;
-/** Maximum bytes of originals that are loaded together with their variants. */
+/** Maximum bytes of all originals at which they are loaded, too, to compare the results with them. */
 const maxComparedBytes = 2 ** 29;
 
+/** @param out folder of the results. @returns a Miss with the reason if transformers.js cannot load the folder. */
 export async function openLoader(
   folder: string,
   out: string,
@@ -29,7 +30,7 @@ export async function openLoader(
   if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
   const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
-  // The input config.json may lack the number of external data files.
+  // The config.json of the originals may not state the number of their external data files.
   const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
   return {
@@ -37,14 +38,14 @@ export async function openLoader(
     judges: texts.length > 0,
     compares: originalBytes <= maxComparedBytes,
     async ask(dtypes, forced) {
-      const lean = originalBytes > maxComparedBytes;
+      const isLarge = originalBytes > maxComparedBytes;
       const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
-      const named = Object.entries(dtypes).map(
+      const dtypeEntries = Object.entries(dtypes).map(
         ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
       );
-      const place = areOriginals ? { folder, chunks } : { folder: out };
-      const files = { ...place, dtypes: Object.fromEntries(named) };
-      const input = { library: pathToFileURL(library).href, ...files, forced, lean };
+      const filesFolder = areOriginals ? { folder, chunks } : { folder: out };
+      const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
+      const input = { library: pathToFileURL(library).href, ...files, forced, isLarge };
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {

@@ -1,6 +1,6 @@
 /** Prints the result of a command on a folder. */
 import { basename, join } from "node:path";
-import { noneText } from "../../folder/card.ts";
+import { noVariantText } from "../../folder/card.ts";
 import type { FolderFile } from "../../folder/run.ts";
 import { folderTable } from "../../folder/table.ts";
 import type { Result } from "../command.ts";
@@ -19,19 +19,19 @@ export function folderResult(
     goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
     print(terminal) {
       const { rows, columns, notes } = folderTable(files, originals);
-      const marked = (row: FolderFile): string =>
+      const markText = (row: FolderFile): string =>
         isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
       terminal.table(
         [...columns, { title: "" }],
         rows.map((row) => [
           ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
-          "verdict" in row ? marked(row) : "original",
+          "verdict" in row ? markText(row) : "original",
         ]),
       );
       for (const note of notes) terminal.line(note);
       for (const { file, verdict, reason = "" } of files)
         if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
-      if (!files.some(isMade)) terminal.line(noneText);
+      if (!files.some(isMade)) terminal.line(noVariantText);
       terminal.line(`written: ${terminal.color.bold(out)}`);
       if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
     },

@@ -33,7 +33,7 @@ export interface FolderSearch {
 }
 
 interface Judging {
-  /** Samples of each model. Modules that continue texts jointly each use captured inputs instead. */
+  /** Samples of each model. With `together`, they are instead the inputs that a model gets while all models jointly continue the texts. */
   readonly data: DataRequest;
   readonly together:
     | { readonly folder: string; readonly bases: readonly string[]; readonly texts: readonly string[] }
@@ -46,7 +46,7 @@ interface Judging {
   readonly purpose: Purpose | undefined;
 }
 
-/** @param modules number of models that share the time or the candidates. */
+/** Returns the function that searches one model of the folder. @param modules number of models, which share the time or number of candidates. */
 export function searcherOf(
   { folder, resumeFolder, workers, steps, minutes = defaultMinutes, techniques }: FolderSearch,
   { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
@@ -56,13 +56,13 @@ export function searcherOf(
   const limit = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
   const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
   session.terminal.note("search", `all techniques are searched once the dtypes are there: ${limit}${among}`);
-  const texts = together && captureInputs({ ...together, out: folder }, session);
+  const samplesOf = together && captureInputs({ ...together, out: folder }, session);
   return {
     settings: { minutes: steps === undefined ? minutes : undefined, steps, techniques, purpose },
     async find({ base, source }, share) {
       const out = join(folder, base);
       const { terminal } = session;
-      const captured = texts === undefined ? {} : await texts(base);
+      const capturedFile = samplesOf === undefined ? {} : await samplesOf(base);
       terminal.part = modules === 1 ? "search" : `search of ${base}`;
       const { run, written } = await session.job<typeof compressJob>(
         "compress",
@@ -71,7 +71,7 @@ export function searcherOf(
             model: source,
             out,
             recipe: undefined,
-            data: { ...data, ...captured },
+            data: { ...data, ...capturedFile },
             metric,
             output: together === undefined ? output : undefined,
             targets,
@@ -95,7 +95,7 @@ export function searcherOf(
       const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
       terminal.note("search", `${base}: ${candidateCount} tried, see ${report}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
-      // The choice names a smaller model (`over`) that was rejected because it is slow.
+      // `over` is a smaller model that was not chosen because it is slow.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
       return candidatesOf(run, out);
     },
@@ -103,19 +103,19 @@ export function searcherOf(
 }
 
 /**
- * Returns a function that returns the samples of a model: its inputs while the originals continue texts.
+ * Returns a function that returns the samples of a model: the inputs that it gets while the original models jointly continue texts.
  * @param out folder of the samples.
  */
 export function captureInputs(
   { folder, bases, texts, out }: NonNullable<Judging["together"]> & { readonly out: string },
   session: Session,
 ): (base: string) => Promise<CapturedFile> {
-  let captured: Promise<Readonly<Record<string, CapturedFile>>> | undefined;
+  let capturedFiles: Promise<Readonly<Record<string, CapturedFile>>> | undefined;
   const modules = bases.map((base) => ({ base, source: join(folder, "onnx", `${base}.onnx`) }));
   const request = { folder, modules, texts, out };
   return async (base) => {
-    captured ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
-    const { [base]: file } = await captured;
+    capturedFiles ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
+    const { [base]: file } = await capturedFiles;
     if (file !== undefined) return file;
     throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it has no samples.");
   };
@@ -158,8 +158,8 @@ function figuresOf(
 }
 
 /**
- * Returns the targets on which the outputs are right, with "?" if that is unknown. Files that fail on a target are not written, so no target is
- * missing.
+ * Returns the targets on which the outputs are right. A target on which this is unknown has a "?". Files that fail on a target are not written, so
+ * all targets are listed.
  */
 export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};

@@ -14,8 +14,8 @@ type TargetSpeed = NonNullable<FileFigures["speeds"]>[number];
 /** Rounds of timing, and the maximum seconds for all of them. */
 const [rounds, seconds] = [15, 20];
 
-/** Times like `bench` on each target. If that is impossible or the machine is busy, it logs the reason. */
-export function timer(
+/** Returns a function that times a file and its original on each target, as `bench` does. If this fails, the function logs a warning. */
+export function createTimer(
   targets: readonly TargetName[],
   set: Settings,
   session: Session,
@@ -34,7 +34,7 @@ export function timer(
       } catch (error) {
         const { code, message } = asPithError(error);
         warn(message);
-        // The target cannot time any file.
+        // This target cannot time any file, so it is not tried again.
         if (code === "E_UNSUPPORTED") unsupported.add(target);
       }
     }
@@ -43,8 +43,9 @@ export function timer(
 }
 
 /**
- * Times a file relative to its original. `work` is the processor time of a run relative to the original's; undefined if it cannot be read.
- * @throws PithError E_UNSUPPORTED if the target cannot time, or as loading and running do.
+ * Times a file relative to its original.
+ * @returns also the processor time of a run relative to the original (`work`); undefined if the system does not tell processor times.
+ * @throws PithError E_UNSUPPORTED if the target cannot time models; errors of loading and running.
  */
 async function measureSpeed(
   models: readonly [original: string, file: string],

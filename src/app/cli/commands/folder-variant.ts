@@ -1,4 +1,4 @@
-/** Makes one variant of a folder's model as the command `quantize` would, and gives its figures to the folder's record. */
+/** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
 import { capitalize, PithError } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
 import { formatSparedLayer } from "../../../judge/run/sparing-text.ts";
@@ -18,18 +18,18 @@ import { targetsField } from "./folder-search.ts";
 interface VariantOptions {
   /** Flags of the pass, without the dtype. */
   readonly passed: Readonly<Record<string, unknown>>;
-  /** Dtypes that keep their own rounding method. */
+  /** Dtypes to which `--rounder` does not apply: they keep their own rounding method. */
   readonly otherDtypes: readonly string[];
   readonly spare: boolean | undefined;
   readonly settings: Pick<
     PassInput,
     "data" | "metric" | "output" | "maxDrop" | "strict" | "force" | "dryRun" | "targetDownload"
   >;
-  /** Samples of a model that does not run alone. */
+  /** Returns the samples of a model that does not run alone. */
   samplesOf(source: string): Promise<Pick<PassInput, "data"> | undefined>;
 }
 
-/** @throws PithError from the returned function if the variant is rejected; no partial file is left. */
+/** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
 export function variantWriter(
   { passed, otherDtypes, spare, settings, samplesOf }: VariantOptions,
   session: Session,
@@ -51,7 +51,7 @@ export function variantWriter(
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
     const result = await withoutLeftovers([out], work).catch((error: unknown) => {
-      throw concerningOneFile(error);
+      throw rewordForOneFile(error);
     });
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
@@ -60,10 +60,10 @@ export function variantWriter(
   return async (variant) => {
     try {
       const figures = await writeVariant(variant);
-      session.terminal.finished(`${bytes(figures.bytes)}, ${figures.measured}`);
+      session.terminal.noteFinished(`${bytes(figures.bytes)}, ${figures.measured}`);
       return figures;
     } catch (error) {
-      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.finished("refused");
+      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.noteFinished("refused");
       throw error;
     }
   };
@@ -95,7 +95,7 @@ function nearnessOf({
   return { ...measured, ...targetsField(targets) };
 }
 
-function concerningOneFile(error: unknown): unknown {
+function rewordForOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;
   const { code, message, hint } = error;
   return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {

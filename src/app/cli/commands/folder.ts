@@ -1,4 +1,4 @@
-/** Commands on a folder in the layout of transformers.js. */
+/** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
@@ -33,7 +33,7 @@ import { maxTimedBytes } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
 import { folderResult } from "./folder-result.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
-import { timer } from "./folder-times.ts";
+import { createTimer } from "./folder-times.ts";
 import { variantWriter } from "./folder-variant.ts";
 
 /** Minimum number of texts for a search. */
@@ -51,7 +51,7 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precomp
   readonly search?: FolderSearch | undefined;
 }
 
-export async function variantsOf(
+export async function writeVariants(
   folder: string,
   options: FolderArguments,
   {
@@ -67,14 +67,14 @@ export async function variantsOf(
   const data = dataRequest(options);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
-  // Samples need a standalone model. Otherwise each model is compared on random inputs, and all jointly on the texts.
+  // Samples are for a model that runs alone. Models that only run jointly are each compared on random inputs, and jointly on the texts.
   const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   const { isAlone } = mainOf(bases);
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
   const otherDtypes = withoutLowEntropy(dtypeNames, passed);
-  // Rounding methods need samples, even if the model is only compared on texts.
+  // A rounding method that lowers the entropy needs samples, even if the model is only compared on texts.
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
   const { targetDownload } = options;
   requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, isRounded, data, samples });
@@ -100,8 +100,8 @@ export async function variantsOf(
   // Without a tokenizer, a table contains values of inputs instead of texts.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
-  const captured = isRounded && !isAlone ? await temporaryFolder() : undefined;
-  const inputsOf = captured && captureInputs({ folder, bases, texts, out: captured.path }, session);
+  const capturedFolder = isRounded && !isAlone ? await temporaryFolder() : undefined;
+  const inputsOf = capturedFolder && captureInputs({ folder, bases, texts, out: capturedFolder.path }, session);
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
     data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
@@ -142,10 +142,10 @@ export async function variantsOf(
       precompress: options.precompress,
       loader,
       madeWith: `pith ${session.line[0]}`,
-      time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
+      time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
       settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
-      // Texts are only used to repair files, which requires the precision fallback.
+      // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
       texts: force || spare === false ? undefined : texts,
       search:
         search === undefined || data === undefined || hasFewTexts
@@ -176,7 +176,7 @@ export async function variantsOf(
     },
   );
   const files = await work
-    .finally(() => captured?.remove())
+    .finally(() => capturedFolder?.remove())
     .catch(async (error: unknown) => {
       throw await describeStop(
         error,
@@ -190,7 +190,7 @@ export async function variantsOf(
 
 interface ArgumentContext {
   readonly bases: readonly string[];
-  /** Whether the quantized values get low entropy, which needs samples. */
+  /** Whether a rounding method lowers the entropy of the quantized values. It needs samples. */
   readonly isRounded: boolean;
   readonly data: DataRequest | undefined;
   /** Samples of a model that runs alone. */
@@ -228,20 +228,20 @@ async function identityOf(path: string): Promise<string> {
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
 }
 
-/** Names the files that are missing after a stop. @param files all files that the command makes. */
+/** Adds the missing files to the error of a stopped command. Returns other errors unchanged. @param files all files that the command writes. */
 async function describeStop(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { files: records } = await readFolderRecord(out);
-  const lackOf = (file: string): string | undefined => {
+  const missingReason = (file: string): string | undefined => {
     const record = records[file];
     if (record === undefined) return "not made";
     return record.loader?.outcome === "not checked" ? "not checked in transformers.js" : undefined;
   };
-  const lacking = files.flatMap((file) => {
-    const lack = lackOf(file);
+  const missingFiles = files.flatMap((file) => {
+    const lack = missingReason(file);
     return lack === undefined ? [] : [`${basename(file)} (${lack})`];
   });
-  const remaining = lacking.length === 0 ? "" : ` What remains: ${lacking.join(", ")}.`;
+  const remaining = missingFiles.length === 0 ? "" : ` What remains: ${missingFiles.join(", ")}.`;
   const text = `Stopped. Finished files are kept in "${out}"; the same command continues.${remaining}`;
   return new PithError("E_STOPPED", text, { cause: error });
 }

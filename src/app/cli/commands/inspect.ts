@@ -1,3 +1,4 @@
+/** The command `pith inspect`: shows what a model contains. */
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { option } from "../../../core/pass/options.ts";
@@ -5,8 +6,8 @@ import { defineCommand } from "../command.ts";
 import type inspectJob from "../jobs/inspect.ts";
 import { show } from "../print/inspection.ts";
 
-/** Maximum bytes of a file that is read in this process: its graph takes less than a second. */
-const maxHere = 2 ** 24;
+/** Maximum bytes of a file that is read in this process, without starting another. Reading its graph takes less than a second. */
+const maxBytesHere = 2 ** 24;
 
 export default defineCommand({
   name: "inspect",
@@ -19,7 +20,7 @@ export default defineCommand({
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
   async run([model = ""], { weights = false }, session) {
     const input = { model, weights };
-    const isSmall = ((await stat(model).catch(() => undefined))?.size ?? 0) <= maxHere;
+    const isSmall = ((await stat(model).catch(() => undefined))?.size ?? 0) <= maxBytesHere;
     const job = session.job<typeof inspectJob>("inspect", input, `inspect ${model}`, { isHere: isSmall && !weights });
     const { description, weights: numbers, zeros } = await job;
     return {

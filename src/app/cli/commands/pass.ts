@@ -1,5 +1,4 @@
-/** Builds a command from a pass. Its flags are the pass's options. It reads one model, writes one, and evaluates the result if there is data. */
-
+/** Builds the command of a pass, with the pass's options as flags. The command reads a model, and writes and, with data, evaluates the result. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -12,7 +11,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
-import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files/files.ts";
+import { exists, nextFiles, outputName, requireOther, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
 import {
   completePlace,
@@ -30,12 +29,12 @@ import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
 import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
 
-const stepFlags = (fallback: string) =>
+const stepFlags = (defaultOut: string) =>
   v.object({
     original: option(v.string(), "model before pruning, to compare the result with (default: model.onnx)", {
       value: "original.onnx",
     }),
-    out: option(v.string(), `file to write (default: ${fallback})`, {
+    out: option(v.string(), `file to write (default: ${defaultOut})`, {
       short: "-o",
       value: "out.onnx",
       common: true,
@@ -82,7 +81,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
     passed: pass.options,
-    // The job sets these options: it opens and prepares the data, and passes on the split and the metric.
+    // These options of the pass are no flags, because the job sets them: it opens the data, and selects the split and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
     folders: () => true,
@@ -100,17 +99,17 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
       // Invalid settings are rejected before any data is read.
-      const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
-      checkFlags(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
+      const dataOption = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
+      checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
       if (data === undefined) await requireNoSamples(pass, passed);
       const folders = new Map([
         ...session.folders,
         ...(word === undefined || word === modelFile ? [] : [[model, word] as const]),
       ]);
-      const place = resolveResultPlace({ model, aim: referenceModel, folders }, options.out, command.suffix(passed));
+      const place = resolveResultPlace({ model, referenceModel, folders }, options.out, command.suffix(passed));
       const { out } = place;
       const copies = copiesOf(out, precompress);
-      const files = await openPlaces(pass, passed, place, { model, aim: referenceModel, data }, copies);
+      const files = await openPlaces(pass, passed, place, { model, referenceModel, data }, copies);
       const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
       // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
@@ -122,22 +121,22 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         targetBytes: choosesBits ? bytesOf(targetSize) : undefined,
       };
       const keeps = passed.checkpoint !== undefined;
-      const earlierTime = await timeOf(out);
+      const earlierModified = await timeOf(out);
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
       const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
-        const stale = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
-        const written = (await timeOf(out)) === earlierTime ? undefined : `"${out}" is complete${stale}.`;
+        const staleText = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
+        const written = (await timeOf(out)) === earlierModified ? undefined : `"${out}" is complete${staleText}.`;
         throw describeStop(error, { trains: partFor(pass, passed) === "train", keeps, written });
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
       await completePlace(place, session.terminal);
       return showWritten(model, result, {
-        demanded: maxDrop !== undefined || !force,
+        isGoalRequired: maxDrop !== undefined || !force,
         files,
-        zeros: command.storesZeros?.(passed) === true,
+        storesZeros: command.storesZeros?.(passed) === true,
         next: command.next?.(passed, nextFiles({ model, original: referenceModel, out }, data, stateOf(result))),
-        comparing: evalCommand(out, data),
+        comparisonCommand: evalCommand(out, data),
       });
     },
   });
@@ -152,8 +151,8 @@ function evalCommand(out: string, data: DataRequest | undefined): string {
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
 
-function modelIn(word: string | undefined, aim: unknown, name: string): string {
-  const model = word ?? aim;
+function modelIn(word: string | undefined, referenceModel: unknown, name: string): string {
+  const model = word ?? referenceModel;
   if (typeof model === "string") return model;
   throw new PithError(
     "E_USAGE",
@@ -167,12 +166,12 @@ function modelIn(word: string | undefined, aim: unknown, name: string): string {
 function requireMandatoryFlags(
   { id: name, options, reference, command }: AnyPass,
   data: DataRequest | undefined,
-  aim: unknown,
+  referenceModel: unknown,
 ): void {
   const help = `pith ${name} --help.`;
   if (data === undefined && requiredKeys(options).has("data"))
     throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
-  if (reference !== undefined && aim === undefined && !command?.takesStudent)
+  if (reference !== undefined && referenceModel === undefined && !command?.takesStudent)
     throw new PithError("E_USAGE", `${flagName(reference)} is needed: the ${reference} model.`, {
       hint: `See ${help}`,
     });
@@ -180,10 +179,10 @@ function requireMandatoryFlags(
 
 async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
   if (typeof data !== "object") return;
-  const opened = await openModules(name, options, passed);
-  const reason = data.when(opened);
+  const openedOptions = await openModules(name, options, passed);
+  const reason = data.when(openedOptions);
   if (reason === undefined) return;
-  const labels = data.labelled?.(opened) ? "with labels" : "labels are not needed";
+  const labels = data.labelled?.(openedOptions) ? "with labels" : "labels are not needed";
   throw new PithError("E_USAGE", `${name} needs --data here: ${reason}.`, {
     hint: `Representative samples; ${labels}. See --data in pith ${name} --help.`,
   });
@@ -191,7 +190,7 @@ async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Se
 
 interface Inputs {
   readonly model: string;
-  readonly aim: unknown;
+  readonly referenceModel: unknown;
   readonly data: DataRequest | undefined;
 }
 
@@ -199,15 +198,15 @@ async function openPlaces(
   { reference = "original", command }: AnyPass,
   passed: Session["passed"],
   place: ResultPlace,
-  { model, aim, data }: Inputs,
+  { model, referenceModel, data }: Inputs,
   copies: readonly string[],
 ): Promise<OutputFiles> {
-  const read = (command?.reads ?? []).flatMap((key) =>
+  const readFiles = (command?.reads ?? []).flatMap((key) =>
     [passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
   );
-  const itself = ["the model itself", model] as const;
-  const named = [[`the ${reference}`, aim] as const, ...read];
-  const inputs = [itself, ["the data", data?.path] as const, ...named];
+  const modelItself = ["the model itself", model] as const;
+  const otherInputs = [[`the ${reference}`, referenceModel] as const, ...readFiles];
+  const inputs = [modelItself, ["the data", data?.path] as const, ...otherInputs];
   const { out } = place;
   await requireModel(model);
   for (const path of [out, ...copies]) await requireOther(path, inputs);
@@ -223,11 +222,11 @@ async function openPlaces(
   if (typeof checkpoint === "string") {
     const names = ["last.onnx", "best.onnx"];
     await requireFreeFolder(checkpoint, passed.resume === true);
-    for (const name of names) await requireOther(join(checkpoint, name), [itself, ...named]);
+    for (const name of names) await requireOther(join(checkpoint, name), [modelItself, ...otherInputs]);
     await requireWritableFolder(checkpoint, names);
   }
   const replaced = new Set<string>();
-  for (const path of [out, ...copies, ...alsoWritten]) if (await isThere(path)) replaced.add(path);
+  for (const path of [out, ...copies, ...alsoWritten]) if (await exists(path)) replaced.add(path);
   return { replaced, copies, alsoWritten };
 }
 
@@ -253,8 +252,8 @@ export function requireOneSize({ targetDownload, targetSize }: SizeGoals): void 
 }
 
 /**
- * Returns a session with the options that a download size requires: those that are equal in all settings that the pass would try.
- * @throws PithError E_USAGE for an option that the size chooses, E_OPTION if other options exclude it.
+ * Returns a session with the options that a download size requires: those with the same value in all settings that the pass would try.
+ * @throws PithError E_USAGE if an option is set that the size determines; E_OPTION if options exclude a download size.
  */
 export function withDownload({ downloadSettings }: AnyPass, session: Session, goals: SizeGoals): Session {
   if (goals.targetDownload === undefined || downloadSettings === undefined) return session;
@@ -275,7 +274,7 @@ export function withDownload({ downloadSettings }: AnyPass, session: Session, go
   return { ...session, passed: { ...passed, ...requiredOptions } };
 }
 
-/** Reads the settings of a download size. @throws PithError E_OPTION whose message starts with the flag. */
+/** Returns the result of `read`. @throws PithError of `read`, with a message that starts with --target-download. */
 function settingsForDownload<T>(read: () => T): T {
   try {
     return read();
@@ -286,8 +285,8 @@ function settingsForDownload<T>(read: () => T): T {
 }
 
 /**
- * Adds to the error of a stopped command what was written or kept. Returns other errors unchanged. With checkpoints, an error that already has a hint is
- * unchanged, too.
+ * Adds to the error of a stopped command what was written or kept. Returns other errors unchanged, and with checkpoints also an error that already
+ * has a hint.
  */
 function describeStop(
   error: unknown,

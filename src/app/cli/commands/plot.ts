@@ -1,9 +1,10 @@
+/** The command `pith plot`: writes a page that draws a model's graph. */
 import { basename } from "node:path";
 import * as v from "valibot";
 import { bytes } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
 import { defineCommand } from "../command.ts";
-import { besideFolder, isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
+import { besideFolder, exists, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
 import { findModel } from "../files/model-folder.ts";
 import { requireWritable } from "../files/writable.ts";
 import type plotJob from "../jobs/plot.ts";
@@ -29,16 +30,16 @@ export default defineCommand({
     "plot resnet20.onnx --amount 0.8",
     "plot small.onnx --against original.onnx",
   ],
-  async run([word = ""], { out: named, amount, against }, session) {
+  async run([word = ""], { out: outFlag, amount, against }, session) {
     const model = await findModel(word, session.terminal);
-    const out = named ?? pageOf(word, model);
+    const out = outFlag ?? pageOf(word, model);
     await requireOther(out, [
       ["the model itself", model],
       ["the original", against],
     ]);
-    if (named === undefined) await requireOwnPage(out);
+    if (outFlag === undefined) await requireOwnPage(out);
     await requireWritable(out);
-    const replaced = await isThere(out);
+    const replaced = await exists(out);
     const input = { model, name: basename(model), out, amount, against };
     const work = () => session.job<typeof plotJob>("plot", input, `plot ${model}`);
     const size = await withoutLeftovers([out], work);

@@ -1,3 +1,4 @@
+/** The command `pith prune`: runs the pass, or with `--vocabulary` removes unused tokens from the models of a folder. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
@@ -36,14 +37,14 @@ const allowedFlags: ReadonlySet<string> = new Set(["--vocabulary", "--out", "--j
 async function trimVocabulary(
   folder: string,
   texts: readonly string[],
-  named: string | undefined,
+  outFlag: string | undefined,
   session: Session,
 ): Promise<Result> {
-  const other = session.line
+  const otherFlag = session.line
     .map((word) => word.replace(/=.*/s, ""))
     .find((word) => /^--/.test(word) && !allowedFlags.has(word));
-  if (other !== undefined)
-    throw new PithError("E_USAGE", `--vocabulary accepts a folder and -o, but not ${other}.`, {
+  if (otherFlag !== undefined)
+    throw new PithError("E_USAGE", `--vocabulary accepts a folder and -o, but not ${otherFlag}.`, {
       hint: "Trim the vocabulary first, then prune the written model.",
     });
   if (!(await isFolder(folder)))
@@ -51,7 +52,7 @@ async function trimVocabulary(
       "E_USAGE",
       `--vocabulary is for a folder, with tokenizer.json and onnx/; "${folder}" is not one.`,
     );
-  const out = named ?? besideFolder(folder, ".trimmed");
+  const out = outFlag ?? besideFolder(folder, ".trimmed");
   await requireOther(out, [["the folder itself", folder]]);
   await requireWritableFolder(out, []);
   const input = { folder, texts, out, seed: session.seed };
@@ -74,13 +75,13 @@ function showTrimmed(folder: string, out: string, result: VocabularyOutput): Res
       ]);
       terminal.table([...columns("", "before", "after"), { title: "" }], rows);
       for (const { file, compared, changes } of models) {
-        const places =
+        const changesText =
           changes.length === 0 ? "has no token embedding, so it is copied" : changes.map(({ at }) => at).join(", ");
         const comparison =
           typeof compared === "string"
             ? `not compared with the original: ${compared}`
             : `${sameness(compared.difference)} the original, on ${counted(compared.texts, "text")}`;
-        terminal.line(`${file}: ${places}; ${comparison}`);
+        terminal.line(`${file}: ${changesText}; ${comparison}`);
       }
       terminal.line(`written: ${terminal.color.bold(out)}`);
     },

@@ -1,3 +1,4 @@
+/** The command `pith quantize`: runs the pass on one model, or writes variants of the models of a folder. */
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
@@ -13,7 +14,7 @@ import { passCommand, requireOneSize, withCalibration, withDownload } from "./pa
 
 const modelCommand = passCommand(quantize);
 
-const fourBits = "4 bits: --dtype q4; in other files --scheme weights --bits 4.";
+const fourBitsAdvice = "4 bits: --dtype q4; in other files --scheme weights --bits 4.";
 
 const options = v.object({
   ...modelCommand.options.entries,
@@ -22,8 +23,8 @@ const options = v.object({
     common: true,
     instead: {
       ...{
-        int4: fourBits,
-        uint4: fourBits,
+        int4: fourBitsAdvice,
+        uint4: fourBitsAdvice,
         fp4: "For transformers.js bnb4; --scheme weights --weights nf4 in a file.",
       },
       ...{ int2: "2 bits: --dtype q2; in other files --scheme weights --bits 2." },
@@ -46,18 +47,18 @@ export default defineCommand({
   run: ([path = ""], options: Options, calledSession) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       requireOneSize(rest);
-      const calibrated = withCalibration(calledSession, rest);
-      const { scheme } = calibrated.passed;
+      const calibratedSession = withCalibration(calledSession, rest);
+      const { scheme } = calibratedSession.passed;
       if (dtype !== undefined && scheme !== undefined)
         throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");
       const isSized = rest.targetSize !== undefined;
       const impliesWeights =
-        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(calibrated.passed));
+        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(calibratedSession.passed));
       if (isSized && !impliesWeights && scheme !== "weights")
         throw new PithError("E_OPTION", "--target-size chooses bits of weights: it is for --scheme weights.");
       const session = impliesWeights
-        ? { ...calibrated, passed: { ...calibrated.passed, scheme: "weights" } }
-        : calibrated;
+        ? { ...calibratedSession, passed: { ...calibratedSession.passed, scheme: "weights" } }
+        : calibratedSession;
       if (dtype === undefined && session.passed.scheme === undefined)
         throw new PithError(
           "E_OPTION",
@@ -80,8 +81,8 @@ export default defineCommand({
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
         const { passed } = withDownload(quantize, session, rest);
-        const { variantsOf } = await import("./folder.ts");
-        return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, passed, session);
+        const { writeVariants } = await import("./folder.ts");
+        return writeVariants(path, { ...rest, out, isText }, { dtypes, fileBytes }, passed, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {
         throw new PithError(

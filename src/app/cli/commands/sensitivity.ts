@@ -1,3 +1,4 @@
+/** The command `pith sensitivity`: measures the loss of each layer alone, and writes recipes. */
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
@@ -161,6 +162,6 @@ function printKind(terminal: Terminal, sensitivity: Sensitivity, kind: (typeof s
   );
   if (layers.length > maxLayers)
     terminal.line(`and ${counted(layers.length - maxLayers, "more layer")}, which lose less: --json, sensitivity.html`);
-  const equal = equalSettingsText({ layers });
-  if (equal !== undefined) terminal.line(dim(equal));
+  const equalText = equalSettingsText({ layers });
+  if (equalText !== undefined) terminal.line(dim(equalText));
 }

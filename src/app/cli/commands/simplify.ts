@@ -1,10 +1,11 @@
+/** The command `pith simplify`: rewrites a model with fewer nodes, and compares the result with the original. */
 import * as v from "valibot";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
 import type { Change } from "../../../core/pass/pass.ts";
 import { defineCommand, type Result } from "../command.ts";
-import { isThere, requireOther, withoutLeftovers } from "../files/files.ts";
+import { exists, requireOther, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
 import {
   completePlace,
@@ -19,7 +20,7 @@ import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { constantNote, withoutNote } from "../print/samples.ts";
 import { columns } from "../print/table.ts";
 
-const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
+const repeatableFlag = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
 
 export default defineCommand({
   name: "simplify",
@@ -27,10 +28,10 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: `the model; ${folderForFolder}` }],
   options: v.object({
     out: option(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
-    set: words("fix an input to a value: name=1,2,3", "input=value"),
-    fix: words("fix a named dimension to a size", "name=size"),
-    keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
-    dim: words("size of a named dimension for the comparison with the original", "name=n"),
+    set: repeatableFlag("fix an input to a value: name=1,2,3", "input=value"),
+    fix: repeatableFlag("fix a named dimension to a size", "name=size"),
+    keepOutput: repeatableFlag("keep this value as an output, and remove the other outputs", "name"),
+    dim: repeatableFlag("size of a named dimension for the comparison with the original", "name=n"),
     only: option(v.array(v.string()), "apply only this rule (--explain shows the rules that applied)", {
       value: "rule",
     }),
@@ -64,7 +65,7 @@ export default defineCommand({
     const copies = copiesOf(out, precompress);
     for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
     await requireWritablePlace(place, copies);
-    const replaced = await isThere(out);
+    const replaced = await exists(out);
     const { keepOutput: keepOutputs, only, skip = [], finalize = false, force = false, explain = false } = options;
     const input = {
       ...{ model, out, set, fix, keepOutputs, only, skip, finalize, sizes, force, precompress },
@@ -81,15 +82,15 @@ function show(
   model: string,
   result: SimplifyOutput & { readonly copies: readonly string[] },
   replaced: boolean,
-  explains: boolean,
+  showsRules: boolean,
 ): Result {
   const { before, after, changes, comparison, held, written, copies } = result;
   return {
     data: { model, ...result, replaced },
     print(terminal) {
-      if (explains) terminal.table(ruleColumns, ruleRows(changes));
+      if (showsRules) terminal.table(ruleColumns, ruleRows(changes));
       else
-        for (const [kind, all] of grouped(changes, (change) => change.kind ?? change.what))
+        for (const [kind, all] of groupChanges(changes, (change) => change.kind ?? change.what))
           terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
       terminal.table(
         [...columns("", "before", "after"), { title: "" }],
@@ -116,7 +117,7 @@ function show(
 }
 
 /** Groups changes, the most frequent first. */
-function grouped(changes: readonly Change[], keyOf: (change: Change) => string): [string, Change[]][] {
+function groupChanges(changes: readonly Change[], keyOf: (change: Change) => string): [string, Change[]][] {
   const groups = new Map<string, Change[]>();
   for (const change of changes) {
     const key = keyOf(change);
@@ -132,9 +133,9 @@ const ruleColumns = [
   { title: "at" },
 ];
 
-/** A row per rule and result, with the first place where it applied. */
+/** Returns a row per rule and result, with the first place where the rule applied. */
 function ruleRows(changes: readonly Change[]): string[][] {
-  return grouped(changes, ({ rule, what }) => `${rule ?? ""}\0${what}`).map(([, all]) => {
+  return groupChanges(changes, ({ rule, what }) => `${rule ?? ""}\0${what}`).map(([, all]) => {
     const [{ rule = "", what = "", at = "" } = {}] = all;
     const more = all.length === 1 ? "" : ` and ${integer(all.length - 1)} more`;
     return [rule, integer(all.length), what, `${at}${more}`];

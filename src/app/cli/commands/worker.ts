@@ -1,3 +1,4 @@
+/** The command `pith worker`: runs jobs that other machines put into a queue. */
 import { basename } from "node:path";
 import * as v from "valibot";
 import { errorMessage } from "../../../core/errors.ts";
@@ -44,14 +45,14 @@ export default defineCommand({
       url,
       async (data) => {
         let name = "a job";
-        const started = performance.now();
+        const startTime = performance.now();
         try {
           const work = readJob(data);
           name = `${work.name} of ${basename(work.input.model)}`;
-          const received = await receiveInput(shared, work.input, rename);
-          await session.job<Job>(work.kind, received as never, name, { keeps: true, modules });
+          const localInput = await receiveInput(shared, work.input, rename);
+          await session.job<Job>(work.kind, localInput as never, name, { keeps: true, modules });
           finishedJobs++;
-          terminal.note("done", `${name}: ${duration(performance.now() - started)}`);
+          terminal.note("done", `${name}: ${duration(performance.now() - startTime)}`);
         } catch (error) {
           if (!signal.aborted) terminal.note("failed", `${name}: ${errorMessage(error)}`, "warning");
           throw error;

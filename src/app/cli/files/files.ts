@@ -63,7 +63,7 @@ export async function requireOther(
 
 /** Checks that a page can be written under its default name. @throws PithError E_OPTION if the file exists and was not written by Pith. */
 export async function requireOwnPage(out: string): Promise<void> {
-  if (!(await isThere(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
+  if (!(await exists(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
   throw new PithError("E_OPTION", `"${out}" exists, and was not written by Pith.`, {
     hint: "Choose another file with -o.",
   });
@@ -85,7 +85,7 @@ export async function requireOtherThanWeights(out: string, model: Model, path: s
   );
 }
 
-export async function isThere(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 

@@ -40,7 +40,7 @@ interface SourceFolder {
 
 interface NamedModels {
   readonly model: string;
-  readonly aim?: unknown;
+  readonly referenceModel?: unknown;
   /** Model file → folder that the user named instead of the file. */
   readonly folders: Session["folders"];
 }
@@ -60,7 +60,7 @@ export function resolveResultPlace(models: NamedModels, outOption: string | unde
 }
 
 function sourceFolder(
-  { model, aim: referenceModel, folders }: NamedModels,
+  { model, referenceModel, folders }: NamedModels,
   outOption: string | undefined,
 ): SourceFolder | undefined {
   const namedFolder = folders.get(model);

@@ -13,7 +13,7 @@ import { folderBytes, trimFolder } from "../../../core/platform/node-bounded.ts"
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { isStoreName } from "../../../judge/steps/keys.ts";
 import type { Terminal } from "../print/terminal.ts";
-import { isThere } from "./files.ts";
+import { exists } from "./files.ts";
 
 const folderName = "pith-steps";
 
@@ -35,7 +35,7 @@ export async function withSteps<T>(
   work: (folder: string) => Promise<T>,
 ): Promise<T> {
   const folder = join(out, folderName);
-  const isCreatedHere = !(await isThere(out)) || (await isThere(folder));
+  const isCreatedHere = !(await exists(out)) || (await exists(folder));
   if ((await lstat(folder).catch(() => undefined))?.isSymbolicLink() === true)
     throw new PithError(
       "E_FILE",

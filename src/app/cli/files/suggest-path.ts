@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { PithError } from "../../../core/errors.ts";
 import { nearest } from "../../../core/graph/nearest.ts";
-import { isFolder, isThere } from "./files.ts";
+import { exists, isFolder } from "./files.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
   // Output paths need not exist. Errors of jobs arrive without their cause, so only the message tells that the path is an output path.
@@ -11,7 +11,7 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   // A path can be a part of a word: `--data=cifar10`, `--modules a.mjs,b.mjs`.
   const candidatePaths = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
   const path = candidatePaths.find((word) => word !== "" && error.message.includes(`"${word}"`));
-  if (path === undefined || (await isThere(path))) return error;
+  if (path === undefined || (await exists(path))) return error;
   const suggestions = await similarPaths(path);
   if (suggestions.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
   return error.reworded({ hint: `Did you mean ${suggestions.map((candidate) => `"${candidate}"`).join(" or ")}?` });
@@ -28,7 +28,7 @@ function downloadHint(id: string): string {
 /** Returns paths similar to a missing one: files of the same name in subfolders, or paths in which the first missing part is corrected. */
 export async function similarPaths(path: string): Promise<readonly string[]> {
   let [folder, missingPart, remainder] = [dirname(path), basename(path), ""];
-  while (!(await isThere(folder))) {
+  while (!(await exists(folder))) {
     if (dirname(folder) === folder) return [];
     [folder, missingPart, remainder] = [dirname(folder), basename(folder), join(missingPart, remainder)];
   }
@@ -42,7 +42,7 @@ export async function similarPaths(path: string): Promise<readonly string[]> {
   const name = nearest(missingPart, names) ?? longerNames[0];
   if (name === undefined) return [];
   const candidate = join(folder, name, remainder);
-  if (await isThere(candidate)) return [await showPath(candidate)];
+  if (await exists(candidate)) return [await showPath(candidate)];
   return remainder === "" ? [] : similarPaths(candidate);
 }
 

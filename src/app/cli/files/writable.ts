@@ -6,7 +6,7 @@ import { PithError } from "../../../core/errors.ts";
 import { fileError } from "../../../core/platform/node-failure.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { isFolder, isThere } from "./files.ts";
+import { exists, isFolder } from "./files.ts";
 
 export async function requireWritable(path: string): Promise<void> {
   await requirePlace(path);
@@ -15,7 +15,7 @@ export async function requireWritable(path: string): Promise<void> {
 
 export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
-  const isNew = !(await isThere(path));
+  const isNew = !(await exists(path));
   const handle = await open(path, "a").catch((cause) => {
     throw fileError(`"${path}" cannot be written`, cause);
   });
@@ -36,7 +36,7 @@ export async function requireWritableFolder(path: string, names: readonly string
     try {
       for (const name of names) await tryToWrite(join(path, name));
     } catch (error) {
-      if (await isThere(path)) throw error;
+      if (await exists(path)) throw error;
       // Another process that checked the same folder has removed the new, empty folder, so it is created again.
       await requireWritableFolder(path, names);
     }

@@ -1,4 +1,4 @@
-/** Computes the candidates of shell completion. */
+/** Computes the words that a shell offers at the cursor (`pith complete`). */
 import type { Command, Option } from "commander";
 import { Flag } from "./options.ts";
 
@@ -8,8 +8,8 @@ export interface Candidate {
 }
 
 /**
- * Returns the possible words at the cursor; an empty list if any file name is possible. @param words words without `pith`, of which the last is
- * incomplete.
+ * Returns the possible words at the cursor; an empty list if the shell should offer file names.
+ * @param words words of the command line after `pith`. The last word is incomplete.
  */
 export function completionCandidates(program: Command, words: readonly string[]): readonly Candidate[] {
   const last = words.at(-1) ?? "";
@@ -41,7 +41,7 @@ function candidatesAt(
       .visibleCommands(program)
       .map((listed) => ({ word: listed.name(), meaning: listed.summary() || listed.description() }));
   const { registeredArguments = [] } = command ?? {};
-  const argument = registeredArguments[positionals(command, before.slice(1))] ?? registeredArguments.at(-1);
+  const argument = registeredArguments[countArguments(command, before.slice(1))] ?? registeredArguments.at(-1);
   return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));
 }
 
@@ -52,36 +52,36 @@ function valueAt(
   last: string,
 ): { readonly flag: Option; readonly typed: string; readonly before: string } | undefined {
   const [previous, earlier] = [before.at(-1), before.at(-2)];
-  const [, inside, typed = ""] = /^(--[^=]+)=(.*)$/s.exec(last) ?? [];
+  const [, attachedFlag, typed = ""] = /^(--[^=]+)=(.*)$/s.exec(last) ?? [];
   // bash splits words at "=", so the sign can be a word by itself.
   const candidate =
-    inside !== undefined
-      ? { flag: findFlag(command, inside), typed, before: `${inside}=` }
+    attachedFlag !== undefined
+      ? { flag: findFlag(command, attachedFlag), typed, before: `${attachedFlag}=` }
       : last === "="
         ? { flag: findFlag(command, previous), typed: "", before: "" }
         : previous === "="
           ? { flag: findFlag(command, earlier), typed: last, before: "" }
           : { flag: last.startsWith("-") ? undefined : findFlag(command, previous), typed: last, before: "" };
   const { flag } = candidate;
-  // If the flag's value is optional, the word can also be an argument.
+  // If the flag's value is optional, a word that no value starts with is an argument of the command.
   const isValue = flag?.required === true || (flag?.optional === true && wordsOf(flag, candidate.typed).length > 0);
   return flag !== undefined && isValue ? { ...candidate, flag } : undefined;
 }
 
 function wordsOf(flag: Option, typed: string): readonly string[] {
   if (!(flag instanceof Flag)) return [];
-  const complete = flag.isList ? typed.split(",").slice(0, -1) : [];
-  const before = complete.map((word) => `${word},`).join("");
-  return flag.words.flatMap((word) => {
-    const value = before + word;
-    return complete.includes(word) || !value.startsWith(typed) ? [] : [value];
+  const completeValues = flag.isList ? typed.split(",").slice(0, -1) : [];
+  const prefix = completeValues.map((word) => `${word},`).join("");
+  return flag.acceptedWords.flatMap((word) => {
+    const value = prefix + word;
+    return completeValues.includes(word) || !value.startsWith(typed) ? [] : [value];
   });
 }
 
-function positionals(command: Command | undefined, words: readonly string[]): number {
-  const isOther = (word: string, index: number): boolean =>
+function countArguments(command: Command | undefined, words: readonly string[]): number {
+  const isFlagOrValue = (word: string, index: number): boolean =>
     word.startsWith("-") || findFlag(command, words[index - 1])?.required === true;
-  return words.filter((word, index) => !isOther(word, index)).length;
+  return words.filter((word, index) => !isFlagOrValue(word, index)).length;
 }
 
 function findFlag(command: Command | undefined, word: string | undefined): Option | undefined {

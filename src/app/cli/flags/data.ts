@@ -1,5 +1,4 @@
-/** Flags of `--data`, shared by all commands. */
-
+/** Flags that name a command's data and how to read it (`--data`, `--preprocess`, …). All commands that read data share them. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { countOption, option } from "../../../core/pass/options.ts";
@@ -69,9 +68,11 @@ export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] 
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
   const { data, part, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {
-    const dependent = Object.entries({ part, preprocess, states, samples }).find(([, value]) => value !== undefined);
-    if (dependent === undefined) return undefined;
-    throw new PithError("E_USAGE", `--${dependent[0]} needs --data.`);
+    const dependentFlag = Object.entries({ part, preprocess, states, samples }).find(
+      ([, value]) => value !== undefined,
+    );
+    if (dependentFlag === undefined) return undefined;
+    throw new PithError("E_USAGE", `--${dependentFlag[0]} needs --data.`);
   }
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);

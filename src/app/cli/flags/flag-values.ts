@@ -6,13 +6,13 @@ type Word = string | number | boolean;
 
 interface ValueForm {
   readonly choices: ReadonlySet<Word>;
-  readonly number: boolean;
+  readonly takesNumber: boolean;
   /** Whether a value is a number up to 1, which can be written in percent. */
-  readonly share: boolean;
-  readonly text: boolean;
-  readonly toggle: boolean;
-  readonly list: ValueForm | undefined;
-  readonly json: boolean;
+  readonly takesShare: boolean;
+  readonly takesText: boolean;
+  readonly takesBoolean: boolean;
+  readonly element: ValueForm | undefined;
+  readonly takesJson: boolean;
 }
 
 export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
@@ -27,12 +27,12 @@ export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
   const recordValues = ofType("record").flatMap(({ value }) => value ?? []);
   return {
     choices: new Set(words.filter(isWord)),
-    number: numbers.length > 0,
-    share: numbers.some((node) => !isWhole(node) && pipeOf(node).some(isAtMostOne)),
-    text: ofType("string").length > 0,
-    toggle: ofType("boolean").length > 0,
-    list: lists.length === 0 ? undefined : valueForm(elements),
-    json:
+    takesNumber: numbers.length > 0,
+    takesShare: numbers.some((node) => !isWhole(node) && pipeOf(node).some(isAtMostOne)),
+    takesText: ofType("string").length > 0,
+    takesBoolean: ofType("boolean").length > 0,
+    element: lists.length === 0 ? undefined : valueForm(elements),
+    takesJson:
       ofType("object", "strict_object", "loose_object").length > 0 ||
       recordValues.some((node) => isExpressible(valueForm([node]))),
   };
@@ -40,24 +40,25 @@ export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
 
 const isAtMostOne = ({ type, requirement }: PipeItem): boolean => type === "max_value" && requirement === 1;
 
-/** Returns whether a word can express any value of this form. Functions, for example, cannot be flags. */
-export function isExpressible({ choices, number, text, toggle, list, json }: ValueForm): boolean {
-  return choices.size > 0 || number || text || toggle || json || (list !== undefined && isExpressible(list));
+/** Returns whether a word can express some value of this form. No word can express a function, for example. */
+export function isExpressible({ choices, element, ...form }: ValueForm): boolean {
+  const takesWords = form.takesNumber || form.takesText || form.takesBoolean || form.takesJson;
+  return choices.size > 0 || takesWords || (element !== undefined && isExpressible(element));
 }
 
 /** Returns the choices of a flag: "int8, uint8", or "1 to 8" for consecutive numbers. */
-export function choicesNote({ list, choices }: ValueForm): string {
-  const words = [...(list?.choices ?? []), ...choices];
+export function choicesNote({ element, choices }: ValueForm): string {
+  const words = [...(element?.choices ?? []), ...choices];
   const [first] = words;
   const isRange = words.length > 3 && words.every((word, index) => word === Number(first) + index);
   return isRange ? `${first} to ${words.at(-1)}` : words.join(", ");
 }
 
 export function valueName(form: ValueForm): string {
-  if (form.list !== undefined) return `${valueName(form.list)},…`;
-  if (form.text) return "text";
-  if (form.number) return form.choices.size > 0 ? "value" : "n";
-  return form.json ? "json" : "choice";
+  if (form.element !== undefined) return `${valueName(form.element)},…`;
+  if (form.takesText) return "text";
+  if (form.takesNumber) return form.choices.size > 0 ? "value" : "n";
+  return form.takesJson ? "json" : "choice";
 }
 
 /** Converts a word to a value. Returns a word that fits no form unchanged. @throws PithError E_OPTION for an ambiguous share. */
@@ -65,17 +66,17 @@ export function convertWord(flag: string, text: string, form: ValueForm): unknow
   const choice = [...form.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;
   const number = readNumber(text);
-  if (form.share && number !== undefined && number > 1) {
+  if (form.takesShare && number !== undefined && number > 1) {
     const isPercent = number <= 100 && !text.endsWith("%");
     const advice = isPercent
       ? `${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}`
       : `expected at most 100%, got ${text}`;
     throw new PithError("E_OPTION", `${flag}: ${advice}.`);
   }
-  const isNumeric = form.number || [...form.choices].some((candidate) => typeof candidate === "number");
+  const isNumeric = form.takesNumber || [...form.choices].some((candidate) => typeof candidate === "number");
   if (isNumeric && number !== undefined) return number;
-  if (form.toggle && (text === "true" || text === "false")) return text === "true";
-  if (!form.json) return text;
+  if (form.takesBoolean && (text === "true" || text === "false")) return text === "true";
+  if (!form.takesJson) return text;
   try {
     return JSON.parse(text);
   } catch {
@@ -98,7 +99,7 @@ export function readNumber(text: string): number | undefined {
   return isPercent ? Number((value / 100).toPrecision(15)) : value;
 }
 
-/** Returns the items of a pipe. If its first schema is a pipe, too, the items of both. */
+/** Returns the items of a schema's pipe. If its first item is a pipe, too, returns the items of both. */
 export function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
   const [first, ...rest] = pipe;
   return first === undefined ? [] : [...pipeOf(first), ...rest];

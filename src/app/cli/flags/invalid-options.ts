@@ -9,7 +9,7 @@ export function flagName(key: string): string {
 
 /** Returns an error in which option names are flags, without advice about options that the command does not have. */
 export function rewordForCommand({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
-  const options = optionsOf(flags);
+  const options = optionNamesOf(flags);
   const isPossible = (part: string): boolean =>
     [...part.matchAll(quotedOption)].every(([, word = ""]) => options.has(word) || !sharedOptions.includes(word));
   const hint = advice.filter(isPossible).map((part) => asFlags(part, options));
@@ -51,10 +51,10 @@ const sharedOptions = [
 ];
 
 export function rewordOptionNames(text: string, flags: ReadonlySet<string> = new Set()): string {
-  return asFlags(text, new Set([...sharedOptions, ...optionsOf(flags)]));
+  return asFlags(text, new Set([...sharedOptions, ...optionNamesOf(flags)]));
 }
 
-function optionsOf(flags: ReadonlySet<string>): ReadonlySet<string> {
+function optionNamesOf(flags: ReadonlySet<string>): ReadonlySet<string> {
   const names = [...flags].map((flag) => flag.slice(2).replace(/^no-/, ""));
   return new Set(names.map((name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())));
 }

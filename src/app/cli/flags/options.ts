@@ -23,7 +23,7 @@ export class Flag extends Option {
   /** Whether `--help` shows the flag. `--help-all` shows every flag. */
   readonly isCommon: boolean;
   /** Accepted words, for the completion of shells. */
-  readonly words: readonly string[];
+  readonly acceptedWords: readonly string[];
   readonly isList: boolean;
   readonly #key: string;
 
@@ -31,16 +31,16 @@ export class Flag extends Option {
     usage: string,
     description: string,
     key: string,
-    facts: FlagMetadata,
-    words: readonly string[] = [],
+    metadata: FlagMetadata,
+    acceptedWords: readonly string[] = [],
     isList = false,
   ) {
     super(usage, description);
     this.#key = key;
-    this.words = words;
+    this.acceptedWords = acceptedWords;
     this.isList = isList;
-    this.isCommon = facts.common === true;
-    if (facts.group !== undefined) this.helpGroup(facts.group);
+    this.isCommon = metadata.common === true;
+    if (metadata.group !== undefined) this.helpGroup(metadata.group);
   }
 
   override attributeName(): string {
@@ -51,7 +51,7 @@ export class Flag extends Option {
 /** Adds a flag for each entry of an object schema, or of all members of a union. Skips the entries in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesAt(schema)) {
-    const flag = without.has(key) ? undefined : flagOf(key, alternatives, command);
+    const flag = without.has(key) ? undefined : createFlag(key, alternatives, command);
     if (flag === undefined) continue;
     flag.description = asFlags(flag.description, keysOf(schema));
     command.addOption(flag);
@@ -61,7 +61,7 @@ export function addFlags(command: Command, schema: v.GenericSchema, without: Rea
 /** Returns the explanations of accepted words, with the option's name. */
 export function meaningsOf(schema: v.GenericSchema): readonly (readonly [key: string, meanings: Meanings])[] {
   return [...entriesAt(schema)].flatMap(([key, [first]]) => {
-    const meanings = first && factsOf(first).meanings;
+    const meanings = first && metadataOf(first).meanings;
     return meanings === undefined ? [] : [[key, meanings] as const];
   });
 }
@@ -81,7 +81,7 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
   const hint = helpHint(command);
   for (const [key, [first]] of entriesAt(schema))
     if (requiredKeys(schema).has(key) && !(key in options) && first !== undefined && isExpressible(valueForm([first])))
-      throw new PithError("E_USAGE", `${flagName(key)} is needed: ${factsOf(first).description}.`, { hint });
+      throw new PithError("E_USAGE", `${flagName(key)} is needed: ${metadataOf(first).description}.`, { hint });
   return checkFlags(schema, options, hint);
 }
 
@@ -113,16 +113,16 @@ function misfitError(
 
 /** Separates words that are not the value of a flag with an optional value: `--structured model.onnx` → `--structured=true model.onnx`. */
 export function separateFlagValues(command: Command, words: readonly string[]): string[] {
-  const settled: string[] = [];
+  const separatedWords: string[] = [];
   const end = words.indexOf("--");
   for (let index = 0; index < words.length; index++) {
     const [word = "", next] = words.slice(index);
     const flag = end >= 0 && index > end ? undefined : optionalValueFlag(command, word);
-    if (flag === undefined || next === undefined) settled.push(word);
-    else if (readNumber(next) !== undefined) settled.push(`${flag.long}=${words[++index]}`);
-    else settled.push(rejectionOf(flag, next) === undefined ? word : `${flag.long}=true`);
+    if (flag === undefined || next === undefined) separatedWords.push(word);
+    else if (readNumber(next) !== undefined) separatedWords.push(`${flag.long}=${words[++index]}`);
+    else separatedWords.push(rejectionOf(flag, next) === undefined ? word : `${flag.long}=true`);
   }
-  return settled;
+  return separatedWords;
 }
 
 /** Returns the reason why an excess word is not the value of the flag before it, whose value is optional. */
@@ -164,46 +164,46 @@ function helpHint(command: Command): string {
   return `See ${names.join(" ")} --help.`;
 }
 
-function flagOf(key: string, alternatives: readonly SchemaNode[], command: Command): Flag | undefined {
+function createFlag(key: string, alternatives: readonly SchemaNode[], command: Command): Flag | undefined {
   const [first] = alternatives;
   const form = valueForm(alternatives);
   if (first === undefined || !isExpressible(form)) return undefined;
 
-  const facts = factsOf(first);
+  const metadata = metadataOf(first);
   const name = flagName(key);
-  const fallback = defaultOf(first);
-  const isToggle = form.toggle && !form.text && !form.number && form.choices.size === 0;
-  const stem = isToggle && fallback === true ? name.replace("--", "--no-") : name;
-  const flags = `${facts.short === undefined ? "" : `${facts.short}, `}${stem}`;
+  const defaultValue = defaultOf(first);
+  const isToggle = form.takesBoolean && !form.takesText && !form.takesNumber && form.choices.size === 0;
+  const longFlag = isToggle && defaultValue === true ? name.replace("--", "--no-") : name;
+  const flags = `${metadata.short === undefined ? "" : `${metadata.short}, `}${longFlag}`;
   const notes = [
-    facts.meanings === undefined ? choicesNote(form) : "see below",
-    isToggle || isNothing(fallback) ? "" : `default ${showDefault(fallback)}`,
+    metadata.meanings === undefined ? choicesNote(form) : "see below",
+    isToggle || isEmptyDefault(defaultValue) ? "" : `default ${showDefault(defaultValue)}`,
   ];
   const note = notes.filter((text) => text !== "").join("; ");
-  const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
-  // The note is added to the parentheses of the default, else to those at the end of the description, else in new ones.
-  const opening = meaning.includes("(default") ? /\((?=default)/ : /\((?=[^()]*\)$)/;
-  const withNote = opening.test(meaning) ? meaning.replace(opening, `(${note}; `) : `${meaning} (${note})`.trim();
+  const meaning = longFlag.startsWith("--no-") ? (metadata.negated ?? metadata.description) : metadata.description;
+  // The note goes into the parentheses with the default. If there are none, it goes into those at the end of the description, or into new ones.
+  const noteSpot = meaning.includes("(default") ? /\((?=default)/ : /\((?=[^()]*\)$)/;
+  const withNote = noteSpot.test(meaning) ? meaning.replace(noteSpot, `(${note}; `) : `${meaning} (${note})`.trim();
   const description = note === "" ? meaning : withNote;
-  if (isToggle) return new Flag(flags, description, key, facts);
+  if (isToggle) return new Flag(flags, description, key, metadata);
 
-  const value = facts.value ?? valueName(form);
+  const value = metadata.value ?? valueName(form);
   // The value of a flag that is also a toggle is optional: --structured, or --structured 0.3.
-  const usage = `${flags} ${form.toggle ? `[${value}]` : `<${value}>`}`;
-  const choices = [...form.choices, ...(form.list?.choices ?? [])].map(String);
-  const listed = (facts.meanings?.rows ?? []).flatMap(([word]) => (/^[\w-]+$/.test(word) ? [word] : []));
-  const words = choices.length > 0 ? choices : listed;
-  const flag = new Flag(usage, description, key, facts, words, form.list !== undefined);
-  const accepted = { ...form, share: form.share && facts.percent !== false };
+  const usage = `${flags} ${form.takesBoolean ? `[${value}]` : `<${value}>`}`;
+  const choices = [...form.choices, ...(form.element?.choices ?? [])].map(String);
+  const explainedWords = (metadata.meanings?.rows ?? []).flatMap(([word]) => (/^[\w-]+$/.test(word) ? [word] : []));
+  const acceptedWords = choices.length > 0 ? choices : explainedWords;
+  const flag = new Flag(usage, description, key, metadata, acceptedWords, form.element !== undefined);
+  const accepted = { ...form, takesShare: form.takesShare && metadata.percent !== false };
   flag.argParser((text: string, before: unknown) => {
-    if (facts.perLayer === true) return readOverride(text, before);
-    if (facts.percent === true) requirePercent(name, text);
-    const isSingle = form.number && readNumber(text) !== undefined && before === undefined;
-    const element = isSingle ? undefined : form.list;
+    if (metadata.perLayer === true) return readOverride(text, before);
+    if (metadata.percent === true) requirePercent(name, text);
+    const isSingle = form.takesNumber && readNumber(text) !== undefined && before === undefined;
+    const element = isSingle ? undefined : form.element;
     const parts = element === undefined ? [text] : text.split(",").map((word) => word.trim());
     const values = parts.map((part) => convertWord(name, part, element ?? accepted));
     const converted = element === undefined ? values[0] : values;
-    const instead = parts.map((part) => facts.instead?.[part]).find((advice) => advice !== undefined);
+    const instead = parts.map((part) => metadata.instead?.[part]).find((advice) => advice !== undefined);
     requireFit(key, alternatives, converted, { instead, help: helpHint(command) });
     return element === undefined || before === undefined ? converted : [before, converted].flat();
   });
@@ -247,13 +247,13 @@ function readOverride(text: string, before: unknown): Record<string, object> {
 }
 
 /** Returns a schema and the schemas that it wraps. */
-function layersOf(schema: SchemaNode): readonly SchemaNode[] {
-  return [schema, ...(schema.wrapped === undefined ? [] : layersOf(schema.wrapped))];
+function schemaLayersOf(schema: SchemaNode): readonly SchemaNode[] {
+  return [schema, ...(schema.wrapped === undefined ? [] : schemaLayersOf(schema.wrapped))];
 }
 
 /** Merges description and metadata of a schema and the schemas that it wraps. The outermost schema has precedence. */
-function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
-  const items = layersOf(schema).flatMap(pipeOf).toReversed();
+function metadataOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
+  const items = schemaLayersOf(schema).flatMap(pipeOf).toReversed();
   return Object.assign(
     { description: "" },
     ...items.map(({ description, metadata }) => ({
@@ -264,12 +264,12 @@ function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: str
 }
 
 function defaultOf(schema: SchemaNode): unknown {
-  const value = layersOf(schema).find((node) => node.default !== undefined)?.default;
+  const value = schemaLayersOf(schema).find((node) => node.default !== undefined)?.default;
   return typeof value === "function" ? value() : value;
 }
 
-function isNothing(fallback: unknown): boolean {
-  return fallback === undefined || fallback === false || (Array.isArray(fallback) && fallback.length === 0);
+function isEmptyDefault(value: unknown): boolean {
+  return value === undefined || value === false || (Array.isArray(value) && value.length === 0);
 }
 
 function showDefault(value: unknown): string {

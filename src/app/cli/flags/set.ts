@@ -7,13 +7,13 @@ import type { Settings } from "../../../judge/task/contents.ts";
  * @throws PithError E_OPTION for a word that assigns no numbers.
  */
 export function parseSettings(words: readonly string[]): Settings {
-  const joined: string[] = [];
+  const settings: string[] = [];
   for (const word of words) {
-    const before = joined.at(-1);
-    if (before === undefined || word.includes("=")) joined.push(word);
-    else joined[joined.length - 1] = `${before},${word}`;
+    const before = settings.at(-1);
+    if (before === undefined || word.includes("=")) settings.push(word);
+    else settings[settings.length - 1] = `${before},${word}`;
   }
-  return Object.fromEntries(joined.map(parseSetting));
+  return Object.fromEntries(settings.map(parseSetting));
 }
 
 function parseSetting(word: string): [name: string, values: number | number[]] {
@@ -23,8 +23,8 @@ function parseSetting(word: string): [name: string, values: number | number[]] {
     .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part.trim() || "none")));
   if (name === undefined || numbers === undefined || !numbers.every(Number.isFinite))
     throw new PithError("E_OPTION", `--set: expected input=number, got "${word}".`);
-  const [only = 0] = numbers;
-  return [name, numbers.length === 1 ? only : numbers];
+  const [firstNumber = 0] = numbers;
+  return [name, numbers.length === 1 ? firstNumber : numbers];
 }
 
 /** Parses words such as `batch=8`. @throws PithError E_OPTION, which names the flag. */

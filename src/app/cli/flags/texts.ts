@@ -9,23 +9,23 @@ import type { Result } from "../command.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
 
-interface TextFile {
+interface TextOptions {
   readonly data?: string | undefined;
   readonly isText?: boolean | undefined;
 }
 
-const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
+const textFileName = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
-/** Writes the lines of `--text` to a temporary file. @throws PithError E_USAGE if `--data` is given, too. */
-export async function withTexts<O extends TextFile>(
+/** Calls `work` with `--text` as the data: a file, or a temporary file with the given lines. @throws PithError E_USAGE if `--data` is set, too. */
+export async function withTexts<O extends TextOptions>(
   { text, ...options }: O & { readonly text?: readonly string[] | undefined },
-  work: (options: Omit<O, "text"> & TextFile) => Promise<Result>,
+  work: (options: Omit<O, "text"> & TextOptions) => Promise<Result>,
 ): Promise<Result> {
   if (text === undefined) return work(options);
   if (options.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
   const [first = ""] = text;
   // A word that looks like a file name is a file, so a missing file is not taken for a text.
-  const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
+  const isFile = textFileName.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
   if (text.length === 1 && isFile) return work({ ...options, data: first, isText: true });
   const folder = await temporaryFolder();
   try {

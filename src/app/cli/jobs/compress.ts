@@ -23,7 +23,7 @@ import { searchAhead } from "../../../search/search.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import { reportPage } from "../../report/html.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
-import { filesOfModel, isThere } from "../files/files.ts";
+import { exists, filesOfModel } from "../files/files.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
@@ -181,7 +181,7 @@ async function write(
   throwIfAborted(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
     // The reports of an earlier result remain, unless it is an interim result of a stopped search.
-    const isEarlier = (await readInterim(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
+    const isEarlier = (await readInterim(out)) === undefined && (await exists(joinPath(out, "model.onnx")));
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }

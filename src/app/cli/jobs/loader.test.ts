@@ -11,7 +11,7 @@ test.each([{}, "BertModel", [3], null])(
   "uses the model type if `architectures` in config.json is %j",
   async (architectures) => {
     const folder = temporaryFolder();
-    const asked = { library, folder, dtypes: { model: "fp32" }, texts: [], forced: undefined, lean: false } as const;
+    const asked = { library, folder, dtypes: { model: "fp32" }, texts: [], forced: undefined, isLarge: false } as const;
     const load = async (kind: string) => {
       await writeFile(join(folder, "config.json"), JSON.stringify({ architectures, model_type: kind }));
       return loaderJob(asked);

@@ -13,8 +13,8 @@ export interface LoaderInput {
   readonly texts: readonly string[];
   /** For each input, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced: readonly (readonly number[])[] | undefined;
-  /** Whether weights must have only one copy in memory, which makes runs slower. */
-  readonly lean: boolean;
+  /** Whether the model is large. Its weights then have only one copy in memory, which makes runs slower. */
+  readonly isLarge: boolean;
 }
 
 interface Library {
@@ -80,7 +80,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
       device: "cpu",
       ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
       // Prepacking would copy all weights into the order of the kernels.
-      ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
+      ...(input.isLarge ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
     const feeds = await feedsOf(library, folder, model, input.texts);

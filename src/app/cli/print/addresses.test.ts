@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { publicAddress, publicWords, secretRemover } from "./addresses.ts";
+import { createSecretRemover, publicAddress, publicWords } from "./addresses.ts";
 
 test.each([
   ["redis://host", "redis://host"],
@@ -39,7 +39,7 @@ test("replaces addresses among the words of a command line, and leaves all other
 });
 
 test("removes the secrets of a command line from any text", () => {
-  const hide = secretRemover(["worker", "redis://:s/e1ret@host", "--store=s3://K:t0ken@bucket/p"]);
+  const hide = createSecretRemover(["worker", "redis://:s/e1ret@host", "--store=s3://K:t0ken@bucket/p"]);
   expect(hide('"redis://:s/e1ret@host" does not exist. It was looked for as /home/redis:/:s/e1ret@host.')).toBe(
     '"redis://…" does not exist. It was looked for as /home/redis:/host.',
   );

@@ -18,13 +18,14 @@ export function publicAddress(text: string): string {
 export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));
 
-export function secretRemover(words: readonly string[]): (text: string) => string {
+/** Returns a function that removes the secrets of all addresses in a command line from a text. */
+export function createSecretRemover(words: readonly string[]): (text: string) => string {
   const addresses = words.flatMap((word) => address.exec(word) ?? []).filter((text) => publicAddress(text) !== text);
   const credentials = addresses.flatMap((text) => /(?<=:\/\/).+@/s.exec(text) ?? []);
   return (text) => {
-    let shown = text;
-    for (const secret of addresses) shown = shown.replaceAll(secret, publicAddress(secret));
-    for (const secret of credentials) shown = shown.replaceAll(secret, "");
-    return shown;
+    let cleanedText = text;
+    for (const secret of addresses) cleanedText = cleanedText.replaceAll(secret, publicAddress(secret));
+    for (const secret of credentials) cleanedText = cleanedText.replaceAll(secret, "");
+    return cleanedText;
   };
 }

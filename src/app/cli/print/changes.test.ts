@@ -104,7 +104,7 @@ describe("plannedRows", () => {
 
   test("shows the first 40 of many different changes, and counts the others", () => {
     const many = Array.from({ length: 81 }, (_, at) => change(`h.${at}.q`, `${at} pruned`));
-    const { rows, more } = plannedRows(many);
+    const { rows, omittedCount: more } = plannedRows(many);
     expect([rows.length, rows.at(-1), more]).toEqual([40, ["h.39.q", "39 pruned", ""], 41]);
   });
 });

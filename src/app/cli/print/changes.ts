@@ -30,8 +30,8 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
 /** Maximum number of equal changes with separate rows (more are joined into one row), and maximum number of rows. */
 const [maxEqual, maxPlanned] = [8, 40];
 
-/** Returns planned changes in network order. In long plans, equal layers of repeated blocks share a row. @returns also the number of omitted rows. */
-export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
+/** Returns planned changes in network order, and the number of omitted rows. In long plans, equal layers of repeated blocks share a row. */
+export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly omittedCount: number } {
   const changeRows = changes.map(({ at, what, decidedBy }) => ({
     name: at,
     cells: [what, decidedBy === "global" ? "" : decidedBy],
@@ -43,7 +43,7 @@ export function plannedRows(changes: readonly Change[]): { readonly rows: string
     if (group.length <= maxEqual) return [[row.name, ...row.cells]];
     return row === group[0] ? [[joinList(group.map(({ name }) => name)), ...row.cells]] : [];
   });
-  return { rows: rows.slice(0, maxPlanned), more: Math.max(0, rows.length - maxPlanned) };
+  return { rows: rows.slice(0, maxPlanned), omittedCount: Math.max(0, rows.length - maxPlanned) };
 }
 
 export function unchangedLines(
@@ -84,8 +84,8 @@ function listGroups(
     const deciders = [...new Set(group.flatMap((line) => line.by ?? []))];
     return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${deciders.length === 0 ? "" : ` (${joinList(deciders)})`}`;
   });
-  const rest = groups.slice(maxShown).map(([, group]) => group.filter(({ at }) => at !== undefined).length);
-  const hiddenPlaces = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
+  const hiddenCounts = groups.slice(maxShown).map(([, group]) => group.filter(({ at }) => at !== undefined).length);
+  const hiddenPlaces = hiddenCounts.reduce((sum, places) => sum + Math.max(1, places), 0);
   return [`${title}:`, ...shown, ...(hiddenPlaces > 0 ? [`  ${dim(moreText(hiddenPlaces))}`] : [])];
 }
 

@@ -28,11 +28,11 @@ import type { Terminal } from "./terminal.ts";
 
 export interface ResultDetails {
   /** Whether a missed goal sets the exit code to 1. With --force, this requires --max-drop. */
-  readonly demanded: boolean;
+  readonly isGoalRequired: boolean;
   readonly replaced: boolean;
 }
 
-export function show({ run, written }: CompressOutput, { demanded, replaced }: ResultDetails): Result {
+export function show({ run, written }: CompressOutput, { isGoalRequired, replaced }: ResultDetails): Result {
   const { refused } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint = hintOf(run);
@@ -41,14 +41,14 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
     failure:
       refused &&
       new PithError(refused.code, `${refused.message} No model was written; ${report} shows what was tried.`, { hint }),
-    goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
+    goalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
       const timing = steadyTimingOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
       const { search } = run;
-      const compared = search?.apart === true && search.isInterim !== true ? search.samples : undefined;
-      terminal.line(samplesLine({ ...run.data, compared }));
+      const comparedCount = search?.apart === true && search.isInterim !== true ? search.samples : undefined;
+      terminal.line(samplesLine({ ...run.data, compared: comparedCount }));
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
       const chosen = chosenOf(run);
       if (chosen === undefined) return;
@@ -70,8 +70,8 @@ function hintOf({ refused, search, variants }: Run): string {
   if (search !== undefined && isOffTarget)
     return "Search longer (--minutes, or more --steps), or choose an easier target.";
   if (refused?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
-  const other = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
-  return `Allow more (--max-drop), ${other}, or write it anyway: --force.`;
+  const alternative = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
+  return `Allow more (--max-drop), ${alternative}, or write it anyway: --force.`;
 }
 
 export function showEach(
@@ -138,7 +138,7 @@ function printVariants(terminal: Terminal, run: Run): void {
   }
 }
 
-/** Returns reasons with layers: "softmax (stays in float: no quantized kernel)". */
+/** Returns the first reasons, each with the layers: "softmax and 3 more (stays in float: no quantized kernel)". */
 function reasonsOf(misses: StepRecord["misses"]): string {
   const groups = [...groupBy(misses, ({ reason }) => reason)];
   const texts = groups.slice(0, maxReasons).map(([reason, misses]) => {
@@ -146,8 +146,8 @@ function reasonsOf(misses: StepRecord["misses"]): string {
     if (name === undefined) return reason;
     return `${name}${more.length === 0 ? "" : ` and ${integer(more.length)} more`} (${reason})`;
   });
-  const rest = groups.length - maxReasons;
-  return `${texts.join(", ")}${rest > 0 ? `, and for ${counted(rest, "other reason")} (report.html)` : ""}`;
+  const otherCount = groups.length - maxReasons;
+  return `${texts.join(", ")}${otherCount > 0 ? `, and for ${counted(otherCount, "other reason")} (report.html)` : ""}`;
 }
 
 const maxReasons = 2;

@@ -47,25 +47,26 @@ export function show(
   showSavings(data, terminal);
   const roles = Object.entries(data.roles).map(([role, number]) => `${integer(number)} ${role}`);
   if (roles.length > 0) terminal.line(`roles: ${roles.join(", ")}`);
-  showInside(data, terminal);
+  showStructure(data, terminal);
   showMisses(data, terminal);
 }
 
 /** Prints properties that the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
-function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
+function showStructure({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
   if (inside.graphs > 0) {
     const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
       `subgraphs: ${integer(inside.graphs)}, with ${contents.join(" and ")}; only quantize changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
   }
-  const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
-  for (const { name, sharedWith } of shared.slice(0, maxNotes)) {
+  const sharingLayers = layers.filter(({ sharedWith }) => sharedWith.length > 0);
+  for (const { name, sharedWith } of sharingLayers.slice(0, maxNotes)) {
     terminal.line(
       `shared: the weight of ${name} is that of ${sharedWith.slice(0, 2).join(", ")}${sharedWith.length > 2 ? ", …" : ""} too`,
     );
   }
-  if (shared.length > maxNotes) terminal.line(`shared: and ${integer(shared.length - maxNotes)} more (--json has all)`);
+  if (sharingLayers.length > maxNotes)
+    terminal.line(`shared: and ${integer(sharingLayers.length - maxNotes)} more (--json has all)`);
   if (replaceable.length > 0) {
     terminal.line(`${integer(replaceable.length)} initializers are also graph inputs: callers can override them`);
   }
@@ -175,24 +176,24 @@ export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, 
 
 function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {
   const { int8, float16, channels, lowRank } = savings;
-  const among = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
+  const layersText = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = (saving: Saving): string[] => [
     bytes(saving.before),
     bytes(saving.after),
     times(saving.before / saving.after),
   ];
   const rows = [
-    int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), among(int8.layers)] : [],
-    float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), among(float16.layers)] : [],
+    int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), layersText(int8.layers)] : [],
+    float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), layersText(float16.layers)] : [],
     channels.cuttable > 0
       ? [
           `prune --structured ${percent(channels.share, 0).replace(" ", "")}`,
           ...sizes(channels),
-          `${among(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed`,
+          `${layersText(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed`,
         ]
       : [],
     lowRank.layers > 0
-      ? ["factorize --budget 70%", "", "", "", `possible in ${among(lowRank.layers)} (--weights shows the ranks)`]
+      ? ["factorize --budget 70%", "", "", "", `possible in ${layersText(lowRank.layers)} (--weights shows the ranks)`]
       : [],
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;

@@ -42,14 +42,14 @@ export function showPlan(result: PassOutput): Result {
   return {
     data: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
     print(terminal) {
-      const { rows, more } = plannedRows(changes);
+      const { rows, omittedCount } = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
       const shown = [{ title: "layer" }, { title: "change" }, ...deciders];
       terminal.table(
         shown,
         rows.map((row) => row.slice(0, shown.length)),
       );
-      if (more > 0) terminal.line(terminal.color.dim(moreText(more)));
+      if (omittedCount > 0) terminal.line(terminal.color.dim(moreText(omittedCount)));
       for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
       if (planned !== undefined) for (const line of plannedLines(result, planned)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
@@ -111,17 +111,17 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
 
 export interface ResultDetails {
   /** Whether a missed goal sets the exit code to 1. With --force, this requires an explicit goal. */
-  readonly demanded: boolean;
+  readonly isGoalRequired: boolean;
   readonly files: OutputFiles;
   /** Whether pruned weights are stored as zeros. */
-  readonly zeros: boolean;
+  readonly storesZeros: boolean;
   readonly next: string | undefined;
   /** Command that compares the result with another model. */
-  readonly comparing: string;
+  readonly comparisonCommand: string;
 }
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
-  const { demanded, files, zeros, next, comparing } = shown;
+  const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
   const { before, after, samples, comparison, reference, verdict, training, written } = result;
   const { likeness, others, targets, preprocessing, lost, speed } = result;
   return {
@@ -134,7 +134,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       ...furtherRecord(files),
       ...speedRecord(speed),
     },
-    goalMissed: demanded && (verdict?.met === false || lost !== undefined),
+    goalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim, comparison === undefined)) terminal.line(line);
       terminal.table(
@@ -167,8 +167,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
               ]),
         ],
       );
-      const uncounted = metadataNote(before);
-      if (uncounted !== undefined) terminal.line(`not counted: ${uncounted} (pith simplify drops it, too)`);
+      const metadataText = metadataNote(before);
+      if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       if (reference !== undefined) terminal.line(referenceLine(reference));
       if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
@@ -177,7 +177,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
-      if (zeros)
+      if (storesZeros)
         terminal.line(
           `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
         );
@@ -188,7 +188,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         ...markReplaced([...files.copies, ...files.alsoWritten], files),
       ];
       terminal.line(`written: ${names.join("  ")}`);
-      const cost = lost === undefined ? goalLine(model, result, comparing) : `lost: ${lost}; written anyway (--force)`;
+      const cost =
+        lost === undefined ? goalLine(model, result, comparisonCommand) : `lost: ${lost}; written anyway (--force)`;
       if (cost !== undefined) terminal.line(cost);
       const line = next ?? (result.masked ? foldCommand(written) : undefined);
       if (line !== undefined) terminal.line(`next: pith ${line}`);
@@ -233,14 +234,14 @@ function referenceLine({ model, isTruth, comparison }: Reference): string {
 function goalLine(
   model: string,
   { goal, verdict, comparison, reference, samples, training, pruned, continues }: WrittenOutput,
-  comparing: string,
+  comparisonCommand: string,
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
   const { unit, original } = comparison;
   const sentence = (against?: string): string => verdictSentence(goal, verdict, unit, samples?.test, against);
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
-  if (continues === true) return `${sentence(model)} Compare with the first original: ${comparing}`;
+  if (continues === true) return `${sentence(model)} Compare with the first original: ${comparisonCommand}`;
   // A trained model can have been pruned before, so its original can be another model.
   if (reference === undefined) return sentence(training === undefined ? undefined : model);
   if (reference.judges) return sentence(reference.model);
@@ -263,13 +264,14 @@ function similarityLine(likeness: Likeness | string): string {
   const distance = outputDifferenceText(likeness);
   const outcome =
     relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
-  const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
-  const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
+  const outputsText = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
+  const uncomparedText =
+    uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
   const count = counted(samples, ofData ? "sample" : "random input");
   const advice = ofData ? "" : "; use --data for a better test";
-  const moved =
+  const unmovedText =
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
-  return `${which}: ${outcome}, on ${count}${moved}${rest}${withoutNote(without)}`;
+  return `${outputsText}: ${outcome}, on ${count}${unmovedText}${uncomparedText}${withoutNote(without)}`;
 }
 
 const unmovedNote = {
@@ -286,9 +288,9 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
   const { best, by, unit, evaluations } = chosen;
   const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
   const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
-  const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
+  const amongText = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   const weightsText = averaged === "" ? "those" : `${averaged.trim()},`;
-  return `${samplesText}; the weights are ${weightsText} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${among}`;
+  return `${samplesText}; the weights are ${weightsText} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;
 }
 
 function nothingFound(model: string): string {

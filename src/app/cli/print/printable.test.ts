@@ -14,7 +14,7 @@ test.each([
   ["a\u{e0041}", "a\\udb40\\udc41"],
 ])("prints %j as %s, with and without colors", (text, shown) => {
   expect(printable(text)).toBe(shown);
-  expect(printable(text, { colors: true })).toBe(shown);
+  expect(printable(text, { keepsColors: true })).toBe(shown);
 });
 
 test("does not change letters of any language, emoji and signs", () => {
@@ -23,7 +23,7 @@ test("does not change letters of any language, emoji and signs", () => {
 
 test("prints only the command's own colors, and only if colors are allowed", () => {
   const text = `${markedColors(true).red("red")} \u001b[31mred\u001b[39m \u001b[8mhidden`;
-  expect(removeMarks(printable(text, { colors: true }))).toBe(
+  expect(removeMarks(printable(text, { keepsColors: true }))).toBe(
     "\u001b[31mred\u001b[39m \\u001b[31mred\\u001b[39m \\u001b[8mhidden",
   );
   expect(printable(text)).not.toContain("\u001b");
@@ -31,7 +31,7 @@ test("prints only the command's own colors, and only if colors are allowed", () 
 });
 
 test("keeps line breaks if lines are allowed", () => {
-  expect(printable("a\n b\r", { lines: true })).toBe("a\n b\\r");
+  expect(printable("a\n b\r", { keepsLines: true })).toBe("a\n b\\r");
 });
 
 test("a table keeps its columns and rows if a cell contains control characters", () => {

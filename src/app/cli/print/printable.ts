@@ -28,13 +28,13 @@ export function markedColors(enabled: boolean): Colors {
 }
 
 export interface PrintableOptions {
-  readonly colors?: boolean;
-  readonly lines?: boolean;
+  readonly keepsColors?: boolean;
+  readonly keepsLines?: boolean;
 }
 
-export function printable(text: string, { colors = false, lines = false }: PrintableOptions = {}): string {
-  const pieces = colors ? text.split(styled) : [text];
-  return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
+export function printable(text: string, { keepsColors = false, keepsLines = false }: PrintableOptions = {}): string {
+  const pieces = keepsColors ? text.split(styled) : [text];
+  return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, keepsLines))).join("");
 }
 
 export function removeMarks(text: string): string {

@@ -14,7 +14,7 @@ export function samplesLine({ train, calibrate, test, validation, compared }: Sa
         ? []
         : [
             fittedText(part) ??
-              `${use}: ${partText(part, part === test ? { validation, compared, beside: { train, calibrate } } : {})}`,
+              `${use}: ${partText(part, part === test ? { validation, compared, others: { train, calibrate } } : {})}`,
           ],
     )
     .join("  ");
@@ -37,24 +37,24 @@ function fittedText(part: Part): string | undefined {
 
 function partText(
   { name = "samples", count, of, searched }: SampleUse["test"],
-  { validation, compared, beside = {} }: Choosing & { readonly beside?: Partial<SampleUse> } = {},
+  { validation, compared, others = {} }: Choosing & { readonly others?: Partial<SampleUse> } = {},
 ): string {
   // A name can contain a path, and the split in parentheses: "data/cifar10 (train)".
-  const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
+  const [, path = name, split] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
   const all = count === undefined ? "a stream" : integer(count);
   const samples =
     count === undefined || validation === undefined
       ? all
       : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
-  const chose = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
-  const compares = compared === undefined ? "" : `; ${integer(compared)} others compared the candidates`;
-  const otherUses = Object.entries({ trained: beside.train, calibrated: beside.calibrate }).map(([use, part]) =>
+  const searchedText = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
+  const comparedText = compared === undefined ? "" : `; ${integer(compared)} others compared the candidates`;
+  const otherUses = Object.entries({ trained: others.train, calibrated: others.calibrate }).map(([use, part]) =>
     part?.count === undefined || part.name !== name ? "" : `; ${integer(part.count)} others ${use}`,
   );
-  const settled =
+  const enoughText =
     of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
-  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled}${compares}${otherUses.join("")})`;
+  return `${file} (${split === undefined ? "" : `${split}, `}${samples}${searchedText}${enoughText}${comparedText}${otherUses.join("")})`;
 }
 
 export const constantNote = "; all outputs are constant there: this is weak evidence";

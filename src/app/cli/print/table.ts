@@ -12,14 +12,14 @@ const gap = "  ";
 /** Aligns each column to its widest cell, without frames and trailing spaces. Color codes have no width. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const titles = columns.map((column) => column.title);
-  const cells = rows.map((row) => row.map((cell) => printable(cell, { colors: true })));
+  const cells = rows.map((row) => row.map((cell) => printable(cell, { keepsColors: true })));
   const all = titles.some((title) => title !== "") ? [titles, ...cells] : cells;
-  const widths = columns.map((_, index) => Math.max(0, ...all.map((row) => width(row[index] ?? ""))));
+  const widths = columns.map((_, index) => Math.max(0, ...all.map((row) => displayWidth(row[index] ?? ""))));
   return all.map((row) =>
     columns
       .map((column, index) => {
         const cell = row[index] ?? "";
-        const space = " ".repeat((widths[index] ?? 0) - width(cell));
+        const space = " ".repeat((widths[index] ?? 0) - displayWidth(cell));
         return column.align === "right" ? space + cell : cell + space;
       })
       .join(gap)
@@ -27,7 +27,7 @@ export function tableLines(columns: readonly Column[], rows: readonly (readonly 
   );
 }
 
-function width(text: string): number {
+function displayWidth(text: string): number {
   return [...stripVTControlCharacters(removeMarks(text))].length;
 }
 

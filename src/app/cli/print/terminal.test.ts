@@ -28,7 +28,7 @@ function terminal(
 } {
   const { tty = false, json = false, env = {}, typed = (text: string) => text } = options;
   const [out, err] = [new Memory(tty), new Memory(tty)];
-  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", typed }) };
+  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", asTyped: typed }) };
 }
 
 test("prints command lines with `npx` if only npx finds Pith", () => {
@@ -103,12 +103,12 @@ describe("progress", () => {
   });
 
   test("shows the steps, the rate and the remaining time", () => {
-    const half = { stage: "calibrate", done: 250, total: 500, rate: 50, seconds: 5, bar: true };
+    const half = { stage: "calibrate", done: 250, total: 500, rate: 50, seconds: 5, hasBar: true };
     expect(progressLine(half)).toBe("calibrate ━━━━━━━━━━━━──────────── 250/500  50/s  0:05 left");
-    expect(progressLine({ ...half, bar: false })).toBe("calibrate 250/500  50/s  0:05 left");
-    const slow = { stage: "", done: 1, total: 10, rate: 0.25, seconds: 4, bar: true };
+    expect(progressLine({ ...half, hasBar: false })).toBe("calibrate 250/500  50/s  0:05 left");
+    const slow = { stage: "", done: 1, total: 10, rate: 0.25, seconds: 4, hasBar: true };
     expect(progressLine(slow)).toBe("━━────────────────────── 1/10  4.0 s each  0:36 left");
-    const open = { stage: "read", done: 1234, total: undefined, rate: 123, seconds: 10, bar: true };
+    const open = { stage: "read", done: 1234, total: undefined, rate: 123, seconds: 10, hasBar: true };
     expect(progressLine(open)).toBe("read 1,234  123/s");
     expect(progressLine({ ...open, done: 0, total: 0, rate: 0, seconds: 0 })).toBe("read 0");
   });
@@ -182,7 +182,7 @@ test("does not draw progress on a terminal that cannot erase a line", () => {
   shown.event({ kind: "stage", name: "calibrate" });
   shown.event({ kind: "progress", done: 250, total: 500 });
   shown.part = "q8";
-  shown.finished("done");
+  shown.noteFinished("done");
   expect(err.text).toBe("q8: done\n");
 });
 

@@ -28,8 +28,8 @@ export interface TerminalOptions {
   readonly env: Environment;
   readonly about: string;
   /** Rewrites command lines in messages as the user must type them. */
-  readonly typed?: (text: string) => string;
-  /** Removes passwords that are on the command line from a message. */
+  readonly asTyped?: (text: string) => string;
+  /** Removes from a message the passwords that are on the command line. */
   readonly withoutSecrets?: (text: string) => string;
 }
 
@@ -43,14 +43,14 @@ const defaultWidth = 80;
 export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
-  /** Current one of several files, such as "q4 (2 of 7)". */
+  /** Current file of a command that writes several files, such as "q4 (2 of 7)". */
   part = "";
   readonly #options: TerminalOptions;
   readonly #errorColor: ReturnType<typeof picocolors.createColors>;
   #stage = "";
   #stageStart = 0;
   #lastDrawn = 0;
-  /** First report of the stage. It need not be at 0, because a training can continue. */
+  /** First report of the stage. Its count can exceed 0, because a training can continue from a checkpoint. */
   #firstReport: { readonly done: number; readonly at: number } | undefined;
   #isBarVisible = false;
 
@@ -63,7 +63,7 @@ export class Terminal {
 
   line(text = ""): void {
     this.#clear();
-    this.#options.out.write(`${removeMarks(printable(this.#typed(text), { colors: true }))}\n`);
+    this.#options.out.write(`${removeMarks(printable(this.#typed(text), { keepsColors: true }))}\n`);
   }
 
   /** Prints text without escaping it, so only for Pith's own words. */
@@ -78,7 +78,7 @@ export class Terminal {
 
   document(value: unknown): void {
     this.#clear();
-    this.#options.out.write(`${printable(JSON.stringify(value, plain, 2), { lines: true })}\n`);
+    this.#options.out.write(`${printable(JSON.stringify(value, toJsonValue, 2), { keepsLines: true })}\n`);
   }
 
   event(event: JobEvent): void {
@@ -97,7 +97,7 @@ export class Terminal {
         this.note(event.id, event.text, event.level);
         break;
       case "output":
-        if (!this.json) this.#error(printable(event.text, { lines: true }));
+        if (!this.json) this.#error(printable(event.text, { keepsLines: true }));
         break;
     }
   }
@@ -111,7 +111,7 @@ export class Terminal {
   }
 
   /** Writes a line per finished file to a log. A terminal shows the progress instead. */
-  finished(text: string): void {
+  noteFinished(text: string): void {
     if (!this.json && !drawsBar(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
   }
 
@@ -130,7 +130,7 @@ export class Terminal {
       const stack = this.#withoutSecrets(thrown.stack ?? `${name}: ${message}`);
       const about = this.#options.about;
       const request = `This is a bug in Pith. Please report it, with the lines above and: ${about}.`;
-      const trace = printable(stack, { lines: true });
+      const trace = printable(stack, { keepsLines: true });
       const text = `${this.#errorColor.red("internal")}: ${trace}\n${request}`;
       const document = { error: { code: "internal", message, name, stack, about } };
       this.#error(this.json ? printable(JSON.stringify(document)) : text);
@@ -142,7 +142,7 @@ export class Terminal {
   }
 
   #typed(text: string): string {
-    return this.#options.typed?.(text) ?? text;
+    return this.#options.asTyped?.(text) ?? text;
   }
 
   #withoutSecrets(text: string): string {
@@ -170,7 +170,7 @@ export class Terminal {
     const seconds = (now - first.at) / 1000;
     const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");
     const state = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
-    const bar = progressLine({ ...state, bar: !isLog });
+    const bar = progressLine({ ...state, hasBar: !isLog });
     const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
     if (isLog) return void err.write(`${line}\n`);
     err.write(`\r\u001b[2K${[...line].slice(0, widthOf(err) - 1).join("")}`);
@@ -183,7 +183,7 @@ export class Terminal {
   }
 }
 
-/** Returns the width in columns; the default for terminals that report 0. */
+/** Returns the width in columns; 80 for a terminal that reports no width or 0. */
 export function widthOf({ columns = 0 }: Stream): number {
   return columns > 0 ? columns : defaultWidth;
 }
@@ -204,11 +204,11 @@ export interface Progress {
   readonly total: number | undefined;
   readonly rate: number;
   readonly seconds: number;
-  readonly bar: boolean;
+  readonly hasBar: boolean;
 }
 
 /** Returns a line such as `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left`. */
-export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: Progress): string {
+export function progressLine({ stage, done, total, rate, seconds, hasBar }: Progress): string {
   const speed =
     rate === 0
       ? ""
@@ -218,13 +218,13 @@ export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: 
   const label = stage === "" ? "" : `${stage} `;
   if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
   const filled = Math.round(barWidth * Math.min(1, done / total));
-  const bar = drawn ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
+  const bar = hasBar ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
   const remaining = rate > 0 && seconds >= minSeconds && done < total ? `  ${clock((total - done) / rate)} left` : "";
   return `${label}${bar}${integer(done)}/${integer(total)}${speed}${remaining}`;
 }
 
 /** Converts big integers, maps, sets and typed arrays to values that JSON has. */
-function plain(_key: string, value: unknown): unknown {
+function toJsonValue(_key: string, value: unknown): unknown {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (value instanceof Map) return Object.fromEntries(value);
   if (value instanceof Set) return [...value];

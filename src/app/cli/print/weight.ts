@@ -1,3 +1,4 @@
+/** Size and cost of a model, as commands print and record them. */
 import type { CompressedSize } from "../../../runtime/run/size.ts";
 import { type OperationCount, operationsFormula } from "../../report/operation-count.ts";
 

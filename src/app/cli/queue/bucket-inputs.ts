@@ -5,7 +5,7 @@ import { writeFileAtomically } from "#platform";
 import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, fileHash, textHash } from "../../../core/files/hash.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
-import { isThere } from "../files/files.ts";
+import { exists } from "../files/files.ts";
 import { textOf } from "./bucket.ts";
 
 /** Number of concurrent transfers. One after the other, tens of thousands of images would take too long. */
@@ -80,7 +80,7 @@ async function forEachConcurrently<T>(items: readonly T[], work: (item: T) => Pr
  * of the first one is used.
  */
 export async function createFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
-  if (await isThere(target)) return;
+  if (await exists(target)) return;
   await mkdir(dirname(target), { recursive: true });
   const temporaryFolder = await mkdtemp(`${target}.`);
   try {
@@ -88,7 +88,7 @@ export async function createFolder(target: string, fill: (folder: string) => Pro
     // Workers that run as other users must be able to read the folder.
     await chmod(temporaryFolder, 0o755);
     await rename(temporaryFolder, target).catch(async (error: unknown) => {
-      if (!(await isThere(target))) throw error;
+      if (!(await exists(target))) throw error;
     });
   } finally {
     await rm(temporaryFolder, { recursive: true, force: true });
