@@ -79,7 +79,7 @@ test("joins layers that stay unchanged for the same reason into one line", () =>
 describe("plannedRows", () => {
   test("has a row for each of few layers, and joins many with equal changes", () => {
     const few = Array.from({ length: 8 }, (_, at) => change(`layer.${at}.conv`, "8 of 16 channels cut"));
-    expect(plannedRows(few)).toEqual({ rows: few.map(({ at, what }) => [at, what, ""]), more: 0 });
+    expect(plannedRows(few)).toEqual({ rows: few.map(({ at, what }) => [at, what, ""]), omittedCount: 0 });
     const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));
     const perLayer: Change = { at: "fc", what: "trained", decidedBy: "layer" };
     expect(plannedRows([change("a", "x"), ...trained, perLayer]).rows).toEqual([
@@ -104,7 +104,7 @@ describe("plannedRows", () => {
 
   test("shows the first 40 of many different changes, and counts the others", () => {
     const many = Array.from({ length: 81 }, (_, at) => change(`h.${at}.q`, `${at} pruned`));
-    const { rows, omittedCount: more } = plannedRows(many);
-    expect([rows.length, rows.at(-1), more]).toEqual([40, ["h.39.q", "39 pruned", ""], 41]);
+    const { rows, omittedCount } = plannedRows(many);
+    expect([rows.length, rows.at(-1), omittedCount]).toEqual([40, ["h.39.q", "39 pruned", ""], 41]);
   });
 });
