@@ -1,4 +1,4 @@
-/** Applies all clean-ups in turn until none changes anything. They keep values with roles, so a model in training stays trainable. */
+/** Repeats all clean-ups until no clean-up changes the model. They keep values with roles, so that a model in training stays trainable. */
 import * as v from "valibot";
 import { joinList, PithError, throwIfAborted } from "../../core/errors.ts";
 import { rulesById } from "../../core/ops/rules/index.ts";
@@ -54,7 +54,7 @@ const maxRounds = 50;
  * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops export metadata.
  * On request, it first sets inputs, fixes dimensions, selects outputs, and removes roles (`finalize`). Without roles, trained batch
  * normalization and masks are folded, too.
- * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
+ * @throws PithError E_NAME for inputs, dimensions or outputs that do not exist, E_STOPPED on the context's signal.
  * @example
  * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
  */
@@ -105,9 +105,9 @@ export const simplify = definePass({
       if (!isSelected(dropDeadChannelsId)) return { changes, misses };
       // Reads every weight, so it runs last, and again only after a change.
       const { dropDeadChannels } = await import("./drop-dead-channels.ts");
-      const dead = await dropDeadChannels(model, {}, context);
-      changes.push(...dead.changes.map((changed) => ({ rule: dropDeadChannelsId, ...changed })));
-      if (dead.changes.length === 0) return { changes, misses: [...misses, ...dead.misses] };
+      const removal = await dropDeadChannels(model, {}, context);
+      changes.push(...removal.changes.map((changed) => ({ rule: dropDeadChannelsId, ...changed })));
+      if (removal.changes.length === 0) return { changes, misses: [...misses, ...removal.misses] };
     }
     throw new Error("simplify does not converge");
   },
