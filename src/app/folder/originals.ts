@@ -71,8 +71,7 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 
 /**
  * Copies the files next to a changed model into the folder of the result. The copy of config.json has no settings for quantized variants, because
- * these are not copied.
- * @param file path of the model in both folders. The other models in the folder are copied only if this path is in `onnx/`.
+ * these are not copied. @param file path of the model in both folders. The other models in the folder are copied only if this path is in `onnx/`.
  */
 export async function copyBeside(
   folder: string,

@@ -54,10 +54,8 @@ export interface ModuleSearch {
   /** Further settings that affect results of the search and are recorded. */
   readonly settings: Readonly<Record<string, unknown>>;
   /**
-   * Searches one module.
-   * @param share share of the search time, in proportion to the bytes of the modules.
-   * @returns the best model, and larger ones that lose less.
-   * @throws PithError if there is no acceptable result.
+   * Searches one module. @param share share of the search time, in proportion to the bytes of the modules. @returns the best model, and larger ones
+   * that lose less. @throws PithError if there is no acceptable result.
    */
   find(module: Module, share: number): Promise<readonly Found[]>;
 }

@@ -88,9 +88,8 @@ export async function compareFunction(
 }
 
 /**
- * Compares outputs on samples of data.
- * @returns undefined if no values were compared and no name, type or dimension differs; a sentence if values cannot be compared.
- * @throws PithError E_DATA if the data does not fit.
+ * Compares outputs on samples of data. @returns undefined if no values were compared and no name, type or dimension differs; a sentence if values
+ * cannot be compared. @throws PithError E_DATA if the data does not fit.
  */
 export async function compareOnSamples(
   engine: Engine,

@@ -45,9 +45,8 @@ interface NativeRun {
 }
 
 /**
- * Checks a result on several targets.
- * @param engine native runtime, on which the original runs.
- * @throws PithError E_DATA if the samples do not fit, E_STOPPED on the signal.
+ * Checks a result on several targets. @param engine native runtime, on which the original runs. @throws PithError E_DATA if the samples do not fit,
+ * E_STOPPED on the signal.
  */
 export async function checkTargets(
   engine: Engine,

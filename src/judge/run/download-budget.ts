@@ -7,9 +7,8 @@ import { brotliSize, size } from "../../runtime/run/size.ts";
 import { bisectSettings, type SparingRequest, type StepOutput } from "./sparing.ts";
 
 /**
- * Finds the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better.
- * @param bytes maximum of the compressed file (brotli).
- * @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
+ * Finds the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better. @param bytes maximum of
+ * the compressed file (brotli). @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
  */
 export async function fitToDownload(
   {

@@ -184,8 +184,7 @@ export function logBatch({ log }: Pick<Context, "log">, batchNote: BatchNote | u
 
 /**
  * Runs a model on the first samples or all, and returns its metric rows and predictions. If a model's predictions are the truth, it runs as well.
- * @param knownRows rows of some first samples, which are not run again.
- * @param first number of samples (default: all).
+ * @param knownRows rows of some first samples, which are not run again. @param first number of samples (default: all).
  */
 export async function rowsOf(
   model: Model,

@@ -43,9 +43,8 @@ export function createTimer(
 }
 
 /**
- * Times a file relative to its original.
- * @returns also the processor time of a run relative to the original (`work`); undefined if the system does not tell processor times.
- * @throws PithError E_UNSUPPORTED if the target cannot time models; errors of loading and running.
+ * Times a file relative to its original. @returns also the processor time of a run relative to the original (`work`); undefined if the system does
+ * not tell processor times. @throws PithError E_UNSUPPORTED if the target cannot time models; errors of loading and running.
  */
 async function measureSpeed(
   models: readonly [original: string, file: string],

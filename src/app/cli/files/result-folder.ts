@@ -81,8 +81,7 @@ async function requireOwnResults(out: string, { record, mainFile: needed }: Fold
 
 /**
  * Writes a record and its files: all of them, or after an error none. Reports and recipes that the user edited are kept, with a warning. Files that
- * only an earlier run wrote are removed.
- * @returns the paths of the files that Pith wrote.
+ * only an earlier run wrote are removed. @returns the paths of the files that Pith wrote.
  */
 export async function writeResults(
   out: string,

@@ -46,9 +46,8 @@ interface NamedModels {
 }
 
 /**
- * Decides where a result is written.
- * @param outOption value of `--out`: a file, or a folder if the model is in one.
- * @param suffix suffix of the default name, such as ".pruned".
+ * Decides where a result is written. @param outOption value of `--out`: a file, or a folder if the model is in one. @param suffix suffix of the
+ * default name, such as ".pruned".
  */
 export function resolveResultPlace(models: NamedModels, outOption: string | undefined, suffix: string): ResultPlace {
   const source = /\.onnx$/i.test(outOption ?? "") ? undefined : sourceFolder(models, outOption);

@@ -81,9 +81,8 @@ export async function openBucket(address: string): Promise<Bucket> {
 }
 
 /**
- * Tries every required operation on a bucket, so that errors appear before any work starts.
- * @returns a mark that identifies the bucket. After all objects were removed, the bucket gets a new mark.
- * @throws PithError E_FILE.
+ * Tries every required operation on a bucket, so that errors appear before any work starts. @returns a mark that identifies the bucket. After all
+ * objects were removed, the bucket gets a new mark. @throws PithError E_FILE.
  */
 export async function testBucket(bucket: Bucket): Promise<string> {
   const markName = "store";

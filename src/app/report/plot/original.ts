@@ -30,9 +30,7 @@ export interface Comparison {
 }
 
 /**
- * Compares each layer with its counterpart in the original.
- * @param layers layers of the plotted model.
- * @param size bytes of the plotted model.
+ * Compares each layer with its counterpart in the original. @param layers layers of the plotted model. @param size bytes of the plotted model.
  * @throws PithError E_OPTION if no layer has a counterpart.
  */
 export function compareWith({ name, model }: Original, layers: readonly Layer[], size: number): Comparison {
