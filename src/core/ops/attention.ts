@@ -30,7 +30,7 @@ interface Settings {
   readonly keyHeads: number;
   readonly scale: number | undefined;
   readonly softcap: number;
-  readonly causal: boolean;
+  readonly isCausal: boolean;
   /** The number of keys that a query sees before and after its position. -1 means all keys. */
   readonly window: readonly [before: number, after: number];
   /** The content of the fourth output: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
@@ -52,7 +52,7 @@ function read(site: Site): Settings | Miss {
     keyHeads,
     scale: readFloat(site, "scale", undefined),
     softcap: readFloat(site, "softcap", 0),
-    causal: readFlag(site, "is_causal"),
+    isCausal: readFlag(site, "is_causal"),
     window: [readInteger(site, "left_window_size", -1), readInteger(site, "right_window_size", -1)],
     scoreOutput: readInteger(site, "qk_matmul_output_mode", 0),
     precision: readElementType(site, "softmax_precision"),
@@ -206,7 +206,7 @@ function writeBias(
   const [before, after] = s.window;
   const lengthsPerSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
   const columns = (): Value => writePositions(emit, k, 2, keys, [1, -1]);
-  if (s.causal || before >= 0 || after >= 0) {
+  if (s.isCausal || before >= 0 || after >= 0) {
     const rows = writePositions(emit, q, 2, length, [-1, 1]);
     const lengthOf = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
     const offset =
@@ -216,7 +216,7 @@ function writeBias(
           ? undefined
           : emit.Sub([lengthsPerSample, lengthOf(q)]);
     const distance = emit.Sub([offset === undefined ? rows : emit.Add([rows, offset]), columns()]);
-    if (s.causal) terms.push(biasWhere(emit.GreaterOrEqual([distance, 0])));
+    if (s.isCausal) terms.push(biasWhere(emit.GreaterOrEqual([distance, 0])));
     if (before >= 0) terms.push(biasWhere(emit.LessOrEqual([distance, before])));
     if (after >= 0) terms.push(biasWhere(emit.GreaterOrEqual([distance, -after])));
   }

@@ -20,11 +20,11 @@ const emptyVector = new Float64Array(0);
 interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
-  readonly training: boolean;
+  readonly isTraining: boolean;
   /** Whether outputs depend only on the batch and not on previous statistics: the form that `writeTraining` writes. */
   readonly isStateless: boolean;
   /** Whether scale, bias and statistics are per element of a sample instead of per channel. */
-  readonly perElement: boolean;
+  readonly isPerElement: boolean;
 }
 
 /**
@@ -154,13 +154,13 @@ export const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
   read: (site) => {
     const momentum = readFloat(site, "momentum", 0.9);
-    const training = site.version < 14 ? site.outputs > 1 : readFlag(site, "training_mode");
+    const isTraining = site.version < 14 ? site.outputs > 1 : readFlag(site, "training_mode");
     return {
       epsilon: readFloat(site, "epsilon", 1e-5),
       momentum,
-      training,
-      isStateless: training && momentum === 0 && site.outputs === 3,
-      perElement: site.version < 9 && !readFlag(site, "spatial", true),
+      isTraining,
+      isStateless: isTraining && momentum === 0 && site.outputs === 3,
+      isPerElement: site.version < 9 && !readFlag(site, "spatial", true),
     };
   },
   infer: (_, site) => {
@@ -171,8 +171,8 @@ export const BatchNormalization = defineOp<Settings>({
   // In an optimized session, ONNX Runtime 1.30 overwrites stored float16 statistics, so that each run starts with those of the previous run.
   needsFloat32: ({ outputs }) => (outputs.length > 1 ? "its running statistics are float16" : undefined),
   affine: (s, site) => {
-    if (s.training) return new Miss("uses batch statistics", undefined, "normalization");
-    if (s.perElement) return normalizesPerElement;
+    if (s.isTraining) return new Miss("uses batch statistics", undefined, "normalization");
+    if (s.isPerElement) return normalizesPerElement;
     if (site.outputs > 1) return new Miss("its statistics are outputs", undefined, "normalization");
     return {
       kind: "normalization",
@@ -189,12 +189,12 @@ export const BatchNormalization = defineOp<Settings>({
     };
   },
   homogeneous: (s, site) =>
-    s.training || s.perElement || site.outputs > 1 ? undefined : { products: [[0, 1], [3, 1], [2]] },
+    s.isTraining || s.isPerElement || site.outputs > 1 ? undefined : { products: [[0, 1], [3, 1], [2]] },
   training: (s, site) => {
-    if (s.perElement) return undefined;
+    if (s.isPerElement) return undefined;
     return {
       states: [3, 4],
-      declared: s.training,
+      declared: s.isTraining,
       write: (emit, inputs) => {
         const outputs = writeTraining(s, emit, inputs);
         if (outputs instanceof Miss) return outputs;
@@ -202,7 +202,7 @@ export const BatchNormalization = defineOp<Settings>({
         for (const [index, statistic] of outputs.slice(1, 3).entries()) next.set(3 + index, statistic);
         return { outputs: outputs.slice(0, site.outputs), next };
       },
-      inference: s.training
+      inference: s.isTraining
         ? (emit, inputs) => [emit.BatchNormalization(inputs, { epsilon: s.epsilon }), inputs[3], inputs[4]]
         : undefined,
     };
@@ -216,23 +216,24 @@ export const BatchNormalization = defineOp<Settings>({
   scales: () => [1, 4],
   weight: new Miss("scales and shifts; it can be folded into a layer before it"),
   axes: (s, _, dims) => {
-    if (s.perElement) return normalizesPerElement;
+    if (s.isPerElement) return normalizesPerElement;
     const vectors = range(4, 1).flatMap((port): AxisLink[] => [
       { from: [`in${port}`, 0], to: ["out0", 1] },
       { from: [`out${port}`, 0], to: ["out0", 1] },
     ]);
-    const refused = (axis: number): boolean => s.training && axis !== 1;
+    const refused = (axis: number): boolean => s.isTraining && axis !== 1;
     return [...sameAxes(dims, { refused, reason: "the statistics are taken over this axis" }), ...vectors];
   },
   lower: (s, emit, inputs) => {
-    if (s.training) return s.isStateless ? noLowering : lowerTraining(s, emit, inputs);
-    return s.perElement ? lowerPerElement(s, emit, inputs) : noLowering;
+    if (s.isTraining) return s.isStateless ? noLowering : lowerTraining(s, emit, inputs);
+    return s.isPerElement ? lowerPerElement(s, emit, inputs) : noLowering;
   },
   gradient: (s, scope) => {
     const { emit, inputs, up, wanted } = scope;
     const [x, scale, , mean, variance] = inputs;
-    if (s.training) return s.isStateless ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
-    if (s.perElement) return normalizesPerElement;
+    if (s.isTraining)
+      return s.isStateless ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
+    if (s.isPerElement) return normalizesPerElement;
     const dims = sizesOf(x);
     const channelShape = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
     const alignToChannels = (vector: Value | undefined): Value => emit.Reshape([vector, channelShape]);

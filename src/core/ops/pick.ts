@@ -100,20 +100,20 @@ function defineArgOperator(name: "ArgMax" | "ArgMin"): Op {
     name,
     read: (site) => ({
       axis: readInteger(site, "axis", 0),
-      keep: readFlag(site, "keepdims", true),
-      last: readFlag(site, "select_last_index"),
+      keepsAxis: readFlag(site, "keepdims", true),
+      selectsLast: readFlag(site, "select_last_index"),
     }),
     infer: (s, site) =>
       inferShape(
         site,
-        (dims = []) => dims.toSpliced(wrapAxis(s.axis, dims.length), 1, ...(s.keep ? [1] : [])),
+        (dims = []) => dims.toSpliced(wrapAxis(s.axis, dims.length), 1, ...(s.keepsAxis ? [1] : [])),
         "int64",
       ),
     axes: (s, _, dims) => {
       const reducedAxis = wrapAxis(s.axis, dims.length);
       return dims.map((_, axis): AxisLink => {
         if (axis === reducedAxis) return { refuses: ["in0", axis], reason: `${name} outputs indices along this axis` };
-        return { from: ["in0", axis], to: ["out0", s.keep || axis < reducedAxis ? axis : axis - 1] };
+        return { from: ["in0", axis], to: ["out0", s.keepsAxis || axis < reducedAxis ? axis : axis - 1] };
       });
     },
     gradient: outputsIndices,

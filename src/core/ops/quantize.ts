@@ -59,22 +59,22 @@ function read(site: Site): Settings | Miss {
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const scales = [1, 2].map((input) => ({ port: `in${input}` as const, scaleDims: site.inputs[input]?.dims ?? [] }));
   if (s.block === 0) {
-    const perAxis = scales.flatMap(({ port, scaleDims }): AxisLink[] =>
+    const scaleLinks = scales.flatMap(({ port, scaleDims }): AxisLink[] =>
       scaleDims.length === 1 && scaleDims[0] !== 1 ? [{ from: [port, 0], to: ["out0", s.axis] }] : [],
     );
-    return [...sameAxes(dims), ...perAxis];
+    return [...sameAxes(dims), ...scaleLinks];
   }
   const size = dims[s.axis];
   if (typeof size !== "number") return new Miss("is quantized in blocks along an axis whose size is not known");
   const indicesOfBlock = (index: number): number[] => range(Math.min(s.block, size - index * s.block), index * s.block);
   const indicesOfSameBlock = (index: number): number[] => indicesOfBlock(Math.floor(index / s.block));
-  const perBlock = scales.flatMap(({ port, scaleDims }) =>
+  const scaleLinks = scales.flatMap(({ port, scaleDims }) =>
     scaleDims.map((_, axis): AxisLink => {
       const link = { from: [port, axis], to: ["out0", axis] } as const;
       return axis === s.axis ? { ...link, map: indicesOfBlock } : link;
     }),
   );
-  return [...sameAxes(dims), { from: ["in0", s.axis], to: ["in0", s.axis], map: indicesOfSameBlock }, ...perBlock];
+  return [...sameAxes(dims), { from: ["in0", s.axis], to: ["in0", s.axis], map: indicesOfSameBlock }, ...scaleLinks];
 }
 
 const linearFacets = {
@@ -115,9 +115,9 @@ export const DynamicQuantizeLinear = defineOp({
 });
 
 function defineQuantizedConv(domain: "" | "com.microsoft"): Op {
-  const convSite = (site: Site, last: boolean): Site => {
+  const convSite = (site: Site, hasChannelsLast: boolean): Site => {
     const operands = pickInputs(site, [0, 3, 8]);
-    return last ? withChannelsFirstData(operands) : operands;
+    return hasChannelsLast ? withChannelsFirstData(operands) : operands;
   };
   return defineOp({
     name: "QLinearConv",
@@ -126,18 +126,18 @@ function defineQuantizedConv(domain: "" | "com.microsoft"): Op {
     read: (site) => {
       const hasChannelsLast = readFlag(site, "channels_last");
       const s = readConv(convSite(site, hasChannelsLast));
-      return s instanceof Miss ? s : { ...s, last: hasChannelsLast };
+      return s instanceof Miss ? s : { ...s, hasChannelsLast };
     },
     infer: (s, site) => {
-      const outputs = inferConv(s, convSite(site, s.last), quantizedTypeOf(site, 7));
-      if (outputs instanceof Miss || !s.last) return outputs;
+      const outputs = inferConv(s, convSite(site, s.hasChannelsLast), quantizedTypeOf(site, 7));
+      if (outputs instanceof Miss || !s.hasChannelsLast) return outputs;
       return outputs.map(({ type, dims }) => ({ type, dims: dims && toChannelsLast(dims) }));
     },
     parameters: [],
     weight: (s, site) => {
-      const role = convWeight(s, convSite(site, s.last));
+      const role = convWeight(s, convSite(site, s.hasChannelsLast));
       if (role instanceof Miss) return role;
-      const axis = s.last ? s.kernel.length + 1 : 1;
+      const axis = s.hasChannelsLast ? s.kernel.length + 1 : 1;
       const { bias, ...rest } = { ...role, input: 3, dataAxis: axis, outputAxis: axis, fused: "QuantizeLinear" };
       return bias === undefined ? rest : { ...rest, bias: 8 };
     },
@@ -148,18 +148,19 @@ function defineQuantizedConv(domain: "" | "com.microsoft"): Op {
       const dequantizedBias = bias && writeDequantize(emit, bias, scale, undefined, 0);
       const conv = ([first]: readonly (Value | undefined)[]): Value =>
         emit.Conv([first, weight, dequantizedBias], convAttributes(s));
-      const y = s.last ? transposeAround(emit, s.kernel.length + 2, [data], conv) : conv([data]);
+      const y = s.hasChannelsLast ? transposeAround(emit, s.kernel.length + 2, [data], conv) : conv([data]);
       return [writeQuantize(emit, y, yScale, yZero)];
     },
     axes: (s, site) => {
       const lastAxis = s.kernel.length + 1;
-      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? lastAxis : axis - 1);
+      const axisOf = (axis: number): number =>
+        axis < 1 || !s.hasChannelsLast ? axis : axis === 1 ? lastAxis : axis - 1;
       const scales = linkPerChannel(site, [4, 5], axisOf(1));
       return scales instanceof Miss
         ? scales
-        : mapLinksToInputs(convAxes(s, convSite(site, s.last)), [0, 3, 8], scales, axisOf);
+        : mapLinksToInputs(convAxes(s, convSite(site, s.hasChannelsLast)), [0, 3, 8], scales, axisOf);
     },
-    cost: (s, site) => convCost(s, convSite(site, s.last)),
+    cost: (s, site) => convCost(s, convSite(site, s.hasChannelsLast)),
     ...onIntegers,
   });
 }

@@ -37,7 +37,7 @@ interface Settings extends Interpolation {
   /** The input `roi`: starts of `axes`, then ends. */
   readonly region: readonly number[] | undefined;
   /** The input with the sizes, if the node has them. */
-  readonly fromInput: number | undefined;
+  readonly sizesInput: number | undefined;
   readonly extrapolation: number;
 }
 
@@ -66,7 +66,7 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
     policy: readString(site, "keep_aspect_ratio_policy", "stretch"),
     axes: (readIntegers(site, "axes") ?? range(rank)).map((axis) => wrapAxis(axis, rank)),
     region: numbersOf(region),
-    fromInput: sizes === undefined ? undefined : 3,
+    sizesInput: sizes === undefined ? undefined : 3,
   };
 }
 
@@ -140,8 +140,8 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
         ? { from: ["in0", axis], to: ["out0", axis] }
         : { refuses: ["in0", axis], reason: "positions along this axis are interpolated" },
   );
-  const { fromInput, sizes } = s;
-  if (fromInput === undefined || sizes === undefined) return { links };
+  const { sizesInput, sizes } = s;
+  if (sizesInput === undefined || sizes === undefined) return { links };
   return {
     links,
     resize: (cut) => {
@@ -150,8 +150,8 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
       );
       const numbers = fixedDims(newSizes.flatMap((dim) => dim ?? []));
       return numbers === undefined
-        ? { shifts: { [fromInput]: shapeChange(sizes, newSizes) } }
-        : { inputs: { [fromInput]: fromNumbers("int64", [numbers.length], numbers) } };
+        ? { shifts: { [sizesInput]: shapeChange(sizes, newSizes) } }
+        : { inputs: { [sizesInput]: fromNumbers("int64", [numbers.length], numbers) } };
     },
   };
 }

@@ -53,8 +53,8 @@ export const GridSample = defineInert(inferenceOnly, {
   renamed: { since: 20, attribute: "mode", values: { bilinear: "linear", bicubic: "cubic" } },
   read: (site) => ({
     mode: readString(site, "mode", "linear").replace(/^bi/, ""),
-    padding: readString(site, "padding_mode", "zeros"),
-    corners: readFlag(site, "align_corners"),
+    paddingMode: readString(site, "padding_mode", "zeros"),
+    alignsCorners: readFlag(site, "align_corners"),
   }),
   infer: (_, site) =>
     inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
@@ -63,7 +63,7 @@ export const GridSample = defineInert(inferenceOnly, {
 /** Writes a sampling grid: x' = A·(x, 1) for every position x. The grid is N × (D ×) H × W × axes, for sizes N × C × (D ×) H × W. */
 export const AffineGrid = defineInert(inferenceOnly, {
   name: "AffineGrid",
-  read: (site) => ({ sizes: site.inputs[1]?.elements, corners: readFlag(site, "align_corners") }),
+  read: (site) => ({ sizes: site.inputs[1]?.elements, alignsCorners: readFlag(site, "align_corners") }),
   infer: ({ sizes }, site) => inferShape(site, ([batch = 1, axes = 1]) => sizes && [batch, ...sizes.slice(2), axes]),
   cost: ({ sizes }, site) =>
     withDims(site, [0], (dims = []) =>
@@ -75,6 +75,6 @@ export const AffineGrid = defineInert(inferenceOnly, {
 
 export const NonMaxSuppression = defineInert(new Miss("selects indices"), {
   name: "NonMaxSuppression",
-  read: (site) => ({ centred: readFlag(site, "center_point_box") }),
+  read: (site) => ({ isCentered: readFlag(site, "center_point_box") }),
   infer: (_, site) => [{ type: "int64", dims: [site.open(0, 0), 3] }],
 });

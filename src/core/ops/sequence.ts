@@ -166,9 +166,9 @@ export const SplitToSequence = defineSequenceOperator({
     const splitAxis = wrapAxis(axis, dims.length);
     const length = dims[splitAxis] ?? 1;
     const piece = (size: Dim): ValueType => ({ type, dims: dims.with(splitAxis, size) });
-    const pieces = (sizes: readonly Dim[] | undefined): Inferred | Miss => {
-      const open = piece(site.open(0, splitAxis));
-      return sizes === undefined ? sequenceOperand(open) : operandOfItems(sizes.map(piece), open, site);
+    const sequenceOfSizes = (sizes: readonly Dim[] | undefined): Inferred | Miss => {
+      const unknownPiece = piece(site.open(0, splitAxis));
+      return sizes === undefined ? sequenceOperand(unknownPiece) : operandOfItems(sizes.map(piece), unknownPiece, site);
     };
     if (split === undefined) {
       const item: ValueType = keepsAxis ? piece(1) : { type, dims: dims.toSpliced(splitAxis, 1) };
@@ -178,12 +178,12 @@ export const SplitToSequence = defineSequenceOperator({
     }
     const [size] = split.elements ?? [];
     if (split.dims?.length !== 0 || size === undefined)
-      return pieces(split.dims?.length === 1 ? split.elements : undefined);
+      return sequenceOfSizes(split.dims?.length === 1 ? split.elements : undefined);
     const count = floorDims(length, size);
     if (typeof length !== "number" || typeof size !== "number" || typeof count !== "number" || count > maxItems)
-      return pieces(undefined);
+      return sequenceOfSizes(undefined);
     const sizes = new Array<number>(count).fill(size);
-    return pieces(length % size === 0 ? sizes : [...sizes, length % size]);
+    return sequenceOfSizes(length % size === 0 ? sizes : [...sizes, length % size]);
   },
 });
 

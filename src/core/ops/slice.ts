@@ -30,7 +30,7 @@ interface SliceRange {
   readonly end: Dim;
   readonly step: number;
   /** Whether the bounds are computed at run time. */
-  readonly open?: true;
+  readonly isOpen?: true;
 }
 
 function readSlice(site: Site): readonly SliceRange[] | Miss {
@@ -40,12 +40,12 @@ function readSlice(site: Site): readonly SliceRange[] | Miss {
   const ends = site.inputs[2] === undefined ? readIntegers(site, "ends") : site.inputs[2].elements;
   const axes = readAttributeOrInput(site, "axes", 3);
   const steps = site.inputs[4] === undefined ? undefined : constantIntegersOf(site.inputs[4]);
-  const runtimeSteps = steps === undefined && site.inputs[4] !== undefined;
-  if (starts === undefined || ends === undefined || axes === "runtime" || runtimeSteps) {
+  const hasRuntimeSteps = steps === undefined && site.inputs[4] !== undefined;
+  if (starts === undefined || ends === undefined || axes === "runtime" || hasRuntimeSteps) {
     const count = site.inputs[1]?.dims?.[0];
     const leadingAxes = range(typeof count === "number" ? Math.min(count, rank) : rank);
     const slicedAxes = axes === "runtime" ? range(rank) : (axes?.known ?? leadingAxes);
-    return slicedAxes.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, open: true }));
+    return slicedAxes.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, isOpen: true }));
   }
   return starts.map((start, index) => ({
     axis: wrapAxis(axes?.known[index] ?? index, rank),
@@ -61,8 +61,8 @@ interface ResolvedRange {
 }
 
 /** Returns start and count for an axis of fixed size, with bounds clamped as in the ONNX specification. Returns undefined for symbolic bounds. */
-function resolveRange({ start, end, step, open }: SliceRange, size: number): ResolvedRange | undefined {
-  if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
+function resolveRange({ start, end, step, isOpen }: SliceRange, size: number): ResolvedRange | undefined {
+  if (isOpen === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
   const firstIndex = clamp(start);
@@ -125,7 +125,7 @@ export const Slice = defineOp<readonly SliceRange[]>({
     const out = dims.map((dim, axis) => {
       const range = rangeOf(ranges, axis);
       if (range === undefined) return dim;
-      return range.open === true ? site.open(0, axis) : slicedDim(range, dim);
+      return range.isOpen === true ? site.open(0, axis) : slicedDim(range, dim);
     });
     return [
       withMovedElements({ type, dims: out }, site, (sizes) => {
@@ -149,7 +149,7 @@ export const Slice = defineOp<readonly SliceRange[]>({
     const links = dims.map((dim, axis): AxisLink => {
       const range = rangeOf(ranges, axis);
       const isComplete =
-        range === undefined || (range.open === undefined && range.step === 1 && slicedDim(range, dim) === dim);
+        range === undefined || (range.isOpen === undefined && range.step === 1 && slicedDim(range, dim) === dim);
       if (isComplete) return { from: ["in0", axis], to: ["out0", axis] };
       const keptRange = contiguousRange(ranges, axis, dim);
       return keptRange === undefined
@@ -240,27 +240,27 @@ export const Pad = defineOp({
       pads,
       axes,
       fillsZero,
-      zero: !isOpen && fillsZero,
-      open: isOpen ? (axes ?? range(rank)) : [],
+      isKnownZero: !isOpen && fillsZero,
+      openAxes: isOpen ? (axes ?? range(rank)) : [],
     };
   },
   infer: (s, site) => {
     const padDims = (dims: readonly Dim[]): readonly Dim[] =>
       dims.map((dim, axis) => {
-        if (s.open.includes(axis)) return site.open(0, axis);
+        if (s.openAxes.includes(axis)) return site.open(0, axis);
         return addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0));
       });
     return inferShape(site, padDims);
   },
-  unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
+  unchanged: (s) => (s.openAxes.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   homogeneous: (s) => (s.mode === "constant" && !s.fillsZero ? undefined : { products: [[0]] }),
   axes: (s, site, dims) => {
     const rank = dims.length;
     const isPadded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;
-    const isRewritable = s.mode === "constant" && s.zero && s.pads.every((pad) => pad >= 0);
+    const isRewritable = s.mode === "constant" && s.isKnownZero && s.pads.every((pad) => pad >= 0);
     const axes = s.axes ?? range(rank);
     const links = dims.map((_, axis): AxisLink => {
-      if (s.open.includes(axis)) return { refuses: ["in0", axis], reason: padsAtRunTime.reason };
+      if (s.openAxes.includes(axis)) return { refuses: ["in0", axis], reason: padsAtRunTime.reason };
       if (!isPadded(axis)) return { from: ["in0", axis], to: ["out0", axis] };
       const begin = s.pads[axis] ?? 0;
       if (!isRewritable) return { refuses: ["in0", axis], reason: `Pad fills this axis (${s.mode})` };
@@ -288,7 +288,7 @@ export const Pad = defineOp({
   // The modes edge, wrap and reflect are lowered to a Gather per axis.
   lower: (s, emit, [x]) => {
     if (s.mode === "constant") return noLowering;
-    if (s.open.length > 0) return padsAtRunTime;
+    if (s.openAxes.length > 0) return padsAtRunTime;
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");
     const padded = dims.reduce((value, size, axis) => {
@@ -301,7 +301,7 @@ export const Pad = defineOp({
   },
   gradient: (s, { emit, inputs: [, , filler], up, wanted }) => {
     if (s.mode !== "constant") return new Miss("is differentiated as its primitives");
-    if (s.open.length > 0) return padsAtRunTime;
+    if (s.openAxes.length > 0) return padsAtRunTime;
     // Negative pads crop what padding added, and add zeros where the input was cropped.
     const dX = emit.Pad([up, s.pads.map((pad) => 0 - pad), 0]);
     if (filler === undefined || !wanted(2)) return [dX];

@@ -15,7 +15,7 @@ interface Settings {
   /** The normalized axes. They are undefined if the rank is unknown. */
   readonly axes: readonly number[] | undefined;
   /** The first flattened axis, if opset 13 would normalize over another axis for the same attributes, or if the rank is unknown. */
-  readonly flattens?: number;
+  readonly flattenedFrom?: number;
 }
 
 /** Writes dx from y and `up` = dy. `sum` sums over the normalized axes. */
@@ -30,7 +30,7 @@ interface SoftmaxDefinition {
 function read(site: Site): Settings {
   const dims = site.inputs[0]?.dims;
   const axis = readInteger(site, "axis", site.version < 13 ? 1 : -1);
-  if (dims === undefined) return site.version >= 13 ? { axes: undefined } : { axes: undefined, flattens: axis };
+  if (dims === undefined) return site.version >= 13 ? { axes: undefined } : { axes: undefined, flattenedFrom: axis };
   const firstAxis = wrapAxis(axis, dims.length);
   if (site.version >= 13) return { axes: [firstAxis] };
   const longAxes = range(dims.length - firstAxis, firstAxis).filter((other) => dims[other] !== 1);
@@ -38,7 +38,10 @@ function read(site: Site): Settings {
   // Since opset 13, the normalized axis is the attribute, or the last axis by default.
   const opset13Axis = site.attribute("axis") === undefined ? dims.length - 1 : firstAxis;
   const differsInOpset13 = more.length === 0 && longAxis !== opset13Axis;
-  return { axes: longAxes.length > 0 ? longAxes : [firstAxis], ...(differsInOpset13 ? { flattens: firstAxis } : {}) };
+  return {
+    axes: longAxes.length > 0 ? longAxes : [firstAxis],
+    ...(differsInOpset13 ? { flattenedFrom: firstAxis } : {}),
+  };
 }
 
 function defineSoftmax({ name, rule, form }: SoftmaxDefinition): Op {
@@ -52,8 +55,8 @@ function defineSoftmax({ name, rule, form }: SoftmaxDefinition): Op {
       if (axes === undefined) return noRank;
       return sameAxes(dims, { refused: (axis) => axes.includes(axis), reason: `${name} normalizes over this axis` });
     },
-    lower: ({ axes = [], flattens }, emit, [x]) => {
-      const firstAxis = flattens ?? (axes.length > 1 ? axes[0] : undefined);
+    lower: ({ axes = [], flattenedFrom }, emit, [x]) => {
+      const firstAxis = flattenedFrom ?? (axes.length > 1 ? axes[0] : undefined);
       if (x === undefined || firstAxis === undefined) return noLowering;
       return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: firstAxis })], { axis: 1 }), emit.Shape([x])])];
     },

@@ -23,13 +23,13 @@ export const StringNormalizer = defineInert(onStrings, {
   name: "StringNormalizer",
   read: (site) => ({
     stopWords: readStrings(site, "stopwords") ?? [],
-    change: readString(site, "case_change_action", "NONE"),
-    sensitive: readFlag(site, "is_case_sensitive"),
+    caseChange: readString(site, "case_change_action", "NONE"),
+    isCaseSensitive: readFlag(site, "is_case_sensitive"),
     locale: readString(site, "locale", ""),
   }),
   infer: (s, site) =>
     inferShape(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
-  unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
+  unchanged: (s) => (s.stopWords.length === 0 && s.caseChange === "NONE" ? 0 : undefined),
 });
 
 export const StringSplit = defineInert(onStrings, {

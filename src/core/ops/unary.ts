@@ -198,7 +198,7 @@ export const unaryOperators: readonly Op[] = [
   defineUnary<{ readonly bias: number; readonly lambda: number }>({
     name: "Shrink",
     read: (site) => ({ bias: readFloat(site, "bias", 0), lambda: readFloat(site, "lambd", 0.5) }),
-    // Values below -λ or above λ are moved toward 0 by the bias; values between become 0.
+    // Values below -λ or above λ are moved toward 0 by the bias. All other values become 0.
     lower: ({ emit, x, s }) => {
       const isBelow = emit.Less([x, -s.lambda]);
       const isAbove = emit.Greater([x, s.lambda]);

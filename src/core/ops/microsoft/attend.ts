@@ -105,11 +105,11 @@ interface Shape {
 export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   const q = dimsAt(site, 0);
   if (q instanceof Miss) return q;
-  const [batch, length, last] = q;
-  if (batch === undefined || length === undefined || typeof last !== "number")
+  const [batch, length, channels] = q;
+  if (batch === undefined || length === undefined || typeof channels !== "number")
     return new Miss("the width of its queries is not known");
-  const packed = site.inputs[1] === undefined;
-  return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
+  const isPacked = site.inputs[1] === undefined;
+  return { batch, length, width: channels / (isPacked ? s.heads + 2 * s.keyHeads : s.heads) };
 }
 
 /** Returns the total number of keys from an integer input. Returns undefined if the input is computed at run time. */

@@ -26,8 +26,8 @@ interface Settings {
   /** The factor of the scores. 0 stands for the default, 1/√width of a head. */
   readonly scale: number;
   /** The bias of masked keys. */
-  readonly filter: number;
-  readonly causal: boolean;
+  readonly maskValue: number;
+  readonly isCausal: boolean;
   readonly outputs: number;
 }
 
@@ -35,8 +35,8 @@ function readSettings(site: Site): Settings {
   return {
     heads: readInteger(site, "num_heads", 1),
     scale: readFloat(site, "scale", 0),
-    filter: readFloat(site, "mask_filter_value", -10000),
-    causal: readFlag(site, "unidirectional"),
+    maskValue: readFloat(site, "mask_filter_value", -10000),
+    isCausal: readFlag(site, "unidirectional"),
     outputs: site.outputs,
   };
 }
@@ -54,20 +54,20 @@ interface ProjectedSettings extends Settings {
   /** The numbers of channels of Q, K and V, over all heads. */
   readonly widths: readonly [number, number, number] | undefined;
   /** Whether past and present are the same buffer. */
-  readonly shared: boolean;
-  readonly rotary: boolean;
+  readonly sharesBuffer: boolean;
+  readonly appliesRotary: boolean;
 }
 
 function readProjected(site: Site): ProjectedSettings {
   const columns = site.inputs[1]?.dims?.[1];
   const sizes = readIntegers(site, "qkv_hidden_sizes");
-  const third = typeof columns === "number" ? columns / 3 : undefined;
-  const [q, k, v] = sizes ?? [third, third, third];
+  const columnsPerPart = typeof columns === "number" ? columns / 3 : undefined;
+  const [q, k, v] = sizes ?? [columnsPerPart, columnsPerPart, columnsPerPart];
   return {
     ...readSettings(site),
     widths: q === undefined || k === undefined || v === undefined ? undefined : [q, k, v],
-    shared: readFlag(site, "past_present_share_buffer"),
-    rotary: readFlag(site, "do_rotary"),
+    sharesBuffer: readFlag(site, "past_present_share_buffer"),
+    appliesRotary: readFlag(site, "do_rotary"),
   };
 }
 
@@ -83,7 +83,7 @@ function inferProjected(
   if (s.widths === undefined) return unknownMatrix;
   const [batch = 1, length = 1] = x;
   const past = pastLength(site, ports.past, 3);
-  const total = past === undefined || s.shared ? past : addDims(past, length);
+  const total = past === undefined || s.sharesBuffer ? past : addDims(past, length);
   const present = total === undefined ? undefined : [2, batch, s.heads, total, s.widths[1] / s.heads];
   return [
     { type, dims: [batch, length, s.widths[2]] },
@@ -115,8 +115,8 @@ function writeProjected(
   optionalInputs: Readonly<Record<"mask" | "past" | "added", Value | undefined>>,
 ): readonly Value[] | Miss {
   if (s.widths === undefined) return unknownMatrix;
-  if (s.shared) return sharedBuffer;
-  if (s.rotary) return new Miss("applies the rotary embedding inside");
+  if (s.sharesBuffer) return sharedBuffer;
+  if (s.appliesRotary) return new Miss("applies the rotary embedding inside");
   const product = emit.MatMul([x, w]);
   const projected = bias === undefined ? product : emit.Add([product, bias]);
   const [q, k, v] = emit.many("Split", [projected, s.widths], { axis: 2 }, 3);
@@ -125,11 +125,11 @@ function writeProjected(
     splitHeads(emit, k, s.heads),
     splitHeads(emit, v, s.heads),
   ];
-  const pastPart = (index: number): Value | undefined =>
+  const pastHeads = (index: number): Value | undefined =>
     optionalInputs.past && emit.Gather([optionalInputs.past, scalar(emit, "int64", index)]);
-  const [pastKey, pastValue] = [pastPart(0), pastPart(1)];
+  const [pastKey, pastValue] = [pastHeads(0), pastHeads(1)];
   const [key, value] = [appendTo(emit, pastKey, newKey), appendTo(emit, pastValue, newValue)];
-  const mask = optionalInputs.mask && writeMaskBias(emit, optionalInputs.mask, key, s.filter);
+  const mask = optionalInputs.mask && writeMaskBias(emit, optionalInputs.mask, key, s.maskValue);
   if (mask instanceof Miss) return mask;
   const added = [optionalInputs.added, mask].filter((bias) => bias !== undefined);
   const scale = scaleOf(s, s.widths[0] / s.heads);
@@ -139,7 +139,7 @@ function writeProjected(
     value,
     scale,
     added,
-    causal: s.causal ? { past: pastKey } : undefined,
+    causal: s.isCausal ? { past: pastKey } : undefined,
   });
   if (s.outputs < 2) return [mergeHeads(emit, y)];
   const parts = [emit.Unsqueeze([key, [0]]), emit.Unsqueeze([value, [0]])];
@@ -180,7 +180,7 @@ export const QAttention = defineMicrosoftOp<ProjectedSettings>({
 });
 
 interface SeparateSettings extends Settings {
-  readonly shared: boolean;
+  readonly sharesBuffer: boolean;
 }
 
 /** Returns the sizes of queries, keys and values. `width` counts the channels of one query head, `valueWidth` the value channels of all heads. */
@@ -190,24 +190,24 @@ function separateShapes(s: SeparateSettings, site: Site) {
   if (k instanceof Miss || v instanceof Miss) return packedInputs;
   if (q.length !== 3) return new Miss("its queries do not have three axes");
   const [batch = 1, length = 1, channels] = q;
-  const areHeads = k.length === 4;
-  const valueWidth = areHeads ? v[3] : v[2];
+  const hasHeadAxis = k.length === 4;
+  const valueWidth = hasHeadAxis ? v[3] : v[2];
   const past = pastLength(site, 6, 2);
-  const keys = areHeads ? k[2] : k[1];
+  const keys = hasHeadAxis ? k[2] : k[1];
   if (typeof channels !== "number" || typeof valueWidth !== "number" || past === undefined || keys === undefined)
     return new Miss("the width of queries or values is not known");
   return {
     batch,
     length,
-    total: s.shared ? past : addDims(past, keys),
+    total: s.sharesBuffer ? past : addDims(past, keys),
     width: channels / s.heads,
-    valueWidth: areHeads ? valueWidth * s.heads : valueWidth,
+    valueWidth: hasHeadAxis ? valueWidth * s.heads : valueWidth,
   };
 }
 
 export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
   name: "MultiHeadAttention",
-  read: (site) => ({ ...readSettings(site), shared: site.inputs[8] !== undefined }),
+  read: (site) => ({ ...readSettings(site), sharesBuffer: site.inputs[8] !== undefined }),
   infer: (s, site) => {
     const { type } = requireInput(site, 0);
     const shapes = separateShapes(s, site);
@@ -225,12 +225,12 @@ export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
   axes: mixesHeads,
   lower: (s, emit, [q, k, v, bias, mask, added, pastKey, pastValue]) => {
     if (q === undefined || k === undefined || v === undefined) return packedInputs;
-    if (s.shared) return sharedBuffer;
+    if (s.sharesBuffer) return sharedBuffer;
     const [width, keyRank, valueDims] = [q.type?.dims?.[2], k.type?.dims?.length, v.type?.dims];
     if (typeof width !== "number" || valueDims === undefined || q.type?.dims?.length !== 3)
       return new Miss("the width of its queries is not known");
-    const areHeads = keyRank === 4;
-    if (areHeads && bias !== undefined) return new Miss("adds a bias to keys that come as heads");
+    const hasHeadAxis = keyRank === 4;
+    if (hasHeadAxis && bias !== undefined) return new Miss("adds a bias to keys that come as heads");
     const valueWidth = valueDims[2];
     if (bias !== undefined && typeof valueWidth !== "number") return new Miss("the width of its values is not known");
     const biases =
@@ -238,9 +238,9 @@ export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
         ? emit.many("Split", [bias, [width, width, valueWidth]], { axis: 0 }, 3)
         : undefined;
     const [query = q, key = k, value = v] = biases?.map((part, index) => emit.Add([[q, k, v][index], part])) ?? [];
-    const toKeyHeads = (part: Value): Value => (areHeads ? part : splitHeads(emit, part, s.heads));
+    const toKeyHeads = (part: Value): Value => (hasHeadAxis ? part : splitHeads(emit, part, s.heads));
     const [keys, values] = [appendTo(emit, pastKey, toKeyHeads(key)), appendTo(emit, pastValue, toKeyHeads(value))];
-    const maskBias = mask && writeMaskBias(emit, mask, keys, s.filter);
+    const maskBias = mask && writeMaskBias(emit, mask, keys, s.maskValue);
     if (maskBias instanceof Miss) return maskBias;
     const { y, weights } = writeAttention(emit, {
       query: splitHeads(emit, query, s.heads),
@@ -248,7 +248,7 @@ export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
       value: values,
       scale: scaleOf(s, width / s.heads),
       added: [added, maskBias].filter((bias) => bias !== undefined),
-      causal: s.causal ? { past: pastKey } : undefined,
+      causal: s.isCausal ? { past: pastKey } : undefined,
     });
     return [mergeHeads(emit, y), keys, values, weights].slice(0, s.outputs);
   },

@@ -83,17 +83,17 @@ function writeUnpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, 
 type Values = readonly (Value | undefined)[];
 
 /** Returns the role of a weight, outputs × inputs, that is packed in input 1. */
-function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
+function packedWeightRole(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
   if (site.inputs[1]?.stored !== true) return new Miss("its weight is computed");
   const lastAxis = data.length - 1;
   const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: lastAxis, outputAxis: lastAxis };
-  const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
+  const biasRole = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
   const chain = chainProducts(1, (emit, [x, part], { last }, inputs) =>
     multiplyAndAdd(emit, x, requireValue(part), last && bias !== undefined ? inputs[bias] : undefined),
   );
-  return { ...role, packed, ...stored, chain };
+  return { ...role, packed, ...biasRole, chain };
 }
 
 const inferProductOf = (site: Site, width: number) => inferShape(site, (dims) => [...dims.slice(0, -1), width]);
@@ -105,7 +105,7 @@ interface NBits {
   /** The number of weights per block. */
   readonly block: number;
   /** Whether the weight is packed for one kind of processor. */
-  readonly prepacked: boolean;
+  readonly isPrepacked: boolean;
 }
 
 const prepacked = new Miss("its weight is packed for one kind of processor");
@@ -113,7 +113,7 @@ const reorderedInputs = new Miss("the order of its inputs is changed");
 
 /** Writes the dequantized weight, outputs × inputs: (quantized value - zero point) · scale, with one scale and zero point per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
-  if (s.prepacked) return prepacked;
+  if (s.isPrepacked) return prepacked;
   if (order !== undefined) return reorderedInputs;
   if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
   const type = computeTypeOf(scales);
@@ -148,7 +148,7 @@ const indicesOfRun = (run: number, length: number, size: number): number[] =>
  * so both are rewritten when channels are removed.
  */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
-  if (s.prepacked) return prepacked;
+  if (s.isPrepacked) return prepacked;
   if (site.inputs[4] !== undefined) return reorderedInputs;
   if (site.inputs[1]?.dims?.length !== 3)
     return new Miss("its quantized values are not stored as outputs × blocks × bytes");
@@ -221,13 +221,13 @@ export const MatMulNBits = defineMicrosoftOp({
     outputs: readInteger(site, "N", 0),
     bits: readInteger(site, "bits", 4),
     block: readInteger(site, "block_size", 32),
-    prepacked: readFlag(site, "weight_prepacked"),
+    isPrepacked: readFlag(site, "weight_prepacked"),
   }),
   infer: (s, site) => inferProductOf(site, s.outputs),
   parameters: [5],
   weight: (s, site) => {
     const matrix: PackedWeight["matrix"] = (emit, values) => nbitsMatrix(s, emit, values);
-    return packedWeight(site, { outputs: s.outputs, inputs: s.inputs, bits: s.bits, matrix }, 5);
+    return packedWeightRole(site, { outputs: s.outputs, inputs: s.inputs, bits: s.bits, matrix }, 5);
   },
   axes: nbitsAxes,
   lower: (s, emit, inputs) => writeUnpackedProduct(emit, inputs, nbitsMatrix(s, emit, inputs), inputs[5]),
@@ -236,15 +236,15 @@ export const MatMulNBits = defineMicrosoftOp({
   wrongInHalfInside: "accuracy_level",
 });
 
-interface Bnb4 extends Omit<NBits, "prepacked"> {
+interface Bnb4 extends Omit<NBits, "isPrepacked"> {
   readonly table: number;
-  readonly transposed: boolean;
+  readonly isTransposed: boolean;
 }
 
 function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Miss {
   const table = Object.values(bnb4Tables)[s.table];
   if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
-  if (!s.transposed) return new Miss("multiplies backwards");
+  if (!s.isTransposed) return new Miss("multiplies backwards");
   const type = computeTypeOf(scales);
   const count = s.inputs * s.outputs;
   const blocks = Math.ceil(count / s.block);
@@ -272,15 +272,15 @@ export const MatMulBnb4 = defineMicrosoftOp({
     bits: 4,
     block: readInteger(site, "block_size", 32),
     table: readInteger(site, "quant_type", 0),
-    transposed: readFlag(site, "transB", true),
+    isTransposed: readFlag(site, "transB", true),
   }),
-  infer: (s, site) => inferProductOf(site, s.transposed ? s.outputs : s.inputs),
+  infer: (s, site) => inferProductOf(site, s.isTransposed ? s.outputs : s.inputs),
   parameters: [],
   weight: (s, site) => {
-    const { outputs, inputs, bits, transposed } = s;
+    const { outputs, inputs, bits, isTransposed } = s;
     const matrix: PackedWeight["matrix"] = (emit, values) => bnb4Matrix(s, emit, values);
-    return packedWeight(site, {
-      ...(transposed ? { outputs, inputs } : { outputs: inputs, inputs: outputs }),
+    return packedWeightRole(site, {
+      ...(isTransposed ? { outputs, inputs } : { outputs: inputs, inputs: outputs }),
       bits,
       matrix,
     });
@@ -288,7 +288,7 @@ export const MatMulBnb4 = defineMicrosoftOp({
   axes: new Miss("the quantized values of all channels share one row, and blocks cross channel boundaries"),
   lower: (s, emit, inputs) => writeUnpackedProduct(emit, inputs, bnb4Matrix(s, emit, inputs), undefined),
   cost: (s, site) =>
-    withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs)),
+    withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.isTransposed ? s.outputs : s.inputs)),
   quantize: storedQuantized,
 });
 

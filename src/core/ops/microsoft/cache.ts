@@ -38,7 +38,7 @@ interface Settings extends GroupedHeads {
   readonly softcap: number;
   /** The number of keys that a query sees, up to and including its position. A number below 0 means all keys. */
   readonly window: number;
-  readonly rotary: boolean;
+  readonly appliesRotary: boolean;
   /** Whether rotated pairs are neighboring channels. If not, they are half a head apart. */
   readonly interleaved: boolean;
   /** The number of past keys. It is undefined if it is unknown, or if the cache is a buffer that may be longer than the past. */
@@ -65,7 +65,7 @@ function readSettings(site: Site): Settings {
     scale: readFloat(site, "scale", 0),
     softcap: readFloat(site, "softcap", 0),
     window: readInteger(site, "local_window_size", -1),
-    rotary: readFlag(site, "do_rotary"),
+    appliesRotary: readFlag(site, "do_rotary"),
     interleaved: readFlag(site, "rotary_interleaved"),
     past: past === 0 || (typeof past === "number" && isFull) ? past : undefined,
     outputs: site.outputs,
@@ -120,7 +120,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const [query, key, value] = k === undefined || v === undefined ? split() : [q, k, v];
     if (query === undefined || key === undefined || value === undefined) return new Miss("an operand is not known");
     const rotate = (x: Value): Value | Miss => {
-      if (!s.rotary) return x;
+      if (!s.appliesRotary) return x;
       if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
       const firstPosition = positions ?? integersConstant(emit, [s.past ?? 0]);
       return rotateHeads(emit, x, firstPosition, { cos, sin, interleaved: s.interleaved, width: size });
@@ -193,7 +193,7 @@ export const DecoderMaskedMultiHeadAttention = defineInertOp({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
     heads: readInteger(site, "num_heads", 1),
-    shared: readFlag(site, "past_present_share_buffer"),
+    sharesBuffer: readFlag(site, "past_present_share_buffer"),
   }),
   infer: (s, site): readonly Inferred[] | Miss => {
     const { type } = requireInput(site, 0);
@@ -203,7 +203,7 @@ export const DecoderMaskedMultiHeadAttention = defineInertOp({
     const width = v.length === 4 ? multiplyDims(v[1] ?? 0, v[3] ?? 0) : v[2];
     const cacheAfterStep = (input: number): Inferred => {
       const past = site.inputs[input]?.dims;
-      const dims = past?.map((dim, axis) => (axis === 2 && !s.shared ? addDims(dim, 1) : dim));
+      const dims = past?.map((dim, axis) => (axis === 2 && !s.sharesBuffer ? addDims(dim, 1) : dim));
       return { type, dims };
     };
     const keys = cacheAfterStep(5);

@@ -105,27 +105,27 @@ function defineBlocked<S = null>(
 }
 
 /** Converts data with channels first or last to blocks. A number of channels that is no multiple of 16 may be rounded up, so it becomes a symbol. */
-const reorderInput = defineBlocked<{ readonly last: boolean }>(
+const reorderInput = defineBlocked<{ readonly hasChannelsLast: boolean }>(
   "ReorderInput",
-  ({ last }, x, site) => {
-    const [batch = 1, channels, ...spatial] = last ? toChannelsFirst(x) : x;
+  ({ hasChannelsLast }, x, site) => {
+    const [batch = 1, channels, ...spatial] = hasChannelsLast ? toChannelsFirst(x) : x;
     const isComplete = typeof channels === "number" && channels % 16 === 0;
     return [batch, isComplete ? channels : site.open(0, 1), ...spatial];
   },
   {
-    read: (site) => ({ last: readFlag(site, "channels_last") }),
-    inChannelBlocks: ({ last }, _, [x], block) => {
-      const reordered = last ? undefined : blockedFormOf(x, block);
+    read: (site) => ({ hasChannelsLast: readFlag(site, "channels_last") }),
+    inChannelBlocks: ({ hasChannelsLast }, _, [x], block) => {
+      const reordered = hasChannelsLast ? undefined : blockedFormOf(x, block);
       return reordered && [reordered];
     },
   },
 );
 
-const reorderOutput = defineBlocked<{ readonly last: boolean; readonly channels: number }>(
+const reorderOutput = defineBlocked<{ readonly hasChannelsLast: boolean; readonly channels: number }>(
   "ReorderOutput",
-  ({ last, channels }, [batch = 1, , ...spatial]) =>
-    last ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
-  { read: (site) => ({ last: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }) },
+  ({ hasChannelsLast, channels }, [batch = 1, , ...spatial]) =>
+    hasChannelsLast ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
+  { read: (site) => ({ hasChannelsLast: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }) },
 );
 
 const upsample = defineBlocked<readonly number[]>(

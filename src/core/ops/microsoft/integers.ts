@@ -34,7 +34,7 @@ interface Product {
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
 
-function defineIntegerProduct({ name, right, bias, codes, quantizesData: rounds, lower }: Product): Op {
+function defineIntegerProduct({ name, right, bias, codes, quantizesData, lower }: Product): Op {
   const productSite = (site: Site): Site => pickInputs(site, [0, right]);
   return defineMicrosoftOp({
     name,
@@ -45,14 +45,14 @@ function defineIntegerProduct({ name, right, bias, codes, quantizesData: rounds,
       const role = matmulWeight(productSite(site));
       if (role instanceof Miss) return role;
       if (role.input !== 1) return new Miss("the weight is the left operand");
-      const stored = site.inputs[bias]?.stored === true ? { bias } : {};
-      return { ...role, input: right, fused: "a sum", ...stored };
+      const biasRole = site.inputs[bias]?.stored === true ? { bias } : {};
+      return { ...role, input: right, fused: "a sum", ...biasRole };
     },
     axes: (_, site, dims) => {
       const vectorsOf = (operand: number): number[] =>
         codes.flatMap(({ input, scale, zeroPoint }) => (input === operand ? [scale ?? zeroPoint, zeroPoint] : []));
       const rule = productAxes(site, [0, right], [...vectorsOf(right), bias], vectorsOf(0));
-      if (rule instanceof Miss || rounds === undefined) return rule;
+      if (rule instanceof Miss || quantizesData === undefined) return rule;
       return { ...rule, links: [...rule.links, ...dims.map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }))] };
     },
     lower: (_, emit, inputs) => {
@@ -117,8 +117,8 @@ export const QGemm = defineMicrosoftOp<GemmSettings>({
     return { ...role, input: 3, out, in: 1 - out, dataAxis: s.transA ? 0 : 1, fused: "QuantizeLinear", ...bias };
   },
   lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
-    const transposed = (value: Value | undefined) => emit.Transpose([value], { perm: [1, 0] });
-    const factors = [s.transA ? transposed(a) : a, s.transB ? transposed(b) : b];
+    const transpose = (value: Value | undefined) => emit.Transpose([value], { perm: [1, 0] });
+    const factors = [s.transA ? transpose(a) : a, s.transB ? transpose(b) : b];
     const sums = emit.MatMulInteger([...factors, toScalar(emit, aZero), toScalar(emit, bZero)]);
     const product = scaleSums(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? product : emit.Mul([product, s.alpha]);

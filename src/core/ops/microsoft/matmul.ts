@@ -43,7 +43,7 @@ function operandOrder(s: Settings, site: Site, input: 0 | 1): readonly number[] 
 }
 
 /** Returns a site with the operands of the equivalent MatMul. */
-function plainSiteOf(s: Settings, site: Site): Site {
+function matmulSiteOf(s: Settings, site: Site): Site {
   const reorder = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];
     const axes = operandOrder(s, site, input);
@@ -55,18 +55,18 @@ function plainSiteOf(s: Settings, site: Site): Site {
 }
 
 function axes(s: Settings, site: Site): readonly AxisLink[] | Miss {
-  const plainLinks = matmulLinks(plainSiteOf(s, site));
-  if (plainLinks instanceof Miss) return plainLinks;
+  const linksOfMatmul = matmulLinks(matmulSiteOf(s, site));
+  if (linksOfMatmul instanceof Miss) return linksOfMatmul;
   const orders: Readonly<Record<string, readonly number[] | undefined>> = {
     in0: operandOrder(s, site, 0),
     in1: operandOrder(s, site, 1),
   };
   const endOf = ([port, axis]: AxisEnd): AxisEnd => [port, orders[port]?.[axis] ?? axis];
-  return plainLinks.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
+  return linksOfMatmul.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
 }
 
 function weight(s: Settings, site: Site): WeightRole | Miss {
-  const role = matmulWeight(plainSiteOf(s, site));
+  const role = matmulWeight(matmulSiteOf(s, site));
   if (role instanceof Miss) return role;
   const axisOf = (input: 0 | 1, axis: number): number => operandOrder(s, site, input)?.[axis] ?? axis;
   const [input, data] = role.input === 0 ? ([0, 1] as const) : ([1, 0] as const);
@@ -99,7 +99,7 @@ function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
       alpha: readFloat(site, "alpha", 1),
     }),
-    infer: (s, site) => inferProduct(plainSiteOf(s, site)),
+    infer: (s, site) => inferProduct(matmulSiteOf(s, site)),
     parameters: storedOperands,
     homogeneous: [[0, 1]],
     weight,
@@ -116,7 +116,7 @@ function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, s.alpha])];
     },
-    cost: (s, site) => matmulCost(plainSiteOf(s, site)),
+    cost: (s, site) => matmulCost(matmulSiteOf(s, site)),
     quantize,
   });
 }

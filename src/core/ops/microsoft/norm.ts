@@ -118,9 +118,11 @@ function writeEmbedding(emit: Emit, inputs: EmbeddingInputs, epsilon: number): r
   const table = inputs.positionTable;
   const positions =
     inputs.positions === undefined ? emit.Slice([table, [0], length, [0]]) : gatherRows(table, inputs.positions);
-  const unsegmented = emit.Add([gatherRows(inputs.words, inputs.ids), positions]);
+  const sumWithoutSegments = emit.Add([gatherRows(inputs.words, inputs.ids), positions]);
   const hasSegments = inputs.segments !== undefined && inputs.segmentTable !== undefined;
-  const sum = hasSegments ? emit.Add([unsegmented, gatherRows(inputs.segmentTable, inputs.segments)]) : unsegmented;
+  const sum = hasSegments
+    ? emit.Add([sumWithoutSegments, gatherRows(inputs.segmentTable, inputs.segments)])
+    : sumWithoutSegments;
   const countOnes = (): Value => {
     const mask = inputs.mask ?? emit.Sub([inputs.ids, inputs.ids]);
     const ones = emit.Cast([emit.Equal([mask, 1])], { to: typeCodes.int32 });

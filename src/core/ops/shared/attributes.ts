@@ -70,8 +70,8 @@ export function constantIntegersOf(operand: Operand | undefined): readonly numbe
 }
 
 /**
- * Reads integers that are an attribute in old opsets and an input in new ones.
- * @returns "runtime" if the input is computed at run time; undefined if the node has neither attribute nor input.
+ * Reads integers that are an attribute in old opsets and an input in new opsets.
+ * @returns The integers (`known`), "runtime" if the input is computed at run time, and undefined if the node has neither attribute nor input.
  */
 export function readAttributeOrInput(
   site: Site,
