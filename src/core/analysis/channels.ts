@@ -27,7 +27,7 @@ export interface Group {
   readonly slices: readonly Slice[];
   readonly refused: ReadonlyMap<number, Miss>;
   /** Whether the units are positions on an inner part of a merged axis, such as the positions within each attention head. */
-  readonly inner: boolean;
+  readonly isInner: boolean;
 }
 
 export interface ChannelOptions {
@@ -60,7 +60,7 @@ export function freedomOf(groups: readonly Group[]): Freedom {
       for (const unit of outputsOf(group, layer)?.unitOf ?? []) {
         if (!free.has(unit)) continue;
         channels++;
-        if (!group.inner) outermost++;
+        if (!group.isInner) outermost++;
       }
   }
   return [channels, outermost, units];

@@ -29,12 +29,12 @@ export function outputKind(model: Model, output: string | undefined): OutputKind
 
 /** Returns the output if its shape alone suggests class scores, while its name and operators do not. A regression output can have the same shape. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
-  return guessOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
+  return guessOf(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
 
 interface Guess {
   readonly kind: OutputKind;
-  readonly assumed?: true;
+  readonly isAssumed?: true;
 }
 
 function guessOf(model: Model, output: string | undefined): Guess {
@@ -48,7 +48,7 @@ function guessOf(model: Model, output: string | undefined): Guess {
   const dims = operand?.dims;
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
     return { kind: "class" };
-  if (dims === undefined) return { kind: "classes", assumed: true };
+  if (dims === undefined) return { kind: "classes", isAssumed: true };
   // One score per sample, or per step of a sequence, is a number. A symbolic size here is a sequence length.
   const sizes = dims.slice(1);
   if (sizes.every((dim, index) => dim === 1 || (typeof dim !== "number" && index < sizes.length - 1)))
@@ -62,7 +62,7 @@ function guessOf(model: Model, output: string | undefined): Guess {
   // An output [samples, steps, 1] has one number per step.
   if (dims.length === 3 && dims[2] === 1) return { kind: "number" };
   if (numberNames.test(main.name) || isBetweenSigns(main, inference)) return { kind: "number" };
-  return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", assumed: true } : { kind: "number" };
+  return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", isAssumed: true } : { kind: "number" };
 }
 
 /**

@@ -302,7 +302,7 @@ function* passagesAlongSums(
         scaled: [{ value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: positionsOf } }],
         open: [link.to],
       };
-    else yield { links: [{ ...link, inverse: true }], open: [link.from, link.to] };
+    else yield { links: [{ ...link, isInverse: true }], open: [link.from, link.to] };
   }
 }
 

@@ -5,7 +5,7 @@ import type { Labels, ValueAxis } from "./channel-labels.ts";
 import type { Link } from "./channel-links.ts";
 
 /** A link whose ends have the same factor, or inverse factors. */
-export type PowerLink = Link & { readonly inverse?: true };
+export type PowerLink = Link & { readonly isInverse?: true };
 
 /** For each axis of each value, 1 for the factor and -1 for its inverse. */
 export type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
@@ -18,9 +18,9 @@ export function powersOf(
 ): { readonly powers: Powers; readonly clashes: readonly ValueAxis[] } {
   const powers = new Map<Value, Map<number, 1 | -1>>();
   const clashes: ValueAxis[] = [];
-  const directedLinks = links.flatMap(({ from, to, inverse = false }) => [
-    { from, to, inverse },
-    { from: to, to: from, inverse },
+  const directedLinks = links.flatMap(({ from, to, isInverse = false }) => [
+    { from, to, isInverse },
+    { from: to, to: from, isInverse },
   ]);
   const labeledLinks = directedLinks.filter(
     ({ from, to }) => labels.at(from) !== undefined && labels.at(to) !== undefined,
@@ -44,8 +44,8 @@ export function powersOf(
       const { value, axis } = end;
       const power = value && powers.get(value)?.get(axis);
       if (value === undefined || power === undefined) continue;
-      for (const { from, to, inverse } of neighbours.get(value) ?? [])
-        if (from.axis === axis) setPower(to, inverse === (power === 1) ? -1 : 1);
+      for (const { from, to, isInverse } of neighbours.get(value) ?? [])
+        if (from.axis === axis) setPower(to, isInverse === (power === 1) ? -1 : 1);
     }
   }
   return { powers, clashes };

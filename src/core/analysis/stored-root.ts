@@ -78,21 +78,21 @@ export function transpositionOf({ producer: node, type }: Value, inference: Infe
 export interface StoredAxis {
   readonly axis: number;
   /** Whether an output channel can have another index in the stored weight than in the layer, because a node between them rearranges channels. */
-  readonly renumbered: boolean;
+  readonly isRenumbered: boolean;
 }
 
 /** Returns the axis of the stored weight that corresponds to the layer's output channels; undefined if a reshape or another node merges this axis. */
 export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
-  return storedAxis(effective, { axis: role.out, renumbered: false }, weight, inference);
+  return storedAxis(effective, { axis: role.out, isRenumbered: false }, weight, inference);
 }
 
 function storedAxis(
   value: Value,
-  { axis, renumbered }: StoredAxis,
+  { axis, isRenumbered }: StoredAxis,
   root: Value,
   inference: Inference,
 ): StoredAxis | undefined {
-  if (value === root) return { axis, renumbered };
+  if (value === root) return { axis, isRenumbered };
   const node = value.producer;
   if (node === undefined) return undefined;
   for (const link of inference.facet(node, "axes")?.links ?? []) {
@@ -103,7 +103,7 @@ function storedAxis(
     ] as const) {
       const source = valueAt(node, far[0]);
       if (near[0] !== "out0" || near[1] !== axis || source === undefined || storedRoot(source) !== root) continue;
-      const next = { axis: far[1], renumbered: renumbered || link.map !== undefined };
+      const next = { axis: far[1], isRenumbered: isRenumbered || link.map !== undefined };
       return storedAxis(source, next, root, inference);
     }
   }

@@ -158,9 +158,9 @@ export interface WeightNeeds {
   /** The maximum number of nodes that read the weight; unlimited by default. */
   readonly readers?: number;
   /** The weight must not be tied to another tensor. */
-  readonly untied?: true;
+  readonly mustBeUntied?: true;
   /** The weight can be in a subgraph. */
-  readonly inside?: true;
+  readonly allowsSubgraphs?: true;
   /**
    * The model's parameters (`parametersOf`). Other stored tensors are constants of the graph and are rejected.
    * Undefined if the user selected the layers, which allows all tensors.
@@ -170,10 +170,10 @@ export interface WeightNeeds {
 
 export const weightNeeds = {
   // bfloat16 is excluded, because ONNX Runtime cannot multiply a mask in this type.
-  prune: { types: ["float32", "float64", "float16"], untied: true },
-  quantize: { inside: true },
-  factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", untied: true },
-  solve: { read: "stored", product: "alone", readers: 1, untied: true },
+  prune: { types: ["float32", "float64", "float16"], mustBeUntied: true },
+  quantize: { allowsSubgraphs: true },
+  factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", mustBeUntied: true },
+  solve: { read: "stored", product: "alone", readers: 1, mustBeUntied: true },
   fuse: { types: ["float32"], read: "stored", product: "alone", readers: 1 },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;
 
@@ -189,16 +189,16 @@ const orderAdvice = (read: WeightNeeds["read"]): string =>
  */
 export function requireStored(
   value: Value,
-  { types, untied, inside, learned, read }: WeightNeeds,
+  { types, mustBeUntied, allowsSubgraphs, learned, read }: WeightNeeds,
   what = "its weight",
 ): Miss | undefined {
   const type = value.tensor?.type;
-  if (type === undefined || (inside !== true && value.graph.parent !== undefined))
+  if (type === undefined || (allowsSubgraphs !== true && value.graph.parent !== undefined))
     return new Miss(`${what} is not stored in the main graph`);
   if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
   if (!isFloat(type)) return new Miss(`${what} is quantized already${orderAdvice(read)}`);
   if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
-  const tied = untied === true ? tiedName(value) : undefined;
+  const tied = mustBeUntied === true ? tiedName(value) : undefined;
   if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
   return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
 }
@@ -222,8 +222,8 @@ export function requireProduct({ role, name, effective }: Layer): Miss | undefin
   );
 }
 
-function unmetNeed(layer: Layer, { read, product, readers, inside }: WeightNeeds): string | undefined {
-  if (inside !== true && isInside(layer)) return "it is in a subgraph";
+function unmetNeed(layer: Layer, { read, product, readers, allowsSubgraphs }: WeightNeeds): string | undefined {
+  if (allowsSubgraphs !== true && isInside(layer)) return "it is in a subgraph";
   const { effective, weight, role } = layer;
   const storage = weightStorage(layer);
   const type = effective.type?.type;

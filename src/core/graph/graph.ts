@@ -414,11 +414,11 @@ export class Graph implements Carried {
     return value;
   }
 
-  #requireProducible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, twice: boolean): void {
+  #requireProducible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, isRepeated: boolean): void {
     const existing = this.#values.get(name);
     const isTaken =
       existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
-    if (twice || isTaken || (existing !== undefined && this.#inputs.has(existing))) {
+    if (isRepeated || isTaken || (existing !== undefined && this.#inputs.has(existing))) {
       throw new PithError("E_NAME", `${op} "${node}" produces "${name}", which exists already.`);
     }
   }

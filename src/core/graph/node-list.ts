@@ -1,7 +1,7 @@
 interface Linked<N> {
   previous: N | undefined;
   next: N | undefined;
-  removed: boolean;
+  isRemoved: boolean;
 }
 
 /**
@@ -25,11 +25,11 @@ export class NodeList<N extends Linked<N>> {
   }
 
   *forwards(): Generator<N, void, undefined> {
-    for (let node = this.#first; node !== undefined; node = node.next) if (!node.removed) yield node;
+    for (let node = this.#first; node !== undefined; node = node.next) if (!node.isRemoved) yield node;
   }
 
   *backwards(): Generator<N, void, undefined> {
-    for (let node = this.#last; node !== undefined; node = node.previous) if (!node.removed) yield node;
+    for (let node = this.#last; node !== undefined; node = node.previous) if (!node.isRemoved) yield node;
   }
 
   insert(node: N, after: N | undefined): void {
@@ -47,7 +47,7 @@ export class NodeList<N extends Linked<N>> {
     else node.previous.next = node.next;
     if (node.next === undefined) this.#last = node.previous;
     else node.next.previous = node.previous;
-    node.removed = true;
+    node.isRemoved = true;
     this.#count--;
   }
 

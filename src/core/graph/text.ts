@@ -103,13 +103,13 @@ function fingerprint(text: string): string {
 
 class Printer {
   readonly #tensors: TensorWriter;
-  readonly #inferred: boolean;
+  readonly #showsInferred: boolean;
   /** The values that have been written already. Type and role are written only at a value's first occurrence. */
   readonly #declared = new Set<Value>();
 
   constructor(tensors: TensorWriter, inferred: boolean) {
     this.#tensors = tensors;
-    this.#inferred = inferred;
+    this.#showsInferred = inferred;
   }
 
   graph(graph: Graph, indent: string): string {
@@ -151,8 +151,8 @@ class Printer {
     const name = quoteName(value.name);
     if (this.#declared.has(value)) return name;
     this.#declared.add(value);
-    const isListed = value.producer === undefined || value.declared || value.graph.isOutput(value);
-    const type = (this.#inferred ? value.type : isListed ? value.stated : undefined) ?? value.tensor;
+    const isListed = value.producer === undefined || value.isDeclared || value.graph.isOutput(value);
+    const type = (this.#showsInferred ? value.type : isListed ? value.stated : undefined) ?? value.tensor;
     const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
     const description = words.filter((word) => word !== "").join(" ");
     const contents = value.tensor === undefined ? "" : ` = ${this.#tensors(value.tensor)}`;

@@ -61,11 +61,11 @@ function exactScaleOf(
   return Math.fround(step / subdivisionOf(usedSteps, codes));
 }
 
-/** The rows that are divided into blocks: the rows of a row-major tensor, or, if `turned`, its columns. */
+/** The rows that are divided into blocks: the rows of a row-major tensor, or, if `areColumns`, its columns. */
 export interface BlockRows {
   readonly rows: number;
   readonly width: number;
-  readonly turned: boolean;
+  readonly areColumns: boolean;
 }
 
 /**
@@ -77,13 +77,13 @@ const stretch = 8;
 /** Returns scales and zero points (rows × blocks), and the largest magnitude of all elements, which is infinite or NaN if an element is. */
 export function blockScales(
   values: Float32Array,
-  { rows, width, turned }: BlockRows,
+  { rows, width, areColumns }: BlockRows,
   { size, bits, symmetric }: BlockOptions & { readonly size: number },
 ): BlockScales & { readonly largest: number } {
   const count = Math.ceil(width / size);
   const [scale, zeroPoint] = [new Float32Array(rows * count), new Uint8Array(rows * count)];
   const largest = new Int32Array(1);
-  const [nextRow, next] = turned ? [1, rows] : [width, 1];
+  const [nextRow, next] = areColumns ? [1, rows] : [width, 1];
   const patterns = new Int32Array(values.buffer, values.byteOffset, values.length);
   const [below, above] = [new Int32Array(tile), new Int32Array(tile)];
   const [min, max] = [new Float32Array(below.buffer), new Float32Array(above.buffer)];
@@ -102,7 +102,7 @@ export function blockScales(
         const rowMax = max[row] ?? 0;
         const start = (first + row) * nextRow + block * size * next;
         const width = end - block * size;
-        const exactScale = turned
+        const exactScale = areColumns
           ? exactScaleOf(values, start, width, next, 1, rowMin, rowMax, bits, symmetric)
           : exactScaleOf(values, start, 1, 1, width, rowMin, rowMax, bits, symmetric);
         scale[index] = exactScale === 0 ? scaleOf(rowMin, rowMax, bits, symmetric) : exactScale;
@@ -147,13 +147,13 @@ function widenRanges(
 /** Returns quantized rows, packed as by `packRows`. Scales and zero points are rows × blocks. Each block must occupy a multiple of 4 bytes. */
 export function blockCodes(
   values: Float32Array,
-  { rows, width, turned }: BlockRows,
+  { rows, width, areColumns }: BlockRows,
   { size, bits, scale, zeroPoint }: { readonly size: number; readonly bits: BlockBits } & BlockScales,
 ): Uint8Array {
   const count = Math.ceil(width / size);
   const [valuesPerWord, words] = [32 / bits, (size * bits) / 32];
   const packed = new Int32Array(rows * count * words);
-  const [nextRow, next] = turned ? [1, rows] : [width, 1];
+  const [nextRow, next] = areColumns ? [1, rows] : [width, 1];
   const [factors, zeros] = [new Float32Array(tile), new Float32Array(tile)];
   for (let first = 0; first < rows; first += tile) {
     const tileRows = Math.min(tile, rows - first);

@@ -36,14 +36,14 @@ export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Bloc
   return { from, v, t };
 }
 
-/** Replaces each row x of `target` by Q x for Q = I − Vᵀ T V, or by Qᵀ x if `inverse`. */
-export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boolean): Steps<void> {
+/** Replaces each row x of `target` by Q x for Q = I − Vᵀ T V, or by Qᵀ x if `isInverse`. */
+export function* reflectRows(target: Matrix, { from, v, t }: Block, isInverse: boolean): Steps<void> {
   const { rows, columns, data } = target;
   if (rows === 0) return;
   const width = v.columns;
   const affected = width === columns ? target : sliceColumns(target, from, from + width);
   const shares = yield* product(affected, transpose(v));
-  const change = yield* product(yield* product(shares, inverse ? t : transpose(t)), v);
+  const change = yield* product(yield* product(shares, isInverse ? t : transpose(t)), v);
   for (let row = 0; row < rows; row++) axpy(-1, change.data, row * width, data, row * columns + from, width);
 }
 

@@ -36,11 +36,11 @@ const minSampled = 2 ** 16;
 
 /** Returns every 251st magnitude, except those of masked entries. */
 export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
-  const sizes = new Float64Array(Math.ceil(scores.length / stride));
+  const magnitudes = new Float64Array(Math.ceil(scores.length / stride));
   let count = 0;
   for (let index = 0; index < scores.length; index += stride)
-    if (mask?.[index] !== 0) sizes[count++] = Math.abs(scores[index] ?? 0);
-  return sizes.subarray(0, count);
+    if (mask?.[index] !== 0) magnitudes[count++] = Math.abs(scores[index] ?? 0);
+  return magnitudes.subarray(0, count);
 }
 
 /** A range of magnitudes that is expected to contain the threshold. */

@@ -166,8 +166,8 @@ function weightRoleOf(s: Equation, site: Site): WeightRole | Miss {
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
   // All parts of a chain except the last have the data's axes, with the axis of inputs replaced by the rank of the factorization.
   const innerEquation = { ...s, result: data.map((name) => (name === sharedAxis ? first : name)) };
-  const chain = chainProducts(input, (emit, operands, { last }) =>
-    emit.Einsum(operands, { equation: equationOf(last ? s : innerEquation) }),
+  const chain = chainProducts(input, (emit, operands, { isLast }) =>
+    emit.Einsum(operands, { equation: equationOf(isLast ? s : innerEquation) }),
   );
   return {
     input,

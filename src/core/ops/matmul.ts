@@ -116,12 +116,12 @@ export const MatMulInteger = defineOp({
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
   // Gemm before opset 7 is not replaced, because an attribute controls its broadcasting.
   if (version < 7) return {};
-  const chain = chainProducts(input, (emit, operands, { first, last }, [, , bias]) => {
-    const transposes = (operand: number): number => (operand === input || first ? 1 : 0);
+  const chain = chainProducts(input, (emit, operands, { isFirst, isLast }, [, , bias]) => {
+    const transposes = (operand: number): number => (operand === input || isFirst ? 1 : 0);
     const attributes = { transA: s.transA ? transposes(0) : 0, transB: s.transB ? transposes(1) : 0 };
     // Before opset 11 the bias is required.
     const zeroBias = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
-    if (last) return emit.Gemm([...operands, bias ?? zeroBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
+    if (isLast) return emit.Gemm([...operands, bias ?? zeroBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
     return emit.Gemm([...operands, zeroBias()], attributes);
   });
   return { chain };

@@ -79,7 +79,7 @@ export const AveragePool = defineOp({
     const pads = explicitPads(s, spatial);
     const counts = spatial.reduce<readonly number[]>(
       (product, input, axis) => {
-        const padding = { before: pads[axis] ?? 0, after: pads[spatial.length + axis] ?? 0, counts: s.countPads };
+        const padding = { before: pads[axis] ?? 0, after: pads[spatial.length + axis] ?? 0, isCounted: s.countPads };
         const axisCounts = windowCounts(s, axis, { input, output: out[axis] ?? 1 }, padding);
         return product.flatMap((count) => axisCounts.map((axisCount) => count * axisCount));
       },

@@ -48,11 +48,11 @@ const defaultActivations: Readonly<Record<Kind, readonly string[]>> = {
 interface Settings {
   readonly hidden: Dim;
   readonly backward: readonly boolean[];
-  readonly batchFirst: boolean;
+  readonly isBatchFirst: boolean;
   readonly clip: number | undefined;
   readonly activations: readonly (readonly Activation[])[];
   readonly linearBeforeReset: boolean;
-  readonly inputForget: boolean;
+  readonly couplesForgetGate: boolean;
 }
 
 function read(kind: Kind, site: Site): Settings | Miss {
@@ -64,11 +64,11 @@ function read(kind: Kind, site: Site): Settings | Miss {
   return {
     hidden,
     backward,
-    batchFirst: readFlag(site, "layout"),
+    isBatchFirst: readFlag(site, "layout"),
     clip: readFloat(site, "clip", undefined),
     activations,
     linearBeforeReset: readFlag(site, "linear_before_reset"),
-    inputForget: readFlag(site, "input_forget"),
+    couplesForgetGate: readFlag(site, "input_forget"),
   };
 }
 
@@ -77,16 +77,16 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
   const count = s.backward.length;
   if (dims === undefined) return range(3).map(() => ({ type, dims }));
   const [first = 1, second = 1] = dims;
-  const [steps, batch] = s.batchFirst ? [second, first] : [first, second];
-  const state: Inferred = { type, dims: s.batchFirst ? [batch, count, s.hidden] : [count, batch, s.hidden] };
-  const outDims = s.batchFirst ? [batch, steps, count, s.hidden] : [steps, count, batch, s.hidden];
+  const [steps, batch] = s.isBatchFirst ? [second, first] : [first, second];
+  const state: Inferred = { type, dims: s.isBatchFirst ? [batch, count, s.hidden] : [count, batch, s.hidden] };
+  const outDims = s.isBatchFirst ? [batch, steps, count, s.hidden] : [steps, count, batch, s.hidden];
   return [{ type, dims: outDims }, state, state];
 }
 
 /** Links the axes. Each hidden unit is linked to its row in every gate, in all directions. */
 function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
-  const [steps, batch] = s.batchFirst ? [1, 0] : [0, 1];
-  const state = s.batchFirst ? 0 : 1;
+  const [steps, batch] = s.isBatchFirst ? [1, 0] : [0, 1];
+  const state = s.isBatchFirst ? 0 : 1;
   const hiddenUnit = ["in2", 2] as const;
   const { hidden } = s;
   const linkGateRows = (port: AxisEnd[0], parts: number): AxisLink => ({
@@ -100,7 +100,7 @@ function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
     { from: [port, 2], to: hiddenUnit },
   ]);
   return [
-    { from: ["in0", batch], to: ["out0", s.batchFirst ? 0 : 2] },
+    { from: ["in0", batch], to: ["out0", s.isBatchFirst ? 0 : 2] },
     { from: ["in0", batch], to: ["out1", state] },
     { from: ["in0", batch], to: ["out2", state] },
     ...states,
@@ -194,7 +194,7 @@ function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
   const addPeephole = (value: Value | undefined, index: number, cell: Value | undefined): Value =>
     d.peepholes === undefined ? requireValue(value) : emit.Add([value, emit.Mul([d.peepholes[index], cell])]);
   const input = writeGate(d, addPeephole(xi, 0, c), 0);
-  const forget = d.s.inputForget ? emit.Sub([1, input]) : writeGate(d, addPeephole(xf, 2, c), 0);
+  const forget = d.s.couplesForgetGate ? emit.Sub([1, input]) : writeGate(d, addPeephole(xf, 2, c), 0);
   const candidate = writeGate(d, requireValue(xc), 1);
   const cell = emit.Add([emit.Mul([forget, c]), emit.Mul([input, candidate])]);
   const output = writeGate(d, addPeephole(xo, 1, cell), 0);
@@ -220,14 +220,14 @@ function stackParts(emit: Emit, parts: readonly Value[], axis: number): Value {
 
 function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
   const [data, w, r, b, lengths, h0, c0, p] = inputs;
-  const count = data.type?.dims?.[s.batchFirst ? 1 : 0];
+  const count = data.type?.dims?.[s.isBatchFirst ? 1 : 0];
   const { hidden } = s;
   if (typeof count !== "number" || typeof hidden !== "number")
     return new Miss("the number of steps or hidden units is not known");
   if (count > maxSteps || count === 0) return new Miss(`${count} steps are too many to unroll`);
   const gates = gateCounts[kind];
-  const x = s.batchFirst ? emit.Transpose([data], { perm: [1, 0, 2] }) : data;
-  const stateAxis = s.batchFirst ? 1 : 0;
+  const x = s.isBatchFirst ? emit.Transpose([data], { perm: [1, 0, 2] }) : data;
+  const stateAxis = s.isBatchFirst ? 1 : 0;
   const activeMasks = range(count).map((step) => {
     if (lengths === undefined) return undefined;
     const isActive = emit.Greater([lengths, emit.constant(fromNumbers("int32", [], [step]), "step")]);
@@ -273,7 +273,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
   };
   const [y] = stackDirections("y", 1);
   const states = [...stackDirections("h", stateAxis), ...stackDirections("c", stateAxis)];
-  return [s.batchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : requireValue(y), ...states];
+  return [s.isBatchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : requireValue(y), ...states];
 }
 
 function defineRecurrent(kind: Kind): Op {
@@ -288,7 +288,7 @@ function defineRecurrent(kind: Kind): Op {
     read: (site) => read(kind, site),
     infer,
     wants: (s, site) =>
-      site.inputs[4] === undefined ? [] : requireLengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0]),
+      site.inputs[4] === undefined ? [] : requireLengths(4, site.inputs[0]?.dims?.[s.isBatchFirst ? 1 : 0]),
     parameters: [1, 2, 3, 7],
     weight: (_, site) => weightRoles(site),
     axes: (s, site) => ({

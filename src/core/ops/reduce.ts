@@ -179,32 +179,32 @@ export const reduceOperators: readonly Op[] = Object.entries(reductions).map(([n
 );
 
 interface ScanSettings {
-  readonly exclusive: boolean;
-  readonly reverse: boolean;
+  readonly isExclusive: boolean;
+  readonly isReversed: boolean;
 }
 
 /** Returns the cumulative sums or products of known elements. */
 function accumulate(
-  { exclusive, reverse }: ScanSettings,
+  { isExclusive, isReversed }: ScanSettings,
   elements: readonly Dim[],
   start: Dim,
   combine: (a: Dim, b: Dim) => Dim,
 ): readonly Dim[] {
   const results: Dim[] = [];
   let total = start;
-  for (const element of reverse ? elements.toReversed() : elements) {
+  for (const element of isReversed ? elements.toReversed() : elements) {
     const next = combine(total, element);
-    results.push(exclusive ? total : next);
+    results.push(isExclusive ? total : next);
     total = next;
   }
-  return reverse ? results.reverse() : results;
+  return isReversed ? results.reverse() : results;
 }
 
 function defineScan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
   return defineOp<ScanSettings>({
     name,
     needsFloat32: () => "it sums or multiplies many values",
-    read: (site) => ({ exclusive: readFlag(site, "exclusive"), reverse: readFlag(site, "reverse") }),
+    read: (site) => ({ isExclusive: readFlag(site, "exclusive"), isReversed: readFlag(site, "reverse") }),
     infer: (s, site) => {
       const { type, dims } = requireInput(site, 0);
       const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
@@ -214,7 +214,7 @@ function defineScan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b:
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
       const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
-      if (dims === undefined || axis === undefined || s.exclusive) return undefined;
+      if (dims === undefined || axis === undefined || s.isExclusive) return undefined;
       return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
     },
     axes: (_, site, dims) => {
@@ -228,7 +228,7 @@ function defineScan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b:
       name === "CumProd"
         ? inferenceOnly
         : (s, { emit, inputs: [, axis], up }) => [
-            emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 }),
+            emit.CumSum([up, axis], { exclusive: s.isExclusive ? 1 : 0, reverse: s.isReversed ? 0 : 1 }),
           ],
   });
 }

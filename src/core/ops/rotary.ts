@@ -25,7 +25,7 @@ export const RotaryEmbedding = defineOp({
     return {
       flat: hasMergedHeads,
       heads,
-      interleaved: readFlag(site, "interleaved"),
+      isInterleaved: readFlag(site, "interleaved"),
       rotated: readInteger(site, "rotary_embedding_dim", 0),
     };
   },
@@ -61,7 +61,7 @@ export const RotaryEmbedding = defineOp({
     const width = s.flat ? channelCount / s.heads : channelCount;
     const gatherAngles = (cache: Value | undefined): Value =>
       emit.Unsqueeze([positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 }), [1]]);
-    const tables = { cos: gatherAngles(cosines), sin: gatherAngles(sines), interleaved: s.interleaved };
+    const tables = { cos: gatherAngles(cosines), sin: gatherAngles(sines), isInterleaved: s.isInterleaved };
     const heads = s.flat ? splitHeads(emit, x, s.heads) : x;
     const y = rotatePairs(emit, heads, { ...tables, count: s.rotated === 0 ? width : s.rotated, width });
     return [s.flat ? mergeHeads(emit, y) : y];
@@ -81,7 +81,7 @@ const microsoftRotary = defineMicrosoftOp({
           ? channelCount / heads
           : rotated;
     return {
-      interleaved: readFlag(site, "interleaved"),
+      isInterleaved: readFlag(site, "interleaved"),
       packed: readFlag(site, "is_packed_batching"),
       scale: readFloat(site, "scale", 1),
       width: typeof width === "number" && rotated !== undefined ? width : undefined,
@@ -103,7 +103,7 @@ const microsoftRotary = defineMicrosoftOp({
     const channelCount = dims.at(-1);
     const count = dims.length === 4 || typeof channelCount !== "number" ? undefined : channelCount / s.width;
     const heads = count === undefined ? x : splitHeads(emit, x, count);
-    const y = rotateHeads(emit, heads, positions, { cos, sin, interleaved: s.interleaved, width: s.width });
+    const y = rotateHeads(emit, heads, positions, { cos, sin, isInterleaved: s.isInterleaved, width: s.width });
     if (y instanceof Miss) return y;
     return [count === undefined ? y : mergeHeads(emit, y)];
   },

@@ -44,7 +44,7 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   const brokenText = describeNonFinite(values);
   if (brokenText !== undefined) return new Miss(`it ${brokenText}`);
   const output = storedOutputAxis(layer, inference);
-  return pictureOf(values, mask, tensor.dims, output?.renumbered === false ? output.axis : undefined);
+  return pictureOf(values, mask, tensor.dims, output?.isRenumbered === false ? output.axis : undefined);
 }
 
 /**

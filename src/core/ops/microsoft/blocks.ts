@@ -90,8 +90,8 @@ function packedWeightRole(site: Site, packed: PackedWeight, bias?: number): Weig
   const lastAxis = data.length - 1;
   const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: lastAxis, outputAxis: lastAxis };
   const biasRole = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
-  const chain = chainProducts(1, (emit, [x, part], { last }, inputs) =>
-    multiplyAndAdd(emit, x, requireValue(part), last && bias !== undefined ? inputs[bias] : undefined),
+  const chain = chainProducts(1, (emit, [x, part], { isLast }, inputs) =>
+    multiplyAndAdd(emit, x, requireValue(part), isLast && bias !== undefined ? inputs[bias] : undefined),
   );
   return { ...role, packed, ...biasRole, chain };
 }

@@ -40,7 +40,7 @@ interface Settings extends GroupedHeads {
   readonly window: number;
   readonly appliesRotary: boolean;
   /** Whether rotated pairs are neighboring channels. If not, they are half a head apart. */
-  readonly interleaved: boolean;
+  readonly isInterleaved: boolean;
   /** The number of past keys. It is undefined if it is unknown, or if the cache is a buffer that may be longer than the past. */
   readonly past: number | undefined;
   readonly outputs: number;
@@ -66,7 +66,7 @@ function readSettings(site: Site): Settings {
     softcap: readFloat(site, "softcap", 0),
     window: readInteger(site, "local_window_size", -1),
     appliesRotary: readFlag(site, "do_rotary"),
-    interleaved: readFlag(site, "rotary_interleaved"),
+    isInterleaved: readFlag(site, "rotary_interleaved"),
     past: past === 0 || (typeof past === "number" && isFull) ? past : undefined,
     outputs: site.outputs,
     unsupported:
@@ -123,7 +123,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
       if (!s.appliesRotary) return x;
       if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
       const firstPosition = positions ?? integersConstant(emit, [s.past ?? 0]);
-      return rotateHeads(emit, x, firstPosition, { cos, sin, interleaved: s.interleaved, width: size });
+      return rotateHeads(emit, x, firstPosition, { cos, sin, isInterleaved: s.isInterleaved, width: size });
     };
     const queries = rotate(splitHeads(emit, query, s.heads));
     const newKeys = rotate(splitHeads(emit, key, s.keyHeads));

@@ -76,9 +76,9 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     in: axisOf(input, role.in),
     dataAxis: axisOf(data, role.dataAxis),
     // The first product transposes the data; the last product applies the factor.
-    chain: chainProducts(input, (emit, operands, { first, last }) => {
-      const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || first) ? 1 : 0);
-      const settings = { transA: transposes(0), transB: transposes(1), alpha: last ? s.alpha : 1 };
+    chain: chainProducts(input, (emit, operands, { isFirst, isLast }) => {
+      const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || isFirst) ? 1 : 0);
+      const settings = { transA: transposes(0), transB: transposes(1), alpha: isLast ? s.alpha : 1 };
       return emit["com.microsoft.FusedMatMul"](operands, settings);
     }),
   };

@@ -31,25 +31,25 @@ interface Rotation {
   /** The number of all channels of a head. */
   readonly width: number;
   /** Whether the two channels of a pair are neighbors. If not, their distance is count / 2. */
-  readonly interleaved: boolean;
+  readonly isInterleaved: boolean;
   /** N × 1 × length × count/2 */
   readonly cos: Value;
   readonly sin: Value;
 }
 
 /** Rotates pairs of channels of each head, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
-export function rotatePairs(emit: Emit, x: Value, { count, width, interleaved, cos, sin }: Rotation): Value {
+export function rotatePairs(emit: Emit, x: Value, { count, width, isInterleaved, cos, sin }: Rotation): Value {
   const split = (value: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
     emit.many("Split", [value, sizes], { axis }, sizes.length);
   const [rotatedPart = x, unrotatedPart] = count === width ? [x] : split(x, 3, [count, width - count]);
   // Neighbors are split along a new axis of length 2.
-  const [a, b] = interleaved
+  const [a, b] = isInterleaved
     ? split(emit.Reshape([rotatedPart, [0, 0, 0, count / 2, 2]]), 4, [1, 1]).map((half) => emit.Squeeze([half, [4]]))
     : split(rotatedPart, 3, [count / 2, count / 2]);
   const real = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
   const imaginary = emit.Add([emit.Mul([a, sin]), emit.Mul([b, cos])]);
   const unsqueezeLast = (value: Value): Value => emit.Unsqueeze([value, [4]]);
-  const rotated = interleaved
+  const rotated = isInterleaved
     ? emit.Reshape([emit.Concat([unsqueezeLast(real), unsqueezeLast(imaginary)], { axis: 4 }), [0, 0, 0, count]])
     : emit.Concat([real, imaginary], { axis: 3 });
   return unrotatedPart === undefined ? rotated : emit.Concat([rotated, unrotatedPart], { axis: 3 });
@@ -65,7 +65,7 @@ function gatherAngles(emit: Emit, table: Value | undefined, positions: Value | u
 interface AngleTables {
   readonly cos: Value | undefined;
   readonly sin: Value | undefined;
-  readonly interleaved: boolean;
+  readonly isInterleaved: boolean;
   readonly width: number;
 }
 

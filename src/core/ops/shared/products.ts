@@ -111,8 +111,8 @@ export function chainProducts(
 }
 
 interface ChainPosition {
-  readonly first: boolean;
-  readonly last: boolean;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
 }
 
 type Inputs = readonly (Value | undefined)[];

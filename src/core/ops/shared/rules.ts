@@ -102,19 +102,17 @@ interface RefusedAxes {
   refused(axis: number): boolean;
   readonly reason: string;
   readonly input?: number;
-  /** Whether axes are refused only because a mean or variance is computed over them. */
-  readonly statistics?: boolean;
 }
 
 /** Links every axis of an input to the same axis of output 0. Channels of refused axes cannot be removed in the input or the output. */
 export function sameAxes(dims: readonly Dim[], options?: RefusedAxes): readonly AxisLink[] {
-  const { reason = "", input = 0, statistics = false } = options ?? {};
+  const { reason = "", input = 0 } = options ?? {};
   return dims.flatMap((_, axis): AxisLink[] => {
     const [from, to] = [[`in${input}`, axis] as const, ["out0", axis] as const];
     if (options?.refused(axis) !== true) return [{ from, to }];
     return [
-      { refuses: from, reason, ...(statistics ? { statistics: { to } } : {}) },
-      { refuses: to, reason, ...(statistics ? { statistics: {} } : {}) },
+      { refuses: from, reason },
+      { refuses: to, reason },
     ];
   });
 }

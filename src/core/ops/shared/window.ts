@@ -13,7 +13,7 @@ export interface Window {
   /** The padding at the starts of all axes, then at the ends. Only valid if `autoPad` is NOTSET or VALID. */
   readonly pads: readonly number[];
   readonly autoPad: string;
-  readonly ceil: boolean;
+  readonly roundsUp: boolean;
 }
 
 export function readWindow(site: Site, kernel: readonly number[]): Window {
@@ -25,7 +25,7 @@ export function readWindow(site: Site, kernel: readonly number[]): Window {
     dilations: readIntegers(site, "dilations") ?? kernel.map(() => 1),
     pads: pads ?? [...kernel, ...kernel].map(() => 0),
     autoPad,
-    ceil: readFlag(site, "ceil_mode"),
+    roundsUp: readFlag(site, "ceil_mode"),
   };
 }
 
@@ -49,11 +49,11 @@ export const padAttributes = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads"
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
 /** Returns the attributes of a MaxPool with this window. AveragePool has the same attributes, `dilations` only since opset 19. */
-export const poolAttributes = ({ kernel, strides, dilations, ceil, ...window }: Window) => ({
+export const poolAttributes = ({ kernel, strides, dilations, roundsUp, ...window }: Window) => ({
   kernel_shape: kernel,
   strides,
   dilations,
-  ceil_mode: ceil ? 1 : 0,
+  ceil_mode: roundsUp ? 1 : 0,
   ...padAttributes(window),
 });
 
@@ -72,7 +72,7 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
     if (window.autoPad.startsWith("SAME")) return ceilDims(size, stride);
     const extent = kernelExtent(window, axis);
     const paddedRest = addDims(size, totalPads(window, axis) - extent);
-    if (!window.ceil) return addDims(floorDims(paddedRest, stride), 1);
+    if (!window.roundsUp) return addDims(floorDims(paddedRest, stride), 1);
     const steps = addDims(ceilDims(paddedRest, stride), 1);
     const [before = 0, after = 0] = [window.pads[axis], window.pads[window.kernel.length + axis]];
     // The last window must start inside of the input or the padding before it. Only large strides can violate this.
@@ -81,14 +81,14 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
   });
 }
 
-/** Returns the number of input positions that each window along an axis covers. With `padding.counts`, padding counts, too. */
+/** Returns the number of input positions that each window along an axis covers. With `padding.isCounted`, padding counts, too. */
 export function windowCounts(
   window: Window,
   axis: number,
   sizes: { readonly input: number; readonly output: number },
-  padding: { readonly before: number; readonly after: number; readonly counts: boolean },
+  padding: { readonly before: number; readonly after: number; readonly isCounted: boolean },
 ): readonly number[] {
-  const [first, end] = padding.counts ? [-padding.before, sizes.input + padding.after] : [0, sizes.input];
+  const [first, end] = padding.isCounted ? [-padding.before, sizes.input + padding.after] : [0, sizes.input];
   return range(sizes.output).map((position) => {
     const start = position * (window.strides[axis] ?? 1) - padding.before;
     const coveredIndices = range(window.kernel[axis] ?? 1).map((tap) => start + tap * (window.dilations[axis] ?? 1));

@@ -25,7 +25,7 @@ export function readsTableTransposed(layer: Layer, table: Layer, inference: Infe
   if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
     return false;
   const outputs = storedOutputAxis(layer, inference);
-  return layer.role.out === 1 && outputs?.axis === table.role.in && !outputs.renumbered;
+  return layer.role.out === 1 && outputs?.axis === table.role.in && !outputs.isRenumbered;
 }
 
 export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>

@@ -173,7 +173,7 @@ export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSetting
 export const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, symmetric }: BlockSettings) =>
   blockScales(toFloat32(dense), rowsOf(layer), { size, bits, symmetric });
 
-const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
+const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), areColumns: scaleAxis(layer) !== 0 });
 
 export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
   const { rows, width } = blockShape(layer, 1);

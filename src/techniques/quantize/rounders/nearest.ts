@@ -15,7 +15,7 @@ export const nearest = {
       });
     const settings = { size: grid.block, bits: bitsOfBlocks(grid), symmetric: grid.symmetric };
     return matrices.flatMap(({ rows, columns: width, data }) => {
-      const { scale, zeroPoint } = blockScales(Float32Array.from(data), { rows, width, turned: false }, settings);
+      const { scale, zeroPoint } = blockScales(Float32Array.from(data), { rows, width, areColumns: false }, settings);
       return Array.from(scale, (sliceScale, slice) => ({ scale: sliceScale, zeroPoint: zeroPoint[slice] ?? 0 }));
     });
   },
