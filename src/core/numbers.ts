@@ -124,14 +124,14 @@ export function minus(text: string): string {
 
 function scaledText(value: number, units: readonly string[]): string {
   let unit = 0;
-  let rest = value;
+  let scaledValue = value;
   // Values from 999.5 on would round to 1000, so they use the next unit.
-  while (rest >= 999.5 && unit < units.length - 1) {
-    rest /= 1000;
+  while (scaledValue >= 999.5 && unit < units.length - 1) {
+    scaledValue /= 1000;
     unit++;
   }
-  const digits = unit === 0 || rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
-  return `${rest.toFixed(digits)} ${units[unit]}`.trim();
+  const digits = unit === 0 || scaledValue >= 99.95 ? 0 : scaledValue >= 9.995 ? 1 : 2;
+  return `${scaledValue.toFixed(digits)} ${units[unit]}`.trim();
 }
 
 /** Formats a waiting time; undefined below 20 seconds, because short waiting times are not announced. */

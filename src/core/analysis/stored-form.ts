@@ -57,12 +57,12 @@ export const isInPalette = (layer: Layer): boolean =>
 /** Returns the nodes that compute a layer's weight from its stored tensor. */
 export function weightSteps({ effective, weight }: Layer): ReadonlySet<Node> {
   const steps = new Set<Node>();
-  const open = [effective];
-  for (const value of open) {
+  const pending = [effective];
+  for (const value of pending) {
     const { producer } = value;
     if (producer === undefined || steps.has(producer) || storedRoot(value) !== weight) continue;
     steps.add(producer);
-    for (const input of producer.inputs) if (input !== undefined) open.push(input);
+    for (const input of producer.inputs) if (input !== undefined) pending.push(input);
   }
   return steps;
 }

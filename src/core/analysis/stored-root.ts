@@ -14,12 +14,12 @@ import type { Layer } from "./layers.ts";
 export function storedRoot(value: Value): Value | undefined {
   // Uses a stack instead of recursion, because the chain of nodes can be as long as the network is deep.
   const seen = new Set<Value>();
-  const open = [value];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+  const pending = [value];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     if (next.tensor !== undefined) return next;
     if (seen.has(next)) continue;
     seen.add(next);
-    open.push(...sourcesOf(next).reverse());
+    pending.push(...sourcesOf(next).reverse());
   }
   return undefined;
 }
@@ -51,8 +51,8 @@ export function isStored(value: Value): boolean {
  */
 export function whyNotStored(value: Value): Miss | undefined {
   const seen = new Set<Value>();
-  const open = [value];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+  const pending = [value];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     if (seen.has(next) || next.tensor !== undefined) continue;
     seen.add(next);
     const { name, producer } = next;
@@ -62,7 +62,7 @@ export function whyNotStored(value: Value): Miss | undefined {
     if (inputs.length === 0 && entry?.holds?.((name) => attributes.get(name)) === undefined)
       return new Miss(`"${name}" is computed at run time`);
     if (entry === undefined) return new Miss(`"${name}" is computed by ${operatorName({ domain, op })}`);
-    for (const input of inputs.toReversed()) if (input !== undefined) open.push(input);
+    for (const input of inputs.toReversed()) if (input !== undefined) pending.push(input);
   }
   return undefined;
 }

@@ -292,10 +292,10 @@ export class Graph implements Carried {
   /** Sets an attribute, or removes it if `attribute` is undefined. A removed subgraph no longer counts as a reader of outer values. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
     const ownedNode = this.#requireOwnNode(node);
-    const kept = new Set(attribute === undefined ? [] : graphsOf(attribute));
+    const keptGraphs = new Set(attribute === undefined ? [] : graphsOf(attribute));
     const previousAttribute = ownedNode.attributes.get(name);
     for (const graph of previousAttribute === undefined ? [] : graphsOf(previousAttribute))
-      if (!kept.has(graph)) graph.#clear();
+      if (!keptGraphs.has(graph)) graph.#clear();
     if (attribute === undefined) ownedNode.attributes.delete(name);
     else ownedNode.attributes.set(name, attribute);
     this.#shared.revision++;

@@ -75,14 +75,14 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
   /** If the last diagonal entry is zero, eliminates the entry above it by column rotations. */
   function clearColumn(start: number, end: number): void {
     d[end] = 0;
-    let rest = at(e, end - 1);
+    let bulge = at(e, end - 1);
     e[end - 1] = 0;
     for (let j = end - 1; j >= start; j--) {
-      const { cosine, sine, length } = rotation(at(d, j), rest);
+      const { cosine, sine, length } = rotation(at(d, j), bulge);
       d[j] = length;
       collect(rightRotations, j, end, cosine, sine);
       if (j === start) break;
-      rest = -sine * at(e, j - 1);
+      bulge = -sine * at(e, j - 1);
       e[j - 1] = cosine * at(e, j - 1);
     }
   }
@@ -90,13 +90,13 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
   /** If another diagonal entry is zero, eliminates the entry to its right by row rotations. */
   function clearRow(zero: number, end: number): void {
     d[zero] = 0;
-    let rest = at(e, zero);
+    let bulge = at(e, zero);
     e[zero] = 0;
     for (let j = zero + 1; j <= end; j++) {
-      const { cosine, sine, length } = rotation(at(d, j), rest);
+      const { cosine, sine, length } = rotation(at(d, j), bulge);
       d[j] = length;
       collect(leftRotations, j, zero, cosine, sine);
-      rest = -sine * at(e, j);
+      bulge = -sine * at(e, j);
       e[j] = cosine * at(e, j);
     }
   }

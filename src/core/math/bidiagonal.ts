@@ -32,47 +32,48 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
     const [tauLeft, tauRight] = [new Float64Array(size), new Float64Array(size)];
     for (let step = 0; step < size; step++) {
       const at = from + step;
-      const rest = width - step;
+      const length = width - step;
       const pivot = step * width + step;
       for (let row = step; row < width; row++) v.data[step * width + row] = data[(from + row) * count + at] ?? 0;
       for (let k = 0; k < step; k++) {
-        axpy(-(y.data[k * width + step] ?? 0), v.data, k * width + step, v.data, pivot, rest);
-        axpy(-(u.data[k * width + step] ?? 0), x.data, k * width + step, v.data, pivot, rest);
+        axpy(-(y.data[k * width + step] ?? 0), v.data, k * width + step, v.data, pivot, length);
+        axpy(-(u.data[k * width + step] ?? 0), x.data, k * width + step, v.data, pivot, length);
       }
-      tauLeft[step] = reflect(v.data, pivot, rest - 1);
+      tauLeft[step] = reflect(v.data, pivot, length - 1);
       diagonal[at] = v.data[pivot] ?? 0;
       v.data[pivot] = 1;
-      if (rest === 1) break;
+      if (length === 1) break;
       // New row of Y without its first entry: τ (Aᵀ v − Σ (vₖ · v) yₖ − Σ (xₖ · v) uₖ).
-      addRows(data, at * count + at + 1, count, rest, v.data, pivot, y.data, pivot + 1, rest - 1);
+      addRows(data, at * count + at + 1, count, length, v.data, pivot, y.data, pivot + 1, length - 1);
       for (let k = 0; k < step; k++) {
         const [a, b] = [
-          dot(v.data, k * width + step, v.data, pivot, rest),
-          dot(x.data, k * width + step, v.data, pivot, rest),
+          dot(v.data, k * width + step, v.data, pivot, length),
+          dot(x.data, k * width + step, v.data, pivot, length),
         ];
-        axpy(-a, y.data, k * width + step + 1, y.data, pivot + 1, rest - 1);
-        axpy(-b, u.data, k * width + step + 1, y.data, pivot + 1, rest - 1);
+        axpy(-a, y.data, k * width + step + 1, y.data, pivot + 1, length - 1);
+        axpy(-b, u.data, k * width + step + 1, y.data, pivot + 1, length - 1);
       }
-      for (let column = pivot + 1; column < pivot + rest; column++)
+      for (let column = pivot + 1; column < pivot + length; column++)
         y.data[column] = (tauLeft[step] ?? 0) * (y.data[column] ?? 0);
       u.data.set(data.subarray(at * count + at + 1, (at + 1) * count), pivot + 1);
       for (let k = 0; k <= step; k++) {
-        axpy(-(v.data[k * width + step] ?? 0), y.data, k * width + step + 1, u.data, pivot + 1, rest - 1);
-        if (k < step) axpy(-(x.data[k * width + step] ?? 0), u.data, k * width + step + 1, u.data, pivot + 1, rest - 1);
+        axpy(-(v.data[k * width + step] ?? 0), y.data, k * width + step + 1, u.data, pivot + 1, length - 1);
+        if (k < step)
+          axpy(-(x.data[k * width + step] ?? 0), u.data, k * width + step + 1, u.data, pivot + 1, length - 1);
       }
-      tauRight[step] = reflect(u.data, pivot + 1, rest - 2);
+      tauRight[step] = reflect(u.data, pivot + 1, length - 2);
       above[at] = u.data[pivot + 1] ?? 0;
       u.data[pivot + 1] = 1;
       // New row of X without its first entry: τ (A u − Σ (yₖ · u) vₖ − Σ (uₖ · u) xₖ).
-      dotRows(data, (at + 1) * count + at + 1, count, rest - 1, u.data, pivot + 1, scratch, 0, rest - 1);
-      x.data.set(scratch.subarray(0, rest - 1), pivot + 1);
+      dotRows(data, (at + 1) * count + at + 1, count, length - 1, u.data, pivot + 1, scratch, 0, length - 1);
+      x.data.set(scratch.subarray(0, length - 1), pivot + 1);
       for (let k = 0; k <= step; k++) {
         const other = k * width + step + 1;
-        axpy(-dot(y.data, other, u.data, pivot + 1, rest - 1), v.data, other, x.data, pivot + 1, rest - 1);
+        axpy(-dot(y.data, other, u.data, pivot + 1, length - 1), v.data, other, x.data, pivot + 1, length - 1);
         if (k < step)
-          axpy(-dot(u.data, other, u.data, pivot + 1, rest - 1), x.data, other, x.data, pivot + 1, rest - 1);
+          axpy(-dot(u.data, other, u.data, pivot + 1, length - 1), x.data, other, x.data, pivot + 1, length - 1);
       }
-      for (let row = pivot + 1; row < pivot + rest; row++) x.data[row] = (tauRight[step] ?? 0) * (x.data[row] ?? 0);
+      for (let row = pivot + 1; row < pivot + length; row++) x.data[row] = (tauRight[step] ?? 0) * (x.data[row] ?? 0);
     }
     leftBlocks.push(yield* blockOf(from, v, tauLeft));
     rightBlocks.push(yield* blockOf(from, u, tauRight));
@@ -84,16 +85,20 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
 /** Updates A ← A - Vᵀ Y - Xᵀ U in the rows and columns from `from` on. */
 function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matrix, x: Matrix, u: Matrix): Steps<void> {
   const { columns: count, data } = target;
-  const rest = count - from;
-  if (rest === 0) return;
+  const remaining = count - from;
+  if (remaining === 0) return;
   const stackTails = (first: Matrix, second: Matrix): Matrix => {
-    const both = matrix(2 * size, rest);
+    const stacked = matrix(2 * size, remaining);
     for (let k = 0; k < size; k++) {
-      both.data.set(first.data.subarray(k * first.columns + size, (k + 1) * first.columns), k * rest);
-      both.data.set(second.data.subarray(k * second.columns + size, (k + 1) * second.columns), (size + k) * rest);
+      stacked.data.set(first.data.subarray(k * first.columns + size, (k + 1) * first.columns), k * remaining);
+      stacked.data.set(
+        second.data.subarray(k * second.columns + size, (k + 1) * second.columns),
+        (size + k) * remaining,
+      );
     }
-    return both;
+    return stacked;
   };
   const change = yield* product(transpose(stackTails(v, x)), stackTails(y, u));
-  for (let row = 0; row < rest; row++) axpy(-1, change.data, row * rest, data, (from + row) * count + from, rest);
+  for (let row = 0; row < remaining; row++)
+    axpy(-1, change.data, row * remaining, data, (from + row) * count + from, remaining);
 }

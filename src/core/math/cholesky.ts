@@ -54,8 +54,8 @@ function factorizeSmall({ columns: size, data }: Matrix, from: number, order: nu
   for (let row = 0; row < size; row++) {
     const start = row * size;
     for (let column = 0; column < row; column++) {
-      const rest = (data[start + column] ?? 0) - dot(data, start, data, column * size, column);
-      data[start + column] = rest / (data[column * (size + 1)] ?? 0);
+      const difference = (data[start + column] ?? 0) - dot(data, start, data, column * size, column);
+      data[start + column] = difference / (data[column * (size + 1)] ?? 0);
     }
     const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
     // The condition is negated so that NaN also fails.

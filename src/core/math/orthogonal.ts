@@ -17,13 +17,13 @@ const hadamard4 = matrix(
 /** Returns the Kronecker factors of Q, outermost first. The size of the last factor is what remains of `size` after division by 4. */
 export function orthogonalFactors(size: number, source: Random): readonly Matrix[] {
   const factors: Matrix[] = [];
-  let rest = size;
+  let remainingSize = size;
   // Size 8 is not divided into 4 · 2: for size 2, only the identity and the exchange of both entries preserve means.
-  while (rest % 4 === 0 && rest !== 8) {
+  while (remainingSize % 4 === 0 && remainingSize !== 8) {
     factors.push(hadamard4);
-    rest /= 4;
+    remainingSize /= 4;
   }
-  return rest === 1 ? factors : [...factors, randomOrthogonal(rest, source)];
+  return remainingSize === 1 ? factors : [...factors, randomOrthogonal(remainingSize, source)];
 }
 
 function randomOrthogonal(size: number, source: Random): Matrix {

@@ -103,16 +103,16 @@ function householder(columns: Float64Array, length: number, count: number): Floa
   const tau = new Float64Array(Math.min(length, count));
   for (let step = 0; step < tau.length; step++) {
     const start = step * length + step;
-    const rest = length - step - 1;
-    const factor = reflect(columns, start, rest);
+    const tailLength = length - step - 1;
+    const factor = reflect(columns, start, tailLength);
     tau[step] = factor;
     if (factor === 0) continue;
     for (let column = step + 1; column < count; column++) {
       const at = column * length + step;
       const head = columns[at] ?? 0;
-      const scaled = factor * (head + dot(columns, start + 1, columns, at + 1, rest));
+      const scaled = factor * (head + dot(columns, start + 1, columns, at + 1, tailLength));
       columns[at] = head - scaled;
-      axpy(-scaled, columns, start + 1, columns, at + 1, rest);
+      axpy(-scaled, columns, start + 1, columns, at + 1, tailLength);
     }
   }
   return tau;

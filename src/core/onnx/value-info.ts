@@ -59,7 +59,7 @@ export class UnknownDims {
 export function readValueInfo(message: Uint8Array, base: number, unknownDims: UnknownDims): ValueInfo {
   const entries: Field[] = [];
   const unknown: Field[] = [];
-  const rest: Field[] = [];
+  const otherFields: Field[] = [];
   let name = "";
   let typeField: Field | undefined;
   let doc: string | undefined;
@@ -67,7 +67,7 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
     if (field.number === valueInfoFields.name) name = fieldText(field);
     else if (field.number === valueInfoFields.type) typeField = field;
     else {
-      rest.push(field);
+      otherFields.push(field);
       if (field.number === valueInfoFields.doc) doc = fieldText(field);
       else if (field.number === valueInfoFields.metadata) entries.push(field);
       else unknown.push(field);
@@ -90,7 +90,7 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
     metadata,
     role,
     unknown: joinCarried(unknown),
-    rest: joinCarried(rest),
+    rest: joinCarried(otherFields),
   };
 }
 

@@ -122,20 +122,20 @@ export class Writer {
   #varint(value: number | bigint): void {
     this.#reserve(10);
     if (typeof value === "number" && value >= 0 && value < 2 ** 31) {
-      let rest = value;
-      while (rest > 0x7f) {
-        this.#buffer[this.#length++] = (rest & 0x7f) | 0x80;
-        rest >>>= 7;
+      let remainingBits = value;
+      while (remainingBits > 0x7f) {
+        this.#buffer[this.#length++] = (remainingBits & 0x7f) | 0x80;
+        remainingBits >>>= 7;
       }
-      this.#buffer[this.#length++] = rest;
+      this.#buffer[this.#length++] = remainingBits;
       return;
     }
-    let rest = BigInt.asUintN(64, BigInt(value));
-    while (rest > 0x7fn) {
-      this.#buffer[this.#length++] = Number(rest & 0x7fn) | 0x80;
-      rest >>= 7n;
+    let remainingBits = BigInt.asUintN(64, BigInt(value));
+    while (remainingBits > 0x7fn) {
+      this.#buffer[this.#length++] = Number(remainingBits & 0x7fn) | 0x80;
+      remainingBits >>= 7n;
     }
-    this.#buffer[this.#length++] = Number(rest);
+    this.#buffer[this.#length++] = Number(remainingBits);
   }
 
   #append(piece: Piece): void {
