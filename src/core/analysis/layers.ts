@@ -58,8 +58,8 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
 );
 
 /**
- * Renames layers of different weights that share a name: uses node names, then numbers. Layers that share a weight, such as an embedding and the
- * output layer tied to it, keep one name, even if the weight is quantized for only one of them.
+ * Renames layers of different weights that share a name: uses node names, then numbers. Layers of one weight, such as an embedding and the output
+ * layer tied to it, keep one name. This holds even if only one of them reads the weight in quantized form.
  */
 function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();

@@ -93,8 +93,8 @@ export function screenSession(session: InferenceSession): void {
 
 /**
  * Returns a copy of the model with an empty sequence as an additional first output, which makes runs with output buffers faster. onnxruntime-node
- * also copies outputs that it has written into buffers, which takes up to a tenth of a training step, but stops copying at an output that is not a
- * tensor. If the opset has no sequences, the copy has no additional output.
+ * copies outputs although it has written them into buffers already. This takes up to a tenth of a training step. It stops copying at an output that
+ * is not a tensor. If the opset has no sequences, the copy has no additional output.
  */
 export function addListOutput(model: Model): Model {
   const copy = model.clone();

@@ -169,8 +169,8 @@ function fromTokens(type: DataType, dims: readonly number[], tokens: readonly st
     if (invalidNumber !== undefined)
       throw new PithError("E_MODEL", `${type} holds integers from ${low} to ${high}, got ${invalidNumber}.`);
   }
-  let next = 0;
-  return filled(type, dims, () => numbers[next++] ?? 0);
+  let nextIndex = 0;
+  return filled(type, dims, () => numbers[nextIndex++] ?? 0);
 }
 
 function parseInteger64(type: "int64" | "uint64", token: string): bigint {

@@ -20,15 +20,15 @@ const unsigned = (value: number): number => Math.fround(value) + 0;
 const cases = golden<{ readonly blocks: readonly Case[] }>("quantization")?.blocks ?? [];
 
 describe.skipIf(cases.length === 0)("block quantization against ONNX Runtime's quantizer", () => {
-  describe.each([true, false])("with blocks along columns: %s", (turned) => {
+  describe.each([true, false])("with blocks along columns: %s", (areColumns) => {
     test.each(cases.map((one) => [`${one.K} × ${one.N} in ${one.block_size}, ${one.bits} bits`, one] as const))(
       "gives equal scales, zero points and values: %s",
       (_, { K, N, block_size: size, bits, symmetric, ...expected }) => {
         const stored = goldenNumbers(expected.weight_K_by_N);
         const values = Float32Array.from(stored, (value, at) =>
-          turned ? value : (stored[(at % K) * N + Math.floor(at / K)] ?? 0),
+          areColumns ? value : (stored[(at % K) * N + Math.floor(at / K)] ?? 0),
         );
-        const layout = { rows: N, width: K, turned };
+        const layout = { rows: N, width: K, areColumns };
         const { scale, zeroPoint } = blockScales(values, layout, { size, bits, symmetric });
         const codes = blockCodes(values, layout, { size, bits, scale, zeroPoint });
         const width = Math.ceil(K / size);

@@ -257,10 +257,10 @@ export const reshapeOperators: readonly Op[] = [
     },
   ),
   defineReshapeOperator("Unsqueeze", rejectRuntimeAxes, (dims, site) => {
-    const added = knownAxes(site) ?? [];
-    const rank = dims.length + added.length;
-    const axes = new Set(added.map((axis) => wrapAxis(axis, rank)));
-    let next = 0;
-    return range(rank).map((axis): Dim => (axes.has(axis) ? 1 : (dims[next++] ?? 1)));
+    const addedAxes = knownAxes(site) ?? [];
+    const rank = dims.length + addedAxes.length;
+    const axes = new Set(addedAxes.map((axis) => wrapAxis(axis, rank)));
+    let nextAxis = 0;
+    return range(rank).map((axis): Dim => (axes.has(axis) ? 1 : (dims[nextAxis++] ?? 1)));
   }),
 ];

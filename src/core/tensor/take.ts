@@ -14,13 +14,13 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
   const copySelected = <W extends Words>(from: W, to: W): W => {
     const { outer, count: size } = alongAxis(dense.dims, axis);
     const width = indices.length === 0 ? 0 : to.length / outer / indices.length;
-    let next = 0;
+    let nextWord = 0;
     for (let block = 0; block < outer; block++) {
       for (const index of indices) {
         const start = (block * size + index) * width;
-        if (width < shortRun) for (let word = 0; word < width; word++) to[next + word] = from[start + word] ?? 0;
-        else to.set(from.subarray(start, start + width), next);
-        next += width;
+        if (width < shortRun) for (let word = 0; word < width; word++) to[nextWord + word] = from[start + word] ?? 0;
+        else to.set(from.subarray(start, start + width), nextWord);
+        nextWord += width;
       }
     }
     return to;

@@ -25,13 +25,13 @@ export function dimsChange(from: readonly Dim[], to: readonly Dim[]): DimsChange
 
 /** Returns the axes of length 1 that `longer` has in addition to `shorter`; undefined if another axis differs. */
 function unitAxes(longer: readonly Dim[], shorter: readonly Dim[]): readonly number[] | undefined {
-  let next = 0;
+  let shorterAxis = 0;
   const extraAxes = range(longer.length).filter((axis) => {
-    const isPresent = next < shorter.length && longer[axis] === shorter[next];
-    if (isPresent) next++;
+    const isPresent = shorterAxis < shorter.length && longer[axis] === shorter[shorterAxis];
+    if (isPresent) shorterAxis++;
     return !isPresent;
   });
-  return next === shorter.length && extraAxes.every((axis) => longer[axis] === 1) ? extraAxes : undefined;
+  return shorterAxis === shorter.length && extraAxes.every((axis) => longer[axis] === 1) ? extraAxes : undefined;
 }
 
 export function changeDims(emit: Emit, x: Value, change: DimsChange, version: Site["version"]): Value {

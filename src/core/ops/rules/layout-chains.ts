@@ -101,15 +101,15 @@ function atomsPerAxis(
   dims: readonly Dim[],
   stored: AtomizedAxes["storageOrder"],
 ): readonly (readonly number[])[] | undefined {
-  let next = 0;
+  let nextAtom = 0;
   const axes: number[][] = [];
   for (const dim of dims) {
     const axis: number[] = [];
     let product: Dim = 1;
     while (product !== dim) {
-      const atom = stored[next];
+      const atom = stored[nextAtom];
       if (atom === undefined) return undefined;
-      axis.push(next++);
+      axis.push(nextAtom++);
       product = multiplyDims(product, atom.size);
     }
     axes.push(axis);

@@ -111,14 +111,14 @@ const mergedTransposePair: Pair = {
 
 /** Divides the axes of `out` into consecutive runs: the product of each run's dimensions is one of `sizes`. Undefined if this is impossible. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
-  let next = 0;
+  let nextAxis = 0;
   const runs = sizes.map((size) => {
-    const start = next;
-    let product: Dim = out[next++] ?? 1;
-    while (product !== size && next < out.length) product = multiplyDims(product, out[next++] ?? 1);
-    return product === size ? range(next - start, start) : undefined;
+    const start = nextAxis;
+    let product: Dim = out[nextAxis++] ?? 1;
+    while (product !== size && nextAxis < out.length) product = multiplyDims(product, out[nextAxis++] ?? 1);
+    return product === size ? range(nextAxis - start, start) : undefined;
   });
-  return next === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
+  return nextAxis === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
 /**
