@@ -4,7 +4,7 @@ import { groupBy } from "../tensor/group-by.ts";
 import type { Labels, ValueAxis } from "./channel-labels.ts";
 import type { Link } from "./channel-links.ts";
 
-/** A link whose ends have the same factor, or inverse factors. */
+/** A link whose ends have the same factor, or inverse factors (`isInverse`). */
 export type PowerLink = Link & { readonly isInverse?: true };
 
 /** For each axis of each value, 1 for the factor and -1 for its inverse. */

@@ -217,8 +217,8 @@ const axesLongerThanOne = (dims: readonly Dim[]): readonly number[] =>
   dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
 
 /**
- * Returns the input that is a stored vector with one value per channel of the other input, an activation; an empty list if no input is. Matrices
- * (masks, rotations) and vectors along which the activation broadcasts do not count.
+ * Returns the inputs, at most one, that are a stored vector with one value per channel of the other input, an activation. Matrices (masks, rotations)
+ * and vectors along which the activation broadcasts do not count.
  */
 export function channelVectorInputs({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];

@@ -88,7 +88,7 @@ export function requireLengths(input: number, count: Dim | undefined): readonly 
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
-/** Returns the requirements for an input 1 of index tuples with one entry per axis. Every entry must be below the length of the shortest axis. */
+/** Returns the requirements for index tuples at input 1, with one entry per axis. Every entry must be below the length of the shortest axis. */
 export function requireTuples(axes: readonly Dim[]): readonly Wanted[] {
   return axes.flatMap((count) => requirePositions(1, count));
 }
