@@ -64,10 +64,10 @@ export function figure(unit: Unit, value: number, digits = 4): string {
   return unit === "share" ? percent(value) : `${minus(text)}${unitSuffix(unit)}`;
 }
 
-export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, shown = figure): string {
+export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, format = figure): string {
   if (!Number.isFinite(low) && !Number.isFinite(high))
     return low === high ? "the same for all samples" : "too few samples for an interval";
-  return `${shown(unit, low)} … ${shown(unit, high)}`;
+  return `${format(unit, low)} … ${format(unit, high)}`;
 }
 
 /** Formats a change without its unit, such as "+0.3" or "−2.1". */
@@ -84,7 +84,7 @@ export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" |
 /** Formats a difference, such as "+0.3 points" or "−1.20 dB". Uses more digits if the result would be 0. */
 export function difference(unit: Unit, value: number): string {
   const isHidden = (digits: number): boolean => value !== 0 && Number((100 * value).toFixed(digits)) === 0;
-  const digits = [1, 2].find((few) => !isHidden(few)) ?? 3;
+  const digits = [1, 2].find((digitCount) => !isHidden(digitCount)) ?? 3;
   return change(unit, value, digits) + unitSuffix(unitOfChange(unit));
 }
 

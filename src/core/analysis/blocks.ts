@@ -137,8 +137,8 @@ function cutAroundLongLived(
   for (const candidate of candidates) {
     const ignored = new Set([...part.ignored, ...candidate]);
     const makers = new Set(makersOf(candidate, part.nodes));
-    const rest = makers.size === 0 ? part.nodes : part.nodes.filter((node) => !makers.has(node));
-    const pieces = cutPart({ nodes: rest, ignored: ignored }, context);
+    const remainingNodes = makers.size === 0 ? part.nodes : part.nodes.filter((node) => !makers.has(node));
+    const pieces = cutPart({ nodes: remainingNodes, ignored: ignored }, context);
     if (makers.size > 0) pieces.unshift({ nodes: [...makers], ignored: part.ignored });
     const next = parts.toSpliced(index, 1, ...pieces);
     if (pieces.length > 1 && hasRepeats(next, index, pieces.length, candidate, context)) return pieces;

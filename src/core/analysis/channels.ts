@@ -109,10 +109,10 @@ function findUnits(
       const stuckSets = similar.filter(isStuck);
       if (stuckSets.length === 0) break;
       for (const set of stuckSets) set.chosen = set.links[choice];
-      const retried = spreadUnits();
-      const failedSets = stuckSets.filter((set) => freedom(set, retried) !== "free");
+      const secondResult = spreadUnits();
+      const failedSets = stuckSets.filter((set) => freedom(set, secondResult) !== "free");
       for (const set of failedSets) set.chosen = undefined;
-      if (failedSets.length < stuckSets.length) units = failedSets.length === 0 ? retried : spreadUnits();
+      if (failedSets.length < stuckSets.length) units = failedSets.length === 0 ? secondResult : spreadUnits();
     }
   const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
   return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };

@@ -26,8 +26,8 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
   };
   // Searches the graph at each call, because rewrites also ask about nodes that they just added, and most models are not quantized.
   return (node) =>
-    (quantizingNodes.size > 0 && reaches(node, quantizingNodes)) ||
-    (steppingNodes.size > 0 && reaches(node, steppingNodes, isByElement));
+    (quantizingNodes.size > 0 && canReach(node, quantizingNodes)) ||
+    (steppingNodes.size > 0 && canReach(node, steppingNodes, isByElement));
 }
 
 /** Returns whether any node of the model quantizes computed values. */
@@ -55,7 +55,7 @@ function isCodeType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
 
-function reaches(start: Node, targets: ReadonlySet<Node>, canPass: (node: Node) => boolean = () => true): boolean {
+function canReach(start: Node, targets: ReadonlySet<Node>, canPass: (node: Node) => boolean = () => true): boolean {
   const seen = new Set<Value>();
   const pending: Value[] = [];
   const addPending = (values: readonly (Value | undefined)[]): void => {

@@ -51,10 +51,10 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
     const size = effective.type?.dims?.[role.out];
     // Packed values share bytes, so one index can hold several channels.
     const channelsPerIndex = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
-    const kept = Array.from({ length: outputs }, (_, channel) => channel).filter(
+    const keptIndices = Array.from({ length: outputs }, (_, channel) => channel).filter(
       (channel) => !indices.has(Math.floor(channel / channelsPerIndex)),
     );
-    return indices.size === 0 ? [] : [[name, kept] as const];
+    return indices.size === 0 ? [] : [[name, keptIndices] as const];
   });
   return new Map(cutLayers);
 }

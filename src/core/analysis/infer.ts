@@ -120,8 +120,8 @@ function inferModel(model: Model): Inference {
   const dimName = (node: Node, output: number): string => {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;
-    const assigned = dimNames.get(value);
-    if (assigned !== undefined) return assigned;
+    const assignedNames = dimNames.get(value);
+    if (assignedNames !== undefined) return assignedNames;
     const name = names.fresh(nameInDim(value.name));
     names.take(name);
     dimNames.set(value, name);
@@ -154,7 +154,7 @@ function inferModel(model: Model): Inference {
         const input = inputs[index];
         if (input !== undefined) record(value, input, false);
       });
-      walk(graph);
+      inferInner(graph);
       return graph.outputs.map(operand);
     },
     settle: settle(graph),
@@ -245,7 +245,7 @@ function inferModel(model: Model): Inference {
     });
     activeFunctions.add(local);
     try {
-      walk(body);
+      inferInner(body);
     } finally {
       activeFunctions.delete(local);
     }
@@ -347,18 +347,18 @@ function inferModel(model: Model): Inference {
 
   const walkTolerantly = (graph: Graph, node: Node): void => {
     try {
-      walk(graph);
+      inferInner(graph);
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
       missByNode.set(node, new Miss(error.message, describe(node)));
     }
   };
 
-  const walk = (graph: Graph): void => {
+  const inferInner = (graph: Graph): void => {
     inferredGraphs.add(graph);
     for (const node of graph.nodes()) visit(node);
   };
-  walk(model.graph);
+  inferInner(model.graph);
   return {
     get misses() {
       return [...missByNode.values()];

@@ -71,12 +71,12 @@ function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const matrices = new Map<string, Set<string>>();
   for (const layer of candidates)
     matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixOf(layer)));
-  const renamed = candidates.map((layer) =>
+  const renamedLayers = candidates.map((layer) =>
     matrices.get(layer.name)?.size === 1 ? layer : { ...layer, name: partName(nodeName(layer.node), layer.role.part) },
   );
-  const names = new Set(renamed.map(({ name }) => name));
+  const names = new Set(renamedLayers.map(({ name }) => name));
   const matrixByName = new Map<string, string>();
-  return renamed.map((layer) => {
+  return renamedLayers.map((layer) => {
     const matrix = matrixOf(layer);
     let { name } = layer;
     const isTaken = (other: string): boolean =>

@@ -248,9 +248,9 @@ function statesOf(model: Model): States {
     const size = block.layers.length;
     // An activation after a block belongs to the block if it preserves the shape. A normalization with weights does not belong to it.
     const previous = states.at(-1);
-    const [node, ...more] = block.nodes;
+    const [node, ...moreNodes] = block.nodes;
     const isUnweighted =
-      size === 0 && more.length === 0 && node?.inputs.some((input) => isArray(input, inference)) === false;
+      size === 0 && moreNodes.length === 0 && node?.inputs.some((input) => isArray(input, inference)) === false;
     const continuesBlock = isUnweighted && previous !== undefined && sizesOf(value) === sizesOf(previous.value);
     isInsideBlock = size > 0 ? size >= minLayers : isInsideBlock && continuesBlock;
     if (value === undefined || !isInsideBlock || (graph.isOutput(value) && !isState)) continue;
@@ -281,17 +281,17 @@ function joinToGranularity(
   { states, blocks: all, repeated }: States,
 ): readonly BlockState[] {
   if (repeated !== undefined || reference === undefined) return states;
-  const joined: BlockState[] = [];
+  const joinedStates: BlockState[] = [];
   let [nodes, layerCount]: [Node[], number] = [[], 0];
   for (const [index, state] of states.entries()) {
     nodes.push(...state.nodes);
     layerCount += state.layers;
-    const isOnlyBlock = joined.length === 0 && index === states.length - 1;
+    const isOnlyBlock = joinedStates.length === 0 && index === states.length - 1;
     if (layerCount < reference.layers.length && !isOnlyBlock) continue;
-    joined.push({ ...extendToMatch(reference, { ...state, nodes }, all), layers: layerCount });
+    joinedStates.push({ ...extendToMatch(reference, { ...state, nodes }, all), layers: layerCount });
     [nodes, layerCount] = [[], 0];
   }
-  return joined;
+  return joinedStates;
 }
 
 /** Extends a block by nodes after its last layer so that as many trailing operators as possible equal those of the reference block. */

@@ -55,9 +55,9 @@ function parseRanges(text: string): readonly number[] | undefined {
   return indices;
 }
 
-function rangesText(sorted: readonly number[]): string {
+function rangesText(sortedIndices: readonly number[]): string {
   const ranges: [number, number][] = [];
-  for (const index of sorted) {
+  for (const index of sortedIndices) {
     const last = ranges.at(-1);
     if (last !== undefined && last[1] + 1 === index) last[1] = index;
     else ranges.push([index, index]);

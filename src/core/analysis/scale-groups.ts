@@ -53,7 +53,7 @@ interface ScaledOperand {
 interface Passage {
   readonly node: Node;
   readonly links: readonly PowerLink[];
-  readonly scaled: readonly ScaledOperand[];
+  readonly scaledOperands: readonly ScaledOperand[];
   /** Output axes on which new units start, because a stored operand can absorb any factor. */
   readonly starts: readonly End[];
   /** The axes that factors can reach, as keys of `endKey`. */
@@ -77,8 +77,8 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
   };
   for (const clash of clashes) refuse(labels.at(clash) ?? [], new Miss("it meets its own inverse", clash.value?.name));
   refuseScalesAtEnds(model, passages, labels, refuse);
-  const ends = passages.flatMap(({ node, scaled }) =>
-    scaled.flatMap((operand) => labelOperand(node, operand, labels, powers, refuse)),
+  const ends = passages.flatMap(({ node, scaledOperands }) =>
+    scaledOperands.flatMap((operand) => labelOperand(node, operand, labels, powers, refuse)),
   );
   return unitGroups(starts, labels, ends, refused).map(({ starts: indices, ...group }) => ({
     ...group,
@@ -146,7 +146,7 @@ const inputOf = ([port]: AxisEnd): number => Number(port.slice(2));
 const isSameEnd = (a: AxisEnd, b: AxisEnd): boolean => a[0] === b[0] && a[1] === b[1];
 
 function passageOf(node: Node, inference: Inference): Passage {
-  const passage = { node, links: [], scaled: [], starts: [], open: new Set<string>() };
+  const passage = { node, links: [], scaledOperands: [], starts: [], open: new Set<string>() };
   const bound = inference.at(node);
   if (bound instanceof Miss) return { ...passage, reason: bound.reason };
   const homogeneous = bound.homogeneous();
@@ -165,14 +165,14 @@ function passageOf(node: Node, inference: Inference): Passage {
       ...parts.flatMap((part) => part.links ?? []),
       ...links.filter(({ from, to }) => from[0] === to[0]).map((link) => linkOf(node, link)),
     ],
-    scaled: parts.flatMap((part) => part.scaled ?? []),
+    scaledOperands: parts.flatMap((part) => part.scaledOperands ?? []),
     starts: parts.flatMap((part) => part.starts ?? []),
     open: new Set(parts.flatMap((part) => part.open.map(endKey))),
     reason: "it requires these values unchanged",
   };
 }
 
-type PartialPassage = Partial<Pick<Passage, "links" | "scaled" | "starts">> & { readonly open: readonly End[] };
+type PartialPassage = Partial<Pick<Passage, "links" | "scaledOperands" | "starts">> & { readonly open: readonly End[] };
 
 /** Yields how factors pass along each output axis and the input axes linked to it. */
 function* passagesAlongOutputs(
@@ -186,15 +186,15 @@ function* passagesAlongOutputs(
     if (outputEnds.findIndex((other) => isSameEnd(other, out)) < index) continue;
     const intoOutput = links.filter(({ from, to }) => isInput(from) && isSameEnd(to, out));
     const fromOutput = links.filter(({ from, to }) => isSameEnd(from, out) && isInput(to));
-    const linked = new Set([
+    const linkedAxes = new Set([
       ...intoOutput.map(({ from }) => inputOf(from)),
       ...fromOutput.map(({ to }) => inputOf(to)),
     ]);
     const factorsByInput = new Map<number, readonly Factor[]>();
-    const carriers = new Set<number>();
+    const carrierInputs = new Set<number>();
     const end = endOf(node, out);
     const isBlocked = products.some((product) => {
-      const operands = product.filter((input) => linked.has(input));
+      const operands = product.filter((input) => linkedAxes.has(input));
       const stored = operands.find(
         (input) => !factorsByInput.has(input) && adjustableTensor(node, input) !== undefined,
       );
@@ -202,7 +202,7 @@ function* passagesAlongOutputs(
         const computed = operands.filter((input) => adjustableTensor(node, input) === undefined);
         const carrier = computed.find((input) => !isInhomogeneous(node.inputs[input], inference)) ?? computed[0];
         if (carrier === undefined || computed.length < operands.length) return true;
-        carriers.add(carrier);
+        carrierInputs.add(carrier);
         return false;
       }
       const rest = operands.filter((input) => input !== stored);
@@ -214,17 +214,19 @@ function* passagesAlongOutputs(
     });
     if (isBlocked) continue;
     const flows = [
-      ...intoOutput.filter(({ from }) => carriers.has(inputOf(from))),
-      ...fromOutput.filter(({ to }) => carriers.has(inputOf(to))),
+      ...intoOutput.filter(({ from }) => carrierInputs.has(inputOf(from))),
+      ...fromOutput.filter(({ to }) => carrierInputs.has(inputOf(to))),
     ];
-    const scaled = [...factorsByInput].flatMap(([input, factors]) => scaledOperands(node, input, factors, intoOutput));
+    const operands = [...factorsByInput].flatMap(([input, factors]) =>
+      scaledOperands(node, input, factors, intoOutput),
+    );
     yield {
       links: flows.map((link) => linkOf(node, link)),
-      scaled,
-      starts: carriers.size === 0 && factorsByInput.size > 0 ? [end] : [],
+      scaledOperands: operands,
+      starts: carrierInputs.size === 0 && factorsByInput.size > 0 ? [end] : [],
       open: [
         end,
-        ...scaled.map(({ factor }) => factor.end),
+        ...operands.map(({ factor }) => factor.end),
         ...flows.flatMap(({ from, to }) => [endOf(node, from), endOf(node, to)]),
       ],
     };
@@ -236,13 +238,13 @@ function remainingFactors(
   node: Node,
   out: End,
   rest: readonly number[],
-  into: readonly PortLink[],
-  solved: ReadonlyMap<number, readonly Factor[]>,
+  incomingLinks: readonly PortLink[],
+  solvedFactors: ReadonlyMap<number, readonly Factor[]>,
 ): readonly Factor[] {
   const inverses = rest.flatMap((input): readonly Factor[] => {
-    const factors = solved.get(input);
+    const factors = solvedFactors.get(input);
     if (factors !== undefined) return factors.map((factor) => ({ ...factor, power: factor.power === 1 ? -1 : 1 }));
-    const link = into.find(({ from }) => inputOf(from) === input);
+    const link = incomingLinks.find(({ from }) => inputOf(from) === input);
     return link === undefined || adjustableTensor(node, input) !== undefined
       ? []
       : [{ end: endOf(node, link.from), power: -1, positions: inverseImages(linkOf(node, link)) }];
@@ -260,10 +262,10 @@ function scaledOperands(
   node: Node,
   input: number,
   factors: readonly Factor[],
-  into: readonly PortLink[],
+  incomingLinks: readonly PortLink[],
 ): readonly ScaledOperand[] {
   const value = adjustableTensor(node, input);
-  const link = into.find(({ from }) => inputOf(from) === input);
+  const link = incomingLinks.find(({ from }) => inputOf(from) === input);
   if (value === undefined || link === undefined) return [];
   const { images } = linkOf(node, link);
   return factors.map((factor) => ({
@@ -292,14 +294,16 @@ function* passagesAlongSums(
     const positionsOf = (index: number): readonly number[] => link.images?.[index] ?? [index];
     if (toTensor !== undefined)
       yield {
-        scaled: [
+        scaledOperands: [
           { value: toTensor, axis: to[1], factor: { end: link.from, power: -1, positions: inverseImages(link) } },
         ],
         open: [link.from],
       };
     else if (fromTensor !== undefined)
       yield {
-        scaled: [{ value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: positionsOf } }],
+        scaledOperands: [
+          { value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: positionsOf } },
+        ],
         open: [link.to],
       };
     else yield { links: [{ ...link, isInverse: true }], open: [link.from, link.to] };

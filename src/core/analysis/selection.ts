@@ -28,8 +28,8 @@ export function selectLayers<L extends Selectable>(
   extraTypes: ReadonlySet<string> = new Set(),
 ): readonly L[] {
   const patterns = splitPatterns(selection.layers);
-  const excluded = splitPatterns(selection.except);
-  for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
+  const excludedPatterns = splitPatterns(selection.except);
+  for (const pattern of [...(patterns ?? []), ...(excludedPatterns ?? [])]) {
     if (extraTypes.has(pattern) || all.some((layer) => isLayer([pattern], layer))) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
@@ -41,9 +41,9 @@ export function selectLayers<L extends Selectable>(
     throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });
   }
   const selectedLayers = all.filter(
-    (layer) => (patterns === undefined || isLayer(patterns, layer)) && !isLayer(excluded, layer),
+    (layer) => (patterns === undefined || isLayer(patterns, layer)) && !isLayer(excludedPatterns, layer),
   );
-  if (selectedLayers.length === 0 && patterns !== undefined && excluded !== undefined)
+  if (selectedLayers.length === 0 && patterns !== undefined && excludedPatterns !== undefined)
     throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
   return selectedLayers.filter(({ name }) => selection.unfit?.has(name) !== true);
 }

@@ -21,18 +21,18 @@ export function createSettle(): (body: Graph) => Settle {
   return (body) =>
     (start, iterate, open): Settled | Miss => {
       if (depth === 0) lastStates.clear();
-      const initial = start.map(withoutContents);
-      const merged = initial.map((state, index) => {
+      const initialStates = start.map(withoutContents);
+      const merged = initialStates.map((state, index) => {
         const last = lastStates.get(body)?.[index];
         return last === undefined ? state : mergeOperands(state, last, (axis) => open(index, axis));
       });
-      let states = merged.every((state) => state !== undefined) ? merged : initial;
+      let states = merged.every((state) => state !== undefined) ? merged : initialStates;
       depth++;
       try {
         for (let count = 0; count < maxIterations; count++) {
-          const returned = iterate(states);
+          const iterationOutputs = iterate(states);
           const next = states.map((state, index) => {
-            const result = returned[index];
+            const result = iterationOutputs[index];
             return result === undefined ? undefined : mergeOperands(state, result, (axis) => open(index, axis));
           });
           const conflictIndex = next.indexOf(undefined);
@@ -41,7 +41,7 @@ export function createSettle(): (body: Graph) => Settle {
           const nextStates = next.flatMap((state) => state ?? []);
           lastStates.set(body, nextStates);
           if (JSON.stringify(nextStates) === JSON.stringify(states))
-            return { states: nextStates, others: returned.slice(states.length) };
+            return { states: nextStates, others: iterationOutputs.slice(states.length) };
           states = nextStates;
         }
       } finally {

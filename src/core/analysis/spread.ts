@@ -143,15 +143,15 @@ function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): bool
   const link = chosen ?? links[0];
   const end = link && labels.at(link.to);
   if (end === undefined || link?.images === undefined) return false;
-  const covered = new Uint8Array(end.length);
+  const isCovered = new Uint8Array(end.length);
   for (const { images = [] } of chosen === undefined ? links : [chosen])
     images.forEach((image) => {
       if (labels.common(end, image) < 0) return;
-      for (let index = 0; index < image.length; index++) covered[image[index] ?? 0] = 1;
+      for (let index = 0; index < image.length; index++) isCovered[image[index] ?? 0] = 1;
     });
   let hasJoined = false;
   link.images.forEach((image) => {
-    const uncoveredPosition = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
+    const uncoveredPosition = image.find((position) => (end[position] ?? -1) >= 0 && isCovered[position] === 0);
     const unit = uncoveredPosition === undefined ? undefined : end[uncoveredPosition];
     if (unit === undefined) return;
     labels.assign(link.to, 1, () => unit, [image]);

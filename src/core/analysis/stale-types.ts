@@ -7,14 +7,14 @@ import type { Model } from "../graph/model.ts";
 
 /**
  * Replaces stated types that contradict the inferred type in element type, rank or size. Returns the names of the changed values.
- * @param everywhere Replaces all stated types, as needed after input dimensions were fixed or freed.
+ * @param replacesAll Replaces all stated types, as needed after input dimensions were fixed or freed.
  */
-export function updateStatedTypes(model: Model, everywhere = false): readonly string[] {
+export function updateStatedTypes(model: Model, replacesAll = false): readonly string[] {
   const names: string[] = [];
   for (const value of allValues(model.graph)) {
     const { stated, inferred } = value;
     if (value.producer === undefined || stated === undefined || inferred === undefined) continue;
-    if (!(everywhere ? inferred.dims !== undefined : contradicts(stated, inferred))) continue;
+    if (!(replacesAll ? inferred.dims !== undefined : contradicts(stated, inferred))) continue;
     value.type = inferred;
     value.inferred = inferred;
     names.push(value.name);

@@ -56,8 +56,9 @@ function wantsOf(
   const outputs = node.outputs.map((value) => (value === undefined ? [] : (needs.get(value) ?? [])));
   const [output = []] = outputs;
   const direct = [...bound.wants(output), ...dataOfLayers(node, bound, inference)];
-  const unchanged = bound.unchanged();
-  if (unchanged !== undefined) return [...direct, ...output.map((interval) => ({ input: unchanged, ...interval }))];
+  const unchangedInput = bound.unchanged();
+  if (unchangedInput !== undefined)
+    return [...direct, ...output.map((interval) => ({ input: unchangedInput, ...interval }))];
   const affine = bound.affine();
   if (!(affine instanceof Miss)) return [...direct, ...beforeScaling(node, affine, output, inference)];
   const rule = bound.quantize();

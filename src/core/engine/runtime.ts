@@ -42,13 +42,13 @@ export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName>
 }
 
 function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown): PithError {
-  const native = "onnxruntime-node is not installed, or does not load on this machine";
+  const nativeMissing = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =
     requested === "native"
-      ? [`The native runtime was requested: ${native}.`, "npm install onnxruntime-node"]
+      ? [`The native runtime was requested: ${nativeMissing}.`, "npm install onnxruntime-node"]
       : requested === undefined
         ? [
-            `This step runs the model: ${native}, and onnxruntime-web is not installed either.`,
+            `This step runs the model: ${nativeMissing}, and onnxruntime-web is not installed either.`,
             "npm install onnxruntime-node (fast), or npm install onnxruntime-web (everywhere)",
           ]
         : [

@@ -16,8 +16,8 @@ export const copiesOf = (path: string, requested: readonly Encoding[] = []): rea
  * send the returned copies instead of the new model.
  */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
-  const unwritten = encodings.filter((encoding) => !written.includes(encoding));
-  const copies = copiesOf(path, unwritten).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
+  const unwrittenEncodings = encodings.filter((encoding) => !written.includes(encoding));
+  const copies = copiesOf(path, unwrittenEncodings).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
   return (await Promise.all(copies)).flat();
 }
 

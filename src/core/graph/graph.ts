@@ -415,10 +415,11 @@ export class Graph implements Carried {
   }
 
   #requireProducible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, isRepeated: boolean): void {
-    const existing = this.#values.get(name);
+    const existingValue = this.#values.get(name);
     const isTaken =
-      existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
-    if (isRepeated || isTaken || (existing !== undefined && this.#inputs.has(existing))) {
+      existingValue !== undefined &&
+      (existingValue.producer ?? existingValue.tensor ?? existingValue.foreign?.sparse) !== undefined;
+    if (isRepeated || isTaken || (existingValue !== undefined && this.#inputs.has(existingValue))) {
       throw new PithError("E_NAME", `${op} "${node}" produces "${name}", which exists already.`);
     }
   }

@@ -89,11 +89,14 @@ export function mergeGraph(
     else if (hostVersion !== version)
       return new Miss(`the models are written in ${domain || "ai.onnx"} ${hostVersion} and ${version}`);
   }
-  const inlined = inlineGraph(guest.graph, host.graph, { given: inputs, prefix });
-  for (const copy of inlined.names.keys()) copy.role = undefined;
+  const inlinedValues = inlineGraph(guest.graph, host.graph, { given: inputs, prefix });
+  for (const copy of inlinedValues.names.keys()) copy.role = undefined;
   const outputs = guest.graph.outputs.flatMap(({ name }, index) => {
-    const copy = inlined.outputs[index];
+    const copy = inlinedValues.outputs[index];
     return copy === undefined ? [] : [[name, copy] as const];
   });
-  return { outputs: new Map(outputs), values: new Map(Array.from(inlined.names, ([copy, name]) => [name, copy])) };
+  return {
+    outputs: new Map(outputs),
+    values: new Map(Array.from(inlinedValues.names, ([copy, name]) => [name, copy])),
+  };
 }

@@ -12,9 +12,9 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   let minEdits = Math.max(1, Math.floor(name.length / 3));
   for (const candidate of names) {
     if (Math.abs(candidate.length - name.length) > minEdits) continue;
-    const edits = distance(name.toLowerCase(), candidate.toLowerCase());
-    if (edits === minEdits) best.push(candidate);
-    if (edits < minEdits) [best, minEdits] = [[candidate], edits];
+    const editCount = distance(name.toLowerCase(), candidate.toLowerCase());
+    if (editCount === minEdits) best.push(candidate);
+    if (editCount < minEdits) [best, minEdits] = [[candidate], editCount];
   }
   return best;
 }

@@ -151,8 +151,8 @@ function resample(
     values[index] = reduce(resampled);
   }
   values.sort();
-  const tail = normalTail(studentQuantile(level, count - 1) * Math.sqrt(count / (count - 1)));
-  return [quantile(values, tail), quantile(values, 1 - tail)];
+  const tailProbability = normalTail(studentQuantile(level, count - 1) * Math.sqrt(count / (count - 1)));
+  return [quantile(values, tailProbability), quantile(values, 1 - tailProbability)];
 }
 
 /** Returns the share of the normal distribution above x ≥ 0, accurate to 1e-7 (Abramowitz and Stegun 26.2.17). */

@@ -162,8 +162,8 @@ export function quantizeStretch(
   for (let at = from; at < from + count; at++) {
     const quotient = Math.fround(Math.fround(values[at] ?? 0) / scale);
     if (Number.isNaN(quotient)) throw notANumber(at, values, scale);
-    const clamped = quotient < minQuotient ? minQuotient : quotient > maxQuotient ? maxQuotient : quotient;
-    codes[at] = clamped + roundingShift - roundingShift + zeroPoint;
+    const clampedQuotient = quotient < minQuotient ? minQuotient : quotient > maxQuotient ? maxQuotient : quotient;
+    codes[at] = clampedQuotient + roundingShift - roundingShift + zeroPoint;
   }
 }
 
@@ -181,8 +181,8 @@ export function quantizeColumns(
       const zero = zeroPoint[column] ?? 0;
       const quotient = Math.fround((values[row + column] ?? 0) / (scale[column] ?? 0));
       if (Number.isNaN(quotient)) throw notANumber(row + column, values, scale[column] ?? 0);
-      const clamped = quotient < low - zero ? low - zero : quotient > high - zero ? high - zero : quotient;
-      codes[row + column] = clamped + roundingShift - roundingShift + zero;
+      const clampedQuotient = quotient < low - zero ? low - zero : quotient > high - zero ? high - zero : quotient;
+      codes[row + column] = clampedQuotient + roundingShift - roundingShift + zero;
     }
   }
 }

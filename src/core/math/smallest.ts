@@ -175,9 +175,9 @@ function cutsWithin(
   const limit = rankInside <= 0 ? low : rankAbove > 0 ? high : numberAtRank(insideMagnitudes, rankInside - 1);
   const counts = parts.map(({ below, atLow, between, atHigh }) => {
     if (limit === low) return { less: below, equal: atLow };
-    const less = between.reduce((total, size) => total + Number(size < limit), below + atLow);
+    const countBelow = between.reduce((total, size) => total + Number(size < limit), below + atLow);
     return {
-      less,
+      less: countBelow,
       equal: between.reduce((total, size) => total + Number(size === limit), limit === high ? atHigh : 0),
     };
   });

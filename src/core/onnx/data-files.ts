@@ -42,21 +42,21 @@ export function parseDataName(name: string): DataName | undefined {
 export async function chooseDataNames(
   path: string,
   count: number,
-): Promise<{ readonly names: readonly string[]; readonly replaced: ReadonlySet<string> }> {
-  const replaced = await ownDataFiles(path);
+): Promise<{ readonly names: readonly string[]; readonly replacedNames: ReadonlySet<string> }> {
+  const replacedNames = await ownDataFiles(path);
   const folder = folderOf(path);
   const names: string[] = [];
   let filesOfOthers: ReadonlySet<string> | undefined;
   for (let number = 0; names.length < count; number++) {
     const name = dataName(fileNameOf(path), number);
     if (await doesExist(joinPath(folder, name))) {
-      if (!replaced.has(name)) continue;
+      if (!replacedNames.has(name)) continue;
       filesOfOthers ??= await listReadFiles(folder, path);
       if (await isRead(joinPath(folder, name), filesOfOthers)) continue;
     }
     names.push(name);
   }
-  return { names, replaced };
+  return { names, replacedNames };
 }
 
 /** Removes the weight files in `names` that no model in the folder reads. Failures are ignored. */

@@ -32,7 +32,7 @@ const alignment = 4096;
  */
 export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
   const { places, files } = layOutTensors(model, fileBytes);
-  const { names, replaced } = await chooseDataNames(path, files.length);
+  const { names, replacedNames } = await chooseDataNames(path, files.length);
   const ending = processSuffix();
   const temporaryNames = names.map((name) => `${name}.${ending}`);
   const encodeWith = async (locations: readonly string[]): Promise<Parts> => {
@@ -56,7 +56,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
     }
   };
   await rename().catch(() => {});
-  await removeUnread(path, replaced);
+  await removeUnread(path, replacedNames);
 }
 
 function layOutTensors(

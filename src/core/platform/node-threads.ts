@@ -45,7 +45,7 @@ export function startThread(module: URL): Thread | undefined {
     else question?.resolve({ answer: message.answer });
   });
   return {
-    get ended() {
+    get hasEnded() {
       return hasEnded;
     },
     get busy() {

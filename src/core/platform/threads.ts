@@ -1,7 +1,7 @@
 /** A worker thread that answers questions. Questions and answers are copied (structured clone), except memory that is transferred. */
 export interface Thread {
   /** Whether the thread has ended, or failed to start because of a missing module or missing memory. */
-  readonly ended: boolean;
+  readonly hasEnded: boolean;
   /** The number of unanswered questions. */
   readonly busy: number;
   /**

@@ -28,8 +28,8 @@ const polynomials = new WeakMap<Symbolic, Polynomial>();
 
 /** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or a name. Text that is not a polynomial ("height/2") is a name. */
 export function symbol(text: string): Symbolic {
-  const existing = symbolsByText.get(text);
-  if (existing !== undefined) return existing;
+  const existingSymbol = symbolsByText.get(text);
+  if (existingSymbol !== undefined) return existingSymbol;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
   if (text.length > maxTextLength) return longDim(text);
   const polynomial = parsePolynomial(text);

@@ -30,8 +30,8 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
   let spareNormal: number | undefined;
 
   function bits(): number {
-    const scrambled = Math.imul(b, 5);
-    const result = Math.imul((scrambled << 7) | (scrambled >>> 25), 9) >>> 0;
+    const product = Math.imul(b, 5);
+    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
     const shifted = b << 9;
     c ^= a;
     d ^= b;
@@ -104,8 +104,8 @@ function hash(parts: readonly (number | string)[]): [number, number, number, num
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index);
     for (let lane = 0; lane < 4; lane++) {
-      const mixed = Math.imul((lanes[lane] ?? 0) ^ code, factors[lane] ?? 0);
-      lanes[lane] = mixed ^ (mixed >>> 15) ^ (lanes[(lane + 1) % 4] ?? 0);
+      const mixedLane = Math.imul((lanes[lane] ?? 0) ^ code, factors[lane] ?? 0);
+      lanes[lane] = mixedLane ^ (mixedLane >>> 15) ^ (lanes[(lane + 1) % 4] ?? 0);
     }
   }
   for (let round = 0; round < 8; round++) {
@@ -137,6 +137,6 @@ function logarithm(x: number): number {
   const t = (mantissa - 1) / (mantissa + 1);
   const square = t * t;
   let sum = 0;
-  for (let odd = 21; odd >= 1; odd -= 2) sum = sum * square + 1 / odd;
+  for (let denominator = 21; denominator >= 1; denominator -= 2) sum = sum * square + 1 / denominator;
   return exponent * Math.LN2 + 2 * t * sum;
 }

@@ -203,7 +203,7 @@ let feedCount = 0;
 let endTimer: ReturnType<typeof setTimeout> | undefined;
 
 function liveWorkers(): readonly PoolWorker[] {
-  const running = workers.filter(({ thread }) => !thread.ended);
+  const running = workers.filter(({ thread }) => !thread.hasEnded);
   hasFailed ||= running.length < workers.length;
   workers = running;
   return workers;

@@ -100,21 +100,25 @@ function countRemoved({ canChange, last }: StructureScope, parts: readonly Part[
 /** The maximum number of indices of a merged Gather if the original indices have other readers, so that they cannot be removed. */
 const maxCopiedIndices = 16;
 
-function writeJoined(scope: StructureScope, run: Run, axis: number): { added: number; write(): Value } | undefined {
+function writeJoined(
+  scope: StructureScope,
+  run: Run,
+  axis: number,
+): { addedCount: number; write(): Value } | undefined {
   const { emit, operand, last, site } = scope;
   const { x, range, indices } = run.joined;
   if (indices !== undefined) {
     const isCopied = run.parts.some(({ source }) => (source.inputs[1]?.uses.size ?? 0) > 1);
     if (isCopied && indices.length > maxCopiedIndices) return undefined;
-    return { added: 1, write: () => emit.Gather([x, indices], { axis }) };
+    return { addedCount: 1, write: () => emit.Gather([x, indices], { axis }) };
   }
   if (range === undefined) return undefined;
   const { start, end } = range;
   const size = operand(x)?.dims?.[axis];
-  if (start === 0 && (end === size || end === Number.POSITIVE_INFINITY)) return { added: 0, write: () => x };
+  if (start === 0 && (end === size || end === Number.POSITIVE_INFINITY)) return { addedCount: 0, write: () => x };
   if (typeof start !== "number" || typeof end !== "number" || site(last).version < 10) return undefined;
   const limit = Math.min(end, minUnlimitedEnd);
-  return { added: 1, write: () => emit.Slice([x, [start], [limit], [axis]]) };
+  return { addedCount: 1, write: () => emit.Slice([x, [start], [limit], [axis]]) };
 }
 
 export const joinedSelections: Structure = {
@@ -132,7 +136,7 @@ export const joinedSelections: Structure = {
     if (run === undefined || replacement === undefined) return undefined;
     const { first, parts } = run;
     const isAll = parts.length === last.inputs.length;
-    if (countRemoved(scope, parts) + (isAll ? 1 : 0) <= replacement.added) return undefined;
+    if (countRemoved(scope, parts) + (isAll ? 1 : 0) <= replacement.addedCount) return undefined;
     if (isAll) return { value: replacement.write() };
     return {
       inputs: [...last.inputs.slice(0, first), replacement.write(), ...last.inputs.slice(first + parts.length)],

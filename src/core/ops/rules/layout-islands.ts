@@ -106,9 +106,9 @@ function moveLayout(scope: StructureScope, layout: Layout): { readonly value: Va
   const exits = new Set<Node>();
   for (const node of island.keys())
     for (const output of usedOutputs(node)) for (const use of output.uses) if (isExit(use)) exits.add(use.node);
-  const idle = idleEntries(scope, entries, island);
-  const added = new Set(entries.map(({ operand }) => operand).filter(({ addsNode }) => addsNode)).size;
-  if (added >= exits.size + idle.length) return undefined;
+  const idleOperands = idleEntries(scope, entries, island);
+  const addedCount = new Set(entries.map(({ operand }) => operand).filter(({ addsNode }) => addsNode)).size;
+  if (addedCount >= exits.size + idleOperands.length) return undefined;
   for (const { reader, input, operand } of entries) reader.graph.setInput(reader, input, operand.write(reader));
   for (const [node, change] of island) changeNode(scope, node, change, layout);
   for (const exit of exits) {
@@ -118,7 +118,7 @@ function moveLayout(scope: StructureScope, layout: Layout): { readonly value: Va
     replaceUses(output, source);
     exit.graph.removeNode(exit);
   }
-  for (const node of idle) node.graph.removeNode(node);
+  for (const node of idleOperands) node.graph.removeNode(node);
   return { value };
 }
 

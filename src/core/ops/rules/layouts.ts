@@ -84,8 +84,8 @@ export function transposeLayout(scope: StructureScope, perm: readonly number[]):
       return restore(scope, value, permute(paddedDims));
     return writeOnce(false, false, (reader) => {
       const emit = scope.emitBefore(reader);
-      const extended = dims.length === rank ? value : emit.Reshape([value, paddedDims]);
-      return emit.Transpose([extended], { perm });
+      const paddedValue = dims.length === rank ? value : emit.Reshape([value, paddedDims]);
+      return emit.Transpose([paddedValue], { perm });
     });
   };
 

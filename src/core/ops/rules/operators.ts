@@ -12,12 +12,12 @@ const negatedCondition: Pair = {
   first: ["Not"],
   second: ["Where"],
   fuse({ first, second, input, canChange }) {
-    const [condition, yes, no] = [first.inputs[0], second.inputs[1], second.inputs[2]];
+    const [condition, whenTrue, whenFalse] = [first.inputs[0], second.inputs[1], second.inputs[2]];
     const [negated] = first.outputs;
     if (input !== 0 || condition === undefined || negated === undefined || !canChange(negated)) return undefined;
     // The Not can be removed only if all its readers use it as a condition.
     const isCondition = [...negated.uses].every((use) => use.node.op === "Where" && use.input === 0);
-    return isCondition ? { inputs: [condition, no, yes] } : undefined;
+    return isCondition ? { inputs: [condition, whenFalse, whenTrue] } : undefined;
   },
 };
 

@@ -96,13 +96,15 @@ const slices: Pair = {
   fuse(scope) {
     const { first, second, firstSite, input, isOnlyReader, emit } = scope;
     const innerBounds = boundsOf(firstSite);
-    const [sliced] = first.outputs;
-    if (innerBounds === undefined || sliced === undefined || input !== 0) return undefined;
+    const [sliceOutput] = first.outputs;
+    if (innerBounds === undefined || sliceOutput === undefined || input !== 0) return undefined;
     const merged = mergeReader(scope, innerBounds, second);
     if (merged === undefined) return undefined;
     const canMerge = (use: Use): boolean => use.input === 0 && mergeReader(scope, innerBounds, use.node) !== undefined;
     const isReplaced =
-      sliced.uses.size <= maxReaders && !sliced.graph.isOutput(sliced) && [...sliced.uses].every(canMerge);
+      sliceOutput.uses.size <= maxReaders &&
+      !sliceOutput.graph.isOutput(sliceOutput) &&
+      [...sliceOutput.uses].every(canMerge);
     if (!isOnlyReader && !isReplaced) return undefined;
     const name = second.outputs[0]?.name ?? "slice";
     const list = (key: keyof Bounds): Value => integersConstant(emit, merged[key], `${name}_${key}`);

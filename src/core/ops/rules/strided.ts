@@ -111,9 +111,9 @@ export const stridedGatherPair: Pair = {
   fuse(scope) {
     const { first, second, input } = scope;
     const [x] = first.inputs;
-    const [flat, dims] = [dimsOf(scope, first.outputs[0]), dimsOf(scope, x)];
+    const [flatDims, dims] = [dimsOf(scope, first.outputs[0]), dimsOf(scope, x)];
     const out = dimsOf(scope, second.outputs[0]);
-    if (input !== 0 || x === undefined || flat?.length !== 1 || dims === undefined || out === undefined)
+    if (input !== 0 || x === undefined || flatDims?.length !== 1 || dims === undefined || out === undefined)
       return undefined;
     const grid = gridOf(scope, second.inputs[1]);
     const strides = stridesOf(out);

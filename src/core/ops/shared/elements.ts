@@ -168,10 +168,12 @@ const tolerance = 1e-6;
 
 export function addFloats(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a + sign * b;
-  const [upper, lower] = quotientParts(a) ?? [a, 1];
-  const [over, under] = quotientParts(b) ?? [b, 1];
-  if (lower !== 1 || under !== 1)
-    return lower === under ? quotientDims(addDims(upper, multiplyDims(sign, over)), lower) : undefined;
+  const [numeratorA, denominatorA] = quotientParts(a) ?? [a, 1];
+  const [numeratorB, denominatorB] = quotientParts(b) ?? [b, 1];
+  if (denominatorA !== 1 || denominatorB !== 1)
+    return denominatorA === denominatorB
+      ? quotientDims(addDims(numeratorA, multiplyDims(sign, numeratorB)), denominatorA)
+      : undefined;
   return [a, b].every((dim) => isSymbolic(dim) || Number.isInteger(dim))
     ? addDims(a, multiplyDims(sign, b))
     : undefined;
@@ -180,10 +182,10 @@ export function addFloats(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
 export function divideFloats(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (!isSymbolic(a) && !isSymbolic(b)) return a / b;
-  const [upper, lower] = quotientParts(a) ?? [a, 1];
-  const [over, under] = quotientParts(b) ?? [b, 1];
-  if (!isSymbolic(over) && !Number.isInteger(over)) return multiplyFloats(a, 1 / over);
-  return quotientDims(multiplyDims(upper, under), multiplyDims(lower, over));
+  const [numeratorA, denominatorA] = quotientParts(a) ?? [a, 1];
+  const [numeratorB, denominatorB] = quotientParts(b) ?? [b, 1];
+  if (!isSymbolic(numeratorB) && !Number.isInteger(numeratorB)) return multiplyFloats(a, 1 / numeratorB);
+  return quotientDims(multiplyDims(numeratorA, denominatorB), multiplyDims(denominatorA, numeratorB));
 }
 
 /** Rounds a quotient up or down to a dimension. */
