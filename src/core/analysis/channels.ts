@@ -79,7 +79,9 @@ export function channelGroups(
   return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: indices, ...group }) => ({
     ...group,
     layers: indices.flatMap((index) => layers[index] ?? []),
-    inner: inner.some(({ value, axis }) => group.slices.some((slice) => slice.value === value && slice.axis === axis)),
+    isInner: inner.some(({ value, axis }) =>
+      group.slices.some((slice) => slice.value === value && slice.axis === axis),
+    ),
   }));
 }
 

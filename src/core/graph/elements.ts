@@ -294,7 +294,7 @@ export class NodeImplementation implements Node {
   readonly uses: (Use | undefined)[] = [];
   previous: NodeImplementation | undefined = undefined;
   next: NodeImplementation | undefined = undefined;
-  removed = false;
+  isRemoved = false;
   readonly #shared: Shared<ValueImplementation>;
   readonly #names: Names;
   #name = "";
@@ -313,9 +313,9 @@ export class NodeImplementation implements Node {
   }
 
   set name(name: string) {
-    if (!this.removed) this.#names.release(this.#name);
+    if (!this.isRemoved) this.#names.release(this.#name);
     this.#name = name;
-    if (!this.removed) this.#names.take(name);
+    if (!this.isRemoved) this.#names.take(name);
     this.#shared.revision++;
   }
 

@@ -361,9 +361,9 @@ export class Graph implements Carried {
     return () => {
       Object.assign(this, { name, doc, metadata, unknown });
       if (this.parent === undefined) this.#shared.names.clear();
-      for (const node of this.#nodes.forwards()) node.removed = true;
+      for (const node of this.#nodes.forwards()) node.isRemoved = true;
       this.#nodes.reorder(nodes);
-      for (const node of nodes) node.removed = false;
+      for (const node of nodes) node.isRemoved = false;
       for (const restore of parts) restore();
       this.#nodeNames.clear();
       for (const node of nodes) this.#nodeNames.take(node.name);
@@ -463,7 +463,7 @@ export class Graph implements Carried {
   }
 
   #requireOwnNode(node: Node): NodeImplementation {
-    if (node.graph !== this || !(node instanceof NodeImplementation) || node.removed) {
+    if (node.graph !== this || !(node instanceof NodeImplementation) || node.isRemoved) {
       throw new PithError("E_MODEL", `${describe(node)} is not in graph "${this.name}".`);
     }
     return node;

@@ -103,7 +103,7 @@ export function chainProducts(
 ): Chain {
   return (emit, inputs, parts) => {
     const append = (data: Value | undefined, { name, weight }: ChainPart, index: number): Value => {
-      const part = { first: index === 0, last: index === parts.length - 1 };
+      const part = { isFirst: index === 0, isLast: index === parts.length - 1 };
       return product(emit.named(`${name}.output`), input === 0 ? [weight, data] : [data, weight], part, inputs);
     };
     return requireValue(parts.reduce(append, inputs[1 - input]));
