@@ -74,7 +74,7 @@ describe("clone", () => {
     expect(copy.graph.doc).toBe("a graph");
     expect(value(copy, "h").metadata).toEqual(new Map([["key", "1"]]));
     expect(value(copy, "h").foreign).toEqual({ type: Uint8Array.of(1) });
-    expect(value(copy, "h").isDeclared).toBe(true);
+    expect(value(copy, "h").declared).toBe(true);
     expect(first(copy.graph).unknown).toEqual(Uint8Array.of(7));
   });
 

@@ -31,7 +31,7 @@ export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copy.inferred = value.inferred;
   copy.tensor = value.tensor;
   copy.role = value.role;
-  copy.isDeclared = value.isDeclared;
+  copy.declared = value.declared;
   copy.foreign = value.foreign;
   copyAnnotations(value, copy);
   copies.set(value, copy);

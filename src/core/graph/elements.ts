@@ -56,7 +56,7 @@ export interface Value extends Carried {
   tensor: Tensor | undefined;
   role: Role | undefined;
   /** Whether the file lists the value in `value_info`. The type is then saved there. */
-  isDeclared: boolean;
+  declared: boolean;
   /** The file's description of a value that is not a dense tensor, or further information about its type. It is written back unchanged. */
   foreign: ForeignValue | undefined;
 }
@@ -208,7 +208,7 @@ export class ValueImplementation implements Value {
   inferred: ValueType | undefined = undefined;
   producer: Node | undefined = undefined;
   readonly uses = new Set<Use>();
-  isDeclared = false;
+  declared = false;
   foreign: ForeignValue | undefined = undefined;
   doc: string | undefined = undefined;
   metadata = noMetadata;
@@ -263,10 +263,10 @@ export class ValueImplementation implements Value {
 
   /** Returns a function that restores this state. */
   snapshot(): () => void {
-    const { name, stated, inferred, producer, isDeclared, foreign, doc, metadata, unknown, tensor, role } = this;
+    const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
     const uses = [...this.uses];
     return () => {
-      Object.assign(this, { name, type: stated, inferred, producer, isDeclared, foreign, doc, metadata, unknown });
+      Object.assign(this, { name, type: stated, inferred, producer, declared, foreign, doc, metadata, unknown });
       this.tensor = tensor;
       this.role = role;
       this.uses.clear();

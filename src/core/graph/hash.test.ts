@@ -79,7 +79,7 @@ describe("structureHash after a change", () => {
     ["a role", (model) => (value(model, "w").role = mask)],
     ["a type of an input", (model) => (value(model, "x").type = { type: "float32", dims: [3, 2] })],
     ["a declared type", (model) => (value(model, "h").type = { type: "float32", dims: [3, 2] })],
-    ["a newly declared type", (model) => (value(model, "g").isDeclared = true)],
+    ["a newly declared type", (model) => (value(model, "g").declared = true)],
     ["metadata of a value", (model) => (value(model, "h").metadata = new Map([["a", "b"]]))],
     ["metadata of a node", (model) => (producer(model, "h").metadata = new Map([["a", "b"]]))],
     ["metadata of a subgraph", (model) => (branch(model, 0).metadata = new Map([["a", "b"]]))],

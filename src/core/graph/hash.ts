@@ -38,7 +38,7 @@ export function structureHash(
     // Sorts the values, because their creation order is irrelevant.
     for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
-      annotations.push([value.name, value.isDeclared, ...annotationsOf(value), ...[type, sparse, info].map(bytesText)]);
+      annotations.push([value.name, value.declared, ...annotationsOf(value), ...[type, sparse, info].map(bytesText)]);
     }
     for (const node of graph.nodes()) annotations.push(annotationsOf(node));
   }

@@ -70,7 +70,7 @@ export function buildGraph(
   }
   // Only other values need an entry in `value_info`; inputs and outputs are saved with their types.
   for (const value of graph.values())
-    value.isDeclared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
+    value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
 }
 
 function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: Definitions): void {

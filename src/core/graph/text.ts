@@ -151,7 +151,7 @@ class Printer {
     const name = quoteName(value.name);
     if (this.#declared.has(value)) return name;
     this.#declared.add(value);
-    const isListed = value.producer === undefined || value.isDeclared || value.graph.isOutput(value);
+    const isListed = value.producer === undefined || value.declared || value.graph.isOutput(value);
     const type = (this.#showsInferred ? value.type : isListed ? value.stated : undefined) ?? value.tensor;
     const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
     const description = words.filter((word) => word !== "").join(" ");

@@ -200,7 +200,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
       continue;
     }
     applyInfo(value, info);
-    value.isDeclared = true;
+    value.declared = true;
   }
   graph.unknown = joinCarried(unknown);
   // Creates all values before the nodes, because nodes can be unsorted and subgraphs read outer values.

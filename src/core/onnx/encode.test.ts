@@ -85,7 +85,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
     const last = graph.addNode({ op: "Abs", inputs: [b], outputs: ["y"] });
     graph.setOutputs(last.outputs.flatMap((value) => value ?? []));
     for (const value of graph.values()) value.type = { type: "float32", dims: [2] };
-    if (b !== undefined) b.isDeclared = true;
+    if (b !== undefined) b.declared = true;
     const again = (await open(await encodeToBytes(new Model(graph)))).graph;
     expect([...again.values()].map(({ name, type }) => [name, type !== undefined])).toEqual([
       ["x", true],

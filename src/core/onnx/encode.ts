@@ -204,7 +204,7 @@ function strayInfos(graph: Graph): Uint8Array[] {
 }
 
 function isDeclared(value: Value): boolean {
-  return value.isDeclared && (value.stated !== undefined || value.foreign?.type !== undefined);
+  return value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
 }
 
 /** Returns whether a value without a stored tensor has a role, metadata, documentation or unknown fields. */

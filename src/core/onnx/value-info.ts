@@ -200,8 +200,8 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
 }
 
 /** Returns the type to save: the stated type, or, if a value of the main graph has none, the inferred type, because the format requires a type. */
-function statedType({ stated, inferred, isDeclared, foreign, graph }: Value): ValueType | undefined {
-  const needsType = !isDeclared && foreign?.type === undefined && graph.parent === undefined;
+function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
+  const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);
 }
 

@@ -71,14 +71,14 @@ describe("export metadata", () => {
     const model = await open(await encodeToBytes(modelWithNotes()));
     const value = model.graph.value("val_3");
     if (value === undefined) throw new Error("val_3 is gone");
-    value.isDeclared = true;
+    value.declared = true;
     await dropNotes(model);
-    expect(value.isDeclared).toBe(false);
-    value.isDeclared = true;
+    expect(value.declared).toBe(false);
+    value.declared = true;
     // A ValueInfoProto with a documentation string (field 3): "note".
     value.foreign = { ...value.foreign, info: Uint8Array.of(0x1a, 4, 0x6e, 0x6f, 0x74, 0x65) };
     await dropNotes(model);
-    expect(value.isDeclared).toBe(true);
+    expect(value.declared).toBe(true);
   });
 
   test("keeps the module of a weight that is computed from stored tensors without a layer's name", async () => {

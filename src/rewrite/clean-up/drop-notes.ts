@@ -28,9 +28,9 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
     }
     const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
     for (const value of graph.values()) {
-      if (value.tensor === undefined || !value.isDeclared || interfaceValues.has(value)) continue;
+      if (value.tensor === undefined || !value.declared || interfaceValues.has(value)) continue;
       if (value.foreign?.info !== undefined && statesMoreThanNotes(value.foreign.info, isExporterKey)) continue;
-      value.isDeclared = false;
+      value.declared = false;
       cleared.add(value.name);
     }
   }
