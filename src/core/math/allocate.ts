@@ -22,7 +22,7 @@ export interface Item<T> {
  * @returns `taken`: the selected offer of each item, undefined if the item is unchanged. `cost`: the total cost, which exceeds the budget only if no
  * selection is within the budget.
  * @example
- * const item = (loss: number) => ({ whole: 10, offers: [{ cost: 4, loss, choice: "4 bits" }] });
+ * const item = (loss: number) => ({ unchangedCost: 10, offers: [{ cost: 4, loss, choice: "4 bits" }] });
  * allocate([item(1), item(5)], 14); // { taken: [the first offer, undefined], cost: 14 }
  */
 export function allocate<T>(

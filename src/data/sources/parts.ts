@@ -141,7 +141,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   if (trainCount + calibrationCount === 0) return { ...untrained, ...testSubset(singleSplit), ...sources };
   const { drawn, rest } = await divide(singleSplit, trainCount + calibrationCount, maxTaken, seed, limit);
   const testable = singleSplit.count === undefined ? undefined : singleSplit.count - (drawn.count ?? 0);
-  const tested = { ...testSubset(rest), testable, whole: singleSplit.count, ...sources };
+  const tested = { ...testSubset(rest), testable, totalCount: singleSplit.count, ...sources };
   return trainCount === 0
     ? { train: undefined, calibrate: drawn, ...tested, divided: false }
     : { ...(await withCalibration(drawn)), ...tested, divided: true };

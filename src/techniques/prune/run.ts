@@ -10,14 +10,12 @@ import type { Allocation } from "./allocation.ts";
 import { allocations } from "./allocations.ts";
 import { allocateAmounts, warnOfNarrowLayers } from "./amounts.ts";
 import { criteria, magnitude } from "./criteria.ts";
-import { dropLayers, removableLayers } from "./drop-layers.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { costBounds, type PruneSettings } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
 import { pruneBySolver, pruneLeast } from "./prune-entries.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { solvers } from "./solvers.ts";
-import { pruneStructured } from "./structured.ts";
 
 export async function runPrune(model: Model, options: PruneSettings, context: Context): Promise<Outcome> {
   const { dropLayers: layersToDrop, data, samples } = options;
@@ -25,7 +23,9 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   const layers = allLayers(model, infer(model));
   if ((layersToDrop !== undefined || options.structured !== false) && layers.length > 0 && layers.every(isQuantized))
     context.log({ id: "order", text: codesFirst, level: "warning" });
+  // The analysis of layers and channels is loaded only if layers or channels are removed.
   if (layersToDrop !== undefined) {
+    const { dropLayers } = await import("./drop-layers.ts");
     return dropLayers(model, layersToDrop, { data, samples }, context);
   }
   const criterion = options.importance === undefined ? magnitude : criteria.of(options.importance);
@@ -41,7 +41,8 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   if (share === 0 && options.overrides === undefined)
     return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
   const scope = allocations.of(options.scope ?? (options.structured === false ? "uniform" : "isomorphic"));
-  const cutChannels = (): Promise<Outcome> => {
+  const cutChannels = async (): Promise<Outcome> => {
+    const { pruneStructured } = await import("./structured.ts");
     const bound = kind && { kind, value: options[kind] ?? 0 };
     return pruneStructured(model, { ...options, scope, amount: share ?? bound ?? 0 }, context);
   };
@@ -54,9 +55,11 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
 }
 
 /** @throws PithError if the model has no masks to keep, or no layers that can be dropped. */
-export function requirePrunable(copy: Model, options: OptionValues): void {
+export async function requirePrunable(copy: Model, options: OptionValues): Promise<void> {
   requireMasks(copy, options);
-  if (typeof options.dropLayers === "number") removableLayers(copy, options.dropLayers);
+  if (typeof options.dropLayers !== "number") return;
+  const { removableLayers } = await import("./drop-layers.ts");
+  removableLayers(copy, options.dropLayers);
 }
 
 const codesFirst =

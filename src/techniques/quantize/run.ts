@@ -9,7 +9,6 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseOptions } from "../../core/pass/option-errors.ts";
 import type { Change, Context, OptionValues, Outcome } from "../../core/pass/pass.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { quantizeForDownload } from "./distortion.ts";
 import { storeFewValues } from "./few-values.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
@@ -45,10 +44,11 @@ export async function runQuantize(
       context.log({ id: "rounder", text, level: "note" });
     }
     const { lowEntropy } = step;
+    // The code that reads data is loaded on demand.
     const { changes, misses } =
       lowEntropy === undefined
         ? await quantizeBy(step, model, context)
-        : await quantizeForDownload({ ...step, lowEntropy }, model, context);
+        : await (await import("./distortion.ts")).quantizeForDownload({ ...step, lowEntropy }, model, context);
     const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
     outcomes.push({ changes: [...changes, ...constants], misses });
   }

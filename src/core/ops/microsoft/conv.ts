@@ -125,7 +125,9 @@ const reorderOutput = defineBlocked<{ readonly hasChannelsLast: boolean; readonl
   "ReorderOutput",
   ({ hasChannelsLast, channels }, [batch = 1, , ...spatial]) =>
     hasChannelsLast ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
-  { read: (site) => ({ hasChannelsLast: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }) },
+  {
+    read: (site) => ({ hasChannelsLast: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }),
+  },
 );
 
 const upsample = defineBlocked<readonly number[]>(
