@@ -14,6 +14,7 @@ export interface Combination {
   readonly structure: Offer | undefined;
   /** Recovery steps after the structural change: the cheapest move of each cheaper family, then one more move. */
   readonly recovery: readonly Offer[];
+  /** The number format of the weights, such as int8. */
   readonly numbers: Offer | undefined;
   readonly training: Offer | undefined;
   /** Precision fallback, which keeps sensitive layers at higher precision. It is tried if the candidate without the fallback misses the goal. */

@@ -7,7 +7,7 @@ import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { fileError } from "../../src/core/platform/node-failure.ts";
+import { fileError } from "../../src/core/platform/node-file-errors.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";

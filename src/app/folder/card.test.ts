@@ -16,7 +16,7 @@ test("escapes names of files and folders in README.md so that they are not marku
     chosen: "q8",
     madeWith: `pith quantize ${evil}`,
     fails: undefined,
-    tried: undefined,
+    triedDtypes: undefined,
     purpose: undefined,
   });
   // Removes code blocks and code spans, which show names verbatim.
@@ -42,7 +42,7 @@ test("names the programs' dtype and the smallest download in one sentence", () =
       chosen: "q8",
       madeWith: undefined,
       fails: undefined,
-      tried: undefined,
+      triedDtypes: undefined,
       purpose: undefined,
     });
   expect(card(15)).toContain(

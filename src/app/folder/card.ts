@@ -21,7 +21,7 @@ export interface Card {
   readonly madeWith: string | undefined;
   readonly fails: string | undefined;
   /** Dtypes that were tried, if only the best file of each module was kept; undefined if all files were kept. */
-  readonly tried: readonly FileDtype[] | undefined;
+  readonly triedDtypes: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
@@ -44,7 +44,17 @@ function metadataOf({ config }: Card): string {
   return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
 }
 
-function renderSection({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
+function renderSection({
+  name,
+  config,
+  originals,
+  records,
+  chosen,
+  madeWith,
+  triedDtypes,
+  purpose,
+  fails,
+}: Card): string {
   const files = Object.entries(records).map(([file, record]) => ({ ...record, file }));
   const { rows, columns, notes: tableNotes } = folderTable(files, originals);
   const failureNotes = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
@@ -79,7 +89,7 @@ ${programLine(path)}
 
 ${table}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { tried, purpose, loaded: fails === undefined ? loadedDtype : undefined, task: taskOf(config) })}${fails === undefined ? `\n${examples}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { triedDtypes, purpose, loaded: fails === undefined ? loadedDtype : undefined, task: taskOf(config) })}${fails === undefined ? `\n${examples}` : ""}`.trimEnd();
 }
 
 /** Text for a folder in which Pith wrote no variant. Variants of others can exist. */
@@ -95,7 +105,7 @@ function completeDtypesBySize(files: readonly Records[string][], modules: number
   return completeDtypes.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
 }
 
-interface AdviceContext extends Pick<Card, "tried" | "purpose"> {
+interface AdviceContext extends Pick<Card, "triedDtypes" | "purpose"> {
   /** Dtype that the example programs on the card load. */
   readonly loaded: FileDtype | undefined;
   readonly task: string | undefined;
@@ -104,11 +114,11 @@ interface AdviceContext extends Pick<Card, "tried" | "purpose"> {
 function adviceOf(
   files: readonly Records[string][],
   modules: number,
-  { tried, purpose, loaded, task }: AdviceContext,
+  { triedDtypes, purpose, loaded, task }: AdviceContext,
 ): string {
   if (files.length === 0) return `- ${noVariantText}\n`;
   const lines: string[] = [];
-  if (tried === undefined) {
+  if (triedDtypes === undefined) {
     const completeDtypes = completeDtypesBySize(files, modules);
     const [smallest] = completeDtypes;
     const isChoice = new Set(files.map(({ dtype }) => dtype)).size > 1;
@@ -132,8 +142,8 @@ function adviceOf(
     const speedClause = hasTimes ? " that is about as fast as the original, or faster" : "";
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
     const criterion = purpose === undefined ? `the smallest${speedClause}` : best[purpose];
-    const dtypes = tried.filter((name) => name !== "searched").join(", ");
-    const searchText = tried.includes("searched") ? " and a search over all techniques" : "";
+    const dtypes = triedDtypes.filter((name) => name !== "searched").join(", ");
+    const searchText = triedDtypes.includes("searched") ? " and a search over all techniques" : "";
     lines.push(`The best file of each model that passes the check, of ${dtypes}${searchText}: ${criterion}.`);
   }
   const batchDependentFiles = files.filter(({ together }) => batchText(together).startsWith("no"));

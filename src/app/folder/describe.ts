@@ -47,7 +47,7 @@ export async function describe(run: FolderRun): Promise<void> {
     records: sortRecords(records),
     chosen: otherDtypes.length === 0 ? first : undefined,
     madeWith: options.madeWith,
-    tried: keepSmallest
+    triedDtypes: keepSmallest
       ? [...requestedDtypes, ...(options.search === undefined ? [] : (["searched"] as const))]
       : undefined,
     purpose,

@@ -56,7 +56,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
 
 /**
  * Hashes a model and its external data files, and removes data files that the model does not read. @throws PithError E_FILE if the model reads a data
- * file of another name, E_OPTION for too many files.
+ * file that is not named after it (`model.onnx_data`, …), E_OPTION if it has more data files than transformers.js reads.
  */
 export async function hashAndPrune(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];

@@ -14,7 +14,7 @@ export interface Together {
   readonly texts: readonly string[];
 }
 
-/** Texts for the precision fallback, if the user provides only the first `maxTexts`, which evaluate the result. */
+/** Texts for the precision fallback. Used if the user provides at most `maxTexts` texts, because these evaluate the result. */
 export const defaultTexts = [
   "The quick brown fox jumps over the lazy dog.",
   "What a wonderful film, I would see it again!",

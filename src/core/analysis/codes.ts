@@ -88,7 +88,7 @@ export function convertsQuantization({ inputs, outputs }: Node, inference: Infer
   const [output] = outputs;
   if (input === undefined || output === undefined) return false;
   const [from, to] = [input, output].map((value) => inference.operand(value)?.type);
-  if (!isNumber(from) || !isNumber(to) || from === to || !(isFloat(from) || isFloat(to))) return false;
+  if (!isFloatOrCode(from) || !isFloatOrCode(to) || from === to || !(isFloat(from) || isFloat(to))) return false;
   return scales.every((value) => value === undefined || inference.operand(value)?.stored === true);
 }
 
@@ -117,7 +117,7 @@ function isFloatValue(value: Value | undefined, inference: Inference): boolean {
   return type !== undefined && isFloat(type);
 }
 
-function isNumber(type: DataType | undefined): type is DataType {
+function isFloatOrCode(type: DataType | undefined): type is DataType {
   return type !== undefined && (isFloat(type) || isCodeType(type));
 }
 

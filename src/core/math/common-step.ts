@@ -5,7 +5,7 @@
  * nearly every k.
  */
 
-/** The relative tolerance: half a unit in the last place of float32, for each number and for the maximum. */
+/** The relative tolerance: twice 2⁻²³, because rounding wᵢ and m to float32 changes each by at most 2⁻²⁴ of its magnitude. */
 const relativeTolerance = 2 ** -22;
 /** The maximum number of tests: `maxPasses` times the number of values, plus `maxExtraValues`. Sparse weights can reach it: zeros exclude no k. */
 const [maxPasses, maxExtraValues] = [8, 1000];

@@ -99,7 +99,7 @@ export function bootstrap(
   reduce: (rows: Float64Array) => number,
   seed: number,
 ): Estimate {
-  const [low, high] = resample([rows], columns, ([drawn = rows]) => reduce(drawn), seed);
+  const [low, high] = bootstrapInterval([rows], columns, ([drawn = rows]) => reduce(drawn), seed);
   return { value: reduce(rows), low, high, count: rows.length / columns, confidence: defaultLevel.confidence };
 }
 
@@ -114,7 +114,7 @@ export function bootstrapPairs(
   seed: number,
   level: Level = defaultLevel,
 ): Estimate {
-  const [low, high] = resample(
+  const [low, high] = bootstrapInterval(
     [first, second],
     columns,
     ([a = first, b = second]) => difference(reduce(a), reduce(b)),
@@ -126,7 +126,7 @@ export function bootstrapPairs(
 }
 
 /** Returns the percentile interval of the resampled metric, widened for small samples (Hesterberg, The American Statistician 69, 2015, 371-386). */
-function resample(
+function bootstrapInterval(
   series: readonly Float64Array[],
   columns: number,
   reduce: (drawn: readonly Float64Array[]) => number,

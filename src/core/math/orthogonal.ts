@@ -64,9 +64,9 @@ export function multiplyAlong(
 ): void {
   const { outer, count, inner } = alongAxis(dims, axis);
   const vector = new Float64Array(count);
-  for (let first = 0; first < outer; first++)
-    for (let last = 0; last < inner; last++) {
-      const indexOf = (entry: number): number => (first * count + (order?.[entry] ?? entry)) * inner + last;
+  for (let outerIndex = 0; outerIndex < outer; outerIndex++)
+    for (let innerIndex = 0; innerIndex < inner; innerIndex++) {
+      const indexOf = (entry: number): number => (outerIndex * count + (order?.[entry] ?? entry)) * inner + innerIndex;
       for (let entry = 0; entry < count; entry++) vector[entry] = numbers[indexOf(entry)] ?? 0;
       multiplyVector(vector, factors);
       for (let entry = 0; entry < count; entry++) numbers[indexOf(entry)] = vector[entry] ?? 0;

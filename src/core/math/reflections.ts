@@ -125,14 +125,14 @@ const negligibleSquare = 2 ** -900;
 
 /** Replaces x = (x₀, tail) by (∓‖x‖, v) with (I − τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */
 export function reflect(columns: Float64Array, start: number, rest: number): number {
-  const tail = dot(columns, start + 1, columns, start + 1, rest);
+  const tailSquare = dot(columns, start + 1, columns, start + 1, rest);
   const head = columns[start] ?? 0;
-  if (tail === 0 || head * head + tail < negligibleSquare) {
+  if (tailSquare === 0 || head * head + tailSquare < negligibleSquare) {
     columns.fill(0, start + 1, start + 1 + rest);
     return 0;
   }
   // The norm has the opposite sign of the head, which prevents cancellation.
-  const norm = head > 0 ? -Math.sqrt(head * head + tail) : Math.sqrt(head * head + tail);
+  const norm = head > 0 ? -Math.sqrt(head * head + tailSquare) : Math.sqrt(head * head + tailSquare);
   const inverse = 1 / (head - norm);
   for (let at = start + 1; at <= start + rest; at++) columns[at] = (columns[at] ?? 0) * inverse;
   columns[start] = norm;

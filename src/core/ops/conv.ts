@@ -102,9 +102,9 @@ export const Conv = defineOp<ConvSettings>({
   infer: inferConv,
   parameters: [1, 2],
   weight: (s, site) => {
-    const role = convWeight(s, site);
+    const weightRole = convWeight(s, site);
     const window = { axes: range(s.strides.length, 2), strides: s.strides, groups: "group" };
-    return role instanceof Miss ? role : { ...role, biasInput: 2, window, chain: convChain(s) };
+    return weightRole instanceof Miss ? weightRole : { ...weightRole, biasInput: 2, window, chain: convChain(s) };
   },
   homogeneous: [[0, 1], [2]],
   axes: convAxes,
@@ -126,12 +126,12 @@ export const Conv = defineOp<ConvSettings>({
   },
   cost: convCost,
   quantize: (s, site) => {
-    const weight = convWeight(s, site);
-    if (weight instanceof Miss) return weight;
+    const weightRole = convWeight(s, site);
+    if (weightRole instanceof Miss) return weightRole;
     return {
       kind: "weighted",
-      weight,
-      ...(weight.bias === undefined ? {} : { biasFactor: 1 }),
+      weight: weightRole,
+      ...(weightRole.bias === undefined ? {} : { biasFactor: 1 }),
       integerTransposed: false,
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
         emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], convAttributes(s)),
@@ -237,8 +237,8 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   },
   parameters: [1, 2],
   weight: (s, site) => {
-    const role = convWeight(s, site);
-    return role instanceof Miss ? role : { ...role, out: 1, in: 0, biasInput: 2, readsZeros: true };
+    const weightRole = convWeight(s, site);
+    return weightRole instanceof Miss ? weightRole : { ...weightRole, out: 1, in: 0, biasInput: 2, readsZeros: true };
   },
   homogeneous: [[0, 1], [2]],
   axes: transposedAxes,
@@ -272,9 +272,9 @@ export const DeformConv = defineOp({
   infer: (s, site) => inferConv(s, convSiteOf(site)),
   parameters: [1, 3],
   weight: (s, site) => {
-    const role = convWeight(s, convSiteOf(site));
-    if (role instanceof Miss) return role;
-    return { ...role, ...(role.bias === undefined ? {} : { bias: 3 }), readsZeros: true };
+    const weightRole = convWeight(s, convSiteOf(site));
+    if (weightRole instanceof Miss) return weightRole;
+    return { ...weightRole, ...(weightRole.bias === undefined ? {} : { bias: 3 }), readsZeros: true };
   },
   axes: inferenceOnly,
   gradient: inferenceOnly,

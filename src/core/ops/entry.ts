@@ -23,7 +23,7 @@ export interface Operand extends ValueType {
   readonly stored: boolean;
 }
 
-/** The node that a definition is applied to: opset version, inputs and attributes. */
+/** What a definition sees of the node that it is applied to (ONNX: InferenceContext): opset version, inputs and attributes. */
 export interface Site {
   /** The opset version of the operator's domain. */
   readonly version: number;

@@ -85,8 +85,8 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
 
 /** Links the axes. Each hidden unit is linked to its row in every gate, in all directions. */
 function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
-  const [steps, batch] = s.isBatchFirst ? [1, 0] : [0, 1];
-  const state = s.isBatchFirst ? 0 : 1;
+  const [stepsAxis, batchAxis] = s.isBatchFirst ? [1, 0] : [0, 1];
+  const stateBatchAxis = s.isBatchFirst ? 0 : 1;
   const hiddenUnit = ["in2", 2] as const;
   const { hidden } = s;
   const linkGateRows = (port: AxisEnd[0], parts: number): AxisLink => ({
@@ -95,18 +95,18 @@ function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
     map: (index) => (typeof hidden === "number" ? range(parts).map((part) => part * hidden + index) : []),
   });
   const states = (["in5", "in6"] as const).flatMap((port): AxisLink[] => [
-    { from: [port, state], to: ["in0", batch] },
-    { from: [port, 1 - state], to: ["in1", 0] },
+    { from: [port, stateBatchAxis], to: ["in0", batchAxis] },
+    { from: [port, 1 - stateBatchAxis], to: ["in1", 0] },
     { from: [port, 2], to: hiddenUnit },
   ]);
   return [
-    { from: ["in0", batch], to: ["out0", s.isBatchFirst ? 0 : 2] },
-    { from: ["in0", batch], to: ["out1", state] },
-    { from: ["in0", batch], to: ["out2", state] },
+    { from: ["in0", batchAxis], to: ["out0", s.isBatchFirst ? 0 : 2] },
+    { from: ["in0", batchAxis], to: ["out1", stateBatchAxis] },
+    { from: ["in0", batchAxis], to: ["out2", stateBatchAxis] },
     ...states,
-    { from: ["in4", 0], to: ["in0", batch] },
+    { from: ["in4", 0], to: ["in0", batchAxis] },
     { from: ["in0", 2], to: ["in1", 2] },
-    { refuses: ["in0", steps], reason: "each step depends on the one before" },
+    { refuses: ["in0", stepsAxis], reason: "each step depends on the one before" },
     { refuses: ["in1", 0], reason: "directions are separate" },
     linkGateRows("in1", gateCounts[kind]),
     linkGateRows("in2", gateCounts[kind]),

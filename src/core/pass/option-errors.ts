@@ -9,7 +9,7 @@ import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
 
 /** The violation of an option schema. */
 export interface Misfit {
-  /** The path of the option, as it would be for a missing option. */
+  /** The path of the invalid option. For a missing option, the path of the object that lacks it. */
   readonly path: readonly (string | number)[];
   readonly part: "key" | "value";
   readonly sentence: string;

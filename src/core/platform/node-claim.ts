@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PithError } from "../errors.ts";
-import { fileError } from "./node-failure.ts";
+import { fileError } from "./node-file-errors.ts";
 import { removeLeftovers, temporaryOf, temporaryPathFor } from "./node-leftovers.ts";
 
 /**

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
-import { fileError, maxSystemCall, readFully } from "./node-failure.ts";
+import { fileError, maxSystemCall, readFully } from "./node-file-errors.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
 /**

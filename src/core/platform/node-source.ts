@@ -8,7 +8,7 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { fileError, maxSystemCall, readFully, throwFileError } from "./node-failure.ts";
+import { fileError, maxSystemCall, readFully, throwFileError } from "./node-file-errors.ts";
 import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, urlBeside, urlSource } from "./sources.ts";
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileError, throwFileError } from "./node-failure.ts";
+import { fileError, throwFileError } from "./node-file-errors.ts";
 import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {

@@ -20,7 +20,7 @@ import { setImmediate } from "node:timers/promises";
 import { PithError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 import type { Parts } from "./files.ts";
-import { throwFileError } from "./node-failure.ts";
+import { throwFileError } from "./node-file-errors.ts";
 import { removeLeftovers, temporaryPathFor } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 

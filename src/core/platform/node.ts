@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import type { Digest } from "./files.ts";
-import { throwFileError } from "./node-failure.ts";
+import { throwFileError } from "./node-file-errors.ts";
 
 export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";

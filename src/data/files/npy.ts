@@ -70,13 +70,13 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
     const got = size - start;
     throw new PithError("E_DATA", `${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
   }
-  const width = Number(descriptor?.[2]?.slice(1));
+  const elementBytes = Number(descriptor?.[2]?.slice(1));
   const isComplex = type === "complex64" || type === "complex128";
   return {
     type,
     dims,
-    width,
-    numberBytes: isComplex ? width / 2 : width,
+    width: elementBytes,
+    numberBytes: isComplex ? elementBytes / 2 : elementBytes,
     bigEndian: descriptor?.[1] === ">",
     isFortran: order === "True" && dims.length > 1,
     start,
@@ -163,14 +163,17 @@ export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<
 }
 
 /** Reorders elements from Fortran order (column-major) to row-major order. */
-function toRowMajor(bytes: Uint8Array, dims: readonly number[], width: number): Uint8Array<ArrayBuffer> {
+function toRowMajor(bytes: Uint8Array, dims: readonly number[], elementBytes: number): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(bytes.length);
   const strides = stridesOf([...dims].reverse()).reverse();
   const count = elementCount(dims);
   const index = new Array<number>(dims.length).fill(0);
   let sourceIndex = 0;
   for (let targetIndex = 0; targetIndex < count; targetIndex++) {
-    result.set(bytes.subarray(sourceIndex * width, (sourceIndex + 1) * width), targetIndex * width);
+    result.set(
+      bytes.subarray(sourceIndex * elementBytes, (sourceIndex + 1) * elementBytes),
+      targetIndex * elementBytes,
+    );
     for (let axis = dims.length - 1; axis >= 0; axis--) {
       const next = (index[axis] ?? 0) + 1;
       sourceIndex += strides[axis] ?? 0;

@@ -39,7 +39,10 @@ export interface ComparedOutput {
   readonly name: string;
   /** The comparison's result; a text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
   readonly likeness: OutputLikeness | string | undefined;
-  /** Whether the output contains positions or classes, and the model has numeric outputs as well. It is lost only if other classes are predicted. */
+  /**
+   * Whether the output contains indices or class labels, and the model has numeric outputs as well. Such an output fails the comparison only if it
+   * predicts other classes.
+   */
   readonly isAuxiliary: boolean;
   /** Whether the output changes by less than 1 % of the range of its saturating operator. */
   readonly isSaturated: boolean;

@@ -41,9 +41,9 @@ async function secondsOf(runner: Runner, samples: Dataset, size: number): Promis
   for await (const batch of take(samples, size).batches({ size })) {
     // The first run is slow and does not count.
     await runner.run(batch);
-    const before = processorTime();
+    const startMs = processorTime();
     await runner.run(batch);
-    return ((processorTime() ?? Number.NaN) - (before ?? Number.NaN)) / 1000;
+    return ((processorTime() ?? Number.NaN) - (startMs ?? Number.NaN)) / 1000;
   }
   return 0;
 }

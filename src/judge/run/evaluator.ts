@@ -143,8 +143,8 @@ export class Evaluator {
     const { digest, model } = await storeWithoutMasks(digestBefore, store);
     const record = await this.#measured.figures.read(digest);
     const started = performance.now();
-    const misses = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
-    const { rows, compared } = await this.#measured.looks.look(model, misses, earlyLevel, record?.rows);
+    const missesGoal = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
+    const { rows, compared } = await this.#measured.looks.look(model, missesGoal, earlyLevel, record?.rows);
     const seconds = (record?.seconds ?? 0) + secondsSince(started);
     const facts = record?.facts ?? (await factsOf(digest, store, this.#measured.run));
     if (rows !== record?.rows) await this.#measured.figures.keep({ facts, rows, seconds });

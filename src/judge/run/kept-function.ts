@@ -1,6 +1,6 @@
 /**
- * Checks that a result still computes the function of its original, for outputs that the metric does not cover: all other outputs; with few samples,
- * all outputs; without data, all outputs on random inputs.
+ * Checks that a result still computes the same outputs as its original. With enough samples, it compares the outputs that the metric does not
+ * evaluate; with few samples, all outputs; without data, all outputs on random inputs.
  */
 import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";

@@ -7,14 +7,20 @@ import { random } from "../../core/tensor/random.ts";
 import { indexed } from "../../data/batches/indexed.ts";
 import { joinBatches } from "../../data/batches/rows.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
-import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../../runtime/run/random-inputs.ts";
+import {
+  firstThatRuns,
+  guesses,
+  likelyLengths,
+  randomInputs,
+  type TrialSizes,
+} from "../../runtime/run/random-inputs.ts";
 
 /** Value of the data option that selects random inputs instead of a path. */
 export const randomName = "random";
 
 const sampleCount = 10_000;
 /** Ranges of sequence lengths to try. Longer ones are first, because the student learns from the outputs at every position. */
-const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
+const lengths: readonly TrialSizes[] = [[64, 224], [32, 64], ...likelyLengths];
 
 /** Returns 10,000 random samples in sizes that the model accepts. @throws PithError E_UNSUPPORTED for inputs for which no random values exist. */
 export async function randomData(

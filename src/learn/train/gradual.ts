@@ -1,5 +1,5 @@
 /**
- * Pruning during training: every n steps the masks are recomputed from the weights or from accumulated scores. Masks are fed like
+ * Pruning during training: every k steps the masks are recomputed from the weights or from accumulated scores. Masks are fed like
  * parameters, so the step computes ∂L/∂m = w · ∂L/∂(w·m), also for masked entries.
  *
  * - *magnitude* (Zhu and Gupta 2017): the smallest |w| of each layer are masked. After t of n updates the remaining share is last +

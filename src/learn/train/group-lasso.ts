@@ -33,9 +33,9 @@ export function groupLasso(
   parameters: readonly Pick<OptimizedParameter, "name" | "values">[],
   { strength, amount = 1, grow }: GroupLasso,
 ): (rate: number, progress: number) => void {
-  const trained = new Map(parameters.map(({ name, values }) => [name, values]));
+  const trainedValues = new Map(parameters.map(({ name, values }) => [name, values]));
   const groups = channelGroups(model, infer(model)).flatMap((group) => {
-    const parts = partsOf(group, trained);
+    const parts = partsOf(group, trainedValues);
     return parts.length === 0
       ? []
       : [{ units: group.units, parts, weakest: Math.round(amount * removable(group).length) }];
@@ -73,14 +73,18 @@ export function groupLasso(
 }
 
 /** Returns the axes of trained tensors that belong to removable units of a group. */
-function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
+function partsOf(group: Group, trainedValues: ReadonlyMap<string, Floats>): readonly Part[] {
   const removableUnits = new Set(removable(group));
   if (removableUnits.size === 0) return [];
   // A masked weight, its mask and their product have slices with the same units.
   const visited = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
     const parameter = maskingOfProduct(value)?.parameter ?? value;
-    const [values, dims, key] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
+    const [values, dims, key] = [
+      trainedValues.get(parameter.name),
+      parameter.tensor?.dims,
+      `${parameter.name} ${axis}`,
+    ];
     if (values === undefined || dims === undefined || visited.has(key)) return [];
     visited.add(key);
     return [

@@ -15,7 +15,7 @@ export interface SgdOptions {
 export function sgd({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimizer {
   return defineOptimizer({
     name: "sgd",
-    // With weight decay, momentum also accumulates the decay, which the step graph does not compute.
+    // With weight decay, momentum also accumulates the decay. The step graph (`carry`) accumulates gradients only.
     ...(momentum > 0 && weightDecay === 0 ? { carry: momentum } : {}),
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {

@@ -107,8 +107,8 @@ function planNode(node: Node, from: number, to: number, inference: Inference): (
   const droppedNames = remainingNames.filter((name) => !keptNames.includes(name));
   const checkAttributes = (attributes: readonly string[]): unknown =>
     checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes });
-  const form = checkAttributes(keptNames);
-  if (form instanceof Miss) return form;
+  const keptCheck = checkAttributes(keptNames);
+  if (keptCheck instanceof Miss) return keptCheck;
 
   const op = entryOf(node);
   if (op === undefined) return new Miss("Pith does not know this operator.");
@@ -124,8 +124,8 @@ function planNode(node: Node, from: number, to: number, inference: Inference): (
   const areSame = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
   if (areSame instanceof Miss) return new Miss(`${areSame.reason}.`);
   if (!areSame) {
-    const wrongForm = checkAttributes(remainingNames);
-    return wrongForm instanceof Miss ? wrongForm : new Miss("its defaults changed between the opsets.");
+    const remainingCheck = checkAttributes(remainingNames);
+    return remainingCheck instanceof Miss ? remainingCheck : new Miss("its defaults changed between the opsets.");
   }
   // Since the version in which Split accepts uneven parts, equal parts require `num_outputs`.
   const needsCount = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;

@@ -24,7 +24,7 @@ export interface MetricOptions {
   readonly output?: string | undefined;
   /** Whether outputs are scores or probabilities; detected from the values by default. */
   readonly from?: ScoreForm;
-  /** Number of elements per sample in that output, if the model fixes it. */
+  /** Number of elements per sample in the evaluated output, if the model fixes it. */
   readonly width?: number | undefined;
 }
 

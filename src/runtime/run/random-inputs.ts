@@ -90,6 +90,7 @@ export function randomInputs(model: Model): RandomInputs {
   };
 }
 
+/** The element types for which random values can be drawn. */
 type Drawable = Exclude<DataType, "string" | "complex64" | "complex128" | "float8e8m0">;
 
 function isDrawable(type: ValueType): type is ValueType & { readonly type: Drawable } {
@@ -154,22 +155,25 @@ export interface Guess {
   assignment(model: Model): Assignment;
 }
 
-/** Sizes of open dimensions except the batch: of sequences, and of dimensions whose names indicate image sides. */
-export type Length = readonly [length: number, side: number];
+/**
+ * The sizes to try for symbolic dimensions other than the batch: `length` for sequences, `side` for dimensions that are named like the height or
+ * width of an image.
+ */
+export type TrialSizes = readonly [length: number, side: number];
 
 export interface GuessOptions {
   readonly known?: ReadonlyMap<string, number> | undefined;
-  readonly lengths: readonly Length[];
+  readonly lengths: readonly TrialSizes[];
   readonly batches: readonly number[];
   readonly fits?: (assignment: Assignment, batch: number) => boolean;
 }
 
 /** Most likely first: sequences and small images. */
-export const likelyLengths: readonly Length[] = lengthsOf([
+export const likelyLengths: readonly TrialSizes[] = lengthsOf([
   16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576,
 ]);
 
-export function lengthsOf(sizes: readonly number[]): readonly Length[] {
+export function lengthsOf(sizes: readonly number[]): readonly TrialSizes[] {
   return sizes.map((size) => [size, size]);
 }
 
@@ -218,7 +222,7 @@ function guessSizes(
   model: Model,
   knownSizes: ReadonlyMap<string, number>,
   batch: number,
-  [length, side]: Length,
+  [length, side]: TrialSizes,
 ): Assignment {
   const samples = sampleNames(model);
   const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || samples.has(name);

@@ -133,7 +133,10 @@ async function findKeptChannels(
   return channels;
 }
 
-/** Returns the remaining channels from the metadata, as indices into the original, which can be pruned itself. Undefined if they do not fit. */
+/**
+ * Returns the remaining channels from the metadata, as indices into the original; undefined if they do not fit the layers. The original can be pruned
+ * itself: both models record indices into the unpruned layer.
+ */
 function readRecordedChannels(
   original: Model,
   before: Layer,

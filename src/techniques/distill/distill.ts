@@ -20,7 +20,7 @@ import { betterTraining, train } from "../../learn/train/train.ts";
 import { defaultBatch, unmetRequirement } from "../../learn/train/train-options.ts";
 import { keptLayers } from "../prune/keep-layers.ts";
 import { chooseLoss, distillation, hintonText, imitations, settingsOfAnotherLoss } from "./distillation.ts";
-import { temperatureOf } from "./losses/answers.ts";
+import { temperatureOf } from "./losses/class-scores.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { distillMoves } from "./moves.ts";
 import { makeStudent, requireDifferentModels, studentText } from "./student.ts";

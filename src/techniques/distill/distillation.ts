@@ -10,7 +10,7 @@ import { dimsText } from "../../core/tensor/dims.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
-import { scoreLosses, temperatureOf, temperatureRange } from "./losses/answers.ts";
+import { scoreLosses, temperatureOf, temperatureRange } from "./losses/class-scores.ts";
 import { featureLosses } from "./losses/features.ts";
 import type { DistillationLoss } from "./losses/read.ts";
 

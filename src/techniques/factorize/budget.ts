@@ -17,7 +17,7 @@ interface LayerChoices extends Item<Choice> {
   readonly source: Value;
 }
 
-/** Maps each weight to the chosen chain; undefined if the weight is not factorized. */
+/** Maps each weight to its decomposition method and ranks; undefined if the weight is not factorized. */
 export type Plan = ReadonlyMap<Value, Choice | undefined>;
 
 /** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */

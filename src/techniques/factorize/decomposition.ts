@@ -36,7 +36,7 @@ export interface Cost {
   readonly macs: number;
 }
 
-/** A choice of ranks. */
+/** A choice of ranks for a weight, with its cost and the layers that result. */
 export interface Step extends Cost {
   readonly ranks: readonly number[];
   readonly parts: readonly PartShape[];

@@ -33,7 +33,7 @@ export const factorizeOptions = v.pipe(
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of", {
       common: true,
     }),
-    /** Kind of chain; "auto" (default) minimizes the loss at equal cost. */
+    /** Decomposition method; "auto" (default) minimizes the loss at equal cost. */
     method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
       common: true,
       meanings: {

@@ -32,7 +32,7 @@ export interface Allocation {
   readonly summary?: string;
   /** @param amount share of all remaining entries. @returns the share of each layer. */
   shares?(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;
-  /** Returns a key. Groups with equal keys are ranked in one list, from which the amount is removed. The group itself as key: ranked alone. */
+  /** Returns a key. Groups with equal keys are ranked in one list, from which the amount is removed. A group that is its own key is ranked alone. */
   together?(group: Group): unknown;
   /** Name of the set that is ranked in one list, for messages: "all layers". */
   readonly over?: string;

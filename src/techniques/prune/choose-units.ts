@@ -221,11 +221,11 @@ function rankCandidates(groups: readonly ScoredGroup[]): readonly Candidate[] {
 /** Counts, for each axis that units reach, the indices that can still be removed. Several groups can reach one axis, for example behind a Concat. */
 class RemainingChannels {
   readonly #removable: number[] = [];
-  /** For each unit: positions in `#removable`, each with the number of the unit's indices along that axis. */
-  readonly #counts = new Map<Group, readonly (readonly [place: number, count: number])[][]>();
+  /** For each unit of a group, the axes that it reaches: the axis's position in `#removable`, and how many of its indices the unit removes. */
+  readonly #counts = new Map<Group, readonly (readonly [position: number, count: number])[][]>();
 
   constructor(groups: readonly ScoredGroup[], maxShare: number) {
-    const places = new Map<Value, Map<number, number>>();
+    const positions = new Map<Value, Map<number, number>>();
     for (const { group } of groups) {
       const unitCounts = Array.from({ length: group.units }, (): [number, number][] => []);
       this.#counts.set(group, unitCounts);
@@ -235,10 +235,10 @@ class RemainingChannels {
       for (const { value, axis, unitOf } of group.slices) {
         if (visited.has(unitOf)) continue;
         visited.add(unitOf);
-        const axes = places.get(value) ?? new Map<number, number>();
+        const axes = positions.get(value) ?? new Map<number, number>();
         const max = Math.min(maxCountOf(maxShare, unitOf.length), unitOf.length - 1);
         const position = axes.get(axis) ?? this.#removable.push(max) - 1;
-        places.set(value, axes.set(axis, position));
+        positions.set(value, axes.set(axis, position));
         counts.fill(0);
         unitOf.forEach((unit) => {
           if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;

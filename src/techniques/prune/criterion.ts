@@ -20,7 +20,7 @@ export type ChannelPlace = "layers" | "scales" | "activations";
 
 export interface Channels<E = unknown> {
   readonly name: string;
-  /** Row-major; empty for activations. */
+  /** The elements of the tensor, row-major. Empty for activations, which are not stored. */
   readonly values: Scores;
   /** Returns the values of each channel, or those of an array with the same layout, such as gradients. */
   rows(numbers?: ArrayLike<number>): readonly Float64Array[];

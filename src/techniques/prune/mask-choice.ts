@@ -116,7 +116,7 @@ export async function thresholdChoice(
 ): Promise<MaskChoice> {
   const after = before - cut.prunedCount;
   const computeMask = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
-  if (from === "memory") {
+  if (from === "computed") {
     const result = await computeMask();
     return { target, before, after, mask: async () => result };
   }

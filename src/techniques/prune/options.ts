@@ -14,7 +14,7 @@ import type { Loss } from "../../learn/train/loss.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { allocations } from "./allocations.ts";
 import { channelsOnly, criteria, ranksWeights } from "./criteria.ts";
-import { entries, patternOf, patternSchema } from "./pattern.ts";
+import { entriesId, patternOf, patternSchema } from "./pattern.ts";
 import { solvers } from "./solvers.ts";
 
 const share = v.pipe(
@@ -176,7 +176,7 @@ export const pruneOptions = v.pipe(
   ),
   rule(
     "pattern",
-    ({ pattern = entries, structured }) => pattern === entries || structured === false,
+    ({ pattern = entriesId, structured }) => pattern === entriesId || structured === false,
     "is for individual weights, without `structured`",
   ),
   rule(
@@ -228,7 +228,7 @@ function canRankWeights(importance: Fields["importance"]): boolean {
   return criterion === undefined || ranksWeights(criterion);
 }
 
-function needsNoAmount(pattern: string | Pattern = entries): boolean {
+function needsNoAmount(pattern: string | Pattern = entriesId): boolean {
   const method = patternOf(pattern);
-  return method === undefined ? pattern !== entries : method.share !== undefined;
+  return method === undefined ? pattern !== entriesId : method.share !== undefined;
 }

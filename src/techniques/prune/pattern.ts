@@ -16,11 +16,11 @@ import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { keptCount } from "./mask.ts";
 
 /** `prune` implements this pattern without matrices. */
-export const entries = "entries";
+export const entriesId = "entries";
 
 /** The pattern `entries` in the form that solvers need: compares all entries of a layer. */
-export const wholeLayer: Pattern = {
-  id: entries,
+export const entriesPattern: Pattern = {
+  id: entriesId,
   columns: 1,
   choose: (scores, kept, amount) => {
     const sizes = scores.map(({ data }) => data);
@@ -122,7 +122,7 @@ export const patternSchema = v.union(
   [
     v.pipe(
       v.string(),
-      v.check((word) => word === entries || patternOf(word) !== undefined, accepted),
+      v.check((word) => word === entriesId || patternOf(word) !== undefined, accepted),
     ),
     v.pipe(
       v.custom<Pattern>(isPattern),
@@ -137,7 +137,7 @@ export const patternSchema = v.union(
 );
 
 /** Returns the pattern of a name; undefined for `entries` and unknown names, such as module paths. */
-export function patternOf(pattern: string | Pattern = entries): Pattern | undefined {
+export function patternOf(pattern: string | Pattern = entriesId): Pattern | undefined {
   if (typeof pattern !== "string") return pattern;
   if (pattern === rows.id) return rows;
   const [, first, kind, second] = /^([1-9]\d*)([:x])([1-9]\d*)$/.exec(pattern) ?? [];

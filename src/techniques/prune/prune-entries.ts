@@ -17,7 +17,7 @@ import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
 import { type MaskOptions, prunePrepared, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
-import { wholeLayer } from "./pattern.ts";
+import { entriesPattern } from "./pattern.ts";
 import { readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
@@ -70,7 +70,7 @@ const patternAlone = {
 /** Prunes by a solver. Weights are written layer by layer, so that the statistics of later layers can include earlier changes. */
 export async function pruneBySolver(
   model: Model,
-  { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
+  { solver = patternAlone, pattern = entriesPattern, ...options }: SolverOptions,
   amountsFor: AmountsFactory,
   scorerFor: ScorerFactory,
   context: Context,

@@ -18,7 +18,7 @@ export type Tensors = Dense | Readonly<Record<string, Dense>>;
 
 /** A parameter's entries, ranked by the stored weights, by scores that the caller passed, or by scores that a criterion computed. */
 export interface RankedParameter extends RankedEntries {
-  readonly from: "weights" | "given" | "memory";
+  readonly from: "weights" | "given" | "computed";
 }
 
 /** Returns the mask of a parameter; all ones without a mask. */
@@ -77,7 +77,7 @@ async function rankEntries(
   if (nonFinite !== undefined) return nonFinite;
   const values = mask === undefined ? weights : applyMask(weights, mask);
   const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
-  return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "memory" };
+  return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "computed" };
 }
 
 function explainNonFinite({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {

@@ -12,7 +12,7 @@ import { allocateAmounts, warnOfNarrowLayers } from "./amounts.ts";
 import { criteria, magnitude } from "./criteria.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { costBounds, type PruneSettings } from "./options.ts";
-import { entries, patternOf } from "./pattern.ts";
+import { entriesId, patternOf } from "./pattern.ts";
 import { pruneBySolver, pruneLeast } from "./prune-entries.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { solvers } from "./solvers.ts";
@@ -36,7 +36,7 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   if (share === undefined && kind === undefined)
     throw new PithError(
       "E_OPTION",
-      `prune: "amount": the pattern "${pattern?.id ?? entries}" requires one, for example 0.5.`,
+      `prune: "amount": the pattern "${pattern?.id ?? entriesId}" requires one, for example 0.5.`,
     );
   if (share === 0 && options.overrides === undefined)
     return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };

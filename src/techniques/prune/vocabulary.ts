@@ -44,12 +44,12 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
   const size = firstTable.effective.type?.dims?.[firstTable.role.in];
   if (typeof size !== "number") return new Miss("the size of the embedding table is unknown", firstTable.name);
   const labels = new Labels();
-  const starts: { readonly value: Value; readonly axis: number }[] = tables.map(({ effective, role }) => ({
+  const vocabularyAxes: { readonly value: Value; readonly axis: number }[] = tables.map(({ effective, role }) => ({
     value: effective,
     axis: role.in,
   }));
   const rules = rulesOf(model, inference, false);
-  for (const { value, axis } of starts) labels.start(value, axis);
+  for (const { value, axis } of vocabularyAxes) labels.start(value, axis);
   spread(rules, labels);
   for (const output of model.graph.outputs) {
     const dims = output.type?.dims ?? [];
@@ -59,30 +59,31 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
     if (output.name === "logits" && count > size)
       return new Miss(`it scores ${count} tokens, but the embedding table has ${size} rows`, output.name);
     if (count !== size) continue;
-    starts.push({ value: output, axis });
+    vocabularyAxes.push({ value: output, axis });
     labels.start(output, axis);
   }
   spread(rules, labels);
-  return decideVocabulary(model, { tables, starts, size }, labels, rules);
+  return decideVocabulary(model, { tables, vocabularyAxes, size }, labels, rules);
 }
 
-interface VocabularyStarts {
+interface VocabularyAxes {
   readonly tables: readonly Layer[];
-  readonly starts: readonly { readonly value: Value; readonly axis: number }[];
+  /** The axes that are indexed by token: of the tables and of the scores. */
+  readonly vocabularyAxes: readonly { readonly value: Value; readonly axis: number }[];
   readonly size: number;
 }
 
 function decideVocabulary(
   model: Model,
-  { tables, starts, size }: VocabularyStarts,
+  { tables, vocabularyAxes, size }: VocabularyAxes,
   labels: Labels,
   rules: readonly Rule[],
 ): Vocabulary | Miss {
   const tokenOf = new Map<number, number>();
-  for (const start of starts)
-    for (const [token, unit] of (labels.at(start) ?? []).entries()) {
+  for (const end of vocabularyAxes)
+    for (const [token, unit] of (labels.at(end) ?? []).entries()) {
       const root = labels.find(unit);
-      if ((tokenOf.get(root) ?? token) !== token) return new Miss("tokens depend on each other", start.value.name);
+      if ((tokenOf.get(root) ?? token) !== token) return new Miss("tokens depend on each other", end.value.name);
       tokenOf.set(root, token);
     }
   const slices = [...labels.ends()].map(({ value, axis, label }) => ({

@@ -98,10 +98,10 @@ export function roundToGrid(
   return scale * Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
 }
 
-/** Maps the values of a weight. @param transform receives a value, its slice, row and group, and its index in the group's matrix. */
+/** Maps the values of a weight. @param transform receives a value, the index of its scale, its row and group, and its index in the group's matrix. */
 export const mapWeight = (
   { matrices, sliceAt }: SlicedWeight,
-  transform: (value: number, slice: number, row: number, group: number, index: number) => number,
+  transform: (value: number, sliceIndex: number, row: number, group: number, index: number) => number,
 ): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>
     matrix(

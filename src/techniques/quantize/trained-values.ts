@@ -67,7 +67,7 @@ interface ValueTraining {
 /**
  * Trains a float model in place: the weights of layers in `scales` become integer multiples of their step sizes.
  * @param rounded the same model with quantized weights.
- * @returns the names of these layers; empty if the training does not lower J on samples that it did not use.
+ * @returns the names of these layers; empty if the training does not lower output error + λ · bits (J, see the top of the file) on held-out samples.
  */
 export async function trainValues(
   model: Model,
@@ -307,7 +307,7 @@ export function ratedImitation(original: Model, steps: readonly string[], lambda
 
 /**
  * Returns the code length of a tensor in steps, u = w / Δ. Its model is a probability p of zeros, and a sign and a geometric distribution of
- * other magnitudes, both fitted to the current values:
+ * other roundedMagnitudes, both fitted to the current values:
  *
  *     bits(0) = −log₂ p,     bits(q) = 1 − log₂ (1 − p) − log₂ (1 − θ) − (|q| − 1) log₂ θ
  *
@@ -317,15 +317,15 @@ export function ratedImitation(original: Model, steps: readonly string[], lambda
 export function bitsOf(emit: Emit, steps: Value): Value {
   const count = elementCount(fixedDims(steps.type?.dims) ?? []);
   const sum = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
-  const size = emit.Abs([steps]);
-  const first = emit.Min([size, 1]);
-  const further = emit.Sub([size, first]);
+  const absolute = emit.Abs([steps]);
+  const first = emit.Min([absolute, 1]);
+  const further = emit.Sub([absolute, first]);
   // A cast to integers passes no gradient.
-  const magnitudes = emit.Cast([emit.Cast([emit.Add([size, 0.5])], { to: typeCodes.int32 })], {
+  const roundedMagnitudes = emit.Cast([emit.Cast([emit.Add([absolute, 0.5])], { to: typeCodes.int32 })], {
     to: typeCodes.float32,
   });
-  const nonzero = sum(emit.Min([magnitudes, 1]));
-  const beyond = emit.Sub([sum(magnitudes), nonzero]);
+  const nonzero = sum(emit.Min([roundedMagnitudes, 1]));
+  const beyond = emit.Sub([sum(roundedMagnitudes), nonzero]);
   // Half an occurrence is added to each count, so that code lengths are finite.
   const addHalf = (value: Value): Value => emit.Add([value, 0.5]);
   const length = (part: Value, total: Value): Value => emit.Mul([emit.Log([emit.Div([total, part])]), 1 / Math.LN2]);

@@ -37,7 +37,7 @@ export const solveLayers: Stage = {
   async run(model, scope) {
     const misses: Miss[] = [...scope.match.misses];
     let changed = 0;
-    const products = engineMultiply(scope.context.engine);
+    const engineProducts = engineMultiply(scope.context.engine);
     const inference = infer(model);
     const all = layers(model, inference);
     const fitting = samplesThatFit(scope.match.layers.flatMap(({ layerIndex: place }) => all[place] ?? []));
@@ -55,12 +55,12 @@ export const solveLayers: Stage = {
         scope.context.progress(index, scope.match.layers.length);
         const layer = all[matched.layerIndex];
         if (layer === undefined) continue;
-        const solved = await solveLayer(layer, matched, runs, scope, products.multiply);
+        const solved = await solveLayer(layer, matched, runs, scope, engineProducts.multiply);
         if (solved instanceof Miss) misses.push(solved);
         else if (solved) changed++;
       }
     } finally {
-      await products.release();
+      await engineProducts.release();
     }
     return { changed, misses, what: counted(changed, "layer") };
   },

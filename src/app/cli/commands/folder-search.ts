@@ -43,6 +43,7 @@ interface Judging {
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
   readonly targets: readonly TargetName[];
+  /** What the search minimizes: bytes of the file, bytes of the download, or the run time (`--for`). */
   readonly purpose: Purpose | undefined;
 }
 
@@ -158,8 +159,8 @@ function figuresOf(
 }
 
 /**
- * Returns the targets on which the outputs are right. A target on which this is unknown has a "?". Files that fail on a target are not written, so
- * all targets are listed.
+ * Lists all targets; those on which the outputs could not be checked get a "?". No target has wrong outputs, because files that fail on a target
+ * are not written.
  */
 export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};

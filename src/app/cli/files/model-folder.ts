@@ -1,7 +1,7 @@
 /** Finds the model in a folder as downloaded from a hub. The model is at the top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileError } from "../../../core/platform/node-failure.ts";
+import { fileError } from "../../../core/platform/node-file-errors.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { isFolder } from "./files.ts";
 

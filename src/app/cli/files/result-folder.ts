@@ -85,21 +85,21 @@ async function requireOwnResults(out: string, { record, mainFile: needed }: Fold
  */
 export async function writeResults(
   out: string,
-  content: object,
-  contents: readonly (readonly [name: string, bytes: Uint8Array])[],
+  recordContent: object,
+  files: readonly (readonly [name: string, bytes: Uint8Array])[],
   { log }: Pick<JobContext, "log">,
   folder: FolderContents,
 ): Promise<readonly string[]> {
   const { record, names } = folder;
   await requireOwnResults(out, folder);
-  const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
+  const newFiles = await Promise.all(files.map(([path, bytes]) => fileOfBytes(path, bytes)));
   const written = (await readWritten(out, record)) ?? new Map();
-  const { writes, kept } = await planWrites(out, files, written);
+  const { writes, kept } = await planWrites(out, newFiles, written);
   for (const path of kept) log({ id: "kept", text: formatKept(join(out, path)), level: "warning" });
-  written.set(record, [await textHash(JSON.stringify(content))]);
+  written.set(record, [await textHash(JSON.stringify(recordContent))]);
   await makeFolder(out);
-  await writeOwned(joinPath(out, record), content, written, writes);
-  const newNames = new Set([...contents.map(([name]) => name), record]);
+  await writeOwned(joinPath(out, record), recordContent, written, writes);
+  const newNames = new Set([...files.map(([name]) => name), record]);
   for (const name of names)
     if (written.has(name) && !newNames.has(name) && !(await isAuthoredFile(out, name, written)))
       await removeFile(joinPath(out, name));

@@ -3,7 +3,7 @@ import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { makeFolder } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { fileError } from "../../../core/platform/node-failure.ts";
+import { fileError } from "../../../core/platform/node-file-errors.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { exists, isFolder } from "./files.ts";

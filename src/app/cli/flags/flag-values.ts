@@ -18,20 +18,20 @@ interface ValueForm {
 export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
   const nodes = schemas.flatMap(flattenSchema);
   const ofType = (...types: readonly string[]) => nodes.filter(({ type }) => types.includes(type));
-  const [numbers, lists] = [ofType("number"), ofType("array", "tuple", "strict_tuple")];
+  const [numberNodes, listNodes] = [ofType("number"), ofType("array", "tuple", "strict_tuple")];
   const words = [
     ...ofType("picklist", "enum").flatMap(({ options = [] }) => options),
     ...ofType("literal").map(({ literal }) => literal),
   ];
-  const elements = lists.flatMap(({ items, item }) => items ?? (item === undefined ? [] : [item]));
+  const elements = listNodes.flatMap(({ items, item }) => items ?? (item === undefined ? [] : [item]));
   const recordValues = ofType("record").flatMap(({ value }) => value ?? []);
   return {
     choices: new Set(words.filter(isWord)),
-    takesNumber: numbers.length > 0,
-    takesShare: numbers.some((node) => !isWhole(node) && pipeOf(node).some(isAtMostOne)),
+    takesNumber: numberNodes.length > 0,
+    takesShare: numberNodes.some((node) => !isWhole(node) && pipeOf(node).some(isAtMostOne)),
     takesText: ofType("string").length > 0,
     takesBoolean: ofType("boolean").length > 0,
-    element: lists.length === 0 ? undefined : valueForm(elements),
+    element: listNodes.length === 0 ? undefined : valueForm(elements),
     takesJson:
       ofType("object", "strict_object", "loose_object").length > 0 ||
       recordValues.some((node) => isExpressible(valueForm([node]))),

@@ -164,8 +164,8 @@ export class Terminal {
     const first =
       this.#firstReport === undefined || done < this.#firstReport.done ? { done, at: now } : this.#firstReport;
     this.#firstReport = first;
-    const last = isLog && this.#lastDrawn === 0 ? this.#stageStart : this.#lastDrawn;
-    if (now - last < (isLog ? logInterval : redrawInterval)) return;
+    const lastMs = isLog && this.#lastDrawn === 0 ? this.#stageStart : this.#lastDrawn;
+    if (now - lastMs < (isLog ? logInterval : redrawInterval)) return;
     this.#lastDrawn = now;
     const seconds = (now - first.at) / 1000;
     const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");

@@ -59,10 +59,10 @@ export interface Picture {
 }
 
 /**
- * Returns the main graph, then subgraphs depth first, then grouped boxes.
+ * Returns the pictures in this order: the main graph, its subgraphs depth first, and the contents of each group of boxes.
  * @param layers layers of the main graph, whose nodes must be in order (`graph.sort()`).
  */
-export function collect(
+export function collectPictures(
   model: Model,
   inference: Inference,
   layers: readonly Layer[],

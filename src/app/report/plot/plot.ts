@@ -18,7 +18,7 @@ import { type CutOrder, cutOrders } from "../../../techniques/prune/cut-order.ts
 import { type Channels, channelFinder, offersOf } from "../applicable-techniques.ts";
 import { html, page } from "../markup.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
-import { type Box, collect, type Picture } from "./graph.ts";
+import { type Box, collectPictures, type Picture } from "./graph.ts";
 import { compareWith, type Original } from "./original.ts";
 import { plotScript } from "./script.ts";
 import { plotStyle } from "./style.ts";
@@ -54,7 +54,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const groups = channelGroups(freeModel, infer(freeModel));
   const orders = await cutOrders(freeModel, groups, { scope: isomorphic });
   const context = { inference, learned, channels: channelFinder(groups), orders };
-  const pictures = collect(model, inference, layers, costs);
+  const pictures = collectPictures(model, inference, layers, costs);
   const layerDataOf = await plotLayers(model, context, pictures, options);
   const data = {
     amount,

@@ -3,7 +3,7 @@
  * The length of the cache is an integer input, so all operators except GroupQueryAttention have only types and costs.
  * In GroupQueryAttention, several query heads share a key and value head:
  *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V       (c: softcap; without tanh if c is 0)
- * Queries see keys up to their position, up to the last position of the sample (`last`), and within a window if one is set.
+ * Queries see keys up to their position, up to the last position of the sample (input `seqlens_k`, here `lastPositions`), and within a window if one is set.
  * The operator is lowered for complete sequences, as in training, and after a past of known length, but not if the cache is a larger buffer.
  */
 import { Miss } from "../../errors.ts";
@@ -109,9 +109,10 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   weight: variableCache,
   axes: variableCache,
   lower: (s, emit, inputs) => {
-    const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
+    const [q, k, v, pastKey, pastValue, lastPositions, , cos, sin, positions, bias] = inputs;
     const width = q?.type?.dims?.[2];
-    if (q === undefined || last === undefined || typeof width !== "number") return new Miss("an operand is not known");
+    if (q === undefined || lastPositions === undefined || typeof width !== "number")
+      return new Miss("an operand is not known");
     if (s.past === undefined) return new Miss("its cache is a preallocated buffer whose filled length is an input");
     if (s.unsupported !== undefined) return new Miss(s.unsupported);
     const size = width / (k === undefined ? s.heads + 2 * s.keyHeads : s.heads);
@@ -144,7 +145,11 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     ]);
     const cappedScores = capScores(emit, scaledScores, s.softcap);
     const scores = bias === undefined ? cappedScores : emit.Add([cappedScores, bias]);
-    const maskedScores = emit.Where([writeHiddenKeys(s, emit, queries, keys, last), lowestValue(typeOf(q)), scores]);
+    const maskedScores = emit.Where([
+      writeHiddenKeys(s, emit, queries, keys, lastPositions),
+      lowestValue(typeOf(q)),
+      scores,
+    ]);
     const weights = emit.Softmax([maskedScores], { axis: -1 });
     const groupedWeights = emit.Reshape([weights, emit.Shape([products])]);
     const y = emit.Reshape([emit.MatMul([groupedWeights, values]), shape]);
@@ -162,7 +167,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
 });
 
 /** Writes a boolean mask of the keys that each query does not see: N × 1 × queries × keys. */
-function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
+function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, lastPositions: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
   const column = emit.Unsqueeze([rows, [1]]);
@@ -170,7 +175,7 @@ function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, l
   const isLater = emit.Greater([positions, column]);
   const isHidden =
     s.window < 0 ? isLater : emit.Or([isLater, emit.LessOrEqual([positions, emit.Sub([column, s.window])])]);
-  const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
+  const ends = emit.Reshape([emit.Cast([lastPositions], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
   return emit.Or([isHidden, emit.Greater([positions, ends])]);
 }
 

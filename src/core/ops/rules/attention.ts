@@ -78,7 +78,7 @@ const attention: Structure = {
     const facts = [q, key, v].map((value) => value && operand(value));
     const [first] = facts;
     const outer = first?.dims?.slice(0, 2);
-    // Attention does not broadcast batch and heads, and their number must be known.
+    // The operator Attention does not broadcast the batch and head axes. The number of heads must be known.
     if (typeof outer?.[1] !== "number" || !facts.every((fact) => fact?.type === "float32" && fact.dims?.length === 4))
       return undefined;
     if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;

@@ -15,7 +15,7 @@ interface Limits {
   readonly data: number;
   readonly low: number;
   readonly high: number;
-  /** The stored values that contain the bounds, by number. */
+  /** Maps a bound to the stored value that contains it. */
   readonly constants: ReadonlyMap<number, Value>;
 }
 

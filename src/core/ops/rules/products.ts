@@ -18,7 +18,7 @@ function weightDims({ canChange }: PairScope, value: Value | undefined, operand:
 }
 
 /** Returns whether a bias can be merged: it is absent, or a stored vector that can change. */
-function isVector({ canChange }: PairScope, value: Value | undefined, operand: Operand | undefined, count: number) {
+function canMergeBias({ canChange }: PairScope, value: Value | undefined, operand: Operand | undefined, count: number) {
   if (value === undefined) return true;
   const dims = fixedDims(operand?.dims);
   return value.tensor !== undefined && canChange(value) && dims?.length === 1 && dims[0] === count;
@@ -44,7 +44,7 @@ function productOf(scope: PairScope, node: Node, site: Site): Product | undefine
   const isPlain = !readFlag(site, "transA") && readFloat(site, "alpha", 1) === 1 && readFloat(site, "beta", 1) === 1;
   const isTransposed = readFlag(site, "transB");
   const [inputs, outputs] = isTransposed ? [columns, rows] : [rows, columns];
-  if (!isPlain || !isVector(scope, bias, site.inputs[2], outputs)) return undefined;
+  if (!isPlain || !canMergeBias(scope, bias, site.inputs[2], outputs)) return undefined;
   return { x, weight, isTransposed, inputs, outputs, bias };
 }
 
@@ -105,8 +105,8 @@ const chainedConvolutions: Pair = {
     if (readInteger(firstSite, "group", 1) !== 1 || readInteger(secondSite, "group", 1) !== 1) return undefined;
     if (isPadded(secondSite) || outputs * elementCount(kernel) > elementCount(inner) + elementCount(outer))
       return undefined;
-    if (!isVector(scope, innerBias, firstSite.inputs[2], between)) return undefined;
-    if (!isVector(scope, outerBias, secondSite.inputs[2], outputs)) return undefined;
+    if (!canMergeBias(scope, innerBias, firstSite.inputs[2], between)) return undefined;
+    if (!canMergeBias(scope, outerBias, secondSite.inputs[2], outputs)) return undefined;
     const [strides, outerStrides] = [stridesOf(firstSite, window), stridesOf(secondSite, window)];
     const hasSamePadding = readString(firstSite, "auto_pad", "NOTSET").startsWith("SAME");
     // The padding that `auto_pad` SAME implies depends on the stride.

@@ -130,7 +130,7 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
  * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
  */
 export function binaryCrossEntropy(options: LossOptions = {}): Loss {
-  // log(1 + exp(x)) - x·t is equal, and the runtime's Softplus is stable.
+  // The loss equals Softplus(x) - x·t, with Softplus(x) = log(1 + exp(x)), which the runtime computes stably.
   return elementLoss("binary", options, (emit, logits, target) =>
     emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target])]),
   );

@@ -75,7 +75,7 @@ function buildLoss(
       const feeders: ((batch: Batch) => Batch)[] = [];
       const maskOf = (dims: readonly [number, number]): Value => {
         const key = dims.join();
-        const unit = reads === "answers" ? "prediction" : "token";
+        const unit = reads === "scores" ? "prediction" : "token";
         const mask = masks.get(key) ?? addTokenMask(scope, dims, inputs.label, unit);
         if (!masks.has(key)) feeders.push(mask.feeds);
         masks.set(key, mask);
@@ -87,7 +87,7 @@ function buildLoss(
         const mask = tokens && maskOf(tokens);
         const writing: Writing = {
           emit,
-          mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
+          mask: mask && reads === "scores" ? emit.Reshape([mask, [-1]]) : mask,
           parameter(parameterName, dims, start, reach = 0) {
             isProjected ||= parameterName.startsWith("projection");
             const generator = random(scope.seed, name, parameterName, values.length);
@@ -96,7 +96,7 @@ function buildLoss(
           },
         };
         values.push(write(writing, pairs));
-        if (reads === "answers") continue;
+        if (reads === "scores") continue;
         const end = isProjected ? ", projected" : "";
         scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
       }
@@ -120,7 +120,7 @@ interface ComparedValues {
 
 function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): readonly ComparedValues[] {
   const teachers = inputs.teachers.map((teacher) => scope.teacher(teacher));
-  if (reads === "answers") {
+  if (reads === "scores") {
     const output =
       inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
     const scores = scoreRows(scope, output);

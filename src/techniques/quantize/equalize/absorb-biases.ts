@@ -103,7 +103,7 @@ function shrinkOf(moments: Moments): number {
 
 function pairsOf(model: Model, options: RoundedSettings, inference: Inference): readonly Pair[] {
   const all = layers(model, inference);
-  const chosen = new Set(selectLayers(all, options));
+  const selectedLayers = new Set(selectLayers(all, options));
   const productLayers = all.filter(
     ({ role }) => role.groups === 1 && role.stack === undefined && role.kind !== "lookup",
   );
@@ -112,7 +112,8 @@ function pairsOf(model: Model, options: RoundedSettings, inference: Inference): 
     const layer = productLayers.find(
       ({ node, role }) => node.outputs[0] === start?.value && role.outputAxis === start?.axis,
     );
-    if (layer === undefined || group.starts.length > 1 || !chosen.has(layer) || group.refused.size > 0) return [];
+    if (layer === undefined || group.starts.length > 1 || !selectedLayers.has(layer) || group.refused.size > 0)
+      return [];
     const readSlices = group.slices.filter(({ power }) => power === -1);
     const readers = readSlices.flatMap(({ value, axis }) =>
       productLayers.filter(({ effective, role }) => effective === value && role.in === axis),

@@ -58,14 +58,14 @@ function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[])
  * @param hasUnscaled whether other units are not scaled: s is then not normalized to a mean of 1.
  */
 export function awqFactors(data: Float64Array, weight: Float64Array, alpha: number, hasUnscaled = false): Float64Array {
-  const logs = data.map((mean, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(mean));
+  const logFactors = data.map((mean, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(mean));
   const isDefined = (log: number, unit: number): boolean => Number.isFinite(log) && (data[unit] ?? 0) > 0;
-  const defined = logs.filter(isDefined);
+  const defined = logFactors.filter(isDefined);
   const middle =
     hasUnscaled || defined.length === 0
       ? 0
       : (defined.reduce((a, b) => Math.min(a, b)) + defined.reduce((a, b) => Math.max(a, b))) / 2;
-  return logs.map((log, unit) => (isDefined(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
+  return logFactors.map((log, unit) => (isDefined(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
 }
 
 function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {

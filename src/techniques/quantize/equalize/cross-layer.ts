@@ -35,7 +35,7 @@ import type { Transformation } from "./index.ts";
 
 /** Maximum number of sweeps; chains of layers converge within ten. */
 const maxSweeps = 20;
-/** The sweeps end if the logarithm of every factor is smaller. */
+/** The sweeps end if the logarithm of every factor is below this in magnitude. */
 const tolerance = 0.01;
 const minGain = 0.1;
 
@@ -69,7 +69,7 @@ async function equalizeRanges(
   isRounded: (layer: Layer) => boolean,
   context: Context,
 ): Promise<readonly Change[]> {
-  const undo = boundChannels(model);
+  const restoreClamps = replaceClamps(model);
   const inference = infer(model);
   const chosen = selectLayers(allLayers(model, inference), options).filter(isRounded);
   const weights = new Set(chosen.map(({ effective }) => effective));
@@ -82,7 +82,7 @@ async function equalizeRanges(
     await migrate(model, group, groupFactors);
     for (const { value } of group.slices) changedValues.add(value);
   }
-  undo((bounds) => !changedValues.has(bounds));
+  restoreClamps((limits) => !changedValues.has(limits));
   return chosen
     .filter(({ effective }) => changedValues.has(effective))
     .map(({ name }) => ({
@@ -174,11 +174,11 @@ export async function equalizingFactors(
  *
  *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that computes h
  *
- * @returns a function that restores the clamps for which `isIdle` returns true.
+ * @returns a function that restores the clamps for which `isUnscaled` returns true.
  */
-function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => void {
+function replaceClamps(model: Model): (isUnscaled: (limits: Value) => boolean) => void {
   const inference = infer(model);
-  const replaced: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];
+  const replaced: { readonly clamp: NodeSpec; readonly bounded: Value; readonly limits: Value }[] = [];
   for (const layer of layers(model, inference)) {
     const result = biasedOutput(layer, inference)?.output;
     const [use] = result?.uses ?? [];
@@ -194,16 +194,16 @@ function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => vo
     const dims = Array.from({ length: rank - layer.role.outputAxis }, (_, axis) => (axis === 0 ? layer.outputs : 1));
     const emit = emitInto(model, { before: clamp, by: "quantize", onNode: inference.visit });
     const high = new Array<number>(layer.outputs).fill(rule.high);
-    const bounds = emit.constant(fromNumbers(type, dims, high), `${layer.name}.bounds`, buffer);
-    const bounded = emit.named(`${output.name}_bounded`).Min([emit.Relu([result]), bounds]);
+    const limits = emit.constant(fromNumbers(type, dims, high), `${layer.name}.bounds`, buffer);
+    const bounded = emit.named(`${output.name}_bounded`).Min([emit.Relu([result]), limits]);
     const { op, domain, name, attributes, inputs } = clamp;
     const spec = { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 };
     substitute(output, bounded);
-    replaced.push({ clamp: spec, bounded, bounds });
+    replaced.push({ clamp: spec, bounded, limits });
   }
-  return (isIdle) => {
-    for (const { clamp, bounded, bounds } of replaced) {
-      if (!isIdle(bounds) || bounded.producer === undefined) continue;
+  return (isUnscaled) => {
+    for (const { clamp, bounded, limits } of replaced) {
+      if (!isUnscaled(limits) || bounded.producer === undefined) continue;
       const [output] = model.graph.addNode(clamp, { before: bounded.producer }).outputs;
       if (output === undefined) continue;
       output.type = bounded.type;

@@ -26,7 +26,7 @@ export const createCodes =
       await createCorrection(context, context.evidence),
       context,
     );
-    const choose = (slice: number, value: number): number => nearestCode(grid, slice, value);
+    const choose = (sliceIndex: number, value: number): number => nearestCode(grid, sliceIndex, value);
     await rounding.columns(choose);
     for (let pass = 0; pass < descents; pass++) await rounding.descend(choose);
     return rounding.codes;
@@ -34,9 +34,9 @@ export const createCodes =
 
 /**
  * Returns the quantized value (code) of a weight.
- * @param curvature a change d of the weight adds curvature · d² to the layer's error. @param code the current code, if there is one.
+ * @param sliceIndex the index of the scale that the weight uses. @param curvature a change d of the weight adds curvature · d² to the layer's error. @param code the current code, if there is one.
  */
-export type ChooseCode = (slice: number, value: number, curvature: number, code: number | undefined) => number;
+export type ChooseCode = (sliceIndex: number, value: number, curvature: number, code: number | undefined) => number;
 
 /** Rounding of a weight matrix whose remaining columns compensate for the error of the rounded columns. */
 interface CompensatedRounding {

@@ -1,3 +1,4 @@
+/** Errors of Node.js file operations as PithError E_FILE, and complete reads from a file handle. */
 import type { FileHandle } from "node:fs/promises";
 import { errorMessage, PithError } from "../errors.ts";
 

@@ -57,7 +57,7 @@ export const scoreLosses: readonly DistillationLoss[] = [
   distillationLoss({
     name: "hinton",
     meaning: "KL divergence of softened class distributions",
-    reads: "answers",
+    reads: "scores",
     settings: { temperature },
     write(writing, pairs, { temperature = 4 }) {
       const { emit } = writing;
@@ -80,7 +80,7 @@ export const scoreLosses: readonly DistillationLoss[] = [
   distillationLoss({
     name: "gkd",
     meaning: "Jensen-Shannon divergence, or KL either way",
-    reads: "answers",
+    reads: "scores",
     settings: {
       beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
       temperature,
@@ -99,7 +99,7 @@ export const scoreLosses: readonly DistillationLoss[] = [
   distillationLoss({
     name: "logit-mse",
     meaning: "squared error of scores before the softmax",
-    reads: "answers",
+    reads: "scores",
     write: ({ emit, mask }, pairs) =>
       averageOverTeachers(emit, pairs, ({ student, teacher }) => {
         const errors = square(emit, emit.Sub([student, teacher]));
@@ -110,7 +110,7 @@ export const scoreLosses: readonly DistillationLoss[] = [
     name: "logit-std",
     meaning: "hinton of scores standardized by row",
     weight: 9,
-    reads: "answers",
+    reads: "scores",
     settings: { temperature },
     write: (writing, pairs, { temperature = 2 }) =>
       averageOverTeachers(writing.emit, pairs, (pair) => {
