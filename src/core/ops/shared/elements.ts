@@ -195,7 +195,7 @@ export function roundQuotient(a: Dim, direction: "down" | "up"): Dim {
   return round(...(quotientParts(a) ?? [a, 1]));
 }
 
-/** Returns 1 if a and b are equal, 0 if they differ, undefined if this depends on names. A dimension differs from every negative number. */
+/** Returns 1 if a and b are equal, 0 if they differ, undefined if this depends on symbolic dimensions. A dimension differs from every negative number. */
 export function compareElements(a: Dim, b: Dim): Dim | undefined {
   if (a === b) return 1;
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;

@@ -22,7 +22,7 @@ export interface Reader {
   readonly inputSample: InputSample;
   /** Matrix [outputs, columns]. */
   readonly weight: Matrix;
-  /** Unit of each column, or -1. */
+  /** Unit of each column; -1 for a column that is not scaled. */
   readonly unitOf: Int32Array;
 }
 

@@ -151,7 +151,7 @@ async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Ev
   return model;
 }
 
-/** Returns Σ rows E H Eᵀ. */
+/** Returns the error e of the layer's outputs: the sum over rows of weight · E H Eᵀ. The weight of a row is 1 unless `rows` has others. */
 async function errorOf(
   errors: readonly Matrix[],
   { gram, rows }: Pick<ErrorModel, "gram" | "rows">,
