@@ -96,7 +96,7 @@ describe("flags", () => {
     ],
     [
       [],
-      "E_OPTION: --amount is required, for example 0.5; or --pattern 2:4, --drop-layers, or with --structured one of ",
+      "E_OPTION: --amount is required for weights, for example 0.5; for channels give --structured 0.3, or --structured with ",
     ],
     [
       ["--amount", "50%", "--importance", "taylor"],

@@ -108,7 +108,8 @@ export const fisher = {
  */
 export const taylor = {
   id: "taylor",
-  summary: "E[(Σ w · g)²] over the weights that read a channel: change of the loss (needs labeled samples)",
+  summary:
+    "E[(Σ w · g)²] over the weights that read a channel: change of the loss (needs labeled samples; as the default, none)",
   evidence: { ...meanSquare, of: "gates" },
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;

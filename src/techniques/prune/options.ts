@@ -159,7 +159,7 @@ export const pruneOptions = v.pipe(
       typeof structured === "number" ||
       needsNoAmount(pattern) ||
       costBounds(others).length > 0,
-    'is required, for example 0.5; or `pattern: "2:4"`, `dropLayers`, or with `structured` one of `macs`, `parameters`, `targetSize` and `faster`',
+    'is required for weights, for example 0.5; for channels give `structured: 0.3`, or `structured` with `macs`, `parameters`, `targetSize` or `faster`. Others: `pattern: "2:4"`, `dropLayers`',
   ),
   rule(
     "scope",

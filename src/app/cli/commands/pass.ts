@@ -126,7 +126,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
         const staleText = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
         const written = (await timeOf(out)) === earlierModified ? undefined : `"${out}" is complete${staleText}.`;
-        throw describeStop(error, { trains: partFor(pass, passed) === "train", keeps, written });
+        const canKeep = keysOf(pass.options).has("checkpoint");
+        throw describeStop(error, { trains: partFor(pass, passed) === "train", keeps, canKeep, written });
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
@@ -293,8 +294,9 @@ function describeStop(
   {
     trains,
     keeps,
+    canKeep,
     written,
-  }: { readonly trains: boolean; readonly keeps: boolean; readonly written: string | undefined },
+  }: Readonly<Record<"trains" | "keeps" | "canKeep", boolean>> & { readonly written: string | undefined },
 ): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { message, hint, cause } = error;
@@ -302,7 +304,9 @@ function describeStop(
   if (written !== undefined) return new PithError("E_STOPPED", `${message} ${written}`, { hint, cause });
   if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
   return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
-    hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",
+    hint: canKeep
+      ? "--checkpoint <folder> saves the state of training regularly, and --resume continues from it."
+      : undefined,
     cause,
   });
 }
