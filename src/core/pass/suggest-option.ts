@@ -1,7 +1,7 @@
 /** Suggests an option for a mistyped name, or for a name from another tool. */
 import { allNearest, nearest } from "../graph/nearest.ts";
 
-/** Option names of other tools, in lower case without hyphens, with the equivalent Pith options. */
+/** Option names of other tools or other commands, in lower case without hyphens, with the equivalent Pith options. */
 const synonyms: ReadonlyMap<string, string> = new Map([
   ["lr", "learningRate"],
   ["wd", "weightDecay"],
@@ -26,6 +26,8 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["exclude", "except"],
   ["ignore", "except"],
   ["multiple", "roundTo"],
+  ["original", "against"],
+  ["against", "original"],
 ]);
 
 /**

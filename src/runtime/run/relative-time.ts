@@ -37,6 +37,7 @@ export async function relativeTime(
   context: TimingContext,
   length?: number,
 ): Promise<PairedRunTimes | Miss> {
+  if (inputNames(original) !== inputNames(changed)) return new Miss("the inputs of the two models have other names");
   let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;
   try {
     timer = await relativeTimer(original, context, length);
@@ -50,6 +51,8 @@ export async function relativeTime(
     await timer?.release();
   }
 }
+
+const inputNames = ({ graph: { feeds } }: Model): string => JSON.stringify(feeds.map(({ name }) => name).toSorted());
 
 /** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be run on random inputs. */
 export async function relativeTimer(original: Model, { engine, seed, signal }: TimingContext, length?: number) {

@@ -251,7 +251,7 @@ function goalLine(
     : sentence(model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return loss;
-  return `${loss} But the result is still ${allowance(unit, drop.value)} worse than ${reference.model}: --max-drop judges that loss.`;
+  return `${loss} But the result is still ${allowance(unit, drop.value)} worse than ${reference.model}. With --max-drop, such a loss is rejected.`;
 }
 
 function shouldPrint(likeness: Likeness | string | undefined): likeness is Likeness | string {
