@@ -22,7 +22,7 @@ export function folderResult(
       const markText = (row: FolderFile): string =>
         isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
       terminal.table(
-        [...columns, { title: "" }],
+        [...columns, { title: "outcome" }],
         rows.map((row) => [
           ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
           "verdict" in row ? markText(row) : "original",

@@ -120,7 +120,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
   }));
   const shown = rows.length > maxRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...textColumns, ...columns("", "parameters", "MACs", "can be removed", "rank").slice(1)],
+    [...textColumns, ...columns("", "parameters", "MACs", "removable channels", "rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
