@@ -23,7 +23,7 @@ export interface Operand extends ValueType {
   readonly stored: boolean;
 }
 
-/** What a definition sees of the node that it is applied to (ONNX: InferenceContext): opset version, inputs and attributes. */
+/** The information that a definition gets about the node that it is applied to (ONNX: InferenceContext): opset version, inputs and attributes. */
 export interface Site {
   /** The opset version of the operator's domain. */
   readonly version: number;

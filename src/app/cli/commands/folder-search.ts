@@ -43,7 +43,7 @@ interface Judging {
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
   readonly targets: readonly TargetName[];
-  /** What the search minimizes: bytes of the file, bytes of the download, or the run time (`--for`). */
+  /** The quantity that the search minimizes: bytes of the file, bytes of the download, or the run time (`--for`). */
   readonly purpose: Purpose | undefined;
 }
 
