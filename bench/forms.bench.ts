@@ -31,26 +31,21 @@ const graph = (opset: number, dims: readonly number[], lines: string): string =>
 function projections(width: number, keys: number, tokens: number): Pair {
   const dims = [1, tokens, width];
   const readers = "  a = Relu(q)\n  b = Relu(k)\n  c = Relu(v)\n  y = Concat(a, b, c) {axis=2}";
-  const separate = ["q", "k", "v"].map(
-    (name, index) =>
-      `  w${name}: float32[${width}, ${index === 0 ? width : keys}] = random(seed ${index})\n  ${name} = MatMul(x, w${name})`,
-  );
-  const columns = [0, 1, 2].map((index) => `w${"qkv"[index]}`).join(", ");
+  const separate = ["  q = MatMul(x, wq)", "  k = MatMul(x, wk)", "  v = MatMul(x, wv)"];
   const weights = ["q", "k", "v"].map(
     (name, index) => `  w${name}: float32[${width}, ${index === 0 ? width : keys}] = random(seed ${index})`,
   );
   const merged = [
-    ...weights,
     `  sizes: int64[3] = [${width}, ${keys}, ${keys}]`,
-    `  w = Concat(${columns}) {axis=1}`,
+    "  w = Concat(wq, wk, wv) {axis=1}",
     "  p = MatMul(x, w)",
     "  q, k, v = Split(p, sizes) {axis=2}",
   ];
   return {
     title: `projections ${width}, ${keys}, ${keys}; ${tokens} tokens`,
     dims,
-    before: graph(21, dims, [...separate, readers].join("\n")),
-    after: graph(21, dims, [...merged, readers].join("\n")),
+    before: graph(21, dims, [...weights, ...separate, readers].join("\n")),
+    after: graph(21, dims, [...weights, ...merged, readers].join("\n")),
   };
 }
 
@@ -122,8 +117,11 @@ async function timesOf({ dims, before, after }: Pair, runtime: "native" | "wasm"
   const sessions = await Promise.all([before, after].map((text) => engine.load(parseModel(text), { threads: 1 })));
   const [expected, got] = await Promise.all(sessions.map((session) => session.run({ x })));
   const [first, second] = [expected, got].map((outputs) => (outputs?.y === undefined ? [] : toNumbers(outputs.y)));
-  const scale = Math.max(...Array.from(first ?? [], Math.abs));
-  const difference = Math.max(...Array.from(first ?? [], (value, index) => Math.abs(value - (second?.[index] ?? 0))));
+  let [scale, difference] = [0, 0];
+  for (const [index, value] of (first ?? []).entries()) {
+    scale = Math.max(scale, Math.abs(value));
+    difference = Math.max(difference, Math.abs(value - (second?.[index] ?? Number.NaN)));
+  }
   if (!(difference <= 1e-4 * scale)) throw new Error(`The outputs differ by ${difference} of ${scale}.`);
   const best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   const start = performance.now();

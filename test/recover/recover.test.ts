@@ -54,7 +54,7 @@ test("warns about an original that has other layers", async () => {
   };
   expect(await warnings(await changed(layersNamed("a", "b"), "b.weight"))).toEqual([]);
   expect(await warnings(await changed(layersNamed("c", "d"), "d.weight"))).toEqual([
-    "the original has no counterpart of 2 of 2 layers: is it the model that this one was made from?",
+    "the model has only 0 of the 2 layers of the original: is it the model that this one was made from?",
   ]);
 });
 

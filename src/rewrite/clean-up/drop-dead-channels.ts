@@ -23,7 +23,7 @@ import { float32 } from "../../core/tensor/dense.ts";
 import { type AxisLayout, alongAxis, elementCount } from "../../core/tensor/dims.ts";
 import { partsOf } from "../../core/tensor/part.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
-import { change } from "./clean-up.ts";
+import { change, deadChannels } from "./clean-up.ts";
 import { addShift, runPart, type Shift, shiftOf } from "./constant-shift.ts";
 import { protectedValues } from "./protected.ts";
 
@@ -33,8 +33,7 @@ import { protectedValues } from "./protected.ts";
  * const { changes, misses } = await dropDeadChannels(model);
  */
 export const dropDeadChannels = definePass({
-  id: "drop-dead-channels",
-  summary: "Remove constant channels; fold them into the next biases",
+  ...deadChannels,
   options: noOptions,
   async run(model, _, { engine, signal }) {
     const changes: Change[] = [];

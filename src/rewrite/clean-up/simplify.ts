@@ -5,6 +5,7 @@ import { rulesById } from "../../core/ops/rules/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { definePass, type Outcome } from "../../core/pass/pass.ts";
 import { didYouMean } from "../../core/pass/suggest-option.ts";
+import { deadChannels } from "./clean-up.ts";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
@@ -21,9 +22,6 @@ import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";
 import { storeConstants } from "./store-constants.ts";
-
-/** The id of the pass `drop-dead-channels.ts`, which is loaded when it runs. */
-const dropDeadChannelsId = "drop-dead-channels";
 
 const cleanUps = [
   inlineFunctions,
@@ -44,7 +42,7 @@ const cleanUps = [
 export const ruleDescriptions: ReadonlyMap<string, string> = new Map([
   ...[...rulesById.values()].map(({ id, description }) => [id, description] as const),
   ...cleanUps.flatMap(({ id, summary }) => (id === fuseNodes.id ? [] : [[id, summary] as const])),
-  [dropDeadChannelsId, "Remove constant channels; fold them into the next biases"],
+  [deadChannels.id, deadChannels.summary],
 ]);
 
 /** The maximum number of rounds: more means that two passes undo each other, a bug. */
@@ -102,11 +100,11 @@ export const simplify = definePass({
         changed += outcome.changes.length;
       }
       if (changed > 0) continue;
-      if (!isSelected(dropDeadChannelsId)) return { changes, misses };
+      if (!isSelected(deadChannels.id)) return { changes, misses };
       // Reads every weight, so it runs last, and again only after a change.
       const { dropDeadChannels } = await import("./drop-dead-channels.ts");
       const removal = await dropDeadChannels(model, {}, context);
-      changes.push(...removal.changes.map((changed) => ({ rule: dropDeadChannelsId, ...changed })));
+      changes.push(...removal.changes.map((changed) => ({ rule: deadChannels.id, ...changed })));
       if (removal.changes.length === 0) return { changes, misses: [...misses, ...removal.misses] };
     }
     throw new Error("simplify does not converge");

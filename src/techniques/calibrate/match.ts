@@ -38,6 +38,8 @@ export interface Match {
   /** Maps the weight names of pruned layers of the original to the channels that remain, if known. */
   readonly kept: ReadonlyMap<string, readonly number[]>;
   readonly misses: readonly Miss[];
+  /** The number of layers of the original, and how many of them have a counterpart in the changed model. */
+  readonly originalLayers: { readonly count: number; readonly paired: number };
 }
 
 export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<Match> {
@@ -46,13 +48,16 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const all = layersOf(model, inference);
   const reference = await foldLike(original, all, inference);
   const referenceInference = infer(reference);
-  const counterparts = counterpartsAmong(layersOf(reference, referenceInference));
+  const originalLayers = layersOf(reference, referenceInference);
+  const counterparts = counterpartsAmong(originalLayers);
   const misses: Miss[] = [];
   const matched: LayerMatch[] = [];
   const cutChannels = new Map<string, readonly number[]>();
   const used = new Set<Layer>();
+  const paired = new Set<Layer>();
   for (const [position, layer] of all.entries()) {
     const counterpart = counterparts(layer).find((other) => !used.has(other));
+    if (counterpart !== undefined) paired.add(counterpart);
     const recorded = counterpart && readRecordedChannels(reference, counterpart, model, layer);
     if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
       cutChannels.set(counterpart.effective.name, recorded);
@@ -81,7 +86,13 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
       normalized: isNormalized(layer, inference),
     });
   }
-  return { original: reference, layers: matched, kept: cutChannels, misses };
+  return {
+    original: reference,
+    layers: matched,
+    kept: cutChannels,
+    misses,
+    originalLayers: { count: originalLayers.length, paired: paired.size },
+  };
 }
 
 async function foldLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {

@@ -142,9 +142,9 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
   const secondsLeft = (): number => 60 * (options.minutes ?? Number.POSITIVE_INFINITY) - secondsSince(started);
   const match = await matchOriginal(model, original, context.engine);
-  if (match.misses.length > match.layers.length) {
-    const layerCount = match.misses.length + match.layers.length;
-    const text = `the original has no counterpart of ${match.misses.length} of ${counted(layerCount, "layer")}: is it the model that this one was made from?`;
+  const { count, paired } = match.originalLayers;
+  if (2 * paired < count) {
+    const text = `the model has only ${paired} of the ${counted(count, "layer")} of the original: is it the model that this one was made from?`;
     context.log({ id: "original", text, level: "warning" });
   }
   const scope: StageInputs = {
