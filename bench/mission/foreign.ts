@@ -6,8 +6,8 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { PassOutput } from "../../src/app/cli/job-parts/pass-output.ts";
 import type { Measurement } from "../../src/app/cli/jobs/eval.ts";
-import type { PassOutput } from "../../src/app/cli/jobs/pass.ts";
 import type { InspectedFile } from "../../src/app/cli/print/inspection.ts";
 import { bytes, integer, percent } from "../../src/core/numbers.ts";
 import { shared } from "../../test/shared.ts";

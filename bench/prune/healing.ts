@@ -8,8 +8,8 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "pith";
+import type { PassOutput } from "../../src/app/cli/job-parts/pass-output.ts";
 import type { Measurement } from "../../src/app/cli/jobs/eval.ts";
-import type { PassOutput } from "../../src/app/cli/jobs/pass.ts";
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";

@@ -77,6 +77,6 @@ function publicEntries(root: string): readonly string[] {
 function jobs(sources: string): readonly string[] {
   const folder = join(sources, "app/cli/jobs");
   return readdirSync(folder)
-    .filter((file) => /^export default /m.test(readFileSync(join(folder, file), "utf8")))
+    .filter((file) => !file.endsWith(".test.ts"))
     .map((file) => `app/cli/jobs/${file.replace(/\.ts$/, "")}`);
 }

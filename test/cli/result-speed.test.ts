@@ -1,6 +1,6 @@
 /** Tests the speed of results that commands print. */
 import { beforeAll, expect, test } from "vitest";
-import { fasterAdvice } from "../../src/app/cli/jobs/advice.ts";
+import { fasterAdvice } from "../../src/app/cli/job-parts/advice.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { factorize } from "../../src/techniques/factorize/factorize.ts";

@@ -9,7 +9,7 @@ import { open } from "../../../core/onnx/index.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import { type LatencyReport, latency } from "../../../runtime/run/latency.ts";
-import { startRuntime, warmUp } from "../jobs/runtime.ts";
+import { startRuntime, warmUp } from "../job-parts/runtime.ts";
 import { type Adapter, type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
 
 declare global {

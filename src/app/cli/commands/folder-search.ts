@@ -17,10 +17,10 @@ import { nearnessText } from "../../folder/table.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
+import type { WorkerOptions } from "../job-parts/job-pool.ts";
 import type capturedInputsJob from "../jobs/captured-inputs.ts";
 import type { CapturedFile } from "../jobs/captured-inputs.ts";
 import type compressJob from "../jobs/compress.ts";
-import type { WorkerOptions } from "../jobs/job-pool.ts";
 import { samplesLine } from "../print/samples.ts";
 
 export interface FolderSearch {

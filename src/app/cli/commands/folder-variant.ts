@@ -10,8 +10,8 @@ import { nearnessText } from "../../folder/table.ts";
 import { randomNearness } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
+import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
 import type passJob from "../jobs/pass.ts";
-import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
 import { samplesLine } from "../print/samples.ts";
 import { targetsField } from "./folder-search.ts";
 

@@ -26,7 +26,8 @@ import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/da
 import { flagName } from "../flags/invalid-options.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
-import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
+import type { WrittenOutput } from "../job-parts/pass-output.ts";
+import type passJob from "../jobs/pass.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
 
 const stepFlags = (defaultOut: string) =>

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { countOption, option } from "../../../core/pass/options.ts";
-import type { WorkerOptions } from "../jobs/job-pool.ts";
+import type { WorkerOptions } from "../job-parts/job-pool.ts";
 
 const group = "Parallel work (docs/scaling.md):";
 

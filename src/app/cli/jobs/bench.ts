@@ -18,9 +18,9 @@ import {
   timedShapes,
 } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/set.ts";
-import { openModel, warnOfOrder } from "./open-model.ts";
-import { contentsOfEach } from "./set.ts";
-import { openTarget } from "./target.ts";
+import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
+import { contentsOfEach } from "../job-parts/set.ts";
+import { openTarget } from "../job-parts/target.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];

@@ -1,8 +1,8 @@
 /** Job that evaluates one candidate of a search (`pith compress`), and stores its result where the search finds it. */
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { evaluateCandidateIn } from "../../../search/search.ts";
+import { withSearch } from "../job-parts/open-search.ts";
 import type { CombinationInput } from "../queue/inputs.ts";
-import { withSearch } from "./open-search.ts";
 
 export default async function combinationJob(input: CombinationInput, context: JobContext): Promise<void> {
   await withSearch(input, context, undefined, ({ model, task, options, partialContext: running }) =>

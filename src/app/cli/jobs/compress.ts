@@ -28,10 +28,10 @@ import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
+import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
+import { warnOfDefaults } from "../job-parts/open-model.ts";
+import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
-import { openStoreOptions, type WorkerOptions, withJobPool } from "./job-pool.ts";
-import { warnOfDefaults } from "./open-model.ts";
-import { type OpenedSearch, withSearch } from "./open-search.ts";
 
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
 const refusedFolder = "refused";

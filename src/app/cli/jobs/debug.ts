@@ -17,10 +17,10 @@ import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-erro
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import type { DebuggedLayer } from "../../report/debug.ts";
 import { debugPage } from "../../report/debug.ts";
-import { explainByInputs, wrongOriginalHint } from "./inputs.ts";
-import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
-import type { PassInput } from "./pass.ts";
-import { openRequest } from "./task.ts";
+import { explainByInputs, wrongOriginalHint } from "../job-parts/inputs.ts";
+import { isChanged, openModel, warnOfOrder } from "../job-parts/open-model.ts";
+import type { PassInput } from "../job-parts/pass-output.ts";
+import { openRequest } from "../job-parts/task.ts";
 
 /** Minimum signal-to-noise ratio of the last layers in decibels, at which a model counts as derived from its original. */
 const minSimilarity = 10;

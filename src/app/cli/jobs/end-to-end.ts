@@ -8,7 +8,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { compareTogether, type EndToEnd, type ModulePaths } from "../../folder/end-to-end.ts";
 import { generatorOf } from "../../folder/generate.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { openRequest } from "./task.ts";
+import { openRequest } from "../job-parts/task.ts";
 
 export interface EndToEndInput {
   readonly folder: string;

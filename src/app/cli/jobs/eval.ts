@@ -32,12 +32,12 @@ import type { Metric } from "../../../runtime/metrics/types.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
-import { explainByInputs } from "./inputs.ts";
-import { openModel, warnOfOrder } from "./open-model.ts";
-import type { PassInput } from "./pass.ts";
+import { explainByInputs } from "../job-parts/inputs.ts";
+import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
+import type { PassInput } from "../job-parts/pass-output.ts";
+import { withTargets } from "../job-parts/target.ts";
+import { openRequest } from "../job-parts/task.ts";
 import { scoreOf } from "./score.ts";
-import { withTargets } from "./target.ts";
-import { openRequest } from "./task.ts";
 
 const comparedSamples = 32;
 

@@ -2,7 +2,7 @@
 import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Explanation, explain } from "../../../search/sensitivity/explain.ts";
-import { contextOf, openModel } from "./open-model.ts";
+import { contextOf, openModel } from "../job-parts/open-model.ts";
 
 export interface ExplainInput {
   readonly model: string;

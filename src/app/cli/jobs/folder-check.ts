@@ -15,8 +15,8 @@ import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { generatorOf } from "../../folder/generate.ts";
 import { mainOf } from "../../folder/layout.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { withTargets } from "./target.ts";
-import { openRequest } from "./task.ts";
+import { withTargets } from "../job-parts/target.ts";
+import { openRequest } from "../job-parts/task.ts";
 
 export interface FolderCheckInput {
   readonly folder: string;

@@ -13,8 +13,8 @@ import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
+import { openModel } from "../job-parts/open-model.ts";
 import { type InspectOutput, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
-import { openModel } from "./open-model.ts";
 
 /** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
 const maxDecomposed = 2048;

@@ -5,9 +5,9 @@ import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";
+import { startRuntime } from "../job-parts/runtime.ts";
+import { contentsFor } from "../job-parts/set.ts";
 import type { BenchInput } from "./bench.ts";
-import { startRuntime } from "./runtime.ts";
-import { contentsFor } from "./set.ts";
 
 export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"> {
   readonly runtime: RuntimeName;

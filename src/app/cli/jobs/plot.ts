@@ -7,7 +7,7 @@ import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { plotPage } from "../../report/plot/plot.ts";
 import { requireOtherThanWeights } from "../files/files.ts";
-import { openModel } from "./open-model.ts";
+import { openModel } from "../job-parts/open-model.ts";
 
 export interface PlotInput {
   readonly model: string;

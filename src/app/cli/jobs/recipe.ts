@@ -4,8 +4,8 @@ import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe.ts";
 import { runIn } from "../../../judge/run/trials.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { withSearch } from "../job-parts/open-search.ts";
 import type { RecipeInput } from "../queue/inputs.ts";
-import { withSearch } from "./open-search.ts";
 
 export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
   const recipe = parseRecipe(input.recipe);

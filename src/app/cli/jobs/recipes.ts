@@ -5,9 +5,9 @@ import { counted, integer } from "../../../core/numbers.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
+import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
+import { openModel } from "../job-parts/open-model.ts";
 import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";
-import { type WorkerOptions, withJobPool } from "./job-pool.ts";
-import { openModel } from "./open-model.ts";
 
 export interface RecipesInput extends WorkerOptions {
   readonly recipe: RecipeFile;

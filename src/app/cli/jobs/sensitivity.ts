@@ -21,9 +21,9 @@ import { sensitivityPage } from "../../report/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
+import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
+import { openSweep } from "../job-parts/open-sweep.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
-import { openStoreOptions, type WorkerOptions, withJobPool } from "./job-pool.ts";
-import { openSweep } from "./open-sweep.ts";
 
 export interface SensitivityInput extends SweepInput, WorkerOptions {
   readonly out: string;

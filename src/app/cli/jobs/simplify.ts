@@ -14,8 +14,8 @@ import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
 import { fileBytes, filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import { openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
 import { rejectUnloadable } from "./loadable.ts";
-import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
 
 export interface SimplifyInput {
   readonly model: string;

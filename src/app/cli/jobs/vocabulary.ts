@@ -5,7 +5,7 @@ import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TrimmedFolder, trimFolder } from "../../folder/trim-vocabulary.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { contextOf } from "./open-model.ts";
+import { contextOf } from "../job-parts/open-model.ts";
 
 export interface VocabularyInput {
   readonly folder: string;

@@ -29,7 +29,7 @@ import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
 import { factorText, notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
-import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
+import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
 import { samplesLine, withoutNote } from "./samples.ts";
 import { columns } from "./table.ts";

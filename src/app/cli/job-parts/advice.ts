@@ -7,7 +7,7 @@ import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";
 import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
-import type { PassInput } from "./pass.ts";
+import type { PassInput } from "./pass-output.ts";
 
 interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;

@@ -1,0 +1,101 @@
+/** Input and output of the job `pass`. */
+import type { Encoding } from "#platform";
+import type { UnevenChannels } from "../../../core/analysis/uneven-channels.ts";
+import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
+import type { Judgement } from "../../../judge/run/judged-step.ts";
+import type { KeptFunction } from "../../../judge/run/kept-function.ts";
+import type { Sparing } from "../../../judge/run/sparing-text.ts";
+import type { Reference } from "../../../judge/run/step-comparison.ts";
+import type { StepResult } from "../../../judge/steps/runner.ts";
+import type { MetricName } from "../../../judge/task/index.ts";
+import type { Together } from "../../folder/text-search.ts";
+import type { Timed } from "../../report/speed.ts";
+import type { DataRequest } from "../flags/data.ts";
+import type { Weight } from "../print/weight.ts";
+import type { SampleUse } from "./task.ts";
+
+export interface PassInput {
+  readonly command: string;
+  readonly model: string;
+  /** Path of the model before earlier compression, with which the result is compared; for passes without another reference. */
+  readonly original?: string | undefined;
+  readonly out: string;
+  /** Whether the command copies the model's sidecar files to the result. */
+  readonly copiesSidecars: boolean;
+  /** Options of the pass from the command line. The pass validates them. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly data: DataRequest | undefined;
+  readonly metric: MetricName;
+  readonly output: string | undefined;
+  readonly maxDrop: number | undefined;
+  readonly strict: boolean;
+  /** Whether a rejected result is written, too. */
+  readonly force: boolean;
+  /** Whether the precision fallback is used if the result loses too much (default: true). */
+  readonly spare?: boolean | undefined;
+  /** Other models of the folder, with which the result must also pass end to end. */
+  readonly together?: Together | undefined;
+  /** Maximum bytes of the file, for which the bits per layer are chosen. */
+  readonly targetBytes?: number | undefined;
+  /** Maximum size of the compressed file, in the syntax of `downloadOption`. */
+  readonly targetDownload?: string | undefined;
+  /** Whether the job only reports what would change. */
+  readonly dryRun: boolean;
+  /** Maximum bytes per file. Larger models use external data files. */
+  readonly fileBytes?: number;
+  /** Encodings of compressed copies of the result. */
+  readonly precompress?: readonly Encoding[] | undefined;
+  /** Whether the result is a variant of a folder: the folder measures its originals once, and compares the variants by brotli. */
+  readonly isVariant?: boolean;
+  readonly seed: number;
+}
+
+export type PassOutput = WrittenOutput | UnwrittenOutput;
+
+export interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
+  readonly before: Weight;
+  readonly preprocessing?: string | undefined;
+  readonly samples?: SampleUse | undefined;
+  /** Whether the model that the goal refers to is at chance level, so that no drop can be measured. */
+  readonly knewNothing?: boolean | undefined;
+  readonly goal?: Goal | undefined;
+  readonly targets: Judgement["targets"];
+  /** Layers that are kept at higher precision than requested. */
+  readonly sparing?: (Sparing & { readonly searched: number | undefined }) | undefined;
+  readonly idle?: string | undefined;
+}
+
+export interface UnwrittenOutput extends StepReport {
+  readonly written?: undefined;
+  readonly planned?: PlannedCost | undefined;
+}
+
+/** Cost of the result of a dry run; undefined if it is the same as the input model's. */
+export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
+  /** Processor time of a run on one thread, relative to the original's; undefined if not measured. */
+  readonly time: number | undefined;
+  readonly uneven: UnevenChannels;
+}
+
+export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
+  readonly after: Weight;
+  /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
+  readonly masked: boolean;
+  readonly trainable: boolean;
+  /** Channel counts that slow down the result; undefined if it computes the same as the input model. */
+  readonly uneven?: UnevenChannels | undefined;
+  readonly comparison?: Comparison | undefined;
+  readonly verdict?: Verdict | undefined;
+  /** Path of the model that the verdict compares with; undefined for the input model. */
+  readonly against?: string | undefined;
+  /** Present if the input model was pruned before this training, and the model before pruning is not the reference. */
+  readonly pruned?: true | undefined;
+  /** Present if the input model is a result of Pith, and no original is given. The measured loss then excludes the earlier loss. */
+  readonly continues?: true | undefined;
+  readonly lost?: string | undefined;
+  /** Comparison with the original or teacher; undefined without such a model, or if it could not run. */
+  readonly reference?: Reference | undefined;
+  /** Speed relative to the reference or the input model; undefined if the operators and sizes are the same. */
+  readonly speed?: Timed | undefined;
+  readonly written: string;
+}
