@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
+import type { FolderOptions, Variant } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { bytes } from "../../src/core/numbers.ts";
@@ -91,6 +91,18 @@ describe("a folder with one model", () => {
       expect(judgedOn).toEqual(["Compared on 32 random inputs."]);
     }
     expect(await readFile(at("out", "README.md"), "utf8")).toContain("\n\nCompared on 32 random inputs.\n\n");
+  });
+
+  test("passes the original's size after brotli to the second variant, so that it is measured once", async () => {
+    await modules("model");
+    const passedSizes: unknown[] = [];
+    const make = async ({ source: original, out: path, originalBrotli }: Variant) => {
+      passedSizes.push(originalBrotli);
+      await save(await open(original), path);
+      return { bytes: 1, measured: "", originalBrotli: originalBrotli ?? 1000 };
+    };
+    await run({ dtypes: ["q8", "q4"], make });
+    expect(passedSizes).toEqual([undefined, 1000]);
   });
 
   test("has one card with the table, after the text of the README", async () => {

@@ -1,13 +1,11 @@
 /** Makes, reuses, times or rejects the variants of a folder one by one, and records each outcome. */
-import { fileNameOf, folderOf, joinPath } from "#platform";
+import { joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { textHash } from "../../core/files/hash.ts";
 import { formatKept } from "../../core/files/own-files.ts";
-import { open } from "../../core/onnx/index.ts";
-import { type Size, size } from "../../runtime/run/size.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";
-import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel, weightFilesOf } from "./model-files.ts";
+import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
@@ -43,12 +41,14 @@ export async function makeFile(
     const keptText = formatKept(authoredFile === file ? "it" : authoredFile);
     return rejectFile(run, file, dtype, `${keptText}. Remove it, or write to another folder.`);
   }
+  const originalBrotli = [...records.values()].find(
+    (record) => record.source_hash === hash && record.originalBrotli !== undefined,
+  )?.originalBrotli;
   // The record is removed first, because the process can be killed before it records the new file.
   await removeCopies(run, file);
   if (forgetFile(run, file)) await writeRecorded(run, []);
   try {
-    const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
-    const result = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
+    const result = await make({ source, out: joinPath(out, file), dtype, fileBytes, together, originalBrotli });
     for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     const figures = run.check === undefined ? result : { ...result, loader: { outcome: "not checked" } as const };
@@ -58,17 +58,6 @@ export async function makeFile(
     if (!(error instanceof PithError) || isFatal(error)) throw error;
     await rejectFile(run, file, dtype, error.message);
   }
-}
-
-/** Returns the size of an original. The result is stored, so that an original with several variants is compressed only once. */
-function originalSize({ originalSizes }: FolderRun, source: string): Promise<Size> {
-  const measure = async (): Promise<Size> => {
-    const files = new Set([fileNameOf(source), ...weightFilesOf(await open(source))]);
-    return size(...Array.from(files, (file) => joinPath(folderOf(source), file)));
-  };
-  const measurement = originalSizes.get(source) ?? measure();
-  originalSizes.set(source, measurement);
-  return measurement;
 }
 
 /** Returns a hash of everything that determines a variant's file. @param hash hash of the original. */

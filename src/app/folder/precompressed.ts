@@ -56,10 +56,10 @@ async function precompressFile(
   // The names are recorded before the copies are written. If the process is killed, a copy without a record would look like one of the user.
   for (const copy of copies) written.set(copy, []);
   await writeRecorded(run, []);
-  const sizes = await precompress(
+  const { compress = (...copying) => precompress(...copying, context.signal) } = run.options;
+  const sizes = await compress(
     files.map((path) => joinPath(out, path)),
     requested,
-    context.signal,
   );
   for (const copy of copies) written.set(copy, [await fileHash(joinPath(out, copy))]);
   const compressedSizes = {

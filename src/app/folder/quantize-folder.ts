@@ -100,7 +100,6 @@ async function openRun(
     rows: new Map(),
     inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
     reportedFiles: new Set(),
-    originalSizes: new Map(),
     missing: undefined,
   };
   await dropOtherSearches(run);

@@ -1,10 +1,10 @@
 /** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
 import type { Encoding } from "#platform";
 import type { Miss } from "../../core/errors.ts";
+import type { CopySizes } from "../../core/files/compressed-copies.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
-import type { Size } from "../../runtime/run/size.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 import type { QuantizeOptions } from "../../techniques/quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
@@ -21,6 +21,8 @@ export interface FolderOptions {
   readonly fileBytes?: number | undefined;
   /** Encodings of compressed copies. They are written next to each file that is kept. */
   readonly precompress?: readonly Encoding[] | undefined;
+  /** Writes the compressed copies of files (default: in this process, where a stop can wait seconds for a step of brotli). */
+  readonly compress?: ((files: readonly string[], encodings: readonly Encoding[]) => Promise<CopySizes>) | undefined;
   /** Other options of `quantize`, for every variant. */
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
   /** Further settings that affect results and are recorded. A variant that was made with different settings is made again. */
@@ -82,6 +84,8 @@ export interface Variant {
   readonly fileBytes: number;
   /** Models with which the file failed end to end. Layers are then kept at higher precision until all models pass jointly. */
   readonly together?: Together | undefined;
+  /** Size of the original after brotli; undefined before the first variant of an original, which measures this size. */
+  readonly originalBrotli: number | undefined;
 }
 
 /** Dtype of a file. "searched" is the result of a search, which replaces the original and which transformers.js calls fp32. */
@@ -117,8 +121,6 @@ export interface FolderRun {
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
   readonly inPlace: boolean;
-  /** Sizes of the originals, by path. */
-  readonly originalSizes: Map<string, Promise<Size>>;
   /** Names of files of the user that were already reported as kept. */
   readonly reportedFiles: Set<string>;
 }

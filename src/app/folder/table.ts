@@ -67,7 +67,7 @@ const estimateSign = "≈";
 function compressedText({ bytes: fileBytes = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
   const size = sizes[sizeNames[encoding]];
   if (size === undefined) return "";
-  return `${isEstimated(fileBytes) && !copies.includes(encoding) ? `${estimateSign} ` : ""}${bytes(size)}`;
+  return `${isEstimated(fileBytes, encoding) && !copies.includes(encoding) ? `${estimateSign} ` : ""}${bytes(size)}`;
 }
 
 /** Returns a note that lists the files with compressed copies: "model_q4.onnx (.gz, .br)". */

@@ -10,10 +10,11 @@ import { runJudgedStep } from "../../judge/run/judged-step.ts";
 import { formatSparedLayer } from "../../judge/run/sparing-text.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
-import { size } from "../../runtime/run/size.ts";
+import { measureSize } from "../../runtime/run/size.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { optionsOfDtype } from "../../techniques/quantize/options.ts";
 import { dataFilesOf } from "./layout.ts";
+import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
@@ -31,14 +32,15 @@ export function randomNearness(
 }
 
 export async function makeVariant(
-  { source, out, dtype, fileBytes, together }: Variant,
+  { source, out, dtype, fileBytes, together, originalBrotli }: Variant,
   options: FolderOptions["quantize"],
   context: Context,
 ): Promise<FileFigures> {
+  const original = await open(source);
   const request: StepRequest = {
     pass: quantize,
     options: { ...optionsOfDtype(dtype, options ?? {}), dtype },
-    input: { path: source, model: await open(source) },
+    input: { path: source, model: original },
     fallback: true,
     condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };
@@ -53,10 +55,13 @@ export async function makeVariant(
   await save(result, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
-  const { bytes, gzip, brotli } = await size(...parts);
+  const { bytes, gzip, brotli } = await measureSize(parts, context.signal);
+  const originalFiles = new Set([fileNameOf(source), ...weightFilesOf(original)]);
+  const originalParts = Array.from(originalFiles, (file) => joinPath(folderOf(source), file));
   const sparedTexts = (sparing?.spared ?? []).map(formatSparedLayer);
   return {
     ...{ bytes, gzip, brotli },
+    originalBrotli: originalBrotli ?? (await measureSize(originalParts, context.signal)).brotli,
     ...(sparedTexts.length === 0 ? {} : { spared: sparedTexts }),
     ...randomNearness(judgement?.kept?.likeness),
   };

@@ -109,7 +109,7 @@ export function circumstances(run: Run): Markup {
   ];
   const targets = chosenOf(run)?.targets;
   const busyNote = latency?.unsteady === true ? "; the machine was too busy for reliable timing" : "";
-  const estimateNote = isEstimated(run) ? "; estimated for files above 8 MiB" : "";
+  const estimateNote = isEstimated(run) ? "; estimated for large files" : "";
   const facts: readonly (readonly [title: string, text: Content])[] = [
     ["data", `${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`],
     ["preprocessing", data.preprocessing],

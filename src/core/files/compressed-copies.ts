@@ -1,6 +1,5 @@
 /** Writes and finds compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send these copies instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
-import { throwIfAborted } from "../errors.ts";
 import { concatBytes } from "../tensor/dense.ts";
 import { bytesOfFile } from "./hash.ts";
 
@@ -25,7 +24,7 @@ export const formatOutdated = (path: string, outdated: string): string =>
   `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones with \`--precompress\``;
 
 /** Total bytes of the copies in each encoding. */
-interface CopySizes {
+export interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;
   /** False if both sizes were measured. Sizes that are estimated from a sample have no such field. */
@@ -52,20 +51,10 @@ async function writeCopies(
   for (const encoding of new Set(requested)) {
     let total = 0;
     for (const { name, chunks } of sources)
-      total += await write(`${name}${fileEndings[encoding]}`, stopOnAbort(compressed(chunks, encoding), signal));
+      total += await write(`${name}${fileEndings[encoding]}`, compressed(chunks, encoding, signal));
     sizes[sizeNames[encoding]] = total;
   }
   return sizes.gzip === undefined || sizes.brotli === undefined ? sizes : { ...sizes, sampled: false };
-}
-
-async function* stopOnAbort(
-  pieces: AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined,
-): AsyncIterable<Uint8Array> {
-  for await (const piece of pieces) {
-    throwIfAborted(signal, "Stopped on request.");
-    yield piece;
-  }
 }
 
 /** Writes compressed copies of files next to them, and returns the total size per encoding. */
@@ -87,6 +76,7 @@ export async function copiesInMemory(
   name: string,
   bytes: Uint8Array,
   requested: readonly Encoding[] = [],
+  signal?: AbortSignal,
 ): Promise<{
   readonly copies: readonly (readonly [name: string, bytes: Uint8Array])[];
   readonly sizes: CopySizes;
@@ -99,6 +89,6 @@ export async function copiesInMemory(
     copies.push([copy, compressedBytes]);
     return compressedBytes.length;
   };
-  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], requested, collect);
+  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], requested, collect, signal);
   return { copies, sizes };
 }

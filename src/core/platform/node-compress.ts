@@ -1,6 +1,7 @@
 /** Compresses files that are downloaded often, and decompresses them. */
-import { pipeline, Readable, type Transform } from "node:stream";
+import { addAbortSignal, pipeline, Readable, type Transform } from "node:stream";
 import { createBrotliCompress, createGunzip, createGzip, constants as zlib } from "node:zlib";
+import { throwIfAborted } from "../errors.ts";
 import type { Chunks, Encoding } from "./files.ts";
 
 /**
@@ -17,24 +18,35 @@ const compressors: Readonly<Record<Encoding, readonly (() => Transform)[]>> = {
   br: [() => createBrotliCompress({ params: brotli })],
 };
 
-/** Returns the compressed size in bytes: with gzip at level 9 and the best strategy, or with brotli at quality 11. */
-export async function compressedSize(chunks: () => Chunks, encoding: Encoding): Promise<number> {
-  return Math.min(...(await compressedSizes(chunks, encoding)));
+/**
+ * Returns the compressed size in bytes: with gzip at level 9 and the best strategy, or with brotli at quality 11.
+ * @throws PithError E_STOPPED on the signal. One step of brotli can then occupy a thread for seconds, which only the end of a process interrupts.
+ */
+export async function compressedSize(chunks: () => Chunks, encoding: Encoding, signal?: AbortSignal): Promise<number> {
+  return Math.min(...(await compressedSizes(chunks, encoding, signal)));
 }
 
-/** Yields the compressed bytes lazily, with the same settings as `compressedSize`. */
-export async function* compressed(chunks: () => Chunks, encoding: Encoding): AsyncIterable<Uint8Array> {
+/** Yields the compressed bytes lazily, with the same settings as `compressedSize`. @throws PithError E_STOPPED on the signal. */
+export async function* compressed(
+  chunks: () => Chunks,
+  encoding: Encoding,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Uint8Array> {
   const candidates = compressors[encoding];
-  const bytes = candidates.length === 1 ? [0] : await compressedSizes(chunks, encoding);
+  const bytes = candidates.length === 1 ? [0] : await compressedSizes(chunks, encoding, signal);
   const best = candidates[bytes.indexOf(Math.min(...bytes))];
-  if (best !== undefined) yield* transformChunks(chunks(), best());
+  if (best !== undefined) yield* transformChunks(chunks(), best(), signal);
 }
 
-function compressedSizes(chunks: () => Chunks, encoding: Encoding): Promise<readonly number[]> {
+function compressedSizes(
+  chunks: () => Chunks,
+  encoding: Encoding,
+  signal: AbortSignal | undefined,
+): Promise<readonly number[]> {
   return Promise.all(
     compressors[encoding].map(async (create) => {
       let size = 0;
-      for await (const piece of transformChunks(chunks(), create())) size += piece.length;
+      for await (const piece of transformChunks(chunks(), create(), signal)) size += piece.length;
       return size;
     }),
   );
@@ -48,7 +60,13 @@ export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8
   return transformChunks(packed, createGunzip({ chunkSize: pieceSize }));
 }
 
-/** Passes chunks through a transform. Failures are thrown when the result is read. */
-function transformChunks(chunks: Chunks, transform: Transform): AsyncIterable<Uint8Array> {
-  return pipeline(Readable.from(chunks), transform, () => {});
+/** Passes chunks through a transform. Failures, and E_STOPPED on the signal, are thrown when the result is read. */
+async function* transformChunks(chunks: Chunks, transform: Transform, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+  if (signal !== undefined) addAbortSignal(signal, transform);
+  try {
+    yield* pipeline(Readable.from(chunks), transform, () => {});
+  } catch (error) {
+    throwIfAborted(signal);
+    throw error;
+  }
 }

@@ -17,7 +17,7 @@ import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { type OneRun, oneRun } from "../../runtime/run/feeding.ts";
 import { type LatencyReport, latency } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
-import { type CompressedSize, size } from "../../runtime/run/size.ts";
+import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../../runtime/run/timed-inputs.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
@@ -117,7 +117,10 @@ export class Evaluator {
     const { sha256 } = measured;
     const compress = async (): Promise<CompressedSize> => {
       const withoutMetadata = await plainFile(await store.open(sha256));
-      const { bytes: _, ...compressed } = await size(withoutMetadata?.file ?? (await store.file(sha256)));
+      const { bytes: _, ...compressed } = await measureSize(
+        [withoutMetadata?.file ?? (await store.file(sha256))],
+        this.#measured.context.signal,
+      );
       return compressed;
     };
     const sizes = this.#compressed.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress);

@@ -113,7 +113,11 @@ export async function runJob<J extends Job>(
         clearTimeout(starting);
         flush();
         if (message.pith === "event") onEvent(message.event);
-        else if (message.pith !== "begun") lastAnswer = message;
+        else if (message.pith !== "begun") {
+          lastAnswer = message;
+          // A stopped job can still wait for threads, such as brotli's.
+          if (signal?.aborted === true) kill();
+        }
       });
       child.on("exit", () => {
         clearTimeout(starting);

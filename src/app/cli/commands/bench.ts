@@ -143,6 +143,7 @@ interface Row extends ReturnType<typeof timesOf> {
   readonly target: TargetName;
   readonly bytes?: number;
   readonly brotli?: number | undefined;
+  readonly sampled?: boolean;
   readonly memory: number | undefined;
 }
 
@@ -150,7 +151,7 @@ type CellText = (row: Row, isSteady: boolean) => string;
 
 const numberColumns: Readonly<Record<string, CellText>> = {
   bytes: (row) => sizeText(row.bytes),
-  brotli: (row) => sizeText(row.brotli),
+  brotli: ({ brotli, sampled }) => `${sampled ? "≈ " : ""}${sizeText(brotli)}`,
   p50: ({ runs }) => runTime(runs?.p50),
   p90: ({ runs }) => runTime(runs?.p90),
   "per second": ({ throughput }, isSteady) => (isSteady ? count(throughput.samples) : "–"),
@@ -181,7 +182,7 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
 
 const explanation =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
-  "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11.";
+  "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11 (≈: estimated from 2 MiB of the file).";
 
 function markdownText(
   columns: readonly Column[],

@@ -34,7 +34,14 @@ export function variantWriter(
   { passed, otherDtypes, spare, settings, samplesOf }: VariantOptions,
   session: Session,
 ): (variant: Variant) => Promise<FileFigures> {
-  const writeVariant = async ({ source, out, dtype, fileBytes, together }: Variant): Promise<FileFigures> => {
+  const writeVariant = async ({
+    source,
+    out,
+    dtype,
+    fileBytes,
+    together,
+    originalBrotli,
+  }: Variant): Promise<FileFigures> => {
     const input: PassInput = {
       spare,
       together,
@@ -42,7 +49,7 @@ export function variantWriter(
       model: source,
       out,
       copiesSidecars: true,
-      isVariant: true,
+      variant: { originalBrotli },
       fileBytes,
       seed: session.seed,
       ...settings,
@@ -70,13 +77,13 @@ export function variantWriter(
 }
 
 function figuresOf(result: WrittenOutput): FileFigures {
-  const { after, samples, preprocessing, sparing } = result;
+  const { before, after, samples, preprocessing, sparing } = result;
   const sparedField = sparing === undefined ? {} : { spared: sparing.spared.map(formatSparedLayer) };
   const judgedOn = samples && [
     samplesLine(samples),
     ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
   ];
-  const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
+  const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli, originalBrotli: before.brotli };
   return { ...sizes, ...sparedField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
 }
 

@@ -29,6 +29,7 @@ import { parseSettings } from "../flags/set.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
+import type precompressJob from "../jobs/precompress.ts";
 import { maxTimedBytes } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
 import { folderResult } from "./folder-result.ts";
@@ -140,6 +141,8 @@ export async function writeVariants(
       purpose,
       make,
       precompress: options.precompress,
+      compress: (files, encodings) =>
+        session.job<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,

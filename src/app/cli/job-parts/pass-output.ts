@@ -8,6 +8,7 @@ import type { Sparing } from "../../../judge/run/sparing-text.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { MetricName } from "../../../judge/task/index.ts";
+import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { Timed } from "../../report/speed.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -45,8 +46,8 @@ export interface PassInput {
   readonly fileBytes?: number;
   /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Whether the result is a variant of a folder: the folder measures its originals once, and compares the variants by brotli. */
-  readonly isVariant?: boolean;
+  /** Present for a variant of a folder. The folder compares the sizes of its variants and originals after brotli. */
+  readonly variant?: Pick<Variant, "originalBrotli">;
   readonly seed: number;
 }
 

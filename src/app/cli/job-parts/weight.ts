@@ -37,7 +37,7 @@ interface Compression {
   readonly brotli: boolean;
 }
 
-/** Adds the sizes of a result after compression. */
+/** Adds the sizes of a model after compression. */
 export async function withCompressed(
   weight: Weight,
   model: Model,
@@ -45,19 +45,12 @@ export async function withCompressed(
   { copies, brotli }: Compression,
 ): Promise<Weight> {
   if (copies.sampled !== undefined) return { ...weight, ...copies };
-  if (!brotli) return { ...(await withGzip(weight, model, path)), ...copies };
   const withoutMetadata = await plainFile(model);
-  const { bytes: _, ...sizes } = await size(
-    ...(withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file]),
-  );
+  const parts = withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file];
+  const { bytes: _, ...sizes } = brotli
+    ? await size(...parts)
+    : { bytes: 0, gzip: await gzipSize(...parts), sampled: isEstimated(weight.bytes, "gzip") };
   return { ...weight, ...sizes, ...copies };
-}
-
-/** Adds the size after gzip. */
-export async function withGzip(weight: Weight, model: Model, path: string): Promise<Weight> {
-  const withoutMetadata = await plainFile(model);
-  const gzip = await gzipSize(...(withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file]));
-  return { ...weight, gzip, sampled: isEstimated(weight.bytes) };
 }
 
 export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {

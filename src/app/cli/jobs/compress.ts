@@ -18,7 +18,7 @@ import type { Candidate } from "../../../judge/run/variant.ts";
 import { digestOf } from "../../../judge/steps/keys.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Metric, Task } from "../../../runtime/metrics/types.ts";
-import { type CompressedSize, size } from "../../../runtime/run/size.ts";
+import { type CompressedSize, measureSize } from "../../../runtime/run/size.ts";
 import { searchAhead } from "../../../search/search.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import { reportPage } from "../../report/html.ts";
@@ -76,7 +76,7 @@ async function runAndWrite(
   };
   let originalFacts: ReturnType<typeof fileFacts> | undefined;
   const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
-    originalFacts ??= fileFacts(model, input.model, original);
+    originalFacts ??= fileFacts(model, input.model, original, context.signal);
     return originalFacts;
   };
   const recordOf = async ({ run, others }: Compressed): Promise<Run> => ({
@@ -95,6 +95,7 @@ async function runAndWrite(
     "model.onnx",
     outcome.result?.bytes ?? new Uint8Array(),
     input.precompress,
+    context.signal,
   );
   const run = withSizes(await recordOf(outcome), sizes);
   const written = await write(input, run, outcome, context, copies);
@@ -221,12 +222,13 @@ async function fileFacts(
   model: Parameters<typeof filesOfModel>[0],
   path: string,
   original: Measured,
+  signal: AbortSignal,
 ): Promise<Partial<Pick<Measured, "bytes" | "gzip" | "brotli" | "sampled" | "sha256">>> {
   const files = filesOfModel(model, path);
   if (files.length !== 1) return {};
   const sha256 = await digestOf(bytesOfFile(path));
   if (sha256 === original.sha256 || original.metadata !== undefined) return { sha256 };
-  return { ...(await size(path)), sha256 };
+  return { ...(await measureSize([path], signal)), sha256 };
 }
 
 function thisMachine(): Machine {

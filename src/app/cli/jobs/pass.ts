@@ -16,16 +16,18 @@ import { trains } from "../../../judge/steps/step-options.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
+import { size } from "../../../runtime/run/size.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { notFasterText, slowerText, type Timed } from "../../report/speed.ts";
+import { filesOfModel } from "../files/files.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
 import { type OpenedStep, openStep } from "../job-parts/open-step.ts";
 import type { PassInput, PassOutput, PlannedCost, StepReport, WrittenOutput } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
 import type { SampleUse } from "../job-parts/task.ts";
-import { countsOf, measureSpeed, weightOf, withCompressed, withGzip } from "../job-parts/weight.ts";
+import { countsOf, measureSpeed, weightOf, withCompressed } from "../job-parts/weight.ts";
 import { hasDifferentMacs, maxTimedBytes, type Weight } from "../print/weight.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
@@ -117,7 +119,7 @@ async function writeResult(
   context.stage("compress");
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
-    input.isVariant ? report.before : withGzip(report.before, original.model, input.model),
+    compressedOriginal(report.before, original.model, input),
     withCompressed(await weightOf(saved, input.out), saved, input.out, { copies, brotli: isForDownload(input) }),
   ]);
   const masked = isPruned(result);
@@ -145,9 +147,19 @@ async function writeResult(
   };
 }
 
-/** Returns whether the size after brotli matters. It is not measured otherwise, because it takes two seconds per megabyte. */
-const isForDownload = ({ isVariant = false, targetDownload, options }: PassInput): boolean =>
-  isVariant || targetDownload !== undefined || isLowEntropy(options);
+/** Adds the sizes of the input model after compression. The row of a folder's original shows the size of its file with the exporter's metadata. */
+async function compressedOriginal(before: Weight, model: Model, input: PassInput): Promise<Weight> {
+  const { variant, model: path } = input;
+  if (variant === undefined) {
+    const brotli = isForDownload(input) || input.precompress?.includes("br") === true;
+    return withCompressed(before, model, path, { copies: {}, brotli });
+  }
+  return { ...before, brotli: variant.originalBrotli ?? (await size(...filesOfModel(model, path))).brotli };
+}
+
+/** Returns whether the size after brotli matters. It is not measured otherwise, because it takes up to 8 seconds per file. */
+const isForDownload = ({ variant, targetDownload, options }: PassInput): boolean =>
+  variant !== undefined || targetDownload !== undefined || isLowEntropy(options);
 
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 function warnOfSpeed(

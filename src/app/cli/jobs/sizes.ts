@@ -10,10 +10,13 @@ export default async function sizesJob(
   context: JobContext,
 ): Promise<readonly Size[]> {
   context.stage("compress");
-  const sizes: Size[] = [];
-  for (const path of models) {
-    sizes.push(await size(...filesOfModel(await open(path), path)));
-    context.progress(sizes.length, models.length);
-  }
-  return sizes;
+  let count = 0;
+  return Promise.all(
+    models.map(async (path) => {
+      const sizes = await size(...filesOfModel(await open(path), path));
+      count += 1;
+      context.progress(count, models.length);
+      return sizes;
+    }),
+  );
 }

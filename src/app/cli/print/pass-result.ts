@@ -141,8 +141,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         [...columns("", "before", "after"), { title: "" }],
         [
           ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
-          ...gzipRow(before, after),
-          ...brotliRow(after),
+          ...compressedRow("gzip", before, after),
+          ...compressedRow("brotli", before, after),
           [
             "parameters",
             count(before.parameters),
@@ -297,15 +297,12 @@ function nothingFound(model: string): string {
   return ` No layer can be changed: pith inspect ${quoteWord(model)} shows what is in the model.`;
 }
 
-function gzipRow(before: Weight, after: Weight): string[][] {
-  if (before.gzip === undefined || after.gzip === undefined) return [];
-  const title = `gzip${before.sampled || after.sampled ? " (estimated)" : ""}`;
-  return [[title, bytes(before.gzip), bytes(after.gzip), times(before.gzip / after.gzip)]];
+function compressedRow(name: "gzip" | "brotli", before: Weight, after: Weight): string[][] {
+  const [sizeBefore, sizeAfter] = [before[name], after[name]];
+  if (sizeBefore === undefined || sizeAfter === undefined) return [];
+  const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
+  return [[title, bytes(sizeBefore), bytes(sizeAfter), times(sizeBefore / sizeAfter)]];
 }
-
-/** Only results are compressed with brotli. */
-const brotliRow = ({ brotli, sampled }: Weight): string[][] =>
-  brotli === undefined ? [] : [[`brotli${sampled ? " (estimated)" : ""}`, "", bytes(brotli), ""]];
 
 function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
   if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];

@@ -1,0 +1,16 @@
+/** Job of a folder: writes compressed copies of files. A step of brotli takes seconds, and only the end of its process interrupts it. */
+import type { Encoding } from "#platform";
+import { type CopySizes, precompress } from "../../../core/files/compressed-copies.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+
+interface PrecompressInput {
+  readonly files: readonly string[];
+  readonly encodings: readonly Encoding[];
+}
+
+export default function precompressJob(
+  { files, encodings }: PrecompressInput,
+  { signal }: JobContext,
+): Promise<CopySizes> {
+  return precompress(files, encodings, signal);
+}
