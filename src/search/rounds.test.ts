@@ -43,6 +43,20 @@ test("starts with number formats alone", () => {
   expect(names(opened().next(long))).toEqual(["codes"]);
 });
 
+test("tries formats in the order of their pass, or if only bytes count the least work first", () => {
+  const some = combinationsOf([
+    offer("calibrated", "numbers", { left: 0.25, runs: 1000 }),
+    offer("quick", "numbers", { left: 0.5, runs: 1 }),
+  ]);
+  const orders = ([{ purpose: "speed" }, { purpose: "size" }] as const).map((options) =>
+    names(opened(objectiveOf(options, goal, { bytes: 1000 }), [], some).next(long)),
+  );
+  expect(orders).toEqual([
+    ["calibrated", "quick"],
+    ["quick", "calibrated"],
+  ]);
+});
+
 test("tries formats that train their values after cheaper ones", () => {
   const some = combinationsOf([
     offer("codes", "numbers", { left: 0.25 }),

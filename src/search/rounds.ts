@@ -55,7 +55,7 @@ export class Rounds {
   }
 
   /**
-   * Returns the candidates of the next round. The first round has number formats, the least work first. Each later round has one candidate per family
+   * Returns the candidates of the next round. The first round has number formats, the most promising first. Each later round has one candidate per family
    * of structural changes. @param seconds remaining seconds.
    */
   next(seconds: number): readonly Combination[] {
@@ -144,9 +144,9 @@ export class Rounds {
   }
 
   /**
-   * Returns the number formats to try first, the least work first, without those that are too large for a target size. Speeds do not count, because
-   * they are not known yet. Each family contributes only the format that is expected to be best. If only bytes count, a format with about the same
-   * expected bytes as an earlier one is skipped.
+   * Returns the number formats to try first, in the order of their passes, without those that are too large for a target size. Speeds do not count,
+   * because they are not known yet. Each family contributes only the format that is expected to be best. If only bytes count, the order is that of
+   * work, and a format with about the same expected bytes as an earlier one is skipped.
    */
   #firstFormats(): readonly Combination[] {
     const { combinations, forecast, objective, work } = this.#options;
@@ -162,12 +162,13 @@ export class Rounds {
     const isBetter = (a: Fitting, b: Fitting): boolean =>
       a.combination.numbers?.family === b.combination.numbers?.family && (a.misses - b.misses || a.cost - b.cost) < 0;
     const isByBytes = objective.id === "size" || objective.id === "download";
+    const formats = fittingFormats.filter((format) => !fittingFormats.some((other) => isBetter(other, format)));
+    if (!isByBytes) return formats.map(({ combination }) => combination);
     const costs: number[] = [];
-    return fittingFormats
-      .filter((format) => !fittingFormats.some((other) => isBetter(other, format)))
+    return formats
       .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
       .flatMap(({ combination, cost }) => {
-        if (isByBytes && costs.some((other) => Math.abs(other - cost) < minGain)) return [];
+        if (costs.some((other) => Math.abs(other - cost) < minGain)) return [];
         costs.push(cost);
         return [combination];
       });

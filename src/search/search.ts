@@ -151,7 +151,12 @@ class Search {
     for (let round = rounds.next(budget.secondsLeft); round.length > 0; round = rounds.next(budget.secondsLeft)) {
       await this.#tryAhead(round);
       for (const combination of round) {
-        if (!budget.isOpen && rounds.tried.length > 0) return;
+        if (!budget.isOpen && rounds.tried.length > 0) {
+          const triedText = counted(rounds.tried.length, "candidate");
+          if (budget.candidatesLeft === 0)
+            context.log({ id: "limit", text: `the search ended at its limit of ${triedText}; others can be better` });
+          return;
+        }
         throwIfAborted(context.signal, `Stopped before ${combination.name}.`);
         const scored = await this.#try(combination);
         if (scored === undefined) {

@@ -61,11 +61,19 @@ test("reports each new best candidate with its file", async () => {
   expect(again.bytes).toEqual(result?.bytes);
 });
 
-test("also reports the best candidate with a file if the goal is a speed", async () => {
+test("with a limit of candidates, tries the most promising formats, writes the best, and logs the limit", async () => {
   const files: (number | undefined)[] = [];
   const onBest = async ({ result }: Compressed): Promise<void> => void files.push(result?.bytes.length);
+  const messages: string[] = [];
   // Any speed meets this goal.
-  await search(net, task, { steps: 2, faster: 0.01, rounds: 0, onBest });
+  const { run } = await search(
+    net,
+    task,
+    { steps: 2, faster: 0.01, rounds: 0, onBest },
+    { log: ({ text }) => void messages.push(text) },
+  );
+  expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic"]);
+  expect(messages).toContain("the search ended at its limit of 2 candidates; others can be better");
   expect(files.length).toBeGreaterThan(0);
   expect(files).not.toContain(undefined);
 });

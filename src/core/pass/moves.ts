@@ -51,4 +51,5 @@ export interface MovesRequest {
   readonly target: readonly string[];
 }
 
+/** Returns the moves of a pass. Number formats are listed in the order in which a search tries them: the most promising first. */
 export type Moves = (request: MovesRequest) => readonly Move[] | Promise<readonly Move[]>;

@@ -88,24 +88,21 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
     return [int8, palettes(8), { ...palettes(4), spares: false }, ...lowEntropy, ...trained, float16];
   }
   const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
+  const isStatic = onIntegers && calibrate > 0;
   return [
-    ...(onIntegers && calibrate > 0
-      ? [
-          move("int8 static", 8, { scheme: "static" }),
-          // This format has fewer scales, and its loss is no higher for some networks.
-          move("int8 static per tensor", 8, { scheme: "static", perChannel: false }),
-        ]
-      : []),
+    ...(isStatic ? [move("int8 static", 8, { scheme: "static" })] : []),
     ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
     int8,
+    // This format has fewer scales, and its loss is no higher for some networks.
+    ...(isStatic ? [move("int8 static per tensor", 8, { scheme: "static", perChannel: false })] : []),
     // A palette is lossless for layers with at most 256 distinct values.
     palettes(8),
     fourBits,
     // Training changes the values of a palette; the indices do not change.
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
+    float16,
     bytes === undefined
       ? fitting(Math.round((fourBits.left ?? 1) * modelBytes))
       : { ...fitting(bytes), isTrainable: true },
-    float16,
   ];
 }
