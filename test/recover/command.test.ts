@@ -23,6 +23,23 @@ test("brings a model nearer to its original, and measures it on held-out samples
   expect(candidate?.value).toBeGreaterThan(0.98);
 });
 
+test("prints each stage once, and as the next command a comparison if the goal is met", async () => {
+  const words = ["recover", at("near.onnx"), "--original", at("right.onnx"), ...data];
+  const { out, err } = await pith(...words, "-o", at("again.onnx"));
+  expect(`${out}${err}`.match(/least-squares: /g)).toHaveLength(1);
+  expect(out).toContain(`\nnext: pith bench ${at("right.onnx")} ${at("again.onnx")}\n`);
+});
+
+test("names the reference that a maximum drop limits", async () => {
+  const words = ["recover", at("near.onnx"), "--original", at("right.onnx"), ...data, "-o", at("limited.onnx")];
+  expect((await pith(...words)).err).toContain(
+    `of ${at("near.onnx")} by more than 1.0 points and by more than chance explains. --force writes it in any case. --max-drop would limit the drop from ${at("right.onnx")} instead.`,
+  );
+  expect((await pith(...words, "--max-drop", "5%")).err).toContain(
+    `of ${at("right.onnx")} by more than 5.0 points (--max-drop)`,
+  );
+});
+
 test("writes nothing if there is nothing to recover", async () => {
   const names = readdirSync(folder);
   const { code, out } = await pith("recover", at("right.onnx"), "--original", at("right.onnx"), ...data);

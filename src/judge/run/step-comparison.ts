@@ -119,7 +119,7 @@ async function compareOnAll(
   if (goal !== undefined && trains(pass) && !force)
     context.log({
       id: "goal",
-      text: textBeforeTraining(judgingMetrics, goal, limitsDrop ? reference.path : input.path, request),
+      text: textBeforeTraining(judgingMetrics, goal, limitsDrop ? reference : { path: input.path, reference }, request),
     });
   return {
     judge: judgingMetrics,
@@ -155,13 +155,15 @@ function goalFor(metrics: PairedMetrics, request: StepRequest): Goal | undefined
 function textBeforeTraining(
   metrics: PairedMetrics,
   { maxDrop }: Goal,
-  path: string,
+  { path, reference }: { readonly path: string; readonly reference?: MeasuredReference | undefined },
   { pass, options }: StepRequest,
 ): string {
   const { metric, unit, original } = metrics.original.comparison;
-  const limit = `${allowance(unit, maxDrop)} (\`maxDrop\`) and by more than chance explains`;
+  const option = reference === undefined ? " (`maxDrop`)" : "";
+  const limit = `${allowance(unit, maxDrop)}${option} and by more than chance explains`;
   const value = figure(unit, original.value);
-  return `Nothing is written if ${metric} is worse than the ${value} of ${path} by more than ${limit}${keepingAdvice(pass, options)}`;
+  const other = reference === undefined ? "" : ` \`maxDrop\` would limit the drop from ${reference.path} instead.`;
+  return `Nothing is written if ${metric} is worse than the ${value} of ${path} by more than ${limit}${keepingAdvice(pass, options)}${other}`;
 }
 
 const maxSeenSamples = 512;

@@ -3,7 +3,7 @@
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * A stage that does not improve the outputs on held-out samples is undone.
+ * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone.
  */
 
 import * as v from "valibot";
@@ -111,10 +111,12 @@ export const recover = definePass({
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
       "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
     ],
-    next: (_, { original, written, data, trainable, holds }) =>
-      original === undefined || !trainable || holds
-        ? undefined
-        : `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`,
+    next: (_, { original, written, data, trainable, holds }) => {
+      if (original === undefined) return undefined;
+      return trainable && !holds
+        ? `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`
+        : `bench ${original} ${written}`;
+    },
   },
   run: recoverModel,
 });
@@ -229,7 +231,6 @@ async function attempt(
   if (changed === 0) return undefined;
   const after = await score(model);
   const text = `${scoreText(before, after)}, on ${counted(scope.checked, "sample")}`;
-  scope.context.log({ id: "recover", text: `${stage.name}: ${what}, ${text}`, level: "note" });
   if (!isNearer(before, after)) {
     restore();
     misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));

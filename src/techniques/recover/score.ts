@@ -10,7 +10,7 @@ import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export interface Score {
-  /** Signal-to-noise ratio of the outputs in decibels, by which models are compared. */
+  /** Signal-to-noise ratio of the outputs in decibels. It decides, because agreement changes little while a model is far from its original. */
   readonly signalToNoise: number;
   readonly agreement: number | undefined;
 }
@@ -51,5 +51,7 @@ export function isNearer(before: Score, after: Score): boolean {
 export function scoreText(before: Score, after: Score): string {
   const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
   if (before.agreement === undefined || after.agreement === undefined) return noise;
-  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %`;
+  const note =
+    isNearer(before, after) && after.agreement < before.agreement ? " (lower, but signal to noise decides)" : "";
+  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %${note}`;
 }
