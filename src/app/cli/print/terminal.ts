@@ -89,6 +89,8 @@ export class Terminal {
         this.#stageStart = performance.now();
         this.#lastDrawn = 0;
         this.#firstReport = undefined;
+        // A stage can take seconds before its first progress.
+        if (!this.json && drawsBar(this.#options.err, this.#options.env)) this.#draw(this.#label);
         break;
       case "progress":
         this.#progress(event.done, event.total, event.figures);
@@ -168,12 +170,21 @@ export class Terminal {
     if (now - lastMs < (isLog ? logInterval : redrawInterval)) return;
     this.#lastDrawn = now;
     const seconds = (now - first.at) / 1000;
-    const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");
-    const state = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
+    const state = { stage: this.#label, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
     const bar = progressLine({ ...state, hasBar: !isLog });
-    const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
-    if (isLog) return void err.write(`${line}\n`);
-    err.write(`\r\u001b[2K${[...line].slice(0, widthOf(err) - 1).join("")}`);
+    const line = figures === undefined ? bar : `${bar}  ${figures}`;
+    if (isLog) return void err.write(`${printable(line)}\n`);
+    this.#draw(line);
+  }
+
+  get #label(): string {
+    return [this.part, this.#stage].filter((text) => text !== "").join(": ");
+  }
+
+  #draw(line: string): void {
+    const { err } = this.#options;
+    const shown = [...printable(line)].slice(0, widthOf(err) - 1).join("");
+    err.write(`\r\u001b[2K${shown}`);
     this.#isBarVisible = true;
   }
 
