@@ -146,7 +146,7 @@ describe("files besides the model and the result", () => {
     expect(readFileSync(adapted).equals(original)).toBe(true);
     expect(await pith(...merge, "--save", at("none/adapters.onnx"))).toMatchObject({
       code: 1,
-      err: expect.stringContaining("there is no folder"),
+      err: expect.stringContaining("does not exist"),
     });
     const merged = await pith(...merge, "--save", adapters);
     expect(merged).toMatchObject({

@@ -143,7 +143,7 @@ describe("no model is written", () => {
     writeFileSync(at("typo.yaml"), "steps:\n  - train: { epochs: 2 }\n  - quantise: { scheme: static }\n");
     const { code, err } = await compress("-r", at("typo.yaml"), "-o", at("none"));
     expect(code).toBe(2);
-    expect(err).toContain(`E_OPTION: ${at("typo.yaml")}:3:5: steps[1].quantise: there is no step "quantise"`);
+    expect(err).toContain(`E_OPTION: ${at("typo.yaml")}:3:5: steps[1].quantise: "quantise" is not a step`);
     expect(err).toContain('hint: Did you mean "quantize"?');
     expect(existsSync(at("none"))).toBe(false);
   });

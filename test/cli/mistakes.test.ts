@@ -278,7 +278,7 @@ describe("an output path that cannot be written", () => {
     expect(await pith(command, at("net.onnx"), ...resolvedWords, "--markdown", path)).toEqual({
       code: 1,
       out: "",
-      err: `E_FILE: "${path}" cannot be written: there is no folder "${at("none")}".\nhint: Make the folder first: mkdir -p ${at("none")}.\n`,
+      err: `E_FILE: "${path}" cannot be written: the folder "${at("none")}" does not exist.\nhint: Make the folder first: mkdir -p ${at("none")}.\n`,
     });
     expect(readdirSync(folder)).toEqual(names);
   });
@@ -287,7 +287,7 @@ describe("an output path that cannot be written", () => {
     ["a file with a long name", `${"x".repeat(250)}.onnx`, "the name is too long"],
     ["a folder that does not exist", "none/", "that is the name of a folder, not of a file"],
     ["a folder", "home", "it is a folder"],
-    ["a file in a missing folder", "none/out.onnx", "there is no folder"],
+    ["a file in a missing folder", "none/out.onnx", "does not exist"],
   ])("rejects %s as result before training", async (_, name, reason) => {
     const names = readdirSync(folder);
     // The missing data would be reported if the data were opened before the output path is checked.
@@ -360,7 +360,7 @@ describe("an output path that cannot be written", () => {
     expect({ code, err }).toEqual({
       code: 1,
       err: [
-        'E_FILE: "Xenova/all-MiniLM-L6-v2" cannot be opened: there is no such file or folder.',
+        'E_FILE: "Xenova/all-MiniLM-L6-v2" cannot be opened: it does not exist.',
         "hint: Pith downloads nothing. For a model of the Hugging Face Hub: hf download Xenova/all-MiniLM-L6-v2 --local-dir all-MiniLM-L6-v2",
         "",
       ].join("\n"),

@@ -30,7 +30,7 @@ describe("--override", () => {
     ["fc9:amount=0.1", 'E_NAME: --override: no layer or operator type is called "fc9".\nhint: '],
     [
       "fc1:amuont=0.1",
-      'E_OPTION: --override: fc1: amuont: there is no "amuont" here, only amount.\nhint: Did you mean "amount"?\n',
+      'E_OPTION: --override: fc1: amuont: "amuont" is not known here, only amount.\nhint: Did you mean "amount"?\n',
     ],
     ["fc1:amount=lots", 'E_OPTION: --override: fc1: amount: takes a number from 0 to 1, got "lots".\n'],
   ])("rejects %s as wrong usage", async (override, message) => {

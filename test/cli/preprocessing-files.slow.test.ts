@@ -44,7 +44,7 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
       { file: "cut.png", content: "\u0089PNG", of: "resnet20.onnx", how: ["--preprocess", "unit"], says: /cut\.png/ },
       { file: "a_u16le.bin", content: "abc", of: llama, says: /3 bytes are not a whole number of tokens/ },
       { file: "a_2x9_u16le.bin", content: "abcd", of: llama, says: /holds 2 tokens, its name says 2 × 9/ },
-      { file: "prose.txt", content: "once upon", of: llama, says: /there is no tokenizer\.json beside the model/ },
+      { file: "prose.txt", content: "once upon", of: llama, says: /the model has no tokenizer\.json next to it/ },
       { file: "speech.wav", content: "RIFF", of: "dtln_1.onnx", says: /speech\.wav is not a WAV file/ },
       { file: "table.csv", content: "text,label\na,1\nb,2,3\n", of: bert, says: /line 3: expected 2 fields, got 3/ },
       { file: "numbers.csv", content: "a,label\n1,1\n2,0\n", of: bert, says: /input_ids/ },

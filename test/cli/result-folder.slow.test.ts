@@ -35,7 +35,7 @@ test("counts several unchanged layers in the plural", async () => {
   writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n  - quantize: { scheme: weights }\n");
   const words = ["--data", at("points.csv"), "-r", recipe, "--force", "-o", folder()];
   const { out: text } = await pith("compress", at("hidden.onnx"), ...words);
-  expect(text).toMatch(/ left \d+ places as they were: /);
+  expect(text).toMatch(/: unchanged \(\d+\): /);
 });
 
 test("names unchanged layers with the reason, and keeps --target in the next command", async () => {
@@ -48,7 +48,7 @@ test("names unchanged layers with the reason, and keeps --target in the next com
   const { out: text } = await pith("compress", model, ...words);
   vi.unstubAllEnvs();
   expect(text).toContain(
-    "\nfactorize left 1 place as it was: fc2 (rank 2 does not make the layer smaller, ranks up to 1 do)\n",
+    "\nfactorize: unchanged (1): fc2 (rank 2 does not make the layer smaller, ranks up to 1 do)\n",
   );
   expect(text).toContain(`\nnext: pith bench ${model} ${result} --target wasm\n`);
   expect(textOf(join(out, "report.html"))).toContain(

@@ -149,7 +149,7 @@ graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
     ["an input without a value", ["--set", "rate"], 2, "--set: expected input=number"],
     ["a size that is not a number", ["--fix", "batch=one"], 2, "--fix: expected name=size"],
     ["the model itself as output", ["-o", at("model.onnx")], 2, "is the model itself"],
-    ["a missing folder", ["-o", at("none/out.onnx")], 1, "there is no folder"],
+    ["a missing folder", ["-o", at("none/out.onnx")], 1, "does not exist"],
   ])("rejects %s, and writes nothing", async (_, words, code, says) => {
     const before = readdirSync(folder).toSorted();
     const target = words.includes("-o") ? [] : ["-o", at("never.onnx")];

@@ -157,10 +157,10 @@ describe("overrides without effect", () => {
     const wrong = JSON.parse('{ "fc1": { "scope": "global" } }');
     await expect(prune(net(), { amount: 0.5, overrides: wrong })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: 'prune: "overrides.fc1.scope": there is no "scope" here, only amount.',
+      message: 'prune: "overrides.fc1.scope": "scope" is not known here, only amount.',
     });
     expect(() => recipeFrom({ steps: [{ quantize: { scheme: "weights", overrides: { fc1: { bit: 8 } } } }] })).toThrow(
-      'steps[0].quantize.overrides.fc1.bit: there is no "bit" here, only bits, block, onnxOnly, zeroPoints, perChannel, weights, activations, float.',
+      'steps[0].quantize.overrides.fc1.bit: "bit" is not known here, only bits, block, onnxOnly, zeroPoints, perChannel, weights, activations, float.',
     );
   });
 });

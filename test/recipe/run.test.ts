@@ -256,7 +256,7 @@ describe("a custom pass", () => {
   });
 
   test("is unknown unless it is passed, and its options are checked", async () => {
-    expect(() => recipeFrom(steps)).toThrow('there is no step "halve"');
+    expect(() => recipeFrom(steps)).toThrow('"halve" is not a step');
     await expect(runRecipe(net, recipeFrom(steps, "recipe", [halve]), task, quick)).rejects.toMatchObject({
       code: "E_OPTION",
       message: 'There is no step "halve".',

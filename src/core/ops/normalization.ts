@@ -302,7 +302,7 @@ export const LRN = defineOp({
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    if (rank > 4) return new Miss("there is no pooling over four axes");
+    if (rank > 4) return new Miss("pooling over four axes is not supported");
     const zeros = new Array<number>(rank - 2).fill(0);
     const [before, after] = [Math.floor((s.size - 1) / 2), Math.ceil((s.size - 1) / 2)];
     const axis = [1];

@@ -52,7 +52,7 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   const [region, scales, sizes] = isOldForm ? [undefined, second, undefined] : [second, third, fourth];
   const numbersOf = (operand: Operand | undefined) => operand?.small && toNumbers(operand.small);
   const mode = readString(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
-  if (mode !== "nearest" && mode !== "linear" && mode !== "cubic") return new Miss(`there is no mode "${mode}"`);
+  if (mode !== "nearest" && mode !== "linear" && mode !== "cubic") return new Miss(`"${mode}" is not a mode`);
   return {
     mode,
     coordinates: isOldForm ? "asymmetric" : readString(site, "coordinate_transformation_mode", "half_pixel"),

@@ -39,7 +39,7 @@ describe("parseOptions on an unknown option", () => {
 
   test("lists the nested options", () => {
     expect(refused({ scheme: "static", inner: { corp: 4 } })).toEqual({
-      message: 'tune: "inner.corp": there is no "corp" here, only crop.',
+      message: 'tune: "inner.corp": "corp" is not known here, only crop.',
       hint: 'Did you mean "crop"?',
     });
   });

@@ -85,7 +85,7 @@ export function unknownName(
     sentence:
       path.length === 1
         ? `${owner} has no option "${last}"; it has ${names.join(", ")}`
-        : `there is no "${last}" here, only ${names.join(", ")}`,
+        : `"${last}" is not known here, only ${names.join(", ")}`,
     hint: unknownOptionHint(last, names),
   };
 }

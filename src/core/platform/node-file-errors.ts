@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { errorMessage, PithError } from "../errors.ts";
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file or folder",
+  ENOENT: "it does not exist",
   EACCES: "permission is denied",
   EPERM: "permission is denied",
   EISDIR: "it is a folder",

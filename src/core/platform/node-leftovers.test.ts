@@ -123,7 +123,7 @@ test("ownFolder names a missing temporary folder and the variable that sets it",
   try {
     await expect(ownFolder()).rejects.toMatchObject({
       code: "E_FILE",
-      message: 'No temporary folder can be made in "/none/such": there is no such file or folder.',
+      message: 'No temporary folder can be made in "/none/such": it does not exist.',
       hint: expect.stringContaining("TMPDIR"),
     });
   } finally {

@@ -89,7 +89,7 @@ describe("images", () => {
   });
 
   it.each([
-    ["file,label\nmissing.png,1\n", 'line 2: there is no file "missing.png"'],
+    ["file,label\nmissing.png,1\n", 'line 2: the file "missing.png" does not exist'],
     ["photo,kind\na.png,1\n", "the columns photo, kind: expected file and label"],
     ["file,label\na.png\n", 'line 2: expected a file and a label, got "a.png"'],
     ["", "has no rows"],

@@ -238,7 +238,7 @@ function missingFile(file: string, location: string, names: ReadonlySet<string>)
     suggestion === undefined
       ? "Add the file, or remove the row. Names are relative to the folder of the table."
       : `Did you mean "${suggestion}"?`;
-  return new PithError("E_DATA", `${location}: there is no file "${file}".`, { hint });
+  return new PithError("E_DATA", `${location}: the file "${file}" does not exist.`, { hint });
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];

@@ -126,7 +126,7 @@ describe("tokenize", () => {
   it("reports a missing tokenizer, missing text, a missing input, and ambiguous columns", async () => {
     const text = { text: texts("a") };
     const none = made(text, bert, { tokenizer: undefined });
-    await expect(none).rejects.toThrow("there is no tokenizer.json beside the model");
+    await expect(none).rejects.toThrow("the model has no tokenizer.json next to it");
     const numbers: Dense = { type: "float32", dims: [1, 2], data: new Float32Array(2) };
     await expect(made({ x: numbers }, bert)).rejects.toThrow("contains no text");
     const floats = made(text, [input("x", [b, t], "float32")]);

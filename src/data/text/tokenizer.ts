@@ -74,7 +74,7 @@ export function missingTokenizerError(
     missingFiles === undefined
       ? "Put the tokenizer.json of the model beside it, or in the folder above."
       : `Copy the files of the original to the folder of the model: ${missingFiles}.`;
-  return new PithError("E_DATA", `${name} is text, and there is no tokenizer.json beside the model.`, {
+  return new PithError("E_DATA", `${name} is text, and the model has no tokenizer.json next to it.`, {
     hint: [advice, ...otherAdvice].join(" "),
   });
 }

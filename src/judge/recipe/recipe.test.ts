@@ -363,7 +363,7 @@ describe("a recipe error", () => {
     [
       "a step next to a repeat",
       "steps:\n  - repeat: 3\n    train: { epochs: 1 }",
-      'r.yaml:3:5: steps[0].train: there is no "train" next to "repeat", only repeat and steps.',
+      'r.yaml:3:5: steps[0].train: "train" cannot be next to "repeat", only repeat and steps.',
       'It belongs to "steps".',
     ],
     [

@@ -125,7 +125,7 @@ function check(source: Source, passes: Passes): Recipe {
   for (const key of Object.keys(data)) {
     // Editors use `$schema` to find the schema of a JSON file.
     if (recipeKeys.includes(key) || key === "$schema") continue;
-    const reason = `there is no "${key}" in a recipe; it has ${recipeKeys.join(" and ")}`;
+    const reason = `a recipe has no key "${key}", only ${recipeKeys.join(" and ")}`;
     fail(source, [key], "key", reason, didYouMean(key, recipeKeys));
   }
   const { version = recipeVersion, samples, steps: list } = data;
@@ -180,7 +180,7 @@ function checkRepeat(
 ): Repeat {
   for (const key of Object.keys(repeatOptions)) {
     if (repeatKeys.includes(key)) continue;
-    const reason = `there is no "${key}" next to "repeat", only ${repeatKeys.join(" and ")}`;
+    const reason = `"${key}" cannot be next to "repeat", only ${repeatKeys.join(" and ")}`;
     const hint = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatKeys);
     fail(source, [...path, key], "key", reason, hint);
   }
@@ -214,7 +214,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, po
   if (id === undefined) fail(source, path, "value", `${expectation}, got none`);
   const pass = passes.get(id);
   if (pass === undefined) {
-    const reason = `there is no step "${id}"; steps are ${names.join(", ")}`;
+    const reason = `"${id}" is not a step; steps are ${names.join(", ")}`;
     fail(
       source,
       [...path, id],

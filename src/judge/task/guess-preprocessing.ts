@@ -80,7 +80,10 @@ export async function guessPreprocessing(
   const input = imageInput(model);
   const channels = imageChannels(batch, input);
   if (channels === undefined) {
-    throw new PithError("E_DATA", `${dataset.name} has no stored images (uint8): there is no preprocessing to guess.`);
+    throw new PithError(
+      "E_DATA",
+      `${dataset.name} has no stored images (uint8), so its preprocessing cannot be guessed.`,
+    );
   }
   if (batch.label === undefined) {
     throw new PithError("E_DATA", `${dataset.name} has no labels: the preprocessing cannot be guessed.`, {

@@ -338,7 +338,7 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
   const { task, logged } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
   expect([task.train?.count, task.test.count, logged.length]).toEqual([6, 2, 1]);
   expect(logged[0]).toMatch(
-    /^parts: .*text_u16le\.bin has no predefined split: its 10 samples are split at random into 8 for training and 2 for the test$/,
+    /^parts: .*text_u16le\.bin has no predefined split: its 10 samples are split at random into 8 for training and 2 for the test; commands that do not train split them otherwise$/,
   );
   expect((await firstBatch(task.train ?? task.test)).label?.dims).toEqual([1, 128]);
   const images = await opened(aboveHalf(), { data: pixels(["t10k"]), ...learning });
@@ -426,7 +426,7 @@ describe("a table without parts", () => {
     const model = relu();
     const { task, logged } = await opened(model, { data, learns: "labels" });
     expect(logged).toEqual([
-      `parts: ${data} has no predefined split: its 40 samples are split at random into 32 for training and 8 for the test`,
+      `parts: ${data} has no predefined split: its 40 samples are split at random into 32 for training and 8 for the test; commands that do not train split them otherwise`,
     ]);
     const later = await opened(model, { data });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));

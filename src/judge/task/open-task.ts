@@ -279,7 +279,8 @@ function describeSplits({ train, calibrate, test, totalCount }: Parts, trains: b
   const text = isSplit
     ? `its ${samples} are split at random into ${all}`
     : all.replace(" ", ` of its ${samples}, drawn at random, are `);
-  return `${name} has ${lackText}: ${text}`;
+  const note = trains ? "; commands that do not train split them otherwise" : "";
+  return `${name} has ${lackText}: ${text}${note}`;
 }
 
 /** Returns a function that logs only its first note. All splits of a data set would log the same note about classes. */

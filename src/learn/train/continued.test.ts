@@ -145,7 +145,7 @@ describe("checkpoints", () => {
     const messages: string[] = [];
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => messages.push(text) });
-    expect(messages[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training starts from the model`);
+    expect(messages[0]).toBe(`${checkpoint} has no checkpoint yet: training starts from the model`);
   });
 
   test("return the result of a finished training without more steps", async () => {

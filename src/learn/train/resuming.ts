@@ -59,7 +59,7 @@ export async function openCheckpoint(
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
   const path = lastFile(plan.checkpoint);
   if ((await fileKind(path)) === undefined) {
-    const text = `there is no checkpoint in ${plan.checkpoint} yet: training starts from the model`;
+    const text = `${plan.checkpoint} has no checkpoint yet: training starts from the model`;
     context.log({ id: "resume", text });
     return undefined;
   }

@@ -125,7 +125,7 @@ export function lampScores(scores: Scores): Float32Array {
 export const isomorphic = {
   id: "isomorphic",
   summary: "the lowest-scoring channels of all layers with the same operators around them",
-  over: "its isomorphic group",
+  over: "layers with the same operators around them",
   together: ({ slices }) =>
     slices
       .flatMap(({ value, axis }) => [

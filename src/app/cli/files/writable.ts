@@ -73,7 +73,7 @@ async function requirePlace(path: string): Promise<void> {
   if (path === "") throw new PithError("E_FILE", "A file without a name cannot be written.");
   const folder = dirname(path);
   if (!(await isFolder(folder)))
-    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`, {
+    throw new PithError("E_FILE", `"${path}" cannot be written: the folder "${folder}" does not exist.`, {
       hint: `Make the folder first: mkdir -p ${quoteWord(folder)}.`,
     });
   if (await isFolder(path))

@@ -133,8 +133,7 @@ function printVariants(terminal: Terminal, run: Run): void {
     const allMisses = steps.flatMap((step) => step.misses);
     const misses = Array.from(groupBy(allMisses, ({ at, reason }) => `${at}: ${reason}`).values(), ([first]) => first);
     if (misses.length === 0) continue;
-    const unchangedText = `${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}`;
-    terminal.line(dim(`${name} left ${unchangedText}: ${reasonsOf(misses)}`));
+    terminal.line(dim(`${name}: unchanged (${integer(misses.length)}): ${reasonsOf(misses)}`));
   }
 }
 
