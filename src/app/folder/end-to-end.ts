@@ -65,7 +65,6 @@ export interface EndToEndOptions {
   readonly startToken?: number | undefined;
   readonly samples: Dataset | undefined;
   readonly metric?: Metric | undefined;
-  readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,14 +77,14 @@ export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
   results: ReadonlyMap<string, Model>,
-  { tokenizer, texts, startToken = 0, samples, metric, seed = 0, signal }: EndToEndOptions,
+  { tokenizer, texts, startToken = 0, samples, metric, signal }: EndToEndOptions,
 ): Promise<EndToEnd> {
   const [original, result] = [generatorOf(originals), generatorOf(results)];
   if (original === undefined || result === undefined) {
     const [first, second] = [originals.get("model"), results.get("model")];
     if (first === undefined || second === undefined || samples === undefined) return {};
     const signalOption = signal === undefined ? {} : { signal };
-    const invariance = await batchInvariance(engine, second, samples, { seed, ...signalOption });
+    const invariance = await batchInvariance(engine, second, samples, signalOption);
     const batch =
       invariance instanceof Miss
         ? {}
@@ -152,7 +151,7 @@ export function tokenNearness({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness
 }
 
 export const batchNote =
-  "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens.";
+  "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens. Metrics of such files are measured one sample at a time.";
 
 /**
  * Returns "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)" or "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192
@@ -180,12 +179,12 @@ export async function compareTogether(
   folder: string,
   modules: readonly ModulePaths[],
   texts: readonly string[],
-  { engine, seed, signal }: Context,
+  { engine, signal }: Context,
   evaluation: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
   const { originals, results, ...textOptions } = await openTogether(folder, modules);
   const { samples, metric } = evaluation;
-  return compareEndToEnd(engine, originals, results, { ...textOptions, texts, samples, metric, seed, signal });
+  return compareEndToEnd(engine, originals, results, { ...textOptions, texts, samples, metric, signal });
 }
 
 export async function openTogether(folder: string, modules: readonly ModulePaths[]) {

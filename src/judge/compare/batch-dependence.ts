@@ -37,9 +37,9 @@ export interface Invariance {
 }
 
 export interface InvarianceOptions extends MetricOptions {
-  /** Maximum number of samples (default: 64). */
+  /** Maximum number of samples (default: 16, enough to detect quantization ranges that the model computes per batch). */
   readonly samples?: number;
-  /** Batch size (default: 8). */
+  /** Batch size (default: that of evaluations). */
   readonly batch?: number | undefined;
   /** Seed of the random order (default: 0), so that batches mix samples of different lengths. */
   readonly seed?: number;
@@ -59,7 +59,7 @@ export async function batchInvariance(
   dataset: Dataset,
   options: InvarianceOptions = {},
 ): Promise<Invariance | Miss> {
-  const { samples = 64, batch = 8, seed = 0, signal } = options;
+  const { samples = 16, batch = defaultBatch([model]), seed = 0, signal } = options;
   const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
   if (!hasBatchAxis(model)) return new Miss("no axis of its inputs counts samples");
@@ -101,9 +101,6 @@ export async function batchInvariance(
   return { samples: done, batch: maxBatch, worst, mean: sum / done, apart: isRounding ? 0 : maxError };
 }
 
-/** Number of samples that `chooseBatch` compares: enough to detect quantization ranges that the model computes per batch. */
-const samplesForNote = 16;
-
 export interface BatchNote {
   readonly note: string | undefined;
   readonly isWarning: boolean;
@@ -129,11 +126,7 @@ export async function chooseBatch(
   // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
   if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
   for (const model of models) {
-    const invariance = await batchInvariance(engine, model, dataset, {
-      ...options,
-      batch: size,
-      samples: samplesForNote,
-    }).catch(asPithError);
+    const invariance = await batchInvariance(engine, model, dataset, { ...options, batch: size }).catch(asPithError);
     if (invariance instanceof PithError || invariance instanceof Miss || invariance.apart === 0) continue;
     const { samples, apart, worst } = invariance;
     const changeText = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import { parseModel } from "../../core/graph/text.ts";
+import { percent } from "../../core/numbers.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -149,6 +150,21 @@ describe("batchInvariance", () => {
     const worst = await Promise.all([0, 1, 2, 3, 4, 5].map((seed) => worstWith({ samples: 64, seed })));
     expect(Math.min(...worst)).toBeLessThan(0.99);
     expect(await worstWith({ samples: 64, seed: 3 })).toBe(worst[3]);
+  });
+
+  test("measures the same samples in the same batches as the note about the batch of an evaluation", async () => {
+    const values = Float32Array.from({ length: 200 }, (_, index) => (index % 13) + 1);
+    const data = memory("many", { x: float32([100, 2], values) });
+    const model = parseModel(`opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  m = ReduceMean(x) {keepdims=1}
+  y = Sub(x, m)
+}`);
+    const invariance = await batchInvariance(engine, model, data);
+    if (invariance instanceof Miss) return expect.fail(invariance.reason);
+    const { note } = await chooseBatch(engine, [model], data, "accuracy");
+    expect(note).toContain(
+      `for 16 samples of a batch of ${invariance.batch} and the same samples alone, they differ by up to ${percent(invariance.apart)}`,
+    );
   });
 
   test("does not round a cosine up to the limit", () => {

@@ -101,7 +101,11 @@ function wordedContext(pass: AnyPass, context: JobContext, input: PassInput) {
   const keys = new Set([...keysOf(pass.options), "maxDrop", "force", "data", "samples"]);
   const contextWithFlags: typeof context = {
     ...context,
-    log: (event) => context.log({ ...event, text: asFlags(event.text, keys) }),
+    log(event) {
+      // The table of a folder has a column for the dependence on the batch.
+      if (event.id !== "batch" || input.variant === undefined)
+        context.log({ ...event, text: asFlags(event.text, keys) });
+    },
     progress: (...progress) => context.progress(...progress),
   };
   return contextOf(watchLoads(createEngine()), input, contextWithFlags);

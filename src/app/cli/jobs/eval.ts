@@ -241,7 +241,7 @@ async function measureOnData(
     }).catch(explain));
   const isVector = outputKind(candidate, output) === "vector";
   const invariance = isVector
-    ? await batchInvariance(engine, candidate, preparedSamples, { ...comparisonOptions, output })
+    ? await batchInvariance(engine, candidate, preparedSamples, { signal: context.signal, output })
     : undefined;
   const measured: Measurement = {
     dataset: dataset.name,
