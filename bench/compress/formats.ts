@@ -1,5 +1,5 @@
 /** The number formats that `compress` tried before it had a search: the baseline of the bench. */
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 
 export const formats = [
   { scheme: "static" },

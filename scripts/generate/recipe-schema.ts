@@ -1,8 +1,9 @@
 /** Generates docs/recipe.schema.json from the options of the passes, so that editors complete and check recipes. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/core/pass/pass.ts";
+import { maxRounds, recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { scheduleSchema } from "../../src/judge/recipe/courses.ts";
-import { maxRounds, recipeFrom, recipeVersion } from "../../src/judge/recipe/recipe.ts";
+import { recipeVersion } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
 import { runOptionNames } from "../../src/judge/steps/step-options.ts";
 import type { Generator } from "./generator.ts";

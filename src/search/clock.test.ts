@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { completeContext } from "../core/pass/run-pass.ts";
-import { recipeFrom } from "../judge/recipe/recipe.ts";
+import { recipeFrom } from "../judge/recipe/check-recipe.ts";
 import { memoryStore, type Store } from "../judge/steps/store.ts";
 import { Clock } from "./clock.ts";
 import type { SearchOptions } from "./search-task.ts";

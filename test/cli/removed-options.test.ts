@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 

@@ -6,7 +6,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import type { Change, Outcome } from "../../src/core/pass/pass.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { memory } from "../../src/data/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";

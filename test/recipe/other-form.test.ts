@@ -7,7 +7,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { search } from "../../src/search/search.ts";
 import { task, trained } from "./blobs.ts";

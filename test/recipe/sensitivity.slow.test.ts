@@ -8,7 +8,7 @@ import { storedBytes } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { allocationFrom } from "../../src/search/sensitivity/allocation.ts";
 import { measureIn, sensitivity, sweep } from "../../src/search/sensitivity/sensitivity.ts";

@@ -8,7 +8,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { modulePath } from "../../src/core/pass/modules.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { accuracy, crossEntropy } from "../../src/judge/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "./blobs.ts";

@@ -7,7 +7,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "./blobs.ts";

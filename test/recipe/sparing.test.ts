@@ -10,7 +10,7 @@ import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import type { Goal } from "../../src/judge/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { findFallback, type StepOutput } from "../../src/judge/run/sparing.ts";
 import { separateSearchSamples } from "../../src/judge/run/sparing-samples.ts";

@@ -6,7 +6,7 @@ import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import type { Metric } from "../../src/judge/index.ts";
-import { parseRecipe } from "../../src/judge/recipe/recipe.ts";
+import { parseRecipe } from "../../src/judge/recipe/recipe-text.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { train } from "../../src/learn/train/index.ts";
 import { determination } from "../../src/runtime/metrics/comparison-metrics.ts";

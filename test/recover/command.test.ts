@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { agreement } from "../../src/judge/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { json, pith } from "../cli/run.ts";
 import { smallModels } from "../cli/small-models.ts";

@@ -4,8 +4,9 @@ import { PithError } from "../../core/errors.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeOptions } from "../steps/step-options.ts";
+import { recipeFrom } from "./check-recipe.ts";
 import { calibrationSamples, recipeName, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
-import { parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
+import { parseRecipe, recipeText } from "./recipe-text.ts";
 import { searchedTechniques } from "./searched-techniques.ts";
 import { steps } from "./steps.ts";
 

@@ -6,7 +6,6 @@ import type { Dataset } from "../../data/index.ts";
 import { layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import type { SparingRequest } from "./sparing.ts";
-import { taylorErrors } from "./taylor-errors.ts";
 
 export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
   readonly samples: Dataset | undefined;
@@ -46,8 +45,11 @@ export async function errorSharesOf(
         noise.set(layer, noiseOf(own ?? signalToNoise));
         if (share !== undefined) shares.set(layer, share);
       }
-      if (shares.size < noise.size && samples !== undefined)
+      if (shares.size < noise.size && samples !== undefined) {
+        // Training code is loaded only if it is needed.
+        const { taylorErrors } = await import("./taylor-errors.ts");
         slopes = await taylorErrors(reference, requestedOutput.model, samples, options, context);
+      }
     } catch (error) {
       asPithError(error);
       throwIfAborted(signal);

@@ -3,8 +3,8 @@ import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { recipeFrom } from "../recipe/check-recipe.ts";
 import { stepsOf } from "../recipe/pass-steps.ts";
-import { recipeFrom } from "../recipe/recipe.ts";
 import { durationText, stepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });

@@ -2,7 +2,8 @@
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { joinList, PithError } from "../../../core/errors.ts";
-import { isRepeat, parseRecipe, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
+import { isRepeat, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
+import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { renameModules } from "../queue/modules.ts";
 import { isSamePlace } from "./files.ts";

@@ -11,7 +11,7 @@ import type { Context } from "../../../core/pass/pass.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
-import { recipeText } from "../../../judge/recipe/recipe.ts";
+import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import type { Machine, Measured, Run } from "../../../judge/record/data.ts";
 import { type Compressed, compress } from "../../../judge/run/run.ts";
 import type { Candidate } from "../../../judge/run/variant.ts";

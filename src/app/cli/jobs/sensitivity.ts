@@ -4,7 +4,7 @@ import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer, percent } from "../../../core/numbers.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
-import { recipeText } from "../../../judge/recipe/recipe.ts";
+import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";
 import { type SweepOptions, sweep } from "../../../search/sensitivity/sensitivity.ts";

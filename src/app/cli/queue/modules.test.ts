@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { dataAt } from "../../../../test/cli/data-request.ts";
 import { temporaryFolder } from "../../../../test/temporary.ts";
-import { parseRecipe } from "../../../judge/recipe/recipe.ts";
+import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 
 import type { SharedInput } from "./inputs.ts";
 import { moduleFinder, modulesOf, nameInJobs, withModules } from "./modules.ts";

@@ -6,7 +6,8 @@ import { sha256Text } from "../../../core/files/hash.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { isObject } from "../../../core/plain.ts";
 import { withOptions } from "../../../judge/recipe/pass-steps.ts";
-import { parseRecipe, type RecipeStep, recipeText } from "../../../judge/recipe/recipe.ts";
+import type { RecipeStep } from "../../../judge/recipe/recipe.ts";
+import { parseRecipe, recipeText } from "../../../judge/recipe/recipe-text.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import type { SharedInput } from "./inputs.ts";
 

@@ -1,0 +1,259 @@
+/** Checks recipes: names of passes, their options and their schedules. */
+
+import * as v from "valibot";
+import { asPithError, PithError, stripPeriod } from "../../core/errors.ts";
+import { nearest } from "../../core/graph/nearest.ts";
+import { integer } from "../../core/numbers.ts";
+import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
+import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { namesAt } from "../../core/pass/schema.ts";
+import { isNestedDeeper, isObject } from "../../core/plain.ts";
+import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
+import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
+import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";
+import { stepPasses } from "./steps.ts";
+
+/**
+ * Checks a recipe written as a plain object, in the form of the YAML.
+ * @throws PithError E_OPTION as `parseRecipe`, with a path instead of a line.
+ * @example
+ * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
+ */
+export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
+  return checkRecipe({ data, locate: () => name }, stepPasses(passes));
+}
+
+type Passes = ReadonlyMap<string, AnyPass>;
+
+export interface Source {
+  readonly data: unknown;
+  /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
+  locate(path: Path, part: "key" | "value"): string;
+}
+
+const recipeKeys = ["version", "samples", "steps"];
+
+/** Maximum nesting of values in a recipe. Valid options have at most four levels. */
+const maxDepth = 20;
+export const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
+
+export function checkRecipe(source: Source, passes: Passes): Recipe {
+  const { data } = source;
+  if (isNestedDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
+  if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
+  for (const key of Object.keys(data)) {
+    // Editors use `$schema` to find the schema of a JSON file.
+    if (recipeKeys.includes(key) || key === "$schema") continue;
+    const reason = `a recipe has no key "${key}", only ${recipeKeys.join(" and ")}`;
+    fail(source, [key], "key", reason, didYouMean(key, recipeKeys));
+  }
+  const { version = recipeVersion, samples, steps: list } = data;
+  if (version !== recipeVersion) {
+    fail(source, ["version"], "value", `recipe version ${shown(version)} is not supported, only ${recipeVersion}`);
+  }
+  if (!Array.isArray(list) || list.length === 0)
+    fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
+  const recipeSamples = samples === undefined ? {} : { samples: checkSamples(source, samples) };
+  return { version: recipeVersion, ...recipeSamples, steps: checkList(source, list, passes) };
+}
+
+function checkSamples(source: Source, samples: unknown): RecipeSamples {
+  const { calibration, training } = isObject(samples) ? samples : {};
+  const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
+  if (isCount(calibration) && (isCount(training) || training === "all")) return { calibration, training };
+  const expectation = '"samples" is like { calibration: 256, training: all }, with numbers of samples';
+  return fail(source, ["samples"], "value", `${expectation}, got ${JSON.stringify(samples)}`);
+}
+
+const maxSteps = 10_000;
+
+function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
+  const last = list.length - 1;
+  const total = list.reduce<number>((sum, entry) => sum + stepCount(entry), 0);
+  if (total > maxSteps) {
+    const reason = `expected at most ${integer(maxSteps)} steps, counting those of each round, got ${integer(total)}`;
+    fail(source, ["steps"], "value", reason);
+  }
+  return list.map((entry, index) => {
+    const path = ["steps", index];
+    if (isObject(entry) && "repeat" in entry) return checkRepeat(source, path, entry, passes, index === last);
+    return checkStep(source, path, entry, passes, { isLast: index === last });
+  });
+}
+
+function stepCount(entry: unknown): number {
+  if (!isObject(entry) || typeof entry.repeat !== "number" || !Array.isArray(entry.steps)) return 1;
+  return Math.max(1, entry.repeat * entry.steps.length);
+}
+
+const repeatKeys = ["repeat", "steps"];
+/** Maximum number of rounds of a repeat. The output of each step is stored on disk until the run ends. */
+export const maxRounds = 1000;
+
+function checkRepeat(
+  source: Source,
+  path: Path,
+  repeatOptions: Readonly<Record<string, unknown>>,
+  passes: Passes,
+  isLast: boolean,
+): Repeat {
+  for (const key of Object.keys(repeatOptions)) {
+    if (repeatKeys.includes(key)) continue;
+    const reason = `"${key}" cannot be next to "repeat", only ${repeatKeys.join(" and ")}`;
+    const hint = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatKeys);
+    fail(source, [...path, key], "key", reason, hint);
+  }
+  const { repeat, steps: list } = repeatOptions;
+  if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > maxRounds) {
+    const reason = `"repeat" is an integer number of rounds from 1 to ${integer(maxRounds)}, got ${kindOf(repeat)}`;
+    fail(source, [...path, "repeat"], "value", reason);
+  }
+  if (!Array.isArray(list) || list.length === 0) {
+    fail(source, [...path, "steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
+  }
+  const steps = list.map((entry: unknown, index) => {
+    const stepPath = [...path, "steps", index];
+    if (isObject(entry) && "repeat" in entry)
+      fail(source, [...stepPath, "repeat"], "key", "a repeat has no repeats inside");
+    return checkStep(source, stepPath, entry, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
+  });
+  return { repeat, steps };
+}
+
+interface StepPosition {
+  readonly rounds?: number;
+  readonly isLast: boolean;
+}
+
+function checkStep(source: Source, path: Path, step: unknown, passes: Passes, position: StepPosition): RecipeStep {
+  const names = [...passes.keys()];
+  const expectation = 'a step is one name with its options, like "train: { epochs: 2 }"';
+  if (!isObject(step)) fail(source, path, "value", `${expectation}, got ${kindOf(step)}`);
+  const [id, extraKey] = Object.keys(step).filter((key) => key !== "judge");
+  if (id === undefined) fail(source, path, "value", `${expectation}, got none`);
+  const pass = passes.get(id);
+  if (pass === undefined) {
+    const reason = `"${id}" is not a step; steps are ${names.join(", ")}`;
+    fail(
+      source,
+      [...path, id],
+      "key",
+      reason,
+      didYouMean(id, position.rounds === undefined ? [...names, "repeat"] : names),
+    );
+  }
+  if (extraKey !== undefined) {
+    const reason = `${expectation}; start a new step with "-" for "${extraKey}", or indent it below "${id}"`;
+    fail(source, [...path, extraKey], "key", reason, didYouMean(extraKey, ["judge"]));
+  }
+  const stepOptions = withShares(step[id] ?? {});
+  if (!isObject(stepOptions))
+    fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(stepOptions)}`);
+  checkRounds(source, [...path, id], pass, stepOptions, position);
+  const { judge } = step;
+  if (judge === undefined) return { id, options: stepOptions };
+  const judgePath = [...path, "judge"];
+  if (judge === "spare" && pass.milderForms !== undefined) return { id, options: stepOptions, judge };
+  if (judge === "spare")
+    fail(source, judgePath, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
+  if (typeof judge !== "boolean")
+    fail(source, judgePath, "value", `expected true, false or spare, got ${kindOf(judge)}`);
+  if (!judge && position.isLast) {
+    fail(
+      source,
+      judgePath,
+      "value",
+      "the last step of a recipe is always judged: that decides whether its result is kept",
+    );
+  }
+  return { id, options: stepOptions, judge };
+}
+
+function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionValues, { rounds }: StepPosition): void {
+  const schedules = findSchedules(pass, options);
+  for (const schedule of schedules) checkSchedule(source, [...path, ...schedule.path], schedule.schedule, rounds);
+  if (rounds === undefined || schedules.length === 0) {
+    checkOptions(source, path, pass, options, () => "");
+    return;
+  }
+  const schedulePaths = new Set(schedules.map((schedule) => schedule.path.join()));
+  for (let number = 1; number <= rounds; number++) {
+    const roundPrefix = (path: Path): string =>
+      schedulePaths.has(path.join()) ? `in round ${number} of ${rounds}: ` : "";
+    checkOptions(source, path, pass, optionsInRound(pass, options, { number, total: rounds }), roundPrefix);
+  }
+}
+
+function checkSchedule(source: Source, path: Path, schedule: unknown, rounds: number | undefined): void {
+  if (rounds === undefined) {
+    const reason = `only a step inside "repeat" has values that change, got ${shown(schedule)}`;
+    fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
+  }
+  const result = v.safeParse(scheduleSchema, schedule, inWords);
+  if (!result.success) {
+    const misfit = misfitOf(scheduleSchema, result.issues, { owner: "a value that changes" });
+    fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
+  }
+  try {
+    for (let number = 1; number <= rounds; number++) valueInRound(number, rounds, result.output);
+  } catch (error) {
+    const { sentence, hint } = asPithError(error);
+    fail(source, [...path, "curve"], "value", stripPeriod(sentence), hint);
+  }
+}
+
+/** Converts percentages such as "30%" to shares such as 0.3, at any depth. */
+function withShares(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withShares);
+  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
+  const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;
+  return percentage === undefined ? value : Number(percentage) / 100;
+}
+
+const judgePlacementHint = 'Write it next to the step: "- train: { epochs: 1 }", and "judge" below "train".';
+
+function checkOptions(
+  source: Source,
+  path: Path,
+  pass: AnyPass,
+  stepOptions: OptionValues,
+  prefixOf: (at: Path) => string,
+): void {
+  const { id, options } = pass;
+  const accepted = namesAt(options).filter((name) => !runOptionNames.includes(name));
+  for (const name of Object.keys(stepOptions)) {
+    if (accepted.includes(name)) continue;
+    if (name === "data" && pass.data !== undefined)
+      fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
+    const { sentence, hint } = unknownName([name], accepted, id);
+    fail(source, [...path, name], "key", sentence, name === "judge" ? judgePlacementHint : hint);
+  }
+  if (typeof stepOptions.validation === "string" && pass.data !== undefined) {
+    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(stepOptions.validation)}`;
+    fail(source, [...path, "validation"], "value", reason);
+  }
+  const result = v.safeParse(options, { ...stepOptions, ...placeholderOptions(pass) }, inWords);
+  if (result.success) return;
+  const misfit = misfitOf(options, result.issues, {
+    owner: id,
+    withheld: runOptionNames,
+    standIns: placeholderOptions(pass),
+  });
+  fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
+}
+
+function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
+  const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
+  const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
+  throw new PithError("E_OPTION", `${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });
+}
+
+function didYouMean(typed: string, names: readonly string[]): string | undefined {
+  const name = nearest(typed, names);
+  return name === undefined ? undefined : `Did you mean "${name}"?`;
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
+}
