@@ -26,6 +26,8 @@ export interface OutputLikeness {
   readonly relativeError: number;
   /** Share of equal elements; only for classes, indices or booleans, whose differences have no meaning. */
   readonly same?: number;
+  /** Number of elements that masks set in the original, which are left out. */
+  readonly filled?: number;
   readonly lost: string | undefined;
   /** Present if the output is lost because it is missing or has another type or shape. */
   readonly otherForm?: true;
@@ -182,6 +184,7 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
     signalToNoise: decibels(variation, error.noise),
     relativeError: Math.sqrt(error.relativeNoise),
     ...(output.isNumeric ? {} : { same: sums.equalCount / finiteCount }),
+    ...(sums.filled === 0 ? {} : { filled: sums.filled }),
     lost: findLoss(output, sums, power, unmoved, disagreement),
     ...(unmoved === undefined ? {} : { unmoved }),
   };
@@ -237,6 +240,7 @@ interface Sums {
   readonly samples: number;
   readonly finiteCount: number;
   readonly equalCount: number;
+  readonly filled: number;
   /** Number of values that are finite in the original but not in the result. */
   readonly nonFiniteCount: number;
   readonly error: Difference;
@@ -252,12 +256,13 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   const lows = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
   const highs = new Float64Array(width).fill(Number.NEGATIVE_INFINITY);
   const error = new Difference();
-  let [finiteCount, equalCount, nonFiniteCount] = [0, 0, 0];
+  let [finiteCount, equalCount, nonFiniteCount, filled] = [0, 0, 0, 0];
   for (const { before, after } of values) {
     const [xs, ys] = [toFloat64(before), toFloat64(after)];
     const isFill = fillPredicate(xs, before.type);
     for (let index = 0; index < xs.length; index++) {
       const [x = Number.NaN, y = Number.NaN] = [xs[index], ys[index]];
+      if (isFill(x, y)) filled++;
       if (!Number.isFinite(x) || isFill(x, y)) continue;
       finiteCount++;
       if (x === y) equalCount++;
@@ -275,7 +280,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   }
   return {
     samples: values.reduce((sum, { samples }) => sum + samples, 0),
-    ...{ finiteCount, equalCount, nonFiniteCount, error },
+    ...{ finiteCount, equalCount, nonFiniteCount, filled, error },
     variation: Math.max(0, variation(error.signal, sums, counts)),
     change: highs.reduce((largest, high, position) => Math.max(largest, high - (lows[position] ?? high)), 0),
   };

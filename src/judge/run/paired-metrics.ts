@@ -77,6 +77,8 @@ export class PairedMetrics {
     const rows = await rowsOf(model, truth, task, options, context, knownRows);
     logBatch(context, rows.batchNote);
     const metrics = new PairedMetrics(truth, task, options, context, rows);
+    const detail = task.metric.detail?.(rows.rows);
+    if (detail !== undefined) context.log({ id: "detail", text: `${task.metric.name}: ${detail}` });
     if (metrics.namesOneClass) {
       const samples = counted(rows.answers.given.length, "sample");
       const text = `the original names the same class for all ${samples}, so ${task.metric.name} shows little: ${ofNumbers}`;

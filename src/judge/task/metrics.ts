@@ -105,7 +105,8 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   // A single output of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
   const areShares = isBinary || distributionOf(value, inference) === "probabilities";
-  const sizes = value.type?.dims?.slice(1);
-  const width = sizes?.every((size) => typeof size === "number") ? elementCount(sizes) : undefined;
+  const sizes = value.type?.dims?.slice(1) ?? [];
+  const fixedSizes = sizes.slice(sizes.findLastIndex((size) => typeof size !== "number") + 1);
+  const width = elementCount(fixedSizes.filter((size) => typeof size === "number"));
   return { output, width, ...(areShares && { from: "probabilities" }) };
 }

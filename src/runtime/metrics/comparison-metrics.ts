@@ -1,9 +1,10 @@
 /** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
 import { PithError } from "../../core/errors.ts";
+import { integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { Difference, decibels, variation } from "../run/difference.ts";
+import { Difference, decibels } from "../run/difference.ts";
 import { fillPredicate } from "../run/mask-values.ts";
 import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";
 import {
@@ -51,72 +52,81 @@ export function meanKl(options: MetricOptions = {}): Metric {
 
 /** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
-  const figure = (rows: Float64Array): number => {
-    const [signal = 0, noise = 0] = columnSums(rows, 2);
-    return decibels(signal, noise);
-  };
   return defineSumMetric(
-    { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY, columns: 2 },
+    { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY },
     options,
-    (pairs, sample) => {
-      const { error } = sumsOf(pairs, sample, 1);
-      return [error.signal, error.noise];
-    },
-    figure,
+    ({ signal, noise }) => decibels(signal, noise),
   );
 }
 
 /** Relative rounding error of a sum of squares of equal values. */
 const roundingShare = 1e-12;
 
-/** Maximum number of separate means over the samples. Larger outputs are divided into this number of equal parts, each with one mean. */
-const maxMeans = 32;
-
 /**
  * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed.
  *
- * Each element of a sample (or each of 32 equal parts) has a separate mean over the samples if `width` is given. A common mean would count an offset
- * between two outputs, such as 5 and 300, as explained variance. A constant original yields 1 or 0.
+ * Each of the `width` elements of a sample has a separate mean over the samples. A common mean would count an offset between two outputs, such as 5
+ * and 300, as explained variance. A single sample has one mean over all of its values. A constant original yields 1 or 0.
  */
 export function determination(options: MetricOptions = {}): Metric {
-  const means = Math.min(maxMeans, Math.max(1, options.width ?? 1));
-  const columns = 2 + 2 * means;
-  const figure = (rows: Float64Array): number => {
-    const [noise = 0, squares = 0, ...sums] = columnSums(rows, columns);
-    const [totals, counts] = [sums.slice(0, means), sums.slice(means)];
-    // A single sample has one mean over all of its values.
-    const groups = rows.length > columns ? [totals, counts] : [totals, counts].map((values) => [values.reduce(add, 0)]);
-    const variance = variation(squares, groups[0] ?? [], groups[1] ?? []);
+  return defineSumMetric({ name: "R²", unit: "", best: 1 }, options, (sums, samples) => {
+    const { noise, signal, sum, count, spread } = sums;
+    const variance = samples > 1 ? spread : signal - sum ** 2 / Math.max(1, count);
     if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
-    return variance > roundingShare * squares ? 1 - noise / variance : Number(noise === 0);
-  };
-  const numbers = (pairs: Numbers, sample: number): readonly number[] => {
-    const { error, sums, counts } = sumsOf(pairs, sample, means);
-    return [error.noise, error.signal, ...sums, ...counts];
-  };
-  return defineSumMetric({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
+    return variance > roundingShare * signal ? 1 - noise / variance : Number(noise === 0);
+  });
 }
 
-const add = (a: number, b: number): number => a + b;
+/**
+ * Columns of a row: Σ (x − y)², Σ x² and Σ x of the original's values x and the model's values y, and their number; Σ (x − m)², with the mean m of
+ * each element over the samples; and the number of values that masks set, which are left out of all of these.
+ */
+const columnsOfSums = ["noise", "signal", "sum", "count", "spread", "filled"] as const;
+
+type Sums = Readonly<Record<(typeof columnsOfSums)[number], number>>;
+
+function sumsOfRows(rows: Float64Array): Sums {
+  const sums = columnSums(rows, columnsOfSums.length);
+  const entries = columnsOfSums.map((name, index) => [name, sums[index] ?? 0] as const);
+  return Object.fromEntries(entries) as Sums;
+}
 
 function defineSumMetric(
-  metric: Pick<Metric, "name" | "unit" | "best" | "columns">,
+  metric: Pick<Metric, "name" | "unit" | "best">,
   options: MetricOptions,
-  numbers: (pairs: Numbers, sample: number) => readonly number[],
-  reduce: (rows: Float64Array) => number,
+  reduce: (sums: Sums, samples: number) => number,
 ): Metric {
-  const { columns } = metric;
-  return {
-    ...metric,
-    better: "higher",
-    truth: "original",
-    rows(outputs, original) {
+  const columns = columnsOfSums.length;
+  const createRows = (): Metric["rows"] => {
+    const means = new RunningMeans(options.width ?? 1);
+    return (outputs, original) => {
       const pairs = pair(outputs, original, options);
       const rows = new Float64Array(columns * pairs.samples);
-      for (let sample = 0; sample < pairs.samples; sample++) rows.set(numbers(pairs, sample), columns * sample);
+      for (let sample = 0; sample < pairs.samples; sample++) {
+        const sums = sumsOfSample(pairs, sample, means);
+        rows.set(
+          columnsOfSums.map((name) => sums[name]),
+          columns * sample,
+        );
+      }
       return rows;
+    };
+  };
+  return {
+    ...metric,
+    columns,
+    better: "higher",
+    truth: "original",
+    rows: (...batches) => createRows()(...batches),
+    createRows,
+    reduce: (rows) => reduce(sumsOfRows(rows), rows.length / columns),
+    detail(rows) {
+      const { filled, count } = sumsOfRows(rows);
+      const total = filled + count;
+      return filled === 0
+        ? undefined
+        : `${integer(filled)} of ${integer(total)} values are set by masks (such as −1e4 and −∞) and are left out`;
     },
-    reduce,
   };
 }
 
@@ -212,15 +222,37 @@ function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): 
   return { name, samples, width: referenceOutput.data.length / samples, classes, ours, theirs: referenceOutput };
 }
 
-function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
-  const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
+function sumsOfSample({ ours, theirs, width, isFill }: Numbers, sample: number, means: RunningMeans): Sums {
+  const error = new Difference();
+  let [sum, count, spread] = [0, 0, 0];
   for (let index = 0; index < width; index++) {
     const [expected = 0, actual = 0] = [theirs[sample * width + index], ours[sample * width + index]];
     if (isFill(expected, actual)) continue;
     error.add(expected, actual);
-    const part = Math.floor((index * parts) / width);
-    sums[part] = (sums[part] ?? 0) + expected;
-    counts[part] = (counts[part] ?? 0) + 1;
+    sum += expected;
+    count++;
+    spread += means.add(index, expected);
   }
-  return { error, sums, counts };
+  return { noise: error.noise, signal: error.signal, sum, count, spread, filled: width - count };
+}
+
+/** The mean of each element over the samples so far. */
+class RunningMeans {
+  readonly #means: Float64Array;
+  readonly #counts: Float64Array;
+
+  constructor(width: number) {
+    this.#means = new Float64Array(width);
+    this.#counts = new Float64Array(width);
+  }
+
+  /** Adds a value x to the mean m of n − 1 values. Returns (x − m)² (n − 1) / n, whose sum over the values is Σ (x − mean)² (Welford, 1962). */
+  add(index: number, value: number): number {
+    const position = index % this.#means.length;
+    const count = (this.#counts[position] ?? 0) + 1;
+    const deviation = value - (this.#means[position] ?? 0);
+    this.#counts[position] = count;
+    this.#means[position] = (this.#means[position] ?? 0) + deviation / count;
+    return deviation * (value - (this.#means[position] ?? 0));
+  }
 }

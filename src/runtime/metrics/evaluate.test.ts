@@ -3,6 +3,7 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
+import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Dataset, memory } from "../../data/index.ts";
 import { compare } from "../../judge/compare/compare.ts";
@@ -325,17 +326,45 @@ describe("metrics", () => {
     expect(ofTwo([2, 303, 2, 303], [1, 302, 3, 304])).toBeCloseTo(0);
     expect(ofTwo([1, 303, 3, 303], [1, 302, 3, 304])).toBeCloseTo(0.5);
     expect([ofTwo([1, 7, 3, 7], [1, 7, 3, 7]), ofTwo([7, 8, 7, 8], [7, 7, 7, 7])]).toEqual([1, 0]);
-    // A single sample has one mean for all outputs. Wide outputs have means per block.
-    const [few, many] = [determination({ width: 4 }), determination({ width: 64 })];
-    expect(few.reduce(few.rows(scores([1, 4], [1, 2, 3, 5]), scores([1, 4], [1, 2, 3, 4])))).toBeCloseTo(0.8);
-    const stairs = Array.from({ length: 128 }, (_, index) => Math.floor((index % 64) / 2) * 10);
-    const noisy = stairs.map((value, index) => value + (index % 2));
-    const flat = stairs.map((value) => value + 0.5);
-    expect(many.reduce(many.rows(scores([2, 64], flat), scores([2, 64], noisy)))).toBeCloseTo(0);
+    // A single sample has one mean for all outputs.
+    const four = determination({ width: 4 });
+    expect(four.reduce(four.rows(scores([1, 4], [1, 2, 3, 5]), scores([1, 4], [1, 2, 3, 4])))).toBeCloseTo(0.8);
     expect([measure([Number.NaN, 2], [1, 2]), measure([1, 2], [Number.NaN, 2])]).toEqual([Number.NaN, Number.NaN]);
   });
 
-  it.each([Number.NEGATIVE_INFINITY, -3e38, -1e9, -1e4])(
+  it("gives R² 0 to the mean of each of many outputs, however the samples are divided into batches", async () => {
+    const [samples, width, draw] = [24, 96, random(1, "outputs")];
+    const offsets = Array.from({ length: width }, () => 10 * draw.normal());
+    const values = Array.from({ length: samples * width }, (_, index) => (offsets[index % width] ?? 0) + draw.normal());
+    const means = offsets.map((_, position) => {
+      const column = values.filter((_value, index) => index % width === position);
+      return column.reduce((sum, value) => sum + value, 0) / samples;
+    });
+    const data = memory("x", { x: { type: "float32", dims: [samples, width], data: Float32Array.from(values) } });
+    const network = (y: string, stored = "") =>
+      parseModel(`opset 21 graph (x: float32[n, ${width}]) -> (y: float32[n, ${width}]) {${stored}
+      y = ${y}
+    }`);
+    const constant = network("Add(z, means)", `\nmeans: float32[${width}] = ${JSON.stringify(means)}\nz = Sub(x, x)`);
+    for (const batch of [1, 5, 64]) {
+      const options = { original: network("Identity(x)"), batch };
+      const { estimate } = await evaluate(engine, constant, data, determination({ width }), options);
+      expect(estimate.value).toBeCloseTo(0, 4);
+    }
+  });
+
+  it("counts measurements below −9000 that are not close to a mask's constant", () => {
+    const energies = [-15_100, 1, -13_800, 2, -16_200, 1];
+    const metric = determination({ width: 2 });
+    const rows = metric.rows(scores([3, 2], [-15_000, 1, -15_000, 2, -15_000, 1]), scores([3, 2], energies));
+    expect(metric.reduce(rows)).toBeCloseTo(0, 1);
+    expect(metric.detail?.(rows)).toBeUndefined();
+    const masked = energies.map((value) => (value < -9000 ? value + Math.abs(value) - 1e4 : value));
+    const maskedRows = metric.rows(scores([3, 2], masked), scores([3, 2], masked));
+    expect(metric.detail?.(maskedRows)).toMatch(/^3 of 6 values are set by masks/);
+  });
+
+  it.each([Number.NEGATIVE_INFINITY, -3e38, -65_504, -1e9, -5e4, -1e4])(
     "sums of squares leave out scores that a mask sets to %d",
     (fill) => {
       const figures = (ours: readonly number[], theirs: readonly number[]): readonly number[] =>

@@ -78,6 +78,9 @@ export async function measure(
     throw new PithError("E_OPTION", text, { hint: "Give the original model: option `original`." });
   }
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
+  const readers = models.map(() =>
+    metrics.map((metric) => ({ metric, read: metric.createRows?.() ?? metric.rows.bind(metric) })),
+  );
   // A label that the model reads as an input is not a ground truth.
   const isLabelInput = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
   const { batch = defaultBatch(models), threads, signal, progress } = options;
@@ -89,8 +92,8 @@ export async function measure(
     const [original = {}] = results;
     const count = samplesIn(columns);
     for (const [model, outputs] of results.entries())
-      for (const [index, metric] of metrics.entries()) {
-        const rows = metric.rows(outputs, metric.truth === "original" ? original : truth, truth);
+      for (const [index, { metric, read }] of (readers[model] ?? []).entries()) {
+        const rows = read(outputs, metric.truth === "original" ? original : truth, truth);
         if (metric.gathered === undefined && rows.length !== metric.columns * count)
           throw new PithError(
             "E_DATA",

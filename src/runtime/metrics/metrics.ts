@@ -24,7 +24,7 @@ export interface MetricOptions {
   readonly output?: string | undefined;
   /** Whether outputs are scores or probabilities; detected from the values by default. */
   readonly from?: ScoreForm;
-  /** Number of elements per sample in the evaluated output, if the model fixes it. */
+  /** Number of elements per sample in the evaluated output, after the last axis whose size the model does not fix (default: 1). */
   readonly width?: number | undefined;
 }
 

@@ -18,11 +18,13 @@ export interface Metric {
   readonly interval?: "proportion" | "mean";
   /** Returns [samples, columns], row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
   rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
+  /** Creates a function like `rows` that remembers earlier batches, for means over the samples. Called once per model and data set. */
+  readonly createRows?: () => Metric["rows"];
   /** For values that depend on all samples (nearest neighbors): converts the collected results of `rows` to rows of `columns` values. */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
-  /** Returns details for reports, such as the number of boxes. */
-  detail?(rows: Float64Array): string;
+  /** Returns details for reports, such as the number of boxes; undefined if there are none. */
+  detail?(rows: Float64Array): string | undefined;
 }
 
 /** Disjoint training, calibration and test samples of a model, and its metric. */

@@ -1,8 +1,8 @@
 /**
  * Finds output values that masks set: −1e4, −1e9 or −∞. A sum of squares must skip them, because they are larger than all other differences.
  *
- * A value is set by a mask if its magnitude is at least 1e30 (float16: 65504). Values of at most −9000 are also set by a mask if the magnitudes of
- * all values above −9000 are at most a hundredth of theirs. This is true of a score plus −1e4, but not of a wide distribution.
+ * A value is set by a mask if its magnitude is at least 1e30 (float16: 65504). It is also set by a mask if it is a score plus the constant of a mask.
+ * Such constants are round numbers of at most −1e4, or the limits of float16. Measurements, such as −15,000 ± 1,200, are not close to them.
  */
 import { type FloatType, isFloat } from "../../core/tensor/convert.ts";
 import type { DataType } from "../../core/tensor/types.ts";
@@ -10,7 +10,17 @@ import type { DataType } from "../../core/tensor/types.ts";
 const minEndless: Record<FloatType, number> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
 
 const highestFill = -9000;
+/** Minimum ratio of the value that a mask sets to the largest score. */
 const minRatio = 100;
+/** Constants of masks that have several significant digits: float16 limits, and the ones that Pith uses for float16. */
+const halfLimits = [32_752, 32_768, 65_500, 65_504];
+/** Largest relative rounding error of a value that a mask sets. */
+const roundingShare: Record<FloatType, number> = {
+  float16: 2 ** -11,
+  bfloat16: 2 ** -8,
+  float32: 2 ** -23,
+  float64: 2 ** -23,
+};
 
 export function isEndless(type: DataType): (value: number) => boolean {
   const end = isFloat(type) ? minEndless[type] : Number.POSITIVE_INFINITY;
@@ -24,13 +34,18 @@ export function isEndless(type: DataType): (value: number) => boolean {
 export function fillPredicate(original: Float64Array, type: DataType): (original: number, other: number) => boolean {
   const isEndlessValue = isEndless(type);
   let largestScore = 0;
-  let smallestFill = Number.POSITIVE_INFINITY;
-  for (const value of original) {
-    if (isEndlessValue(value)) continue;
-    if (value <= highestFill) smallestFill = Math.min(smallestFill, -value);
-    else largestScore = Math.max(largestScore, Math.abs(value));
-  }
-  const isFilled = largestScore > 0 && smallestFill >= minRatio * largestScore;
-  const bound = isFilled ? highestFill : Number.NEGATIVE_INFINITY;
-  return (expected, other) => isEndlessValue(expected) || (expected <= bound && other <= bound / 2);
+  for (const value of original)
+    if (value > highestFill && !isEndlessValue(value)) largestScore = Math.max(largestScore, Math.abs(value));
+  const rounding = isFloat(type) ? roundingShare[type] : 0;
+  const isFill = (magnitude: number): boolean => {
+    const unit = 10 ** Math.floor(Math.log10(magnitude));
+    const constants = [Math.round(magnitude / unit) * unit, ...halfLimits];
+    return constants.some((constant) => Math.abs(magnitude - constant) <= largestScore + rounding * constant);
+  };
+  return (expected, other) =>
+    isEndlessValue(expected) ||
+    (largestScore > 0 &&
+      -expected >= Math.max(-highestFill, minRatio * largestScore) &&
+      other <= highestFill / 2 &&
+      isFill(-expected));
 }

@@ -260,7 +260,17 @@ function shouldPrint(likeness: Likeness | string | undefined): likeness is Liken
 
 function similarityLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
-  const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
+  const {
+    samples,
+    relativeError,
+    unmoved,
+    without = [],
+    output,
+    outputs = 1,
+    uncompared = [],
+    ofData,
+    filled,
+  } = likeness;
   const distance = outputDifferenceText(likeness);
   const outcome =
     relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
@@ -271,7 +281,9 @@ function similarityLine(likeness: Likeness | string): string {
   const advice = ofData ? "" : "; use --data for a better test";
   const unmovedText =
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
-  return `${outputsText}: ${outcome}, on ${count}${unmovedText}${uncomparedText}${withoutNote(without)}`;
+  const filledText =
+    filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
+  return `${outputsText}: ${outcome}, on ${count}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
 }
 
 const unmovedNote = {
