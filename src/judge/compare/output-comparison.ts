@@ -154,6 +154,7 @@ interface OutputPair {
   readonly pair: Pair;
   readonly before: Dense;
   readonly after: Dense;
+  readonly exchanged: Dense | undefined;
   readonly samples: number;
 }
 
@@ -165,7 +166,7 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
     if (before === undefined || after === undefined) continue;
     const reason = findObstacle(before, after);
     if (reason !== undefined) return { name, isAuxiliary, likeness: reason, isSaturated: false };
-    values.push({ pair, before, after, samples: countSamples(before, pair) });
+    values.push({ pair, before, after, exchanged: pair.exchanged?.[name], samples: countSamples(before, pair) });
   }
   const sums = sumDifferences(values);
   const { samples, finiteCount, change, error, variation } = sums;
@@ -244,7 +245,10 @@ interface Sums {
   /** Number of values that are finite in the original but not in the result. */
   readonly nonFiniteCount: number;
   readonly error: Difference;
-  /** Sum Σ (x − m)² of the original's values x, with the mean m of each position over the samples. */
+  /**
+   * Sum Σ (x − m)² of the original's values x, with the mean m of each position over the samples. If the original draws random numbers: Σ (x − x′)² / 2,
+   * with the same numbers and another sample's inputs for x′.
+   */
   readonly variation: number;
   /** Largest difference between the maximum and the minimum of a position over the samples. */
   readonly change: number;
@@ -256,9 +260,10 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   const lows = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
   const highs = new Float64Array(width).fill(Number.NEGATIVE_INFINITY);
   const error = new Difference();
-  let [finiteCount, equalCount, nonFiniteCount, filled] = [0, 0, 0, 0];
-  for (const { before, after } of values) {
+  let [finiteCount, equalCount, nonFiniteCount, filled, exchangedSquares] = [0, 0, 0, 0, 0];
+  for (const { before, after, exchanged } of values) {
     const [xs, ys] = [toFloat64(before), toFloat64(after)];
+    const others = exchanged && sameDims(exchanged.dims, before.dims) ? toFloat64(exchanged) : xs;
     const isFill = fillPredicate(xs, before.type);
     for (let index = 0; index < xs.length; index++) {
       const [x = Number.NaN, y = Number.NaN] = [xs[index], ys[index]];
@@ -276,12 +281,14 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
       lows[position] = Math.min(lows[position] ?? x, x);
       highs[position] = Math.max(highs[position] ?? x, x);
       error.add(x, y);
+      exchangedSquares += (x - (others[index] ?? x)) ** 2;
     }
   }
+  const drawsNumbers = values.some(({ exchanged }) => exchanged !== undefined);
   return {
     samples: values.reduce((sum, { samples }) => sum + samples, 0),
     ...{ finiteCount, equalCount, nonFiniteCount, filled, error },
-    variation: Math.max(0, variation(error.signal, sums, counts)),
+    variation: drawsNumbers ? exchangedSquares / 2 : Math.max(0, variation(error.signal, sums, counts)),
     change: highs.reduce((largest, high, position) => Math.max(largest, high - (lows[position] ?? high)), 0),
   };
 }

@@ -18,6 +18,7 @@ import type { Dim } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { largestDifference } from "./difference.ts";
 import { explainFailedLoad, ResultFails } from "./load-check.ts";
@@ -43,6 +44,8 @@ export interface ModelRun {
 
 export interface Pair extends ModelRun {
   readonly got: Batch;
+  /** Outputs of an original that draws random numbers: the same numbers, with the inputs of another sample. They vary by the inputs alone. */
+  readonly exchanged?: Batch | undefined;
 }
 
 export interface PairedRuns {
@@ -170,7 +173,23 @@ export async function pairWithResult(
 ): Promise<PairedRuns> {
   const pairs = await runResult(engine, result, runs, options);
   const otherDraws = await explainOtherDraws(engine, original, result, runs, options);
-  return { pairs, without: [], original, result, otherDraws };
+  const base = { without: [], original, result, otherDraws };
+  if (otherDraws !== undefined || !hasRandomNodes(original)) return { ...base, pairs };
+  const exchanged = await runResult(engine, original, exchangeInputs(runs), options);
+  return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchanged[index]?.got })) };
+}
+
+/** Returns the runs with the inputs of another sample at each position: of the next sample, or of the next run if each has one sample. */
+function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
+  return runs.map((run, index) => {
+    const { feeds, samples } = run;
+    if (samples <= 1) return { ...run, feeds: runs[(index + 1) % runs.length]?.feeds ?? feeds };
+    const next = Uint32Array.from({ length: samples }, (_, sample) => (sample + 1) % samples);
+    return {
+      ...run,
+      feeds: mapColumns(feeds, (dense) => (dense.dims[0] === samples ? gatherRows(dense, next) : dense)),
+    };
+  });
 }
 
 interface Candidate {
