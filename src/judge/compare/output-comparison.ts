@@ -263,7 +263,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   let [finiteCount, equalCount, nonFiniteCount, filled, exchangedSquares] = [0, 0, 0, 0, 0];
   for (const { before, after, exchanged } of values) {
     const [xs, ys] = [toFloat64(before), toFloat64(after)];
-    const others = exchanged && sameDims(exchanged.dims, before.dims) ? toFloat64(exchanged) : xs;
+    const exchangedValues = exchanged && sameDims(exchanged.dims, before.dims) ? toFloat64(exchanged) : xs;
     const isFill = fillPredicate(xs, before.type);
     for (let index = 0; index < xs.length; index++) {
       const [x = Number.NaN, y = Number.NaN] = [xs[index], ys[index]];
@@ -281,7 +281,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
       lows[position] = Math.min(lows[position] ?? x, x);
       highs[position] = Math.max(highs[position] ?? x, x);
       error.add(x, y);
-      exchangedSquares += (x - (others[index] ?? x)) ** 2;
+      exchangedSquares += (x - (exchangedValues[index] ?? x)) ** 2;
     }
   }
   const drawsNumbers = values.some(({ exchanged }) => exchanged !== undefined);

@@ -17,6 +17,8 @@ import { type MetricName, namedMetrics } from "./named-metrics.ts";
 export interface Judging {
   readonly labelled: boolean;
   readonly hasOriginal?: boolean;
+  /** Form of the output by its values (`findProbability`), if the graph does not show it. */
+  readonly from?: MetricOptions["from"] | undefined;
 }
 
 /** Returns the requested metric if the data supports it. Without labels, returns the metric that compares this kind of output with the original. */
@@ -24,9 +26,9 @@ export function selectMetric(
   model: Model,
   name: MetricName,
   output: string | undefined,
-  { labelled, hasOriginal = true }: Judging,
+  { labelled, hasOriginal = true, from }: Judging,
 ): Metric {
-  const metric = namedMetrics[name](readingOf(model, output));
+  const metric = namedMetrics[name]({ ...readingOf(model, output), ...(from && { from }) });
   if (name === "agreement") requireClasses(model, output);
   // An embedding has no classes, so that accuracy does not apply.
   if (labelled && hasOriginal && name === "accuracy" && outputKind(model, output) === "vector")

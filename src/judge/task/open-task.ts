@@ -20,12 +20,14 @@ import {
 import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
 import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
 import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
+import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Settings } from "./contents.ts";
 import { selectMetric } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
+import { findProbability } from "./probability.ts";
 import { randomData, randomName } from "./random-data.ts";
 
 export interface TaskOptions {
@@ -100,6 +102,8 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 export interface OpenedTask extends Task, Preparation {
   /** Whether the metric treats outputs as class scores, although nothing in the model shows that they are scores. */
   readonly assumesScores: boolean;
+  /** Form of the output by its values, if the graph does not show it. */
+  readonly from: MetricOptions["from"] | undefined;
   readonly stored: Parts;
   readonly seen: Dataset;
   /** Metadata to be recorded in the model: its preprocessing, and the samples it is trained on. */
@@ -210,7 +214,13 @@ export async function openTask(
       id: "labels",
       text: `${(stored.testSource ?? testSamples).name} has one part: its labels are used for testing, not for training`,
     });
-  const taskMetric = typeof metric === "string" ? selectMetric(model, metric, output, preparation) : metric;
+  // The values of a model that will be trained on labels are not those of the trained model.
+  const from =
+    labelled && learns !== "labels" && typeof metric === "string"
+      ? await findProbability(reference ?? model, output, ready(testSamples), context)
+      : undefined;
+  const taskMetric =
+    typeof metric === "string" ? selectMetric(model, metric, output, { ...preparation, from }) : metric;
   if (texts !== undefined) {
     const truth =
       taskMetric.truth === "original" ? `; no labels: ${taskMetric.name} with the original is measured` : "";
@@ -232,6 +242,7 @@ export async function openTask(
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
     test: ready(testSamples),
     metric: taskMetric,
+    from,
     assumesScores: assumedOutput !== undefined,
     stored,
     seen: testSamples,

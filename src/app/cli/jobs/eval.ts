@@ -168,6 +168,7 @@ async function measureOnData(
   const mainMetric = selectMetric(original ?? candidate, input.metric, output, {
     labelled,
     hasOriginal: original !== undefined,
+    from: task.from,
   });
   if (mainMetric.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
