@@ -50,11 +50,19 @@ describe("pith simplify", () => {
   test("shows each rule that applied with --explain, and leaves out those of --skip", async () => {
     const words = ["simplify", at("model.onnx"), "--set", "rate=16000", "--explain", "-o", at("explained.onnx")];
     const { out } = await pith(...words);
-    expect(out).toMatch(/^rule +times +result +at$/m);
-    expect(out).toMatch(/^remove-identities +1 +identity removed +Identity/m);
+    expect(out).toMatch(/^rule +times +saves +result +at$/m);
+    expect(out).toMatch(/^remove-identities +1 +\d+ bytes +identity removed +Identity/m);
     const skipped = await pith(...words, "--skip", "remove-identities");
     expect(skipped.out).not.toContain("remove-identities");
     expect([...(await open(at("explained.onnx"))).graph.nodes()].map(({ op }) => op)).toContain("Identity");
+  });
+
+  test("states with --explain how much larger the file would be without a rule", async () => {
+    const [full, without] = [at("full.onnx"), at("without.onnx")];
+    const words = ["simplify", at("model.onnx"), "--set", "rate=16000"];
+    const { saved } = await json(...words, "--explain", "-o", full);
+    await pith(...words, "--skip", "remove-identities", "-o", without);
+    expect(saved["remove-identities"]).toBe(statSync(without).size - statSync(full).size);
   });
 
   test("names the first of several places with --explain", async () => {
@@ -68,7 +76,7 @@ graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
 }`;
     await save(parseModel(text), at("copies.onnx"));
     const { out } = await pith("simplify", at("copies.onnx"), "--explain", "-o", at("less.onnx"));
-    expect(out).toMatch(/^remove-identities +2 +identity removed +Identity "b" and 1 more$/m);
+    expect(out).toMatch(/^remove-identities +2 +\d+ bytes +identity removed +Identity "b" and 1 more$/m);
   });
 
   test("applies only the rules of --only", async () => {

@@ -36,7 +36,7 @@ export default defineCommand({
       value: "rule",
     }),
     skip: option(v.array(v.string()), "do not apply this rule", { value: "rule" }),
-    explain: option(v.boolean(), "show each rule that applied, how often, and where"),
+    explain: option(v.boolean(), "show each rule that applied, how often, where, and the bytes that it saves"),
     finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
     force: option(v.boolean(), "write the result even if it differs from the original"),
     ...precompressFlag,
@@ -68,13 +68,13 @@ export default defineCommand({
     const replaced = await exists(out);
     const { keepOutput: keepOutputs, only, skip = [], finalize = false, force = false, explain = false } = options;
     const input = {
-      ...{ model, out, set, fix, keepOutputs, only, skip, finalize, sizes, force, precompress },
+      ...{ model, out, set, fix, keepOutputs, only, skip, explain, finalize, sizes, force, precompress },
       ...{ copiesSidecars: place.folder !== undefined, seed: session.seed },
     };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
     const result = await withoutLeftovers([out, ...copies], job);
     await completePlace(place, session.terminal);
-    return show(model, { ...result, copies }, replaced, explain);
+    return show(model, { ...result, copies }, replaced);
   },
 });
 
@@ -82,13 +82,12 @@ function show(
   model: string,
   result: SimplifyOutput & { readonly copies: readonly string[] },
   replaced: boolean,
-  showsRules: boolean,
 ): Result {
-  const { before, after, changes, comparison, held, written, copies } = result;
+  const { before, after, changes, saved, comparison, held, written, copies } = result;
   return {
     data: { model, ...result, replaced },
     print(terminal) {
-      if (showsRules) terminal.table(ruleColumns, ruleRows(changes));
+      if (saved !== undefined) terminal.table(ruleColumns, ruleRows(changes, saved));
       else
         for (const [kind, all] of groupChanges(changes, (change) => change.kind ?? change.what))
           terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
@@ -129,16 +128,20 @@ function groupChanges(changes: readonly Change[], keyOf: (change: Change) => str
 const ruleColumns = [
   { title: "rule" },
   { title: "times", align: "right" as const },
+  { title: "saves", align: "right" as const },
   { title: "result" },
   { title: "at" },
 ];
 
-/** Returns a row per rule and result, with the first place where the rule applied. */
-function ruleRows(changes: readonly Change[]): string[][] {
-  return groupChanges(changes, ({ rule, what }) => `${rule ?? ""}\0${what}`).map(([, all]) => {
-    const [{ rule = "", what = "", at = "" } = {}] = all;
+/** Returns a row per rule and result, with the first place where the rule applied. The first row of a rule has the bytes that it saves. */
+function ruleRows(changes: readonly Change[], saved: Readonly<Record<string, number>>): string[][] {
+  const remaining = new Map(Object.entries(saved));
+  return groupChanges(changes, ({ rule, kind, what }) => `${rule ?? ""}\0${kind ?? what}`).map(([, all]) => {
+    const [{ rule = "", kind, what = "", at = "" } = {}] = all;
     const more = all.length === 1 ? "" : ` and ${integer(all.length - 1)} more`;
-    return [rule, integer(all.length), what, `${at}${more}`];
+    const bytesSaved = remaining.get(rule);
+    remaining.delete(rule);
+    return [rule, integer(all.length), bytesSaved === undefined ? "" : bytes(bytesSaved), kind ?? what, `${at}${more}`];
   });
 }
 

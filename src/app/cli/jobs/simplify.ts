@@ -4,6 +4,7 @@ import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { asPithError, PithError, stripPeriod, throwIfAborted, uncapitalize } from "../../../core/errors.ts";
 import { allGraphs, allValues } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { encodedSize } from "../../../core/onnx/encode.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { Change } from "../../../core/pass/pass.ts";
 import type { Batch, Dense } from "../../../core/tensor/types.ts";
@@ -29,6 +30,8 @@ export interface SimplifyInput {
   readonly only?: readonly string[] | undefined;
   /** Ids of rules that are not applied. */
   readonly skip: readonly string[];
+  /** Whether the bytes that each rule saves are measured, which takes one more simplification per rule. */
+  readonly explain: boolean;
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
@@ -46,6 +49,8 @@ export interface SimplifyOutput {
   readonly before: Weight;
   readonly after: Weight;
   readonly changes: readonly Change[];
+  /** By rule: how many bytes larger the file would be without it; undefined if not requested. */
+  readonly saved?: Readonly<Record<string, number>> | undefined;
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   readonly comparison: Sameness | string;
   readonly held: number;
@@ -70,6 +75,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
   const options = { set, fix, keepOutputs: [...input.keepOutputs], finalize, ...rules };
   const outcome = await simplify(model, options, passContext);
+  const saved = input.explain ? await bytesSaved(original, model, outcome.changes, options, passContext) : undefined;
   engine.forget();
   context.stage("compare");
   addComparableOutputs(original, model);
@@ -89,12 +95,30 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   return {
     before: { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, input.model)) },
     after: { nodes: nodesIn(written), bytes: await fileBytes(filesOfModel(written, input.out)) },
-    changes: outcome.changes,
+    ...{ changes: outcome.changes, saved },
     misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
     comparison,
     held: [...allValues(model.graph)].filter(({ role }) => role !== undefined).length,
     written: input.out,
   };
+}
+
+/** Returns for each rule that applied how many bytes larger the file would be without it. Rules can enable each other, so the sum can differ. */
+async function bytesSaved(
+  original: Model,
+  simplified: Model,
+  changes: readonly Change[],
+  options: Parameters<typeof simplify>[1] & { readonly skip: readonly string[] },
+  context: Parameters<typeof simplify>[2],
+): Promise<Readonly<Record<string, number>>> {
+  const size = await encodedSize(simplified);
+  const saved: Record<string, number> = {};
+  for (const rule of new Set(changes.flatMap((change) => change.rule ?? []))) {
+    const withoutRule = original.clone();
+    await simplify(withoutRule, { ...options, skip: [...options.skip, rule] }, context);
+    saved[rule] = (await encodedSize(withoutRule)) - size;
+  }
+  return saved;
 }
 
 /** Compares outputs. @throws PithError E_ENGINE if only the result does not load. Without `force`, also throws if the comparison is not possible. */
