@@ -62,7 +62,7 @@ describe("pith simplify", () => {
     const words = ["simplify", at("model.onnx"), "--set", "rate=16000"];
     const { saved } = await json(...words, "--explain", "-o", full);
     await pith(...words, "--skip", "remove-identities", "-o", without);
-    expect(saved["remove-identities"]).toBe(statSync(without).size - statSync(full).size);
+    expect(saved).toMatchObject({ "remove-identities": statSync(without).size - statSync(full).size });
   });
 
   test("names the first of several places with --explain", async () => {

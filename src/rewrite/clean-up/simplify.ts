@@ -21,6 +21,7 @@ import { mergeInitializers } from "./merge-initializers.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";
+import { shortenNames } from "./shorten-names.ts";
 import { storeConstants } from "./store-constants.ts";
 
 const cleanUps = [
@@ -64,12 +65,13 @@ export const simplify = definePass({
     fix: fixOption,
     keepOutputs: keepOption,
     ...ruleOptions,
+    shortNames: described(v.optional(v.boolean(), false), "shorten the names of intermediate values"),
     finalize: described(
       v.optional(v.boolean(), false),
       "after training and pruning: fold masks, remove training roles",
     ),
   }),
-  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, ...rules }, context) {
+  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, shortNames, ...rules }, context) {
     const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleDescriptions.has(id));
     if (unknown !== undefined) {
       const ids = [...ruleDescriptions.keys()];
@@ -88,6 +90,10 @@ export const simplify = definePass({
     ];
     const changes = requested.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];
+    const finish = async (): Promise<Outcome> => {
+      if (shortNames) changes.push(...(await shortenNames(model, {}, context)).changes);
+      return { changes, misses };
+    };
     for (let round = 0; round < maxRounds; round++) {
       let changed = 0;
       misses = [];
@@ -100,12 +106,13 @@ export const simplify = definePass({
         changed += outcome.changes.length;
       }
       if (changed > 0) continue;
-      if (!isSelected(deadChannels.id)) return { changes, misses };
+      if (!isSelected(deadChannels.id)) return finish();
       // Reads every weight, so it runs last, and again only after a change.
       const { dropDeadChannels } = await import("./drop-dead-channels.ts");
       const removal = await dropDeadChannels(model, {}, context);
       changes.push(...removal.changes.map((changed) => ({ rule: deadChannels.id, ...changed })));
-      if (removal.changes.length === 0) return { changes, misses: [...misses, ...removal.misses] };
+      misses = [...misses, ...removal.misses];
+      if (removal.changes.length === 0) return finish();
     }
     throw new Error("simplify does not converge");
   },

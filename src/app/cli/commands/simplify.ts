@@ -37,6 +37,10 @@ export default defineCommand({
     }),
     skip: option(v.array(v.string()), "do not apply this rule", { value: "rule" }),
     explain: option(v.boolean(), "show each rule that applied, how often, where, and the bytes that it saves"),
+    shortNames: option(
+      v.boolean(),
+      "shorten the names of intermediate values; names of inputs, outputs and layers stay",
+    ),
     finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
     force: option(v.boolean(), "write the result even if it differs from the original"),
     ...precompressFlag,
@@ -66,9 +70,17 @@ export default defineCommand({
     for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
     await requireWritablePlace(place, copies);
     const replaced = await exists(out);
-    const { keepOutput: keepOutputs, only, skip = [], finalize = false, force = false, explain = false } = options;
+    const {
+      keepOutput: keepOutputs,
+      only,
+      skip = [],
+      shortNames = false,
+      finalize = false,
+      force = false,
+      explain = false,
+    } = options;
     const input = {
-      ...{ model, out, set, fix, keepOutputs, only, skip, explain, finalize, sizes, force, precompress },
+      ...{ model, out, set, fix, keepOutputs, only, skip, explain, shortNames, finalize, sizes, force, precompress },
       ...{ copiesSidecars: place.folder !== undefined, seed: session.seed },
     };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);

@@ -32,6 +32,7 @@ export interface SimplifyInput {
   readonly skip: readonly string[];
   /** Whether the bytes that each rule saves are measured, which takes one more simplification per rule. */
   readonly explain: boolean;
+  readonly shortNames: boolean;
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
@@ -64,7 +65,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const original = model.clone();
   const engine = watchLoads(createEngine());
   context.stage("simplify");
-  const { set, fix, only, skip, finalize } = input;
+  const { set, fix, only, skip, shortNames, finalize } = input;
   const { signal } = context;
   const passContext = {
     engine,
@@ -73,7 +74,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
   };
   const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
-  const options = { set, fix, keepOutputs: [...input.keepOutputs], finalize, ...rules };
+  const options = { set, fix, keepOutputs: [...input.keepOutputs], shortNames, finalize, ...rules };
   const outcome = await simplify(model, options, passContext);
   const saved = input.explain ? await bytesSaved(original, model, outcome.changes, options, passContext) : undefined;
   engine.forget();
