@@ -37,19 +37,28 @@ export type SizedPart = string | ByteSource | Uint8Array;
  */
 export const size = (...parts: readonly SizedPart[]): Promise<Size> => measureSize(parts, undefined);
 
-/** Returns the size of files as `size` does. @throws PithError E_STOPPED on the signal. */
-export async function measureSize(parts: readonly SizedPart[], signal: AbortSignal | undefined): Promise<Size> {
+/**
+ * Returns the size of files as `size` does.
+ * @param maxBrotliBytes larger files are estimated after brotli.
+ * @throws PithError E_STOPPED on the signal.
+ */
+export async function measureSize(
+  parts: readonly SizedPart[],
+  signal: AbortSignal | undefined,
+  maxBrotliBytes = maxCompressedBytes.br,
+): Promise<Size> {
   const sources = await openParts(parts);
   const bytes = totalLength(sources);
-  const measure = (encoding: Encoding) => totalSize(sources, stepFor(bytes, encoding), encoding, signal);
-  const [gzip, brotli] = await Promise.all([measure("gzip"), measure("br")]);
-  return { bytes, gzip, brotli, sampled: isEstimated(bytes, "br") };
+  const measure = (encoding: Encoding, maxBytes: number) =>
+    totalSize(sources, stepFor(bytes, maxBytes), encoding, signal);
+  const [gzip, brotli] = await Promise.all([measure("gzip", maxCompressedBytes.gzip), measure("br", maxBrotliBytes)]);
+  return { bytes, gzip, brotli, sampled: bytes > maxBrotliBytes };
 }
 
 /** Returns the size after gzip, estimated above 8 MiB. */
 export async function gzipSize(...parts: readonly SizedPart[]): Promise<number | undefined> {
   const sources = await openParts(parts);
-  return totalSize(sources, stepFor(totalLength(sources), "gzip"), "gzip", undefined);
+  return totalSize(sources, stepFor(totalLength(sources), maxCompressedBytes.gzip), "gzip", undefined);
 }
 
 const openParts = (parts: readonly SizedPart[]): Promise<readonly (ByteSource | Uint8Array)[]> =>
@@ -59,8 +68,8 @@ const totalLength = (sources: readonly (ByteSource | Uint8Array)[]): number =>
   sources.reduce((sum, source) => sum + lengthOf(source), 0);
 
 /** Returns the bytes from the start of one compressed chunk to the start of the next. */
-const stepFor = (bytes: number, encoding: Encoding): number =>
-  Math.max(chunkBytes, Math.ceil((bytes * chunkBytes) / maxCompressedBytes[encoding]));
+const stepFor = (bytes: number, maxBytes: number): number =>
+  Math.max(chunkBytes, Math.ceil((bytes * chunkBytes) / maxBytes));
 
 /** Returns the size after brotli of a whole file, however large; undefined without a compressor. */
 export const brotliSize = (source: ByteSource, signal: AbortSignal | undefined): Promise<number | undefined> =>

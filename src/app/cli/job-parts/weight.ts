@@ -12,7 +12,7 @@ import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../../rewrite/edit/stored.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
-import { type CompressedSize, gzipSize, isEstimated, size } from "../../../runtime/run/size.ts";
+import { type CompressedSize, gzipSize, isEstimated, measureSize } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import type { Timed } from "../../report/speed.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
@@ -35,6 +35,8 @@ interface Compression {
   readonly copies: Partial<CompressedSize>;
   /** Whether the size after brotli is measured. */
   readonly brotli: boolean;
+  /** The maximum bytes of a file that brotli compresses whole. */
+  readonly maxBrotliBytes?: number | undefined;
 }
 
 /** Adds the sizes of a model after compression. */
@@ -42,13 +44,13 @@ export async function withCompressed(
   weight: Weight,
   model: Model,
   path: string,
-  { copies, brotli }: Compression,
+  { copies, brotli, maxBrotliBytes }: Compression,
 ): Promise<Weight> {
   if (copies.sampled !== undefined) return { ...weight, ...copies };
   const withoutMetadata = await plainFile(model);
   const parts = withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file];
   const { bytes: _, ...sizes } = brotli
-    ? await size(...parts)
+    ? await measureSize(parts, undefined, maxBrotliBytes)
     : { bytes: 0, gzip: await gzipSize(...parts), sampled: isEstimated(weight.bytes, "gzip") };
   return { ...weight, ...sizes, ...copies };
 }

@@ -120,7 +120,10 @@ async function writeResult(
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
     compressedOriginal(report.before, original.model, input),
-    withCompressed(await weightOf(saved, input.out), saved, input.out, { copies, brotli: isForDownload(input) }),
+    withCompressed(await weightOf(saved, input.out), saved, input.out, {
+      ...{ copies, brotli: isForDownload(input) },
+      maxBrotliBytes: input.variant === undefined ? maxWholeBytes : undefined,
+    }),
   ]);
   const masked = isPruned(result);
   const uneven = hasDifferentMacs(report.before, after) ? unevenChannels(original.model, result) : undefined;
@@ -152,10 +155,13 @@ async function compressedOriginal(before: Weight, model: Model, input: PassInput
   const { variant, model: path } = input;
   if (variant === undefined) {
     const brotli = isForDownload(input) || input.precompress?.includes("br") === true;
-    return withCompressed(before, model, path, { copies: {}, brotli });
+    return withCompressed(before, model, path, { copies: {}, brotli, maxBrotliBytes: maxWholeBytes });
   }
   return { ...before, brotli: variant.originalBrotli ?? (await size(...filesOfModel(model, path))).brotli };
 }
+
+/** The maximum bytes of a model that brotli compresses whole if the download is the goal of the command: about 30 seconds. */
+const maxWholeBytes = 2 ** 23;
 
 /** Returns whether the size after brotli matters. It is not measured otherwise, because it takes up to 8 seconds per file. */
 const isForDownload = ({ variant, targetDownload, options }: PassInput): boolean =>
