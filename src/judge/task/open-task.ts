@@ -20,6 +20,7 @@ import {
 import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
 import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
 import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
+import { describeRepeats } from "../../data/sources/repeats.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
@@ -273,6 +274,10 @@ async function partsFor(
   const text =
     splitText ?? (trainedText === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
   if (text !== undefined) context.log({ id: "parts", text: `${text}${trainedText}` });
+  const { train, calibrate } = chosenParts;
+  const others = { training: options.trains === true ? train : undefined, calibration: calibrate };
+  for (const repeats of await describeRepeats(chosenParts.test, others))
+    context.log({ id: "repeats", text: repeats, level: "warning" });
   return chosenParts;
 }
 

@@ -1,0 +1,82 @@
+/** Finds equal samples. Test samples that occur in another split bias a metric, and repeated test samples narrow its interval. */
+import { fileHash } from "../../core/files/hash.ts";
+import { counted, integer } from "../../core/numbers.ts";
+import { elementBytes } from "../batches/content-hash.ts";
+import { isIndexed } from "../batches/indexed.ts";
+import { sliceRows } from "../batches/rows.ts";
+import type { Dataset } from "../batches/types.ts";
+import { imageFiles } from "../images/image-batches.ts";
+
+/** Maximum bytes and image files of a split that are read to compare samples. Of a larger split, evenly spread samples are compared. */
+const [maxBytes, maxFiles] = [2 ** 27, 1000];
+const samplesPerRead = 64;
+/** Minimum share of the test samples that is worth a warning. It is about a point of accuracy. */
+const minShare = 0.01;
+/** Minimum number of test samples, and bytes per sample. Fewer samples are too few to decide anyway, and smaller ones are equal by chance. */
+const [minTested, minBytes] = [30, 16];
+
+/**
+ * Returns warnings about test samples that are equal to others. Labels are not compared. Streams, sequences, and few or small samples are skipped.
+ * @param others Other splits, by their use: "training", "calibration".
+ */
+export async function describeRepeats(
+  test: Dataset,
+  others: Readonly<Record<string, Dataset | undefined>>,
+): Promise<readonly string[]> {
+  const keys = await keysOf(test);
+  if (keys.length < minTested) return [];
+  const samples = `${counted(keys.length, "test sample")}${keys.length === test.count ? "" : " that were compared"}`;
+  const texts: string[] = [];
+  const add = (count: number, consequence: string): void => {
+    if (count > minShare * keys.length) texts.push(`${test.name}: ${integer(count)} of ${samples} ${consequence}`);
+  };
+  for (const [use, split] of Object.entries(others)) {
+    const otherKeys = new Set(split === undefined ? [] : await keysOf(split));
+    const shared = keys.filter((key) => otherKeys.has(key)).length;
+    add(shared, `are also ${use} samples, so results on them can be better than on new samples`);
+  }
+  add(
+    keys.length - new Set(keys).size,
+    "repeat another test sample, so intervals are too narrow: they assume that all samples are independent",
+  );
+  return texts;
+}
+
+/** Returns a hash per sample, of all samples or of evenly spread ones. */
+async function keysOf(dataset: Dataset): Promise<readonly string[]> {
+  if (!isIndexed(dataset) || dataset.count === 0) return [];
+  const { label: _, ...first } = await dataset.gather(Uint32Array.of(0));
+  const bytes = Object.values(first).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
+  // The frames of a recording follow each other, and silent frames are equal.
+  const hasFiles = imageFiles(first) !== undefined;
+  if (first.begin !== undefined || (!hasFiles && bytes < minBytes)) return [];
+  const limit = hasFiles ? maxFiles : Math.floor(maxBytes / bytes);
+  const count = Math.min(dataset.count, Math.max(1, limit));
+  const keys: string[] = [];
+  for (let start = 0; start < count; start += samplesPerRead) {
+    const positions = Uint32Array.from({ length: Math.min(samplesPerRead, count - start) }, (_, index) =>
+      Math.floor(((start + index) * dataset.count) / count),
+    );
+    const { label: _label, ...columns } = await dataset.gather(positions);
+    const files = imageFiles(columns);
+    const hashes = files && (await Promise.all(files.data.map(fileHash)));
+    for (let sample = 0; sample < positions.length; sample++) {
+      const rows = Object.values(columns).map((dense) => elementBytes(sliceRows(dense, sample, sample + 1)));
+      keys.push(hashes?.[sample] ?? rows.map(hashBytes).join());
+    }
+  }
+  return keys;
+}
+
+/** Returns a hash of 64 bits, which is faster than SHA-256 for short inputs. */
+function hashBytes(bytes: Uint8Array): string {
+  const hasWords = bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0;
+  const elements = hasWords ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : bytes;
+  let [a, b] = [bytes.length, 0x165667b1];
+  for (let index = 0; index < elements.length; index++) {
+    const element = elements[index] ?? 0;
+    a = Math.imul(((a << 13) | (a >>> 19)) ^ element, 0x9e3779b1);
+    b = Math.imul(((b << 7) | (b >>> 25)) + element, 0x5f356495);
+  }
+  return `${a}.${b}`;
+}
