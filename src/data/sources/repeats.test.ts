@@ -18,8 +18,8 @@ const samplesOf = (values: readonly number[]) =>
 const valuesFrom = (first: number, count = 100) => Array.from({ length: count }, (_, index) => first + index);
 
 it("counts test samples that are also training or calibration samples", async () => {
-  const others = { training: samplesOf([...valuesFrom(60), 7]), calibration: samplesOf(valuesFrom(98)) };
-  expect(await describeRepeats(samplesOf(valuesFrom(0)), others)).toEqual([
+  const otherSplits = { training: samplesOf([...valuesFrom(60), 7]), calibration: samplesOf(valuesFrom(98)) };
+  expect(await describeRepeats(samplesOf(valuesFrom(0)), otherSplits)).toEqual([
     expect.stringMatching(/^rows: 41 of 100 test samples are also training samples/),
     expect.stringMatching(/^rows: 2 of 100 test samples are also calibration samples/),
   ]);

@@ -275,8 +275,8 @@ async function partsFor(
     splitText ?? (trainedText === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
   if (text !== undefined) context.log({ id: "parts", text: `${text}${trainedText}` });
   const { train, calibrate } = chosenParts;
-  const others = { training: options.trains === true ? train : undefined, calibration: calibrate };
-  for (const repeats of await describeRepeats(chosenParts.test, others))
+  const otherSplits = { training: options.trains === true ? train : undefined, calibration: calibrate };
+  for (const repeats of await describeRepeats(chosenParts.test, otherSplits))
     context.log({ id: "repeats", text: repeats, level: "warning" });
   return chosenParts;
 }
