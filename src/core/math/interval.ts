@@ -46,19 +46,19 @@ const minResamples = 200;
 const maxDraws = 2e7;
 
 /**
- * Returns a proportion with Wilson's 95 % interval. The interval stays within 0..1 and is accurate for few samples and for proportions near 0 or 1.
+ * Returns a proportion with Wilson's interval (95 % by default). The interval stays within 0..1 and is accurate for few samples and for proportions near 0 or 1.
  * @throws PithError E_DATA without samples.
  */
-export function wilson(successes: number, count: number): Estimate {
+export function wilson(successes: number, count: number, { confidence, z }: Level = defaultLevel): Estimate {
   requireSamples(count);
   const share = successes / count;
-  const z2 = z95 * z95;
+  const z2 = z * z;
   const denominator = 1 + z2 / count;
   const center = (share + z2 / (2 * count)) / denominator;
-  const halfWidth = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
+  const halfWidth = (z / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
   const low = successes === 0 ? 0 : center - halfWidth;
   const high = successes === count ? 1 : center + halfWidth;
-  return { value: share, low, high, count, confidence: defaultLevel.confidence };
+  return { value: share, low, high, count, confidence };
 }
 
 /** Returns a mean with Student's interval, which is unbounded for a single sample. */

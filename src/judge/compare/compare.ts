@@ -12,6 +12,7 @@ import {
   moments,
   pairedMeans,
   pairedScores,
+  wilson,
 } from "../../core/math/interval.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
@@ -32,7 +33,11 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/** Compares metric rows of the same samples in the same order. If the original is the truth, the interval ends at the best possible value. */
+/**
+ * Compares metric rows of the same samples in the same order. If the original is the truth, the interval ends at the best possible value. Every changed
+ * prediction is then a loss, so the interval is that of a single proportion: Wilson's, with a continuity correction at its lower end. Without it, one
+ * changed prediction of ten would be significantly more than 1 %.
+ */
 export function compareRows(
   metric: Metric,
   original: Float64Array,
@@ -68,7 +73,11 @@ export function compareRows(
   if (pairs !== undefined) {
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
-    const difference = limitToPossible(pairedScores(count, onlyCandidate, onlyOriginal, level));
+    const changed = wilson(onlyOriginal, count, level);
+    const { low } = wilson(Math.max(0, onlyOriginal - 0.5), count, level);
+    const difference = isBest
+      ? { ...changed, value: 0 - changed.value, low: 0 - changed.high, high: 0 - low }
+      : pairedScores(count, onlyCandidate, onlyOriginal, level);
     return { ...commonFields, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {

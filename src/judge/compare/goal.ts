@@ -54,7 +54,8 @@ export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, ori
 
 /**
  * Decides whether a candidate meets the goal. It misses the goal if the estimated drop exceeds `maxDrop` and the drop is significant: the 95 %
- * interval of the paired difference excludes zero. With `strict` the whole interval must meet the goal. A metric value that is NaN counts as lost.
+ * interval of the paired difference excludes zero, or is entirely beyond `maxDrop`. With `strict` the whole interval must meet the goal. A metric
+ * value that is NaN counts as lost.
  */
 export function judge(comparison: Comparison, goal: Goal): Verdict {
   const { difference } = comparison;
@@ -63,14 +64,17 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
     comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
-  const isMet = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || !isSignificant(comparison, drop);
+  const isMet =
+    goal.strict === true
+      ? verdict === "kept"
+      : isWithin(drop, goal) || (verdict !== "lost" && !isSignificant(comparison, drop));
   return { verdict, met: isMet, drop };
 }
 
 /** Returns whether a drop is significant at 95 %, even if its interval has a higher confidence because several candidates are compared. */
 function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
   if (pairs !== undefined) {
-    // This is true if and only if the 95 % interval of `pairedScores` excludes 0.
+    // This is true if and only if the 95 % interval of `pairedScores` excludes 0. For agreement, it takes four changed predictions.
     const { onlyOriginal, onlyCandidate } = pairs;
     const netLoss = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
     return netLoss > z95 * Math.sqrt(onlyOriginal + onlyCandidate);

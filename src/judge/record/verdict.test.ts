@@ -41,17 +41,17 @@ describe("the sentence of a goal", () => {
   const phraseOf = (verdict: Partial<Verdict>, validation?: number) =>
     verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
   const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
-  const byChance = `${loss} With 667 samples this could be chance`;
+  const undecided = `${loss} The estimate meets the goal; the interval does not exclude a larger loss`;
 
   const wide = { ...open.drop, low: -0.024, high: 0.037 };
   const adviceFor = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
     verdictSentence({ maxDrop: 0.01 }, { ...open, drop }, "share", numbers);
 
   test("states that the loss is close to the limit if the interval is narrow", () => {
-    expect(phraseOf({})).toBe(`${byChance}; the loss is close to the limit.`);
-    expect(adviceFor({ available: 667 }, open.drop)).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(phraseOf({})).toBe(`${undecided}. The loss is close to the limit.`);
+    expect(adviceFor({ available: 667 }, open.drop)).toBe(`${undecided}. The loss is close to the limit.`);
     expect(adviceFor({ available: 8000 }, open.drop)).toBe(
-      `${byChance}; the loss is close to the limit; --samples left out 7,333 of the 8,000 there are: --samples 8000 uses all.`,
+      `${undecided}. The loss is close to the limit; --samples left out 7,333 of the 8,000 there are: --samples 8000 uses all.`,
     );
   });
 
@@ -67,23 +67,23 @@ describe("the sentence of a goal", () => {
     const narrow = "narrow the interval to ±1.0 points.";
     for (const value of [-0.004, 0.007, 0.0099])
       expect(adviceFor({}, { ...wide, value })).toContain(
-        `With 667 samples this could be chance; about 6,300 samples, more than the 667 there are, ${narrow}`,
+        `The estimate meets the goal; the interval does not exclude a larger loss. About 6,300 samples, more than the 667 there are, ${narrow}`,
       );
-    expect(adviceFor({ validation: 333 })).toContain(`; about 9,400 samples, more than the 1,000 there are, ${narrow}`);
+    expect(adviceFor({ validation: 333 })).toContain(`. About 9,400 samples, more than the 1,000 there are, ${narrow}`);
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
-    expect(goalSentence(run)).toContain(`; about 2,200 samples, more than the 1,500 there are, ${narrow}`);
+    expect(goalSentence(run)).toContain(`. About 2,200 samples, more than the 1,500 there are, ${narrow}`);
   });
 
   test("states how many samples --samples left out, and which value uses enough", () => {
     const half = { ...wide, count: 150 };
     expect(adviceFor({ available: 1000, searched: 150 }, half)).toMatch(
-      / With 150 samples this could be chance; --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
+      / does not exclude a larger loss\. --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
     );
     expect(adviceFor({ available: 50_000, searched: 150 }, half)).toMatch(
-      /; --samples left out 49,700 of the 50,000 there are: --samples 2800 narrows the interval to ±1\.0 points\.$/,
+      / loss\. --samples left out 49,700 of the 50,000 there are: --samples 2800 narrows the interval to ±1\.0 points\.$/,
     );
     expect(adviceFor({ available: 300, searched: 150 }, half)).toContain(
-      "about 2,800 samples, more than the 300 there are",
+      "About 2,800 samples, more than the 300 there are",
     );
   });
 
@@ -103,18 +103,18 @@ describe("the sentence of a goal", () => {
     );
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     expect(phraseOf({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
-      "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
+      "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. The estimate meets the goal; the interval does not exclude a larger loss.",
     );
   });
 
   test("includes the samples of the search in the required number of samples", () => {
     const drop = { ...wide, count: 500 };
-    expect(adviceFor({ searched: 500 }, drop)).toContain("about 9,400 samples, more than the 1,000 there are,");
-    expect(adviceFor({ searched: 499 }, drop)).toContain("about 9,400 samples");
-    expect(adviceFor({ searched: 300 }, drop)).toContain("about 5,000 samples, more than the 800 there are,");
+    expect(adviceFor({ searched: 500 }, drop)).toContain("About 9,400 samples, more than the 1,000 there are,");
+    expect(adviceFor({ searched: 499 }, drop)).toContain("About 9,400 samples");
+    expect(adviceFor({ searched: 300 }, drop)).toContain("About 5,000 samples, more than the 800 there are,");
     const search = { samples: exampleRun.original.estimate.count, apart: true, points: [] };
-    expect(goalSentence({ ...exampleRun, search })).toContain("about 2,900 samples");
-    expect(goalSentence(exampleRun)).toContain("about 1,500 samples");
+    expect(goalSentence({ ...exampleRun, search })).toContain("About 2,900 samples");
+    expect(goalSentence(exampleRun)).toContain("About 1,500 samples");
   });
 
   test("states that the result is identical if no layer's output differs", () => {

@@ -258,7 +258,7 @@ function isIdentical({ noise }: Run): boolean {
   );
 }
 
-/** Returns "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; …". */
+/** Returns "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. The estimate meets the goal; …". */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data, search, noise } = run;
   const verdict = chosenOf(run)?.verdict;
@@ -295,6 +295,8 @@ function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, 
   const samplesAdvice = moreSamples(drop, goal, unit, others);
   if (met && drop.count < minSamplesToDecide) return samplesAdvice;
   const advice = samplesAdvice === "" ? "" : `; ${samplesAdvice}`;
+  if (met && isWithin(drop, goal))
+    return `The estimate meets the goal; the interval does not exclude a larger loss${samplesAdvice === "" ? "" : `. ${capitalize(samplesAdvice)}`}`;
   if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
   return `--strict requires the whole interval to meet the goal${advice}`;
 }
