@@ -61,7 +61,7 @@ export class Finals {
     const [triedText, finalistsText] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
     const samplesText = `on ${parts.isApart ? "other" : "the same"} samples`;
     context.log({ id: "finalists", text: `${triedText} tried; ${finalistsText} evaluated ${samplesText}` });
-    const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
+    const log: Context["log"] = (event) => ["resume", "one-class"].includes(event.id) || context.log(event);
     const evaluateAll = (scored: readonly Scored[], evaluationOptions: PooledSearchOptions) =>
       this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
     const result = await evaluateAll(finalists, options);

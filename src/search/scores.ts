@@ -76,14 +76,14 @@ async function measureSpeed(
 
 /** Formats a result: "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast". */
 export function scoreText(
-  { combination: { name }, attempt: { variant, usable }, figures, sameAs }: Scored,
+  { combination: { name }, attempt: { variant }, figures, sameAs }: Scored,
   { metric: { unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
   if (figures === undefined) return `${name}: rejected: ${variant.refused ?? "it cannot be evaluated"}`;
   const dropChange = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
-  const rejection = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
+  const rejection = variant.refused === undefined ? "" : `; rejected: ${variant.refused}`;
   const sizeNote = objective.id === "download" ? " after brotli" : "";
   return `${name}: ${bytes(figures.size)}${sizeNote}, ${dropChange}${speed}${rejection}`;
 }

@@ -1,12 +1,14 @@
 /** A model is reported as lost only if the samples show significantly different predictions. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
+import { findLostKnowledge } from "../../src/judge/run/judgement.ts";
 import { PairedMetrics } from "../../src/judge/run/paired-metrics.ts";
 import { knowledgeOf, lostKnowledge } from "../../src/runtime/metrics/predictions.ts";
+import type { Metric } from "../../src/runtime/metrics/types.ts";
 
 const count = 100;
 const model = parseModel(`opset 21
@@ -46,6 +48,53 @@ test("warns without labels if the original predicts one class for all samples", 
   expect(await warningsOf(-1, false)).toEqual([]);
   expect(await warningsOf(1, true)).toEqual([]);
   expect(await warningsOf(1, false, 7)).toEqual([]);
+});
+
+describe("with 10 of 2,000 samples of a rare class", () => {
+  const samples = 2000;
+  /** The first ten samples are of class 1, with margins of 1 to 10. */
+  const inputs = Float32Array.from({ length: 2 * samples }, (_, at) =>
+    at % 2 === 0 ? (at < 20 ? 0 : 20) : at < 20 ? (at + 1) / 2 : 0,
+  );
+  /** Compares the model with one that adds `bias` to class 0, which loses the samples with smaller margins. */
+  const compareWith = async (bias: number, metric: Metric, maxDrop?: number) => {
+    const warnings: string[] = [];
+    const label = BigInt64Array.from({ length: samples }, (_, at) => BigInt(at < 10));
+    const test = memory("rare", {
+      input: { type: "float32", dims: [samples, 2], data: inputs },
+      ...(metric.truth === "original" ? {} : { label: { type: "int64", dims: [samples], data: label } }),
+    });
+    const log = ({ text }: { readonly text: string }) => warnings.push(text);
+    const context = completeContext({ engine: createEngine(), log });
+    const metrics = await PairedMetrics.create(model, { test, metric }, { maxDrop }, context);
+    const goal = metrics.goal({ maxDrop }, false);
+    const compared = await metrics.compare(
+      parseModel(`opset 21
+graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  logits = Add(input, bias)
+  bias: float32[2] = [${bias}, 0]
+}
+`),
+    );
+    return { lost: findLostKnowledge(compared, goal), warnings };
+  };
+
+  test("rejects a model that finds two of them, although 0.4 points are lost", async () => {
+    expect((await compareWith(8.5, accuracy())).lost).toBe(
+      "accuracy falls from 100.0 % to 99.6 % (2,000 samples; always the most frequent class: 99.5 %)",
+    );
+    expect((await compareWith(8.5, agreement())).lost).toContain("agrees with the original on 1,992 of 2,000 samples");
+    expect((await compareWith(8.5, accuracy(), 0.02)).lost).toBeUndefined();
+  });
+
+  test("accepts a model that finds six of them, and warns that the metric shows little", async () => {
+    const { lost, warnings } = await compareWith(4.5, accuracy());
+    expect(lost).toBeUndefined();
+    expect(warnings).toEqual([
+      'a model that always predicts one class would meet the goal (accuracy 99.5 % on 2,000 samples; 1.0 points allowed): `metric: "f1"` counts rare classes as much as others',
+    ]);
+    expect((await compareWith(4.5, agreement(), 0.004)).warnings).toEqual([]);
+  });
 });
 
 test("rejects an original that outputs NaN, also with labels", async () => {

@@ -1,10 +1,18 @@
 /** Compares models on the validation samples, on which a result is chosen. The chosen value is biased. */
 import type { Estimate } from "../../core/estimate.ts";
 import type { Level } from "../../core/math/interval.ts";
+import { allowance, counted, figure } from "../../core/numbers.ts";
 import { joinArrays } from "../../core/tensor/dense.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
-import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../../runtime/metrics/predictions.ts";
+import { ofNumbers } from "../../runtime/metrics/output.ts";
+import {
+  type Answers,
+  type Knowledge,
+  knowledgeOf,
+  lostKnowledge,
+  sameAnswers,
+} from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
 import { compareRows } from "../compare/compare.ts";
@@ -21,7 +29,12 @@ export interface HoldoutComparison {
   readonly comparison: Comparison;
   readonly agreement: Estimate | undefined;
   readonly answers: Answers;
+  /** Sentence about a model that keeps less than half of the original's accuracy, or of its own predictions, above chance. */
+  readonly lostKnowledge?: string | undefined;
 }
+
+/** Minimum number of samples for the conclusion that the model predicts only one class. */
+const minSamplesOfClasses = 8;
 
 export class Holdout {
   readonly samples: Uint32Array;
@@ -45,7 +58,29 @@ export class Holdout {
       comparison: compareRows(this.#metric, this.#rows, rows, level),
       agreement: agreementOf(this.original.answers, answers),
       answers,
+      lostKnowledge: this.#measuredKnowledge && lostKnowledge(this.#measuredKnowledge, answers),
     };
+  }
+
+  /** Returns a warning if a model that always predicts one class would meet the goal. */
+  oneClassWarning(maxDrop: number): string | undefined {
+    const knowledge = this.#measuredKnowledge;
+    if (knowledge === undefined) return undefined;
+    const { name, original, chance, given } = knowledge;
+    if (given.length < minSamplesOfClasses || !Number.isFinite(maxDrop)) return undefined;
+    const isLabelled = name === "accuracy";
+    if (original - chance > maxDrop || (isLabelled && original <= chance)) return undefined;
+    if (chance === 1)
+      return `the original names the same class for all ${counted(given.length, "sample")}, so ${name} shows little: ${ofNumbers}`;
+    const constantText = `a model that always predicts one class would meet the goal (${name} ${figure("share", chance)} on ${counted(given.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;
+    return `${constantText}: ${isLabelled ? '`metric: "f1"` counts rare classes as much as others' : "check the data and its preprocessing"}`;
+  }
+
+  /** Knowledge that the metric measures: accuracy of labels, or agreement of the original with itself. */
+  get #measuredKnowledge(): Knowledge | undefined {
+    const { interval } = this.#metric;
+    const agreesWithItself = interval === "proportion" && this.original.comparison.original.value === 1;
+    return this.knowledge?.name === "accuracy" || agreesWithItself ? this.knowledge : undefined;
   }
 
   #select({ rows, answers }: Rows): Rows {

@@ -13,7 +13,6 @@ import {
   type OptionValues,
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
-import { lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { type Blame, findLayerToBlame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
@@ -78,7 +77,6 @@ export interface Rejection {
   readonly tried: string | undefined;
   readonly blamed: Blame | undefined;
   readonly changes: readonly Change[];
-  /** Whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
   readonly isUnshown: boolean;
   /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
   readonly isLostBefore: boolean;
@@ -145,7 +143,7 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
   const goalCheck = compared && checkGoal(compared, comparison?.goal, input.path);
   const goalLoss =
     goalCheck === undefined || goalCheck.verdict.met
-      ? undefined
+      ? goalCheck?.lostKnowledge
       : `${goalCheck.prefix}${lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal, sampleCounts(step, compared))}`;
   const functionCheck = await checkFunction(step, result, compared);
   const verdict = await judgeResult(
@@ -242,10 +240,10 @@ async function keepWithFallback(
     const isLossOfFunction = lost.because === "function" || lost.because === "form";
     if (task === undefined ? !isLossOfFunction : !isLossOnSamples) return undefined;
     // If only a strict goal rejects the result, more samples can help, and higher precision is not needed.
-    if (goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal)) return undefined;
+    if (goalCheck !== undefined && isUnshown(goalCheck)) return undefined;
   }
-  const cause =
-    condition !== undefined ? "tokens of texts are lost" : goalCheck === undefined ? lost?.text : formatDrop(goalCheck);
+  const isLostText = goalCheck === undefined || goalCheck.verdict.met;
+  const cause = condition !== undefined ? "tokens of texts are lost" : isLostText ? lost?.text : formatDrop(goalCheck);
   context.log({ id: "sparing", text: `${cause}: looking for the layers with the largest error` });
   context.stage("sparing");
   const { separateSearch, request, quietContext } = await openSearch(step);
@@ -338,6 +336,9 @@ function formatDrop({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck
   return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
 }
 
+/** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
+const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
+
 const describeFallback = ({ settings, spared }: Sparing): string =>
   settings === undefined
     ? `this includes ${counted(spared.length, "layer")} at higher precision`
@@ -352,9 +353,8 @@ async function findRejection(
 ): Promise<Rejection | undefined> {
   if (lost === undefined) return undefined;
   const { because, text } = lost;
-  const isWithinGoal = goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal);
-  const isUnshown = because === "goal" && isWithinGoal;
-  const blamed = isUnshown || step.force ? undefined : await blameLayer(step, result, because, changes);
+  const isLostByStrictness = because === "goal" && goalCheck !== undefined && isUnshown(goalCheck);
+  const blamed = isLostByStrictness || step.force ? undefined : await blameLayer(step, result, because, changes);
   const isLostBefore =
     goalCheck !== undefined &&
     compared?.reference?.judges === true &&
@@ -366,7 +366,7 @@ async function findRejection(
     tried: fallbackText,
     blamed,
     changes,
-    isUnshown,
+    isUnshown: isLostByStrictness,
     isLostBefore,
     isTrainable,
   };
@@ -393,7 +393,7 @@ async function blameLayer(
 }
 
 function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
-  const { pass, input, options, comparison, context } = step;
+  const { pass, input, options, context } = step;
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
   const advice = lessLossyAdvice(pass, options);
   const lossSentence =
@@ -404,7 +404,6 @@ function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
   if (noGainSentence !== undefined && (lossSentence === undefined || reference?.judges === true))
     warn("gain", noGainSentence);
   // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
-  const knowledge = allowsLargeDrop(step) && !pass.beginsAnew ? comparison?.judge.holdout.knowledge : undefined;
-  const lostKnowledgeSentence = knowledge && compared && lostKnowledge(knowledge, compared.answers);
-  if (lostKnowledgeSentence !== undefined) warn("lost", `${lostKnowledgeSentence}.${advice}`);
+  const lostSentence = allowsLargeDrop(step) && !pass.beginsAnew ? compared?.lostKnowledge : undefined;
+  if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
 }

@@ -1,7 +1,8 @@
 /** Combines all checks of a result (metric, outputs, target runtimes) into one reason to reject it. */
-import type { Comparison } from "../compare/goal.ts";
+import { type Comparison, type Goal, judge, usualDrop } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, wrongText } from "../record/verdict.ts";
+import type { HoldoutComparison } from "./holdout.ts";
 import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
 export interface Lost {
@@ -11,6 +12,18 @@ export interface Lost {
    * values.
    */
   readonly because: "broken" | "goal" | "target" | LostFunction["because"];
+}
+
+/**
+ * Returns why a result that meets the goal has lost its knowledge of the classes, which a drop of few points can hide if one class is rare. A goal
+ * that allows more than the default drop permits the loss.
+ */
+export function findLostKnowledge(
+  { comparison, lostKnowledge }: Pick<HoldoutComparison, "comparison" | "lostKnowledge">,
+  goal: Goal | undefined,
+): string | undefined {
+  const isPermitted = goal === undefined || goal.maxDrop > usualDrop(comparison, comparison.original.value);
+  return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 
 export interface Findings {

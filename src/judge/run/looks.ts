@@ -82,8 +82,11 @@ export class Looks {
   }
 
   async compare(model: Model, goal: Goal | undefined): Promise<PairedResult> {
-    const isSettled = goal && (({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown");
-    const { rows, compared } = await this.look(model, isSettled, earlyLevel);
+    // Few samples can contain no sample of a rare class, so that a model without it would agree.
+    const needsAll = goal && (await this.measureFirst()).holdout.oneClassWarning(goal.maxDrop) !== undefined;
+    const isSettled =
+      goal && !needsAll && (({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown");
+    const { rows, compared } = await this.look(model, isSettled || undefined, earlyLevel);
     logBatch(this.#context, rows.batchNote, "the result");
     return compared;
   }

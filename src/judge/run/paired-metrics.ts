@@ -6,7 +6,6 @@ import { counted, figure } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
-import { ofNumbers } from "../../runtime/metrics/output.ts";
 import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
@@ -27,14 +26,13 @@ export interface PairedMetricsOptions {
   /** Reserve validation samples, drawn by the seed, for choosing among several results. */
   readonly choice?: boolean | undefined;
   readonly level?: Level | undefined;
+  /** Requested maximum drop (default: that of the metric), for the warning that a constant prediction meets the goal. */
+  readonly maxDrop?: number | undefined;
 }
 
 export interface PairedResult extends HoldoutComparison {
   readonly validation: HoldoutComparison | undefined;
 }
-
-/** Minimum number of samples for the conclusion that the model predicts only one class. */
-const minSamplesOfClasses = 8;
 
 type Judged = Pick<Task, "test" | "metric">;
 
@@ -79,20 +77,13 @@ export class PairedMetrics {
     const metrics = new PairedMetrics(truth, task, options, context, rows);
     const detail = task.metric.detail?.(rows.rows);
     if (detail !== undefined) context.log({ id: "detail", text: `${task.metric.name}: ${detail}` });
-    if (metrics.namesOneClass) {
-      const samples = counted(rows.answers.given.length, "sample");
-      const text = `the original names the same class for all ${samples}, so ${task.metric.name} shows little: ${ofNumbers}`;
-      context.log({ id: "one-class", text, level: "warning" });
-    }
+    const text = metrics.holdout.oneClassWarning(metrics.#maxDrop(options.maxDrop));
+    if (text !== undefined) context.log({ id: "one-class", text, level: "warning" });
     return metrics;
   }
 
-  /** Whether results are compared with the original's predictions, and all these predictions are the same class. */
-  get namesOneClass(): boolean {
-    const { truth, interval } = this.#task.metric;
-    const baseline = this.holdout.knowledge;
-    const comparesWithItself = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
-    return comparesWithItself && baseline?.chance === 1 && baseline.given.length >= minSamplesOfClasses;
+  #maxDrop(requested: number | undefined): number {
+    return requested ?? usualDrop(this.#task.metric, this.original.comparison.original.value);
   }
 
   get original(): HoldoutComparison {
@@ -124,8 +115,7 @@ export class PairedMetrics {
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
     if (!this.aboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
       return undefined;
-    const allowedDrop = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
-    return { maxDrop: allowedDrop, strict };
+    return { maxDrop: this.#maxDrop(maxDrop), strict };
   }
 
   async compare(model: Model): Promise<PairedResult> {

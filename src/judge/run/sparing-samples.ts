@@ -13,6 +13,7 @@ import { minDecibels } from "../../runtime/noise/layers.ts";
 import { compareFunction, lossOf } from "../compare/compare-function.ts";
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import { drawHoldout } from "./division.ts";
+import { findLostKnowledge } from "./judgement.ts";
 import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { SparingJudge, SparingVerdict } from "./sparing.ts";
@@ -78,7 +79,10 @@ export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: 
  */
 const standardErrors = 2;
 
-function verdictOf({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): SparingVerdict {
+function verdictOf(compared: Pick<PairedResult, "comparison" | "lostKnowledge">, goal: Goal): SparingVerdict {
+  const { comparison } = compared;
+  const lostSentence = findLostKnowledge(compared, goal);
+  if (lostSentence !== undefined) return { holds: "no", text: lostSentence };
   const { drop, verdict } = judge(comparison, goal);
   const error = Math.sqrt(comparison.variance / drop.count);
   const isClearlyMet = verdict === "kept" || isWithin({ ...drop, value: drop.value + standardErrors * error }, goal);

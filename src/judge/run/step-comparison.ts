@@ -8,6 +8,7 @@ import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
 import { trains } from "../steps/step-options.ts";
 import { announceDuration } from "./duration-notice.ts";
+import { findLostKnowledge } from "./judgement.ts";
 import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { keepingAdvice } from "./step-advice.ts";
@@ -20,6 +21,7 @@ export interface Reference {
   /** Whether the goal limits the drop from the reference, and not the drop from the input model. */
   readonly judges: boolean;
   readonly comparison: Comparison;
+  readonly lostKnowledge?: string | undefined;
 }
 
 export interface Compared extends PairedResult {
@@ -33,6 +35,8 @@ export interface GoalCheck {
   readonly against: string;
   /** Start of a sentence that names the compared model, "against teacher.onnx, "; "" if the only reference is the input model. */
   readonly prefix: string;
+  /** Sentence if the result keeps less than half of what the compared model knows above chance, and the goal does not permit this. */
+  readonly lostKnowledge: string | undefined;
 }
 
 export interface StepComparison {
@@ -53,12 +57,12 @@ export function allowsLargeDrop({ pass, goal, options }: Pick<StepRequest, "pass
 }
 
 export function checkGoal(
-  { comparison, reference }: Compared,
+  { comparison, lostKnowledge, reference }: Compared,
   goal: Goal | undefined,
   input: string,
 ): GoalCheck | undefined {
   if (goal === undefined) return undefined;
-  const judging = reference?.judges === true ? reference : { comparison, model: input };
+  const judging = reference?.judges === true ? reference : { comparison, lostKnowledge, model: input };
   const prefix = reference === undefined ? "" : `against ${judging.model}, `;
   return {
     comparison: judging.comparison,
@@ -66,6 +70,7 @@ export function checkGoal(
     verdict: judge(judging.comparison, goal),
     against: judging.model,
     prefix,
+    lostKnowledge: findLostKnowledge(judging, goal),
   };
 }
 
@@ -78,7 +83,7 @@ export async function openComparison(
   const { pass, input, references, force, usesAllSamples, batch, output } = request;
   context.stage("original");
   const announcingContext = announceDuration(context, task.test.count, references?.first === undefined ? 2 : 3);
-  const settings = { batch, output };
+  const settings = { batch, output, maxDrop: request.goal?.maxDrop };
   const isTraining = trains(pass) || pass.beginsAnew === true;
   if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
   const looks = Looks.drawSamples(input.model, task, settings, context);
@@ -128,9 +133,12 @@ async function compareOnAll(
       const rows = await metrics.rowsOf(result);
       const compared = metrics.compareRowsTo(rows);
       if (reference === undefined) return compared;
-      const { comparison } = reference.metrics.compareRowsTo(rows);
+      const { comparison, lostKnowledge } = reference.metrics.compareRowsTo(rows);
       const isTruth = task.metric.truth === "original";
-      return { ...compared, reference: { model: reference.path, isTruth, judges: limitsDrop, comparison } };
+      return {
+        ...compared,
+        reference: { model: reference.path, isTruth, judges: limitsDrop, comparison, lostKnowledge },
+      };
     },
   };
 }

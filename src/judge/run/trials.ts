@@ -49,7 +49,12 @@ export async function openTrials(
   const judging = await metricInputsOf(store, task, parts, options);
   const figures = new FigureRecords(store, judging);
   const level = options.compared === undefined ? undefined : levelOf(options.compared);
-  const evaluator = await Evaluator.create(figures, task, { ...options, name, level }, context);
+  const evaluator = await Evaluator.create(
+    figures,
+    task,
+    { ...options, name, level, maxDrop: requestedGoal.maxDrop },
+    context,
+  );
   onMeasured(evaluator.original.measured);
   // A model that will be trained may be at chance level.
   if (options.force !== true) evaluator.metrics.requireAnswers();

@@ -12,7 +12,7 @@ import type { Runner, StepResult } from "../steps/runner.ts";
 import { trains } from "../steps/step-options.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
-import { judgeResult } from "./judgement.ts";
+import { findLostKnowledge, judgeResult } from "./judgement.ts";
 import { checkFunction, type KeptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
 import type { Purpose } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
@@ -83,10 +83,11 @@ export async function runCandidate(
   }
   if (evaluation === undefined)
     return { variant: failedVariant(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
-  const { comparison, agreement, measured } = evaluation;
+  const { comparison, agreement, measured, validation } = evaluation;
   const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
   const functionCheck = unchangedReason === undefined ? await compareFunctions(evaluation, candidate, run) : undefined;
-  const { lost, targets } = await judgeResult({ comparison, kept: functionCheck }, false, async () =>
+  const missed = findLostKnowledge(evaluation, goal);
+  const { lost, targets } = await judgeResult({ comparison, missed, kept: functionCheck }, false, async () =>
     unchangedReason === undefined ? onTargets(evaluation, run) : [],
   );
   const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
@@ -109,7 +110,11 @@ export async function runCandidate(
     ...(targets.length === 0 ? {} : { targets }),
   };
   // A function that is lost on test samples does not exclude the candidate here, because test samples must not influence the choice.
-  const isWrong = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
+  const isWrong =
+    lost?.because === "broken" ||
+    lost?.because === "target" ||
+    lost?.because === "form" ||
+    (validation !== undefined && findLostKnowledge(validation, goal) !== undefined);
   return { variant, usable: (unchangedReason ?? largerReason) === undefined && !isWrong, evaluation };
 }
 

@@ -170,7 +170,7 @@ interface Goal {
 /** Returns the goals for the drop of the main metric and of the user's own score. */
 function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
   const goals: Goal[] = [];
-  const { verdict, comparison, others } = measured ?? {};
+  const { verdict, comparison, others, lostKnowledge } = measured ?? {};
   // If an output is lost, `outputGoals` reports this. The drop of another output is then no goal.
   const isLost = typeof others === "object" && others.lost !== undefined;
   if (verdict !== undefined && comparison !== undefined && !isLost)
@@ -179,6 +179,8 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
       met: verdict.met,
       text: verdictSentence({ maxDrop }, verdict, comparison.unit, measured),
     });
+  if (lostKnowledge !== undefined && !isLost)
+    goals.push({ kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` });
   if (score?.original !== undefined) {
     const isMet = score.original - score.value <= maxDrop;
     const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;

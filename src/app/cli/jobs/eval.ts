@@ -7,6 +7,7 @@ import type { Estimate, Unit } from "../../../core/estimate.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
+import { range } from "../../../data/batches/indexed.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
 import { labelNames } from "../../../data/files/labels.ts";
 import { imageFiles } from "../../../data/images/image-batches.ts";
@@ -14,12 +15,14 @@ import { findImages } from "../../../data/images/preprocess.ts";
 import { type Dataset, mapBatches } from "../../../data/index.ts";
 import { textColumns } from "../../../data/text/sequences.ts";
 import { batchInvariance, chooseBatch, type Invariance } from "../../../judge/compare/batch-dependence.ts";
-import { answersWithNaN, compareRows } from "../../../judge/compare/compare.ts";
+import { answersWithNaN } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
 import { type Comparison, judge, type Verdict } from "../../../judge/compare/goal.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { announceDuration } from "../../../judge/run/duration-notice.ts";
+import { Holdout, type HoldoutComparison } from "../../../judge/run/holdout.ts";
+import { findLostKnowledge } from "../../../judge/run/judgement.ts";
 import { reportTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics, selectMetric } from "../../../judge/task/metrics.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
@@ -76,6 +79,8 @@ export interface Measurement {
   readonly note: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
+  /** Sentence if less than half of the accuracy above chance is left, and the goal does not permit this. */
+  readonly lostKnowledge: string | undefined;
   /**
    * Similarity of the outputs that the metric does not evaluate, or the reason why they were not compared. Undefined if there are no such outputs and
    * all outputs have the same type and shape.
@@ -207,13 +212,21 @@ async function measureOnData(
     const metricRows = candidateRows[index] ?? new Float64Array();
     return { metric: name, unit, better, estimate: estimate(metric, metricRows), detail: metric.detail?.(metricRows) };
   });
-  const [originalMetricRows, candidateMetricRows] = [rows[0]?.[0], rows[1]?.[0]];
-  const comparison =
-    originalMetricRows === undefined || candidateMetricRows === undefined
-      ? undefined
-      : compareRows(mainMetric, originalMetricRows, candidateMetricRows);
   const noPredictions = answersOf(new Float64Array());
   const predictions = rows.map((modelRows) => answersOf(modelRows[metrics.length] ?? new Float64Array()));
+  const [originalRows, candidateResult] = rows.map((modelRows, index) => ({
+    rows: modelRows[0] ?? new Float64Array(),
+    answers: predictions[index] ?? noPredictions,
+  }));
+  const goal = input.maxDrop === undefined ? undefined : { maxDrop: input.maxDrop, strict: input.strict };
+  let compared: HoldoutComparison | undefined;
+  if (originalRows !== undefined && candidateResult !== undefined) {
+    const holdout = new Holdout(mainMetric, originalRows, range(predictions[0]?.given.length ?? 0));
+    compared = holdout.compare(candidateResult);
+    const text = goal && holdout.oneClassWarning(goal.maxDrop);
+    if (text !== undefined) context.log({ id: "one-class", text: rewordOptionNames(text), level: "warning" });
+  }
+  const comparison = compared?.comparison;
   const isNaNBefore =
     comparison !== undefined && answersWithNaN(mainMetric, comparison.original, predictions[0] ?? noPredictions);
   const values = figures.map(({ estimate: { value } }) => value);
@@ -252,10 +265,8 @@ async function measureOnData(
     figures,
     truth: mainMetric.truth ?? "labels",
     comparison,
-    verdict:
-      comparison === undefined || input.maxDrop === undefined
-        ? undefined
-        : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
+    verdict: comparison === undefined || goal === undefined ? undefined : judge(comparison, goal),
+    lostKnowledge: compared && findLostKnowledge(compared, goal),
     others: otherOutputs,
     alone: invariance instanceof Miss ? undefined : invariance,
     note,
