@@ -28,10 +28,35 @@ const lostOf = async (original: Model, result: Model): Promise<string | undefine
 const line = (body: string, types = "x: float32[batch, 4]) -> (y: float32[batch, 4]") =>
   parseModel(`opset 21\ngraph (${types}) {\n  ${body}\n}`);
 
+const noise = random(0, "rows");
 let net: Model;
 
 beforeAll(async () => {
   net = await trained();
+});
+
+describe("an output with a large common part, on samples", () => {
+  const samples = memory("rows", {
+    x: float32(
+      [32, 4],
+      Float32Array.from({ length: 128 }, () => noise.normal()),
+    ),
+  });
+  const shifted = (factor: number, offset: number) =>
+    line(`scaled = Mul(x, factor)\n  y = Add(scaled, offset)\n  factor: float32[1] = [${factor}]
+  offset: float32[1] = [${offset}]`);
+  const lossFrom = (original: Model, result: Model) =>
+    compareOnSamples(createEngine(), original, result, samples).then(lossOf);
+
+  test("is lost if nothing but the common part is left, however small its variation is", async () => {
+    expect(await lossFrom(shifted(1, 300), shifted(0.1, 300))).toContain("at least 3 dB are required");
+    expect(await lossFrom(shifted(1, 10), shifted(-0.1, 10))).toContain("a constant would be as close");
+  });
+
+  test("is kept if most of the variation is left, or if it varies by no more than rounding", async () => {
+    expect(await lossFrom(shifted(1, 300), shifted(0.8, 300))).toBeUndefined();
+    expect(await lossFrom(shifted(0.1, 300), shifted(0, 300))).toBeUndefined();
+  });
 });
 
 describe("a classifier", () => {

@@ -160,7 +160,7 @@ interface Compared {
 
 /** Compares the outputs of finished runs. @param data as it was passed to `runPair`. */
 export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options: OutputsOptions = {}): Compared {
-  const outputs = compareEachOutput(data === undefined ? "random inputs" : "the samples", runs, options);
+  const outputs = compareEachOutput(data !== undefined, runs, options);
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
   if (typeof worst !== "object") return { likeness: worst, saturated };

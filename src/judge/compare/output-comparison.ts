@@ -3,7 +3,7 @@
  *
  * An output is lost if the result explains less than half of the original's variance: Σ (x − y)² ≥ ½ Σ (x − m)². Here, x and y are outputs of the
  * original and the result, and m is the mean of x over the samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output
- * that hardly depends on the inputs is lost only if x and y differ greatly.
+ * that hardly depends on the inputs is lost only if x and y differ greatly. On samples of data, this is an output that varies by no more than rounding.
  */
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -63,11 +63,13 @@ export interface OutputsOptions {
 
 export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
 
-/** Minimum variance over the samples, as a share of the mean square, at which an output counts as depending on its inputs. */
+/** Minimum variance over random inputs, as a share of the mean square, at which an output counts as depending on its inputs. */
 const minVariation = 1e-3;
+/** The same for samples of data: ten times the squared error of rounding to float16. A temperature of 300 ± 2 K varies by 5e-5. */
+const minVariationOfData = 1e-6;
 /** Minimum change over the samples, as a share of the operator's range, at which the output of a saturating operator is not saturated. */
 const minChange = 0.01;
-/** Maximum squared error that counts as rounding, as a share of the output's squared values. */
+/** Maximum squared error on random inputs that counts as rounding, as a share of the output's squared values. */
 const maxRoundingNoise = 0.01;
 /**
  * Relative error at which an output that does not depend on the inputs is lost. Real networks in int8, int4 and float16 differ by at most 12 %; with
@@ -77,13 +79,14 @@ const minUnmovedLoss = 0.3;
 
 /**
  * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.
- * @param inputs name of the inputs in messages: "random inputs", "the samples".
+ * @param ofData whether the inputs are samples of data instead of random inputs.
  */
 export function compareEachOutput(
-  inputs: string,
+  ofData: boolean,
   { original, result, pairs, otherDraws }: PairedRuns,
   options: OutputsOptions,
 ): readonly ComparedOutput[] {
+  const inputs = ofData ? "the samples" : "random inputs";
   const applicableOptions: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
   const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
@@ -109,7 +112,7 @@ export function compareEachOutput(
       const value = original.graph.value(name);
       const bounds = value && boundsOf(value, inference);
       return compareValues(
-        { name, ...kind, inputsPhrase: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] },
+        { name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] },
         pairs,
       );
     }),
@@ -144,6 +147,7 @@ function findOtherForm(name: string, pairs: readonly Pair[], isDataDependent: bo
 
 interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary"> {
   readonly isNumeric: boolean;
+  readonly ofData: boolean;
   /** Place in messages, such as "on random inputs". */
   readonly inputsPhrase: string;
   /** Width of the output range of the saturating operator that computes the output: 1 for Sigmoid. Undefined for other operators. */
@@ -159,7 +163,7 @@ interface OutputPair {
 }
 
 function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutput {
-  const { name, inputsPhrase, range, isAuxiliary } = output;
+  const { name, ofData, inputsPhrase, range, isAuxiliary } = output;
   const values: OutputPair[] = [];
   for (const pair of pairs) {
     const [before, after] = [pair.expected[name], pair.got[name]];
@@ -175,7 +179,7 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
     return { name, isAuxiliary, likeness: `its output is not a number ${inputsPhrase}`, isSaturated };
   const { knowledge, disagreement } = comparePredictions(name, values);
   const isConstant = areConstant(values.map(({ before }) => ({ [name]: before })));
-  const hardlyVaries = variation < minVariation * error.signal || isSaturated;
+  const hardlyVaries = variation < (ofData ? minVariationOfData : minVariation) * error.signal || isSaturated;
   const sameClass = knowledge?.chance === 1 ? "one class" : undefined;
   const unmoved = isConstant ? "equal" : hardlyVaries ? "nearly equal" : sameClass;
   // Errors of a saturated output are measured relative to the range of its operator.
@@ -200,7 +204,7 @@ function findObstacle(before: Dense, after: Dense): string | undefined {
 
 /** Returns why an output is lost. @param power sum of squares that errors are relative to. @param disagreement how predictions have changed. */
 function findLoss(
-  { inputsPhrase, isNumeric, isAuxiliary }: OutputKind,
+  { ofData, inputsPhrase, isNumeric, isAuxiliary }: OutputKind,
   { nonFiniteCount, variation, samples, error: { noise } }: Sums,
   power: number,
   unmoved: Unmoved | undefined,
@@ -219,7 +223,7 @@ function findLoss(
   const distanceText = `${inputsPhrase} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
   if (disagreement !== undefined)
     return isNumeric ? `${distanceText}; ${disagreement}` : `${inputsPhrase} ${disagreement}`;
-  if (isAuxiliary || noise < maxRoundingNoise * power) return undefined;
+  if (isAuxiliary || (!ofData && noise < maxRoundingNoise * power)) return undefined;
   return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }
 

@@ -17,7 +17,7 @@ import {
 import type { Change } from "../../core/pass/pass.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 import { workOf } from "../../runtime/run/latency.ts";
-import type { Likeness } from "../compare/compare-function.ts";
+import { fewSamples, type Likeness } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
@@ -245,10 +245,12 @@ export function inputsText(inputs: Readonly<Record<string, string>>): string {
 
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
-  if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
-  if (likeness.lost !== undefined) return ` There are few samples, and ${likeness.lost}.`;
-  const similarity =
-    likeness.relativeError === 0 ? "are equal" : `match the original's: ${outputDifferenceText(likeness)}`;
+  if (typeof likeness === "string") return ` The outputs were not compared: ${likeness}.`;
+  const { lost, relativeError, samples } = likeness;
+  if (samples >= fewSamples)
+    return lost === undefined ? ` The outputs: ${outputDifferenceText(likeness)}.` : ` ${capitalize(lost)}.`;
+  if (lost !== undefined) return ` There are few samples, and ${lost}.`;
+  const similarity = relativeError === 0 ? "are equal" : `match the original's: ${outputDifferenceText(likeness)}`;
   return ` There are few samples; their outputs ${similarity}.`;
 }
 

@@ -171,10 +171,9 @@ async function checkFunction(
   const trained: Training = trains(pass) ? "labels" : "none";
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
-    const predictionCount = compared?.answers.given.length ?? 0;
     const functionCheck = await checkFunctionAndLoading(context, like, result, {
       test,
-      answered: predictionCount,
+      comparison: compared?.comparison,
       trained,
       output,
       forced: force,

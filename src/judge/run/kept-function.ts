@@ -6,14 +6,16 @@ import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import { compareFunction, compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { trains } from "../steps/step-options.ts";
 
 export interface KeptFunction {
-  /** Comparison of all outputs on random inputs or few samples, or why they could not be compared; undefined if the metric covers the main output. */
+  /** Comparison of all outputs (see `comparesAll`), or why they could not be compared; undefined if the metric covers the main output. */
   readonly likeness: Likeness | string | undefined;
   /** Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. */
   readonly others: Likeness | string | undefined;
@@ -42,7 +44,8 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
 
 export interface FunctionTest {
   readonly test: Dataset | undefined;
-  readonly answered: number;
+  /** Comparison by the metric; undefined without data. */
+  readonly comparison: Comparison | undefined;
   readonly trained: Training;
   readonly output: string | undefined;
   /** Whether an error of the comparison is returned as the reason why outputs could not be compared, instead of being thrown. */
@@ -61,11 +64,25 @@ export function withOutputsOf(original: Model, result: Model): Model {
   return reference;
 }
 
+/**
+ * Returns whether the values of all outputs are compared: without data, with few samples, and if the metric measures distances from the original's
+ * numbers. A constant can be as close by the cosine, if embeddings have a large common part.
+ */
+function comparesAll(byMetric: Comparison | undefined, trained: Training): boolean {
+  if (byMetric === undefined) return true;
+  const isFew = byMetric.difference.count < fewSamples && trained === "none";
+  return isFew || isDistance(byMetric);
+}
+
+/** Returns whether a metric measures distances from the original's numbers, and does not count equal predictions or neighbors. */
+export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
+  truth === "original" && unit !== "share";
+
 export async function checkFunction(
   { engine, seed, signal, progress }: Context,
   fullOriginal: Model,
   result: Model,
-  { test, answered, trained, output, forced }: FunctionTest,
+  { test, comparison: byMetric, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
   const original = withOutputsOf(fullOriginal, result);
   const options = { output, seed, signal, progress };
@@ -75,14 +92,14 @@ export async function checkFunction(
       if (!forced || pithError instanceof ResultFails) throw error;
       return uncapitalize(stripPeriod(pithError.message));
     });
-  const isFew = answered < fewSamples && trained === "none";
-  const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";
+  const isAll = comparesAll(byMetric, trained);
+  const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
   const compared =
     test === undefined
       ? compareFunction(engine, original, result, options)
       : compareOnSamples(engine, original, result, test, { ...options, values });
   const comparison = await attempt(compared);
-  const [likeness, randomComparison] = test === undefined || isFew ? [comparison, undefined] : [undefined, comparison];
+  const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   if (text !== undefined) {
     const hasOtherForm = typeof comparison === "object" && comparison.otherForm === true;

@@ -133,8 +133,8 @@ async function compareFunctions(
   const key = { comparedOutputs: evaluation.measured.sha256, judging, trained, seed: context.seed };
   return recordOnce(store.records, key, async () => {
     if (trained !== "labels") onStage("compare");
-    const answered = evaluation.answers.given.length;
-    const functionTest = { test: task.test, answered, trained, output: evaluator.output, forced: false };
+    const { comparison } = evaluation;
+    const functionTest = { test: task.test, comparison, trained, output: evaluator.output, forced: false };
     return checkFunction(
       context,
       await evaluator.open(evaluator.original),

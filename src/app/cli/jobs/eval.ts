@@ -17,12 +17,14 @@ import { textColumns } from "../../../data/text/sequences.ts";
 import { batchInvariance, chooseBatch, type Invariance } from "../../../judge/compare/batch-dependence.ts";
 import { answersWithNaN } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
-import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
+import { compareOnSamples, lossOf } from "../../../judge/compare/compare-function.ts";
 import { type Comparison, judge, type Verdict } from "../../../judge/compare/goal.ts";
+import type { ComparedValues } from "../../../judge/compare/output-comparison.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { announceDuration } from "../../../judge/run/duration-notice.ts";
 import { Holdout, type HoldoutComparison } from "../../../judge/run/holdout.ts";
 import { findLostKnowledge } from "../../../judge/run/judgement.ts";
+import { isDistance } from "../../../judge/run/kept-function.ts";
 import { reportTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics, selectMetric } from "../../../judge/task/metrics.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
@@ -246,13 +248,15 @@ async function measureOnData(
     context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore, chance), level: "warning" });
   }
   const comparisonOptions = { samples: comparedSamples, seed: input.seed, signal: context.signal };
-  const otherOutputs =
-    original &&
-    (await compareOnSamples(engine, keepOnlyOutput(original, output), candidate, preparedSamples, {
+  const compareOutputs = async (reference: Model, values: ComparedValues) =>
+    compareOnSamples(engine, keepOnlyOutput(reference, output), candidate, preparedSamples, {
       ...comparisonOptions,
       output,
-      values: "all but the answer",
-    }).catch(explain));
+      values,
+    }).catch(explain);
+  const allOutputs = original && isDistance(mainMetric) ? await compareOutputs(original, "all") : undefined;
+  const otherOutputs =
+    lossOf(allOutputs) === undefined ? original && (await compareOutputs(original, "all but the answer")) : allOutputs;
   const isVector = outputKind(candidate, output) === "vector";
   const invariance = isVector
     ? await batchInvariance(engine, candidate, preparedSamples, { signal: context.signal, output })
