@@ -80,3 +80,20 @@ graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
     expect(forced.out).toContain("not compared with the original: this runtime has no custom.MyAct");
   }
 });
+
+test("requires --force without data if the original outputs NaN for all random inputs", async () => {
+  const model = join(folder, "nan.onnx");
+  const body = `  w: float32[4, 4] = random(seed 1)\n  fifty: float32[1] = [50]\n  a = MatMul(x, w)\n  b = Sub(a, fifty)`;
+  await save(
+    parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y: float32[n, 4]) {\n${body}\n  y = Sqrt(b)\n}`),
+    model,
+  );
+  const words = ["prune", model, "--amount", "50%", "-o", join(folder, "nan.out.onnx")];
+  expect(await pith(...words)).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(
+      /could not be compared with the original: its output is not a number.*\n.*--force writes/,
+    ),
+  });
+  expect(await pith(...words, "--force")).toMatchObject({ code: 0, out: expect.stringContaining("not compared") });
+});

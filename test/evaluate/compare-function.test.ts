@@ -50,7 +50,7 @@ describe("an output with a large common part, on samples", () => {
 
   test("is lost if nothing but the common part is left, however small its variation is", async () => {
     expect(await lossFrom(shifted(1, 300), shifted(0.1, 300))).toContain("at least 3 dB are required");
-    expect(await lossFrom(shifted(1, 10), shifted(-0.1, 10))).toContain("a constant would be as close");
+    expect(await lossFrom(shifted(1, 10), shifted(-0.1, 10))).toContain("at least 3 dB are required");
   });
 
   test("is kept if most of the variation is left, or if it varies by no more than rounding", async () => {

@@ -2,7 +2,7 @@
  * Checks that a result still computes the same outputs as its original. With enough samples, it compares the outputs that the metric does not
  * evaluate; with few samples, all outputs; without data, all outputs on random inputs.
  */
-import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
+import { asPithError, PithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -99,6 +99,11 @@ export async function checkFunction(
       ? compareFunction(engine, original, result, options)
       : compareOnSamples(engine, original, result, test, { ...options, values });
   const comparison = await attempt(compared);
+  // With data, the metric shows what the result has lost. Without data, nothing does.
+  if (test === undefined && typeof comparison === "string" && !forced)
+    throw new PithError("E_DATA", `The result could not be compared with the original: ${comparison}.`, {
+      hint: "Provide samples (`data`); `force` writes the result uncompared.",
+    });
   const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   if (text !== undefined) {
