@@ -99,11 +99,6 @@ export async function checkFunction(
       ? compareFunction(engine, original, result, options)
       : compareOnSamples(engine, original, result, test, { ...options, values });
   const comparison = await attempt(compared);
-  // With data, the metric shows what the result has lost. Without data, nothing does.
-  if (test === undefined && typeof comparison === "string" && !forced)
-    throw new PithError("E_DATA", `The result could not be compared with the original: ${comparison}.`, {
-      hint: "Provide samples (`data`); `force` writes the result uncompared.",
-    });
   const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   if (text !== undefined) {
@@ -120,7 +115,7 @@ export async function checkFunction(
 
 /**
  * Compares the function of both models, then checks that the result loads with default session options.
- * @throws ResultFails if the result does not load.
+ * @throws ResultFails if the result does not load, PithError E_DATA if the models cannot be compared without data.
  */
 export async function checkFunctionAndLoading(
   context: Context & { readonly engine: WatchedEngine },
@@ -130,5 +125,11 @@ export async function checkFunctionAndLoading(
 ): Promise<KeptFunction> {
   const functionCheck = await checkFunction(context, original, result, functionTest);
   await requireLoads(context.engine, result, original);
+  const { test, forced } = functionTest;
+  // With data, the metric shows what the result has lost. Without data, nothing does.
+  if (test === undefined && typeof functionCheck.likeness === "string" && !forced)
+    throw new PithError("E_DATA", `The result could not be compared with the original: ${functionCheck.likeness}.`, {
+      hint: "Provide samples (`data`); `force` writes the result uncompared.",
+    });
   return functionCheck;
 }
