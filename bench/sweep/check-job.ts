@@ -46,7 +46,7 @@ export default async function checkJob({ original, result, samples, seed }: Chec
       let [power, noise] = [0, 0];
       for (const [index, outputs] of expected.entries()) {
         const [before, after] = [outputs[name], got[index]?.[name]];
-        if (before === undefined || after === undefined) return { fault: `there is no output "${name}"` };
+        if (before === undefined || after === undefined) return { fault: `the output "${name}" is missing` };
         if (before.dims.join() !== after.dims.join())
           return { fault: `output "${name}" is ${after.dims.join("×")} instead of ${before.dims.join("×")}` };
         const [batchPower, batchNoise] = apart(numbers(before), numbers(after));

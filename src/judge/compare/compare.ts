@@ -33,11 +33,7 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/**
- * Compares metric rows of the same samples in the same order. If the original is the truth, the interval ends at the best possible value. Every changed
- * prediction is then a loss, so the interval is that of a single proportion: Wilson's, with a continuity correction at its lower end. Without it, one
- * changed prediction of ten would be significantly more than 1 %.
- */
+/** Compares metric rows of the same samples in the same order. If the original is the truth, the interval ends at the best possible value. */
 export function compareRows(
   metric: Metric,
   original: Float64Array,
@@ -73,10 +69,8 @@ export function compareRows(
   if (pairs !== undefined) {
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
-    const changed = wilson(onlyOriginal, count, level);
-    const { low } = wilson(Math.max(0, onlyOriginal - 0.5), count, level);
     const difference = isBest
-      ? { ...changed, value: 0 - changed.value, low: 0 - changed.high, high: 0 - low }
+      ? changeOfAgreement(count, onlyOriginal, level)
       : pairedScores(count, onlyCandidate, onlyOriginal, level);
     return { ...commonFields, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
@@ -93,6 +87,16 @@ export function compareRows(
     variance: standardError * standardError * difference.count,
     pairs,
   };
+}
+
+/**
+ * Returns the change of an agreement that was 1. The interval is Wilson's for the share of changed predictions. Its lower end has a continuity
+ * correction: without it, one changed prediction of ten would be significantly more than 1 %.
+ */
+function changeOfAgreement(count: number, changedCount: number, level: Level): Estimate {
+  const { value, high, confidence } = wilson(changedCount, count, level);
+  const { low } = wilson(Math.max(0, changedCount - 0.5), count, level);
+  return { value: 0 - value, low: 0 - high, high: 0 - low, count, confidence };
 }
 
 /** Tolerance for rounding errors when the original is compared with itself: the cosine of a vector with itself can be slightly below 1. */

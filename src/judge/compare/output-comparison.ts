@@ -271,8 +271,11 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
     const isFill = fillPredicate(xs, before.type);
     for (let index = 0; index < xs.length; index++) {
       const [x = Number.NaN, y = Number.NaN] = [xs[index], ys[index]];
-      if (isFill(x, y)) filled++;
-      if (!Number.isFinite(x) || isFill(x, y)) continue;
+      if (isFill(x, y)) {
+        filled++;
+        continue;
+      }
+      if (!Number.isFinite(x)) continue;
       finiteCount++;
       if (x === y) equalCount++;
       if (!Number.isFinite(y)) {

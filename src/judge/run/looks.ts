@@ -85,8 +85,10 @@ export class Looks {
     // Few samples can contain no sample of a rare class, so that a model without it would agree.
     const needsAll = goal && (await this.measureFirst()).holdout.oneClassWarning(goal.maxDrop) !== undefined;
     const isSettled =
-      goal && !needsAll && (({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown");
-    const { rows, compared } = await this.look(model, isSettled || undefined, earlyLevel);
+      goal === undefined || needsAll
+        ? undefined
+        : ({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown";
+    const { rows, compared } = await this.look(model, isSettled, earlyLevel);
     logBatch(this.#context, rows.batchNote, "the result");
     return compared;
   }

@@ -29,7 +29,7 @@ export const shortenNames = defineCleanUp("short-names", "Shorten the names of i
   return count === 0 ? [] : [change(`${count} values`, "name shortened")];
 });
 
-/** Returns the values whose names have a meaning: those of the interface, those with roles, and the outputs of layers, whose names a layer can have. */
+/** Returns the values whose names are kept: inputs, outputs, values with roles, and outputs of layers, because a layer can be named after its output. */
 function namedValues(model: Model): ReadonlySet<Value> {
   const graphs = [...allGraphs(model.graph)];
   const layerOutputs = [...allLayers(model, infer(model))].flatMap(({ node }) => node.outputs);

@@ -3,7 +3,7 @@ import { compressedSize, type Encoding, openFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
-/** Bytes per chunk. Estimates from 2 MiB in fewer, larger chunks (256 KiB) are wrong by up to 7 %, because layers compress differently. */
+/** Bytes per chunk. With chunks of 256 KiB, an estimate from 2 MiB covers too few layers and is wrong by up to 7 %. */
 const chunkBytes = 2 ** 16;
 
 /**

@@ -49,7 +49,7 @@ export async function openStep(
   context: JobContext,
 ): Promise<OpenedStep> {
   const pass = steps.get(input.command);
-  if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
+  if (pass === undefined) throw new Error(`"${input.command}" is not a pass.`);
   await requireOtherThanWeights(input.out, original, input.model);
   // This is decided before the data is opened, because opening the data records the preprocessing in the model's metadata.
   const continues = isChanged(original);

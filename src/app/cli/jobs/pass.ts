@@ -163,7 +163,7 @@ async function compressedOriginal(before: Weight, model: Model, input: PassInput
 /** The maximum bytes of a model that brotli compresses whole if the download is the goal of the command: about 30 seconds. */
 const maxWholeBytes = 2 ** 23;
 
-/** Returns whether the size after brotli matters. It is not measured otherwise, because it takes up to 8 seconds per file. */
+/** Returns whether the size after brotli matters. It is not measured otherwise, because it takes several seconds per file. */
 const isForDownload = ({ variant, targetDownload, options }: PassInput): boolean =>
   variant !== undefined || targetDownload !== undefined || isLowEntropy(options);
 

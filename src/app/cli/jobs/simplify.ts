@@ -50,7 +50,7 @@ export interface SimplifyOutput {
   readonly before: Weight;
   readonly after: Weight;
   readonly changes: readonly Change[];
-  /** By rule: how many bytes larger the file would be without it; undefined if not requested. */
+  /** The bytes that each rule saves, by its id: the file would be this much larger without the rule. Undefined if not requested. */
   readonly saved?: Readonly<Record<string, number>> | undefined;
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   readonly comparison: Sameness | string;
@@ -76,7 +76,9 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
   const options = { set, fix, keepOutputs: [...input.keepOutputs], shortNames, finalize, ...rules };
   const outcome = await simplify(model, options, passContext);
-  const saved = input.explain ? await bytesSaved(original, model, outcome.changes, options, passContext) : undefined;
+  const saved = input.explain
+    ? await bytesSaved(original, model, outcome.changes, options, { ...passContext, log: () => {} })
+    : undefined;
   engine.forget();
   context.stage("compare");
   addComparableOutputs(original, model);
