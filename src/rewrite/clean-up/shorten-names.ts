@@ -2,6 +2,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { allGraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 /**
@@ -26,7 +27,7 @@ export const shortenNames = defineCleanUp("short-names", "Shorten the names of i
       count++;
     }
   }
-  return count === 0 ? [] : [change(`${count} values`, "name shortened")];
+  return count === 0 ? [] : [change(counted(count, "value"), "name shortened")];
 });
 
 /** Returns the values whose names are kept: inputs, outputs, values with roles, and outputs of layers, because a layer can be named after its output. */

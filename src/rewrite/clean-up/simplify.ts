@@ -91,7 +91,8 @@ export const simplify = definePass({
     const changes = requested.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];
     const finish = async (): Promise<Outcome> => {
-      if (shortNames) changes.push(...(await shortenNames(model, {}, context)).changes);
+      const shortened = shortNames ? (await shortenNames(model, {}, context)).changes : [];
+      changes.push(...shortened.map((changed) => ({ rule: shortenNames.id, ...changed })));
       return { changes, misses };
     };
     for (let round = 0; round < maxRounds; round++) {

@@ -11,6 +11,7 @@ import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
 import { fixDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
+import { shortenNames } from "../../../rewrite/clean-up/shorten-names.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
@@ -118,7 +119,9 @@ async function bytesSaved(
   const saved: Record<string, number> = {};
   for (const rule of new Set(changes.flatMap((change) => change.rule ?? []))) {
     const withoutRule = original.clone();
-    await simplify(withoutRule, { ...options, skip: [...options.skip, rule] }, context);
+    const isNames = rule === shortenNames.id;
+    const without = isNames ? { shortNames: false } : { skip: [...options.skip, rule] };
+    await simplify(withoutRule, { ...options, ...without }, context);
     saved[rule] = (await encodedSize(withoutRule)) - size;
   }
   return saved;
