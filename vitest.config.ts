@@ -8,6 +8,7 @@ const shared = [
   "test/{calibrate,evaluate,folder,generated,laws,math,microsoft,nn,passes,prune,quantize,recipe,report,setup,train,zoo}/**/*.test.ts",
   "test/{data/images,engine/screen,engine/weights,onnx/foreign,onnx/hostile,onnx/models}.test.ts",
   "scripts/**/*.test.ts",
+  "studio/src/**/*.test.ts",
 ];
 /** Of those, what uses the compiled command line. */
 const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];

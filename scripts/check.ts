@@ -25,6 +25,7 @@ async function fast(): Promise<Outcome[]> {
     "node_modules/.bin/tsc",
     ...["-p", "tsconfig.json", "--incremental", "--tsBuildInfoFile", "node_modules/.cache/pith/tsc.tsbuildinfo"],
   );
+  const studioTypes = command("types of the studio", "node_modules/.bin/tsc", "-p", "studio/tsconfig.json");
   const lint = command(
     "lint and format",
     "node_modules/.bin/biome",
@@ -48,7 +49,7 @@ async function fast(): Promise<Outcome[]> {
     findings("comments are statements, names are nouns, functions start with a verb", () => checkLanguage(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
   ];
-  return Promise.all([types, lint, ...sourceChecks]);
+  return Promise.all([types, studioTypes, lint, ...sourceChecks]);
 }
 
 /** The package checks read the build, so they wait for it. */

@@ -2,13 +2,15 @@
 export { quantizeFolder } from "./app/folder/quantize-folder.ts";
 export type { FolderOptions } from "./app/folder/run.ts";
 export { trimFolder } from "./app/folder/trim-vocabulary.ts";
+export { type Summary, summarize } from "./app/report/choice.ts";
 export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
 export { plotPage } from "./app/report/plot/plot.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";
 export { parseRecipe, recipeText } from "./judge/recipe/recipe-text.ts";
-export type { Measured, Run, Variant } from "./judge/record/data.ts";
+export type { Measured, Run, SampleView, Variant } from "./judge/record/data.ts";
+export { viewsOf } from "./judge/record/samples.ts";
 export { type Compressed, compress, type RunOptions, runRecipe } from "./judge/run/run.ts";
 export type { Candidate } from "./judge/run/variant.ts";
 export { search } from "./search/search.ts";

@@ -16,16 +16,16 @@ const words = (text: string): readonly string[] => text.split(/\s+/).filter((wor
 
 export function checkImportTable(sources: readonly Source[], layers: Layers): Finding[] {
   return sources.flatMap((source) => {
-    if (source.file.startsWith("examples/")) return checkExample(source);
+    if (/^(examples|studio)\//.test(source.file)) return checkUser(source);
     return isTestCode(source.file) ? [] : checkShipped(source, layers);
   });
 }
 
-/** Examples show what a user writes. */
-function checkExample({ file, imports }: Source): Finding[] {
+/** Examples show what a user writes, and the studio is a user. */
+function checkUser({ file, imports }: Source): Finding[] {
   return imports.flatMap(({ specifier, line }) => {
     if (!specifier.startsWith(".") || !/^(\.\.\/)+src\//.test(specifier)) return [];
-    const text = `imports "${specifier}". An example shows what a user writes: import from "pith" or "pith/…".`;
+    const text = `imports "${specifier}". Examples and the studio import what users import: "pith" or "pith/…".`;
     return [{ file, line, rule: "import-table", text }];
   });
 }

@@ -30,7 +30,7 @@ export interface Finding {
 }
 
 /** Folders with TypeScript of ours. */
-const roots = ["src", "test", "examples", "bench", "scripts"];
+const roots = ["src", "studio/src", "test", "examples", "bench", "scripts"];
 
 export function readSources(root: string, folders: readonly string[] = roots): Source[] {
   const platform = platformFiles(root);
@@ -42,7 +42,7 @@ export function readSources(root: string, folders: readonly string[] = roots): S
     .map((file) => file.replaceAll(path.sep, "/"))
     .filter(
       (file) =>
-        file.endsWith(".ts") &&
+        /\.tsx?$/.test(file) &&
         !file.endsWith(".d.ts") &&
         !file.includes("node_modules/") &&
         !file.startsWith("bench/peers/"),
@@ -57,7 +57,8 @@ export function readSource(
   text: string,
   platform: readonly string[] = ["src/core/platform/node.ts"],
 ): Source {
-  const syntax = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
+  const kind = file.endsWith("x") ? ts.ScriptKind.TSX : ts.ScriptKind.TS;
+  const syntax = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true, kind);
   const imports: Import[] = [];
   const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
     const line = lineOf(syntax, node);

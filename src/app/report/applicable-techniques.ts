@@ -18,6 +18,7 @@ export interface Offer {
 
 export interface Channels {
   readonly cuttable: number;
+  readonly cuttableInputs: number;
   readonly kept: Miss | undefined;
 }
 
@@ -30,11 +31,15 @@ export function channelFinder(groups: readonly Group[]): (layer: Layer) => Chann
       if (!slicesByAxis.has(key)) slicesByAxis.set(key, { unitOf, refused });
     }
   }
-  return ({ effective, role }) => {
-    const { unitOf = [], refused } = slicesByAxis.get(keyOf(effective, role.out)) ?? {};
+  const along = (value: Value, axis: number) => {
+    const { unitOf = [], refused } = slicesByAxis.get(keyOf(value, axis)) ?? {};
     const units = [...unitOf];
     const [kept] = units.flatMap((unit) => refused?.get(unit) ?? []);
-    return { cuttable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length, kept };
+    return { removable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length, kept };
+  };
+  return ({ effective, role }) => {
+    const { removable: cuttable, kept } = along(effective, role.out);
+    return { cuttable, cuttableInputs: along(effective, role.in).removable, kept };
   };
 }
 

@@ -5,7 +5,10 @@ import type { Run } from "../../judge/record/data.ts";
 import {
   accuracySentence,
   chosenOf,
+  gainSentence,
   goalSentence,
+  type Outcome,
+  outcomeOf,
   relativeWorkOf,
   searchMissSentence,
   speedupOf,
@@ -14,6 +17,22 @@ import {
 import { minDivided } from "../../judge/run/division.ts";
 import { minSamples } from "../../search/parts.ts";
 import { comparedSize } from "./search.ts";
+
+export interface Summary extends Outcome {
+  readonly gain: string;
+  readonly sentences: readonly string[];
+}
+
+/**
+ * Returns what a report says first about a run: one word, "7.87 × smaller and 2.15 × as fast.", and sentences on accuracy, goal and choice.
+ * @example
+ * const recipe = recipeFrom({ steps: [{ quantize: { scheme: "weights" } }] });
+ * const { run } = await runRecipe(net, recipe, await openTask(net, { data: "mnist/" }));
+ * console.log(summarize(run).word); // "kept"
+ */
+export function summarize(run: Run): Summary {
+  return { ...outcomeOf(run), gain: gainSentence(run), sentences: verdictSentences(run) };
+}
 
 export function verdictSentences(run: Run): readonly string[] {
   if (run.refused !== undefined) return [run.refused.message];

@@ -2,26 +2,36 @@
 import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
 import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import type { Digest, Parts, ScratchFile } from "./files.ts";
+import { fileAt, namesIn, pathBeside, sourceAt } from "./browser-files.ts";
+import type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
+export { addFiles, removeFiles } from "./browser-files.ts";
 export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
 /**
- * Opens a Blob, File or URL (relative to the page) for reading. Reads ranges if the server supports them.
+ * Opens a Blob, a file that was added, or a URL (relative to the page) for reading. Reads ranges if the server supports them.
  * @throws PithError E_FILE if the file cannot be fetched.
  */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
-  return place instanceof Blob ? blobSource(place) : urlSource(absoluteUrl(String(place)));
+  if (place instanceof Blob) return blobSource(place);
+  return sourceAt(String(place)) ?? urlSource(absoluteUrl(String(place)));
 }
 
-export function openBeside(owner: string, location: string): Promise<ByteSource> {
-  return urlBeside(absoluteUrl(owner), location);
+/** @throws PithError E_MODEL if the location leaves the folder of the owner; E_FILE if there is no such file. */
+export async function openBeside(owner: string, location: string): Promise<ByteSource> {
+  if (fileAt(owner) === undefined) return urlBeside(absoluteUrl(owner), location);
+  const path = pathBeside(owner, location);
+  const source = sourceAt(path);
+  if (source !== undefined) return source;
+  throw new PithError("E_FILE", `"${owner}" stores weights in "${path}", which was not added.`, {
+    hint: "Add both files, or the folder that contains them.",
+  });
 }
 
 export const pathOf = async (): Promise<string | undefined> => undefined;
@@ -54,10 +64,18 @@ export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readFile(path));
 }
 
-export const listFolder = (path: string): Promise<string[]> =>
-  refuse(`The folder "${path}" cannot be listed in a browser.`, "Name the files, or pass Blobs.");
+export async function listFolder(path: string): Promise<string[]> {
+  return (
+    namesIn(path) ??
+    refuse(`The folder "${path}" cannot be listed in a browser.`, "Add its files with `addFiles`, or pass Blobs.")
+  );
+}
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
+  if (fileAt(path) !== undefined) return "file";
+  if (namesIn(path) !== undefined) return "folder";
+  // A folder with added files is complete, so that its other names are not looked up on the network.
+  if (namesIn(folderOf(path)) !== undefined) return undefined;
   return (await fetch(absoluteUrl(path), { method: "HEAD" }).catch(() => undefined))?.ok ? "file" : undefined;
 }
 
@@ -173,17 +191,28 @@ export const machineMemory = (): number => 2 ** 32;
 /** Does nothing, because the WebAssembly runtime has no telemetry. */
 export const disableTelemetry = async (): Promise<void> => {};
 
-export const compressedSize = (): Promise<number> =>
-  refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
+/** Returns the size after compression with the browser's compressor, whose level is fixed. */
+export async function compressedSize(chunks: () => Chunks, encoding: Encoding): Promise<number> {
+  let size = 0;
+  for await (const part of compressed(chunks, encoding)) size += part.length;
+  return size;
+}
 
-// biome-ignore lint/correctness/useYield: it only fails.
-export async function* compressed(): AsyncIterable<Uint8Array> {
-  await compressedSize();
+/** Yields the compressed bytes lazily. @throws PithError E_UNSUPPORTED for brotli, which browsers cannot write. */
+export async function* compressed(chunks: () => Chunks, encoding: Encoding): AsyncIterable<Uint8Array> {
+  if (encoding === "br") await refuse("Browsers have no brotli compressor.", "Compress with gzip, or in Node.");
+  yield* transformed(chunks(), new CompressionStream("gzip"));
 }
 
 /** Unpacks a gzip file lazily, in pieces. Damaged bytes cause the browser's own error. */
-export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  const pieces = packed[Symbol.asyncIterator]();
+export const inflated = (packed: Chunks): AsyncIterable<Uint8Array> =>
+  transformed(packed, new DecompressionStream("gzip"));
+
+async function* transformed(
+  chunks: Chunks,
+  transform: ReadableWritablePair<Uint8Array, BufferSource>,
+): AsyncIterable<Uint8Array> {
+  const pieces = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   const source = new ReadableStream<BufferSource>({
     async pull(controller) {
       const { done, value } = await pieces.next();
@@ -191,7 +220,7 @@ export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterabl
       else controller.enqueue(Uint8Array.from(value));
     },
   });
-  const reader = source.pipeThrough(new DecompressionStream("gzip")).getReader();
+  const reader = source.pipeThrough(transform).getReader();
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
   } finally {

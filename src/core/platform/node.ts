@@ -4,6 +4,7 @@ import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
+import { PithError } from "../errors.ts";
 import type { Digest } from "./files.ts";
 import { throwFileError } from "./node-file-errors.ts";
 
@@ -131,4 +132,14 @@ export function machineMemory(): number {
   // The result is cached, because both functions read system files, and callers ask once per value of a loaded model.
   memory ??= Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());
   return memory;
+}
+
+/** Fails, because Node reads files by their paths. */
+export const addFiles: (entries: Iterable<readonly [path: string, file: Blob]>) => void = refuseFiles;
+export const removeFiles: (path: string) => void = refuseFiles;
+
+function refuseFiles(): never {
+  throw new PithError("E_UNSUPPORTED", "Files are added under paths in browsers only.", {
+    hint: "Node reads files by their paths.",
+  });
 }

@@ -25,7 +25,8 @@ export default async function inspectJob(
 ): Promise<InspectOutput> {
   const { model: path } = input;
   const model = await openModel(path, context);
-  const description = { file: path, bytes: await fileBytes(filesOfModel(model, path)), ...(await inspect(model)) };
+  const bytes = await fileBytes(filesOfModel(model, path));
+  const description = { file: path, ...(await inspect(model)), bytes };
   if (!input.weights) return { description, weights: undefined, zeros: undefined };
   storeWeights(model);
   const weights = await measureWeights(model, context);

@@ -7,6 +7,7 @@ import { type Inference, infer } from "../../../core/analysis/infer.ts";
 import { allLayers, isInside, type Layer, weightCount } from "../../../core/analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
 import { isInPalette, storedForm, weightBits, weightSteps } from "../../../core/analysis/stored-form.ts";
+import { storedRoot } from "../../../core/analysis/stored-root.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
 import type { Miss } from "../../../core/errors.ts";
 import {
@@ -20,6 +21,7 @@ import {
   type Value,
 } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { encodedSize } from "../../../core/onnx/encode.ts";
 import { isFloat } from "../../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
@@ -36,6 +38,7 @@ import { estimateSavings } from "./savings.ts";
 export async function inspectModel(model: Model): Promise<Inspection> {
   const { header, graph } = model;
   const operators = countOperators(graph);
+  const bytes = await encodedSize(model);
   storeWeights(model);
   const inference = infer(model);
   const costs = cost(model, inference);
@@ -46,7 +49,9 @@ export async function inspectModel(model: Model): Promise<Inspection> {
   const freeModel = await withFreeChannels(model);
   const groups = channelGroups(freeModel, infer(freeModel));
   const channels = channelFinder(groups);
+  const counted = new Set<Tensor>();
   return {
+    bytes,
     prepared: header.metadata.get(preprocessingKey),
     producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
     irVersion: header.irVersion,
@@ -68,6 +73,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
         inputs: layer.inputs,
         groups: layer.role.groups,
         parameters: layer.weight.tensor === undefined ? 0 : weightCount(layer),
+        bytes: countBytes(layer, counted),
         macs: operationCount(costs.perNode.get(layer.node)),
         payingRank: payingRank(layer),
         ...channels(layer),
@@ -119,6 +125,19 @@ function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap
       members[0] === undefined ? [] : [{ first: all.indexOf(members[0]), count: members.length }],
     ),
   };
+}
+
+/** Returns the bytes of a layer's tensors that are not in `counted`, and adds them to it. */
+function countBytes(layer: Layer, counted: Set<Tensor>): number {
+  const operands = [layer.node, ...weightSteps(layer)].flatMap(({ inputs }) => inputs);
+  let bytes = 0;
+  for (const operand of [layer.weight, ...operands]) {
+    const tensor = (operand && storedRoot(operand))?.tensor;
+    if (tensor === undefined || counted.has(tensor)) continue;
+    counted.add(tensor);
+    bytes += tensor.bytes;
+  }
+  return bytes;
 }
 
 /** Returns the bits of a quantized weight, and its number of scales; undefined for other weights. */

@@ -33,11 +33,15 @@ export interface InspectedLayer {
   readonly inputs: number;
   readonly groups: number;
   readonly parameters: number;
+  /** Bytes of the layer's stored tensors: weight, scales, zero points and bias. A tensor that several layers share counts at the first. */
+  readonly bytes: number;
   readonly macs: OperationCount | undefined;
   /** Maximum rank at which two factors are smaller than the matrix; undefined if `factorize` skips the layer. */
   readonly payingRank: number | undefined;
   /** Number of output channels that can be removed. */
   readonly cuttable: number;
+  /** Number of input channels that can be removed with the layers that compute them. */
+  readonly cuttableInputs: number;
   /** Reason why other channels cannot be removed; undefined if all can. */
   readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
 }
@@ -64,6 +68,8 @@ export interface Blocks {
 }
 
 export interface Inspection {
+  /** Bytes of the model as one file. */
+  readonly bytes: number;
   /** Preprocessing that an earlier command recorded in the file; undefined without such a record. */
   readonly prepared: string | undefined;
   readonly producer: string;

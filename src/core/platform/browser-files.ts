@@ -1,0 +1,66 @@
+/**
+ * Keeps files under paths in a page, which has no file system: the files that the user chose, and those that Pith wrote. A path without a file is a URL
+ * relative to the page.
+ */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { blobSource } from "./sources.ts";
+
+const files = new Map<string, Blob>();
+
+/** Removes ".", doubled slashes and a slash at the end. */
+function normalize(path: string): string {
+  return path
+    .split("/")
+    .filter((part, index) => (part !== "" || index === 0) && part !== ".")
+    .join("/");
+}
+
+/**
+ * Makes files readable under paths, in a browser. All functions that take the path of a file or folder then accept these paths. A file that had the
+ * path before is replaced.
+ * @example
+ * const { files } = document.querySelector("input") ?? {};
+ * addFiles(Array.from(files ?? [], (file) => [file.webkitRelativePath, file])); // photos/cat/1.jpg, photos/dog/2.jpg, …
+ * const task = await openTask(model, { data: "photos" });
+ */
+export function addFiles(entries: Iterable<readonly [path: string, file: Blob]>): void {
+  for (const [path, file] of entries) files.set(normalize(path), file);
+}
+
+/** Forgets a file, or all files in a folder ("" for all). */
+export function removeFiles(path: string): void {
+  const name = normalize(path);
+  for (const each of [...files.keys()])
+    if (name === "" || each === name || each.startsWith(`${name}/`)) files.delete(each);
+}
+
+export const fileAt = (path: string): Blob | undefined => files.get(normalize(path));
+
+export function sourceAt(path: string): ByteSource | undefined {
+  const file = fileAt(path);
+  return file === undefined ? undefined : { ...blobSource(file), name: path };
+}
+
+/** Returns the names in a folder in ascending order; undefined if no file is in it. */
+export function namesIn(folder: string): string[] | undefined {
+  const name = normalize(folder);
+  const prefix = name === "" ? "" : `${name}/`;
+  const names = new Set<string>();
+  for (const path of files.keys())
+    if (path.startsWith(prefix)) names.add(path.slice(prefix.length).split("/", 1)[0] ?? "");
+  return names.size === 0 ? undefined : [...names].sort();
+}
+
+/**
+ * Returns the path of a file that the file `owner` refers to. It must be in the owner's folder or below.
+ * @throws PithError E_MODEL if the location leaves the folder.
+ */
+export function pathBeside(owner: string, location: string): string {
+  const isOutside = location === "" || /^\/|[\\\0]/.test(location) || location.split("/").includes("..");
+  if (isOutside)
+    throw new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
+      hint: "External data must lie in the model's own folder.",
+    });
+  return owner.includes("/") ? `${owner.slice(0, owner.lastIndexOf("/"))}/${location}` : location;
+}

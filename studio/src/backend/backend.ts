@@ -1,0 +1,123 @@
+/** Types of the calls that the page makes. Two backends answer them: a worker in the tab, and the server of `pith studio`. */
+import type { Inspection } from "pith";
+import type { Run, SampleView, Summary } from "pith/compress";
+import type { Estimate, LayerErrors } from "pith/evaluate";
+
+/** Which Pith answers. "tab": a worker of the page, on WebAssembly. "local": `pith studio`, on the native runtime. */
+export type BackendKind = "tab" | "local";
+
+/** Files under the paths that they have in the folder that the user chose. */
+export type ChosenFiles = readonly (readonly [path: string, file: File])[];
+
+export interface ModelView {
+  readonly name: string;
+  readonly inspection: Inspection;
+  /** Contradictions in the file, as sentences. */
+  readonly warnings: readonly string[];
+}
+
+export interface SamplesRequest {
+  /** Path of a file or folder of the chosen files. */
+  readonly data: string;
+  readonly preprocess?: string | undefined;
+}
+
+/** An image as RGBA bytes. */
+export interface Pixels {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+/** A sample as the user gave it, as the network receives it, and what the original predicts. */
+export interface ShownSample {
+  readonly position: number;
+  readonly stored: SampleView | undefined;
+  readonly input: Pixels | undefined;
+  readonly label: number | undefined;
+  /** The classes with the highest scores; empty for models without classes. */
+  readonly top: readonly { readonly index: number; readonly share: number }[];
+}
+
+export interface SamplesView {
+  readonly name: string;
+  readonly tested: number;
+  readonly calibrated: number;
+  readonly trained: number;
+  readonly isLabeled: boolean;
+  readonly preprocessing: string | undefined;
+  readonly preset: string | undefined;
+  readonly isGuessed: boolean;
+  readonly metric: Pick<Run["metric"], "name" | "unit">;
+  /** The metric of the original; undefined if its own outputs are the truth. */
+  readonly original: Estimate | undefined;
+  readonly classes: readonly string[] | undefined;
+  readonly shown: readonly ShownSample[];
+  readonly warnings: readonly string[];
+}
+
+export interface MakeRequest {
+  readonly id: string;
+  readonly name: string;
+  /** Plain data, as `recipeFrom` reads it. */
+  readonly recipe: object;
+  /** Largest accepted drop, in the unit of the metric. */
+  readonly maxDrop: number;
+}
+
+export interface Candidate {
+  readonly id: string;
+  readonly name: string;
+  readonly recipe: string;
+  readonly sha256: string;
+  readonly inspection: Inspection;
+  readonly run: Run;
+  readonly summary: Summary;
+}
+
+export type Product = "model" | "model.gz" | "recipe" | "report";
+
+export interface Progress {
+  readonly stage?: string;
+  readonly done?: number;
+  readonly total?: number | undefined;
+  readonly note?: string;
+}
+
+export interface Calls {
+  addFiles(files: ChosenFiles): void;
+  openModel(place: string): ModelView;
+  openSamples(request: SamplesRequest): SamplesView;
+  make(request: MakeRequest): Candidate;
+  layerErrors(id: string): LayerErrors;
+  /** Bytes after brotli of a candidate, or of the original; undefined if compressing takes too long in a tab. */
+  brotli(id: string | undefined): number | undefined;
+  product(id: string, product: Product): Blob;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface Backend {
+  readonly kind: BackendKind;
+  /** @throws Failure with a sentence, a hint and a code. */
+  call<K extends keyof Calls>(
+    name: K,
+    parameters: Parameters<Calls[K]>,
+    options?: CallOptions,
+  ): Promise<ReturnType<Calls[K]>>;
+}
+
+/** An error as the page shows it. `isCrash` if the backend ended and was started anew. */
+export class Failure extends Error {
+  constructor(
+    message: string,
+    readonly code: string,
+    readonly hint: string | undefined,
+    readonly isCrash = false,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,117 @@
+/** Bytes against the metric: one point per candidate, with the interval of its difference from the original. */
+import type { JSX } from "preact";
+import type { Candidate } from "../backend/backend.ts";
+import { bytesText, figureText } from "../format.ts";
+import { candidates, estimatedSizes, maxDrop, model, samples, selectedId } from "../state.ts";
+
+const [width, height] = [980, 260];
+const margin = { left: 60, right: 60, top: 16, bottom: 36 };
+
+interface Point {
+  readonly id: string | undefined;
+  readonly name: string;
+  readonly bytes: number;
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+function pointOf({ id, name, inspection, run }: Candidate): Point | undefined {
+  const comparison = run.variants[run.chosen ?? 0]?.comparison;
+  if (comparison === undefined) return undefined;
+  const { original, difference, candidate } = comparison;
+  return {
+    id,
+    name,
+    bytes: inspection.bytes,
+    value: candidate.value,
+    low: original.value + difference.low,
+    high: original.value + difference.high,
+  };
+}
+
+export function CandidateChart(): JSX.Element | null {
+  const points = candidates.value.flatMap((candidate) => pointOf(candidate) ?? []);
+  const original = model.value?.inspection.bytes;
+  if (points.length === 0 || original === undefined) return null;
+  const { unit } = samples.value?.metric ?? { unit: "" };
+  const truth = candidates.value[0]?.run.original.estimate.value ?? 1;
+  const goal = truth - maxDrop.value / 100;
+  const all: readonly Point[] = [
+    ...points,
+    { id: undefined, name: "original", bytes: original, value: truth, low: truth, high: truth },
+  ];
+  const estimate = estimatedSizes.value?.total ?? original;
+  const sizes = [...all.map(({ bytes }) => bytes), estimate].map(Math.log);
+  const values = [...all.flatMap(({ low, high }) => [low, high]), goal];
+  const x = scaleOf(sizes, margin.left, width - margin.right);
+  const y = scaleOf(values, height - margin.bottom, margin.top);
+  const isRight = ({ bytes }: Point): boolean => x(Math.log(bytes)) > 0.8 * width;
+  return (
+    <figure>
+      <svg
+        class="chart"
+        viewBox={`0 0 ${width} ${height}`}
+        role="img"
+        aria-label="Bytes against the metric of each candidate; the table below has the same figures."
+      >
+        <line
+          class="base"
+          x1={margin.left}
+          x2={width - margin.right}
+          y1={height - margin.bottom}
+          y2={height - margin.bottom}
+        />
+        <line class="goal" x1={margin.left} x2={width - margin.right} y1={y(goal)} y2={y(goal)} />
+        <text class="goaltext" x={margin.left} y={y(goal) + 14}>
+          goal: lose at most {maxDrop.value.toFixed(1)} points
+        </text>
+        <line
+          class="estimate"
+          x1={x(Math.log(estimate))}
+          x2={x(Math.log(estimate))}
+          y1={margin.top}
+          y2={height - margin.bottom}
+        />
+        {all.map((point) => (
+          <g key={point.name} class={`pt${point.id !== undefined && point.id === selectedId.value ? " chosen" : ""}`}>
+            <line
+              class="interval"
+              x1={x(Math.log(point.bytes))}
+              x2={x(Math.log(point.bytes))}
+              y1={y(point.low)}
+              y2={y(point.high)}
+            />
+            <circle cx={x(Math.log(point.bytes))} cy={y(point.value)} r={6} />
+            <text
+              x={x(Math.log(point.bytes)) + (isRight(point) ? -10 : 10)}
+              y={y(point.value) - 8}
+              text-anchor={isRight(point) ? "end" : "start"}
+            >
+              {point.name}
+            </text>
+            <text class="tick" x={x(Math.log(point.bytes))} y={height - margin.bottom + 16} text-anchor="middle">
+              {bytesText(point.bytes)}
+            </text>
+          </g>
+        ))}
+        {[Math.min(...values), Math.max(...values)].map((value) => (
+          <text key={value} class="tick" x={margin.left - 8} y={y(value) + 4} text-anchor="end">
+            {figureText(unit, value)}
+          </text>
+        ))}
+      </svg>
+      <figcaption>
+        Each point is a candidate, and the line through it is the interval of its difference from the original on the
+        same samples. A line that is entirely above the dashed line shows that the goal is met.
+      </figcaption>
+    </figure>
+  );
+}
+
+/** Returns a linear scale over all values, with a twelfth of their range on both sides. */
+function scaleOf(values: readonly number[], from: number, to: number): (value: number) => number {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const range = high - low || 1;
+  return (value) => from + ((value - low) / range + 1 / 12) * (6 / 7) * (to - from);
+}

@@ -1,0 +1,31 @@
+import type { JSX } from "preact";
+import { durationText } from "../format.ts";
+import { cancel, job, type ViewName } from "../state.ts";
+
+/** The running work of this view, with a button that cancels it. */
+export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null {
+  const { value } = job;
+  if (value === undefined || value.place !== place) return null;
+  const { name, stage, done = 0, total, note } = value;
+  const share = total === undefined || total === 0 ? undefined : done / total;
+  const elapsed = (performance.now() - value.startedAt) / 1000;
+  const remainingText =
+    share !== undefined && share > 0.15 ? ` · ${durationText((elapsed * (1 - share)) / share)} left in this stage` : "";
+  return (
+    <div class="runbox">
+      <div class="line">
+        <b>{name}</b>
+        <button type="button" onClick={cancel}>
+          Cancel
+        </button>
+      </div>
+      <progress value={share} max={1} aria-label={`Progress of ${name}`} />
+      <p>
+        {stage ?? "start"}
+        {share === undefined ? "" : ` · ${Math.round(100 * share)} %`}
+        {remainingText}
+      </p>
+      <p class="note">{note ?? ""}</p>
+    </div>
+  );
+}

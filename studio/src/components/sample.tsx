@@ -1,0 +1,66 @@
+/** A sample: as the user gave it, and as the network receives it. */
+import type { SampleView } from "pith/compress";
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { Pixels } from "../backend/backend.ts";
+import { percentText } from "../format.ts";
+import { samples } from "../state.ts";
+
+export function Sample({ view }: { view: SampleView | undefined }): JSX.Element {
+  if (view === undefined) return <span class="thumb empty" />;
+  switch (view.kind) {
+    case "image":
+      return <img class="thumb" src={view.address} alt="" width={view.width} height={view.height} />;
+    case "text":
+      return <p class="excerpt">{view.text}</p>;
+    case "numbers":
+      return (
+        <p class="excerpt name">
+          {view.inputs.map(({ name, numbers, count }) => (
+            <span key={name}>
+              {name}: {numbers.join(", ")}
+              {count > numbers.length ? ", …" : ""}{" "}
+            </span>
+          ))}
+        </p>
+      );
+  }
+}
+
+/** The input of the network, drawn as an image. */
+export function NetworkInput({ pixels }: { pixels: Pixels }): JSX.Element {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { width, height, data } = pixels;
+  useEffect(() => {
+    canvas.current?.getContext("2d")?.putImageData(new ImageData(data, width, height), 0, 0);
+  }, [data, width, height]);
+  return (
+    <canvas ref={canvas} class="thumb" width={width} height={height} role="img" aria-label="input of the network" />
+  );
+}
+
+export const className = (index: number | undefined): string =>
+  index === undefined ? "" : (samples.value?.classes?.[index] ?? `class ${index}`);
+
+/** The classes with the highest scores, with bars. */
+export function Probabilities({
+  top,
+  label,
+}: {
+  top: readonly { index: number; share: number }[];
+  label: number | undefined;
+}): JSX.Element {
+  return (
+    <ol class="probs">
+      {top.map(({ index, share }, rank) => (
+        <li key={index} class={rank > 0 ? undefined : label === undefined || label === index ? "top1" : "top1 wrong"}>
+          <span>{className(index)}</span>
+          <span class="share">
+            <i style={{ width: `${100 * share}%` }} />
+          </span>
+          <span>{percentText(share)}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}

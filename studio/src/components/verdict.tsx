@@ -1,0 +1,12 @@
+import type { JSX } from "preact";
+import type { Candidate } from "../backend/backend.ts";
+
+/** The verdict of a candidate: one word, and the sentences that explain it. */
+export function Verdict({ candidate }: { candidate: Candidate }): JSX.Element {
+  const { word, mood, sentences } = candidate.summary;
+  return (
+    <p class="lead">
+      <span class={`badge ${mood}`}>{word}</span> {sentences.join(" ")}
+    </p>
+  );
+}

@@ -1,0 +1,38 @@
+/** Numbers as text: three significant digits, decimal units, a no-break space before the unit. */
+const digits = (value: number): string =>
+  new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3, useGrouping: false }).format(value).replace("-", "−");
+
+const scaled = (value: number, units: readonly string[]): string => {
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3 + 1e-3)));
+  return `${fixed(value / 1000 ** power)}\u00a0${units[power] ?? ""}`.trim();
+};
+
+/** Returns three significant digits with trailing zeros: "1.00", "31.2", "310". */
+const fixed = (value: number): string =>
+  Math.abs(value) >= 99.95 || Number.isInteger(value) ? digits(Math.round(value)) : Number(value).toPrecision(3);
+
+/** "310 kB", "1.09 MB". */
+export const bytesText = (value: number): string => scaled(value, ["B", "kB", "MB", "GB"]);
+/** "270 k", "40.6 M". */
+export const countText = (value: number): string => scaled(value, ["", "k", "M", "G"]);
+/** "269,722". */
+export const integerText = (value: number): string => Math.round(value).toLocaleString("en-US");
+/** "3.54 ×". */
+export const timesText = (value: number): string =>
+  `${value >= 99.95 ? Math.round(value) : value.toPrecision(3)}\u00a0×`;
+/** "91.6 %". */
+export const percentText = (share: number): string => `${(100 * share).toFixed(1)}\u00a0%`;
+/** "about 68 s", "about 3 min". */
+export const durationText = (seconds: number): string =>
+  seconds < 100 ? `about ${Math.max(1, Math.round(seconds))}\u00a0s` : `about ${Math.round(seconds / 60)}\u00a0min`;
+
+/** A value of a metric: shares as percentages, others with their unit. */
+export const figureText = (unit: string, value: number): string =>
+  unit === "share" ? percentText(value) : `${digits(value)}${unit === "" ? "" : `\u00a0${unit}`}`;
+
+/** A signed difference of a metric: points for shares. */
+export function differenceText(unit: string, value: number): string {
+  const scale = unit === "share" ? 100 : 1;
+  const text = (scale * value).toFixed(1);
+  return Number(text) === 0 ? "0.0" : `${value > 0 ? "+" : "−"}${text.replace("-", "")}`;
+}

@@ -1,0 +1,139 @@
+/** Opens the user's samples for the model, and predicts some of them. */
+import { type Batch, type Model, toNumbers } from "pith";
+import { viewsOf } from "pith/compress";
+import { collect } from "pith/data";
+import { createEngine } from "pith/engine";
+import { evaluate, type Metric, measure } from "pith/evaluate";
+import { type OpenedTask, openTask } from "pith/task";
+import type { Pixels, SamplesRequest, SamplesView, ShownSample } from "../backend/backend.ts";
+import type { CallContext } from "./session.ts";
+
+/** Samples for calibration. More change the ranges little, and take longer. */
+const calibrationSamples = 200;
+/** Test samples of the page. Each candidate runs on all of them. */
+const testedSamples = 500;
+const shownSamples = 6;
+const shownClasses = 3;
+
+export async function openSamples(
+  model: Model,
+  { data, preprocess }: SamplesRequest,
+  { signal, report }: CallContext,
+): Promise<{ readonly view: SamplesView; readonly task: OpenedTask }> {
+  const warnings: string[] = [];
+  const context = {
+    seed: 0,
+    signal,
+    log: ({ text, level }: { readonly text: string; readonly level?: string }) => {
+      if (level === "warning") warnings.push(text);
+      report({ note: text });
+    },
+    progress: (done: number, total?: number) => report({ stage: "try preprocessings", done, total }),
+  };
+  report({ stage: "read the samples" });
+  const options = { data, preprocess, calibrate: calibrationSamples, samples: testedSamples, trainAlone: 0 };
+  const task = await openTask(model, options, context);
+  const { metric, test } = task;
+  report({ stage: "run the original" });
+  const engine = createEngine();
+  const original =
+    metric.truth === "original"
+      ? undefined
+      : await evaluate(engine, model, test, metric, {
+          signal,
+          progress: (done, total) => report({ stage: "run the original", done, total }),
+        });
+  const view: SamplesView = {
+    name: data,
+    tested: test.count ?? 0,
+    calibrated: task.calibrate?.count ?? 0,
+    trained: task.train?.count ?? 0,
+    isLabeled: task.labelled,
+    // The sentence that follows names an option of the command line.
+    preprocessing: task.preprocessing?.replace(/ Set .*$/, ""),
+    preset: task.preset,
+    isGuessed: task.preprocessing?.startsWith("guessed") === true,
+    metric: { name: metric.name, unit: metric.unit },
+    original: original?.estimate,
+    classes: test.classes,
+    shown: await showSamples(model, task),
+    warnings: [...new Set([...warnings, ...task.warnings])],
+  };
+  return { view, task };
+}
+
+async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<readonly ShownSample[]> {
+  const first = await collect(test, shownSamples);
+  const positions = Array.from({ length: first.count }, (_, position) => position);
+  const stored = await viewsOf(positions, test, seen);
+  const [rows = new Float64Array(0)] = (await measure(createEngine(), [model], first, [topClasses]))[0] ?? [];
+  return Promise.all(
+    positions.map(async (position) => {
+      const sample = await first.gather(Uint32Array.of(position));
+      const [label] = sample.label === undefined ? [] : toNumbers(sample.label);
+      const row = rows.subarray(position * topClasses.columns, (position + 1) * topClasses.columns);
+      return { position, stored: stored[position], input: pixelsOf(sample), label, top: readTop(row) };
+    }),
+  );
+}
+
+/** Rows of the classes with the highest scores: index and probability of each, −1 where there are none. */
+const topClasses: Metric = {
+  name: "top classes",
+  unit: "",
+  better: "higher",
+  columns: 2 * shownClasses,
+  rows(outputs, truth) {
+    const samples = Object.values(truth)[0]?.dims[0] ?? 1;
+    const scores = Object.entries(outputs).find(([name]) => name === "logits")?.[1] ?? Object.values(outputs)[0];
+    const rows = new Float64Array(samples * this.columns).fill(-1);
+    if (scores === undefined || scores.dims.length !== 2 || scores.dims[0] !== samples) return rows;
+    const values = toNumbers(scores);
+    const classes = scores.dims[1] ?? 0;
+    for (let sample = 0; sample < samples; sample++) {
+      const shares = probabilities(values.slice(sample * classes, (sample + 1) * classes));
+      const order = shares.map((_, index) => index).sort((a, b) => (shares[b] ?? 0) - (shares[a] ?? 0));
+      for (const [rank, index] of order.slice(0, shownClasses).entries())
+        rows.set([index, shares[index] ?? 0], sample * this.columns + 2 * rank);
+    }
+    return rows;
+  },
+  reduce: () => Number.NaN,
+};
+
+/** Returns the softmax of scores, unless they are probabilities already. */
+function probabilities(scores: readonly number[]): readonly number[] {
+  const total = scores.reduce((sum, score) => sum + score, 0);
+  if (Math.abs(total - 1) < 1e-3 && scores.every((score) => score >= 0)) return scores;
+  const highest = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - highest));
+  const sum = powers.reduce((left, right) => left + right, 0);
+  return powers.map((power) => power / sum);
+}
+
+function readTop(row: Float64Array): ShownSample["top"] {
+  return Array.from({ length: shownClasses }, (_, rank) => ({
+    index: row[2 * rank] ?? -1,
+    share: row[2 * rank + 1] ?? 0,
+  })).filter(({ index }) => index >= 0);
+}
+
+/** Returns the float input of a sample as an image: its lowest value is black, its highest is white. Undefined for other inputs. */
+function pixelsOf({ label: _, ...inputs }: Batch): Pixels | undefined {
+  const [input] = Object.values(inputs);
+  if (input === undefined || input.dims.length !== 4 || !input.type.startsWith("float")) return undefined;
+  const [, a = 0, b = 0, c = 0] = input.dims;
+  const isChannelsFirst = a === 1 || a === 3;
+  const [channels, height, width] = isChannelsFirst ? [a, b, c] : [c, a, b];
+  if (channels !== 1 && channels !== 3) return undefined;
+  const values = toNumbers(input);
+  const [low, high] = values.reduce(([l, h], value) => [Math.min(l, value), Math.max(h, value)], [Infinity, -Infinity]);
+  const data = new Uint8ClampedArray(4 * width * height).fill(255);
+  for (let pixel = 0; pixel < width * height; pixel++)
+    for (let channel = 0; channel < 3; channel++) {
+      const source = Math.min(channel, channels - 1);
+      const place = isChannelsFirst ? source * width * height + pixel : pixel * channels + source;
+      data[4 * pixel + channel] = (255 * ((values[place] ?? 0) - low)) / (high - low || 1);
+    }
+  return { width, height, data };
+}

@@ -1,0 +1,104 @@
+/**
+ * Estimates from shapes how large each layer will be, so that the picture follows a slider without running anything.
+ *
+ * Bytes of a layer: parameters · kept share · bits / 8, plus scales, plus what is not its weight (bias). Kept share of pruning the share f: (1 − f · cuttable
+ * outputs / outputs) · (1 − f · cuttable inputs / inputs).
+ */
+import type { Inspection } from "pith";
+import { findPreset, type Settings } from "./presets.ts";
+
+type Layer = Inspection["layers"][number];
+
+export interface SizedLayer {
+  readonly name: string;
+  readonly weight: string;
+  readonly bytes: number;
+  readonly format: Format;
+}
+
+export type Format = "float32" | "float16" | "int8" | "low-bit" | "other";
+
+export interface Sizes {
+  readonly total: number;
+  readonly layers: readonly SizedLayer[];
+}
+
+/** Bytes that quantization adds per layer: nodes, names, zero points. Means over the networks of the test data. */
+const addedBytes = { static: 800, weights: 250, none: 0 };
+const bytesPerFloat = 4;
+/** Weights of a row that share a scale below 8 bits. */
+const block = 32;
+
+/** Returns the bytes by layer of a model as it is. The rest, such as nodes and names, is the last entry. */
+export function measuredSizes({ layers, bytes }: Inspection): Sizes {
+  const sized = layers.map((layer) => ({ ...layer, format: formatOf(layer) }));
+  return withRest(sized, bytes - sized.reduce((sum, layer) => sum + layer.bytes, 0));
+}
+
+export function estimateSizes(inspection: Inspection, settings: Settings): Sizes {
+  const { hasStorage } = findPreset(settings);
+  const form = hasStorage === true ? settings.storage : settings.preset;
+  const factorized = lowRankShare(inspection.layers, settings);
+  let added = 0;
+  const layers = inspection.layers.map((layer) => {
+    const isFloat = layer.weight.startsWith("float32");
+    if (!isFloat || layer.parameters === 0) return { ...layer, format: formatOf(layer) };
+    const kept = settings.preset === "channels" ? keptShare(layer, settings.amount) : (factorized.get(layer) ?? 1);
+    const parameters = layer.parameters * kept;
+    const rest = Math.max(0, layer.bytes - bytesPerFloat * layer.parameters);
+    switch (form) {
+      case "static":
+      case "download":
+        added += addedBytes.static;
+        return { ...layer, bytes: parameters + 5 * layer.outputs + rest, format: "int8" as const };
+      case "weights":
+        added += addedBytes.weights;
+        return { ...layer, bytes: parameters + bytesPerFloat * layer.outputs + rest, format: "int8" as const };
+      case "bits": {
+        added += addedBytes.weights;
+        const scales = Math.max(layer.outputs, parameters / block);
+        return {
+          ...layer,
+          bytes: (parameters * settings.amount) / 8 + bytesPerFloat * scales + rest,
+          format: "low-bit" as const,
+        };
+      }
+      case "float16":
+        return { ...layer, bytes: layer.bytes / 2, format: "float16" as const };
+      default:
+        return { ...layer, bytes: bytesPerFloat * parameters + rest, format: "float32" as const };
+    }
+  });
+  const otherBytes = inspection.bytes - inspection.layers.reduce((sum, layer) => sum + layer.bytes, 0);
+  return withRest(layers, otherBytes + added);
+}
+
+function keptShare({ cuttable, outputs, cuttableInputs, inputs }: Layer, amount: number): number {
+  const [kept, keptInputs] = [1 - (amount * cuttable) / (outputs || 1), 1 - (amount * cuttableInputs) / (inputs || 1)];
+  return kept * keptInputs;
+}
+
+/** Returns the share that each layer keeps if all layers with a rank that saves bytes shrink alike, to the wanted share of all weights. */
+function lowRankShare(layers: readonly Layer[], { preset, amount }: Settings): ReadonlyMap<Layer, number> {
+  if (preset !== "low-rank") return new Map();
+  const changed = layers.filter(({ payingRank = 0 }) => payingRank > 0);
+  const total = layers.reduce((sum, { parameters }) => sum + parameters, 0);
+  const available = changed.reduce((sum, { parameters }) => sum + parameters, 0);
+  const share = Math.max(0.02, 1 - (total * (1 - amount)) / (available || 1));
+  return new Map(changed.map((layer) => [layer, share]));
+}
+
+function withRest(layers: readonly SizedLayer[], rest: number): Sizes {
+  const named = layers.map(({ name, weight, bytes, format }) => ({ name, weight, bytes: Math.round(bytes), format }));
+  const all = [
+    ...named,
+    { name: "graph and other tensors", weight: "", bytes: Math.max(0, Math.round(rest)), format: "other" as const },
+  ];
+  return { layers: all, total: all.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+function formatOf({ weight, bits }: Layer): Format {
+  if (bits !== undefined) return bits >= 7 ? "int8" : "low-bit";
+  if (weight.startsWith("float32")) return "float32";
+  return /^b?float16/.test(weight) ? "float16" : "other";
+}

@@ -1,0 +1,127 @@
+/** The techniques that the page offers, with their settings and the recipe that each setting means. */
+
+export type PresetId = "static" | "weights" | "bits" | "float16" | "channels" | "low-rank" | "download";
+
+/** How weights are stored after pruning or factorization. */
+export type Storage = "static" | "float32";
+
+export interface Settings {
+  readonly preset: PresetId;
+  /** Position of the preset's slider: a share, or a number of bits. */
+  readonly amount: number;
+  readonly storage: Storage;
+}
+
+export interface Slider {
+  readonly label: string;
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
+  readonly initial: number;
+  text(amount: number): string;
+}
+
+export interface Preset {
+  readonly id: PresetId;
+  readonly name: string;
+  readonly summary: string;
+  readonly needsSamples: boolean;
+  readonly slider?: Slider;
+  /** Whether the user chooses how the remaining weights are stored. */
+  readonly hasStorage?: boolean;
+  /** Steps of the recipe. */
+  steps(amount: number): readonly object[];
+}
+
+const percent = (amount: number): string => `${Math.round(100 * amount)}\u00a0%`;
+
+const staticStep = { quantize: { scheme: "static" } };
+
+export const presets: readonly Preset[] = [
+  {
+    id: "static",
+    name: "int8 static",
+    summary: "weights and activations; needs samples",
+    needsSamples: true,
+    steps: () => [staticStep],
+  },
+  {
+    id: "weights",
+    name: "int8 weights",
+    summary: "weights only, computed in float",
+    needsSamples: false,
+    steps: () => [{ quantize: { scheme: "weights" } }],
+  },
+  {
+    id: "bits",
+    name: "fewer bits",
+    summary: "weights only, computed in float",
+    needsSamples: false,
+    slider: { label: "bits", min: 2, max: 6, step: 1, initial: 4, text: (bits) => String(bits) },
+    steps: (bits) => [{ quantize: { scheme: "weights", bits } }],
+  },
+  {
+    id: "float16",
+    name: "float16",
+    summary: "half precision",
+    needsSamples: false,
+    steps: () => [{ quantize: { scheme: "float16" } }],
+  },
+  {
+    id: "channels",
+    name: "prune channels",
+    summary: "removes channels and recovers; needs samples",
+    needsSamples: true,
+    hasStorage: true,
+    slider: { label: "remove", min: 0.05, max: 0.7, step: 0.05, initial: 0.1, text: percent },
+    steps: (amount) => [{ prune: { amount, structured: true } }, { recover: {} }],
+  },
+  {
+    id: "low-rank",
+    name: "low rank",
+    summary: "splits layers into two smaller ones",
+    needsSamples: true,
+    hasStorage: true,
+    slider: { label: "keep", min: 0.2, max: 0.95, step: 0.05, initial: 0.7, text: percent },
+    steps: (amount) => [{ factorize: { budget: amount } }, { recover: {} }],
+  },
+  {
+    id: "download",
+    name: "smallest download",
+    summary: "int8 whose values compress well",
+    needsSamples: true,
+    slider: {
+      label: "error",
+      min: 0.0005,
+      max: 0.02,
+      step: 0.0005,
+      initial: 0.0025,
+      text: (amount) => `${(100 * amount).toFixed(2)}\u00a0%`,
+    },
+    steps: (distortion) => [{ quantize: { scheme: "static", rounder: "rdoq", distortion } }],
+  },
+];
+
+export const findPreset = ({ preset }: Pick<Settings, "preset">): Preset =>
+  presets.find(({ id }) => id === preset) ?? (presets[0] as Preset);
+
+export const initialSettings = (preset: PresetId): Settings => ({
+  preset,
+  amount: findPreset({ preset }).slider?.initial ?? 0,
+  storage: "static",
+});
+
+/** Returns "prune channels 10 %, int8". */
+export function nameOf(settings: Settings): string {
+  const { name, slider, hasStorage } = findPreset(settings);
+  const amount = slider === undefined ? "" : ` ${slider.label} ${slider.text(settings.amount)}`;
+  const text = settings.preset === "bits" ? `${settings.amount} bits` : `${name}${amount}`;
+  return `${text}${hasStorage === true && settings.storage === "static" ? ", int8" : ""}`;
+}
+
+/** Returns the recipe of the settings as plain data. */
+export function recipeOf(settings: Settings): { readonly version: 1; readonly steps: readonly object[] } {
+  const { steps, hasStorage } = findPreset(settings);
+  const storage = hasStorage === true && settings.storage === "static" ? [staticStep] : [];
+  return { version: 1, steps: [...steps(settings.amount), ...storage] };
+}

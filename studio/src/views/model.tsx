@@ -1,0 +1,160 @@
+import type { JSX } from "preact";
+import { Alert } from "../components/alert.tsx";
+import { Figures } from "../components/figures.tsx";
+import { Legend, Treemap } from "../components/treemap.tsx";
+import { bytesText, countText, integerText, percentText } from "../format.ts";
+import { downloads, model, originalSizes } from "../state.ts";
+
+/** Returns how many of the largest layers hold most of the bytes. */
+function concentration(bytes: readonly number[], total: number): { readonly count: number; readonly share: number } {
+  const sorted = bytes.toSorted((a, b) => b - a);
+  let sum = 0;
+  for (const [index, each] of sorted.entries()) {
+    sum += each;
+    if (sum >= 0.7 * total) return { count: index + 1, share: sum / total };
+  }
+  return { count: sorted.length, share: sum / (total || 1) };
+}
+
+export function ModelPage(): JSX.Element {
+  if (model.value === undefined || originalSizes.value === undefined) return <p>No model is open.</p>;
+  const { name, inspection, warnings } = model.value;
+  const { layers, opsets, operators, inputs, outputs, notUnderstood, macs, parameters, bytes } = inspection;
+  const sizes = originalSizes.value;
+  const { count, share } = concentration(
+    layers.map((layer) => layer.bytes),
+    bytes,
+  );
+  const { "": brotli } = downloads.value;
+  const kinds = Object.keys(operators).length;
+  const kept = layers.filter(({ kept: reason, cuttable }) => reason !== undefined && cuttable === 0);
+  return (
+    <section>
+      <p class="eyebrow">
+        <span class="name">{name}</span>
+      </p>
+      <h1>
+        {bytesText(bytes)}. {integerText(count)} of {integerText(layers.length)} layers hold {percentText(share)} of it.
+      </h1>
+      <Figures
+        figures={[
+          { term: "bytes", value: bytesText(bytes), detail: integerText(bytes) },
+          {
+            term: "brotli",
+            value: typeof brotli === "number" ? bytesText(brotli) : undefined,
+            detail:
+              brotli === undefined
+                ? "being measured"
+                : brotli === "not measured"
+                  ? "measured up to 16 MB"
+                  : "as servers send it",
+          },
+          { term: "parameters", value: countText(parameters), detail: integerText(parameters) },
+          {
+            term: "multiply-accumulates",
+            value: macs?.count === undefined ? undefined : countText(macs.count),
+            detail: macs === undefined ? "they depend on the input" : "for each sample",
+          },
+          {
+            term: "operator set",
+            value: String(opsets["ai.onnx"] ?? "–"),
+            detail: `${kinds} operators${notUnderstood.length === 0 ? ", all supported" : ""}`,
+          },
+        ]}
+      />
+      {warnings.map((text) => (
+        <Alert key={text} mood="warn">
+          <p>{text}</p>
+        </Alert>
+      ))}
+      <h2>Bytes by layer</h2>
+      <Treemap sizes={sizes} full={sizes.total} label={`Bytes by layer of ${name}`} />
+      <Legend sizes={[sizes]} />
+      <details>
+        <summary>All layers as a table</summary>
+        <div class="wide">
+          <table>
+            <thead>
+              <tr>
+                <th>layer</th>
+                <th>weight</th>
+                <th class="n">bytes</th>
+                <th class="n">channels that can be pruned</th>
+              </tr>
+            </thead>
+            <tbody>
+              {layers.map((layer) => (
+                <tr key={layer.name}>
+                  <th scope="row" class="name">
+                    {layer.name}
+                  </th>
+                  <td>{layer.weight}</td>
+                  <td class="n">{bytesText(layer.bytes)}</td>
+                  <td class="n">
+                    {layer.cuttable} of {layer.outputs}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </details>
+      <div class="split">
+        <div>
+          <h2>Inputs and outputs</h2>
+          <table>
+            <thead>
+              <tr>
+                <th>name</th>
+                <th>type and shape</th>
+              </tr>
+            </thead>
+            <tbody>
+              {[...inputs, ...outputs].map(({ name: port, type, dims }) => (
+                <tr key={port}>
+                  <th scope="row" class="name">
+                    {port}
+                  </th>
+                  <td class="name">
+                    {type} {dims}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+          <h3>Operators</h3>
+          <p class="note">
+            {Object.entries(operators)
+              .map(([operator, nodes]) => `${integerText(nodes)} ${operator}`)
+              .join(", ")}
+          </p>
+        </div>
+        <div>
+          <h2>What cannot be changed</h2>
+          <ul class="plain">
+            {notUnderstood.slice(0, 6).map(({ at, reason }) => (
+              <li key={`${at} ${reason}`}>
+                {at === undefined ? "" : <span class="name">{at}: </span>}
+                {reason}
+              </li>
+            ))}
+            {kept.slice(0, 6).map(({ name: layer, kept: why }) => (
+              <li key={layer}>
+                <span class="name">{layer}</span>: its channels cannot be pruned: {why?.reason}. It can be quantized.
+              </li>
+            ))}
+            {notUnderstood.length + kept.length === 0 ? (
+              <li>Nothing: every layer can be quantized and pruned.</li>
+            ) : null}
+          </ul>
+        </div>
+      </div>
+      <div class="actions">
+        <a class="button primary" href="#samples">
+          Check the samples
+        </a>
+        <a href="#smaller">Make it smaller</a>
+      </div>
+    </section>
+  );
+}

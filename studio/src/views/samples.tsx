@@ -1,0 +1,196 @@
+import type { JSX } from "preact";
+import { placeOf } from "../chosen-files.ts";
+import { Alert, ProblemAlert } from "../components/alert.tsx";
+import { DropZone } from "../components/drop-zone.tsx";
+import { ProgressBox } from "../components/progress.tsx";
+import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
+import { figureText, integerText } from "../format.ts";
+import { job, openSamples, samples } from "../state.ts";
+
+/** Preprocessings of images that the user can choose. */
+const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];
+
+export function Samples(): JSX.Element {
+  const { value } = samples;
+  return (
+    <section>
+      {value === undefined ? (
+        <>
+          <h1>Add samples to see what a smaller model loses.</h1>
+          <p class="lead">
+            Photos, texts, tables or sound, with or without labels. Some of them calibrate, others test. Without
+            samples, only bytes and speed can be measured.
+          </p>
+        </>
+      ) : (
+        <Heading />
+      )}
+      <ProblemAlert place="samples" />
+      <ProgressBox place="samples" />
+      {value === undefined ? null : (
+        <>
+          {value.warnings.map((text) => (
+            <Alert key={text} mood="warn">
+              <p>{text}</p>
+            </Alert>
+          ))}
+          <Preprocessing />
+          <Shown />
+        </>
+      )}
+      {value === undefined ? (
+        <Chooser title="Drop a folder or files of samples here" />
+      ) : (
+        <details>
+          <summary>Replace the samples</summary>
+          <Chooser title="Drop other samples here" />
+        </details>
+      )}
+      <Capabilities />
+      <div class="actions">
+        <a class="button primary" href="#smaller">
+          Make it smaller
+        </a>
+      </div>
+    </section>
+  );
+}
+
+function Chooser({ title }: { title: string }): JSX.Element {
+  return (
+    <DropZone title={title} onFiles={(files) => openSamples(files, placeOf(files))}>
+      <p class="note">
+        A folder of images (class folders, <span class="name">labels.csv</span>, <span class="name">train/</span> and{" "}
+        <span class="name">test/</span>) or WAV files; .csv, .tsv, .jsonl, .npz, .txt; CIFAR and MNIST files.
+      </p>
+    </DropZone>
+  );
+}
+
+function Heading(): JSX.Element | null {
+  const { value } = samples;
+  if (value === undefined) return null;
+  const { original, metric, tested, calibrated, name } = value;
+  const interval =
+    original === undefined
+      ? ""
+      : `${Math.round(100 * original.confidence)} % interval: ${figureText(metric.unit, original.low)} to ${figureText(metric.unit, original.high)}. `;
+  return (
+    <>
+      <p class="eyebrow">
+        <span class="name">{name}</span>
+      </p>
+      <h1>
+        {original === undefined
+          ? `${integerText(tested)} samples without labels: candidates are compared with the original.`
+          : metric.name === "accuracy"
+            ? `The original predicts ${figureText(metric.unit, original.value)} of ${integerText(tested)} samples correctly.`
+            : `${metric.name} of the original: ${figureText(metric.unit, original.value)} on ${integerText(tested)} samples.`}
+      </h1>
+      <p class="lead">
+        {interval}
+        {calibrated > 0 ? `${integerText(calibrated)} separate samples calibrate.` : ""}
+      </p>
+    </>
+  );
+}
+
+function Preprocessing(): JSX.Element | null {
+  const { value } = samples;
+  if (value?.preprocessing === undefined) return null;
+  const isImages = value.preset !== undefined && presetNames.includes(value.preset);
+  return (
+    <>
+      <h2>Preprocessing</h2>
+      <p class={value.isGuessed ? "doubt" : undefined}>
+        {value.preprocessing}
+        {value.isGuessed ? " Choose the one that your application uses." : ""}
+      </p>
+      {isImages ? (
+        <fieldset class="choices" disabled={job.value !== undefined}>
+          <legend class="sr">Preprocessing</legend>
+          {presetNames.map((name) => (
+            <label key={name}>
+              <input
+                type="radio"
+                name="preprocessing"
+                checked={value.preset === name}
+                onChange={() => openSamples([], value.name, name)}
+              />
+              {name}
+            </label>
+          ))}
+        </fieldset>
+      ) : null}
+    </>
+  );
+}
+
+function Shown(): JSX.Element | null {
+  const { value } = samples;
+  if (value === undefined || value.shown.length === 0) return null;
+  return (
+    <>
+      <h2>What the network receives</h2>
+      <p class="note">Left: the sample. Right: the input of the network. Below: the predictions of the original.</p>
+      <ul class="samples">
+        {value.shown.map(({ position, stored, input, label, top }) => (
+          <li key={position}>
+            <div class="pair">
+              <Sample view={stored} />
+              {input === undefined ? null : <NetworkInput pixels={input} />}
+            </div>
+            <p class="note">sample {position}</p>
+            {label === undefined ? null : (
+              <p>
+                labeled <b>{className(label)}</b>
+              </p>
+            )}
+            <Probabilities top={top} label={label} />
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+const capabilities: readonly (readonly [measurement: string, none: string, some: string, labeled: string])[] = [
+  ["bytes, brotli, parameters, multiply-accumulates", "✓", "✓", "✓"],
+  ["speed", "✓", "✓", "✓"],
+  ["similarity of outputs", "random inputs only", "✓", "✓"],
+  ["agreement with the original", "–", "✓", "✓"],
+  ["accuracy", "–", "–", "✓"],
+  ["int8 static, recovery after pruning", "–", "✓", "✓"],
+];
+
+function Capabilities(): JSX.Element {
+  return (
+    <>
+      <h2>What can be measured</h2>
+      <div class="wide">
+        <table>
+          <thead>
+            <tr>
+              <th>measurement</th>
+              <th>without samples</th>
+              <th>with samples</th>
+              <th>with samples and labels</th>
+            </tr>
+          </thead>
+          <tbody>
+            {capabilities.map(([measurement, ...cells]) => (
+              <tr key={measurement}>
+                <th scope="row">{measurement}</th>
+                {cells.map((cell, index) => (
+                  <td key={`${measurement} ${index}`} class={cell === "✓" ? "good" : "note"}>
+                    {cell}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,143 @@
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { Candidate, Product } from "../backend/backend.ts";
+import { Verdict } from "../components/verdict.tsx";
+import { bytesText } from "../format.ts";
+import { backendOf, candidates, model, samples, selected } from "../state.ts";
+import { CandidatePicker } from "./compare.tsx";
+
+export function Take(): JSX.Element {
+  const candidate = selected.value ?? candidates.value.at(-1);
+  if (candidate === undefined || model.value === undefined)
+    return (
+      <section>
+        <h1>There is no candidate yet.</h1>
+        <p>
+          <a class="button primary" href="#smaller">
+            Make it smaller
+          </a>
+        </p>
+      </section>
+    );
+  const { inspection } = candidate;
+  const name = model.value.name.replace(/\.onnx$/, "");
+  const file = `${name}.${candidate.name.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
+  const data = samples.value?.name ?? "samples/";
+  return (
+    <section>
+      <CandidatePicker label="Take" candidate={candidate} />
+      <h1>
+        Take {candidate.name}: {bytesText(inspection.bytes)} instead of {bytesText(model.value.inspection.bytes)}.
+      </h1>
+      <Verdict candidate={candidate} />
+      <h2>Files</h2>
+      <div class="wide">
+        <table class="files">
+          <thead>
+            <tr>
+              <th>file</th>
+              <th>content</th>
+              <th>
+                <span class="sr">download</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            <File
+              candidate={candidate}
+              product="model"
+              name={file}
+              content={`the model; sha256 ${candidate.sha256.slice(0, 8)}…`}
+            />
+            <File candidate={candidate} product="model.gz" name={`${file}.gz`} content="the model after gzip" />
+            <File candidate={candidate} product="recipe" name="recipe.yaml" content="the steps and their options" />
+            <File
+              candidate={candidate}
+              product="report"
+              name="report.html"
+              content="all figures, versions and seed; one file, without scripts"
+            />
+          </tbody>
+        </table>
+      </div>
+      <h2>The same bytes on the command line</h2>
+      <CodeBox text={`npx pith compress ${model.value.name} --data ${data} -r recipe.yaml --seed 0 --force -o out/`} />
+      <details>
+        <summary>recipe.yaml</summary>
+        <CodeBox text={candidate.recipe} />
+      </details>
+      <h2>Use it in a page</h2>
+      <CodeBox text={useText(file)} />
+    </section>
+  );
+}
+
+/** Returns code that loads the model with onnxruntime-web. */
+function useText(file: string): string {
+  const inspection = model.value?.inspection;
+  const inputs = inspection?.inputs ?? [];
+  const names = inputs.map(({ name, type, dims }) => `  // ${name}: ${type} ${dims}`);
+  const feeds = inputs.map(({ name }) => `${JSON.stringify(name)}: tensor`).join(", ");
+  const preprocessing = samples.value?.preset;
+  return `import * as ort from "onnxruntime-web";
+
+const session = await ort.InferenceSession.create("/models/${file}");
+const outputs = await session.run({
+${names.join("\n")}${preprocessing === undefined ? "" : `\n  // preprocessing: ${preprocessing}`}
+  ${feeds}
+});
+console.log(outputs[${JSON.stringify(inspection?.outputs[0]?.name ?? "")}].data);
+`;
+}
+
+interface FileProps {
+  readonly candidate: Candidate;
+  readonly product: Product;
+  readonly name: string;
+  readonly content: string;
+}
+
+function File({ candidate, product, name, content }: FileProps): JSX.Element {
+  const download = async (): Promise<void> => {
+    const blob = await backendOf().call("product", [candidate.id, product]);
+    const address = URL.createObjectURL(blob);
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  };
+  return (
+    <tr>
+      <th scope="row" class="name">
+        {name}
+      </th>
+      <td>{content}</td>
+      <td class="n">
+        <button type="button" class={product === "model" ? "primary" : undefined} onClick={download}>
+          Download
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+function CodeBox({ text }: { text: string }): JSX.Element {
+  const [state, setState] = useState<"Copy" | "Copied" | "Select the text">("Copy");
+  const copy = async (): Promise<void> => {
+    setState(
+      await navigator.clipboard.writeText(text).then(
+        () => "Copied" as const,
+        () => "Select the text" as const,
+      ),
+    );
+  };
+  return (
+    <div class="codebox">
+      <pre>{text}</pre>
+      <button type="button" class="copy" onClick={copy}>
+        {state}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,58 @@
+/** Builds the page to static files in `dist`. The start view is rendered into index.html, so that it appears before any script has run. */
+import { cpSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, defineConfig, type Plugin } from "vite";
+
+const root = dirname(fileURLToPath(import.meta.url));
+const runtime = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+const runtimeFiles = ["wasm", "mjs"].map((extension) => `ort-wasm-simd-threaded.${extension}`);
+const jsx = { jsx: { runtime: "automatic", importSource: "preact" } } as const;
+
+/** Copies the runtime as it is, because its threads start from its own file. */
+function copyRuntime(): Plugin {
+  let folder = "";
+  return {
+    name: "copy-runtime",
+    apply: "build",
+    configResolved({ build: { outDir } }) {
+      folder = resolve(root, outDir, "ort");
+    },
+    closeBundle() {
+      for (const name of runtimeFiles) cpSync(join(runtime, name), join(folder, name));
+    },
+  };
+}
+
+const prerender: Plugin = {
+  name: "prerender",
+  apply: "build",
+  async transformIndexHtml(html) {
+    const output = await build({
+      root,
+      configFile: false,
+      logLevel: "error",
+      oxc: jsx,
+      build: { ssr: join(root, "src/prerender.tsx"), write: false, emptyOutDir: false },
+      ssr: { noExternal: true },
+    });
+    const [{ output: chunks = [] } = {}] = [output].flat() as { output?: readonly { code?: string }[] }[];
+    const { startView } = await import(`data:text/javascript,${encodeURIComponent(chunks[0]?.code ?? "")}`);
+    return html.replace("<!--start-->", startView);
+  },
+};
+
+export default defineConfig({
+  root,
+  base: "./",
+  oxc: jsx,
+  resolve: {
+    conditions: ["pith-source", "onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"],
+    // Pith asks for this package only to run on WebGPU.
+    alias: [{ find: /^onnxruntime-web$/, replacement: "onnxruntime-web/webgpu" }],
+  },
+  worker: { format: "es" },
+  build: { target: "es2022" },
+  plugins: [copyRuntime(), prerender],
+});

@@ -1,0 +1,83 @@
+/** The page in a real browser, from a model to its smaller file. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { encodeToBytes, open } from "../../src/index.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
+
+/** Writes a classifier of quadrants, and a table of points with their quadrants. */
+async function writeQuadrants(): Promise<{ readonly model: string; readonly data: string }> {
+  const folder = temporaryFolder();
+  const [model, data] = [join(folder, "quadrants.onnx"), join(folder, "points.csv")];
+  const net = network({ fc1: linear(2, 64), relu: relu(), fc2: linear(64, 4) }, { input: ["batch", 2], seed: 1 });
+  await writeFile(model, await encodeToBytes(net));
+  const rows = Array.from({ length: 600 }, (_, index) => {
+    const [x, y] = [Math.sin(index * 1.7), Math.cos(index * 2.3)];
+    return `${x},${y},${2 * Number(x > 0) + Number(y > 0)}`;
+  });
+  await writeFile(data, ["x,y,label", ...rows].join("\n"));
+  return { model, data };
+}
+
+describe.skipIf(browser === undefined)("the studio", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await buildStudio();
+  });
+
+  async function inStudio(use: (studio: Studio) => Promise<void>): Promise<void> {
+    const studio = await openStudio(folder);
+    try {
+      await use(studio);
+    } finally {
+      await studio.close();
+    }
+  }
+
+  test("quantizes a model on samples, compares it with the original, and downloads a smaller file", () =>
+    inStudio(async ({ page, foreign, errors }) => {
+      const { model, data } = await writeQuadrants();
+      await page.setInputFiles("input[type=file] >> nth=0", model);
+      await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
+      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.setInputFiles("input[type=file] >> nth=0", data);
+      await page.getByRole("heading", { level: 1, name: /of the original|The original predicts/ }).waitFor();
+      await page.getByRole("link", { name: "Make it smaller" }).click();
+      await page.getByRole("radio", { name: /int8 weights/ }).check();
+      await page.getByRole("button", { name: "Run int8 weights" }).click();
+      await page.getByRole("button", { name: "Compare" }).click();
+      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      await page.getByRole("link", { name: "Take int8 weights" }).click();
+      const started = page.waitForEvent("download");
+      await page.getByRole("button", { name: "Download" }).first().click();
+      const download = await started;
+      expect(download.suggestedFilename()).toBe("quadrants.int8-weights.onnx");
+      const bytes = await readFile(await download.path());
+      expect(bytes.length).toBeLessThan((await readFile(model)).length);
+      expect((await open(bytes)).graph.outputs.map(({ name }) => name)).toEqual(
+        (await open(model)).graph.outputs.map(({ name }) => name),
+      );
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
+    }));
+
+  test("explains a file that is not a model where it was dropped", () =>
+    inStudio(async ({ page }) => {
+      const broken = join(temporaryFolder(), "broken.onnx");
+      await writeFile(broken, "this is a text");
+      await page.setInputFiles("input[type=file] >> nth=0", broken);
+      const alert = page.getByRole("alert");
+      await alert.waitFor();
+      expect(await alert.textContent()).toContain("broken.onnx");
+      expect(await alert.textContent()).toContain("E_NOT_ONNX");
+      expect(new URL(page.url()).hash).not.toBe("#model");
+    }));
+
+  test("shows the start view before any script has run", async () => {
+    const html = await readFile(join(folder, "index.html"), "utf8");
+    expect(html).toContain("Make an ONNX model smaller, and see what it loses.");
+    expect(html).not.toMatch(/<script>|style="/);
+  });
+});
