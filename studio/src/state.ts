@@ -120,7 +120,7 @@ async function openPlace(
     selectedId.value = undefined;
   });
   show("model");
-  measureDownload(undefined);
+  measureDownload("", undefined);
 }
 
 /** Opens samples from the chosen files, or again with another preprocessing. */
@@ -142,13 +142,13 @@ export function make(): Promise<void> {
       candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];
       selectedId.value = id;
     });
-    measureDownload(id);
+    measureDownload(id, candidate.file);
   });
 }
 
-async function measureDownload(id: string | undefined): Promise<void> {
+async function measureDownload(id: string, file: Blob | undefined): Promise<void> {
   const size = await backendOf()
-    .call("brotli", [id])
+    .call("brotli", [file])
     .catch(() => undefined);
-  downloads.value = { ...downloads.value, [id ?? ""]: size ?? "not measured" };
+  downloads.value = { ...downloads.value, [id]: size ?? "not measured" };
 }

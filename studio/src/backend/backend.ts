@@ -73,9 +73,9 @@ export interface Candidate {
   readonly inspection: Inspection;
   readonly run: Run;
   readonly summary: Summary;
+  /** The model's file. It is kept outside of the worker, so that it survives the worker. */
+  readonly file: Blob;
 }
-
-export type Product = "model" | "model.gz" | "recipe" | "report";
 
 export interface Progress {
   readonly stage?: string;
@@ -89,10 +89,11 @@ export interface Calls {
   openModel(place: string): ModelView;
   openSamples(request: SamplesRequest): SamplesView;
   make(request: MakeRequest): Candidate;
-  layerErrors(id: string): LayerErrors;
+  layerErrors(file: Candidate["file"]): LayerErrors;
   /** Bytes after brotli of a candidate, or of the original; undefined if compressing takes too long in a tab. */
-  brotli(id: string | undefined): number | undefined;
-  product(id: string, product: Product): Blob;
+  brotli(file: Candidate["file"] | undefined): number | undefined;
+  /** The report of a run as a page. */
+  report(run: Run): string;
 }
 
 export interface CallOptions {
@@ -110,7 +111,7 @@ export interface Backend {
   ): Promise<ReturnType<Calls[K]>>;
 }
 
-/** An error as the page shows it. `isCrash` if the backend ended and was started anew. */
+/** An error as the page shows it. `isCrash` if the backend ended. */
 export class Failure extends Error {
   constructor(
     message: string,

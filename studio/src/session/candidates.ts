@@ -1,14 +1,8 @@
 /** Makes candidates: runs a recipe on a copy of the model, and measures the result on the samples. */
-import { inspect, type Model, open } from "pith";
-import { type Run, recipeFrom, recipeText, reportPage, runRecipe, summarize } from "pith/compress";
-import type { Candidate, MakeRequest, Product } from "../backend/backend.ts";
+import { inspect, open } from "pith";
+import { type Run, recipeFrom, recipeText, runRecipe, summarize } from "pith/compress";
+import type { Candidate, MakeRequest } from "../backend/backend.ts";
 import type { CallContext, Opened, Sampled } from "./session.ts";
-
-export interface Finished {
-  readonly view: Candidate;
-  readonly bytes: Uint8Array;
-  open(): Promise<Model>;
-}
 
 /** Rounds of the interleaved timing of original and candidate. */
 const timingRounds = 15;
@@ -19,7 +13,7 @@ export async function makeCandidate(
   sampled: Sampled | undefined,
   { id, name, recipe: plainRecipe, maxDrop }: MakeRequest,
   { signal, report }: CallContext,
-): Promise<Finished> {
+): Promise<Candidate> {
   if (sampled === undefined) throw new Error("Candidates without samples are not implemented.");
   const { task } = sampled;
   const recipe = recipeFrom(plainRecipe);
@@ -44,7 +38,7 @@ export async function makeCandidate(
   };
   const { run, bytes } = await runRecipe(model, recipe, task, options, context);
   const result = await open(bytes);
-  const view: Candidate = {
+  return {
     id,
     name,
     recipe: recipeText(recipe),
@@ -52,22 +46,8 @@ export async function makeCandidate(
     inspection: await inspect(result),
     run,
     summary: summarize(run),
+    file: new Blob([Uint8Array.from(bytes)], { type: "application/octet-stream" }),
   };
-  return { view, bytes, open: () => open(bytes) };
 }
 
 const sha256Of = ({ variants, chosen = 0 }: Run): string => variants[chosen]?.result?.sha256 ?? "";
-
-export async function productOf({ view, bytes }: Finished, product: Product): Promise<Blob> {
-  const file = new Blob([Uint8Array.from(bytes)], { type: "application/octet-stream" });
-  switch (product) {
-    case "model":
-      return file;
-    case "model.gz":
-      return new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
-    case "recipe":
-      return new Blob([view.recipe], { type: "application/yaml" });
-    case "report":
-      return new Blob([reportPage(view.run)], { type: "text/html" });
-  }
-}

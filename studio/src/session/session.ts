@@ -1,12 +1,13 @@
-/** Holds the model, the samples and the candidates that the page works on, and computes what the page shows. Uses Pith's public functions only. */
+/** Holds the model and the samples that the page works on, and computes what the page shows. The page holds the candidates. Uses Pith's public functions only. */
 import { encodeToBytes, inspect, type Model, open } from "pith";
+import { reportPage } from "pith/compress";
 import { addFiles } from "pith/data";
 import { createEngine } from "pith/engine";
 import { layerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
 import type { Calls, Progress } from "../backend/backend.ts";
 import { brotliSize } from "./brotli.ts";
-import { type Finished, makeCandidate, productOf } from "./candidates.ts";
+import { makeCandidate } from "./candidates.ts";
 import { openSamples } from "./samples.ts";
 
 export interface CallContext {
@@ -34,16 +35,10 @@ export type Session = {
 export function createSession(): Session {
   let opened: Opened | undefined;
   let sampled: Sampled | undefined;
-  const finished = new Map<string, Finished>();
   const engine = createEngine();
   const requireModel = (): Opened => {
     if (opened === undefined) throw new Error("No model is open.");
     return opened;
-  };
-  const requireCandidate = (id: string): Finished => {
-    const candidate = finished.get(id);
-    if (candidate === undefined) throw new Error(`There is no candidate "${id}".`);
-    return candidate;
   };
   return {
     addFiles: (files) => addFiles(files),
@@ -56,7 +51,6 @@ export function createSession(): Session {
       const inspection = await inspect(model);
       opened = { model, name };
       sampled = undefined;
-      finished.clear();
       return { name, inspection, warnings };
     },
     async openSamples(request, context) {
@@ -64,14 +58,10 @@ export function createSession(): Session {
       sampled = { task, data: request.data };
       return view;
     },
-    async make(request, context) {
-      const candidate = await makeCandidate(requireModel(), sampled, request, context);
-      finished.set(request.id, candidate);
-      return candidate.view;
-    },
-    async layerErrors(id, { signal, report }) {
+    make: (request, context) => makeCandidate(requireModel(), sampled, request, context),
+    async layerErrors(file, { signal, report }) {
       const { model } = requireModel();
-      const errors = await layerErrors(engine, model, await requireCandidate(id).open(), sampled?.task.test, {
+      const errors = await layerErrors(engine, model, await open(file), sampled?.task.test, {
         samples: 32,
         signal,
         progress: (done, total) => report({ stage: "compare the layers", done, total }),
@@ -79,8 +69,10 @@ export function createSession(): Session {
       if ("reason" in errors) throw new Error(errors.reason);
       return errors;
     },
-    brotli: async (id) =>
-      brotliSize(id === undefined ? await encodeToBytes(requireModel().model) : requireCandidate(id).bytes),
-    product: (id, product) => productOf(requireCandidate(id), product),
+    brotli: async (file) =>
+      brotliSize(
+        file === undefined ? await encodeToBytes(requireModel().model) : new Uint8Array(await file.arrayBuffer()),
+      ),
+    report: (run) => reportPage(run),
   };
 }

@@ -43,7 +43,7 @@ export function Compare(): JSX.Element {
       <h2>Size and speed</h2>
       <SizeAndSpeed candidate={candidate} />
       <h2>Error by layer</h2>
-      <LayerErrorChart key={candidate.id} id={candidate.id} />
+      <LayerErrorChart key={candidate.id} candidate={candidate} />
       <h2>Bytes by layer, before and after</h2>
       <div class="split">
         <div>
@@ -191,12 +191,12 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
 
 const errors = signal<Readonly<Record<string, LayerErrors | string>>>({});
 
-function LayerErrorChart({ id }: { id: string }): JSX.Element {
+function LayerErrorChart({ candidate: { id, file } }: { candidate: Candidate }): JSX.Element {
   const { [id]: layerErrors } = errors.value;
   useEffect(() => {
     if (layerErrors !== undefined) return;
     backendOf()
-      .call("layerErrors", [id])
+      .call("layerErrors", [file])
       .then(
         (result) => {
           errors.value = { ...errors.value, [id]: result };

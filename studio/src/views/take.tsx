@@ -1,9 +1,10 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Candidate, Product } from "../backend/backend.ts";
+import type { Candidate } from "../backend/backend.ts";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText } from "../format.ts";
-import { backendOf, candidates, model, samples, selected } from "../state.ts";
+import { type Product, productOf } from "../products.ts";
+import { candidates, model, samples, selected } from "../state.ts";
 import { CandidatePicker } from "./compare.tsx";
 
 export function Take(): JSX.Element {
@@ -99,8 +100,7 @@ interface FileProps {
 
 function File({ candidate, product, name, content }: FileProps): JSX.Element {
   const download = async (): Promise<void> => {
-    const blob = await backendOf().call("product", [candidate.id, product]);
-    const address = URL.createObjectURL(blob);
+    const address = URL.createObjectURL(await productOf(candidate, product));
     const link = document.createElement("a");
     link.href = address;
     link.download = name;
