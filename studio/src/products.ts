@@ -1,5 +1,5 @@
 /** Makes the files that the user can download. */
-import type { Candidate } from "./backend/backend.ts";
+import { type Candidate, Failure } from "./backend/backend.ts";
 import { backendOf } from "./state.ts";
 
 export type Product = "model" | "model.gz" | "recipe" | "report";
@@ -13,6 +13,7 @@ export async function productOf({ file, recipe, run }: Candidate, product: Produ
     case "recipe":
       return new Blob([recipe], { type: "application/yaml" });
     case "report":
+      if (run === undefined) throw new Failure("A report needs samples.", "E_DATA", "Add samples.");
       return new Blob([await backendOf().call("report", [run])], { type: "text/html" });
   }
 }

@@ -136,7 +136,7 @@ export function make(): Promise<void> {
   const chosen = settings.value;
   const id = idOf(chosen);
   return runJob(nameOf(chosen), "smaller", async (options) => {
-    const request = { id, name: nameOf(chosen), recipe: recipeOf(chosen), maxDrop: maxDrop.value / 100 };
+    const request = { id, name: nameOf(chosen), made: recipeOf(chosen), maxDrop: maxDrop.value / 100 };
     const candidate = await backendOf().call("make", [request], options);
     batch(() => {
       candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];

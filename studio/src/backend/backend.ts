@@ -56,11 +56,17 @@ export interface SamplesView {
   readonly warnings: readonly string[];
 }
 
+/** A recipe as `recipeFrom` reads it. */
+export interface PlainRecipe {
+  readonly version: 1;
+  readonly steps: readonly object[];
+}
+
 export interface MakeRequest {
   readonly id: string;
   readonly name: string;
-  /** Plain data, as `recipeFrom` reads it. */
-  readonly recipe: object;
+  /** A recipe as plain data, or a search. */
+  readonly made: PlainRecipe | { readonly minutes: number };
   /** Largest accepted drop, in the unit of the metric. */
   readonly maxDrop: number;
 }
@@ -71,7 +77,8 @@ export interface Candidate {
   readonly recipe: string;
   readonly sha256: string;
   readonly inspection: Inspection;
-  readonly run: Run;
+  /** Undefined without samples. */
+  readonly run: Run | undefined;
   readonly summary: Summary;
   /** The model's file. It is kept outside of the worker, so that it survives the worker. */
   readonly file: Blob;
@@ -90,7 +97,7 @@ export interface Calls {
   openSamples(request: SamplesRequest): SamplesView;
   make(request: MakeRequest): Candidate;
   layerErrors(file: Candidate["file"]): LayerErrors;
-  /** Bytes after brotli of a candidate, or of the original; undefined if compressing takes too long in a tab. */
+  /** Bytes after brotli of a candidate, or of the original. Above 2 MiB they are estimated. */
   brotli(file: Candidate["file"] | undefined): number | undefined;
   /** The report of a run as a page. */
   report(run: Run): string;

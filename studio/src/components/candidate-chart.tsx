@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
 import { bytesText, figureText } from "../format.ts";
+import { comparisonOf } from "../measurements.ts";
 import { candidates, estimatedSizes, maxDrop, model, samples, selectedId } from "../state.ts";
 
 const [width, height] = [980, 260];
@@ -16,15 +17,16 @@ interface Point {
   readonly high: number;
 }
 
-function pointOf({ id, name, inspection, run }: Candidate): Point | undefined {
-  const comparison = run.variants[run.chosen ?? 0]?.comparison;
+function pointOf(candidate: Candidate): Point | undefined {
+  const { id, name, inspection } = candidate;
+  const comparison = comparisonOf(candidate);
   if (comparison === undefined) return undefined;
-  const { original, difference, candidate } = comparison;
+  const { original, difference } = comparison;
   return {
     id,
     name,
     bytes: inspection.bytes,
-    value: candidate.value,
+    value: comparison.candidate.value,
     low: original.value + difference.low,
     high: original.value + difference.high,
   };
@@ -35,7 +37,7 @@ export function CandidateChart(): JSX.Element | null {
   const original = model.value?.inspection.bytes;
   if (points.length === 0 || original === undefined) return null;
   const { unit } = samples.value?.metric ?? { unit: "" };
-  const truth = candidates.value[0]?.run.original.estimate.value ?? 1;
+  const truth = candidates.value.find(({ run }) => run !== undefined)?.run?.original.estimate.value ?? 1;
   const goal = truth - maxDrop.value / 100;
   const all: readonly Point[] = [
     ...points,

@@ -1,14 +1,27 @@
 /** Measures the size after brotli, as web servers send a file. Browsers have no brotli compressor, so a WebAssembly module compresses. */
 
-/** Larger files take minutes in a tab. */
-const maxBytes = 2 ** 24;
+/** Files above this size are estimated from evenly spaced chunks, because brotli takes seconds per megabyte. */
+export const maxExactBytes = 2 ** 21;
+const chunkBytes = 2 ** 16;
 
 let worker: Worker | undefined;
 let previous: Promise<unknown> = Promise.resolve();
 
-/** Returns the bytes after brotli (quality 11); undefined for files above 16 MiB. */
-export function brotliSize(bytes: Uint8Array): Promise<number | undefined> {
-  if (bytes.length > maxBytes) return Promise.resolve(undefined);
+/** Returns the bytes after brotli (quality 11), estimated above 2 MiB; undefined if the compressor does not load. */
+export async function brotliSize(bytes: Uint8Array): Promise<number | undefined> {
+  if (bytes.length <= maxExactBytes) return compressedSize(bytes);
+  const count = maxExactBytes / chunkBytes;
+  const sampled = new Uint8Array(maxExactBytes);
+  const step = (bytes.length - chunkBytes) / (count - 1);
+  for (let chunk = 0; chunk < count; chunk++) {
+    const start = Math.floor(chunk * step);
+    sampled.set(bytes.subarray(start, start + chunkBytes), chunk * chunkBytes);
+  }
+  const size = await compressedSize(sampled);
+  return size && Math.round((size * bytes.length) / maxExactBytes);
+}
+
+function compressedSize(bytes: Uint8Array): Promise<number | undefined> {
   const size = previous.then(
     () =>
       new Promise<number | undefined>((resolve) => {

@@ -1,22 +1,51 @@
-/** Makes candidates: runs a recipe on a copy of the model, and measures the result on the samples. */
-import { inspect, open } from "pith";
-import { type Run, recipeFrom, recipeText, runRecipe, summarize } from "pith/compress";
+/** Makes candidates: runs a recipe, or searches for one, and measures the result on the samples. */
+import { encodeToBytes, inspect, open, PithError } from "pith";
+import { type RunOptions, recipeFrom, recipeText, runRecipe, type Summary, search, summarize } from "pith/compress";
+import { createEngine } from "pith/engine";
+import { compareFunction } from "pith/evaluate";
+import { quantize } from "pith/quantize";
+import type { OpenedTask } from "pith/task";
 import type { Candidate, MakeRequest } from "../backend/backend.ts";
 import type { CallContext, Opened, Sampled } from "./session.ts";
+
+/** A result before it is shown. */
+interface Made extends Pick<Candidate, "run" | "summary" | "recipe"> {
+  readonly bytes: Uint8Array;
+}
 
 /** Rounds of the interleaved timing of original and candidate. */
 const timingRounds = 15;
 
-/** Runs a recipe even if it misses the goal, because the page shows what it costs. */
 export async function makeCandidate(
-  { model, name: modelName }: Opened,
+  opened: Opened,
   sampled: Sampled | undefined,
-  { id, name, recipe: plainRecipe, maxDrop }: MakeRequest,
-  { signal, report }: CallContext,
+  request: MakeRequest,
+  context: CallContext,
 ): Promise<Candidate> {
-  if (sampled === undefined) throw new Error("Candidates without samples are not implemented.");
-  const { task } = sampled;
-  const recipe = recipeFrom(plainRecipe);
+  const { recipe, run, summary, bytes } =
+    sampled === undefined
+      ? await makeWithoutSamples(opened, request, context)
+      : await makeOnSamples(opened, sampled.task, request, context);
+  const result = await open(bytes);
+  return {
+    id: request.id,
+    name: request.name,
+    recipe,
+    sha256: await sha256Of(bytes),
+    inspection: await inspect(result),
+    run,
+    summary,
+    file: new Blob([Uint8Array.from(bytes)], { type: "application/octet-stream" }),
+  };
+}
+
+/** Keeps the result of a recipe even if it misses the goal, because the page shows what it costs. */
+async function makeOnSamples(
+  { model, name }: Opened,
+  task: OpenedTask,
+  { made, maxDrop }: MakeRequest,
+  { signal, report }: CallContext,
+): Promise<Made> {
   let stage = "prepare";
   const context = {
     seed: 0,
@@ -24,30 +53,69 @@ export async function makeCandidate(
     log: ({ text }: { readonly text: string }) => report({ note: text }),
     progress: (done: number, total?: number) => report({ stage, done, total }),
   };
-  const options = {
-    name: modelName,
+  const options: RunOptions = {
+    name,
     goal: { maxDrop },
-    force: true,
     rounds: timingRounds,
     seen: task.seen,
     preprocessing: task.preprocessing,
-    onStage: (next: string) => {
+    onStage: (next) => {
       stage = next;
       report({ stage });
     },
   };
-  const { run, bytes } = await runRecipe(model, recipe, task, options, context);
-  const result = await open(bytes);
-  return {
-    id,
-    name,
-    recipe: recipeText(recipe),
-    sha256: sha256Of(run),
-    inspection: await inspect(result),
-    run,
-    summary: summarize(run),
-    file: new Blob([Uint8Array.from(bytes)], { type: "application/octet-stream" }),
-  };
+  if ("steps" in made) {
+    const recipe = recipeFrom(made);
+    const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context);
+    return { run, bytes, recipe: recipeText(recipe), summary: summarize(run) };
+  }
+  const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);
+  const chosen = candidates[run.chosen ?? -1];
+  if (result === undefined || chosen === undefined)
+    throw new PithError("E_ACCURACY_LOST", run.refused?.message ?? "The search found nothing that meets the goal.", {
+      hint: "Allow a larger loss, or search longer.",
+    });
+  return { run, bytes: result.bytes, recipe: recipeText(chosen.recipe), summary: summarize(run) };
 }
 
-const sha256Of = ({ variants, chosen = 0 }: Run): string => variants[chosen]?.result?.sha256 ?? "";
+/** Quantizes without samples, and compares the outputs on random inputs. */
+async function makeWithoutSamples(
+  { model }: Opened,
+  { made }: MakeRequest,
+  { signal, report }: CallContext,
+): Promise<Made> {
+  const recipe = recipeFrom(made);
+  const result = model.clone();
+  for (const step of recipe.steps) {
+    if (!("id" in step) || step.id !== "quantize")
+      throw new PithError("E_DATA", "This technique measures the model on samples.", { hint: "Add samples." });
+    report({ stage: step.id });
+    await quantize(result, step.options, { seed: 0, signal });
+  }
+  const bytes = await encodeToBytes(result);
+  report({ stage: "compare the outputs" });
+  const likeness = await compareFunction(createEngine(), model, await open(bytes), { seed: 0, signal });
+  return { run: undefined, bytes, recipe: recipeText(recipe), summary: summaryOf(likeness) };
+}
+
+/** Describes a comparison on random inputs, which shows damage but no accuracy. */
+function summaryOf(likeness: Awaited<ReturnType<typeof compareFunction>>): Summary {
+  const advice = "Random inputs do not show accuracy: add samples to measure it.";
+  const isLost = typeof likeness !== "string" && likeness.lost !== undefined;
+  const sentence =
+    typeof likeness === "string"
+      ? `The outputs were not compared: ${likeness}.`
+      : isLost
+        ? `On random inputs, ${likeness.lost}.`
+        : likeness.same === undefined
+          ? `On ${likeness.samples} random inputs, the outputs have a signal to noise of ${likeness.signalToNoise.toFixed(1)} dB.`
+          : `On ${likeness.samples} random inputs, ${(100 * likeness.same).toFixed(1)} % of the outputs are equal.`;
+  return isLost
+    ? { word: "lost", mood: "bad", gain: "", sentences: [sentence] }
+    : { word: "needs more samples", mood: "doubt", gain: "", sentences: [sentence, advice] };
+}
+
+async function sha256Of(bytes: Uint8Array): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", Uint8Array.from(bytes)));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,13 +1,15 @@
-/** Answers the page's calls in a worker, one after the other. */
+/** Answers the page's calls in a worker. Computations run one after the other. */
 import { env } from "onnxruntime-web/wasm";
 import { PithError } from "pith";
-import type { Progress } from "../backend/backend.ts";
+import type { Calls, Progress } from "../backend/backend.ts";
 import type { Reply, Request } from "../backend/messages.ts";
 import { createSession } from "./session.ts";
 
 env.wasm.wasmPaths = new URL(import.meta.env.DEV ? "/ort/" : "../ort/", import.meta.url).href;
 
 const session = createSession();
+/** Calls that read finished results only, so that they need not wait for a running computation. */
+const independent: readonly (keyof Calls)[] = ["brotli", "report"];
 const stops = new Map<number, AbortController>();
 let previous: Promise<unknown> = Promise.resolve();
 
@@ -15,6 +17,7 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
   if ("stop" in data) return stops.get(data.id)?.abort();
   const controller = new AbortController();
   stops.set(data.id, controller);
+  if (independent.includes(data.name)) return void answer(data, controller.signal).finally(() => stops.delete(data.id));
   previous = previous.then(() => answer(data, controller.signal)).finally(() => stops.delete(data.id));
 };
 

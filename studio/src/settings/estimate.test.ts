@@ -1,4 +1,4 @@
-import { inspect, type Model } from "pith";
+import { type Inspection, inspect, type Model } from "pith";
 import { factorize } from "pith/factorize";
 import { conv2d, flatten, linear, network, relu } from "pith/nn";
 import { prune } from "pith/prune";
@@ -22,6 +22,9 @@ const convolutional = (): Model =>
 const dense = (): Model =>
   network({ fc1: linear(256, 512), relu: relu(), fc2: linear(512, 10) }, { input: ["batch", 256], seed: 1 });
 
+const estimatedBytes = (inspection: Inspection, settings: Settings): number =>
+  estimateSizes(inspection, settings)?.total ?? Number.NaN;
+
 const networks = { convolutional, dense };
 
 describe.each(Object.entries(networks))("the estimate of a %s network", (_, create) => {
@@ -35,7 +38,7 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
     ["float16", { scheme: "float16" }],
   ] as const)("of %s is within 10 %% of the measured bytes", async (preset, options) => {
     const model = create();
-    const estimate = estimateSizes(await inspect(model), initialSettings(preset)).total;
+    const estimate = estimatedBytes(await inspect(model), initialSettings(preset));
     await quantize(model, options);
     const { bytes } = await inspect(model);
     expect(Math.abs(estimate / bytes - 1)).toBeLessThan(0.1);
@@ -43,7 +46,7 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
 
   test("of fewer bits is within 15 % of the measured bytes", async () => {
     const model = create();
-    const estimate = estimateSizes(await inspect(model), initialSettings("bits")).total;
+    const estimate = estimatedBytes(await inspect(model), initialSettings("bits"));
     await quantize(model, { scheme: "weights", bits: 4 });
     const { bytes } = await inspect(model);
     expect(Math.abs(estimate / bytes - 1)).toBeLessThan(0.15);
@@ -52,7 +55,7 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
   test("of pruned channels is within 10 % of the measured bytes", async () => {
     const model = create();
     const settings: Settings = { preset: "channels", amount: 0.3, storage: "float32" };
-    const estimate = estimateSizes(await inspect(model), settings).total;
+    const estimate = estimatedBytes(await inspect(model), settings);
     await prune(model, { amount: 0.3, structured: true });
     const { bytes } = await inspect(model);
     expect(Math.abs(estimate / bytes - 1)).toBeLessThan(0.1);
@@ -61,7 +64,7 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
   test("of a low rank is within 15 % of the measured bytes", async () => {
     const model = create();
     const settings: Settings = { preset: "low-rank", amount: 0.6, storage: "float32" };
-    const estimate = estimateSizes(await inspect(model), settings).total;
+    const estimate = estimatedBytes(await inspect(model), settings);
     await factorize(model, { budget: 0.6 });
     const { bytes } = await inspect(model);
     expect(Math.abs(estimate / bytes - 1)).toBeLessThan(0.15);
@@ -72,7 +75,8 @@ test("every preset has a name and a recipe with at least one step", () => {
   for (const { id } of presets) {
     const settings = initialSettings(id);
     expect(nameOf(settings)).not.toBe("");
-    expect(recipeOf(settings).steps.length).toBeGreaterThan(0);
+    const request = recipeOf(settings);
+    expect("steps" in request ? request.steps.length : request.minutes).toBeGreaterThan(0);
   }
 });
 

@@ -35,7 +35,9 @@ export function measuredSizes({ layers, bytes }: Inspection): Sizes {
   return withRest(sized, bytes - sized.reduce((sum, layer) => sum + layer.bytes, 0));
 }
 
-export function estimateSizes(inspection: Inspection, settings: Settings): Sizes {
+/** Returns undefined for a search, which can give any file. */
+export function estimateSizes(inspection: Inspection, settings: Settings): Sizes | undefined {
+  if (settings.preset === "search") return undefined;
   const { hasStorage } = findPreset(settings);
   const form = hasStorage === true ? settings.storage : settings.preset;
   const factorized = lowRankShare(inspection.layers, settings);

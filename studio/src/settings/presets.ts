@@ -1,6 +1,7 @@
-/** The techniques that the page offers, with their settings and the recipe that each setting means. */
+/** Lists the techniques that the page offers, with their settings and the recipe that each setting means. */
+import type { MakeRequest } from "../backend/backend.ts";
 
-export type PresetId = "static" | "weights" | "bits" | "float16" | "channels" | "low-rank" | "download";
+export type PresetId = "static" | "weights" | "bits" | "float16" | "channels" | "low-rank" | "download" | "search";
 
 /** How weights are stored after pruning or factorization. */
 export type Storage = "static" | "float32";
@@ -100,6 +101,21 @@ export const presets: readonly Preset[] = [
     },
     steps: (distortion) => [{ quantize: { scheme: "static", rounder: "rdoq", distortion } }],
   },
+  {
+    id: "search",
+    name: "search",
+    summary: "all of these, combined within the goal; needs samples",
+    needsSamples: true,
+    slider: {
+      label: "for",
+      min: 1,
+      max: 30,
+      step: 1,
+      initial: 5,
+      text: (minutes) => `${minutes}\u00a0min`,
+    },
+    steps: () => [],
+  },
 ];
 
 export const findPreset = ({ preset }: Pick<Settings, "preset">): Preset =>
@@ -119,8 +135,9 @@ export function nameOf(settings: Settings): string {
   return `${text}${hasStorage === true && settings.storage === "static" ? ", int8" : ""}`;
 }
 
-/** Returns the recipe of the settings as plain data. */
-export function recipeOf(settings: Settings): { readonly version: 1; readonly steps: readonly object[] } {
+/** Returns the recipe of the settings, or the search. */
+export function recipeOf(settings: Settings): MakeRequest["made"] {
+  if (settings.preset === "search") return { minutes: settings.amount };
   const { steps, hasStorage } = findPreset(settings);
   const storage = hasStorage === true && settings.storage === "static" ? [staticStep] : [];
   return { version: 1, steps: [...steps(settings.amount), ...storage] };

@@ -1,5 +1,4 @@
 import { signal } from "@preact/signals";
-import type { Run } from "pith/compress";
 import type { LayerErrors } from "pith/evaluate";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
@@ -9,9 +8,9 @@ import { className, Sample } from "../components/sample.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, integerText, percentText, timesText } from "../format.ts";
+import { changedCount, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
 import { backendOf, candidates, downloads, model, originalSizes, selected, selectedId } from "../state.ts";
-import { speedOf } from "./smaller.tsx";
 
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
@@ -27,8 +26,8 @@ export function Compare(): JSX.Element {
         </p>
       </section>
     );
-  const { run, inspection } = candidate;
-  const changed = changedCount(run);
+  const { inspection } = candidate;
+  const changed = changedCount(candidate);
   return (
     <section>
       <CandidatePicker label="Compare" candidate={candidate} />
@@ -39,7 +38,7 @@ export function Compare(): JSX.Element {
           : `; ${integerText(changed.count)} of ${integerText(changed.of)} predictions change.`}
       </h1>
       <Verdict candidate={candidate} />
-      <Changed run={run} />
+      <Changed candidate={candidate} />
       <h2>Size and speed</h2>
       <SizeAndSpeed candidate={candidate} />
       <h2>Error by layer</h2>
@@ -90,17 +89,10 @@ export function CandidatePicker({ label, candidate }: { label: string; candidate
   );
 }
 
-/** Returns how many predictions differ from the original's; undefined for models without classes. */
-function changedCount(run: Run): { readonly count: number; readonly of: number } | undefined {
-  const agreement = run.variants[run.chosen ?? 0]?.agreement;
-  return agreement === undefined
-    ? undefined
-    : { count: Math.round((1 - agreement.value) * agreement.count), of: agreement.count };
-}
-
-function Changed({ run }: { run: Run }): JSX.Element | null {
-  const changed = changedCount(run);
-  if (changed === undefined) return null;
+function Changed({ candidate }: { candidate: Candidate }): JSX.Element | null {
+  const changed = changedCount(candidate);
+  const { run } = candidate;
+  if (changed === undefined || run === undefined) return null;
   return (
     <>
       <h2>Changed predictions</h2>
@@ -153,7 +145,7 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
   const original = model.value?.inspection;
   const { [id]: after, "": before } = downloads.value;
   const speed = speedOf(candidate);
-  const load = run.latency?.models.map((each) => each?.load);
+  const load = run?.latency?.models.map((each) => each?.load);
   return (
     <>
       <Figures
@@ -181,8 +173,8 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
       ) : (
         <p>
           Speed on WebAssembly: <b>{timesText(speed.median)}</b> ({speed.low.toFixed(2)} to {speed.high.toFixed(2)},
-          10th to 90th percentile of {run.latency?.rounds} interleaved rounds).
-          {run.latency?.unsteady === true ? " The machine was busy, so this is uncertain." : ""}
+          10th to 90th percentile of {run?.latency?.rounds} interleaved rounds).
+          {run?.latency?.unsteady === true ? " The machine was busy, so this is uncertain." : ""}
         </p>
       )}
     </>

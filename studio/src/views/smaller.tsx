@@ -6,6 +6,7 @@ import { type Figure, Figures } from "../components/figures.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { bytesText, countText, differenceText, figureText, timesText } from "../format.ts";
+import { comparisonOf, speedOf } from "../measurements.ts";
 import { estimateSizes, measuredSizes } from "../settings/estimate.ts";
 import { findPreset, initialSettings, nameOf, presets, type Settings } from "../settings/presets.ts";
 import {
@@ -137,7 +138,8 @@ function Presets(): JSX.Element {
 function presetSize(preset: Settings): string {
   const candidate = candidates.value.find(({ name }) => name === nameOf(preset));
   if (candidate !== undefined) return bytesText(candidate.inspection.bytes);
-  return model.value === undefined ? "" : `≈ ${bytesText(estimateSizes(model.value.inspection, preset).total)}`;
+  const estimate = model.value && estimateSizes(model.value.inspection, preset);
+  return estimate === undefined ? "" : `≈ ${bytesText(estimate.total)}`;
 }
 
 function Tuning(): JSX.Element {
@@ -197,7 +199,7 @@ function RunButton(): JSX.Element {
     return (
       <div class="runbox">
         <p>
-          <b>{current.value.summary.gain}</b>
+          <b>{current.value.summary.gain || current.value.summary.sentences[0]}</b>
         </p>
         <button
           type="button"
@@ -213,7 +215,11 @@ function RunButton(): JSX.Element {
     );
   return (
     <div class="runbox">
-      <p>The figures above are an estimate from shapes. Run it to measure.</p>
+      <p>
+        {estimatedSizes.value === undefined
+          ? "Candidates of all techniques are tried, and the smallest that meets the goal is kept."
+          : "The figures are an estimate from shapes. Run it to measure."}
+      </p>
       <button type="button" class="primary" onClick={make}>
         Run {nameOf(settings.value)}
       </button>
@@ -242,13 +248,13 @@ function originalFigures(): readonly Figure[] {
 }
 
 function estimateFigures(before: number): readonly Figure[] {
-  const total = estimatedSizes.value?.total ?? before;
+  const total = estimatedSizes.value?.total;
   return [
     {
       term: "bytes",
-      value: bytesText(total),
-      detail: `${timesText(before / total)} smaller, estimated`,
-      isEstimate: true,
+      value: total === undefined ? undefined : bytesText(total),
+      detail: total === undefined ? "found by the search" : `${timesText(before / total)} smaller, estimated`,
+      isEstimate: total !== undefined,
     },
     { term: "brotli", value: undefined, detail: "not measured yet" },
     { term: samples.value?.metric.name ?? "accuracy", value: undefined, detail: "not measured yet" },
@@ -256,16 +262,12 @@ function estimateFigures(before: number): readonly Figure[] {
   ];
 }
 
-/** Returns the speed of a candidate relative to the original; undefined if it was not measured. */
-export const speedOf = ({ run }: Candidate) => run.latency?.models[(run.chosen ?? 0) + 1]?.speedup;
-
 function candidateFigures(candidate: Candidate, before: number): readonly Figure[] {
   const { inspection, run, id } = candidate;
-  const variant = run.variants[run.chosen ?? 0];
   const { [id]: brotli } = downloads.value;
   const speed = speedOf(candidate);
-  const { unit } = run.metric;
-  const { comparison } = variant ?? {};
+  const { unit, name: metric } = run?.metric ?? { unit: "", name: "accuracy" };
+  const comparison = comparisonOf(candidate);
   return [
     {
       term: "bytes",
@@ -278,7 +280,7 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
       detail: typeof brotli === "number" ? "measured" : brotli === undefined ? "being measured" : "not measured",
     },
     {
-      term: run.metric.name,
+      term: metric,
       value: comparison === undefined ? undefined : figureText(unit, comparison.candidate.value),
       detail:
         comparison === undefined
@@ -327,7 +329,8 @@ function Results(): JSX.Element {
           </tr>
           {candidates.value.map((candidate) => {
             const { id, name, inspection, run, summary } = candidate;
-            const comparison = run.variants[run.chosen ?? 0]?.comparison;
+            const comparison = comparisonOf(candidate);
+            const { unit } = run?.metric ?? { unit: "" };
             const speed = speedOf(candidate);
             return (
               <tr key={id} class={id === selectedId.value ? "chosen" : undefined}>
@@ -346,12 +349,8 @@ function Results(): JSX.Element {
                 <td class="n">{bytesText(inspection.bytes)}</td>
                 <td class="n">{sizeText(id)}</td>
                 <td class="n">{macsText(inspection.macs)}</td>
-                <td class="n">
-                  {comparison === undefined ? "–" : figureText(run.metric.unit, comparison.candidate.value)}
-                </td>
-                <td class="n">
-                  {comparison === undefined ? "–" : differenceText(run.metric.unit, comparison.difference.value)}
-                </td>
+                <td class="n">{comparison === undefined ? "–" : figureText(unit, comparison.candidate.value)}</td>
+                <td class="n">{comparison === undefined ? "–" : differenceText(unit, comparison.difference.value)}</td>
                 <td class="n">{speed === undefined ? "–" : timesText(speed.median)}</td>
               </tr>
             );

@@ -52,12 +52,14 @@ export function Take(): JSX.Element {
             />
             <File candidate={candidate} product="model.gz" name={`${file}.gz`} content="the model after gzip" />
             <File candidate={candidate} product="recipe" name="recipe.yaml" content="the steps and their options" />
-            <File
-              candidate={candidate}
-              product="report"
-              name="report.html"
-              content="all figures, versions and seed; one file, without scripts"
-            />
+            {candidate.run === undefined ? null : (
+              <File
+                candidate={candidate}
+                product="report"
+                name="report.html"
+                content="all figures, versions and seed; one file, without scripts"
+              />
+            )}
           </tbody>
         </table>
       </div>

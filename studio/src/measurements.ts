@@ -1,0 +1,22 @@
+/** Reads what was measured of a candidate from its run record. */
+import type { Run, Variant } from "pith/compress";
+import type { Candidate } from "./backend/backend.ts";
+
+const variantOf = ({ run }: Candidate): Variant | undefined => run?.variants[run.chosen ?? 0];
+
+/** Returns the comparison with the original on the samples; undefined without samples. */
+export const comparisonOf = (candidate: Candidate): Variant["comparison"] => variantOf(candidate)?.comparison;
+
+type Timed = NonNullable<NonNullable<Run["latency"]>["models"][number]>;
+
+/** Returns the speed relative to the original; undefined if it was not measured. */
+export const speedOf = ({ run }: Candidate): Timed["speedup"] | undefined =>
+  run?.latency?.models[(run.chosen ?? 0) + 1]?.speedup;
+
+/** Returns how many predictions differ from the original's; undefined for models without classes. */
+export function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {
+  const { agreement } = variantOf(candidate) ?? {};
+  return agreement === undefined
+    ? undefined
+    : { count: Math.round((1 - agreement.value) * agreement.count), of: agreement.count };
+}
