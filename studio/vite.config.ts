@@ -1,7 +1,8 @@
 /** Builds the page to static files in `dist`. The start view is rendered into index.html, so that it appears before any script has run. */
-import { cpSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, defineConfig, type Plugin } from "vite";
 
@@ -21,6 +22,56 @@ function copyRuntime(): Plugin {
     },
     closeBundle() {
       for (const name of runtimeFiles) cpSync(join(runtime, name), join(folder, name));
+    },
+  };
+}
+
+/** Files above this size are stored after the page has loaded, not before it can be used offline. */
+const largeBytes = 1e6;
+
+/** Builds the service worker, which knows the names of all other files. */
+function offline(): Plugin {
+  let folder = "";
+  return {
+    name: "offline",
+    apply: "build",
+    configResolved({ build: { outDir } }) {
+      folder = resolve(root, outDir);
+    },
+    closeBundle: {
+      order: "post",
+      sequential: true,
+      async handler() {
+        const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile())
+          .map(({ parentPath, name }) => relative(folder, join(parentPath, name)).replaceAll("\\", "/"))
+          .filter((name) => name !== "service-worker.js")
+          .sort();
+        const version = createHash("sha256");
+        for (const name of files) version.update(name).update(readFileSync(join(folder, name)));
+        const isLarge = (name: string): boolean => statSync(join(folder, name)).size > largeBytes;
+        const pageFiles = files.filter((name) => !isLarge(name)).map((name) => (name === "index.html" ? "" : name));
+        await build({
+          root,
+          configFile: false,
+          logLevel: "error",
+          define: {
+            pageFiles: JSON.stringify(pageFiles),
+            largeFiles: JSON.stringify(files.filter(isLarge)),
+            version: JSON.stringify(version.digest("hex").slice(0, 16)),
+          },
+          build: {
+            outDir: folder,
+            emptyOutDir: false,
+            lib: {
+              entry: join(root, "src/offline/service-worker.ts"),
+              formats: ["iife"],
+              name: "worker",
+              fileName: () => "service-worker.js",
+            },
+          },
+        });
+      },
     },
   };
 }
@@ -54,5 +105,5 @@ export default defineConfig({
   },
   worker: { format: "es" },
   build: { target: "es2022" },
-  plugins: [copyRuntime(), prerender],
+  plugins: [copyRuntime(), prerender, offline()],
 });

@@ -36,3 +36,9 @@ export function differenceText(unit: string, value: number): string {
   const text = (scale * value).toFixed(1);
   return Number(text) === 0 ? "0.0" : `${value > 0 ? "+" : "−"}${text.replace("-", "")}`;
 }
+
+/** "1 candidate", "3 candidates". */
+export const countedText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+/** "28 November". */
+export const dayText = (date: string): string =>
+  new Date(date).toLocaleDateString("en-GB", { day: "numeric", month: "long" });

@@ -2,10 +2,14 @@
 import { hydrate } from "preact";
 import { App } from "./app.tsx";
 import { createTab } from "./backend/tab.ts";
-import { model, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
+import { prepareOffline } from "./offline/register.ts";
+import { job, model, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
+import { keepSessions } from "./storage/keep.ts";
 import "./style/page.css";
 
-useBackend(createTab(() => {}));
+const backend = createTab();
+useBackend(backend);
+keepSessions();
 
 function followAddress(): void {
   const name = location.hash.slice(1);
@@ -27,3 +31,7 @@ addEventListener("hashchange", followAddress);
 followAddress();
 const root = document.querySelector("#root");
 if (root !== null) hydrate(<App />, root);
+
+// Without the service worker, the page still works online.
+if (import.meta.env.PROD && backend.kind === "tab")
+  prepareOffline(() => model.value === undefined && job.value === undefined).catch(() => {});

@@ -1,14 +1,29 @@
 /** Makes the files that the user can download. */
 import { type Candidate, Failure } from "./backend/backend.ts";
-import { backendOf } from "./state.ts";
+import { backendOf, showProblem } from "./state.ts";
 
 export type Product = "model" | "model.gz" | "recipe" | "report";
 
-export async function productOf({ file, recipe, run }: Candidate, product: Product): Promise<Blob> {
+export async function download(candidate: Candidate, product: Product, name: string): Promise<void> {
+  try {
+    const address = URL.createObjectURL(await productOf(candidate, product));
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  } catch (error) {
+    showProblem("take", error);
+  }
+}
+
+async function productOf({ file, recipe, run }: Candidate, product: Product): Promise<Blob> {
   switch (product) {
     case "model":
+      await requireReadable(file);
       return file;
     case "model.gz":
+      await requireReadable(file);
       return new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
     case "recipe":
       return new Blob([recipe], { type: "application/yaml" });
@@ -16,4 +31,14 @@ export async function productOf({ file, recipe, run }: Candidate, product: Produ
       if (run === undefined) throw new Failure("A report needs samples.", "E_DATA", "Add samples.");
       return new Blob([await backendOf().call("report", [run])], { type: "text/html" });
   }
+}
+
+/** The file of a stored candidate cannot be read after another tab has removed it. */
+async function requireReadable(file: Blob): Promise<void> {
+  await file
+    .slice(0, 1)
+    .arrayBuffer()
+    .catch(() => {
+      throw new Failure("The stored file of this candidate was removed.", "E_FILE", "Make the candidate again.");
+    });
 }

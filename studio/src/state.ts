@@ -1,16 +1,22 @@
 /** Holds the state of the page as signals, and the actions of the user. */
 import { batch, computed, signal } from "@preact/signals";
+import type { LayerErrors } from "pith/evaluate";
 import {
   type Backend,
+  type CallOptions,
   type Candidate,
   type ChosenFiles,
   Failure,
   type ModelView,
   type Progress,
+  type SamplesRequest,
   type SamplesView,
 } from "./backend/backend.ts";
+import { integerText } from "./format.ts";
 import { estimateSizes, measuredSizes } from "./settings/estimate.ts";
 import { initialSettings, nameOf, recipeOf, type Settings } from "./settings/presets.ts";
+import { fingerprintOf } from "./storage/fingerprint.ts";
+import { loadSession, type Session } from "./storage/sessions.ts";
 
 export const viewNames = ["start", "model", "samples", "smaller", "compare", "take"] as const;
 export type ViewName = (typeof viewNames)[number];
@@ -36,6 +42,16 @@ export const candidates = signal<readonly Candidate[]>([]);
 /** Bytes after brotli by candidate id; the original's is under "". */
 export const downloads = signal<Readonly<Record<string, number | "not measured">>>({});
 export const selectedId = signal<string | undefined>(undefined);
+/** Errors by layer by candidate id, or why they were not measured. */
+export const layerErrors = signal<Readonly<Record<string, LayerErrors | string>>>({});
+/** The model's fingerprint, and the path or URL from which it was opened. */
+export const modelSource = signal<{ readonly key: string; readonly place: string } | undefined>(undefined);
+export const samplesRequest = signal<SamplesRequest | undefined>(undefined);
+/** Whether the backend has the files. It has none when a stored session is continued. */
+export const openFiles = signal<{ readonly model: boolean; readonly samples: boolean }>({
+  model: false,
+  samples: false,
+});
 export const settings = signal<Settings>(initialSettings("static"));
 /** Largest accepted drop, in points. */
 export const maxDrop = signal(1);
@@ -46,6 +62,12 @@ export const selected = computed(() => candidates.value.find(({ id }) => id === 
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));
 export const estimatedSizes = computed(() => model.value && estimateSizes(model.value.inspection, settings.value));
 export const currentId = computed(() => idOf(settings.value));
+/** What the user must choose again before something can run. */
+export const missingFiles = computed(() => {
+  if (model.value === undefined) return undefined;
+  if (!openFiles.value.model) return "model";
+  return samples.value !== undefined && !openFiles.value.samples ? "samples" : undefined;
+});
 /** The candidate of the current settings, if it was made. */
 export const current = computed(() => candidates.value.find(({ id }) => id === currentId.value));
 
@@ -65,10 +87,10 @@ export function show(name: ViewName): void {
 }
 
 /** Runs work that the page waits for. Shows its progress, and its failure in the view where it happened. */
-async function runJob(
+export async function runJob(
   name: string,
   place: ViewName,
-  work: (options: { signal: AbortSignal; onProgress: (progress: Progress) => void }) => Promise<void>,
+  work: (options: CallOptions) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController();
   batch(() => {
@@ -84,50 +106,125 @@ async function runJob(
   try {
     await work({ signal: controller.signal, onProgress });
   } catch (error) {
-    const failure = error instanceof Failure ? error : new Failure(`internal: ${error}`, "internal", undefined);
-    if (failure.code !== "E_STOPPED")
-      problem.value = { place, message: failure.message, code: failure.code, hint: failure.hint };
+    showProblem(place, error);
   } finally {
     if (job.value?.controller === controller) job.value = undefined;
   }
+}
+
+export function showProblem(place: ViewName, error: unknown): void {
+  const failure = error instanceof Failure ? error : new Failure(`internal: ${error}`, "internal", undefined);
+  if (failure.code !== "E_STOPPED")
+    problem.value = { place, message: failure.message, code: failure.code, hint: failure.hint };
 }
 
 export const cancel = (): void => job.value?.controller.abort();
 
 /** Opens the ONNX file among the chosen files. */
 export function openModel(files: ChosenFiles): Promise<void> {
-  const paths = files.map(([path]) => path).filter((path) => path.endsWith(".onnx"));
-  const [path = files[0]?.[0] ?? ""] = paths;
-  return runJob(path, "start", async ({ signal, onProgress }) => {
-    await backendOf().call("addFiles", [files]);
-    await openPlace(path, { signal, onProgress });
+  const path = onnxPathOf(files);
+  return runJob(path, "start", (options) => openPlace(path, files, options));
+}
+
+const onnxPathOf = (files: ChosenFiles): string =>
+  (files.find(([path]) => path.endsWith(".onnx")) ?? files[0])?.[0] ?? "";
+
+export const openUrl = (address: string): Promise<void> =>
+  runJob(address, "start", (options) => openPlace(address, [], options));
+
+/** Opens a model. Its stored candidates are shown again. */
+async function openPlace(place: string, files: ChosenFiles, options: CallOptions): Promise<void> {
+  const { opened, key } = await openInBackend(place, files, options);
+  const stored = await loadSession(key).catch(() => undefined);
+  batch(() => {
+    showSession(stored ?? { ...emptySession, key, place, model: opened });
+    modelSource.value = { key, place };
+    openFiles.value = { model: true, samples: false };
+  });
+  show("model");
+  if (downloads.value[""] === undefined) measureDownload("", undefined);
+}
+
+async function openInBackend(
+  place: string,
+  files: ChosenFiles,
+  options: CallOptions,
+): Promise<{ readonly opened: ModelView; readonly key: string }> {
+  if (files.length > 0) await backendOf().call("addFiles", [files]);
+  const opened = await backendOf().call("openModel", [place], options);
+  options.onProgress?.({ stage: "compare with stored models" });
+  return { opened, key: await fingerprintOf(place, files, opened.inspection.bytes) };
+}
+
+const emptySession = {
+  samples: undefined,
+  samplesRequest: undefined,
+  settings: initialSettings("static"),
+  maxDrop: 1,
+  selectedId: undefined,
+  downloads: {},
+  layerErrors: {},
+  candidates: [],
+};
+
+/** Shows the candidates and views of a session, which needs no file of the model. */
+export function showSession(session: Session): void {
+  batch(() => {
+    modelSource.value = { key: session.key, place: session.place };
+    model.value = session.model;
+    samples.value = session.samples;
+    samplesRequest.value = session.samplesRequest;
+    settings.value = session.settings;
+    maxDrop.value = session.maxDrop;
+    selectedId.value = session.selectedId;
+    downloads.value = session.downloads;
+    layerErrors.value = session.layerErrors;
+    candidates.value = session.candidates;
+    openFiles.value = { model: false, samples: false };
   });
 }
 
-export const openUrl = (address: string): Promise<void> =>
-  runJob(address, "start", (options) => openPlace(address, options));
-
-async function openPlace(
-  place: string,
-  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
-): Promise<void> {
-  const opened = await backendOf().call("openModel", [place], options);
+export function closeModel(): void {
   batch(() => {
-    model.value = opened;
+    model.value = undefined;
     samples.value = undefined;
+    modelSource.value = undefined;
     candidates.value = [];
-    downloads.value = {};
-    selectedId.value = undefined;
   });
-  show("model");
-  measureDownload("", undefined);
+}
+
+/** Gives the file of the shown model to the backend again. @throws Failure if the file has another content. */
+export function reopenModel(files: ChosenFiles, place: ViewName): Promise<void> {
+  const source = modelSource.value;
+  const path = files.length === 0 ? (source?.place ?? "") : onnxPathOf(files);
+  return runJob(path, place, async (options) => {
+    const { opened, key } = await openInBackend(path, files, options);
+    if (key !== source?.key)
+      throw new Failure(
+        `${path}: this is not the model of these candidates: expected ${model.value?.name} with ${integerText(model.value?.inspection.bytes ?? 0)} bytes and fingerprint ${source?.key.slice(0, 8)}, got ${integerText(opened.inspection.bytes)} bytes and fingerprint ${key.slice(0, 8)}.`,
+        "E_SOURCE_CHANGED",
+        "Choose the file from which the candidates were made. To work on the other file, open it on the start view.",
+      );
+    openFiles.value = { model: true, samples: false };
+  });
 }
 
 /** Opens samples from the chosen files, or again with another preprocessing. */
-export function openSamples(files: ChosenFiles, data: string, preprocess?: string): Promise<void> {
-  return runJob(data, "samples", async (options) => {
+export function openSamples(
+  files: ChosenFiles,
+  data: string,
+  preprocess?: string,
+  place: ViewName = "samples",
+): Promise<void> {
+  return runJob(data, place, async (options) => {
     if (files.length > 0) await backendOf().call("addFiles", [files]);
-    samples.value = await backendOf().call("openSamples", [{ data, preprocess }], options);
+    const request = { data, preprocess };
+    const opened = await backendOf().call("openSamples", [request], options);
+    batch(() => {
+      samples.value = opened;
+      samplesRequest.value = request;
+      openFiles.value = { model: true, samples: true };
+    });
   });
 }
 
@@ -141,6 +238,8 @@ export function make(): Promise<void> {
     batch(() => {
       candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];
       selectedId.value = id;
+      layerErrors.value = omit(layerErrors.value, id);
+      downloads.value = omit(downloads.value, id);
     });
     measureDownload(id, candidate.file);
   });
@@ -151,4 +250,10 @@ async function measureDownload(id: string, file: Blob | undefined): Promise<void
     .call("brotli", [file])
     .catch(() => undefined);
   downloads.value = { ...downloads.value, [id]: size ?? "not measured" };
+}
+
+/** Returns a record without one of its keys. */
+function omit<T>(record: Readonly<Record<string, T>>, key: string): Readonly<Record<string, T>> {
+  const { [key]: _, ...remaining } = record;
+  return remaining;
 }

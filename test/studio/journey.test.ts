@@ -2,24 +2,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { encodeToBytes, open } from "../../src/index.ts";
-import { linear, network, relu } from "../../src/learn/nn/index.ts";
+import { open } from "../../src/index.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { writeQuadrants } from "./quadrants.ts";
 import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
-
-/** Writes a classifier of quadrants, and a table of points with their quadrants. */
-async function writeQuadrants(): Promise<{ readonly model: string; readonly data: string }> {
-  const folder = temporaryFolder();
-  const [model, data] = [join(folder, "quadrants.onnx"), join(folder, "points.csv")];
-  const net = network({ fc1: linear(2, 64), relu: relu(), fc2: linear(64, 4) }, { input: ["batch", 2], seed: 1 });
-  await writeFile(model, await encodeToBytes(net));
-  const rows = Array.from({ length: 600 }, (_, index) => {
-    const [x, y] = [Math.sin(index * 1.7), Math.cos(index * 2.3)];
-    return `${x},${y},${2 * Number(x > 0) + Number(y > 0)}`;
-  });
-  await writeFile(data, ["x,y,label", ...rows].join("\n"));
-  return { model, data };
-}
 
 describe.skipIf(browser === undefined)("the studio", () => {
   let folder = "";

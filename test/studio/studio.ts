@@ -34,15 +34,28 @@ export interface Studio {
   readonly foreign: readonly string[];
   /** Errors that the page printed or did not catch. */
   readonly errors: readonly string[];
+  /** Closes the tab, and opens another one. */
+  reopen(): Promise<Page>;
+  stopServer(): void;
   close(): Promise<void>;
 }
 
-export async function openStudio(folder: string): Promise<Studio> {
+export interface StudioOptions {
+  /** Whether the server sends the headers that threads require. */
+  readonly isolates?: boolean;
+  /** Folder of the server in which the page is. */
+  readonly base?: string;
+}
+
+export async function openStudio(folder: string, { isolates = true, base = "/" }: StudioOptions = {}): Promise<Studio> {
   const server = createServer(async (request, response) => {
-    const [path = "/"] = (request.url ?? "/").split("?");
-    const file = join(folder, path === "/" ? "index.html" : path);
-    response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-    response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    const [url = "/"] = (request.url ?? "/").split("?");
+    const path = url.startsWith(base) ? url.slice(base.length) : "missing";
+    const file = join(folder, path === "" ? "index.html" : path);
+    if (isolates) {
+      response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+      response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    }
     response.setHeader("Content-Type", types[extname(file)] ?? "text/javascript");
     const content = await readFile(file).catch(() => undefined);
     response.writeHead(content === undefined ? 404 : 200).end(content);
@@ -50,27 +63,40 @@ export async function openStudio(folder: string): Promise<Studio> {
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as AddressInfo;
   const origin = `http://127.0.0.1:${port}/`;
+  const stopServer = (): void => {
+    server.closeAllConnections();
+    server.close();
+  };
   const { page, close } = await openPage(temporaryFolder());
   const foreign: string[] = [];
   const errors: string[] = [];
-  page.on("request", (request) => {
+  const context = page.context();
+  context.on("request", (request) => {
     const address = request.url();
     if (![origin, `blob:${origin}`, "data:"].some((start) => address.startsWith(start))) foreign.push(address);
   });
-  page.on("console", (message) => {
+  context.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
   });
-  page.on("pageerror", (error) => errors.push(error.message));
+  context.on("weberror", (error) => errors.push(error.error().message));
   await page.setViewportSize({ width: 1280, height: 900 });
-  await page.goto(origin);
+  const address = origin + base.slice(1);
+  await page.goto(address);
   return {
     page,
     foreign,
     errors,
+    async reopen() {
+      const [current] = context.pages();
+      const next = await context.newPage();
+      await current?.close();
+      await next.goto(address);
+      return next;
+    },
+    stopServer,
     async close() {
       await close();
-      server.closeAllConnections();
-      server.close();
+      stopServer();
     },
   };
 }

@@ -6,6 +6,8 @@ export type Request =
   | { readonly id: number; readonly stop: true };
 
 export type Reply =
+  /** The worker holds the lock that has its name, until it ends. */
+  | { readonly holdsLock: true }
   | { readonly id: number; readonly progress: Progress }
   | { readonly id: number; readonly value: unknown }
   | {

@@ -1,5 +1,5 @@
-/** Runs Pith in a worker of the page. */
-import { type Backend, type Calls, type ChosenFiles, Failure, type Progress } from "./backend.ts";
+/** Runs Pith in a worker of the page. If the worker ends, another one opens the same files, model and samples before the next call. */
+import { type Backend, type CallOptions, type Calls, type ChosenFiles, Failure, type Progress } from "./backend.ts";
 import type { Reply, Request } from "./messages.ts";
 
 interface Pending {
@@ -8,16 +8,39 @@ interface Pending {
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
 
-/** @param onLost called if the worker ends, for example because memory ran out. The next call starts another worker with the same files. */
-export function createTab(onLost: () => void): Backend {
+const lostWorker = (): Failure =>
+  new Failure(
+    "The computation ended unexpectedly, probably because memory ran out.",
+    "E_ENGINE",
+    "Finished candidates are kept. Try fewer samples, or a smaller model; `npx pith studio` has more memory.",
+    true,
+  );
+
+export function createTab(): Backend {
   const pending = new Map<number, Pending>();
   let files: ChosenFiles = [];
+  /** Parameters of the last successful calls that opened the model and its samples. */
+  let modelParameters: Parameters<Calls["openModel"]> | undefined;
+  let samplesParameters: Parameters<Calls["openSamples"]> | undefined;
+  /** Is resolved when the worker has the model or the samples; undefined after the worker was lost. */
+  let modelReady: Promise<unknown> | undefined;
+  let samplesReady: Promise<unknown> | undefined;
   let worker: Worker | undefined;
   let last = 0;
 
   function start(): Worker {
-    const started = new Worker(new URL("../session/worker.ts", import.meta.url), { type: "module" });
+    // The worker holds a lock with its name, so that the browser reports its end, whatever the reason.
+    const name = crypto.randomUUID();
+    const started = new Worker(new URL("../session/worker.ts", import.meta.url), { type: "module", name });
+    const lose = (): void => {
+      started.terminate();
+      if (worker !== started) return;
+      [worker, modelReady, samplesReady] = [undefined, undefined, undefined];
+      for (const call of pending.values()) call.reject(lostWorker());
+      pending.clear();
+    };
     started.onmessage = ({ data }: MessageEvent<Reply>) => {
+      if ("holdsLock" in data) return void navigator.locks.request(name, lose);
       const call = pending.get(data.id);
       if (call === undefined) return;
       if ("progress" in data) return call.onProgress?.(data.progress);
@@ -29,35 +52,57 @@ export function createTab(onLost: () => void): Backend {
     };
     started.onerror = (event) => {
       event.preventDefault();
-      started.terminate();
-      if (worker !== started) return;
-      worker = undefined;
-      const lost = new Failure(
-        "The computation ended unexpectedly, probably because memory ran out.",
-        "E_ENGINE",
-        "Finished candidates are kept. Try fewer samples, or a smaller model; `npx pith studio` has more memory.",
-        true,
-      );
-      for (const call of pending.values()) call.reject(lost);
-      pending.clear();
-      onLost();
+      lose();
     };
     if (files.length > 0) started.postMessage({ id: 0, name: "addFiles", parameters: [files] } satisfies Request);
     return started;
   }
 
+  const send: Backend["call"] = (name, parameters, { signal, onProgress } = {}) => {
+    worker ??= start();
+    const receiver = worker;
+    const id = ++last;
+    return new Promise((resolve, reject) => {
+      pending.set(id, { resolve, reject, onProgress });
+      signal?.addEventListener("abort", () => receiver.postMessage({ id, stop: true } satisfies Request));
+      receiver.postMessage({ id, name, parameters } satisfies Request);
+    });
+  };
+
+  /** Opens what the call needs again if the worker was lost. Downloads and sizes of candidates need neither model nor samples. */
+  async function reopen(name: keyof Calls, parameters: readonly unknown[], options: CallOptions = {}): Promise<void> {
+    const needsSamples = name === "make" || name === "layerErrors";
+    const needsModel = needsSamples || name === "openSamples" || (name === "brotli" && parameters[0] === undefined);
+    try {
+      if (needsModel && modelParameters !== undefined) {
+        modelReady ??= send("openModel", modelParameters, options);
+        await modelReady;
+      }
+      if (needsSamples && samplesParameters !== undefined) {
+        samplesReady ??= send("openSamples", samplesParameters, options);
+        await samplesReady;
+      }
+    } catch (error) {
+      [modelReady, samplesReady] = [undefined, undefined];
+      throw error;
+    }
+  }
+
   return {
     kind: "tab",
-    call(name, parameters, { signal, onProgress } = {}) {
-      worker ??= start();
-      const receiver = worker;
-      const id = ++last;
-      if (name === "addFiles") files = [...files, ...(parameters[0] as ChosenFiles)];
-      return new Promise<ReturnType<Calls[typeof name]>>((resolve, reject) => {
-        pending.set(id, { resolve, reject, onProgress });
-        signal?.addEventListener("abort", () => receiver.postMessage({ id, stop: true } satisfies Request));
-        receiver.postMessage({ id, name, parameters } satisfies Request);
-      });
+    async call(name, parameters, options) {
+      if (name === "addFiles") files = [...files, ...(parameters as Parameters<Calls["addFiles"]>)[0]];
+      await reopen(name, parameters, options);
+      const value = await send(name, parameters, options);
+      if (name === "openModel") {
+        modelParameters = parameters as Parameters<Calls["openModel"]>;
+        modelReady = Promise.resolve();
+        [samplesParameters, samplesReady] = [undefined, undefined];
+      } else if (name === "openSamples") {
+        samplesParameters = parameters as Parameters<Calls["openSamples"]>;
+        samplesReady = Promise.resolve();
+      }
+      return value;
     },
   };
 }

@@ -1,16 +1,27 @@
-import { signal } from "@preact/signals";
-import type { LayerErrors } from "pith/evaluate";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
+import { ProblemAlert } from "../components/alert.tsx";
 import { Figures } from "../components/figures.tsx";
+import { MissingFiles } from "../components/missing-files.tsx";
+import { ProgressBox } from "../components/progress.tsx";
 import { className, Sample } from "../components/sample.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, integerText, percentText, timesText } from "../format.ts";
 import { changedCount, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
-import { backendOf, candidates, downloads, model, originalSizes, selected, selectedId } from "../state.ts";
+import {
+  backendOf,
+  candidates,
+  downloads,
+  layerErrors,
+  missingFiles,
+  model,
+  originalSizes,
+  selected,
+  selectedId,
+} from "../state.ts";
 
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
@@ -181,33 +192,40 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
   );
 }
 
-const errors = signal<Readonly<Record<string, LayerErrors | string>>>({});
-
 function LayerErrorChart({ candidate: { id, file } }: { candidate: Candidate }): JSX.Element {
-  const { [id]: layerErrors } = errors.value;
+  const { [id]: measured } = layerErrors.value;
+  const isMissing = missingFiles.value !== undefined;
   useEffect(() => {
-    if (layerErrors !== undefined) return;
+    if (measured !== undefined || isMissing) return;
     backendOf()
       .call("layerErrors", [file])
       .then(
         (result) => {
-          errors.value = { ...errors.value, [id]: result };
+          layerErrors.value = { ...layerErrors.value, [id]: result };
         },
         (error: Error) => {
-          errors.value = { ...errors.value, [id]: error.message };
+          layerErrors.value = { ...layerErrors.value, [id]: error.message };
         },
       );
-  }, [id]);
-  if (layerErrors === undefined) return <p class="note">The layers are being compared …</p>;
-  if (typeof layerErrors === "string") return <p>Not measured: {layerErrors}</p>;
+  }, [id, isMissing]);
+  if (measured === undefined && isMissing)
+    return (
+      <>
+        <ProblemAlert place="compare" />
+        <ProgressBox place="compare" />
+        <MissingFiles place="compare" />
+      </>
+    );
+  if (measured === undefined) return <p class="note">The layers are being compared …</p>;
+  if (typeof measured === "string") return <p>Not measured: {measured}</p>;
   const top = 60;
   const height = 160;
-  const layers = layerErrors.layers.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
+  const layers = measured.layers.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
   if (layers.length === 0) return <p>No layer’s output differs.</p>;
   const width = 960;
   const step = width / layers.length;
   const y = (decibels: number): number => height - (height * Math.max(0, Math.min(top, decibels))) / top;
-  const worst = layerErrors.layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
+  const worst = measured.layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
   return (
     <figure>
       <svg

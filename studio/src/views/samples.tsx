@@ -2,10 +2,11 @@ import type { JSX } from "preact";
 import { placeOf } from "../chosen-files.ts";
 import { Alert, ProblemAlert } from "../components/alert.tsx";
 import { DropZone } from "../components/drop-zone.tsx";
+import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { figureText, integerText } from "../format.ts";
-import { job, openSamples, samples } from "../state.ts";
+import { job, missingFiles, openSamples, samples } from "../state.ts";
 
 /** Preprocessings of images that the user can choose. */
 const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];
@@ -38,7 +39,8 @@ export function Samples(): JSX.Element {
           <Shown />
         </>
       )}
-      {value === undefined ? (
+      <MissingFiles place="samples" />
+      {missingFiles.value === "model" ? null : value === undefined ? (
         <Chooser title="Drop a folder or files of samples here" />
       ) : (
         <details>
@@ -107,7 +109,7 @@ function Preprocessing(): JSX.Element | null {
         {value.isGuessed ? " Choose the one that your application uses." : ""}
       </p>
       {isImages ? (
-        <fieldset class="choices" disabled={job.value !== undefined}>
+        <fieldset class="choices" disabled={job.value !== undefined || missingFiles.value !== undefined}>
           <legend class="sr">Preprocessing</legend>
           {presetNames.map((name) => (
             <label key={name}>

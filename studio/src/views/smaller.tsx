@@ -3,7 +3,9 @@ import type { Candidate } from "../backend/backend.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { CandidateChart } from "../components/candidate-chart.tsx";
 import { type Figure, Figures } from "../components/figures.tsx";
+import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
+import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { bytesText, countText, differenceText, figureText, timesText } from "../format.ts";
 import { comparisonOf, speedOf } from "../measurements.ts";
@@ -17,6 +19,7 @@ import {
   job,
   make,
   maxDrop,
+  missingFiles,
   model,
   originalSizes,
   samples,
@@ -39,6 +42,7 @@ export function Smaller(): JSX.Element {
           ? `From ${bytesText(before)} to ${bytesText(smallest)} so far.`
           : `Make ${bytesText(before)} smaller.`}
       </h1>
+      <StorageAlert />
       <GoalBar />
       <div class="duo">
         <div class="pane">
@@ -213,6 +217,7 @@ function RunButton(): JSX.Element {
         </button>
       </div>
     );
+  if (missingFiles.value !== undefined) return <MissingFiles place="smaller" />;
   return (
     <div class="runbox">
       <p>

@@ -2,6 +2,7 @@ import type { JSX, TargetedSubmitEvent } from "preact";
 import { ProblemAlert } from "../components/alert.tsx";
 import { DropZone } from "../components/drop-zone.tsx";
 import { ProgressBox } from "../components/progress.tsx";
+import { StoredSessions } from "../components/stored-sessions.tsx";
 import { openModel, openUrl } from "../state.ts";
 
 export function Start(): JSX.Element {
@@ -37,10 +38,12 @@ export function Start(): JSX.Element {
           line has no limit.
         </p>
       </DropZone>
+      <StoredSessions />
       <h2>Nothing leaves this tab</h2>
       <p>
         The model and the samples are read, changed and run by this page, in a worker. There is no upload, no account
-        and no telemetry. Only opening a URL fetches a file.
+        and no telemetry. Only opening a URL fetches a file. The browser stores candidates and settings on this machine,
+        until you remove them.
       </p>
     </section>
   );

@@ -1,9 +1,11 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
+import { ProblemAlert } from "../components/alert.tsx";
+import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText } from "../format.ts";
-import { type Product, productOf } from "../products.ts";
+import { download, type Product } from "../products.ts";
 import { candidates, model, samples, selected } from "../state.ts";
 import { CandidatePicker } from "./compare.tsx";
 
@@ -31,6 +33,8 @@ export function Take(): JSX.Element {
         Take {candidate.name}: {bytesText(inspection.bytes)} instead of {bytesText(model.value.inspection.bytes)}.
       </h1>
       <Verdict candidate={candidate} />
+      <StorageAlert />
+      <ProblemAlert place="take" />
       <h2>Files</h2>
       <div class="wide">
         <table class="files">
@@ -101,14 +105,6 @@ interface FileProps {
 }
 
 function File({ candidate, product, name, content }: FileProps): JSX.Element {
-  const download = async (): Promise<void> => {
-    const address = URL.createObjectURL(await productOf(candidate, product));
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
-  };
   return (
     <tr>
       <th scope="row" class="name">
@@ -116,7 +112,11 @@ function File({ candidate, product, name, content }: FileProps): JSX.Element {
       </th>
       <td>{content}</td>
       <td class="n">
-        <button type="button" class={product === "model" ? "primary" : undefined} onClick={download}>
+        <button
+          type="button"
+          class={product === "model" ? "primary" : undefined}
+          onClick={() => download(candidate, product, name)}
+        >
           Download
         </button>
       </td>

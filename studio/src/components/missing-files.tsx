@@ -1,0 +1,57 @@
+/** Asks again for the files of a stored session, when something must run. */
+import type { JSX } from "preact";
+import { placeOf } from "../chosen-files.ts";
+import {
+  job,
+  missingFiles,
+  model,
+  modelSource,
+  openSamples,
+  reopenModel,
+  samplesRequest,
+  type ViewName,
+} from "../state.ts";
+import { DropZone } from "./drop-zone.tsx";
+
+export function MissingFiles({ place }: { place: ViewName }): JSX.Element | null {
+  if (job.value?.place === place) return null;
+  switch (missingFiles.value) {
+    case undefined:
+      return null;
+    case "model":
+      return <MissingModel place={place} />;
+    case "samples": {
+      const { data = "", preprocess } = samplesRequest.value ?? {};
+      return (
+        <DropZone
+          title={`Choose ${data || "the samples"} again`}
+          onFiles={(files) => openSamples(files, placeOf(files), preprocess, place)}
+        >
+          <p class="note">The page does not store samples. Candidates are compared on the same ones.</p>
+        </DropZone>
+      );
+    }
+  }
+}
+
+function MissingModel({ place }: { place: ViewName }): JSX.Element {
+  const address = modelSource.value?.place ?? "";
+  if (URL.canParse(address))
+    return (
+      <div class="runbox">
+        <p>The page does not store the original model. It is needed to run something.</p>
+        <button type="button" class="primary" onClick={() => reopenModel([], place)}>
+          Open {address} again
+        </button>
+      </div>
+    );
+  return (
+    <DropZone
+      title={`Choose ${model.value?.name} again`}
+      accept=".onnx,.onnx_data,.data"
+      onFiles={(files) => reopenModel(files, place)}
+    >
+      <p class="note">The page does not store the original model. It is needed to run something.</p>
+    </DropZone>
+  );
+}

@@ -1,0 +1,62 @@
+/** The page without a network, and on hosts that send no headers, in a real browser. */
+import type { Page } from "playwright-core";
+import { beforeAll, describe, expect, test } from "vitest";
+import { writeQuadrants } from "./quadrants.ts";
+import { browser, buildStudio, openStudio } from "./studio.ts";
+
+/** Waits until the files that the page loads last are stored. */
+const waitUntilStored = (page: Page): Promise<unknown> =>
+  expect
+    .poll(
+      () =>
+        page.evaluate(async () => {
+          const names = await caches.keys();
+          const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+          return requests.flat().some(({ url }) => url.endsWith(".wasm") && url.includes("/ort/"));
+        }),
+      { timeout: 20_000 },
+    )
+    .toBe(true);
+
+describe.skipIf(browser === undefined)("the studio offline", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await buildStudio();
+  });
+
+  test("uses threads on a host that sends no headers, and quantizes a model after the server has ended", async () => {
+    const { page, stopServer, errors, foreign, close } = await openStudio(folder, { isolates: false, base: "/a/b/" });
+    try {
+      await expect
+        .poll(() => page.evaluate(() => crossOriginIsolated).catch(() => false), { timeout: 20_000 })
+        .toBe(true);
+      await waitUntilStored(page);
+      stopServer();
+      await page.reload();
+      expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+      const { model, data } = await writeQuadrants();
+      await page.setInputFiles("input[type=file] >> nth=0", model);
+      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.setInputFiles("input[type=file] >> nth=0", data);
+      await page.getByRole("link", { name: "Make it smaller" }).click();
+      await page.getByRole("radio", { name: /int8 weights/ }).check();
+      await page.getByRole("button", { name: "Run int8 weights" }).click();
+      await page.getByRole("button", { name: "Compare" }).click();
+      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+
+  test("does not reload a page that its host isolates", async () => {
+    const { page, close } = await openStudio(folder);
+    try {
+      await page.evaluate(() => navigator.serviceWorker.ready.then(({ scope }) => scope));
+      expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+    } finally {
+      await close();
+    }
+  });
+});
