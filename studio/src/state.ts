@@ -62,7 +62,7 @@ export const selected = computed(() => candidates.value.find(({ id }) => id === 
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));
 export const estimatedSizes = computed(() => model.value && estimateSizes(model.value.inspection, settings.value));
 export const currentId = computed(() => idOf(settings.value));
-/** What the user must choose again before something can run. */
+/** Names the files that the user must choose again before something can run. */
 export const missingFiles = computed(() => {
   if (model.value === undefined) return undefined;
   if (!openFiles.value.model) return "model";

@@ -1,6 +1,7 @@
 /** The page without a network, and on hosts that send no headers, in a real browser. */
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
+import { makeCandidate } from "./actions.ts";
 import { writeQuadrants } from "./quadrants.ts";
 import { browser, buildStudio, openStudio } from "./studio.ts";
 
@@ -34,14 +35,8 @@ describe.skipIf(browser === undefined)("the studio offline", () => {
       stopServer();
       await page.reload();
       expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
-      const { model, data } = await writeQuadrants();
-      await page.setInputFiles("input[type=file] >> nth=0", model);
-      await page.getByRole("link", { name: "Check the samples" }).click();
-      await page.setInputFiles("input[type=file] >> nth=0", data);
-      await page.getByRole("link", { name: "Make it smaller" }).click();
-      await page.getByRole("radio", { name: /int8 weights/ }).check();
-      await page.getByRole("button", { name: "Run int8 weights" }).click();
-      await page.getByRole("button", { name: "Compare" }).click();
+      await makeCandidate(page, { model: (await writeQuadrants()).model });
+      await page.getByRole("button", { name: "Compare", exact: true }).click();
       await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
       expect(foreign).toEqual([]);
       expect(errors).toEqual([]);

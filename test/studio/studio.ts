@@ -20,11 +20,14 @@ const types: Readonly<Record<string, string>> = {
 /** Builds the page as it is published. @returns the folder with its files. */
 export async function buildStudio(): Promise<string> {
   const folder = temporaryFolder();
+  // The test runner sets another value, which would build the page for development.
+  process.env.NODE_ENV = "production";
   await build({
     configFile: join(root, "studio/vite.config.ts"),
     logLevel: "error",
     build: { outDir: folder, emptyOutDir: true, reportCompressedSize: false },
   });
+  process.env.NODE_ENV = "test";
   return folder;
 }
 

@@ -20,9 +20,7 @@ export function StoredSessions(): JSX.Element {
         </>
       )}
       <p role="status">
-        {removedSession.value === undefined
-          ? ""
-          : `${nameOf(removedSession.value)} removed: nothing of them is stored any more.`}
+        {removedSession.value === undefined ? "" : `${nameOf(removedSession.value)} were removed from this machine.`}
       </p>
     </>
   );
