@@ -193,6 +193,13 @@ export function closeModel(): void {
   });
 }
 
+export function closeSamples(): void {
+  batch(() => {
+    samples.value = undefined;
+    samplesRequest.value = undefined;
+  });
+}
+
 /** Gives the file of the shown model to the backend again. @throws Failure if the file has another content. */
 export function reopenModel(files: ChosenFiles, place: ViewName): Promise<void> {
   const source = modelSource.value;

@@ -39,7 +39,7 @@ export const workerOf = (page: Page): Worker | undefined =>
 export const waitUntilStored = (page: Page, candidates: number): Promise<unknown> =>
   expect.poll(() => page.evaluate(readStoredCount), { timeout: 20_000 }).toBe(candidates);
 
-export async function readStoredCount(): Promise<number> {
+async function readStoredCount(): Promise<number> {
   const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("pith-studio");
   for await (const folder of root.values()) {
     if (folder.kind !== "directory") continue;
@@ -47,4 +47,19 @@ export async function readStoredCount(): Promise<number> {
     return JSON.parse((await record.text()) || '{"candidates":[]}').candidates.length;
   }
   return 0;
+}
+
+export async function readStoredNames(): Promise<readonly string[]> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("pith-studio");
+  const names: string[] = [];
+  for await (const name of root.keys()) names.push(name);
+  return names;
+}
+
+/** Leaves the files of a model whose first write was interrupted. */
+export async function interruptWrite(): Promise<void> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("pith-studio");
+  const folder = await root.getDirectoryHandle("interrupted", { create: true });
+  await folder.getFileHandle("session.json", { create: true });
+  await folder.getFileHandle("candidate.onnx", { create: true });
 }

@@ -1,6 +1,9 @@
 /** The page without a network, and on hosts that send no headers, in a real browser. */
+import { cp, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../temporary.ts";
 import { makeCandidate } from "./actions.ts";
 import { writeQuadrants } from "./quadrants.ts";
 import { browser, buildStudio, openStudio } from "./studio.ts";
@@ -18,6 +21,12 @@ const waitUntilStored = (page: Page): Promise<unknown> =>
       { timeout: 20_000 },
     )
     .toBe(true);
+
+async function edit(path: string, pattern: RegExp, replacement: string): Promise<void> {
+  const text = await readFile(path, "utf8");
+  expect(text).toMatch(pattern);
+  await writeFile(path, text.replace(pattern, replacement));
+}
 
 describe.skipIf(browser === undefined)("the studio offline", () => {
   let folder = "";
@@ -40,6 +49,29 @@ describe.skipIf(browser === undefined)("the studio offline", () => {
       await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
       expect(foreign).toEqual([]);
       expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+
+  test("shows a new version at the next visit", async () => {
+    const copy = temporaryFolder();
+    await cp(folder, copy, { recursive: true });
+    const { page, reopen, close } = await openStudio(copy);
+    try {
+      await waitUntilStored(page);
+      await edit(join(copy, "index.html"), /<title>Pith Studio/, "<title>New Studio");
+      await edit(join(copy, "service-worker.js"), /`[0-9a-f]{16}`/, '"new"');
+      await page.evaluate(async () => (await navigator.serviceWorker.ready).update());
+      await expect
+        .poll(() => page.evaluate(async () => (await navigator.serviceWorker.ready).waiting !== null), {
+          timeout: 20_000,
+        })
+        .toBe(true);
+      await page.reload();
+      expect(await page.title()).toContain("Pith Studio");
+      await page.goto("about:blank");
+      await expect.poll(async () => (await reopen()).title()).toContain("New Studio");
     } finally {
       await close();
     }

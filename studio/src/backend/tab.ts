@@ -30,7 +30,7 @@ export function createTab(): Backend {
 
   function start(): Worker {
     // The worker holds a lock with its name, so that the browser reports its end, whatever the reason.
-    const name = crypto.randomUUID();
+    const name = `pith-studio worker ${Math.random()}`;
     const started = new Worker(new URL("../session/worker.ts", import.meta.url), { type: "module", name });
     const lose = (): void => {
       started.terminate();

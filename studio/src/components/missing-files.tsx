@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { placeOf } from "../chosen-files.ts";
 import {
+  closeSamples,
   job,
   missingFiles,
   model,
@@ -28,6 +29,9 @@ export function MissingFiles({ place }: { place: ViewName }): JSX.Element | null
           onFiles={(files) => openSamples(files, placeOf(files), preprocess, place)}
         >
           <p class="note">The page does not store samples. Candidates are compared on the same ones.</p>
+          <button type="button" onClick={closeSamples}>
+            Run without samples
+          </button>
         </DropZone>
       );
     }

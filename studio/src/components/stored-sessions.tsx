@@ -29,6 +29,12 @@ export function StoredSessions(): JSX.Element {
 const nameOf = ({ model, candidates }: SessionRecord): string =>
   `${model.name} and its ${countedText(candidates.length, "candidate")}`;
 
+/** Moves the focus to the view, because the button is removed, too. */
+async function removeAndFocus(record: SessionRecord): Promise<void> {
+  await remove(record);
+  document.querySelector<HTMLElement>("main")?.focus();
+}
+
 function StoredSession({ record }: { record: SessionRecord }): JSX.Element {
   const { model, candidates, savedAt } = record;
   const bytes = candidates.reduce((sum, { inspection }) => sum + inspection.bytes, 0);
@@ -43,7 +49,7 @@ function StoredSession({ record }: { record: SessionRecord }): JSX.Element {
       <button type="button" class="primary" disabled={isBusy} onClick={() => continueSession(record)}>
         Continue
       </button>
-      <button type="button" disabled={isBusy} onClick={() => remove(record)}>
+      <button type="button" disabled={isBusy} onClick={() => removeAndFocus(record)}>
         Remove
       </button>
     </li>

@@ -13,10 +13,12 @@ const independent: readonly (keyof Calls)[] = ["brotli", "report"];
 const stops = new Map<number, AbortController>();
 let previous: Promise<unknown> = Promise.resolve();
 
-navigator.locks.request(self.name, () => {
-  self.postMessage({ holdsLock: true } satisfies Reply);
-  return new Promise(() => {});
-});
+// Pages from another machine have no locks without HTTPS.
+if ("locks" in navigator)
+  navigator.locks.request(self.name, () => {
+    self.postMessage({ holdsLock: true } satisfies Reply);
+    return new Promise(() => {});
+  });
 
 self.onmessage = ({ data }: MessageEvent<Request>) => {
   if ("stop" in data) return stops.get(data.id)?.abort();

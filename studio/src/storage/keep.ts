@@ -45,9 +45,9 @@ export function keepSessions(): void {
 async function store(session: Session): Promise<void> {
   try {
     await saveSession(session);
-    // The browser then does not remove the files when the disk is nearly full.
-    await navigator.storage.persist();
     storageProblem.value = undefined;
+    // The browser then does not remove the files when the disk is nearly full.
+    navigator.storage.persist().catch(() => {});
   } catch (error) {
     storageProblem.value =
       error instanceof DOMException && error.name === "QuotaExceededError" ? "full" : "unavailable";
@@ -60,19 +60,28 @@ const refresh = async (): Promise<void> => {
 };
 
 export async function continueSession({ key }: SessionRecord): Promise<void> {
-  if (state.modelSource.value?.key !== key) {
-    const session = await loadSession(key);
-    if (session === undefined) return refresh();
-    state.showSession(session);
+  try {
+    if (state.modelSource.value?.key !== key) {
+      const session = await loadSession(key);
+      // Another tab can have removed it.
+      if (session === undefined) return refresh();
+      state.showSession(session);
+    }
+    state.show("smaller");
+  } catch (error) {
+    state.showProblem("start", error);
   }
-  state.show("smaller");
 }
 
 /** Removes a model with all of its candidates. If it is open, it is closed, because its files are read from the storage. */
 export async function remove(record: SessionRecord): Promise<void> {
   if (state.modelSource.value?.key === record.key) state.closeModel();
-  await removeSession(record.key);
-  removedSession.value = record;
+  try {
+    await removeSession(record.key);
+    removedSession.value = record;
+  } catch (error) {
+    state.showProblem("start", error);
+  }
   await refresh();
   if (storageProblem.value !== undefined && shownSession.value !== undefined) await store(shownSession.value);
 }

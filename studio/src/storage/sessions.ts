@@ -42,7 +42,7 @@ const recordName = "session.json";
 const fileNameOf = ({ sha256 }: CandidateRecord): string => `${sha256}.onnx`;
 
 /** Runs one piece of work at a time in all tabs of the origin. */
-const exclusively = <T>(work: (folder: FileSystemDirectoryHandle) => Promise<T>): Promise<T> =>
+const exclusively = async <T>(work: (folder: FileSystemDirectoryHandle) => Promise<T>): Promise<T> =>
   navigator.locks.request("pith-studio", async () => {
     const root = await navigator.storage.getDirectory();
     // Other pages of the origin can have files, too.
@@ -102,7 +102,10 @@ export const loadSession = (key: string): Promise<Session | undefined> =>
   });
 
 export const removeSession = (key: string): Promise<void> =>
-  exclusively((root) => root.removeEntry(key, { recursive: true }));
+  exclusively(async (root) => {
+    // Another tab can have removed it.
+    for await (const name of root.keys()) if (name === key) await root.removeEntry(name, { recursive: true });
+  });
 
 async function readRecord(folder: FileSystemDirectoryHandle): Promise<SessionRecord | undefined> {
   const handle = await folder.getFileHandle(recordName).catch(() => undefined);
