@@ -9,9 +9,13 @@ export const comparisonOf = (candidate: Candidate): Variant["comparison"] => var
 
 type Timed = NonNullable<NonNullable<Run["latency"]>["models"][number]>;
 
-/** Returns the speed relative to the original; undefined if it was not measured. */
+/** Returns the speed relative to the original; undefined if it was not measured, or the machine was too busy. */
 export const speedOf = ({ run }: Candidate): Timed["speedup"] | undefined =>
-  run?.latency?.models[(run.chosen ?? 0) + 1]?.speedup;
+  run?.latency?.unsteady === true ? undefined : run?.latency?.models[(run.chosen ?? 0) + 1]?.speedup;
+
+/** Returns why there is no speed. */
+export const missingSpeedText = ({ run }: Candidate): string =>
+  run?.latency?.unsteady === true ? "the machine was too busy" : "not measured";
 
 /** Returns how many predictions differ from the original's; undefined for models without classes. */
 export function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {

@@ -76,8 +76,8 @@ describe("without a recipe", () => {
     expect(run.machine?.versions).toHaveProperty("node", process.versions.node);
     expect(run.data).toMatchObject({ test: { count: 400 } });
     expect(run.search?.points.map(({ name }) => name)).toEqual([
-      ...["int8 dynamic", "int8 weights", "palettes of 8 bits", "palettes of 4 bits"],
-      ...["palettes of 3 bits", "float16", "int8 static"],
+      ...["int8 static", "int8 dynamic", "int8 weights", "int8 static per tensor"],
+      ...["palettes of 8 bits", "4 bits", "palettes of 4 bits"],
     ]);
     expect(original.estimate.count).toBe(400);
     expect(out).toMatch(

@@ -91,8 +91,8 @@ const compiled = (module: string): string => JSON.stringify(pathToFileURL(`${inj
 const speech = (recording: string): string => `
 import { open } from "pith";
 import { mapBatches, openDataset } from "pith/data";
-import { parsePreprocessingSpec } from "../../src/data/sidecars/preprocessing-spec.ts";
-import { readingFor, readSidecars } from "../../src/data/sidecars/sidecars.ts";
+import { parsePreprocessingSpec } from ${compiled("data/sidecars/preprocessing-spec")};
+import { readingFor, readSidecars } from ${compiled("data/sidecars/sidecars")};
 import { createEngine } from "pith/engine";
 import { createRunner } from ${compiled("runtime/run/run")};
 

@@ -17,7 +17,10 @@ declare module "vitest" {
 }
 
 /** Modules that tests import in addition to the entries. */
-const looked = ["app/cli/program", "data/prefetch/feed", "core/errors", "runtime/job/run"];
+const looked = [
+  ...["app/cli/program", "data/prefetch/feed", "core/errors", "runtime/job/run", "runtime/run/run"],
+  ...["data/sidecars/preprocessing-spec", "data/sidecars/sidecars"],
+];
 /** Jobs of tests, compiled into `jobs/`. */
 const jobs = ["behave", "never"];
 

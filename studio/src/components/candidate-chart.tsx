@@ -1,11 +1,12 @@
 /** Bytes against the metric: one point per candidate, with the interval of its difference from the original. */
-import type { JSX } from "preact";
+import type { JSX, RefObject } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
 import { bytesText, figureText } from "../format.ts";
 import { comparisonOf } from "../measurements.ts";
 import { candidates, estimatedSizes, maxDrop, model, samples, selectedId } from "../state.ts";
 
-const [width, height] = [980, 260];
+const height = 260;
 const margin = { left: 60, right: 60, top: 16, bottom: 36 };
 
 interface Point {
@@ -33,6 +34,8 @@ function pointOf(candidate: Candidate): Point | undefined {
 }
 
 export function CandidateChart(): JSX.Element | null {
+  const frame = useRef<HTMLElement>(null);
+  const width = useWidth(frame);
   const points = candidates.value.flatMap((candidate) => pointOf(candidate) ?? []);
   const original = model.value?.inspection.bytes;
   if (points.length === 0 || original === undefined) return null;
@@ -50,7 +53,7 @@ export function CandidateChart(): JSX.Element | null {
   const y = scaleOf(values, height - margin.bottom, margin.top);
   const isRight = ({ bytes }: Point): boolean => x(Math.log(bytes)) > 0.8 * width;
   return (
-    <figure>
+    <figure ref={frame}>
       <svg
         class="chart"
         viewBox={`0 0 ${width} ${height}`}
@@ -65,7 +68,7 @@ export function CandidateChart(): JSX.Element | null {
           y2={height - margin.bottom}
         />
         <line class="goal" x1={margin.left} x2={width - margin.right} y1={y(goal)} y2={y(goal)} />
-        <text class="goaltext" x={margin.left} y={y(goal) + 14}>
+        <text class="goaltext" x={width - margin.right} y={y(goal) - 6} text-anchor="end">
           goal: lose at most {maxDrop.value.toFixed(1)} points
         </text>
         <line
@@ -116,4 +119,17 @@ function scaleOf(values: readonly number[], from: number, to: number): (value: n
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const range = high - low || 1;
   return (value) => from + ((value - low) / range + 1 / 12) * (6 / 7) * (to - from);
+}
+
+/** Returns the width of an element in pixels, so that text in a picture keeps its size. */
+function useWidth(element: RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(980);
+  useLayoutEffect(() => {
+    const { current } = element;
+    if (current === null) return;
+    const observer = new ResizeObserver(() => setWidth(current.clientWidth));
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, [element.current]);
+  return width;
 }

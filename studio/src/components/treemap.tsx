@@ -101,12 +101,11 @@ export function Treemap({ sizes, full, isEstimate, label }: TreemapProps): JSX.E
                 width: percent(cell.width),
                 height: percent(cell.height),
               }}
-              aria-label={`${cell.name}: ${bytesText(cell.bytes)}`}
+              aria-label={`${cell.name} ${bytesText(cell.bytes)}`}
               onMouseEnter={() => setPointed(index)}
               onFocus={() => setPointed(index)}
             >
-              <span>{cell.name}</span>
-              <span>{bytesText(cell.bytes)}</span>
+              <span>{cell.name}</span> <span>{bytesText(cell.bytes)}</span>
             </button>
           ))}
         </fieldset>

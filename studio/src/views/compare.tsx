@@ -9,7 +9,7 @@ import { className, Sample } from "../components/sample.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, integerText, percentText, timesText } from "../format.ts";
-import { changedCount, speedOf } from "../measurements.ts";
+import { changedCount, missingSpeedText, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
 import {
   backendOf,
@@ -180,12 +180,11 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
         ]}
       />
       {speed === undefined ? (
-        <p>Speed was not measured.</p>
+        <p>There is no speed: {missingSpeedText(candidate)}.</p>
       ) : (
         <p>
           Speed on WebAssembly: <b>{timesText(speed.median)}</b> ({speed.low.toFixed(2)} to {speed.high.toFixed(2)},
           10th to 90th percentile of {run?.latency?.rounds} interleaved rounds).
-          {run?.latency?.unsteady === true ? " The machine was busy, so this is uncertain." : ""}
         </p>
       )}
     </>

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { Alert } from "../components/alert.tsx";
 import { Figures } from "../components/figures.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
+import { Wide } from "../components/wide.tsx";
 import { bytesText, countText, integerText, percentText } from "../format.ts";
 import { downloads, model, originalSizes } from "../state.ts";
 
@@ -72,7 +73,7 @@ export function ModelPage(): JSX.Element {
       <Legend sizes={[sizes]} />
       <details>
         <summary>All layers as a table</summary>
-        <div class="wide">
+        <Wide label="All layers">
           <table>
             <thead>
               <tr>
@@ -97,7 +98,7 @@ export function ModelPage(): JSX.Element {
               ))}
             </tbody>
           </table>
-        </div>
+        </Wide>
       </details>
       <div class="split">
         <div>

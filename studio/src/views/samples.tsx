@@ -5,6 +5,7 @@ import { DropZone } from "../components/drop-zone.tsx";
 import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
+import { Wide } from "../components/wide.tsx";
 import { figureText, integerText } from "../format.ts";
 import { job, missingFiles, openSamples, samples } from "../state.ts";
 
@@ -169,7 +170,7 @@ function Capabilities(): JSX.Element {
   return (
     <>
       <h2>What can be measured</h2>
-      <div class="wide">
+      <Wide label="What can be measured">
         <table>
           <thead>
             <tr>
@@ -192,7 +193,7 @@ function Capabilities(): JSX.Element {
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
     </>
   );
 }

@@ -7,8 +7,9 @@ import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
+import { Wide } from "../components/wide.tsx";
 import { bytesText, countText, differenceText, figureText, timesText } from "../format.ts";
-import { comparisonOf, speedOf } from "../measurements.ts";
+import { comparisonOf, missingSpeedText, speedOf } from "../measurements.ts";
 import { estimateSizes, measuredSizes } from "../settings/estimate.ts";
 import { findPreset, initialSettings, nameOf, presets, type Settings } from "../settings/presets.ts";
 import {
@@ -295,7 +296,7 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
     {
       term: "speed",
       value: speed === undefined ? undefined : timesText(speed.median),
-      detail: speed === undefined ? "not measured" : `${speed.low.toFixed(2)} to ${speed.high.toFixed(2)}`,
+      detail: speed === undefined ? missingSpeedText(candidate) : `${speed.low.toFixed(2)} to ${speed.high.toFixed(2)}`,
     },
   ];
 }
@@ -305,7 +306,7 @@ const marks = { good: "✓", doubt: "?", bad: "✗" };
 function Results(): JSX.Element {
   const original = model.value;
   return (
-    <div class="wide">
+    <Wide label="Results">
       <table class="results">
         <thead>
           <tr>
@@ -362,7 +363,7 @@ function Results(): JSX.Element {
           })}
         </tbody>
       </table>
-    </div>
+    </Wide>
   );
 }
 

@@ -4,6 +4,7 @@ import type { Candidate } from "../backend/backend.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Verdict } from "../components/verdict.tsx";
+import { Wide } from "../components/wide.tsx";
 import { bytesText } from "../format.ts";
 import { download, type Product } from "../products.ts";
 import { candidates, model, samples, selected } from "../state.ts";
@@ -36,7 +37,7 @@ export function Take(): JSX.Element {
       <StorageAlert />
       <ProblemAlert place="take" />
       <h2>Files</h2>
-      <div class="wide">
+      <Wide label="Files">
         <table class="files">
           <thead>
             <tr>
@@ -66,7 +67,7 @@ export function Take(): JSX.Element {
             )}
           </tbody>
         </table>
-      </div>
+      </Wide>
       <h2>The same bytes on the command line</h2>
       <CodeBox text={`npx pith compress ${model.value.name} --data ${data} -r recipe.yaml --seed 0 --force -o out/`} />
       <details>
@@ -136,7 +137,8 @@ function CodeBox({ text }: { text: string }): JSX.Element {
   };
   return (
     <div class="codebox">
-      <pre>{text}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: text that scrolls must be reachable by keyboard. */}
+      <pre tabIndex={0}>{text}</pre>
       <button type="button" class="copy" onClick={copy}>
         {state}
       </button>

@@ -1,0 +1,58 @@
+/** A file that the studio makes in a tab equals the file of the command line that the page prints. */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, inject, test } from "vitest";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { browser, buildStudio, openStudio } from "./studio.ts";
+
+const model = shared("data/models/resnet8_cifar10.onnx");
+const data = shared("data/cifar10");
+
+const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+describe.skipIf(browser === undefined || model === undefined || data === undefined)("the file from the tab", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await buildStudio();
+  });
+
+  test.each(["int8 weights", "fewer bits", "float16", "int8 static", "smallest download"])(
+    "of %s equals that of the printed command",
+    async (preset) => {
+      const { page, close } = await openStudio(folder);
+      const work = temporaryFolder();
+      try {
+        page.setDefaultTimeout(300_000);
+        await page.setInputFiles("input[type=file] >> nth=0", model ?? "");
+        await page.getByRole("link", { name: "Check the samples" }).click();
+        await page.setInputFiles("input[type=file] >> nth=1", data ?? "");
+        await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
+        await page.getByRole("link", { name: "Make it smaller" }).click();
+        await page.getByRole("radio", { name: new RegExp(preset) }).check();
+        await page.getByRole("button", { name: /^Run / }).click();
+        await page.getByRole("button", { name: "Compare" }).click();
+        await page.getByRole("link", { name: /^Take / }).click();
+        const save = async (row: RegExp, name: string): Promise<void> => {
+          const started = page.waitForEvent("download");
+          await page.getByRole("row", { name: row }).getByRole("button").click();
+          copyFileSync(await (await started).path(), join(work, name));
+        };
+        await save(/\.onnx the model/, "tab.onnx");
+        await save(/recipe\.yaml/, "recipe.yaml");
+        const command = await page.locator("pre").first().textContent();
+        copyFileSync(model ?? "", join(work, "resnet8_cifar10.onnx"));
+        cpSync(data ?? "", join(work, "cifar10"), { recursive: true });
+        const [, , ...words] = (command ?? "").split(" ");
+        const program = join(inject("compiled"), "app/cli/main.js");
+        await promisify(execFile)(process.execPath, [program, ...words], { cwd: work });
+        expect(sha256(join(work, "out/model.onnx"))).toBe(sha256(join(work, "tab.onnx")));
+      } finally {
+        await close();
+      }
+    },
+  );
+});
