@@ -71,8 +71,9 @@ test("q8 with low-entropy values is a smaller download that transformers.js load
   writeFileSync(data, lines.join("\n"));
   const words = ["quantize", original, "--dtype", "q8", "--data", data];
   const before = rowsOf(await json(...words, "-o", plain));
+  // Random weights give scores that are nearly equal, so that small errors change predictions.
   const rows = rowsOf(
-    await json(...words, "--rounder", "rdoq", "--distortion", "0.001", "--precompress", "br", "-o", low),
+    await json(...words, "--rounder", "rdoq", "--distortion", "0.0001", "--precompress", "br", "-o", low),
   );
   expect(rows).toHaveLength(2);
   for (const [at, { file, verdict, reason, loader, brotli }] of rows.entries()) {
@@ -130,11 +131,12 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
     expect([...cells.keys()]).toEqual(["onnx/model.onnx", ...results]);
     const paths = [...cells.keys()].map((file) => join(out, file));
     const { models } = (await json("bench", ...paths, "--rounds", "2")) as {
-      readonly models: readonly { readonly bytes: number; readonly brotli: number }[];
+      readonly models: readonly { readonly bytes: number; readonly brotli: number; readonly sampled: boolean }[];
     };
     for (const [at, [file, { size, brotli, ...others }]] of [...cells].entries()) {
       expect({ file, size }).toEqual({ file, size: bytes(models[at]?.bytes ?? 0) });
-      expect({ file, brotli }).toEqual({ file, brotli: bytes(models[at]?.brotli ?? 0) });
+      const compressedText = `${models[at]?.sampled === true ? "≈ " : ""}${bytes(models[at]?.brotli ?? 0)}`;
+      expect({ file, brotli }).toEqual({ file, brotli: compressedText });
       if (at === 0) continue;
       const evaluation = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
       const nearness = comparedNearness(evaluation.comparison as Comparison);
