@@ -1,4 +1,7 @@
-/** Builds the page to static files in `dist`. The start view is rendered into index.html, so that it appears before any script has run. */
+/**
+ * Builds the page to static files in `dist`. The start view is rendered into index.html, so that it appears before any script has run. With
+ * `--mode served`, the page calls the server of `pith studio`: it needs no worker, no WebAssembly runtime and no service worker.
+ */
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -76,34 +79,42 @@ function offline(): Plugin {
   };
 }
 
-const prerender: Plugin = {
-  name: "prerender",
-  apply: "build",
-  async transformIndexHtml(html) {
-    const output = await build({
-      root,
-      configFile: false,
-      logLevel: "error",
-      oxc: jsx,
-      build: { ssr: join(root, "src/prerender.tsx"), write: false, emptyOutDir: false },
-      ssr: { noExternal: true },
-    });
-    const [{ output: chunks = [] } = {}] = [output].flat() as { output?: readonly { code?: string }[] }[];
-    const { startView } = await import(`data:text/javascript,${encodeURIComponent(chunks[0]?.code ?? "")}`);
-    return html.replace("<!--start-->", startView);
-  },
-};
+function prerender(mode: string): Plugin {
+  return {
+    name: "prerender",
+    apply: "build",
+    async transformIndexHtml(html) {
+      const output = await build({
+        root,
+        mode,
+        configFile: false,
+        logLevel: "error",
+        oxc: jsx,
+        build: { ssr: join(root, "src/prerender.tsx"), write: false, emptyOutDir: false },
+        ssr: { noExternal: true },
+      });
+      const [{ output: chunks = [] } = {}] = [output].flat() as { output?: readonly { code?: string }[] }[];
+      const { startView } = await import(`data:text/javascript,${encodeURIComponent(chunks[0]?.code ?? "")}`);
+      return html.replace("<!--start-->", startView);
+    },
+  };
+}
 
-export default defineConfig({
+const servedBackend = { find: /^\.\/backend\/tab\.ts$/, replacement: join(root, "src/backend/local.ts") };
+
+export default defineConfig(({ mode }) => ({
   root,
   base: "./",
   oxc: jsx,
   resolve: {
     conditions: ["pith-source", "onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"],
     // Pith asks for this package only to run on WebGPU.
-    alias: [{ find: /^onnxruntime-web$/, replacement: "onnxruntime-web/webgpu" }],
+    alias: [
+      { find: /^onnxruntime-web$/, replacement: "onnxruntime-web/webgpu" },
+      ...(mode === "served" ? [servedBackend] : []),
+    ],
   },
   worker: { format: "es" },
   build: { target: "es2022" },
-  plugins: [copyRuntime(), prerender, offline()],
-});
+  plugins: [prerender(mode), ...(mode === "served" ? [] : [copyRuntime(), offline()])],
+}));

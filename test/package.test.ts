@@ -5,6 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, inject, test } from "vitest";
+import { buildStudio } from "../scripts/build/studio.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -53,6 +54,7 @@ describe("the packed package", () => {
       await cp(path.join(root, name), path.join(built, name), { recursive: true });
     }
     await cp(inject("compiled"), path.join(built, "dist"), { recursive: true });
+    await buildStudio(root, path.join(built, "dist/studio"));
     const [report]: { filename: string; files: { path: string }[] }[] = JSON.parse(
       await run(built, "npm", "pack", "--ignore-scripts", "--json", "--pack-destination", home),
     );
@@ -82,6 +84,12 @@ describe("the packed package", () => {
     const pages = [...page.matchAll(/\]\((?!http)([^)#]+)/g)].map(([, file = ""]) => file);
     expect(pages).toContain("docs/data.md");
     expect(packed).toEqual(expect.arrayContaining(pages.filter((file) => !file.endsWith("/"))));
+  });
+
+  test("contains the studio, without a WebAssembly runtime", () => {
+    const studio = packed.filter((name) => name.startsWith("dist/studio/"));
+    expect(studio).toEqual(expect.arrayContaining(["dist/studio/page/index.html", "dist/studio/session.js"]));
+    expect(studio.filter((name) => !/\.(html|css|js)$/.test(name))).toEqual([]);
   });
 
   test("npx pith --version prints the version", async () => {

@@ -1,15 +1,16 @@
 /** Starts the page: takes over the static start view, follows the address, and prepares the worker. */
 import { hydrate } from "preact";
 import { App } from "./app.tsx";
-import { createTab } from "./backend/tab.ts";
+import { backendKind } from "./backend/kind.ts";
+import { createBackend } from "./backend/tab.ts";
 import { prepareOffline } from "./offline/register.ts";
-import { job, model, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
+import { job, model, openPlace, openSamples, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
 import { keepSessions } from "./storage/keep.ts";
 import "./style/page.css";
 
-const backend = createTab();
-useBackend(backend);
-keepSessions();
+useBackend(createBackend());
+// Storage belongs to an address, and that of a server is another one each time.
+if (backendKind === "tab") keepSessions();
 
 function followAddress(): void {
   const name = location.hash.slice(1);
@@ -33,5 +34,18 @@ const root = document.querySelector("#root");
 if (root !== null) hydrate(<App />, root);
 
 // Without the service worker, the page still works online.
-if (import.meta.env.PROD && backend.kind === "tab")
+if (import.meta.env.PROD && backendKind === "tab")
   prepareOffline(() => model.value === undefined && job.value === undefined).catch(() => {});
+
+/** Opens what the command line of `pith studio` names. The server writes it into the page. */
+async function openStart(): Promise<void> {
+  const content = document.querySelector<HTMLMetaElement>("meta[name=pith-start]")?.content ?? "{}";
+  const start: { readonly model?: string; readonly data?: string } = JSON.parse(content);
+  if (start.model === undefined) return;
+  await openPlace(start.model);
+  if (start.data === undefined || model.value === undefined) return;
+  show("samples");
+  await openSamples([], start.data);
+}
+
+if (backendKind === "local") void openStart();

@@ -123,17 +123,18 @@ export const cancel = (): void => job.value?.controller.abort();
 /** Opens the ONNX file among the chosen files. */
 export function openModel(files: ChosenFiles): Promise<void> {
   const path = onnxPathOf(files);
-  return runJob(path, "start", (options) => openPlace(path, files, options));
+  return runJob(path, "start", (options) => openModelFrom(path, files, options));
 }
 
 const onnxPathOf = (files: ChosenFiles): string =>
   (files.find(([path]) => path.endsWith(".onnx")) ?? files[0])?.[0] ?? "";
 
-export const openUrl = (address: string): Promise<void> =>
-  runJob(address, "start", (options) => openPlace(address, [], options));
+/** Opens a model by its URL, or by its path on the computer of the server. */
+export const openPlace = (place: string): Promise<void> =>
+  runJob(place, "start", (options) => openModelFrom(place, [], options));
 
 /** Opens a model. Its stored candidates are shown again. */
-async function openPlace(place: string, files: ChosenFiles, options: CallOptions): Promise<void> {
+async function openModelFrom(place: string, files: ChosenFiles, options: CallOptions): Promise<void> {
   const { opened, key } = await openInBackend(place, files, options);
   const stored = await loadSession(key).catch(() => undefined);
   batch(() => {
@@ -150,7 +151,7 @@ async function openInBackend(
   files: ChosenFiles,
   options: CallOptions,
 ): Promise<{ readonly opened: ModelView; readonly key: string }> {
-  if (files.length > 0) await backendOf().call("addFiles", [files]);
+  if (files.length > 0) await backendOf().call("addFiles", [files], options);
   const opened = await backendOf().call("openModel", [place], options);
   options.onProgress?.({ stage: "compare with stored models" });
   return { opened, key: await fingerprintOf(place, files, opened.inspection.bytes) };
@@ -224,7 +225,7 @@ export function openSamples(
   place: ViewName = "samples",
 ): Promise<void> {
   return runJob(data, place, async (options) => {
-    if (files.length > 0) await backendOf().call("addFiles", [files]);
+    if (files.length > 0) await backendOf().call("addFiles", [files], options);
     const request = { data, preprocess };
     const opened = await backendOf().call("openSamples", [request], options);
     batch(() => {

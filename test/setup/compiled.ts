@@ -19,6 +19,7 @@ declare module "vitest" {
 /** Modules that tests import in addition to the entries. */
 const looked = [
   ...["app/cli/program", "data/prefetch/feed", "core/errors", "runtime/job/run", "runtime/run/run"],
+  "app/cli/studio/session-process",
   ...["data/sidecars/preprocessing-spec", "data/sidecars/sidecars"],
 ];
 /** Jobs of tests, compiled into `jobs/`. */

@@ -65,25 +65,37 @@ export async function openStudio(folder: string, { isolates = true, base = "/" }
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as AddressInfo;
-  const origin = `http://127.0.0.1:${port}/`;
   const stopServer = (): void => {
     server.closeAllConnections();
     server.close();
   };
+  const opened = await openAddress(`http://127.0.0.1:${port}${base}`);
+  return {
+    ...opened,
+    stopServer,
+    async close() {
+      await opened.close();
+      stopServer();
+    },
+  };
+}
+
+/** Opens an address of the studio in a browser. */
+export async function openAddress(address: string): Promise<Omit<Studio, "stopServer">> {
+  const { origin } = new URL(address);
   const { page, close } = await openPage(temporaryFolder());
   const foreign: string[] = [];
   const errors: string[] = [];
   const context = page.context();
   context.on("request", (request) => {
-    const address = request.url();
-    if (![origin, `blob:${origin}`, "data:"].some((start) => address.startsWith(start))) foreign.push(address);
+    const url = request.url();
+    if (![`${origin}/`, `blob:${origin}/`, "data:"].some((start) => url.startsWith(start))) foreign.push(url);
   });
   context.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
   });
   context.on("weberror", (error) => errors.push(error.error().message));
   await page.setViewportSize({ width: 1280, height: 900 });
-  const address = origin + base.slice(1);
   await page.goto(address);
   return {
     page,
@@ -96,10 +108,6 @@ export async function openStudio(folder: string, { isolates = true, base = "/" }
       await next.goto(address);
       return next;
     },
-    stopServer,
-    async close() {
-      await close();
-      stopServer();
-    },
+    close,
   };
 }

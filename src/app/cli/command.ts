@@ -95,6 +95,7 @@ const maxFlags = 16;
 /** Command → its guide in the package's folder docs/. */
 const guides: ReadonlyMap<string, string> = new Map([
   ["plot", "plot.md"],
+  ["studio", "studio.md"],
   ["eval", "data.md"],
   ["compress", "compress.md"],
   ["explain", "pruning.md"],

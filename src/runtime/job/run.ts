@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly grace?: number;
   /** The maximum milliseconds until the job's module is loaded. */
   readonly startLimit?: number;
+  /** Receives the process, to exchange messages without a `pith` key with the job. */
+  readonly onChild?: (child: ChildProcess) => void;
 }
 
 /** Node 22 and newer: the compile cache folder, if this process has enabled it. */
@@ -67,6 +69,7 @@ export async function runJob<J extends Job>(
   const temporary = await temporaryFolder();
   const child = start(module, [input, options.modules]);
   if (options.isBackground === true) lowerPriority(child);
+  options.onChild?.(child);
   const kill = (): void => void child.kill("SIGKILL");
   // Runs before the folder is removed.
   process.prependListener("exit", kill);

@@ -16,7 +16,7 @@ const lostWorker = (): Failure =>
     true,
   );
 
-export function createTab(): Backend {
+export function createBackend(): Backend {
   const pending = new Map<number, Pending>();
   let files: ChosenFiles = [];
   /** Parameters of the last successful calls that opened the model and its samples. */

@@ -27,15 +27,16 @@ export async function makeCandidate(
       ? await makeWithoutSamples(opened, request, context)
       : await makeOnSamples(opened, sampled.task, request, context);
   const result = await open(bytes);
+  const content = withoutSharing(bytes);
   return {
     id: request.id,
     name: request.name,
     recipe,
-    sha256: await sha256Of(bytes),
+    sha256: await sha256Of(content),
     inspection: await inspect(result),
     run,
     summary,
-    file: new Blob([Uint8Array.from(bytes)], { type: "application/octet-stream" }),
+    file: new Blob([content], { type: "application/octet-stream" }),
   };
 }
 
@@ -115,7 +116,13 @@ function summaryOf(likeness: Awaited<ReturnType<typeof compareFunction>>): Summa
     : { word: "needs more samples", mood: "doubt", gain: "", sentences: [sentence, advice] };
 }
 
-async function sha256Of(bytes: Uint8Array): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", Uint8Array.from(bytes)));
+/** Returns bytes that are not shared between threads, as a Blob requires. Copies them only if they are shared. */
+const withoutSharing = ({ buffer, byteOffset, length }: Uint8Array): Uint8Array<ArrayBuffer> =>
+  buffer instanceof ArrayBuffer
+    ? new Uint8Array(buffer, byteOffset, length)
+    : Uint8Array.from(new Uint8Array(buffer, byteOffset, length));
+
+async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

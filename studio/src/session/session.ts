@@ -45,8 +45,10 @@ export function createSession(): Session {
     async openModel(place, { report }) {
       report({ stage: "read the graph" });
       const warnings: string[] = [];
-      const model = await open(URL.canParse(place) ? new URL(place) : place, { warn: (text) => warnings.push(text) });
-      const name = place.split(/[/?#]/).findLast((part) => part.endsWith(".onnx")) ?? place;
+      const model = await open(/^https?:/i.test(place) ? new URL(place) : place, {
+        warn: (text) => warnings.push(text),
+      });
+      const name = place.split(/[/\\?#]/).findLast((part) => part.endsWith(".onnx")) ?? place;
       report({ stage: "inspect the layers" });
       const inspection = await inspect(model);
       opened = { model, name };

@@ -1,0 +1,80 @@
+/** The command `pith studio`: serves the page on which a model becomes smaller, with the native runtime. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as v from "valibot";
+import { root } from "#root";
+import { PithError } from "../../../core/errors.ts";
+import { option } from "../../../core/pass/options.ts";
+import { temporaryFolder } from "../../../core/platform/node-temporary.ts";
+import { defineCommand } from "../command.ts";
+import { requireModel } from "../files/model-folder.ts";
+import { dataGroup } from "../flags/data.ts";
+import { serveStudio } from "../studio/server.ts";
+import { createSessionProcess } from "../studio/session-process.ts";
+
+export default defineCommand({
+  name: "studio",
+  summary: "make a model smaller on a page in the browser, with the native runtime, until stopped",
+  arguments: [{ name: "model.onnx", description: "the model that the page opens", optional: true }],
+  options: v.object({
+    data: option(v.string(), "samples that the page opens: a folder or file of images, text, tables, arrays or sound", {
+      value: "path",
+      group: dataGroup,
+    }),
+    port: option(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)), "port (default: a free one)", {
+      value: "n",
+    }),
+    open: v.pipe(
+      v.optional(v.boolean(), true),
+      v.description("open the page in the browser"),
+      v.metadata({ negated: "print the address, and do not open it in the browser" }),
+    ),
+  }),
+  deterministic: true,
+  examples: ["studio", "studio model.onnx --data photos/", "studio model.onnx --no-open --port 8080"],
+  async run([model], { data, port = 0, open }, { terminal, signal }) {
+    const built = join(fileURLToPath(root()), "studio");
+    if (!existsSync(join(built, "page", "index.html")))
+      throw new PithError("E_FILE", `The page is not in ${built}.`, { hint: "Run npm run build in the clone." });
+    if (model !== undefined) await requireModel(model);
+    if (data !== undefined) await requireModel(data);
+    const start = { model: pathOf(model), data: pathOf(data) };
+    const folder = await temporaryFolder();
+    const session = createSessionProcess({
+      module: new URL("studio/session.js", root()),
+      folder: folder.path,
+      paths: Object.values(start).filter((path) => path !== undefined),
+    });
+    try {
+      const uploads = join(folder.path, "files");
+      await mkdir(uploads);
+      const server = await serveStudio({ page: join(built, "page"), uploads, session, start, port });
+      terminal.note("studio", `Pith Studio: ${server.address} (for one visit; Ctrl-C ends)`);
+      if (open) openBrowser(server.address);
+      if (!signal.aborted) await once(signal, "abort");
+      server.close();
+      return { data: {}, print: (to) => to.line("Pith Studio has ended.") };
+    } finally {
+      await session.end();
+      await folder.remove();
+    }
+  },
+});
+
+const pathOf = (place: string | undefined): string | undefined =>
+  place === undefined || /^https?:/i.test(place) ? place : resolve(place);
+
+/** Opens an address in the user's browser. Without a browser, the user opens the printed address. */
+function openBrowser(address: string): void {
+  const [program, ...words]: readonly [string, ...string[]] =
+    process.platform === "win32"
+      ? ["rundll32", "url.dll,FileProtocolHandler", address]
+      : [process.platform === "darwin" ? "open" : "xdg-open", address];
+  spawn(program, words, { stdio: "ignore", detached: true })
+    .on("error", () => {})
+    .unref();
+}

@@ -1,0 +1,204 @@
+/**
+ * Serves the page of the studio and answers its calls, on the loopback address.
+ *
+ * The printed address contains a key that is accepted once and exchanged for a cookie that scripts cannot read. Browsers send cookies to all ports of a
+ * host, so the cookie is limited to a path that other servers do not know. All requests must name the server's own address as their host, against DNS
+ * rebinding, and calls must name it as their origin. Everything else is refused with 403.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { createReadStream, createWriteStream, readdirSync } from "node:fs";
+import { mkdir, readFile, rm, stat, statfs } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname, extname, join, sep } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { type ErrorCode, errorMessage, PithError } from "../../../core/errors.ts";
+import type { Answer, SessionProcess } from "./session-process.ts";
+
+export interface StudioOptions {
+  /** Folder of the built page. */
+  readonly page: string;
+  /** Folder for uploaded files. */
+  readonly uploads: string;
+  readonly session: SessionProcess;
+  /** Paths that the page opens at the start. */
+  readonly start: { readonly model?: string | undefined; readonly data?: string | undefined };
+  /** 0 selects a free port. */
+  readonly port: number;
+}
+
+export interface StudioServer {
+  /** The address with the key, for one visit. */
+  readonly address: string;
+  close(): void;
+}
+
+const host = "127.0.0.1";
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+};
+const headers = {
+  "Content-Security-Policy":
+    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Referrer-Policy": "no-referrer",
+  "X-Content-Type-Options": "nosniff",
+  "Cache-Control": "no-store",
+};
+const refusal =
+  "This address is not valid (any more). Start `pith studio` again, and open the address that it prints.\n";
+/** Maximum bytes of a call's parameters: settings and paths, or the record of a run with its pictures. */
+const maxCallBytes = 2 ** 26;
+/** Bytes of the disk that uploads leave free. */
+const freeBytes = 2 ** 30;
+
+/** @throws PithError E_FILE if the port is not available. */
+export async function serveStudio({ page, uploads, session, start, port }: StudioOptions): Promise<StudioServer> {
+  let key: string | undefined = randomKey();
+  const [folder, cookieValue] = [`/${randomKey()}/`, randomKey()];
+  const files = new Set(
+    readdirSync(page, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name)),
+  );
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error) => fail(response, error));
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, host, resolve)).catch(
+    (cause) => {
+      const hint = "Without --port, a free port is selected.";
+      throw new PithError("E_FILE", `Port ${port} cannot be opened: ${errorMessage(cause)}.`, { cause, hint });
+    },
+  );
+  const { port: actualPort } = server.address() as AddressInfo;
+  const ownHost = `${host}:${actualPort}`;
+  const cookie = `pith-studio-${actualPort}=${cookieValue}`;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    const { method, headers: sent } = request;
+    const [address = ""] = (request.url ?? "").split("?");
+    const isOwnOrigin = sent.origin === `http://${ownHost}`;
+    if (sent.host !== ownHost || (sent.origin !== undefined && !isOwnOrigin)) return refuse(response);
+    if (method === "GET" && key !== undefined && isEqual(address, `/${key}`)) {
+      key = undefined;
+      response.setHeader("Set-Cookie", `${cookie}; Path=${folder}; HttpOnly; SameSite=Strict`);
+      response.setHeader("Content-Type", types[".html"] ?? "");
+      // A redirect would belong to the navigation of another program, to which the browser does not send strict cookies.
+      response.end(
+        `<!doctype html><title>Pith Studio</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=${folder}">`,
+      );
+      return;
+    }
+    const cookies = (sent.cookie ?? "").split("; ");
+    if (!address.startsWith(folder) || !cookies.some((each) => isEqual(each, cookie))) return refuse(response);
+    const [kind = "", ...parts] = address.slice(folder.length).split("/");
+    if (method === "GET" && kind === "files") return sendStored(response, parts.join("/"));
+    if (method === "GET") return sendPage(response, join(page, address.slice(folder.length) || "index.html"));
+    if (!isOwnOrigin) return refuse(response);
+    if (method === "PUT" && kind === "files") return receiveFile(request, response, parts.join("/"));
+    if (method === "POST" && kind === "calls") return answerCall(request, response, parts.join("/"));
+    return refuse(response);
+  }
+
+  async function sendPage(response: ServerResponse, path: string): Promise<void> {
+    if (!files.has(path)) return refuse(response);
+    const content = await readFile(path);
+    response.setHeader("Content-Type", types[extname(path)] ?? "application/octet-stream");
+    const startData = `<meta name="pith-start" content="${escapeAttribute(JSON.stringify(start))}">`;
+    response.end(path === join(page, "index.html") ? String(content).replace("<head>", `<head>${startData}`) : content);
+  }
+
+  async function sendStored(response: ServerResponse, name: string): Promise<void> {
+    const path = uploadPath(uploads, name);
+    const { size } = (await stat(path).catch(() => undefined)) ?? {};
+    if (size === undefined) return refuse(response);
+    response.setHeader("Content-Type", "application/octet-stream");
+    response.setHeader("Content-Length", size);
+    await pipeline(createReadStream(path), response);
+  }
+
+  async function receiveFile(request: IncomingMessage, response: ServerResponse, name: string): Promise<void> {
+    const path = uploadPath(uploads, name);
+    const bytes = Number(request.headers["content-length"] ?? Number.NaN);
+    const { bavail, bsize } = await statfs(uploads);
+    if (!(bytes <= bavail * bsize - freeBytes))
+      throw new PithError("E_FILE", `"${name}" does not fit into the folder of temporary files.`, {
+        hint: "Name the file on the command line, which reads it where it is: pith studio model.onnx --data path.",
+      });
+    await mkdir(dirname(path), { recursive: true });
+    try {
+      await pipeline(request, createWriteStream(path));
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+    response.end();
+  }
+
+  /** Streams the answers of a call as lines. If the page stops reading, the call is stopped. */
+  async function answerCall(request: IncomingMessage, response: ServerResponse, name: string): Promise<void> {
+    const controller = new AbortController();
+    response.on("close", () => controller.abort());
+    const onAnswer = ({ line, isLast }: Answer): void => {
+      response.write(`${line}\n`);
+      if (isLast) response.end();
+    };
+    await session.call(name, await readText(request), onAnswer, controller.signal);
+  }
+
+  return {
+    address: `http://${ownHost}/${key}`,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+const randomKey = (): string => randomBytes(24).toString("base64url");
+
+/** Compares in a time that does not depend on the texts. */
+function isEqual(text: string, secret: string): boolean {
+  const [left, right] = [text, secret].map((each) => createHash("sha256").update(each).digest());
+  return left !== undefined && right !== undefined && timingSafeEqual(left, right);
+}
+
+const escapeAttribute = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+
+function refuse(response: ServerResponse): void {
+  response.setHeader("Content-Type", "text/plain; charset=utf-8");
+  response.writeHead(403).end(refusal);
+}
+
+/** Ends an answer with a failure, as the session writes failures. */
+function fail(response: ServerResponse, error: unknown): void {
+  const { code, hint } = error instanceof PithError ? error : { code: "internal", hint: undefined };
+  const isCrash = code === ("E_ENGINE" satisfies ErrorCode);
+  const advice = isCrash ? `Finished candidates are kept. ${hint ?? ""}` : hint;
+  response.end(`${JSON.stringify({ failure: { message: errorMessage(error), code, hint: advice, isCrash } })}\n`);
+}
+
+/** Returns the path of an uploaded file. @throws PithError E_FILE if the name leaves the folder. */
+function uploadPath(folder: string, name: string): string {
+  const path = join(folder, decodeURIComponent(name));
+  if (!path.startsWith(folder + sep) || /[\0\\:]/.test(path.slice(folder.length + 1)))
+    throw new PithError("E_FILE", `"${name}" is not a name for a file.`, { hint: "Rename the file." });
+  return path;
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += chunk.length;
+    if (bytes > maxCallBytes) throw new PithError("E_OPTION", `A call has more than ${maxCallBytes} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

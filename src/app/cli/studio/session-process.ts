@@ -1,0 +1,112 @@
+/**
+ * Runs the session of the studio in a child process, because ONNX Runtime blocks its thread and can crash. A process that crashed, or that did not stop
+ * in time, is replaced at the next call. The session keeps its state in a folder, so that the next process continues with it.
+ */
+import type { ChildProcess } from "node:child_process";
+import type { Job } from "../../../runtime/job/job.ts";
+import { runJob } from "../../../runtime/job/run.ts";
+
+/** A message of the session about one call. */
+export interface Answer {
+  readonly id: number;
+  /** Text for the page. */
+  readonly line: string;
+  /** Whether the call has finished. */
+  readonly isLast: boolean;
+}
+
+export interface SessionOptions {
+  /** Module whose default export is the job that answers calls. */
+  readonly module: URL;
+  /** Folder of files of the page (`files`) and of the session's record. */
+  readonly folder: string;
+  /** Paths of the command line, which the session may read in addition to the uploaded files. */
+  readonly paths: readonly string[];
+}
+
+export interface SessionProcess {
+  /**
+   * Sends a call, and passes its answers on until it has finished.
+   * @param parameters text that the session decodes.
+   * @throws PithError E_ENGINE if the process crashes.
+   */
+  call(name: string, parameters: string, onAnswer: (answer: Answer) => void, signal: AbortSignal): Promise<void>;
+  /** Ends the process. Resolves after its temporary folder is removed. */
+  end(): Promise<void>;
+}
+
+/** Milliseconds from a request to stop a call to the end of the process. */
+const stopGrace = 1000;
+
+export function createSessionProcess({ module, folder, paths }: SessionOptions): SessionProcess {
+  let running: Running | undefined;
+  let lastId = 0;
+  const ensureRunning = (): Running => {
+    if (running !== undefined) return running;
+    const started = start(module, { folder, paths });
+    running = started;
+    const forget = (): void => {
+      if (running === started) running = undefined;
+    };
+    started.ended.then(forget, forget);
+    return started;
+  };
+  return {
+    async call(name, parameters, onAnswer, signal) {
+      signal.throwIfAborted();
+      const { ready, calls, ended, end } = ensureRunning();
+      const id = ++lastId;
+      let killer: NodeJS.Timeout | undefined;
+      const finished = new Promise<void>((resolve) => {
+        calls.set(id, (answer) => {
+          onAnswer(answer);
+          if (answer.isLast) resolve();
+        });
+      });
+      const send = (message: object): void => void ready.then((child) => child.connected && child.send(message));
+      const stop = (): void => {
+        send({ id, stop: true });
+        killer = setTimeout(end, stopGrace);
+      };
+      signal.addEventListener("abort", stop, { once: true });
+      send({ id, name, parameters });
+      try {
+        await Promise.race([finished, ended]);
+      } finally {
+        clearTimeout(killer);
+        signal.removeEventListener("abort", stop);
+        calls.delete(id);
+      }
+    },
+    async end() {
+      running?.end();
+      await running?.ended.catch(() => {});
+    },
+  };
+}
+
+interface Running {
+  /** Resolves when the session receives calls. */
+  readonly ready: Promise<ChildProcess>;
+  readonly calls: Map<number, (answer: Answer) => void>;
+  /** Rejects when the process has ended, with the reason. */
+  readonly ended: Promise<unknown>;
+  readonly end: () => void;
+}
+
+function start(module: URL, input: Pick<SessionOptions, "folder" | "paths">): Running {
+  const controller = new AbortController();
+  const calls = new Map<number, (answer: Answer) => void>();
+  let ended: Promise<unknown> = Promise.resolve();
+  const ready = new Promise<ChildProcess>((resolve) => {
+    const onChild = (child: ChildProcess): void => {
+      child.on("message", (message: Answer | { readonly ready?: true }) => {
+        if ("id" in message) calls.get(message.id)?.(message);
+        else if (message.ready === true) resolve(child);
+      });
+    };
+    const options = { name: "The computation", signal: controller.signal, modules: input.paths, grace: 0, onChild };
+    ended = runJob<Job>(module, input as never, options);
+  });
+  return { ready, calls, ended, end: () => controller.abort() };
+}

@@ -1,0 +1,120 @@
+/** Calls the server of `pith studio`, which runs Pith in a process of this computer. The package contains the page with this backend instead of `tab.ts`. */
+import {
+  type Backend,
+  type CallOptions,
+  type Calls,
+  type Candidate,
+  type ChosenFiles,
+  Failure,
+  type Progress,
+} from "./backend.ts";
+import { decode, encode, type StoredFile } from "./json.ts";
+
+type Answer =
+  | { readonly progress: Progress }
+  | { readonly value: unknown }
+  | {
+      readonly failure: {
+        readonly message: string;
+        readonly code: string;
+        readonly hint?: string;
+        readonly isCrash?: boolean;
+      };
+    };
+
+/** Files that are uploaded at the same time. */
+const maxUploads = 6;
+
+/** Paths of files that the server has. */
+const storedFiles = new WeakMap<Blob, StoredFile>();
+
+export function createBackend(): Backend {
+  async function call<K extends keyof Calls>(
+    name: K,
+    parameters: Parameters<Calls[K]>,
+    options: CallOptions = {},
+  ): Promise<ReturnType<Calls[K]>> {
+    if (name === "addFiles") return (await upload(parameters[0] as ChosenFiles, options)) as ReturnType<Calls[K]>;
+    const sent = await Promise.all(parameters.map((each) => (each instanceof Blob ? store(each, options) : each)));
+    const response = await request(`calls/${name}`, { method: "POST", body: encode(sent) }, options);
+    const value = await readValue(response, options);
+    return (name === "make" ? await withFile(value as MadeCandidate, options) : value) as ReturnType<Calls[K]>;
+  }
+  return {
+    kind: "local",
+    call: (name, parameters, options) =>
+      call(name, parameters, options).catch((error) => {
+        throw failureOf(error);
+      }),
+  };
+}
+
+type MadeCandidate = Omit<Candidate, "file"> & { readonly file: StoredFile };
+
+/** Replaces the path of a candidate's file by the file. */
+async function withFile({ file, ...candidate }: MadeCandidate, options: CallOptions): Promise<Candidate> {
+  const blob = await (await request(`files/${file.storedAt}`, {}, options)).blob();
+  storedFiles.set(blob, file);
+  return { ...candidate, file: blob };
+}
+
+/** Returns the path of a file. Uploads it if the server does not have it, for example because it was made by an earlier server. */
+async function store(file: Blob, options: CallOptions): Promise<StoredFile> {
+  const stored = storedFiles.get(file) ?? { storedAt: `.candidates/${crypto.randomUUID()}.onnx` };
+  if (!storedFiles.has(file)) await upload([[stored.storedAt, file]], options);
+  storedFiles.set(file, stored);
+  return stored;
+}
+
+async function request(path: string, init: RequestInit, { signal }: CallOptions): Promise<Response> {
+  const response = await fetch(path, { ...init, signal: signal ?? null });
+  if (response.ok) return response;
+  throw new Failure("The server does not know this page.", "E_ENGINE", "Start `pith studio` again.");
+}
+
+async function upload(files: readonly (readonly [path: string, file: Blob])[], options: CallOptions): Promise<void> {
+  const queue = files.entries();
+  const total = files.length;
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (const [, [path, file]] of queue) {
+      const response = await request(
+        `files/${path.split("/").map(encodeURIComponent).join("/")}`,
+        { method: "PUT", body: file },
+        options,
+      );
+      await readValue(response, options);
+      options.onProgress?.({ stage: "copy the files for the server", done: ++done, total });
+    }
+  };
+  await Promise.all(Array.from({ length: maxUploads }, work));
+}
+
+/** Reads lines of answers, and returns the value. */
+async function readValue({ body }: Response, { onProgress }: CallOptions): Promise<unknown> {
+  let rest = "";
+  let value: unknown;
+  const reader = body?.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { value: text, done } = (await reader?.read()) ?? { done: true, value: undefined };
+    if (done) return value;
+    const lines = `${rest}${text}`.split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const answer = decode(line) as Answer;
+      if ("failure" in answer) {
+        const { message, code, hint, isCrash } = answer.failure;
+        throw new Failure(message, code, hint, isCrash);
+      }
+      if ("progress" in answer) onProgress?.(answer.progress);
+      else value = answer.value;
+    }
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  if (error instanceof DOMException && error.name === "AbortError")
+    return new Failure("Canceled.", "E_STOPPED", undefined);
+  return new Failure("Pith Studio has ended on this computer.", "E_ENGINE", "Start `pith studio` again.");
+}
