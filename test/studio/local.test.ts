@@ -47,8 +47,8 @@ describe.skipIf(browser === undefined || process.platform === "win32")("pith stu
       let text = "";
       server.stderr.setEncoding("utf8").on("data", (more) => {
         text += more;
-        const [found] = /http:\S+/.exec(text) ?? [];
-        if (found !== undefined) resolve(found);
+        const [url] = /http:\S+/.exec(text) ?? [];
+        if (url !== undefined) resolve(url);
       });
       ended.then(() => reject(new Error(text)));
     });

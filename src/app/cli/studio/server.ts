@@ -164,8 +164,8 @@ const randomKey = (): string => randomBytes(24).toString("base64url");
 
 /** Compares in a time that does not depend on the texts. */
 function isEqual(text: string, secret: string): boolean {
-  const [left, right] = [text, secret].map((each) => createHash("sha256").update(each).digest());
-  return left !== undefined && right !== undefined && timingSafeEqual(left, right);
+  const [digest, expected] = [text, secret].map((each) => createHash("sha256").update(each).digest());
+  return digest !== undefined && expected !== undefined && timingSafeEqual(digest, expected);
 }
 
 const escapeAttribute = (text: string): string =>
