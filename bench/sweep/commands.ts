@@ -52,5 +52,16 @@ export const commands: readonly Swept[] = [
   },
   pass("factorize", ["factorize", "--budget", "0.8"], 3),
   pass("reinitialize", ["reinitialize"]),
-  withData("compress", ({ model, out, data }) => ["compress", model, "--data", data, "--samples", "32", "--minutes", "3", "-o", out]),
+  withData("compress", ({ model, out, data }) => [
+    "compress",
+    model,
+    "--data",
+    data,
+    "--samples",
+    "32",
+    "--minutes",
+    "3",
+    "-o",
+    out,
+  ]),
 ];

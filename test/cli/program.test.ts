@@ -288,7 +288,7 @@ test("the list of commands has the name and summary of each command", async () =
   for (const { name, summary, load } of commands) {
     const { default: definition } = await load();
     expect({ name: definition.name, summary: definition.summary }).toEqual({ name, summary });
-    expect(definition.examples.every((line) => line.startsWith(`${name} `))).toBe(true);
+    expect(definition.examples.every((line) => `${line} `.startsWith(`${name} `))).toBe(true);
   }
 });
 

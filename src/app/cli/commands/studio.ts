@@ -12,7 +12,6 @@ import { option } from "../../../core/pass/options.ts";
 import { temporaryFolder } from "../../../core/platform/node-temporary.ts";
 import { defineCommand } from "../command.ts";
 import { requireModel } from "../files/model-folder.ts";
-import { dataGroup } from "../flags/data.ts";
 import { serveStudio } from "../studio/server.ts";
 import { createSessionProcess } from "../studio/session-process.ts";
 
@@ -23,7 +22,6 @@ export default defineCommand({
   options: v.object({
     data: option(v.string(), "samples that the page opens: a folder or file of images, text, tables, arrays or sound", {
       value: "path",
-      group: dataGroup,
     }),
     port: option(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)), "port (default: a free one)", {
       value: "n",
