@@ -32,6 +32,9 @@ addEventListener("hashchange", followAddress);
 followAddress();
 const root = document.querySelector("#root");
 if (root !== null) hydrate(<App />, root);
+// Files that were chosen before this script ran had no listener.
+for (const input of document.querySelectorAll<HTMLInputElement>("input[type=file]"))
+  if (input.files !== null && input.files.length > 0) input.dispatchEvent(new Event("change", { bubbles: true }));
 
 // Without the service worker, the page still works online.
 if (import.meta.env.PROD && backendKind === "tab")
