@@ -1,5 +1,5 @@
 /** Exports datasets, file formats and preprocessing (`pith/data`). */
-export { addFiles, removeFiles } from "#platform";
+export { addFiles } from "#platform";
 export type { ModelInput } from "./batches/bind.ts";
 export { mapBatches, memory, view } from "./batches/indexed.ts";
 export { collect, draw, split, take } from "./batches/select.ts";

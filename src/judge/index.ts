@@ -14,3 +14,4 @@ export { compare, compareRows } from "./compare/compare.ts";
 export { compareFunction, type Likeness } from "./compare/compare-function.ts";
 export { compareOutputs, type Sameness } from "./compare/equivalence.ts";
 export { type Comparison, type Goal, judge, type Verdict } from "./compare/goal.ts";
+export { outputDifferenceText } from "./record/verdict.ts";

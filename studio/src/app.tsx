@@ -1,6 +1,6 @@
 /** Frame of the page: header, steps, the current view. */
 import type { JSX } from "preact";
-import { backendKind } from "./backend/kind.ts";
+import { isServed } from "./backend/kind.ts";
 import { bytesText, integerText } from "./format.ts";
 import { candidates, job, model, samples, selected, type ViewName, view } from "./state.ts";
 import { Compare } from "./views/compare.tsx";
@@ -9,8 +9,6 @@ import { Samples } from "./views/samples.tsx";
 import { Smaller } from "./views/smaller.tsx";
 import { Start } from "./views/start.tsx";
 import { Take } from "./views/take.tsx";
-
-const isLocal = backendKind === "local";
 
 const steps: readonly (readonly [name: ViewName, title: string, summary: () => string])[] = [
   ["model", "Model", () => (model.value === undefined ? "" : bytesText(model.value.inspection.bytes))],
@@ -69,7 +67,7 @@ export function App(): JSX.Element {
               </>
             )}
           </p>
-          <p class="local">{isLocal ? "Runs on this computer with the native runtime" : "Nothing leaves this tab"}</p>
+          <p class="local">{isServed ? "Runs on this computer with the native runtime" : "Nothing leaves this tab"}</p>
         </header>
       </div>
       <nav class="steps" aria-label="Steps">
@@ -95,7 +93,7 @@ export function App(): JSX.Element {
       <footer>
         <p>
           Pith Studio, Apache-2.0. The model and the samples are read, changed and run{" "}
-          {isLocal ? "on this computer" : "by this page"}. There is no upload and no telemetry.
+          {isServed ? "on this computer" : "by this page"}. Nothing is sent to other machines.
         </p>
         <p role="status" aria-live="polite" class="sr">
           {job.value === undefined ? "" : `${job.value.name}: ${job.value.stage ?? "running"}`}

@@ -32,9 +32,8 @@ export const figureText = (unit: string, value: number): string =>
 
 /** A signed difference of a metric: points for shares. */
 export function differenceText(unit: string, value: number): string {
-  const scale = unit === "share" ? 100 : 1;
-  const text = (scale * value).toFixed(1);
-  return Number(text) === 0 ? "0.0" : `${value > 0 ? "+" : "−"}${text.replace("-", "")}`;
+  const text = unit === "share" ? Math.abs(100 * value).toFixed(1) : digits(Math.abs(value));
+  return Number(text) === 0 ? text : `${value > 0 ? "+" : "−"}${text}`;
 }
 
 /** "1 candidate", "3 candidates". */

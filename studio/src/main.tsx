@@ -1,7 +1,7 @@
 /** Starts the page: takes over the static start view, follows the address, and prepares the worker. */
 import { hydrate } from "preact";
 import { App } from "./app.tsx";
-import { backendKind } from "./backend/kind.ts";
+import { isServed } from "./backend/kind.ts";
 import { createBackend } from "./backend/tab.ts";
 import { prepareOffline } from "./offline/register.ts";
 import { job, model, openPlace, openSamples, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
@@ -10,7 +10,7 @@ import "./style/page.css";
 
 useBackend(createBackend());
 // Storage belongs to an address, and that of a server is another one each time.
-if (backendKind === "tab") keepSessions();
+if (!isServed) keepSessions();
 
 function followAddress(): void {
   const name = location.hash.slice(1);
@@ -37,7 +37,7 @@ for (const input of document.querySelectorAll<HTMLInputElement>("input[type=file
   if (input.files !== null && input.files.length > 0) input.dispatchEvent(new Event("change", { bubbles: true }));
 
 // Without the service worker, the page still works online.
-if (import.meta.env.PROD && backendKind === "tab")
+if (import.meta.env.PROD && !isServed)
   prepareOffline(() => model.value === undefined && job.value === undefined).catch(() => {});
 
 /** Opens what the command line of `pith studio` names. The server writes it into the page. */
@@ -51,4 +51,4 @@ async function openStart(): Promise<void> {
   await openSamples([], start.data);
 }
 
-if (backendKind === "local") void openStart();
+if (isServed) void openStart();

@@ -1,6 +1,9 @@
 /** Reads what was measured of a candidate from its run record. */
 import type { Run, Variant } from "pith/compress";
-import type { Candidate } from "./backend/backend.ts";
+import { type Candidate, maxExactBytes } from "./backend/backend.ts";
+import type { Figure } from "./components/figures.tsx";
+import { bytesText } from "./format.ts";
+import { downloads } from "./state.ts";
 
 const variantOf = ({ run }: Candidate): Variant | undefined => run?.variants[run.chosen ?? 0];
 
@@ -15,7 +18,7 @@ export const speedOf = ({ run }: Candidate): Timed["speedup"] | undefined =>
 
 /** Returns why there is no speed. */
 export const missingSpeedText = ({ run }: Candidate): string =>
-  run?.latency?.unsteady === true ? "the machine was too busy" : "not measured";
+  run?.latency?.unsteady === true ? "the machine was too busy" : "it needs samples";
 
 /** Returns how many predictions differ from the original's; undefined for models without classes. */
 export function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {
@@ -23,4 +26,13 @@ export function changedCount(candidate: Candidate): { readonly count: number; re
   return agreement === undefined
     ? undefined
     : { count: Math.round((1 - agreement.value) * agreement.count), of: agreement.count };
+}
+
+/** Returns the figure of the size after brotli. @param id of a candidate, or "" for the original. @param bytes of the file. */
+export function downloadFigure(id: string, bytes: number): Figure {
+  const { [id]: size } = downloads.value;
+  const isEstimate = bytes > maxExactBytes;
+  if (typeof size !== "number")
+    return { term: "brotli", value: undefined, detail: size === undefined ? "being measured" : "not measured" };
+  return { term: "brotli", value: bytesText(size), detail: isEstimate ? "estimated" : "measured", isEstimate };
 }

@@ -14,6 +14,7 @@ import {
 } from "./backend/backend.ts";
 import { integerText } from "./format.ts";
 import { estimateSizes, measuredSizes } from "./settings/estimate.ts";
+import { accuracyMetric, goalUnit, lossOf, usualGoal } from "./settings/goal.ts";
 import { initialSettings, nameOf, recipeOf, type Settings } from "./settings/presets.ts";
 import { fingerprintOf } from "./storage/fingerprint.ts";
 import { loadSession, type Session } from "./storage/sessions.ts";
@@ -53,7 +54,7 @@ export const openFiles = signal<{ readonly model: boolean; readonly samples: boo
   samples: false,
 });
 export const settings = signal<Settings>(initialSettings("static"));
-/** Largest accepted drop, in points. */
+/** Largest accepted loss, as `settings/goal.ts` shows it. */
 export const maxDrop = signal(1);
 export const job = signal<Job | undefined>(undefined);
 export const problem = signal<Problem | undefined>(undefined);
@@ -62,6 +63,8 @@ export const selected = computed(() => candidates.value.find(({ id }) => id === 
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));
 export const estimatedSizes = computed(() => model.value && estimateSizes(model.value.inspection, settings.value));
 export const currentId = computed(() => idOf(settings.value));
+/** The metric that the goal limits. */
+export const goalMetric = computed(() => samples.value?.metric ?? accuracyMetric);
 /** Names the files that the user must choose again before something can run. */
 export const missingFiles = computed(() => {
   if (model.value === undefined) return undefined;
@@ -71,7 +74,11 @@ export const missingFiles = computed(() => {
 /** The candidate of the current settings, if it was made. */
 export const current = computed(() => candidates.value.find(({ id }) => id === currentId.value));
 
-const idOf = (chosen: Settings): string => `${nameOf(chosen)} · ${maxDrop.value}`;
+/** Names a candidate by its settings, the goal and the samples, so that it can be made again on other samples. */
+function idOf(chosen: Settings): string {
+  const { name, preset } = samples.value ?? {};
+  return [nameOf(chosen), maxDrop.value, name, preset].filter((part) => part !== undefined).join(" · ");
+}
 
 let backend: Backend | undefined;
 export const useBackend = (chosen: Backend): void => {
@@ -229,6 +236,8 @@ export function openSamples(
     const request = { data, preprocess };
     const opened = await backendOf().call("openSamples", [request], options);
     batch(() => {
+      if (goalUnit(opened.metric) !== goalUnit(goalMetric.value))
+        maxDrop.value = usualGoal(opened.metric, opened.original?.value ?? 0);
       samples.value = opened;
       samplesRequest.value = request;
       openFiles.value = { model: true, samples: true };
@@ -241,7 +250,12 @@ export function make(): Promise<void> {
   const chosen = settings.value;
   const id = idOf(chosen);
   return runJob(nameOf(chosen), "smaller", async (options) => {
-    const request = { id, name: nameOf(chosen), made: recipeOf(chosen), maxDrop: maxDrop.value / 100 };
+    const request = {
+      id,
+      name: nameOf(chosen),
+      made: recipeOf(chosen),
+      maxDrop: lossOf(maxDrop.value, goalMetric.value),
+    };
     const candidate = await backendOf().call("make", [request], options);
     batch(() => {
       candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];

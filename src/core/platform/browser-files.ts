@@ -2,9 +2,8 @@
  * Keeps files under paths in a page, which has no file system: the files that the user chose, and those that Pith wrote. A path without a file is a URL
  * relative to the page.
  */
-import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { blobSource } from "./sources.ts";
+import { blobSource, leavesFolderError } from "./sources.ts";
 
 const files = new Map<string, Blob>();
 
@@ -26,13 +25,6 @@ function normalize(path: string): string {
  */
 export function addFiles(entries: Iterable<readonly [path: string, file: Blob]>): void {
   for (const [path, file] of entries) files.set(normalize(path), file);
-}
-
-/** Forgets a file, or all files in a folder ("" for all). */
-export function removeFiles(path: string): void {
-  const name = normalize(path);
-  for (const each of [...files.keys()])
-    if (name === "" || each === name || each.startsWith(`${name}/`)) files.delete(each);
 }
 
 export const fileAt = (path: string): Blob | undefined => files.get(normalize(path));
@@ -58,9 +50,6 @@ export function namesIn(folder: string): string[] | undefined {
  */
 export function pathBeside(owner: string, location: string): string {
   const isOutside = location === "" || /^\/|[\\\0]/.test(location) || location.split("/").includes("..");
-  if (isOutside)
-    throw new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
-      hint: "External data must lie in the model's own folder.",
-    });
+  if (isOutside) throw leavesFolderError(owner, location);
   return owner.includes("/") ? `${owner.slice(0, owner.lastIndexOf("/"))}/${location}` : location;
 }

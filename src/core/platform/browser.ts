@@ -8,7 +8,7 @@ import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
-export { addFiles, removeFiles } from "./browser-files.ts";
+export { addFiles } from "./browser-files.ts";
 export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";

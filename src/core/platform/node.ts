@@ -135,10 +135,7 @@ export function machineMemory(): number {
 }
 
 /** Fails, because Node reads files by their paths. */
-export const addFiles: (entries: Iterable<readonly [path: string, file: Blob]>) => void = refuseFiles;
-export const removeFiles: (path: string) => void = refuseFiles;
-
-function refuseFiles(): never {
+export function addFiles(_: Iterable<readonly [path: string, file: Blob]>): void {
   throw new PithError("E_UNSUPPORTED", "Files are added under paths in browsers only.", {
     hint: "Node reads files by their paths.",
   });

@@ -76,13 +76,16 @@ export async function urlBeside(owner: string, location: string): Promise<ByteSo
   const url = URL.canParse(location)
     ? new URL(location)
     : new URL(location.split("/").map(encodeURIComponent).join("/"), folder);
-  if (location === "" || /[\\\0]/.test(location) || !url.href.startsWith(folder)) {
-    throw new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
-      hint: "External data must lie in the model's own folder.",
-    });
-  }
+  if (location === "" || /[\\\0]/.test(location) || !url.href.startsWith(folder))
+    throw leavesFolderError(owner, location);
   return urlSource(url);
 }
+
+/** Returns the error for a location that is not in the owner's folder. */
+export const leavesFolderError = (owner: string, location: string): PithError =>
+  new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
+    hint: "External data must lie in the model's own folder.",
+  });
 
 /** The bytes from `start` to `end` (exclusive). */
 export interface ByteRange {

@@ -202,7 +202,12 @@ export function othersSentence(others: Likeness | string): string {
   return `Of the ${countText}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
 }
 
-/** Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. */
+/**
+ * Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`.
+ * @example
+ * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
+ * if (typeof likeness === "object") console.log(outputDifferenceText(likeness));
+ */
 export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
   return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;

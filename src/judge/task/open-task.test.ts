@@ -95,13 +95,15 @@ describe("images with labels", () => {
     const { task, logged } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
     expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
     expect(task.preprocessing).toMatch(/^guessed "unit".*Set it with `preprocess: "unit"`\.$/);
+    expect(task.tried?.[0]).toMatchObject({ name: "unit", accuracy: { value: 1 }, fits: true });
     expect(logged).toEqual([]);
     expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([40, 40, 80]);
     expect(task.metric.name).toBe("accuracy");
     expect((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value).toBe(1);
     expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
     // The next call uses the recorded preprocessing.
-    expect((await openTask(model, { data: pixels(["t10k"]) })).preprocessing).toBe("unit, recorded in the model");
+    const { preprocessing, tried } = await openTask(model, { data: pixels(["t10k"]) });
+    expect([preprocessing, tried]).toEqual(["unit, recorded in the model", undefined]);
   });
 
   test("cause a warning at chance level, and the guess is recorded only for training", async () => {

@@ -102,7 +102,13 @@ export async function prepareImages(
     warn("preprocessing", undecidedText(chosen.name, fitting, count));
   else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
     warn("preprocessing", rangeText(chosen, fitting));
-  return preparedTask(chosen, declared === undefined ? guessText(chosen.name, fitting) : describe(chosen), !trusted);
+  if (declared !== undefined) return preparedTask(chosen, describe(chosen), !trusted);
+  const tried = scores.map(({ preprocessing, accuracy }) => ({
+    name: preprocessing.name,
+    accuracy,
+    fits: preprocessing === chosen || indistinct.includes(preprocessing),
+  }));
+  return { ...preparedTask(chosen, guessText(chosen.name, fitting), !trusted), tried };
 }
 
 /** Returns warnings if mean and std of a stated preprocessing seem to be meant for another scale of pixels. */

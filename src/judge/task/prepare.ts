@@ -1,6 +1,7 @@
 /** Prepares the samples of a task as the model requires: detects images, texts and sound, and applies their preprocessing. */
 import { isBeyondClasses, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
+import type { Estimate } from "../../core/estimate.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, minus, percent } from "../../core/numbers.ts";
@@ -25,6 +26,8 @@ export interface Preparation {
   /** Description of the preprocessing, with a note if it was guessed; undefined without preprocessing. */
   readonly preprocessing: string | undefined;
   readonly preset: string | undefined;
+  /** The preprocessings that were tried because none is stated, the chosen one first; undefined if one is stated. */
+  readonly tried?: readonly TriedPreprocessing[] | undefined;
   /** Doubts about the results, as complete sentences. */
   readonly warnings: readonly string[];
   /** Whether the model is at chance level, which `warnings` reports. */
@@ -32,6 +35,13 @@ export interface Preparation {
   /** Whether the samples have labels that the metric can use. */
   readonly labelled: boolean;
   ready(dataset: Dataset): Dataset;
+}
+
+export interface TriedPreprocessing {
+  readonly name: string;
+  readonly accuracy: Estimate;
+  /** Whether it is not significantly worse than the chosen one on the samples tried. */
+  readonly fits: boolean;
 }
 
 export interface PreparedTask extends Preparation {

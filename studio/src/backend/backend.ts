@@ -2,9 +2,12 @@
 import type { Inspection } from "pith";
 import type { Run, SampleView, Summary } from "pith/compress";
 import type { Estimate, LayerErrors } from "pith/evaluate";
+import type { OpenedTask } from "pith/task";
 
-/** Which Pith answers. "tab": a worker of the page, on WebAssembly. "local": `pith studio`, on the native runtime. */
-export type BackendKind = "tab" | "local";
+/** A file of the server of `pith studio`, by its path in the server's folder. */
+export interface StoredFile {
+  readonly storedAt: string;
+}
 
 /** Files under the paths that they have in the folder that the user chose. */
 export type ChosenFiles = readonly (readonly [path: string, file: File])[];
@@ -43,12 +46,12 @@ export interface SamplesView {
   readonly name: string;
   readonly tested: number;
   readonly calibrated: number;
-  readonly trained: number;
   readonly isLabeled: boolean;
   readonly preprocessing: string | undefined;
   readonly preset: string | undefined;
-  readonly isGuessed: boolean;
-  readonly metric: Pick<Run["metric"], "name" | "unit">;
+  /** The preprocessings that were tried if the preprocessing is a guess, the chosen one first. */
+  readonly tried: OpenedTask["tried"];
+  readonly metric: Pick<Run["metric"], "name" | "unit" | "better">;
   /** The metric of the original; undefined if its own outputs are the truth. */
   readonly original: Estimate | undefined;
   readonly classes: readonly string[] | undefined;
@@ -67,7 +70,7 @@ export interface MakeRequest {
   readonly name: string;
   /** A recipe as plain data, or a search. */
   readonly made: PlainRecipe | { readonly minutes: number };
-  /** Largest accepted drop, in the unit of the metric. */
+  /** Largest accepted loss, in the unit of the metric. */
   readonly maxDrop: number;
 }
 
@@ -75,6 +78,8 @@ export interface Candidate {
   readonly id: string;
   readonly name: string;
   readonly recipe: string;
+  /** Options of `pith quantize` that make the same file; undefined with samples, where `pith compress` makes it. */
+  readonly options: Readonly<Record<string, unknown>> | undefined;
   readonly sha256: string;
   readonly inspection: Inspection;
   /** Undefined without samples. */
@@ -91,13 +96,16 @@ export interface Progress {
   readonly note?: string;
 }
 
+/** Files above this size are estimated after brotli, because it takes seconds per megabyte. */
+export const maxExactBytes = 2 ** 21;
+
 export interface Calls {
   addFiles(files: ChosenFiles): void;
   openModel(place: string): ModelView;
   openSamples(request: SamplesRequest): SamplesView;
   make(request: MakeRequest): Candidate;
   layerErrors(file: Candidate["file"]): LayerErrors;
-  /** Bytes after brotli of a candidate, or of the original. Above 2 MiB they are estimated. */
+  /** Bytes after brotli of a candidate, or of the original. Above `maxExactBytes` they are estimated. */
   brotli(file: Candidate["file"] | undefined): number | undefined;
   /** The report of a run as a page. */
   report(run: Run): string;
@@ -109,7 +117,6 @@ export interface CallOptions {
 }
 
 export interface Backend {
-  readonly kind: BackendKind;
   /** @throws Failure with a sentence, a hint and a code. */
   call<K extends keyof Calls>(
     name: K,

@@ -1,4 +1,2 @@
-/** The backend of this build of the page. Vite's mode selects it: the package contains the build with `--mode served`. */
-import type { BackendKind } from "./backend.ts";
-
-export const backendKind: BackendKind = import.meta.env.MODE === "served" ? "local" : "tab";
+/** Whether `pith studio` serves the page, and the native runtime computes. Vite's mode decides: the package contains the build with `--mode served`. */
+export const isServed = import.meta.env.MODE === "served";

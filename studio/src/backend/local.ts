@@ -1,4 +1,5 @@
 /** Calls the server of `pith studio`, which runs Pith in a process of this computer. The package contains the page with this backend instead of `tab.ts`. */
+import { decode, encode } from "../plain.ts";
 import {
   type Backend,
   type CallOptions,
@@ -7,8 +8,8 @@ import {
   type ChosenFiles,
   Failure,
   type Progress,
+  type StoredFile,
 } from "./backend.ts";
-import { decode, encode, type StoredFile } from "./json.ts";
 
 type Answer =
   | { readonly progress: Progress }
@@ -41,7 +42,6 @@ export function createBackend(): Backend {
     return (name === "make" ? await withFile(value as MadeCandidate, options) : value) as ReturnType<Calls[K]>;
   }
   return {
-    kind: "local",
     call: (name, parameters, options) =>
       call(name, parameters, options).catch((error) => {
         throw failureOf(error);

@@ -89,7 +89,6 @@ export function createBackend(): Backend {
   }
 
   return {
-    kind: "tab",
     async call(name, parameters, options) {
       if (name === "addFiles") files = [...files, ...(parameters as Parameters<Calls["addFiles"]>)[0]];
       await reopen(name, parameters, options);

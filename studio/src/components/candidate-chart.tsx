@@ -4,7 +4,8 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
 import { bytesText, figureText } from "../format.ts";
 import { comparisonOf } from "../measurements.ts";
-import { candidates, estimatedSizes, maxDrop, model, samples, selectedId } from "../state.ts";
+import { goalUnit, goalValue } from "../settings/goal.ts";
+import { candidates, estimatedSizes, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
 
 const height = 260;
 const margin = { left: 60, right: 60, top: 16, bottom: 36 };
@@ -36,12 +37,14 @@ function pointOf(candidate: Candidate): Point | undefined {
 export function CandidateChart(): JSX.Element | null {
   const frame = useRef<HTMLElement>(null);
   const width = useWidth(frame);
-  const points = candidates.value.flatMap((candidate) => pointOf(candidate) ?? []);
+  // Candidates that were made on other samples can have another metric.
+  const shown = candidates.value.filter(({ run }) => run?.metric.name === samples.value?.metric.name);
+  const points = shown.flatMap((candidate) => pointOf(candidate) ?? []);
   const original = model.value?.inspection.bytes;
   if (points.length === 0 || original === undefined) return null;
-  const { unit } = samples.value?.metric ?? { unit: "" };
-  const truth = candidates.value.find(({ run }) => run !== undefined)?.run?.original.estimate.value ?? 1;
-  const goal = truth - maxDrop.value / 100;
+  const metric = goalMetric.value;
+  const truth = shown.find(({ run }) => run !== undefined)?.run?.original.estimate.value ?? 1;
+  const goal = goalValue(truth, maxDrop.value, metric);
   const all: readonly Point[] = [
     ...points,
     { id: undefined, name: "original", bytes: original, value: truth, low: truth, high: truth },
@@ -69,7 +72,7 @@ export function CandidateChart(): JSX.Element | null {
         />
         <line class="goal" x1={margin.left} x2={width - margin.right} y1={y(goal)} y2={y(goal)} />
         <text class="goaltext" x={width - margin.right} y={y(goal) - 6} text-anchor="end">
-          goal: lose at most {maxDrop.value.toFixed(1)} points
+          goal: lose at most {maxDrop.value} {goalUnit(metric)}
         </text>
         <line
           class="estimate"
@@ -79,7 +82,10 @@ export function CandidateChart(): JSX.Element | null {
           y2={height - margin.bottom}
         />
         {all.map((point) => (
-          <g key={point.name} class={`pt${point.id !== undefined && point.id === selectedId.value ? " chosen" : ""}`}>
+          <g
+            key={point.id ?? ""}
+            class={`pt${point.id !== undefined && point.id === selectedId.value ? " chosen" : ""}`}
+          >
             <line
               class="interval"
               x1={x(Math.log(point.bytes))}
@@ -102,13 +108,14 @@ export function CandidateChart(): JSX.Element | null {
         ))}
         {[Math.min(...values), Math.max(...values)].map((value) => (
           <text key={value} class="tick" x={margin.left - 8} y={y(value) + 4} text-anchor="end">
-            {figureText(unit, value)}
+            {figureText(metric.unit, value)}
           </text>
         ))}
       </svg>
       <figcaption>
         Each point is a candidate, and the line through it is the interval of its difference from the original on the
-        same samples. A line that is entirely above the dashed line shows that the goal is met.
+        same samples. A line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows
+        that the goal is met.
       </figcaption>
     </figure>
   );

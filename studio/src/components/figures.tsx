@@ -8,16 +8,20 @@ export interface Figure {
   readonly isEstimate?: boolean;
 }
 
+/** Returns the value as text; undefined values are "–". */
+export const figureValue = ({ value, isEstimate }: Figure): string =>
+  value === undefined ? "–" : isEstimate === true ? `≈ ${value}` : value;
+
 /** A row of figures, each with its name and a detail. */
 export function Figures({ figures }: { figures: readonly Figure[] }): JSX.Element {
   return (
     <dl class="figures">
-      {figures.map(({ term, value, detail, isEstimate }) => (
-        <div key={term}>
-          <dt>{term}</dt>
-          <dd class={isEstimate === true ? "estimate" : undefined}>
-            {value === undefined ? "–" : isEstimate === true ? `≈ ${value}` : value}
-            <small>{detail}</small>
+      {figures.map((figure) => (
+        <div key={figure.term}>
+          <dt>{figure.term}</dt>
+          <dd class={figure.isEstimate === true ? "estimate" : undefined}>
+            {figureValue(figure)}
+            <small>{figure.detail}</small>
           </dd>
         </div>
       ))}

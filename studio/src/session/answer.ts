@@ -26,7 +26,7 @@ export function createAnswerer(
     const report = (progress: Progress): void => reply({ id, progress });
     try {
       signal.throwIfAborted();
-      if (!Object.hasOwn(session, name)) throw new Error(`There is no call "${name}".`);
+      if (!Object.hasOwn(session, name)) throw new Error(`"${name}" is not a call.`);
       const call = session[name] as (...values: readonly unknown[]) => unknown;
       reply({ id, value: await call(...parameters, { signal, report }) });
     } catch (error) {

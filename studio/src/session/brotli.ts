@@ -1,13 +1,14 @@
 /** Measures the size after brotli, as web servers send a file. Browsers have no brotli compressor, so a WebAssembly module compresses. */
 
-/** Files above this size are estimated from evenly spaced chunks, because brotli takes seconds per megabyte. */
-export const maxExactBytes = 2 ** 21;
+import { maxExactBytes } from "../backend/backend.ts";
+
+/** Larger files are estimated from evenly spaced chunks of this size. */
 const chunkBytes = 2 ** 16;
 
 let worker: Worker | undefined;
 let previous: Promise<unknown> = Promise.resolve();
 
-/** Returns the bytes after brotli (quality 11), estimated above 2 MiB; undefined if the compressor does not load. */
+/** Returns the bytes after brotli (quality 11), estimated above `maxExactBytes`; undefined if the compressor does not load. */
 export async function brotliSize(bytes: Uint8Array): Promise<number | undefined> {
   if (bytes.length <= maxExactBytes) return compressedSize(bytes);
   const count = maxExactBytes / chunkBytes;

@@ -2,14 +2,15 @@
 import { encodeToBytes, inspect, open, PithError } from "pith";
 import { type RunOptions, recipeFrom, recipeText, runRecipe, type Summary, search, summarize } from "pith/compress";
 import { createEngine } from "pith/engine";
-import { compareFunction } from "pith/evaluate";
+import { compareFunction, outputDifferenceText } from "pith/evaluate";
 import { quantize } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import type { Candidate, MakeRequest } from "../backend/backend.ts";
+import { sha256Of } from "../hash.ts";
 import type { CallContext, Opened, Sampled } from "./session.ts";
 
 /** A result before it is shown. */
-interface Made extends Pick<Candidate, "run" | "summary" | "recipe"> {
+interface Made extends Pick<Candidate, "run" | "summary" | "recipe" | "options"> {
   readonly bytes: Uint8Array;
 }
 
@@ -22,7 +23,7 @@ export async function makeCandidate(
   request: MakeRequest,
   context: CallContext,
 ): Promise<Candidate> {
-  const { recipe, run, summary, bytes } =
+  const { recipe, options, run, summary, bytes } =
     sampled === undefined
       ? await makeWithoutSamples(opened, request, context)
       : await makeOnSamples(opened, sampled.task, request, context);
@@ -32,6 +33,7 @@ export async function makeCandidate(
     id: request.id,
     name: request.name,
     recipe,
+    options,
     sha256: await sha256Of(content),
     inspection: await inspect(result),
     run,
@@ -68,7 +70,7 @@ async function makeOnSamples(
   if ("steps" in made) {
     const recipe = recipeFrom(made);
     const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context);
-    return { run, bytes, recipe: recipeText(recipe), summary: summarize(run) };
+    return { run, bytes, recipe: recipeText(recipe), options: undefined, summary: summarize(run) };
   }
   const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);
   const chosen = candidates[run.chosen ?? -1];
@@ -76,7 +78,7 @@ async function makeOnSamples(
     throw new PithError("E_ACCURACY_LOST", run.refused?.message ?? "The search found nothing that meets the goal.", {
       hint: "Allow a larger loss, or search longer.",
     });
-  return { run, bytes: result.bytes, recipe: recipeText(chosen.recipe), summary: summarize(run) };
+  return { run, bytes: result.bytes, recipe: recipeText(chosen.recipe), options: undefined, summary: summarize(run) };
 }
 
 /** Quantizes without samples, and compares the outputs on random inputs. */
@@ -86,17 +88,17 @@ async function makeWithoutSamples(
   { signal, report }: CallContext,
 ): Promise<Made> {
   const recipe = recipeFrom(made);
+  const [step, ...more] = recipe.steps;
+  if (step === undefined || !("id" in step) || step.id !== "quantize" || more.length > 0)
+    throw new PithError("E_DATA", "This technique measures the model on samples.", { hint: "Add samples." });
+  const { options } = step;
   const result = model.clone();
-  for (const step of recipe.steps) {
-    if (!("id" in step) || step.id !== "quantize")
-      throw new PithError("E_DATA", "This technique measures the model on samples.", { hint: "Add samples." });
-    report({ stage: step.id });
-    await quantize(result, step.options, { seed: 0, signal });
-  }
+  report({ stage: step.id });
+  await quantize(result, options, { seed: 0, signal });
   const bytes = await encodeToBytes(result);
   report({ stage: "compare the outputs" });
   const likeness = await compareFunction(createEngine(), model, await open(bytes), { seed: 0, signal });
-  return { run: undefined, bytes, recipe: recipeText(recipe), summary: summaryOf(likeness) };
+  return { run: undefined, bytes, recipe: recipeText(recipe), options, summary: summaryOf(likeness) };
 }
 
 /** Describes a comparison on random inputs, which shows damage but no accuracy. */
@@ -108,9 +110,7 @@ function summaryOf(likeness: Awaited<ReturnType<typeof compareFunction>>): Summa
       ? `The outputs were not compared: ${likeness}.`
       : isLost
         ? `On random inputs, ${likeness.lost}.`
-        : likeness.same === undefined
-          ? `On ${likeness.samples} random inputs, the outputs have a signal to noise of ${likeness.signalToNoise.toFixed(1)} dB.`
-          : `On ${likeness.samples} random inputs, ${(100 * likeness.same).toFixed(1)} % of the outputs are equal.`;
+        : `On ${likeness.samples} random inputs, the output that differs most: ${outputDifferenceText(likeness)}.`;
   return isLost
     ? { word: "lost", mood: "bad", gain: "", sentences: [sentence] }
     : { word: "needs more samples", mood: "doubt", gain: "", sentences: [sentence, advice] };
@@ -121,8 +121,3 @@ const withoutSharing = ({ buffer, byteOffset, length }: Uint8Array): Uint8Array<
   buffer instanceof ArrayBuffer
     ? new Uint8Array(buffer, byteOffset, length)
     : Uint8Array.from(new Uint8Array(buffer, byteOffset, length));
-
-async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

@@ -8,9 +8,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeToBytes, inspect, open, PithError } from "pith";
 import { size } from "pith/evaluate";
-import type { SamplesRequest } from "../backend/backend.ts";
-import { decode, encode, isStoredFile, type StoredFile } from "../backend/json.ts";
+import type { SamplesRequest, StoredFile } from "../backend/backend.ts";
 import type { Request } from "../backend/messages.ts";
+import { decode, encode } from "../plain.ts";
 import { createAnswerer } from "./answer.ts";
 import { type CallContext, createSession, type Session } from "./session.ts";
 
@@ -116,9 +116,9 @@ function createLocalSession(record: string, paths: readonly string[]): LocalSess
       return session.layerErrors(await openAsBlob(allow(file.storedAt)), context);
     },
     async brotli(file) {
-      const place = isStoredFile(file) ? allow(file.storedAt) : opened.model;
+      const place = file === undefined ? opened.model : allow(file.storedAt);
       if (place === undefined) return undefined;
-      const isSingleFile = existsSync(place) && (isStoredFile(file) || (await hasAllWeights(place)));
+      const isSingleFile = existsSync(place) && (file !== undefined || (await hasAllWeights(place)));
       return (await size(isSingleFile ? place : await encodeToBytes(await openPlace(place)))).brotli;
     },
   };

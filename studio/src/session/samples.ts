@@ -47,13 +47,11 @@ export async function openSamples(
     name: data,
     tested: test.count ?? 0,
     calibrated: task.calibrate?.count ?? 0,
-    trained: task.train?.count ?? 0,
     isLabeled: task.labelled,
-    // The sentence that follows names an option of the command line.
-    preprocessing: task.preprocessing?.replace(/ Set .*$/, ""),
+    preprocessing: task.preprocessing,
     preset: task.preset,
-    isGuessed: task.preprocessing?.startsWith("guessed") === true,
-    metric: { name: metric.name, unit: metric.unit },
+    tried: task.tried,
+    metric: { name: metric.name, unit: metric.unit, better: metric.better },
     original: original?.estimate,
     classes: test.classes,
     shown: await showSamples(model, task),
@@ -90,6 +88,8 @@ const topClasses: Metric = {
     if (scores === undefined || scores.dims.length !== 2 || scores.dims[0] !== samples) return rows;
     const values = toNumbers(scores);
     const classes = scores.dims[1] ?? 0;
+    // A single score, such as that of a regression, is not a class.
+    if (classes < 2) return rows;
     for (let sample = 0; sample < samples; sample++) {
       const shares = probabilities(values.slice(sample * classes, (sample + 1) * classes));
       const order = shares.map((_, index) => index).sort((a, b) => (shares[b] ?? 0) - (shares[a] ?? 0));

@@ -1,5 +1,6 @@
 /** Recognizes a model file that the user chooses again. */
 import type { ChosenFiles } from "../backend/backend.ts";
+import { sha256Of } from "../hash.ts";
 
 /** Bytes of a file that are in memory at a time. */
 const pieceBytes = 2 ** 22;
@@ -8,15 +9,10 @@ const pieceBytes = 2 ** 22;
 export async function fingerprintOf(place: string, files: ChosenFiles, bytes: number): Promise<string> {
   const isOfModel = (path: string): boolean => path === place || /\.(onnx_data|data)(_\d+)?$/.test(path);
   const modelFiles = files.filter(([path]) => isOfModel(path)).map(([, file]) => file);
-  if (modelFiles.length === 0) return hashOf(new TextEncoder().encode(`${place} ${bytes}`));
+  if (modelFiles.length === 0) return sha256Of(new TextEncoder().encode(`${place} ${bytes}`));
   const hashes: string[] = [];
   for (const file of modelFiles.toSorted((a, b) => a.name.localeCompare(b.name)))
     for (let start = 0; start < file.size; start += pieceBytes)
-      hashes.push(await hashOf(await file.slice(start, start + pieceBytes).arrayBuffer()));
-  return hashOf(new TextEncoder().encode(hashes.join()));
-}
-
-async function hashOf(bytes: BufferSource): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      hashes.push(await sha256Of(await file.slice(start, start + pieceBytes).arrayBuffer()));
+  return sha256Of(new TextEncoder().encode(hashes.join()));
 }

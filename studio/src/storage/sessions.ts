@@ -4,8 +4,8 @@
  */
 import type { LayerErrors } from "pith/evaluate";
 import type { Candidate, ModelView, SamplesRequest, SamplesView } from "../backend/backend.ts";
+import { decode, encode } from "../plain.ts";
 import type { Settings } from "../settings/presets.ts";
-import { parseText, textOf } from "./plain.ts";
 
 interface SessionData {
   /** The model's fingerprint, which is the name of the folder. */
@@ -67,7 +67,7 @@ export const saveSession = ({ candidates, ...data }: Session): Promise<void> =>
       savedAt: new Date().toISOString(),
       candidates: [...storedRecords, ...records],
     };
-    await writeFile(folder, recordName, textOf(record));
+    await writeFile(folder, recordName, encode(record));
     const usedNames = new Set([recordName, ...record.candidates.map(fileNameOf)]);
     for (const name of sizes.keys()) if (!usedNames.has(name)) await folder.removeEntry(name);
   });
@@ -111,7 +111,7 @@ async function readRecord(folder: FileSystemDirectoryHandle): Promise<SessionRec
   const handle = await folder.getFileHandle(recordName).catch(() => undefined);
   if (handle === undefined) return undefined;
   try {
-    const record = parseText(await (await handle.getFile()).text()) as SessionRecord;
+    const record = decode(await (await handle.getFile()).text()) as SessionRecord;
     return record.format === recordFormat ? record : undefined;
   } catch (error) {
     // The file is empty if its first write was interrupted.

@@ -1,20 +1,20 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
+import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
-import { Figures } from "../components/figures.tsx";
+import { Figures, figureValue } from "../components/figures.tsx";
 import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, Sample } from "../components/sample.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, integerText, percentText, timesText } from "../format.ts";
-import { changedCount, missingSpeedText, speedOf } from "../measurements.ts";
+import { changedCount, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
 import {
   backendOf,
   candidates,
-  downloads,
   layerErrors,
   missingFiles,
   model,
@@ -29,7 +29,7 @@ export function Compare(): JSX.Element {
   if (candidate === undefined || sizes === undefined)
     return (
       <section>
-        <h1>There is no candidate yet.</h1>
+        <h1>No candidate has been made yet.</h1>
         <p>
           <a class="button primary" href="#smaller">
             Make it smaller
@@ -154,7 +154,7 @@ function Changed({ candidate }: { candidate: Candidate }): JSX.Element | null {
 function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
   const { inspection, run, id } = candidate;
   const original = model.value?.inspection;
-  const { [id]: after, "": before } = downloads.value;
+  const [after, before] = [downloadFigure(id, inspection.bytes), downloadFigure("", original?.bytes ?? 0)];
   const speed = speedOf(candidate);
   const load = run?.latency?.models.map((each) => each?.load);
   return (
@@ -162,11 +162,7 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
       <Figures
         figures={[
           { term: "bytes", value: bytesText(inspection.bytes), detail: `from ${bytesText(original?.bytes ?? 0)}` },
-          {
-            term: "brotli",
-            value: typeof after === "number" ? bytesText(after) : undefined,
-            detail: typeof before === "number" ? `from ${bytesText(before)}` : "not measured",
-          },
+          { ...after, ...(before.value === undefined ? {} : { detail: `from ${figureValue(before)}` }) },
           {
             term: "load time",
             value: load?.[1] === undefined ? undefined : `${Math.round(load[1])}\u00a0ms`,
@@ -180,11 +176,12 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
         ]}
       />
       {speed === undefined ? (
-        <p>There is no speed: {missingSpeedText(candidate)}.</p>
+        <p>Speed was not measured: {missingSpeedText(candidate)}.</p>
       ) : (
         <p>
-          Speed on WebAssembly: <b>{timesText(speed.median)}</b> ({speed.low.toFixed(2)} to {speed.high.toFixed(2)},
-          10th to 90th percentile of {run?.latency?.rounds} interleaved rounds).
+          Speed on {isServed ? "the native runtime" : "WebAssembly"}: <b>{timesText(speed.median)}</b> (
+          {speed.low.toFixed(2)} to {speed.high.toFixed(2)}, 10th to 90th percentile of {run?.latency?.rounds}{" "}
+          interleaved rounds).
         </p>
       )}
     </>

@@ -4,7 +4,8 @@ import { Figures } from "../components/figures.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Wide } from "../components/wide.tsx";
 import { bytesText, countText, integerText, percentText } from "../format.ts";
-import { downloads, model, originalSizes } from "../state.ts";
+import { downloadFigure } from "../measurements.ts";
+import { model, originalSizes } from "../state.ts";
 
 /** Returns how many of the largest layers hold most of the bytes. */
 function concentration(bytes: readonly number[], total: number): { readonly count: number; readonly share: number } {
@@ -26,7 +27,6 @@ export function ModelPage(): JSX.Element {
     layers.map((layer) => layer.bytes),
     bytes,
   );
-  const { "": brotli } = downloads.value;
   const kinds = Object.keys(operators).length;
   const kept = layers.filter(({ kept: reason, cuttable }) => reason !== undefined && cuttable === 0);
   return (
@@ -40,16 +40,7 @@ export function ModelPage(): JSX.Element {
       <Figures
         figures={[
           { term: "bytes", value: bytesText(bytes), detail: integerText(bytes) },
-          {
-            term: "brotli",
-            value: typeof brotli === "number" ? bytesText(brotli) : undefined,
-            detail:
-              brotli === undefined
-                ? "being measured"
-                : brotli === "not measured"
-                  ? "measured up to 16 MB"
-                  : "as servers send it",
-          },
+          downloadFigure("", bytes),
           { term: "parameters", value: countText(parameters), detail: integerText(parameters) },
           {
             term: "multiply-accumulates",

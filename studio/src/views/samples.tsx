@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import type { SamplesView } from "../backend/backend.ts";
 import { placeOf } from "../chosen-files.ts";
 import { Alert, ProblemAlert } from "../components/alert.tsx";
 import { DropZone } from "../components/drop-zone.tsx";
@@ -6,7 +7,7 @@ import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { Wide } from "../components/wide.tsx";
-import { figureText, integerText } from "../format.ts";
+import { figureText, integerText, percentText } from "../format.ts";
 import { job, missingFiles, openSamples, samples } from "../state.ts";
 
 /** Preprocessings of images that the user can choose. */
@@ -101,15 +102,23 @@ function Heading(): JSX.Element | null {
 function Preprocessing(): JSX.Element | null {
   const { value } = samples;
   if (value?.preprocessing === undefined) return null;
-  const isImages = value.preset !== undefined && presetNames.includes(value.preset);
+  const { preprocessing, tried } = value;
+  // A name can state a geometry, too: "imagenet resize 256 crop 224".
+  const preset = presetNames.find((name) => name === value.preset?.split(" ")[0]);
   return (
     <>
       <h2>Preprocessing</h2>
-      <p class={value.isGuessed ? "doubt" : undefined}>
-        {value.preprocessing}
-        {value.isGuessed ? " Choose the one that your application uses." : ""}
-      </p>
-      {isImages ? (
+      {tried === undefined ? (
+        <p>{preprocessing}</p>
+      ) : (
+        <>
+          <p class="doubt">
+            No file states the preprocessing, so common ones were tried. Choose the one that your application uses.
+          </p>
+          <Tried tried={tried} />
+        </>
+      )}
+      {preset === undefined ? null : (
         <fieldset class="choices" disabled={job.value !== undefined || missingFiles.value !== undefined}>
           <legend class="sr">Preprocessing</legend>
           {presetNames.map((name) => (
@@ -117,15 +126,45 @@ function Preprocessing(): JSX.Element | null {
               <input
                 type="radio"
                 name="preprocessing"
-                checked={value.preset === name}
+                checked={preset === name}
                 onChange={() => openSamples([], value.name, name)}
               />
               {name}
             </label>
           ))}
         </fieldset>
-      ) : null}
+      )}
     </>
+  );
+}
+
+/** Accuracy of the original with each preprocessing that was tried. */
+function Tried({ tried }: { tried: NonNullable<SamplesView["tried"]> }): JSX.Element {
+  return (
+    <Wide label="Preprocessings that were tried">
+      <table>
+        <thead>
+          <tr>
+            <th>preprocessing</th>
+            <th class="n">accuracy</th>
+            <th class="n">images</th>
+            <th>
+              <span class="sr">result</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {tried.map(({ name, accuracy, fits }, index) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td class="n">{percentText(accuracy.value)}</td>
+              <td class="n">{integerText(accuracy.count)}</td>
+              <td>{index === 0 ? "used" : fits ? "fits about as well" : ""}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Wide>
   );
 }
 

@@ -1,12 +1,10 @@
 import type { JSX, TargetedSubmitEvent } from "preact";
-import { backendKind } from "../backend/kind.ts";
+import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { DropZone } from "../components/drop-zone.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { StoredSessions } from "../components/stored-sessions.tsx";
 import { openModel, openPlace } from "../state.ts";
-
-const isLocal = backendKind === "local";
 
 export function Start(): JSX.Element {
   const open = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
@@ -18,7 +16,7 @@ export function Start(): JSX.Element {
     <section>
       <h1>Make an ONNX model smaller, and see what it loses.</h1>
       <p class="lead">
-        Prune, quantize or factorize a model {isLocal ? "on this computer" : "in this tab"}. Compare its predictions
+        Prune, quantize or factorize a model {isServed ? "on this computer" : "in this tab"}. Compare its predictions
         with the original’s, then download it.
       </p>
       <ProblemAlert place="start" />
@@ -39,18 +37,17 @@ export function Start(): JSX.Element {
         </form>
         <p class="note">
           <b>.onnx</b>, with or without external data files.{" "}
-          {isLocal
+          {isServed
             ? "A chosen file is copied to a temporary folder. A file that the command line names is read where it is."
             : "Models up to about 1 GB can be opened in a tab; the command line has no limit."}
         </p>
       </DropZone>
-      {isLocal ? (
+      {isServed ? (
         <>
           <h2>Runs on this computer with the native runtime</h2>
           <p>
             <code>pith studio</code> reads, changes and runs the model and the samples. Its server accepts connections
-            of this browser only. There is no upload to other machines and no telemetry. Only opening a URL fetches a
-            file.
+            of this browser only. Nothing is sent to other machines. Only opening a URL fetches a file.
           </p>
         </>
       ) : (
@@ -58,9 +55,9 @@ export function Start(): JSX.Element {
           <StoredSessions />
           <h2>Nothing leaves this tab</h2>
           <p>
-            The model and the samples are read, changed and run by this page, in a worker. There is no upload, no
-            account and no telemetry. Only opening a URL fetches a file. The browser stores candidates and settings on
-            this machine, until you remove them.
+            The model and the samples are read, changed and run by this page, in a worker. Nothing is sent anywhere, and
+            no account is needed. Only opening a URL fetches a file. The browser stores candidates and settings on this
+            machine, until you remove them.
           </p>
         </>
       )}

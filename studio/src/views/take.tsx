@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
+import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Verdict } from "../components/verdict.tsx";
@@ -15,7 +16,7 @@ export function Take(): JSX.Element {
   if (candidate === undefined || model.value === undefined)
     return (
       <section>
-        <h1>There is no candidate yet.</h1>
+        <h1>No candidate has been made yet.</h1>
         <p>
           <a class="button primary" href="#smaller">
             Make it smaller
@@ -26,7 +27,6 @@ export function Take(): JSX.Element {
   const { inspection } = candidate;
   const name = model.value.name.replace(/\.onnx$/, "");
   const file = `${name}.${candidate.name.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
-  const data = samples.value?.name ?? "samples/";
   return (
     <section>
       <CandidatePicker label="Take" candidate={candidate} />
@@ -68,8 +68,13 @@ export function Take(): JSX.Element {
           </tbody>
         </table>
       </Wide>
-      <h2>The same bytes on the command line</h2>
-      <CodeBox text={`npx pith compress ${model.value.name} --data ${data} -r recipe.yaml --seed 0 --force -o out/`} />
+      <h2>The same on the command line</h2>
+      <CodeBox text={commandOf(candidate, model.value.name)} />
+      <p class="note">
+        {isServed
+          ? "The command writes the same bytes."
+          : "Int8 weights and float16 have the same bytes. Where the model runs to find values, WebAssembly rounds differently: the command’s file has the same size, and can differ in some values."}
+      </p>
       <details>
         <summary>recipe.yaml</summary>
         <CodeBox text={candidate.recipe} />
@@ -78,6 +83,13 @@ export function Take(): JSX.Element {
       <CodeBox text={useText(file)} />
     </section>
   );
+}
+
+function commandOf({ options }: Candidate, name: string): string {
+  if (options === undefined)
+    return `npx pith compress ${name} --data ${samples.value?.name ?? "samples/"} -r recipe.yaml --seed 0 --force -o out/`;
+  const flags = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
+  return ["npx pith quantize", name, ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
 }
 
 /** Returns code that loads the model with onnxruntime-web. */

@@ -1,0 +1,137 @@
+import type { JSX } from "preact";
+import { bytesText } from "../format.ts";
+import { estimateSizes } from "../settings/estimate.ts";
+import { findPreset, initialSettings, nameOf, presets, type Settings } from "../settings/presets.ts";
+import {
+  candidates,
+  current,
+  estimatedSizes,
+  make,
+  missingFiles,
+  model,
+  samples,
+  selectedId,
+  settings,
+  show,
+} from "../state.ts";
+import { MissingFiles } from "./missing-files.tsx";
+
+/** The techniques, each with its size. */
+export function Presets(): JSX.Element {
+  return (
+    <fieldset class="techs">
+      <legend class="sr">Technique</legend>
+      {presets.map(({ id, name, summary }) => (
+        <label key={id}>
+          <input
+            type="radio"
+            name="preset"
+            checked={settings.value.preset === id}
+            onChange={() => {
+              settings.value = initialSettings(id);
+            }}
+          />
+          <b>{name}</b>
+          <span class="est">{presetSize(initialSettings(id))}</span>
+          <small>{summary}</small>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** Returns the measured bytes of a preset if a candidate has them, otherwise the estimate. */
+function presetSize(preset: Settings): string {
+  const candidate = candidates.value.find(({ name }) => name === nameOf(preset));
+  if (candidate !== undefined) return bytesText(candidate.inspection.bytes);
+  const estimate = model.value && estimateSizes(model.value.inspection, preset);
+  return estimate === undefined ? "" : `≈ ${bytesText(estimate.total)}`;
+}
+
+/** The slider and the storage of the chosen technique. */
+export function Tuning(): JSX.Element {
+  const { slider, hasStorage } = findPreset(settings.value);
+  return (
+    <div class="tune">
+      {slider === undefined ? null : (
+        <label class="row">
+          <span>{slider.label}</span>
+          <input
+            type="range"
+            min={slider.min}
+            max={slider.max}
+            step={slider.step}
+            value={settings.value.amount}
+            onInput={(event) => {
+              settings.value = { ...settings.value, amount: Number(event.currentTarget.value) };
+            }}
+          />
+          <output>{slider.text(settings.value.amount)}</output>
+        </label>
+      )}
+      {hasStorage === true ? (
+        <fieldset class="row">
+          <legend class="sr">Storage of the weights</legend>
+          {(["static", "float32"] as const).map((storage) => (
+            <label key={storage}>
+              <input
+                type="radio"
+                name="storage"
+                checked={settings.value.storage === storage}
+                onChange={() => {
+                  settings.value = { ...settings.value, storage };
+                }}
+              />
+              {storage === "static" ? "int8 static" : storage}
+            </label>
+          ))}
+        </fieldset>
+      ) : null}
+    </div>
+  );
+}
+
+/** Runs the settings, or shows what is needed before. */
+export function RunButton(): JSX.Element {
+  const { needsSamples } = findPreset(settings.value);
+  if (samples.value === undefined && needsSamples)
+    return (
+      <div class="runbox">
+        <p>This technique measures the model on samples.</p>
+        <a class="button primary" href="#samples">
+          Add samples
+        </a>
+      </div>
+    );
+  if (current.value !== undefined)
+    return (
+      <div class="runbox">
+        <p>
+          <b>{current.value.summary.gain || current.value.summary.sentences[0]}</b>
+        </p>
+        <button
+          type="button"
+          class="primary"
+          onClick={() => {
+            selectedId.value = current.value?.id;
+            show("compare");
+          }}
+        >
+          Compare
+        </button>
+      </div>
+    );
+  if (missingFiles.value !== undefined) return <MissingFiles place="smaller" />;
+  return (
+    <div class="runbox">
+      <p>
+        {estimatedSizes.value === undefined
+          ? "Candidates of all techniques are tried, and the smallest that meets the goal is kept."
+          : "The figures are an estimate from shapes. Run it to measure."}
+      </p>
+      <button type="button" class="primary" onClick={make}>
+        Run {nameOf(settings.value)}
+      </button>
+    </div>
+  );
+}
