@@ -1,5 +1,6 @@
 /** Reads what was measured of a candidate from its run record. */
-import type { Run, Variant } from "pith/compress";
+import type { Variant } from "pith/compress";
+import type { Latency } from "pith/evaluate";
 import { type Candidate, maxExactBytes } from "./backend/backend.ts";
 import type { Figure } from "./components/figures.tsx";
 import { bytesText } from "./format.ts";
@@ -10,15 +11,13 @@ const variantOf = ({ run }: Candidate): Variant | undefined => run?.variants[run
 /** Returns the comparison with the original on the samples; undefined without samples. */
 export const comparisonOf = (candidate: Candidate): Variant["comparison"] => variantOf(candidate)?.comparison;
 
-type Timed = NonNullable<NonNullable<Run["latency"]>["models"][number]>;
-
 /** Returns the speed relative to the original; undefined if it was not measured, or the machine was too busy. */
-export const speedOf = ({ run }: Candidate): Timed["speedup"] | undefined =>
-  run?.latency?.unsteady === true ? undefined : run?.latency?.models[(run.chosen ?? 0) + 1]?.speedup;
+export const speedOf = ({ timing }: Candidate): Latency["speedup"] | undefined =>
+  timing?.isUnsteady === true ? undefined : timing?.candidate.speedup;
 
 /** Returns why there is no speed. */
-export const missingSpeedText = ({ run }: Candidate): string =>
-  run?.latency?.unsteady === true ? "the machine was too busy" : "it needs samples";
+export const missingSpeedText = ({ timing }: Candidate): string =>
+  timing?.isUnsteady === true ? "the machine was too busy" : "not measured";
 
 /** Returns how many predictions differ from the original's; undefined for models without classes. */
 export function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {

@@ -90,6 +90,7 @@ describe("the choice among several candidates", () => {
         rounds: 3,
         repeats: 1,
         threads: 1,
+        unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
       }),
     });
     const chosenOn = async (target: RunTarget) => {

@@ -76,6 +76,7 @@ describe("the choice among several candidates", () => {
         rounds: 3,
         repeats: 1,
         threads: 1,
+        unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
       }),
     });
     test("times no models if none is kept", async () => {

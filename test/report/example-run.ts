@@ -178,6 +178,7 @@ export const exampleRun: Run = {
     rounds: 30,
     repeats: 2,
     threads: 2,
+    unsteady: false,
   },
   disagreements: [
     { sample: 17, label: 3, original: 3, variant: 5, shown: image },

@@ -99,7 +99,6 @@ export interface Choice {
 /** Timing of models: first the original, then each variant in order. The timing of a variant without a result is undefined. */
 export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
-  readonly unsteady?: boolean;
   /** Input name → type and shape, such as "int64[1, 128]". */
   readonly inputs?: Readonly<Record<string, string>>;
   /** Runtime and browser, such as "WebAssembly in Chrome/156.0.0.0"; undefined for the native runtime. */

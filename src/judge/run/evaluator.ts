@@ -177,10 +177,16 @@ export class Evaluator {
     options: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
     const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, maxTimedBytes);
-    const report = await this.#timeTogether(first, options);
-    const models = [...report.models];
-    for (const chunk of furtherChunks) models.push(...(await this.#timeTogether(chunk, options)).models.slice(1));
-    return { ...report, models };
+    let combined = await this.#timeTogether(first, options);
+    for (const chunk of furtherChunks) {
+      const { models, unsteady } = await this.#timeTogether(chunk, options);
+      combined = {
+        ...combined,
+        models: [...combined.models, ...models.slice(1)],
+        unsteady: combined.unsteady || unsteady,
+      };
+    }
+    return combined;
   }
 
   async #timeTogether(

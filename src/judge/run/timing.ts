@@ -1,7 +1,6 @@
 /** Times the results of a run interleaved with the original. */
 import { PithError } from "../../core/errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isUnsteady } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { Timing } from "../record/data.ts";
 import { relativeWorkOf } from "../record/verdict.ts";
@@ -46,7 +45,6 @@ export async function timeFiles(
   const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
   return {
     ...report,
-    unsteady: isUnsteady(models),
     models: [
       models[0],
       ...tried.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),

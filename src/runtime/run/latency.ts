@@ -12,6 +12,7 @@ import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { quantile } from "../../core/math/interval.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */
 const minStretch = 10;
@@ -63,11 +64,13 @@ export interface LatencyReport {
   readonly rounds: number;
   readonly repeats: number;
   readonly threads: number;
+  /** Whether a model's 90th percentile is more than twice its 10th, which shows that the machine was too busy. */
+  readonly unsteady: boolean;
 }
 
 /**
  * Times models relative to the first of them, interleaved.
- * @param feeds Inputs by name: one batch for all models, or one for each.
+ * @param feeds Inputs by name: one batch for all models, or one for each (default: one random sample of a typical size).
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
  * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
@@ -76,13 +79,16 @@ export interface LatencyReport {
 export async function latency(
   engine: Engine,
   models: readonly Model[],
-  feeds: Batch | readonly Batch[],
+  feeds?: Batch | readonly Batch[],
   options: LatencyOptions = {},
 ): Promise<LatencyReport> {
   const { rounds: maxRounds = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
   if (models.length === 0 || !(maxRounds >= 1))
     throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
-  const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
+  const inputs =
+    feeds === undefined
+      ? await randomFeeds(engine, models)
+      : models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
   const sessions: Session[] = [];
   const loadTimes: number[] = [];
@@ -134,21 +140,22 @@ export async function latency(
       options.progress?.(rounds, maxRounds);
     }
     const [reference = []] = times;
-    return {
-      models: times.map((modelTimes, index) => ({
-        milliseconds: spread(Float64Array.from(modelTimes)),
-        speedup: spread(Float64Array.from(modelTimes, (time, round) => (reference[round] ?? 0) / time)),
-        load: loadTimes[index] ?? Number.NaN,
-        runs: percentiles(runTimesByModel[index] ?? []),
-        ...processorTimeOf((processorTimes[index] ?? Number.NaN) / (rounds * repeats)),
-      })),
-      rounds,
-      repeats,
-      threads,
-    };
+    const timed = times.map((modelTimes, index) => ({
+      milliseconds: spread(Float64Array.from(modelTimes)),
+      speedup: spread(Float64Array.from(modelTimes, (time, round) => (reference[round] ?? 0) / time)),
+      load: loadTimes[index] ?? Number.NaN,
+      runs: percentiles(runTimesByModel[index] ?? []),
+      ...processorTimeOf((processorTimes[index] ?? Number.NaN) / (rounds * repeats)),
+    }));
+    return { models: timed, rounds, repeats, threads, unsteady: isUnsteady(timed) };
   } finally {
     for (const session of sessions) await session.release();
   }
+}
+
+async function randomFeeds(engine: Engine, models: readonly Model[]): Promise<readonly Batch[]> {
+  const shapes = await timedShapes(engine, models, { sizes: new Map(), seed: 0 });
+  return models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, 0));
 }
 
 function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
@@ -165,10 +172,8 @@ export function workOf(
   return Number.isFinite(share) && share > 0 ? share : undefined;
 }
 
-/** Returns whether a model's 90th percentile is more than twice its 10th, which shows that the machine was too busy. */
-export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): boolean {
-  return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
-}
+const isUnsteady = (models: readonly Pick<Latency, "milliseconds">[]): boolean =>
+  models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 
 /** @param advice How to time the models again; undefined if no model was written. */
 export function unsteadyNote(advice: string | undefined): string {

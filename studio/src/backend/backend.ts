@@ -1,7 +1,7 @@
 /** Types of the calls that the page makes. Two backends answer them: a worker in the tab, and the server of `pith studio`. */
 import type { Inspection } from "pith";
 import type { Run, SampleView, Summary } from "pith/compress";
-import type { Estimate, LayerErrors } from "pith/evaluate";
+import type { Estimate, Latency, LayerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
 
 /** A file of the server of `pith studio`, by its path in the server's folder. */
@@ -74,6 +74,15 @@ export interface MakeRequest {
   readonly maxDrop: number;
 }
 
+/** Interleaved timing of the original and a candidate. */
+export interface Timing {
+  readonly original: Latency;
+  readonly candidate: Latency;
+  readonly rounds: number;
+  /** Whether the machine was too busy to measure speed. */
+  readonly isUnsteady: boolean;
+}
+
 export interface Candidate {
   readonly id: string;
   readonly name: string;
@@ -85,6 +94,8 @@ export interface Candidate {
   /** Undefined without samples. */
   readonly run: Run | undefined;
   readonly summary: Summary;
+  /** Undefined if the runtime could not time the models. */
+  readonly timing: Timing | undefined;
   /** The model's file. It is kept outside of the worker, so that it survives the worker. */
   readonly file: Blob;
 }

@@ -1,8 +1,17 @@
 /** Makes candidates: runs a recipe, or searches for one, and measures the result on the samples. */
-import { encodeToBytes, inspect, open, PithError } from "pith";
-import { type RunOptions, recipeFrom, recipeText, runRecipe, type Summary, search, summarize } from "pith/compress";
+import { encodeToBytes, inspect, type Model, open, PithError } from "pith";
+import {
+  type Run,
+  type RunOptions,
+  recipeFrom,
+  recipeText,
+  runRecipe,
+  type Summary,
+  search,
+  summarize,
+} from "pith/compress";
 import { createEngine } from "pith/engine";
-import { compareFunction, outputDifferenceText } from "pith/evaluate";
+import { compareFunction, latency, outputDifferenceText } from "pith/evaluate";
 import { quantize } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import type { Candidate, MakeRequest } from "../backend/backend.ts";
@@ -10,7 +19,7 @@ import { sha256Of } from "../hash.ts";
 import type { CallContext, Opened, Sampled } from "./session.ts";
 
 /** A result before it is shown. */
-interface Made extends Pick<Candidate, "run" | "summary" | "recipe" | "options"> {
+interface Made extends Pick<Candidate, "run" | "summary" | "recipe" | "options" | "timing"> {
   readonly bytes: Uint8Array;
 }
 
@@ -23,7 +32,7 @@ export async function makeCandidate(
   request: MakeRequest,
   context: CallContext,
 ): Promise<Candidate> {
-  const { recipe, options, run, summary, bytes } =
+  const { recipe, options, run, summary, timing, bytes } =
     sampled === undefined
       ? await makeWithoutSamples(opened, request, context)
       : await makeOnSamples(opened, sampled.task, request, context);
@@ -38,6 +47,7 @@ export async function makeCandidate(
     inspection: await inspect(result),
     run,
     summary,
+    timing,
     file: new Blob([content], { type: "application/octet-stream" }),
   };
 }
@@ -70,7 +80,7 @@ async function makeOnSamples(
   if ("steps" in made) {
     const recipe = recipeFrom(made);
     const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context);
-    return { run, bytes, recipe: recipeText(recipe), options: undefined, summary: summarize(run) };
+    return { ...resultOf(run), bytes, recipe: recipeText(recipe) };
   }
   const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);
   const chosen = candidates[run.chosen ?? -1];
@@ -78,7 +88,15 @@ async function makeOnSamples(
     throw new PithError("E_ACCURACY_LOST", run.refused?.message ?? "The search found nothing that meets the goal.", {
       hint: "Allow a larger loss, or search longer.",
     });
-  return { run, bytes: result.bytes, recipe: recipeText(chosen.recipe), options: undefined, summary: summarize(run) };
+  return { ...resultOf(run), bytes: result.bytes, recipe: recipeText(chosen.recipe) };
+}
+
+function resultOf(run: Run): Omit<Made, "bytes" | "recipe"> {
+  const { models = [], rounds = 0, unsteady: isUnsteady = false } = run.latency ?? {};
+  const [original, candidate] = [models[0], models[(run.chosen ?? 0) + 1]];
+  const isTimed = original !== undefined && candidate !== undefined;
+  const timing = isTimed ? { original, candidate, rounds, isUnsteady } : undefined;
+  return { run, options: undefined, summary: summarize(run), timing };
 }
 
 /** Quantizes without samples, and compares the outputs on random inputs. */
@@ -97,8 +115,27 @@ async function makeWithoutSamples(
   await quantize(result, options, { seed: 0, signal });
   const bytes = await encodeToBytes(result);
   report({ stage: "compare the outputs" });
-  const likeness = await compareFunction(createEngine(), model, await open(bytes), { seed: 0, signal });
-  return { run: undefined, bytes, recipe: recipeText(recipe), options, summary: summaryOf(likeness) };
+  const engine = createEngine();
+  const written = await open(bytes);
+  const likeness = await compareFunction(engine, model, written, { seed: 0, signal });
+  const timing = await timeModels([model, written], { signal, report });
+  return { run: undefined, bytes, recipe: recipeText(recipe), options, summary: summaryOf(likeness), timing };
+}
+
+/** Times models on a random sample. Returns undefined if they do not run on one. */
+async function timeModels(models: readonly [Model, Model], { signal, report }: CallContext): Promise<Made["timing"]> {
+  const stage = "measure the speed";
+  report({ stage });
+  const progress = (done: number, total?: number): void => report({ stage, done, total });
+  try {
+    const timed = await latency(createEngine(), models, undefined, { rounds: timingRounds, signal, progress });
+    const [original, candidate] = timed.models;
+    if (original === undefined || candidate === undefined) return undefined;
+    return { original, candidate, rounds: timed.rounds, isUnsteady: timed.unsteady };
+  } catch (error) {
+    if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
+    throw error;
+  }
 }
 
 /** Describes a comparison on random inputs, which shows damage but no accuracy. */

@@ -152,11 +152,11 @@ function Changed({ candidate }: { candidate: Candidate }): JSX.Element | null {
 }
 
 function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
-  const { inspection, run, id } = candidate;
+  const { inspection, timing, id } = candidate;
   const original = model.value?.inspection;
   const [after, before] = [downloadFigure(id, inspection.bytes), downloadFigure("", original?.bytes ?? 0)];
   const speed = speedOf(candidate);
-  const load = run?.latency?.models.map((each) => each?.load);
+  const { original: originalTimes, candidate: times, rounds } = timing ?? {};
   return (
     <>
       <Figures
@@ -165,8 +165,8 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
           { ...after, ...(before.value === undefined ? {} : { detail: `from ${figureValue(before)}` }) },
           {
             term: "load time",
-            value: load?.[1] === undefined ? undefined : `${Math.round(load[1])}\u00a0ms`,
-            detail: load?.[0] === undefined ? "not measured" : `from ${Math.round(load[0])}\u00a0ms`,
+            value: times === undefined ? undefined : `${Math.round(times.load)}\u00a0ms`,
+            detail: originalTimes === undefined ? "not measured" : `from ${Math.round(originalTimes.load)}\u00a0ms`,
           },
           {
             term: "multiply-accumulates",
@@ -176,12 +176,11 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
         ]}
       />
       {speed === undefined ? (
-        <p>Speed was not measured: {missingSpeedText(candidate)}.</p>
+        <p>Speed: {missingSpeedText(candidate)}.</p>
       ) : (
         <p>
           Speed on {isServed ? "the native runtime" : "WebAssembly"}: <b>{timesText(speed.median)}</b> (
-          {speed.low.toFixed(2)} to {speed.high.toFixed(2)}, 10th to 90th percentile of {run?.latency?.rounds}{" "}
-          interleaved rounds).
+          {speed.low.toFixed(2)} to {speed.high.toFixed(2)}, 10th to 90th percentile of {rounds} interleaved rounds).
         </p>
       )}
     </>

@@ -5,7 +5,7 @@ import { PithError } from "../../../core/errors.ts";
 import { bytes, count, counted, duration, runTime } from "../../../core/numbers.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
-import { isUnsteady, unsteadyNote } from "../../../runtime/run/latency.ts";
+import { unsteadyNote } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
@@ -63,8 +63,8 @@ export default defineCommand({
     }
     const sizes = await session.job<typeof sizesJob>("sizes", { models }, "bench");
     const targets = runs.map(({ target, output: { latency, runtime, where } }) => {
-      const { rounds, repeats, threads } = latency;
-      return { target, runtime, where, rounds, repeats, threads, unsteady: isUnsteady(latency.models) };
+      const { rounds, repeats, threads, unsteady } = latency;
+      return { target, runtime, where, rounds, repeats, threads, unsteady };
     });
     const rows = runs.flatMap(({ target, output, memories }) =>
       models.map((model, index) => ({
@@ -169,7 +169,7 @@ const columns: readonly (Column & { readonly text: CellText })[] = [
 const sizeText = (size: number | undefined): string => (size === undefined ? "–" : bytes(size));
 
 function describeTiming({ target, output: { where, latency } }: Measurement): string {
-  const { rounds, repeats, threads } = latency;
+  const { rounds, repeats, threads, unsteady } = latency;
   const threadsText = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
   return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${threadsText}.`;
 }

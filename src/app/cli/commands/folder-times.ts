@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
-import { isUnsteady, workOf } from "../../../runtime/run/latency.ts";
+import { workOf } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { FolderOptions } from "../../folder/run.ts";
@@ -56,7 +56,7 @@ async function measureSpeed(
   const { latency, where } = await job<typeof benchJob>("bench", input, `time ${models[1]}`);
   const [, timed] = latency.models;
   const work = workOf(latency.models, timed);
-  if (timed === undefined || isUnsteady(latency.models)) return { speed: new Miss("the machine was too busy"), work };
+  if (timed === undefined || latency.unsteady) return { speed: new Miss("the machine was too busy"), work };
   const { median: factor, low, high } = timed.speedup;
   return { speed: { target, where, factor, low, high, milliseconds: timed.milliseconds.median }, work };
 }
