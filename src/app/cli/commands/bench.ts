@@ -169,7 +169,7 @@ const columns: readonly (Column & { readonly text: CellText })[] = [
 const sizeText = (size: number | undefined): string => (size === undefined ? "–" : bytes(size));
 
 function describeTiming({ target, output: { where, latency } }: Measurement): string {
-  const { rounds, repeats, threads, unsteady } = latency;
+  const { rounds, repeats, threads } = latency;
   const threadsText = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
   return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${threadsText}.`;
 }
