@@ -42,6 +42,8 @@ function matchRuns(a: readonly Dim[], b: readonly Dim[]): readonly Run[] | Miss 
         productB = multiplyDims(productB, b[j++] ?? 1);
       else return new Miss("its dimensions cannot be matched");
     }
+    // A tensor without elements has equal products whatever the remaining axes are.
+    if (productA === 0) [i, j] = [a.length, b.length];
     runs.push({
       a: axesLongerThanOne(a, startA, Math.min(i, a.length)),
       b: axesLongerThanOne(b, startB, Math.min(j, b.length)),

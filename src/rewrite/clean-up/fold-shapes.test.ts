@@ -37,3 +37,33 @@ describe("simplify on padding before a pool", () => {
     expect(await compareOutputs(createEngine(), original, simpler)).toMatchObject({ difference: 0 });
   });
 });
+
+describe("simplify on a computed shape with an axis of 0", () => {
+  /** Returns a Reshape of the named first axis and the product of the others, one of which is empty. */
+  const reshaped = (end: number) =>
+    parseModel(`opset 21
+graph (x: float32[batch, 3, 4]) -> (y: float32[...]) {
+  start: int64[1] = [0]
+  end: int64[1] = [${end}]
+  axis: int64[1] = [1]
+  zero: int64[1] = [0]
+  one: int64[1] = [1]
+  two: int64[1] = [2]
+  part = Slice(x, start, end, axis)
+  s = Shape(part)
+  batch = Gather(s, zero)
+  rows = Gather(s, one)
+  columns = Gather(s, two)
+  rest = Mul(rows, columns)
+  target = Concat(batch, rest) {axis=0}
+  y = Reshape(part, target)
+}`);
+
+  it.each([0, 2])("stores it if the slice ends at %i", async (end) => {
+    const [original, simpler] = [reshaped(end), reshaped(end)];
+    await simplify(simpler);
+    // With an axis of 0, no other axis can be inferred (-1), so the batch is copied (0).
+    expect([...simpler.graph.nodes()].map(({ op }) => op)).toEqual(["Slice", "Reshape"]);
+    expect(await compareOutputs(createEngine(), original, simpler)).toMatchObject({ difference: 0 });
+  });
+});
