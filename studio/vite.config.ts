@@ -29,7 +29,7 @@ function copyRuntime(): Plugin {
   };
 }
 
-/** Files above this size are stored after the page has loaded, not before it can be used offline. */
+/** Files above this size, and the examples, are stored after the page has loaded, not before it can be used offline. */
 const largeBytes = 1e6;
 
 /** Builds the service worker, which knows the names of all other files. */
@@ -52,7 +52,8 @@ function offline(): Plugin {
           .sort();
         const version = createHash("sha256");
         for (const name of files) version.update(name).update(readFileSync(join(folder, name)));
-        const isLarge = (name: string): boolean => statSync(join(folder, name)).size > largeBytes;
+        const isLarge = (name: string): boolean =>
+          name.startsWith("examples/") || statSync(join(folder, name)).size > largeBytes;
         const pageFiles = files.filter((name) => !isLarge(name)).map((name) => (name === "index.html" ? "" : name));
         await build({
           root,
@@ -105,6 +106,8 @@ const servedBackend = { find: /^\.\/backend\/tab\.ts$/, replacement: join(root, 
 export default defineConfig(({ mode }) => ({
   root,
   base: "./",
+  // The examples are not part of the npm package.
+  publicDir: mode === "served" ? false : "public",
   oxc: jsx,
   resolve: {
     conditions: ["pith-source", "onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"],

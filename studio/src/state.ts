@@ -140,6 +140,16 @@ const onnxPathOf = (files: ChosenFiles): string =>
 export const openPlace = (place: string): Promise<void> =>
   runJob(place, "start", (options) => openModelFrom(place, [], options));
 
+/** Opens a model with its samples. @param name folder of the files. @param data name of the samples in the folder. */
+export async function openExampleFiles(
+  name: string,
+  data: string,
+  fetchFiles: () => Promise<ChosenFiles>,
+): Promise<void> {
+  await runJob(name, "start", async (options) => openModelFrom(`${name}/${name}.onnx`, await fetchFiles(), options));
+  if (problem.value === undefined && openFiles.value.model) await openSamples([], `${name}/${data}`);
+}
+
 /** Opens a model. Its stored candidates are shown again. */
 async function openModelFrom(place: string, files: ChosenFiles, options: CallOptions): Promise<void> {
   const { opened, key } = await openInBackend(place, files, options);

@@ -38,8 +38,8 @@ test("options have their comments, including spread ones", () => {
     return ts.displayPartsToString(info?.documentation);
   };
   expect(shown("perChannel")).toBe("One scale per output channel, instead of one per weight (true).");
-  expect(shown("amount")).toContain("Share of weights (or channels) to prune");
+  expect(shown("amount")).toContain("Share of the remaining weights or channels to remove");
   expect(shown("rank")).toBe("Keep this many singular values of each layer.");
-  expect(shown("layers")).toContain("Names or patterns of the layers");
-  expect(shown("except")).toContain("layers to leave alone");
+  expect(shown("layers")).toContain("Names or patterns of layers");
+  expect(shown("except")).toBe("Names or patterns of layers to exclude.");
 });

@@ -110,6 +110,10 @@ function view(sampleView: SampleView): Content {
       );
     case "text":
       return html`<blockquote>${sampleView.text}</blockquote>`;
+    case "series": {
+      const { name, path, width, height, count } = sampleView;
+      return html`<svg class="series" viewBox="0 -1 ${width} ${height + 2}" width="${width}" height="${height}"><path d="${path}"/></svg><p class="numbers">${name}: ${integer(count)} values</p>`;
+    }
     case "numbers":
       return sampleView.inputs.map(({ name, numbers, count }) => {
         const countText = count > numbers.length ? `, … ${integer(count)} in all` : "";

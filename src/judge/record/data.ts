@@ -250,6 +250,15 @@ export type SampleView =
   /** Small PNG as a data URL. */
   | { readonly kind: "image"; readonly address: string; readonly width: number; readonly height: number }
   | { readonly kind: "text"; readonly text: string }
+  /** A series of numbers, such as sound, as the path of an SVG with the given width and height. */
+  | {
+      readonly kind: "series";
+      readonly name: string;
+      readonly path: string;
+      readonly width: number;
+      readonly height: number;
+      readonly count: number;
+    }
   /** First values of each input. */
   | {
       readonly kind: "numbers";

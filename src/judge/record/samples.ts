@@ -1,7 +1,7 @@
-/** Converts samples to views for reports: small images, texts, or the first values of each input. */
+/** Converts samples to views for reports: small images, texts, drawn series, or the first values of each input. */
 import { encode } from "fast-png";
 import { toNumbers } from "../../core/tensor/convert.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { findImages } from "../../data/images/preprocess.ts";
@@ -38,6 +38,8 @@ export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | u
     return { kind: "text", text: words.length > maxCharacters ? `${words.slice(0, maxCharacters)}…` : words };
   }
   if (ready === undefined) return undefined;
+  const series = Object.entries(ready).find(([, dense]) => isSeries(dense));
+  if (series !== undefined) return seriesView(...series);
   const inputs = Object.entries(ready)
     .filter(([name, { type }]) => name !== "label" && type !== "string")
     .slice(0, maxInputs)
@@ -50,6 +52,32 @@ export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | u
       };
     });
   return inputs.length === 0 ? undefined : { kind: "numbers", inputs };
+}
+
+/** Minimum number of values that are drawn instead of listed. */
+const minSeries = 32;
+const [seriesWidth, seriesHeight] = [96, 32];
+
+const isSeries = ({ type, dims }: Dense): boolean =>
+  type.startsWith("float") && dims.filter((dim) => dim !== 1).length === 1 && Math.max(...dims) >= minSeries;
+
+/** Draws the lowest and the highest value of each column. */
+function seriesView(name: string, dense: Dense): SampleView {
+  const values = toNumbers(dense);
+  const [low, high] = values.reduce(([l, h], value) => [Math.min(l, value), Math.max(h, value)], [Infinity, -Infinity]);
+  const y = (value: number): string => (seriesHeight * (1 - (value - low) / (high - low || 1))).toFixed(1);
+  const columns = Math.min(seriesWidth, values.length);
+  const points = Array.from({ length: columns }, (_, column) => {
+    const part = values.slice(
+      Math.floor((column * values.length) / columns),
+      Math.floor(((column + 1) * values.length) / columns),
+    );
+    const x = ((column * seriesWidth) / columns).toFixed(1);
+    const extremes = [Math.min(...part), Math.max(...part)].map(y);
+    return [...new Set(extremes)].map((height) => `${x} ${height}`).join("L");
+  });
+  const path = `M${points.join("L")}`;
+  return { kind: "series", name, path, width: seriesWidth, height: seriesHeight, count: values.length };
 }
 
 async function samplesAt(dataset: Dataset, positions: readonly number[]): Promise<readonly (Batch | undefined)[]> {

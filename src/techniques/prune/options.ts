@@ -39,64 +39,82 @@ const lossSchema = v.union(
 );
 
 const fields = v.strictObject({
+  /** Share of the remaining weights or channels to remove: 0.5. Required unless `structured` is a number. */
   amount: option(share, "share of the remaining weights or channels to remove", { common: true }),
+  /** Removes whole channels instead of setting individual weights to zero. A number is the amount (false). */
   structured: described(
     v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
     "remove whole channels and heads instead of individual weights",
     { value: "amount", common: true },
   ),
+  /** Allocation of the amount to the layers: a name, a method, or the path of a module. Default: "uniform" for weights, "isomorphic" for channels. */
   scope: option(allocations.schema, "spread of the amount, or a module (default: uniform; --structured: isomorphic)", {
     value: "scope",
     meanings: allocations.meanings,
   }),
+  /** Largest share that a layer may lose: 0.8. Other layers lose more instead. */
   maxLayerAmount: option(
     v.pipe(share, v.gtValue(0, "takes a number above 0")),
     "largest share that a layer may lose; others lose more instead (default: 100%)",
   ),
   ...selectionOptions("prune"),
+  /** Amounts of individual layers, which the allocation then omits: { "layer4*": { amount: 0.2 } }. */
   overrides: overridesOption({ amount: v.optional(share) }),
+  /** Criterion that ranks weights or channels: a name, a method, or the path of a module. Default: "magnitude"; "taylor" for channels with data. */
   importance: option(criteria.schema, "criterion or module (default: magnitude; --structured with --data: taylor)", {
     value: "criterion",
     common: true,
     meanings: criteria.meanings,
   }),
+  /** Weights that are removed together: "entries" (default), "rows", n:m such as "2:4", or blocks of outputs × inputs such as "4x1". */
   pattern: option(patternSchema, 'weights removed together: "entries", "rows", n:m (n are kept), blocks such as 4x1', {
     value: "pattern",
   }),
+  /** Solver that selects weights and updates the others, layer by layer, such as "sparsegpt". It replaces the criterion. */
   solver: option(solvers.schema, "selects weights and updates the others, instead of a criterion; or a module", {
     value: "solver",
     meanings: solvers.meanings,
   }),
+  /** Removes n of the repeated layers: those that change their input least. Nothing else is pruned. */
   dropLayers: option(countOption, "remove n repeated layers: those that change their input least", {
     value: "n",
     common: true,
   }),
+  /** Samples for a criterion or solver, or the path of a data set, whose training split is used. */
   data: option(datasetOption, "samples for a criterion or solver"),
+  /** Number of samples for the criterion or solver (256). */
   samples: described(v.optional(countOption, 256), "number of samples for the criterion or solver"),
+  /** Loss for criteria that use gradients ("cross-entropy"). */
   loss: option(lossSchema, "loss for criteria that use gradients (default: cross-entropy)"),
+  /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
   norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
+  /** Removes channels until this share of the multiply-accumulates is left: 0.5. */
   macs: option(share, "structured: remove channels until this share of the MACs is left", { common: true }),
+  /** Removes channels until this share of the parameters is left. */
   parameters: option(share, "structured: remove channels until this share of the parameters is left"),
+  /** Removes channels until the file is at most this large: a number of bytes, or "300kB". */
   targetSize: option(bytesOption, "structured: remove channels until the file is at most this large", {
     value: "300kB",
     common: true,
   }),
+  /** Removes channels until a run on one thread of this machine is this many times as fast. */
   faster: option(
     v.pipe(v.number(), v.gtValue(1, "takes a number above 1")),
     "structured: remove channels until the model is this many times as fast here",
     { common: true },
   ),
-  /** The default is the number of channels in a block of ONNX Runtime's convolutions. */
+  /** Multiple of channels that each layer keeps. The default is the number of channels in a block of ONNX Runtime's convolutions. */
   roundTo: option(
     countOption,
     "structured: keep a multiple of n channels (default: 16, 8 or 4 by the width of the layer)",
     { value: "n" },
   ),
-  /** The normalization then computes its statistics from the remaining channels only. */
+  /** Also removes channels that are normalized together. The normalization then computes its statistics from the remaining channels only (false). */
   throughNorms: described(
     v.optional(v.boolean(), false),
     "structured: also remove channels that are normalized together; needs pith recover",
   ),
+  /** Stores the masks in the file, so that `train` keeps the zeros (false). */
   keepMasks: described(v.optional(v.boolean(), false), "store masks, so that pith train keeps the zeros"),
 });
 

@@ -13,6 +13,12 @@ export function Sample({ view }: { view: SampleView | undefined }): JSX.Element 
       return <img class="thumb" src={view.address} alt="" width={view.width} height={view.height} />;
     case "text":
       return <p class="excerpt">{view.text}</p>;
+    case "series":
+      return (
+        <svg class="series" viewBox={`0 -1 ${view.width} ${view.height + 2}`} role="img" aria-label={view.name}>
+          <path d={view.path} />
+        </svg>
+      );
     case "numbers":
       return (
         <p class="excerpt name">

@@ -1,7 +1,7 @@
 /** Opens the user's samples for the model, and predicts some of them. */
 import { type Batch, type Model, toNumbers } from "pith";
 import { viewsOf } from "pith/compress";
-import { collect } from "pith/data";
+import { collect, type IndexedDataset, memory } from "pith/data";
 import { createEngine } from "pith/engine";
 import { evaluate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
@@ -61,16 +61,19 @@ export async function openSamples(
 }
 
 async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<readonly ShownSample[]> {
-  const first = await collect(test, shownSamples);
-  const positions = Array.from({ length: first.count }, (_, position) => position);
+  const source = "gather" in test ? (test as IndexedDataset) : await collect(test, shownSamples);
+  const count = Math.min(shownSamples, source.count);
+  // Samples are often sorted by class, so the shown ones are evenly spread.
+  const positions = Array.from({ length: count }, (_, index) => Math.floor((index * source.count) / count));
+  const drawn = memory(test.name, await source.gather(Uint32Array.from(positions)));
   const stored = await viewsOf(positions, test, seen);
-  const [rows = new Float64Array(0)] = (await measure(createEngine(), [model], first, [topClasses]))[0] ?? [];
+  const [rows = new Float64Array(0)] = (await measure(createEngine(), [model], drawn, [topClasses]))[0] ?? [];
   return Promise.all(
-    positions.map(async (position) => {
-      const sample = await first.gather(Uint32Array.of(position));
+    positions.map(async (position, index) => {
+      const sample = await drawn.gather(Uint32Array.of(index));
       const [label] = sample.label === undefined ? [] : toNumbers(sample.label);
-      const row = rows.subarray(position * topClasses.columns, (position + 1) * topClasses.columns);
-      return { position, stored: stored[position], input: pixelsOf(sample), label, top: readTop(row) };
+      const row = rows.subarray(index * topClasses.columns, (index + 1) * topClasses.columns);
+      return { position, stored: stored[index], input: pixelsOf(sample), label, top: readTop(row) };
     }),
   );
 }

@@ -114,7 +114,7 @@ function Changed({ candidate }: { candidate: Candidate }): JSX.Element | null {
           <p class="note">
             {run.disagreements.length < changed.count
               ? `${run.disagreements.length} of the ${changed.count} samples with different predictions, evenly spread.`
-              : `All ${changed.count} samples with different predictions.`}
+              : `All samples with different predictions: ${changed.count}.`}
           </p>
           <ul class="samples changed">
             {run.disagreements.map(({ sample, label, original, variant, shown }) => (

@@ -4,7 +4,8 @@ import { ProblemAlert } from "../components/alert.tsx";
 import { DropZone } from "../components/drop-zone.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { StoredSessions } from "../components/stored-sessions.tsx";
-import { openModel, openPlace } from "../state.ts";
+import { examples, openExample } from "../examples.ts";
+import { job, openModel, openPlace } from "../state.ts";
 
 export function Start(): JSX.Element {
   const open = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
@@ -42,6 +43,7 @@ export function Start(): JSX.Element {
             : "Models up to about 1 GB can be opened in a tab; the command line has no limit."}
         </p>
       </DropZone>
+      {isServed ? null : <Examples />}
       {isServed ? (
         <>
           <h2>Runs on this computer with the native runtime</h2>
@@ -62,5 +64,24 @@ export function Start(): JSX.Element {
         </>
       )}
     </section>
+  );
+}
+
+function Examples(): JSX.Element {
+  return (
+    <>
+      <h2>Or try an example</h2>
+      <ul class="examples">
+        {examples.map((example) => (
+          <li key={example.name}>
+            <button type="button" onClick={() => openExample(example)} disabled={job.value !== undefined}>
+              {example.title}
+            </button>
+            <p>{example.summary}</p>
+            <p class="note">Source: {example.source}.</p>
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }

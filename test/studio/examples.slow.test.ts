@@ -1,0 +1,36 @@
+/** The examples of the start view: they open with their samples, predict most of them, and can be quantized. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { run } from "./actions.ts";
+import { browser, buildStudio, openStudio } from "./studio.ts";
+
+describe.skipIf(browser === undefined)("the example", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await buildStudio();
+  });
+
+  test.each([
+    ["Digits", 90, "img.thumb"],
+    ["Sentences", 90, ".excerpt"],
+    ["Waves", 80, "svg.series"],
+  ])("%s opens with samples and predicts at least %i % of them", async (title, share, view) => {
+    const { page, foreign, errors, close } = await openStudio(folder);
+    try {
+      await page.getByRole("button", { name: title, exact: true }).click();
+      await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
+      await page.getByRole("link", { name: "Check the samples" }).click();
+      const heading = page.getByRole("heading", { level: 1, name: /The original predicts/ });
+      await heading.waitFor({ timeout: 60_000 });
+      const [, accuracy] = /predicts ([\d.]+)/.exec((await heading.textContent()) ?? "") ?? [];
+      expect(Number(accuracy)).toBeGreaterThan(share);
+      expect(await page.locator(view).count()).toBeGreaterThan(0);
+      await run(page, "int8 static");
+      await page.getByRole("button", { name: "Compare", exact: true }).click();
+      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+});
