@@ -132,7 +132,8 @@ export async function unitsOf(
   for (const kind of kinds) {
     throwIfAborted(context.signal);
     const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
-    const widestOptions = { ...sharedOptions, ...layerOptions(widestSetting), ...selection };
+    // A setting for the model could be met by some of the layers, such as a budget of weights.
+    const widestOptions = { ...sharedOptions, overrides: { "*": layerOptions(widestSetting) }, ...selection };
     const outcome = await runStep(pass, model.clone(), widestOptions, {}, context);
     misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const remainingLayers = new Set(outcome.changes.map(({ at }) => at));

@@ -1,11 +1,13 @@
 /** Bytes against the metric: one point per candidate, with the interval of its difference from the original. */
-import type { JSX, RefObject } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { JSX } from "preact";
+import { useRef } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
 import { bytesText, figureText } from "../format.ts";
 import { comparisonOf } from "../measurements.ts";
 import { goalUnit, goalValue } from "../settings/goal.ts";
 import { candidates, estimatedSizes, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
+import { placeLabels } from "./place-labels.ts";
+import { useWidth } from "./width.ts";
 
 const height = 260;
 const margin = { left: 60, right: 60, top: 16, bottom: 36 };
@@ -54,7 +56,12 @@ export function CandidateChart(): JSX.Element | null {
   const values = [...all.flatMap(({ low, high }) => [low, high]), goal];
   const x = scaleOf(sizes, margin.left, width - margin.right);
   const y = scaleOf(values, height - margin.bottom, margin.top);
-  const isRight = ({ bytes }: Point): boolean => x(Math.log(bytes)) > 0.8 * width;
+  const placed = all.map((point) => ({ ...point, x: x(Math.log(point.bytes)), y: y(point.value) }));
+  const labels = placeLabels(
+    placed.map((point) => ({ ...point, text: point.name })),
+    width,
+  );
+  const ticks = spacedTicks(placed);
   return (
     <figure ref={frame}>
       <svg
@@ -81,30 +88,24 @@ export function CandidateChart(): JSX.Element | null {
           y1={margin.top}
           y2={height - margin.bottom}
         />
-        {all.map((point) => (
+        {placed.map((point) => (
           <g
             key={point.id ?? ""}
             class={`pt${point.id !== undefined && point.id === selectedId.value ? " chosen" : ""}`}
           >
-            <line
-              class="interval"
-              x1={x(Math.log(point.bytes))}
-              x2={x(Math.log(point.bytes))}
-              y1={y(point.low)}
-              y2={y(point.high)}
-            />
-            <circle cx={x(Math.log(point.bytes))} cy={y(point.value)} r={6} />
-            <text
-              x={x(Math.log(point.bytes)) + (isRight(point) ? -10 : 10)}
-              y={y(point.value) - 8}
-              text-anchor={isRight(point) ? "end" : "start"}
-            >
-              {point.name}
-            </text>
-            <text class="tick" x={x(Math.log(point.bytes))} y={height - margin.bottom + 16} text-anchor="middle">
-              {bytesText(point.bytes)}
-            </text>
+            <line class="interval" x1={point.x} x2={point.x} y1={y(point.low)} y2={y(point.high)} />
+            <circle cx={point.x} cy={point.y} r={6} />
           </g>
+        ))}
+        {labels.map((label, index) => (
+          <text key={placed[index]?.id ?? ""} x={label.x} y={label.y} text-anchor={label.anchor}>
+            {label.text}
+          </text>
+        ))}
+        {ticks.map((point) => (
+          <text key={point.id ?? ""} class="tick" x={point.x} y={height - margin.bottom + 16} text-anchor="middle">
+            {bytesText(point.bytes)}
+          </text>
         ))}
         {[Math.min(...values), Math.max(...values)].map((value) => (
           <text key={value} class="tick" x={margin.left - 8} y={y(value) + 4} text-anchor="end">
@@ -128,15 +129,17 @@ function scaleOf(values: readonly number[], from: number, to: number): (value: n
   return (value) => from + ((value - low) / range + 1 / 12) * (6 / 7) * (to - from);
 }
 
-/** Returns the width of an element in pixels, so that text in a picture keeps its size. */
-function useWidth(element: RefObject<HTMLElement | null>): number {
-  const [width, setWidth] = useState(980);
-  useLayoutEffect(() => {
-    const { current } = element;
-    if (current === null) return;
-    const observer = new ResizeObserver(() => setWidth(current.clientWidth));
-    observer.observe(current);
-    return () => observer.disconnect();
-  }, [element.current]);
-  return width;
+/** Minimum pixels between two sizes below the chart. */
+const tickDistance = 64;
+
+/** Returns the points whose sizes have room, from the left. */
+function spacedTicks<T extends { readonly x: number }>(points: readonly T[]): readonly T[] {
+  let last = Number.NEGATIVE_INFINITY;
+  return points
+    .toSorted((a, b) => a.x - b.x)
+    .filter(({ x }) => {
+      if (x - last < tickDistance) return false;
+      last = x;
+      return true;
+    });
 }

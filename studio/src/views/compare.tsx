@@ -1,27 +1,15 @@
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
-import { ProblemAlert } from "../components/alert.tsx";
 import { Figures, figureValue } from "../components/figures.tsx";
-import { MissingFiles } from "../components/missing-files.tsx";
-import { ProgressBox } from "../components/progress.tsx";
+import { LayerErrorChart } from "../components/layer-error-chart.tsx";
 import { className, Sample } from "../components/sample.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
-import { bytesText, countText, integerText, percentText, timesText } from "../format.ts";
+import { bytesText, countText, integerText, timesText } from "../format.ts";
 import { changedCount, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
-import {
-  backendOf,
-  candidates,
-  layerErrors,
-  missingFiles,
-  model,
-  originalSizes,
-  selected,
-  selectedId,
-} from "../state.ts";
+import { candidates, model, originalSizes, selected, selectedId } from "../state.ts";
 
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
@@ -184,81 +172,5 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
         </p>
       )}
     </>
-  );
-}
-
-function LayerErrorChart({ candidate: { id, file } }: { candidate: Candidate }): JSX.Element {
-  const { [id]: measured } = layerErrors.value;
-  const isMissing = missingFiles.value !== undefined;
-  useEffect(() => {
-    if (measured !== undefined || isMissing) return;
-    backendOf()
-      .call("layerErrors", [file])
-      .then(
-        (result) => {
-          layerErrors.value = { ...layerErrors.value, [id]: result };
-        },
-        (error: Error) => {
-          layerErrors.value = { ...layerErrors.value, [id]: error.message };
-        },
-      );
-  }, [id, isMissing]);
-  if (measured === undefined && isMissing)
-    return (
-      <>
-        <ProblemAlert place="compare" />
-        <ProgressBox place="compare" />
-        <MissingFiles place="compare" />
-      </>
-    );
-  if (measured === undefined) return <p class="note">The layers are being compared …</p>;
-  if (typeof measured === "string") return <p>Not measured: {measured}</p>;
-  const top = 60;
-  const height = 160;
-  const layers = measured.layers.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
-  if (layers.length === 0) return <p>No layer’s output differs.</p>;
-  const width = 960;
-  const step = width / layers.length;
-  const y = (decibels: number): number => height - (height * Math.max(0, Math.min(top, decibels))) / top;
-  const worst = measured.layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0))[0];
-  return (
-    <figure>
-      <svg
-        class="chart"
-        viewBox={`-40 -8 ${width + 48} ${height + 30}`}
-        role="img"
-        aria-label="Signal to noise by layer"
-      >
-        {[0, 20, 40, 60].map((tick) => (
-          <g key={tick}>
-            <line class="grid" x1={0} x2={width} y1={y(tick)} y2={y(tick)} />
-            <text class="tick" x={-6} y={y(tick) + 4} text-anchor="end">
-              {tick} dB
-            </text>
-          </g>
-        ))}
-        {layers.map(({ layer, own, signalToNoise }, index) => (
-          <rect
-            key={layer}
-            class={layer === worst?.layer ? "bar worst" : "bar"}
-            x={index * step + step * 0.15}
-            width={step * 0.7}
-            y={y(own ?? signalToNoise)}
-            height={height - y(own ?? signalToNoise)}
-          />
-        ))}
-        <polyline
-          class="line"
-          points={layers.map(({ signalToNoise }, index) => `${(index + 0.5) * step},${y(signalToNoise)}`).join(" ")}
-        />
-      </svg>
-      <figcaption>
-        Signal to noise in dB; 20 dB less is ten times the error. Bars: the layer alone, with the original’s inputs.
-        Line: with the errors of all layers before it.
-        {worst?.share === undefined
-          ? ""
-          : ` Largest share of the error: ${worst.layer}, ${percentText(Math.min(1, worst.share))}.`}
-      </figcaption>
-    </figure>
   );
 }

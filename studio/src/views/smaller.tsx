@@ -18,6 +18,8 @@ import {
   current,
   estimatedSizes,
   goalMetric,
+  held,
+  heldId,
   job,
   maxDrop,
   model,
@@ -32,6 +34,7 @@ export function Smaller(): JSX.Element {
   const before = sizes.total;
   const smallest = Math.min(...candidates.value.map(({ inspection }) => inspection.bytes));
   const chosen = current.value;
+  const heldSizes = held.value === undefined ? sizes : measuredSizes(held.value.inspection);
   const shown = chosen === undefined ? estimatedSizes.value : measuredSizes(chosen.inspection);
   return (
     <section>
@@ -44,9 +47,11 @@ export function Smaller(): JSX.Element {
       <GoalBar />
       <div class="duo">
         <div class="pane">
-          <h2>original</h2>
-          <Figures figures={originalFigures()} />
-          <Treemap sizes={sizes} full={before} label="Bytes by layer of the original" />
+          <h2>
+            <HeldPicker />
+          </h2>
+          <Figures figures={held.value === undefined ? originalFigures() : candidateFigures(held.value, before)} />
+          <Treemap sizes={heldSizes} full={before} label={`Bytes by layer of ${held.value?.name ?? "the original"}`} />
         </div>
         <div class="pane">
           <h2>{nameOf(settings.value)}</h2>
@@ -68,7 +73,7 @@ export function Smaller(): JSX.Element {
           {job.value === undefined ? <RunButton /> : null}
         </div>
       </div>
-      <Legend sizes={shown === undefined ? [sizes] : [sizes, shown]} />
+      <Legend sizes={shown === undefined ? [heldSizes] : [heldSizes, shown]} />
       {candidates.value.length === 0 ? null : (
         <>
           <h2>Bytes against {samples.value?.metric.name ?? "the metric"}</h2>
@@ -78,6 +83,27 @@ export function Smaller(): JSX.Element {
         </>
       )}
     </section>
+  );
+}
+
+/** Chooses what is held beside the settings: the original or a finished candidate. */
+function HeldPicker(): JSX.Element {
+  if (candidates.value.length === 0) return <>original</>;
+  return (
+    <select
+      aria-label="Hold beside the settings"
+      value={heldId.value ?? ""}
+      onChange={(event) => {
+        heldId.value = event.currentTarget.value || undefined;
+      }}
+    >
+      <option value="">original</option>
+      {candidates.value.map(({ id, name }) => (
+        <option key={id} value={id}>
+          {name}
+        </option>
+      ))}
+    </select>
   );
 }
 
