@@ -19,11 +19,11 @@ import { waves } from "./examples/waves.ts";
 
 const folder = fileURLToPath(new URL("../studio/public/examples", import.meta.url));
 mkdirSync(folder, { recursive: true });
-const [wanted] = process.argv.slice(2);
+const [requestedName] = process.argv.slice(2);
 
 for (const make of [digits, sentences, waves]) {
   const { name } = make;
-  if (wanted !== undefined && name !== wanted) continue;
+  if (requestedName !== undefined && name !== requestedName) continue;
   const { model, training, test, epochs, files } = await make();
   const schedule = { epochs, batch: 32, optimizer: "adamw", learningRate: 0.002, warmup: 0.1 } as const;
   await train(model, { data: training, ...schedule }, { seed: 1 });

@@ -59,9 +59,9 @@ export const maxDrop = signal(1);
 export const job = signal<Job | undefined>(undefined);
 export const problem = signal<Problem | undefined>(undefined);
 
-/** The candidate that is held beside the settings; undefined for the original. */
-export const heldId = signal<string | undefined>(undefined);
-export const held = computed(() => candidates.value.find(({ id }) => id === heldId.value));
+/** The candidate that is besideCandidate beside the settings; undefined for the original. */
+export const besideId = signal<string | undefined>(undefined);
+export const besideCandidate = computed(() => candidates.value.find(({ id }) => id === besideId.value));
 
 export const selected = computed(() => candidates.value.find(({ id }) => id === selectedId.value));
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));

@@ -25,7 +25,7 @@ interface Box {
  * @param width of the picture in pixels, which no label leaves if it fits.
  */
 export function placeLabels(labels: readonly Label[], width: number): readonly PlacedLabel[] {
-  const taken: Box[] = labels.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, bottom: y + 5 }));
+  const usedBoxes: Box[] = labels.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, bottom: y + 5 }));
   return labels.map(({ x, y, text }) => {
     const places = [0, 1, 2, 3].flatMap((step) =>
       [-8 - step * line, 16 + step * line].flatMap((shift) =>
@@ -41,18 +41,18 @@ export function placeLabels(labels: readonly Label[], width: number): readonly P
     );
     const isFree = (place: PlacedLabel): boolean => {
       const box = boxOf(place);
-      return box.left >= 0 && box.right <= width && !taken.some((other) => overlap(box, other));
+      return box.left >= 0 && box.right <= width && !usedBoxes.some((other) => overlap(box, other));
     };
     const placed = places.find(isFree) ?? (places[0] as PlacedLabel);
-    taken.push(boxOf(placed));
+    usedBoxes.push(boxOf(placed));
     return placed;
   });
 }
 
 function boxOf({ x, y, text, anchor }: PlacedLabel): Box {
   const width = letter * text.length;
-  const left = anchor === "start" ? x : x - width;
-  return { left, right: left + width, top: y - 11, bottom: y + 4 };
+  const start = anchor === "start" ? x : x - width;
+  return { left: start, right: start + width, top: y - 11, bottom: y + 4 };
 }
 
 const overlap = (a: Box, b: Box): boolean =>

@@ -14,12 +14,12 @@ import { measuredSizes } from "../settings/estimate.ts";
 import { goalUnit } from "../settings/goal.ts";
 import { nameOf } from "../settings/presets.ts";
 import {
+  besideCandidate,
+  besideId,
   candidates,
   current,
   estimatedSizes,
   goalMetric,
-  held,
-  heldId,
   job,
   maxDrop,
   model,
@@ -34,7 +34,7 @@ export function Smaller(): JSX.Element {
   const before = sizes.total;
   const smallest = Math.min(...candidates.value.map(({ inspection }) => inspection.bytes));
   const chosen = current.value;
-  const heldSizes = held.value === undefined ? sizes : measuredSizes(held.value.inspection);
+  const besideSizes = besideCandidate.value === undefined ? sizes : measuredSizes(besideCandidate.value.inspection);
   const shown = chosen === undefined ? estimatedSizes.value : measuredSizes(chosen.inspection);
   return (
     <section>
@@ -48,10 +48,18 @@ export function Smaller(): JSX.Element {
       <div class="duo">
         <div class="pane">
           <h2>
-            <HeldPicker />
+            <BesidePicker />
           </h2>
-          <Figures figures={held.value === undefined ? originalFigures() : candidateFigures(held.value, before)} />
-          <Treemap sizes={heldSizes} full={before} label={`Bytes by layer of ${held.value?.name ?? "the original"}`} />
+          <Figures
+            figures={
+              besideCandidate.value === undefined ? originalFigures() : candidateFigures(besideCandidate.value, before)
+            }
+          />
+          <Treemap
+            sizes={besideSizes}
+            full={before}
+            label={`Bytes by layer of ${besideCandidate.value?.name ?? "the original"}`}
+          />
         </div>
         <div class="pane">
           <h2>{nameOf(settings.value)}</h2>
@@ -73,7 +81,7 @@ export function Smaller(): JSX.Element {
           {job.value === undefined ? <RunButton /> : null}
         </div>
       </div>
-      <Legend sizes={shown === undefined ? [heldSizes] : [heldSizes, shown]} />
+      <Legend sizes={shown === undefined ? [besideSizes] : [besideSizes, shown]} />
       {candidates.value.length === 0 ? null : (
         <>
           <h2>Bytes against {samples.value?.metric.name ?? "the metric"}</h2>
@@ -86,15 +94,15 @@ export function Smaller(): JSX.Element {
   );
 }
 
-/** Chooses what is held beside the settings: the original or a finished candidate. */
-function HeldPicker(): JSX.Element {
+/** Chooses what is besideCandidate beside the settings: the original or a finished candidate. */
+function BesidePicker(): JSX.Element {
   if (candidates.value.length === 0) return <>original</>;
   return (
     <select
       aria-label="Hold beside the settings"
-      value={heldId.value ?? ""}
+      value={besideId.value ?? ""}
       onChange={(event) => {
-        heldId.value = event.currentTarget.value || undefined;
+        besideId.value = event.currentTarget.value || undefined;
       }}
     >
       <option value="">original</option>
