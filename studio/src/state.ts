@@ -59,7 +59,7 @@ export const maxDrop = signal(1);
 export const job = signal<Job | undefined>(undefined);
 export const problem = signal<Problem | undefined>(undefined);
 
-/** The candidate that is besideCandidate beside the settings; undefined for the original. */
+/** The candidate that is shown beside the settings; undefined for the original. */
 export const besideId = signal<string | undefined>(undefined);
 export const besideCandidate = computed(() => candidates.value.find(({ id }) => id === besideId.value));
 

@@ -94,7 +94,7 @@ export function Smaller(): JSX.Element {
   );
 }
 
-/** Chooses what is besideCandidate beside the settings: the original or a finished candidate. */
+/** Chooses what is shown beside the settings: the original or a finished candidate. */
 function BesidePicker(): JSX.Element {
   if (candidates.value.length === 0) return <>original</>;
   return (
