@@ -1,8 +1,9 @@
 /** Makes the files that the user can download. */
 import { type Candidate, Failure } from "./backend/backend.ts";
 import { backendOf, showProblem } from "./state.ts";
+import { zipFolder } from "./transformers-folder.ts";
 
-export type Product = "model" | "model.gz" | "recipe" | "report";
+export type Product = "model" | "model.gz" | "recipe" | "report" | "folder";
 
 export async function download(candidate: Candidate, product: Product, name: string): Promise<void> {
   try {
@@ -25,6 +26,8 @@ async function productOf({ file, recipe, run }: Candidate, product: Product): Pr
     case "model.gz":
       await requireReadable(file);
       return new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
+    case "folder":
+      return zipFolder();
     case "recipe":
       return new Blob([recipe], { type: "application/yaml" });
     case "report":

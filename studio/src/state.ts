@@ -47,7 +47,11 @@ export const selectedId = signal<string | undefined>(undefined);
 export const layerErrors = signal<Readonly<Record<string, LayerErrors | string>>>({});
 /** The model's fingerprint, and the path or URL from which it was opened. */
 export const modelSource = signal<{ readonly key: string; readonly place: string } | undefined>(undefined);
+/** Place of the samples that were opened last, or could not be opened. */
+export const triedData = signal<string | undefined>(undefined);
 export const samplesRequest = signal<SamplesRequest | undefined>(undefined);
+/** The files among which the model was chosen; empty for a stored session, a URL, and a path of the server. */
+export const chosenFiles = signal<ChosenFiles>([]);
 /** Whether the backend has the files. It has none when a stored session is continued. */
 export const openFiles = signal<{ readonly model: boolean; readonly samples: boolean }>({
   model: false,
@@ -137,8 +141,16 @@ export function openModel(files: ChosenFiles): Promise<void> {
   return runJob(path, "start", (options) => openModelFrom(path, files, options));
 }
 
-const onnxPathOf = (files: ChosenFiles): string =>
-  (files.find(([path]) => path.endsWith(".onnx")) ?? files[0])?.[0] ?? "";
+/** In a folder of several models, such as one of transformers.js, `model.onnx` is the main one. */
+function onnxPathOf(files: ChosenFiles): string {
+  const paths = files.map(([path]) => path).filter((path) => path.endsWith(".onnx"));
+  const main = paths.find((path) => /(^|\/)(model|decoder_model_merged)\.onnx$/.test(path));
+  return main ?? paths[0] ?? files[0]?.[0] ?? "";
+}
+
+/** Opens another model of the chosen folder. */
+export const openOther = (path: string): Promise<void> =>
+  runJob(path, "model", (options) => openModelFrom(path, chosenFiles.value, options));
 
 /** Opens a model by its URL, or by its path on the computer of the server. */
 export const openPlace = (place: string): Promise<void> =>
@@ -161,6 +173,7 @@ async function openModelFrom(place: string, files: ChosenFiles, options: CallOpt
   batch(() => {
     showSession(stored ?? { ...emptySession, key, place, model: opened });
     modelSource.value = { key, place };
+    chosenFiles.value = files;
     openFiles.value = { model: true, samples: false };
   });
   show("model");
@@ -202,6 +215,7 @@ export function showSession(session: Session): void {
     downloads.value = session.downloads;
     layerErrors.value = session.layerErrors;
     candidates.value = session.candidates;
+    chosenFiles.value = [];
     openFiles.value = { model: false, samples: false };
   });
 }
@@ -234,6 +248,7 @@ export function reopenModel(files: ChosenFiles, place: ViewName): Promise<void> 
         "E_SOURCE_CHANGED",
         "Choose the file from which the candidates were made. To work on the other file, open it on the start view.",
       );
+    chosenFiles.value = files;
     openFiles.value = { model: true, samples: false };
   });
 }
@@ -245,6 +260,7 @@ export function openSamples(
   preprocess?: string,
   place: ViewName = "samples",
 ): Promise<void> {
+  triedData.value = data;
   return runJob(data, place, async (options) => {
     if (files.length > 0) await backendOf().call("addFiles", [files], options);
     const request = { data, preprocess };

@@ -32,7 +32,7 @@ import { memory } from "${source("data/index.ts")}";
 import { accuracy } from "${source("judge/index.ts")}";
 import { open } from "${source("core/onnx/index.ts")}";
 import { definePass } from "${source("core/pass/pass.ts")}";
-import { compress, recipeFrom } from "${source("search/recipes.ts")}";
+import { compress, recipeFrom } from "${source("compress.ts")}";
 import { float32, inMemory } from "${source("core/tensor/dense.ts")}";
 const shift = definePass({
   id: "shift",

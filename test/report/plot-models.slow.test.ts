@@ -19,7 +19,7 @@ const models = ["vnncomp_mnist-net_256x2", "resnet20", "llama260k", "mobilenetv3
 
 interface Arithmetic {
   unpack(layer: PlottedLayer, steps: number): object;
-  amountOf(layer: object, mode: string, amount: number): { readonly gone: number; readonly size: number } | undefined;
+  amountOf(layer: object, mode: string, amount: number): { readonly count: number; readonly size: number } | undefined;
 }
 const arithmetic = new Function(`${plotArithmetic}; return { unpack, amountOf };`)() as Arithmetic;
 
@@ -49,7 +49,7 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
       expect(faults(page)).toEqual([]);
       const shown = layersIn(page).map(({ box, layer }) => {
         const removal = arithmetic.amountOf(layer, "entries", amount);
-        return `${box.name}: ${removal?.gone} of ${removal?.size} pruned`;
+        return `${box.name}: ${removal?.count} of ${removal?.size} pruned`;
       });
       const { changes } = await l1Unstructured(model, { amount });
       expect(shown.length).toBeGreaterThan(0);
@@ -64,9 +64,9 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
       const model = await open(path);
       const shown = layersIn(await plot(model, amount)).flatMap(({ box, layer }) => {
         const removal = arithmetic.amountOf(arithmetic.unpack(layer, 20), "channels", amount);
-        return removal === undefined || removal.gone === 0
+        return removal === undefined || removal.count === 0
           ? []
-          : [`${box.name}: ${removal.gone} of ${removal.size} channels cut`];
+          : [`${box.name}: ${removal.count} of ${removal.size} channels cut`];
       });
       const { changes } = await prune(model, { structured: amount });
       expect(shown.toSorted()).toEqual(

@@ -10,6 +10,7 @@ describe("files that were added in a browser", () => {
     addFiles([["photos/cat/1.jpg", file("one")]]);
     expect(await readText("photos/cat/1.jpg")).toBe("one");
     expect(await readText("./photos//cat/1.jpg")).toBe("one");
+    expect(await readText("photos/dog/../cat/1.jpg")).toBe("one");
     expect((await openFile("photos/cat/1.jpg")).name).toBe("photos/cat/1.jpg");
   });
 

@@ -7,12 +7,14 @@ import { blobSource, leavesFolderError } from "./sources.ts";
 
 const files = new Map<string, Blob>();
 
-/** Removes ".", doubled slashes and a slash at the end. */
+/** Removes ".", "..", doubled slashes and a slash at the end. */
 function normalize(path: string): string {
-  return path
-    .split("/")
-    .filter((part, index) => (part !== "" || index === 0) && part !== ".")
-    .join("/");
+  const parts: string[] = [];
+  for (const [index, part] of path.split("/").entries()) {
+    if (part === "..") parts.pop();
+    else if (part !== "." && (part !== "" || index === 0)) parts.push(part);
+  }
+  return parts.join("/");
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The table of dtypes that transformers.js loads: the suffix of the file name, and the settings of `quantize` that create the file. */
 
-interface Dtype {
+export interface Dtype {
+  /** End of the file's name before ".onnx". */
   readonly suffix: string;
   readonly meaning: string;
   /** The dtype is not part of "all". */
@@ -53,6 +54,13 @@ const table = {
 
 export type DtypeName = keyof typeof table;
 
+/**
+ * The dtypes that transformers.js loads, by name.
+ * @example
+ * const model = await open("minilm/onnx/model.onnx");
+ * await quantize(model, { dtype: "q4" });
+ * await save(model, `minilm/onnx/model${dtypes.q4.suffix}.onnx`);
+ */
 export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
 
 export const dtypeNames = Object.keys(table) as DtypeName[];

@@ -12,11 +12,21 @@ export interface StoredFile {
 /** Files under the paths that they have in the folder that the user chose. */
 export type ChosenFiles = readonly (readonly [path: string, file: File])[];
 
+/** A dtype of transformers.js. */
+export interface DtypeView {
+  readonly name: string;
+  readonly bits: number;
+  /** End of the file's name before ".onnx". */
+  readonly suffix: string;
+  readonly meaning: string;
+}
+
 export interface ModelView {
   readonly name: string;
   readonly inspection: Inspection;
   /** Contradictions in the file, as sentences. */
   readonly warnings: readonly string[];
+  readonly dtypes: readonly DtypeView[];
 }
 
 export interface SamplesRequest {

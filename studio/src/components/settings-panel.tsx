@@ -1,7 +1,15 @@
 import type { JSX } from "preact";
 import { bytesText } from "../format.ts";
 import { estimateSizes } from "../settings/estimate.ts";
-import { findPreset, initialSettings, nameOf, presets, type Settings } from "../settings/presets.ts";
+import {
+  findPreset,
+  initialSettings,
+  nameOf,
+  type Preset,
+  type PresetId,
+  presets,
+  type Settings,
+} from "../settings/presets.ts";
 import {
   candidates,
   current,
@@ -14,6 +22,7 @@ import {
   settings,
   show,
 } from "../state.ts";
+import { folder } from "../transformers-folder.ts";
 import { MissingFiles } from "./missing-files.tsx";
 
 /** The techniques, each with its size. */
@@ -21,23 +30,30 @@ export function Presets(): JSX.Element {
   return (
     <fieldset class="techs">
       <legend class="sr">Technique</legend>
-      {presets.map(({ id, name, summary }) => (
+      {presets.filter(isOffered).map(({ id, name, summary }) => (
         <label key={id}>
           <input
             type="radio"
             name="preset"
             checked={settings.value.preset === id}
             onChange={() => {
-              settings.value = initialSettings(id);
+              settings.value = settingsOf(id);
             }}
           />
           <b>{name}</b>
-          <span class="est">{presetSize(initialSettings(id))}</span>
+          <span class="est">{presetSize(settingsOf(id))}</span>
           <small>{summary}</small>
         </label>
       ))}
     </fieldset>
   );
+}
+
+const isOffered = ({ isForFolders }: Preset): boolean => isForFolders !== true || folder.value !== undefined;
+
+function settingsOf(id: PresetId): Settings {
+  const [dtype] = model.value?.dtypes ?? [];
+  return { ...initialSettings(id), ...(id === "dtype" && dtype !== undefined ? { dtype } : {}) };
 }
 
 /** Returns the measured bytes of a preset if a candidate has them, otherwise the estimate. */
@@ -67,6 +83,24 @@ export function Tuning(): JSX.Element {
             }}
           />
           <output>{slider.text(settings.value.amount)}</output>
+        </label>
+      )}
+      {settings.value.dtype === undefined ? null : (
+        <label class="row">
+          <span>dtype</span>
+          <select
+            value={settings.value.dtype.name}
+            onChange={(event) => {
+              const dtype = model.value?.dtypes.find(({ name }) => name === event.currentTarget.value);
+              if (dtype !== undefined) settings.value = { ...settings.value, dtype };
+            }}
+          >
+            {model.value?.dtypes.map(({ name, meaning }) => (
+              <option key={name} value={name} title={meaning}>
+                {name}
+              </option>
+            ))}
+          </select>
         </label>
       )}
       {hasStorage === true ? (

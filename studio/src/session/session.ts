@@ -4,6 +4,7 @@ import { reportPage } from "pith/compress";
 import { addFiles } from "pith/data";
 import { createEngine } from "pith/engine";
 import { layerErrors } from "pith/evaluate";
+import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import type { Calls, Progress } from "../backend/backend.ts";
 import { brotliSize } from "./brotli.ts";
@@ -32,6 +33,22 @@ export type Session = {
   ) => Promise<ReturnType<Calls[K]>> | ReturnType<Calls[K]>;
 };
 
+const dtypeViews = Object.entries(dtypes).map(
+  ([
+    name,
+    {
+      suffix,
+      meaning,
+      steps: [{ scheme, bits }],
+    },
+  ]) => ({
+    name,
+    suffix,
+    meaning,
+    bits: bits ?? (scheme === "float16" ? 16 : 8),
+  }),
+);
+
 export function createSession(): Session {
   let opened: Opened | undefined;
   let sampled: Sampled | undefined;
@@ -53,7 +70,7 @@ export function createSession(): Session {
       const inspection = await inspect(model);
       opened = { model, name };
       sampled = undefined;
-      return { name, inspection, warnings };
+      return { name, inspection, warnings, dtypes: dtypeViews };
     },
     async openSamples(request, context) {
       const { view, task } = await openSamples(requireModel().model, request, context);

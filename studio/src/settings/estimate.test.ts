@@ -54,7 +54,7 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
 
   test("of pruned channels is within 10 % of the measured bytes", async () => {
     const model = create();
-    const settings: Settings = { preset: "channels", amount: 0.3, storage: "float32" };
+    const settings: Settings = { ...initialSettings("channels"), amount: 0.3, storage: "float32" };
     const estimate = estimatedBytes(await inspect(model), settings);
     await prune(model, { amount: 0.3, structured: true });
     const { bytes } = await inspect(model);
@@ -63,7 +63,7 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
 
   test("of a low rank is within 15 % of the measured bytes", async () => {
     const model = create();
-    const settings: Settings = { preset: "low-rank", amount: 0.6, storage: "float32" };
+    const settings: Settings = { ...initialSettings("low-rank"), amount: 0.6, storage: "float32" };
     const estimate = estimatedBytes(await inspect(model), settings);
     await factorize(model, { budget: 0.6 });
     const { bytes } = await inspect(model);

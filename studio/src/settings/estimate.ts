@@ -5,6 +5,7 @@
  * outputs / outputs) · (1 − f · cuttable inputs / inputs).
  */
 import type { Inspection } from "pith";
+import type { DtypeView } from "../backend/backend.ts";
 import { findPreset, type Settings } from "./presets.ts";
 
 type Layer = Inspection["layers"][number];
@@ -39,7 +40,10 @@ export function measuredSizes({ layers, bytes }: Inspection): Sizes {
 export function estimateSizes(inspection: Inspection, settings: Settings): Sizes | undefined {
   if (settings.preset === "search") return undefined;
   const { hasStorage } = findPreset(settings);
-  const form = hasStorage === true ? settings.storage : settings.preset;
+  const [form, bits] =
+    settings.dtype !== undefined
+      ? formOfDtype(settings.dtype)
+      : [hasStorage === true ? settings.storage : settings.preset, settings.amount];
   const factorized = lowRankShare(inspection.layers, settings);
   let added = 0;
   const layers = inspection.layers.map((layer) => {
@@ -61,7 +65,7 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
         const scales = Math.max(layer.outputs, parameters / block);
         return {
           ...layer,
-          bytes: (parameters * settings.amount) / 8 + bytesPerFloat * scales + rest,
+          bytes: (parameters * bits) / 8 + bytesPerFloat * scales + rest,
           format: "low-bit" as const,
         };
       }
@@ -74,6 +78,12 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
   const otherBytes = inspection.bytes - inspection.layers.reduce((sum, layer) => sum + layer.bytes, 0);
   return withRest(layers, otherBytes + added);
 }
+
+/** Returns the preset whose sizes a dtype has, and its bits. */
+const formOfDtype = ({ bits }: DtypeView): readonly [form: "bits" | "float16" | "weights", bits: number] => [
+  bits === 16 ? "float16" : bits < 8 ? "bits" : "weights",
+  bits,
+];
 
 function keptShare({ cuttable, outputs, cuttableInputs, inputs }: Layer, amount: number): number {
   const [kept, keptInputs] = [1 - (amount * cuttable) / (outputs || 1), 1 - (amount * cuttableInputs) / (inputs || 1)];

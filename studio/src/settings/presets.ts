@@ -1,7 +1,16 @@
 /** Lists the techniques that the page offers, with their settings and the recipe that each setting means. */
-import type { MakeRequest } from "../backend/backend.ts";
+import type { DtypeView, MakeRequest } from "../backend/backend.ts";
 
-export type PresetId = "static" | "weights" | "bits" | "float16" | "channels" | "low-rank" | "download" | "search";
+export type PresetId =
+  | "static"
+  | "weights"
+  | "bits"
+  | "float16"
+  | "channels"
+  | "low-rank"
+  | "download"
+  | "search"
+  | "dtype";
 
 /** How weights are stored after pruning or factorization. */
 export type Storage = "static" | "float32";
@@ -11,6 +20,8 @@ export interface Settings {
   /** Position of the preset's slider: a share, or a number of bits. */
   readonly amount: number;
   readonly storage: Storage;
+  /** Dtype of transformers.js; undefined for other presets. */
+  readonly dtype?: DtypeView;
 }
 
 export interface Slider {
@@ -30,8 +41,10 @@ export interface Preset {
   readonly slider?: Slider;
   /** Whether the user chooses how the remaining weights are stored. */
   readonly hasStorage?: boolean;
+  /** Whether it makes a file of a folder that transformers.js loads. */
+  readonly isForFolders?: boolean;
   /** Steps of the recipe. */
-  steps(amount: number): readonly object[];
+  steps(settings: Settings): readonly object[];
 }
 
 const percent = (amount: number): string => `${Math.round(100 * amount)}\u00a0%`;
@@ -59,7 +72,7 @@ export const presets: readonly Preset[] = [
     summary: "weights only, computed in float",
     needsSamples: false,
     slider: { label: "bits", min: 2, max: 6, step: 1, initial: 4, text: (bits) => String(bits) },
-    steps: (bits) => [{ quantize: { scheme: "weights", bits } }],
+    steps: ({ amount: bits }) => [{ quantize: { scheme: "weights", bits } }],
   },
   {
     id: "float16",
@@ -75,7 +88,7 @@ export const presets: readonly Preset[] = [
     needsSamples: true,
     hasStorage: true,
     slider: { label: "remove", min: 0.05, max: 0.7, step: 0.05, initial: 0.1, text: percent },
-    steps: (amount) => [{ prune: { amount, structured: true } }, { recover: {} }],
+    steps: ({ amount }) => [{ prune: { amount, structured: true } }, { recover: {} }],
   },
   {
     id: "low-rank",
@@ -84,7 +97,7 @@ export const presets: readonly Preset[] = [
     needsSamples: true,
     hasStorage: true,
     slider: { label: "keep", min: 0.2, max: 0.95, step: 0.05, initial: 0.7, text: percent },
-    steps: (amount) => [{ factorize: { budget: amount } }, { recover: {} }],
+    steps: ({ amount }) => [{ factorize: { budget: amount } }, { recover: {} }],
   },
   {
     id: "download",
@@ -99,7 +112,7 @@ export const presets: readonly Preset[] = [
       initial: 0.0025,
       text: (amount) => `${(100 * amount).toFixed(2)}\u00a0%`,
     },
-    steps: (distortion) => [{ quantize: { scheme: "static", rounder: "rdoq", distortion } }],
+    steps: ({ amount: distortion }) => [{ quantize: { scheme: "static", rounder: "rdoq", distortion } }],
   },
   {
     id: "search",
@@ -116,6 +129,14 @@ export const presets: readonly Preset[] = [
     },
     steps: () => [],
   },
+  {
+    id: "dtype",
+    name: "for transformers.js",
+    summary: "a file that the folder’s pages load by its dtype",
+    needsSamples: false,
+    isForFolders: true,
+    steps: ({ dtype }) => [{ quantize: { dtype: dtype?.name } }],
+  },
 ];
 
 export const findPreset = ({ preset }: Pick<Settings, "preset">): Preset =>
@@ -130,6 +151,7 @@ export const initialSettings = (preset: PresetId): Settings => ({
 /** Returns "prune channels 10 %, int8". */
 export function nameOf(settings: Settings): string {
   const { name, slider, hasStorage } = findPreset(settings);
+  if (settings.dtype !== undefined) return settings.dtype.name;
   const amount = slider === undefined ? "" : ` ${slider.label} ${slider.text(settings.amount)}`;
   const text = settings.preset === "bits" ? `${settings.amount} bits` : `${name}${amount}`;
   return `${text}${hasStorage === true && settings.storage === "static" ? ", int8" : ""}`;
@@ -140,5 +162,5 @@ export function recipeOf(settings: Settings): MakeRequest["made"] {
   if (settings.preset === "search") return { minutes: settings.amount };
   const { steps, hasStorage } = findPreset(settings);
   const storage = hasStorage === true && settings.storage === "static" ? [staticStep] : [];
-  return { version: 1, steps: [...steps(settings.amount), ...storage] };
+  return { version: 1, steps: [...steps(settings), ...storage] };
 }

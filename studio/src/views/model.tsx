@@ -1,11 +1,13 @@
 import type { JSX } from "preact";
-import { Alert } from "../components/alert.tsx";
+import { Alert, ProblemAlert } from "../components/alert.tsx";
 import { Figures } from "../components/figures.tsx";
+import { ProgressBox } from "../components/progress.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Wide } from "../components/wide.tsx";
 import { bytesText, countText, integerText, percentText } from "../format.ts";
 import { downloadFigure } from "../measurements.ts";
-import { model, originalSizes } from "../state.ts";
+import { model, modelSource, openOther, originalSizes } from "../state.ts";
+import { folder } from "../transformers-folder.ts";
 
 /** Returns how many of the largest layers hold most of the bytes. */
 function concentration(bytes: readonly number[], total: number): { readonly count: number; readonly share: number } {
@@ -16,6 +18,26 @@ function concentration(bytes: readonly number[], total: number): { readonly coun
     if (sum >= 0.7 * total) return { count: index + 1, share: sum / total };
   }
   return { count: sorted.length, share: sum / (total || 1) };
+}
+
+/** The other models of a folder of transformers.js, such as an encoder beside its decoder. */
+function OtherModels(): JSX.Element | null {
+  const others = folder.value?.models.filter((path) => path !== modelSource.value?.place) ?? [];
+  if (others.length === 0) return null;
+  return (
+    <>
+      <ProblemAlert place="model" />
+      <ProgressBox place="model" />
+      <p>
+        Other models of the folder:{" "}
+        {others.map((path) => (
+          <button key={path} type="button" onClick={() => openOther(path)}>
+            {path.split("/").at(-1)}
+          </button>
+        ))}
+      </p>
+    </>
+  );
 }
 
 export function ModelPage(): JSX.Element {
@@ -59,6 +81,7 @@ export function ModelPage(): JSX.Element {
           <p>{text}</p>
         </Alert>
       ))}
+      <OtherModels />
       <h2>Bytes by layer</h2>
       <Treemap sizes={sizes} full={sizes.total} label={`Bytes by layer of ${name}`} />
       <Legend sizes={[sizes]} />

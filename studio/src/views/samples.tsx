@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import type { JSX, TargetedSubmitEvent } from "preact";
 import type { SamplesView } from "../backend/backend.ts";
 import { placeOf } from "../chosen-files.ts";
 import { Alert, ProblemAlert } from "../components/alert.tsx";
@@ -8,7 +8,7 @@ import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { Wide } from "../components/wide.tsx";
 import { figureText, integerText, percentText } from "../format.ts";
-import { job, missingFiles, openSamples, samples } from "../state.ts";
+import { job, missingFiles, openSamples, problem, samples, triedData } from "../state.ts";
 
 /** Preprocessings of images that the user can choose. */
 const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];
@@ -30,6 +30,7 @@ export function Samples(): JSX.Element {
       )}
       <ProblemAlert place="samples" />
       <ProgressBox place="samples" />
+      {problem.value?.place === "samples" && job.value === undefined ? <PreprocessingForm /> : null}
       {value === undefined ? null : (
         <>
           {value.warnings.map((text) => (
@@ -134,7 +135,46 @@ function Preprocessing(): JSX.Element | null {
           ))}
         </fieldset>
       )}
+      <details>
+        <summary>State another preprocessing</summary>
+        <PreprocessingForm />
+      </details>
     </>
+  );
+}
+
+/** Opens the samples again with a preprocessing that the user states in words, as for `--preprocess`. */
+function PreprocessingForm(): JSX.Element | null {
+  const { value: data } = triedData;
+  if (data === undefined) return null;
+  const open = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
+    event.preventDefault();
+    const text = new FormData(event.currentTarget).get("preprocess");
+    if (typeof text === "string") openSamples([], data, text);
+  };
+  return (
+    <form class="stated" onSubmit={open}>
+      <label for="preprocess">Preprocessing</label>
+      <input
+        id="preprocess"
+        name="preprocess"
+        required
+        list="preprocessings"
+        placeholder="imagenet"
+        autocomplete="off"
+        spellcheck={false}
+      />
+      <datalist id="preprocessings">
+        {presetNames.map((name) => (
+          <option key={name} value={name} />
+        ))}
+      </datalist>
+      <button type="submit">Use it</button>
+      <p class="note">
+        A name such as <code>imagenet</code>, values such as <code>scale=1 mean=127 std=127</code>, or for sound{" "}
+        <code>frame=512 context=64 rate=16000</code>.
+      </p>
+    </form>
   );
 }
 

@@ -9,6 +9,7 @@ import { Wide } from "../components/wide.tsx";
 import { bytesText } from "../format.ts";
 import { download, type Product } from "../products.ts";
 import { candidates, model, samples, selected } from "../state.ts";
+import { folder, variants } from "../transformers-folder.ts";
 import { CandidatePicker } from "./compare.tsx";
 
 export function Take(): JSX.Element {
@@ -68,6 +69,7 @@ export function Take(): JSX.Element {
           </tbody>
         </table>
       </Wide>
+      <FolderVariants />
       <h2>The same on the command line</h2>
       <CodeBox text={commandOf(candidate, model.value.name)} />
       <p class="note">
@@ -82,6 +84,60 @@ export function Take(): JSX.Element {
       <h2>Use it in a page</h2>
       <CodeBox text={useText(file)} />
     </section>
+  );
+}
+
+/** The variants of a folder of transformers.js, and the folder as a zip. */
+function FolderVariants(): JSX.Element | null {
+  const { value } = folder;
+  const [first] = variants.value;
+  if (value === undefined) return null;
+  return (
+    <>
+      <h2>Folder for transformers.js</h2>
+      {first === undefined ? (
+        <p>
+          No file for transformers.js has been made yet. <a href="#smaller">Make one</a> for each dtype that your page
+          loads.
+        </p>
+      ) : (
+        <>
+          <Wide label="Files for transformers.js">
+            <table class="files">
+              <thead>
+                <tr>
+                  <th>dtype</th>
+                  <th>file</th>
+                  <th class="n">bytes</th>
+                  <th>verdict</th>
+                </tr>
+              </thead>
+              <tbody>
+                {variants.value.map(({ dtype, path, candidate }) => (
+                  <tr key={dtype.name}>
+                    <th scope="row" title={dtype.meaning}>
+                      {dtype.name}
+                    </th>
+                    <td class="name">{path}</td>
+                    <td class="n">{bytesText(candidate.inspection.bytes)}</td>
+                    <td>{candidate.summary.word}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </Wide>
+          <p>
+            <button
+              type="button"
+              onClick={() => download(first.candidate, "folder", `${value.root.replace(/\/$/, "") || "model"}.zip`)}
+            >
+              Download the folder
+            </button>
+          </p>
+          <CodeBox text={`await pipeline(task, "${value.root || "model/"}", { dtype: "${first.dtype.name}" });`} />
+        </>
+      )}
+    </>
   );
 }
 

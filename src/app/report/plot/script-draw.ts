@@ -163,6 +163,6 @@ export const drawScript = `
       row.x = Math.max(row.x, box.x + box.width / 2, ...around.map((frame) => frame.x + frame.width));
       row.names.push(box.name);
     });
-    return [...matchedBoxes.values()].sort((a, b) => a.y - b.y).map(({ x, y, names }) => ({ x, y, text: joinNames(names) }));
+    return [...rowsByY.values()].sort((a, b) => a.y - b.y).map(({ x, y, names }) => ({ x, y, text: joinNames(names) }));
   }
 `;
