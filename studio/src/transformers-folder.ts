@@ -40,8 +40,8 @@ export const variants = computed((): readonly Variant[] =>
 /** Returns the folder as a zip: the variants, and all chosen files except models and their weights. */
 export async function zipFolder(): Promise<Blob> {
   const { Zip, ZipPassThrough } = await import("fflate");
-  const others = chosenFiles.value.filter(([path]) => !/\.onnx(_data(_\d+)?)?$/.test(path));
-  const files = [...others, ...variants.value.map(({ path, candidate }) => [path, candidate.file] as const)];
+  const otherFiles = chosenFiles.value.filter(([path]) => !/\.onnx(_data(_\d+)?)?$/.test(path));
+  const files = [...otherFiles, ...variants.value.map(({ path, candidate }) => [path, candidate.file] as const)];
   const parts: Uint8Array<ArrayBuffer>[] = [];
   const zip = new Zip((error, chunk) => {
     if (error !== null) throw error;

@@ -71,7 +71,7 @@ test("compress of a quantized model reports that nothing could be done, and time
   const { error } = JSON.parse(err.trim().split("\n").at(-1) ?? "");
   expect(error).toMatchObject({ code: "E_UNSUPPORTED", hint: expect.not.stringContaining("--max-drop") });
   expect(error.message).toMatch(
-    /^There was nothing to do \(int8 dynamic, int8 weights, palettes of 8 bits, palettes of 4 bits: .*quantized.*\)\. No model was written; \S+report\.html shows what was tried\.$/,
+    /^There was nothing to do \(int8 static, int8 dynamic, int8 weights, int8 static per tensor: .*quantized.*\)\. No model was written; \S+report\.html shows what was tried\.$/,
   );
   const { variants, latency } = JSON.parse(out);
   expect(variants).toHaveLength(4);

@@ -22,15 +22,15 @@ function concentration(bytes: readonly number[], total: number): { readonly coun
 
 /** The other models of a folder of transformers.js, such as an encoder beside its decoder. */
 function OtherModels(): JSX.Element | null {
-  const others = folder.value?.models.filter((path) => path !== modelSource.value?.place) ?? [];
-  if (others.length === 0) return null;
+  const otherPaths = folder.value?.models.filter((path) => path !== modelSource.value?.place) ?? [];
+  if (otherPaths.length === 0) return null;
   return (
     <>
       <ProblemAlert place="model" />
       <ProgressBox place="model" />
       <p>
         Other models of the folder:{" "}
-        {others.map((path) => (
+        {otherPaths.map((path) => (
           <button key={path} type="button" onClick={() => openOther(path)}>
             {path.split("/").at(-1)}
           </button>
