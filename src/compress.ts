@@ -5,6 +5,7 @@ export { trimFolder } from "./app/folder/trim-vocabulary.ts";
 export { type Summary, summarize } from "./app/report/choice.ts";
 export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
+export { drawGraph, type GraphDrawing } from "./app/report/plot/draw-graph.ts";
 export { plotPage } from "./app/report/plot/plot.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";

@@ -1,6 +1,6 @@
 /** Types of the calls that the page makes. Two backends answer them: a worker in the tab, and the server of `pith studio`. */
 import type { Inspection } from "pith";
-import type { Run, SampleView, Summary } from "pith/compress";
+import type { GraphDrawing, Run, SampleView, Summary } from "pith/compress";
 import type { Estimate, Latency, LayerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
 
@@ -123,6 +123,7 @@ export const maxExactBytes = 2 ** 21;
 export interface Calls {
   addFiles(files: ChosenFiles): void;
   openModel(place: string): ModelView;
+  graph(): GraphDrawing;
   openSamples(request: SamplesRequest): SamplesView;
   make(request: MakeRequest): Candidate;
   layerErrors(file: Candidate["file"]): LayerErrors;

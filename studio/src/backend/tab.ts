@@ -72,7 +72,8 @@ export function createBackend(): Backend {
   /** Opens what the call needs again if the worker was lost. Downloads and sizes of candidates need neither model nor samples. */
   async function reopen(name: keyof Calls, parameters: readonly unknown[], options: CallOptions = {}): Promise<void> {
     const needsSamples = name === "make" || name === "layerErrors";
-    const needsModel = needsSamples || name === "openSamples" || (name === "brotli" && parameters[0] === undefined);
+    const needsModel =
+      needsSamples || name === "openSamples" || name === "graph" || (name === "brotli" && parameters[0] === undefined);
     try {
       if (needsModel && modelParameters !== undefined) {
         modelReady ??= send("openModel", modelParameters, options);

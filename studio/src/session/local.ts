@@ -104,6 +104,10 @@ function createLocalSession(record: string, paths: readonly string[]): LocalSess
       await keep({ ...opened, samples: request });
       return view;
     },
+    async graph(context) {
+      await reopenModel(context);
+      return session.graph(context);
+    },
     async make(request, context) {
       await reopenSamples(context);
       const { file, ...candidate } = await session.make(request, context);

@@ -1,6 +1,6 @@
 /** Holds the model and the samples that the page works on, and computes what the page shows. The page holds the candidates. Uses Pith's public functions only. */
 import { encodeToBytes, inspect, type Model, open } from "pith";
-import { reportPage } from "pith/compress";
+import { drawGraph, reportPage } from "pith/compress";
 import { addFiles } from "pith/data";
 import { createEngine } from "pith/engine";
 import { layerErrors } from "pith/evaluate";
@@ -72,6 +72,7 @@ export function createSession(): Session {
       sampled = undefined;
       return { name, inspection, warnings, dtypes: dtypeViews };
     },
+    graph: () => drawGraph(requireModel().model),
     async openSamples(request, context) {
       const { view, task } = await openSamples(requireModel().model, request, context);
       sampled = { task, data: request.data };

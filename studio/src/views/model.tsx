@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { Alert, ProblemAlert } from "../components/alert.tsx";
 import { Figures } from "../components/figures.tsx";
+import { GraphDetails } from "../components/graph.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Wide } from "../components/wide.tsx";
@@ -114,6 +115,7 @@ export function ModelPage(): JSX.Element {
           </table>
         </Wide>
       </details>
+      <GraphDetails />
       <div class="split">
         <div>
           <h2>Inputs and outputs</h2>
