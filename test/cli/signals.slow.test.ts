@@ -7,7 +7,6 @@ const { at } = smallModels();
 const busy = neverYielding();
 
 test.concurrent.each([
-  ["SIGINT", 130, ["inspect"]],
   ["SIGTERM", 143, ["plot", "-o", "model.html"]],
   ["SIGTERM", 143, ["eval", "--data", "points.csv"]],
   ["SIGINT", 130, ["train", "--data", "points.csv", "-o", "trained.onnx"]],

@@ -52,8 +52,9 @@ export function CandidateChart(): JSX.Element | null {
     { id: undefined, name: "original", bytes: original, value: truth, low: truth, high: truth },
   ];
   const estimate = estimatedSizes.value?.total ?? original;
-  const sizes = [...all.map(({ bytes }) => bytes), estimate].map(Math.log);
-  const values = [...all.flatMap(({ low, high }) => [low, high]), goal];
+  const searched = searchedPoints(shown, (loss) => truth + (metric.better === "higher" ? -1 : 1) * loss);
+  const sizes = [...[...all, ...searched].map(({ bytes }) => bytes), estimate].map(Math.log);
+  const values = [...all.flatMap(({ low, high }) => [low, high]), ...searched.map(({ value }) => value), goal];
   const x = scaleOf(sizes, margin.left, width - margin.right);
   const y = scaleOf(values, height - margin.bottom, margin.top);
   const placed = all.map((point) => ({ ...point, x: x(Math.log(point.bytes)), y: y(point.value) }));
@@ -88,6 +89,11 @@ export function CandidateChart(): JSX.Element | null {
           y1={margin.top}
           y2={height - margin.bottom}
         />
+        {searched.map(({ name, bytes, value }) => (
+          <circle key={`${name} ${bytes}`} class="searched" cx={x(Math.log(bytes))} cy={y(value)} r={3}>
+            <title>{`${name}, ${bytesText(bytes)}, ${figureText(metric.unit, value)}`}</title>
+          </circle>
+        ))}
         {placed.map((point) => (
           <g
             key={point.id ?? ""}
@@ -115,8 +121,9 @@ export function CandidateChart(): JSX.Element | null {
       </svg>
       <figcaption>
         Each point is a candidate, and the line through it is the interval of its difference from the original on the
-        same samples. A line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows
-        that the goal is met.
+        same samples. {searched.length === 0 ? "" : "Small dots are results that a search tried on other samples. "}A
+        line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal is
+        met.
       </figcaption>
     </figure>
   );
@@ -127,6 +134,23 @@ function scaleOf(values: readonly number[], from: number, to: number): (value: n
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const range = high - low || 1;
   return (value) => from + ((value - low) / range + 1 / 12) * (6 / 7) * (to - from);
+}
+
+/** Losses above this multiple of the goal are not drawn, because they would flatten the chart. */
+const drawnLoss = 5;
+
+/** Returns what searches tried. @param metricAt value of the metric at a loss. */
+function searchedPoints(
+  all: readonly Candidate[],
+  metricAt: (loss: number) => number,
+): readonly { readonly name: string; readonly bytes: number; readonly value: number }[] {
+  return all.flatMap(({ run }) =>
+    (run?.search?.points ?? []).flatMap(({ name, bytes, drop }) =>
+      bytes === undefined || drop === undefined || drop > drawnLoss * (run?.goal?.maxDrop ?? 0)
+        ? []
+        : [{ name, bytes, value: metricAt(drop) }],
+    ),
+  );
 }
 
 /** Minimum pixels between two sizes below the chart. */

@@ -1,0 +1,24 @@
+/** A search in the tab finds a smaller model within its time, and its points appear on the chart. */
+import { expect, test } from "vitest";
+import { browser, buildStudio, openStudio } from "./studio.ts";
+
+test.skipIf(browser === undefined)("the studio searches for two minutes, and shows what it tried", async () => {
+  const { page, errors, close } = await openStudio(await buildStudio());
+  try {
+    page.setDefaultTimeout(60_000);
+    await page.getByRole("button", { name: "Digits", exact: true }).click();
+    await page.getByRole("link", { name: "Check the samples" }).click();
+    await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
+    await page.getByRole("link", { name: "Make it smaller" }).click();
+    await page.getByRole("radio", { name: /^search/ }).check();
+    await page.getByRole("slider", { name: "for" }).fill("2");
+    await page.getByRole("button", { name: "Run search for 2 min" }).click();
+    // Measuring the result follows the search.
+    await page.getByRole("button", { name: "Compare", exact: true }).waitFor({ timeout: 300_000 });
+    expect(await page.locator(".chart .searched").count()).toBeGreaterThan(2);
+    await page.getByRole("heading", { level: 1, name: /^From 273.kB to/ }).waitFor();
+    expect(errors).toEqual([]);
+  } finally {
+    await close();
+  }
+});
