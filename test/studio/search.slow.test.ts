@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { browser, buildStudio, openStudio } from "./studio.ts";
 
-test.skipIf(browser === undefined)("the studio searches for two minutes, and shows what it tried", async () => {
+test.skipIf(browser === undefined)("the studio searches for at most two minutes, and shows what it tried", async () => {
   const { page, errors, close } = await openStudio(await buildStudio());
   try {
     page.setDefaultTimeout(60_000);
