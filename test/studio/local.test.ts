@@ -1,14 +1,11 @@
 /** `pith studio` in a real browser: the same page, with the native runtime. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { buildStudio } from "../../scripts/build/studio.ts";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
 import { open } from "../../src/index.ts";
-import { root } from "../page.ts";
-import { temporaryFolder } from "../temporary.ts";
 import { writeQuadrants } from "./quadrants.ts";
-import { browser, openAddress, type Studio } from "./studio.ts";
+import { installStudio, type Served } from "./served.ts";
+import { browser } from "./studio.ts";
 
 /** Returns the process ids of the children of a process, which are computations. */
 function childrenOf(id: number): readonly number[] {
@@ -18,52 +15,7 @@ function childrenOf(id: number): readonly number[] {
 }
 
 describe.skipIf(browser === undefined || process.platform === "win32")("pith studio", () => {
-  let installed = "";
-  beforeAll(async () => {
-    // The compiled package is shared by all tests, so this test adds the page to a copy, next to it, where packages are found.
-    const compiled = inject("compiled");
-    installed = mkdtempSync(join(dirname(compiled), "..", "studio-"));
-    cpSync(dirname(compiled), installed, { recursive: true });
-    await buildStudio(root, join(installed, "dist/studio"));
-  });
-  afterAll(() => rmSync(installed, { recursive: true, force: true }));
-
-  interface Served extends Omit<Studio, "stopServer"> {
-    readonly server: ChildProcess & { readonly pid: number };
-    readonly temporary: string;
-    /** Ends the server as Ctrl-C does, and returns its exit code. */
-    end(): Promise<number | null>;
-  }
-
-  async function serve(words: readonly string[], use: (served: Served) => Promise<void>): Promise<void> {
-    const temporary = join(temporaryFolder(), "temporary");
-    mkdirSync(temporary);
-    const server = spawn(process.execPath, [join(installed, "dist/app/cli/main.js"), "studio", ...words, "--no-open"], {
-      env: { ...process.env, TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: "1" },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    const ended = new Promise<number | null>((resolve) => server.on("close", resolve));
-    const address = await new Promise<string>((resolve, reject) => {
-      let text = "";
-      server.stderr.setEncoding("utf8").on("data", (more) => {
-        text += more;
-        const [url] = /http:\S+/.exec(text) ?? [];
-        if (url !== undefined) resolve(url);
-      });
-      ended.then(() => reject(new Error(text)));
-    });
-    const studio = await openAddress(address);
-    const end = (): Promise<number | null> => {
-      server.kill("SIGINT");
-      return ended;
-    };
-    try {
-      await use({ ...studio, server: Object.assign(server, { pid: server.pid ?? 0 }), temporary, end });
-    } finally {
-      await studio.close();
-      await end();
-    }
-  }
+  const serve = installStudio();
 
   async function download({ page }: Served): Promise<Uint8Array> {
     const started = page.waitForEvent("download");
