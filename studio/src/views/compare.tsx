@@ -14,17 +14,7 @@ import { candidates, model, originalSizes, selected, selectedId } from "../state
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
   const sizes = originalSizes.value;
-  if (candidate === undefined || sizes === undefined)
-    return (
-      <section>
-        <h1>No candidate has been made yet.</h1>
-        <p>
-          <a class="button primary" href="#smaller">
-            Make it smaller
-          </a>
-        </p>
-      </section>
-    );
+  if (candidate === undefined || sizes === undefined) return <NoCandidate />;
   const { inspection } = candidate;
   const changed = changedCount(candidate);
   return (
@@ -65,6 +55,17 @@ export function Compare(): JSX.Element {
     </section>
   );
 }
+
+export const NoCandidate = (): JSX.Element => (
+  <section>
+    <h1>No candidate has been made yet.</h1>
+    <p>
+      <a class="button primary" href="#smaller">
+        Make it smaller
+      </a>
+    </p>
+  </section>
+);
 
 export function CandidatePicker({ label, candidate }: { label: string; candidate: Candidate }): JSX.Element {
   return (

@@ -51,7 +51,6 @@ export function Samples(): JSX.Element {
           <Chooser title="Drop other samples here" />
         </details>
       )}
-      <Capabilities />
       <div class="actions">
         <a class="button primary" href="#smaller">
           Make it smaller
@@ -104,8 +103,6 @@ function Preprocessing(): JSX.Element | null {
   const { value } = samples;
   if (value?.preprocessing === undefined) return null;
   const { preprocessing, tried } = value;
-  // A name can state a geometry, too: "imagenet resize 256 crop 224".
-  const preset = presetNames.find((name) => name === value.preset?.split(" ")[0]);
   return (
     <>
       <h2>Preprocessing</h2>
@@ -119,26 +116,7 @@ function Preprocessing(): JSX.Element | null {
           <Tried tried={tried} />
         </>
       )}
-      {preset === undefined ? null : (
-        <fieldset class="choices" disabled={job.value !== undefined || missingFiles.value !== undefined}>
-          <legend class="sr">Preprocessing</legend>
-          {presetNames.map((name) => (
-            <label key={name}>
-              <input
-                type="radio"
-                name="preprocessing"
-                checked={preset === name}
-                onChange={() => openSamples([], value.name, name)}
-              />
-              {name}
-            </label>
-          ))}
-        </fieldset>
-      )}
-      <details>
-        <summary>State another preprocessing</summary>
-        <PreprocessingForm />
-      </details>
+      {value.shown.some(({ input }) => input !== undefined) ? <PreprocessingForm /> : null}
     </>
   );
 }
@@ -199,7 +177,20 @@ function Tried({ tried }: { tried: NonNullable<SamplesView["tried"]> }): JSX.Ele
               <th scope="row">{name}</th>
               <td class="n">{percentText(accuracy.value)}</td>
               <td class="n">{integerText(accuracy.count)}</td>
-              <td>{index === 0 ? "used" : fits ? "fits about as well" : ""}</td>
+              <td>
+                {index === 0 ? (
+                  "used"
+                ) : (
+                  <button
+                    type="button"
+                    class="link"
+                    onClick={() => openSamples([], triedData.value ?? "", name.split(" ")[0])}
+                  >
+                    use
+                  </button>
+                )}{" "}
+                {fits && index > 0 ? "fits about as well" : ""}
+              </td>
             </tr>
           ))}
         </tbody>
@@ -232,47 +223,6 @@ function Shown(): JSX.Element | null {
           </li>
         ))}
       </ul>
-    </>
-  );
-}
-
-const capabilities: readonly (readonly [measurement: string, none: string, some: string, labeled: string])[] = [
-  ["bytes, brotli, parameters, multiply-accumulates", "✓", "✓", "✓"],
-  ["speed", "random inputs only", "✓", "✓"],
-  ["similarity of outputs", "random inputs only", "✓", "✓"],
-  ["agreement with the original", "–", "✓", "✓"],
-  ["accuracy", "–", "–", "✓"],
-  ["int8 static, recovery after pruning", "–", "✓", "✓"],
-];
-
-function Capabilities(): JSX.Element {
-  return (
-    <>
-      <h2>What can be measured</h2>
-      <Wide label="What can be measured">
-        <table>
-          <thead>
-            <tr>
-              <th>measurement</th>
-              <th>without samples</th>
-              <th>with samples</th>
-              <th>with samples and labels</th>
-            </tr>
-          </thead>
-          <tbody>
-            {capabilities.map(([measurement, ...cells]) => (
-              <tr key={measurement}>
-                <th scope="row">{measurement}</th>
-                {cells.map((cell, index) => (
-                  <td key={`${measurement} ${index}`} class={cell === "✓" ? "good" : "note"}>
-                    {cell}
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Wide>
     </>
   );
 }

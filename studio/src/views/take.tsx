@@ -10,21 +10,11 @@ import { bytesText } from "../format.ts";
 import { download, type Product } from "../products.ts";
 import { candidates, model, samples, selected } from "../state.ts";
 import { folder, variants } from "../transformers-folder.ts";
-import { CandidatePicker } from "./compare.tsx";
+import { CandidatePicker, NoCandidate } from "./compare.tsx";
 
 export function Take(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
-  if (candidate === undefined || model.value === undefined)
-    return (
-      <section>
-        <h1>No candidate has been made yet.</h1>
-        <p>
-          <a class="button primary" href="#smaller">
-            Make it smaller
-          </a>
-        </p>
-      </section>
-    );
+  if (candidate === undefined || model.value === undefined) return <NoCandidate />;
   const { inspection } = candidate;
   const name = model.value.name.replace(/\.onnx$/, "");
   const file = `${name}.${candidate.name.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
