@@ -1,0 +1,247 @@
+/**
+ * Speed and memory of the studio in a tab, with targets. Needs Chromium, and Linux for the memory of the tab. Takes 3 minutes.
+ *
+ *     npm run bench -- studio [--loads 5] [--seconds 2]
+ *
+ * The page is built, and served from this machine. Times to the first paint are medians of `--loads`; the slider moves for `--seconds`. JavaScript is
+ * counted after gzip. The headless browser draws without a graphics card.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { save } from "pith";
+import type { Page, Request } from "playwright-core";
+import { parseModel } from "../src/core/graph/text.ts";
+import { shared } from "../test/shared.ts";
+import { buildStudioIn, openStudioIn, type Studio } from "../test/studio/open-studio.ts";
+import { isMemoryKnown, openLargeFile } from "../test/studio/tab-memory.ts";
+import { writeLarge } from "./files/large.ts";
+import { heading, line, table, target } from "./lib/print.ts";
+
+const { values: options } = parseArgs({
+  options: { loads: { type: "string", default: "5" }, seconds: { type: "string", default: "2" } },
+});
+const layerCount = 1000;
+const waitingTime = 300_000;
+
+interface Row {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly digits?: number;
+  /** Largest value that meets the target, or smallest for a rate. */
+  readonly limit?: number;
+  readonly isRate?: boolean;
+}
+
+const temporary = mkdtempSync(join(tmpdir(), "pith-bench-studio-"));
+const built = join(temporary, "page");
+mkdirSync(built);
+const rows: Row[] = [];
+
+async function inStudio(measure: (studio: Studio) => Promise<readonly Row[]>): Promise<void> {
+  const studio = await openStudioIn(temporary, built);
+  try {
+    studio.page.setDefaultTimeout(waitingTime);
+    for (const row of await measure(studio)) {
+      rows.push(row);
+      line(`${row.name}: ${textOf(row)}`);
+    }
+    if (studio.errors.length > 0) throw new Error(studio.errors.join("\n"));
+  } finally {
+    await studio.close();
+  }
+}
+
+const textOf = ({ value, digits = 2, unit }: Row): string => `${value.toFixed(digits)} ${unit}`;
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+const chooseModel = (page: Page, path: string): Promise<void> => page.setInputFiles("input[type=file] >> nth=0", path);
+const waitForModel = (page: Page): Promise<void> =>
+  page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
+
+/** Seconds from the request of the page to its first contentful paint, with and without scripts. */
+async function measurePaints({ page }: Studio): Promise<readonly Row[]> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Page.enable");
+  await session.send("Network.enable");
+  await session.send("Page.setLifecycleEventsEnabled", { enabled: true });
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  await session.send("Network.setBypassServiceWorker", { bypass: true });
+  const address = page.url();
+  // A page without scripts has no observer of paints, so that the browser's own events are read.
+  const paintSeconds = async (): Promise<number> => {
+    await page.goto("about:blank");
+    let requested = Number.NaN;
+    session.once("Network.requestWillBeSent", ({ timestamp }) => {
+      requested = timestamp;
+    });
+    const painted = new Promise<number>((resolve) => {
+      const listen = ({ name, timestamp }: { name: string; timestamp: number }): void => {
+        if (name !== "firstContentfulPaint" || Number.isNaN(requested)) return;
+        session.off("Page.lifecycleEvent", listen);
+        resolve(timestamp);
+      };
+      session.on("Page.lifecycleEvent", listen);
+    });
+    await page.goto(address);
+    return (await painted) - requested;
+  };
+  const paints = async (name: string, isScripted: boolean): Promise<Row> => {
+    await session.send("Emulation.setScriptExecutionDisabled", { value: !isScripted });
+    const seconds: number[] = [];
+    for (let load = 0; load < Number(options.loads); load++) seconds.push(await paintSeconds());
+    return { name, value: median(seconds), unit: "s", limit: 0.5 };
+  };
+  return [
+    await paints("first contentful paint, JavaScript disabled", false),
+    await paints("first contentful paint, JavaScript enabled", true),
+  ];
+}
+
+/** Kilobytes of JavaScript until the page can be used, and until a model is inspected. */
+async function measureScripts({ page }: Studio): Promise<readonly Row[]> {
+  const address = new URL(page.url());
+  const requested = new Set<string>();
+  page.context().on("request", (request: Request) => {
+    // The service worker stores all files of the page, whether or not they are used.
+    if (request.serviceWorker() === null) requested.add(new URL(request.url()).pathname.slice(1));
+  });
+  await page.goto("about:blank");
+  await page.goto(address.href, { waitUntil: "networkidle" });
+  const kilobytes = (names: Iterable<string>): number =>
+    [...names]
+      .filter((name) => [".js", ".mjs"].includes(extname(name)) && name !== "service-worker.js")
+      .filter((name) => !name.startsWith("ort/"))
+      .reduce((sum, name) => sum + gzipSync(readFileSync(join(built, name))).length / 1000, 0);
+  const before = new Set(requested);
+  const path = join(temporary, "small.onnx");
+  await save(parseModel(layersText(2)), path);
+  await chooseModel(page, path);
+  await waitForModel(page);
+  const core = [...requested].filter((name) => !before.has(name));
+  return [
+    { name: "JavaScript before a model is dropped", value: kilobytes(before), unit: "kB", digits: 1, limit: 60 },
+    {
+      name: "more until it is inspected, without the runtime",
+      value: kilobytes(core),
+      unit: "kB",
+      digits: 1,
+      limit: 250,
+    },
+  ];
+}
+
+/** A chain of matrix products whose widths alternate between 16 and up to 112, so that the cells of the picture differ. */
+function layersText(count: number): string {
+  const width = (layer: number): number => (layer % 2 === 0 ? 16 : 16 * (1 + (layer % 7)));
+  const lines = Array.from({ length: count }, (_, layer) => [
+    `  w${layer}: float32[${width(layer)}, ${width(layer + 1)}] = random(seed ${layer})`,
+    `  m${layer} = MatMul "layer${layer}" (${layer === 0 ? "x" : `h${layer}`}, w${layer})`,
+    `  ${layer === count - 1 ? "y" : `h${layer + 1}`} = Relu(m${layer})`,
+  ]);
+  return `opset 21\ngraph (x: float32[1, ${width(0)}]) -> (y) {\n${lines.flat().join("\n")}\n}`;
+}
+
+/** Moves the slider one step in each frame. @returns the times of the frames in milliseconds. */
+async function moveSlider(seconds: number): Promise<readonly number[]> {
+  const input = document.querySelector<HTMLInputElement>("input[type=range]");
+  if (input === null) throw new Error("There is no slider.");
+  const times = [await new Promise<number>(requestAnimationFrame)];
+  let direction = 1;
+  for (let time = times[0] ?? 0; time - (times[0] ?? 0) < 1000 * seconds; times.push(time)) {
+    const value = input.value;
+    input.stepUp(direction);
+    if (input.value === value) {
+      direction = -direction;
+      input.stepUp(direction);
+    }
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    time = await new Promise<number>(requestAnimationFrame);
+  }
+  return times;
+}
+
+async function measureSlider({ page }: Studio): Promise<readonly Row[]> {
+  const path = join(temporary, "layers.onnx");
+  await save(parseModel(layersText(layerCount)), path);
+  await chooseModel(page, path);
+  await waitForModel(page);
+  await page.getByText("being measured", { exact: true }).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Make it smaller" }).click();
+  await page.getByRole("radio", { name: /prune channels/ }).check();
+  const times = await page.evaluate(moveSlider, Number(options.seconds));
+  const durations = times.slice(1).map((time, frame) => time - (times[frame] ?? 0));
+  const rate = (1000 * durations.length) / durations.reduce((sum, duration) => sum + duration, 0);
+  const name = `slider on ${layerCount} layers`;
+  return [
+    { name: `${name}, a step in each frame`, value: rate, unit: "frames/s", digits: 1, limit: 59, isRate: true },
+    { name: `${name}, longest frame`, value: Math.max(...durations), unit: "ms", digits: 0 },
+  ];
+}
+
+/** Seconds from the drop of a model and its samples to the measured candidate. */
+async function measureStatic({ page }: Studio, model: string, data: string): Promise<readonly Row[]> {
+  const start = performance.now();
+  const seconds = (): number => (performance.now() - start) / 1000;
+  await chooseModel(page, model);
+  await page.getByRole("link", { name: "Check the samples" }).click();
+  await page.setInputFiles("input[type=file] >> nth=1", data);
+  await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
+  const opened = seconds();
+  await page.getByRole("link", { name: "Make it smaller" }).click();
+  await page.getByRole("radio", { name: /int8 static/ }).check();
+  await page.getByRole("button", { name: /^Run / }).click();
+  await page.getByRole("button", { name: "Compare", exact: true }).waitFor();
+  const name = "resnet20, CIFAR-10";
+  return [
+    { name: `${name}: from drop to measured int8 static`, value: seconds(), unit: "s", digits: 1, limit: 10 },
+    { name: `${name}: of it until the original is measured`, value: opened, unit: "s", digits: 1 },
+  ];
+}
+
+async function measureLargeFile({ page }: Studio): Promise<readonly Row[]> {
+  const path = join(temporary, "large.onnx");
+  await writeLarge(path, 960, false);
+  const { before, shown, measured, seconds } = await openLargeFile(page, path);
+  rmSync(path);
+  const row = (name: string, bytes: number): Row => ({ name, value: bytes / 1e6, unit: "MB", digits: 0 });
+  return [
+    { ...row("1 GB: peak of the tab until brotli is shown", measured.peak), limit: 300 },
+    row("1 GB: peak of the tab until its layers are shown", shown.peak),
+    row("the tab before: peak", before.peak),
+    row("the tab before: own memory", before.own),
+    { name: "1 GB: until its layers are shown", value: seconds[0], unit: "s", digits: 1 },
+    { name: "1 GB: until brotli is shown", value: seconds[1], unit: "s", digits: 1 },
+  ];
+}
+
+try {
+  await buildStudioIn(built);
+  heading("The studio in a tab", 0);
+  await inStudio(measurePaints);
+  await inStudio(measureScripts);
+  await inStudio(measureSlider);
+  const [model, data] = [shared("data/models/resnet20.onnx"), shared("data/cifar10")];
+  if (model !== undefined && data !== undefined) await inStudio((studio) => measureStatic(studio, model, data));
+  if (isMemoryKnown) await inStudio(measureLargeFile);
+} finally {
+  rmSync(temporary, { recursive: true, force: true });
+}
+
+const isMet = ({ value, limit = Number.NaN, isRate }: Row): boolean => (isRate ? value >= limit : value <= limit);
+const limited = rows.filter(({ limit }) => limit !== undefined);
+table(
+  ["", ">value", ">target", ""],
+  rows.map((row) => [
+    row.name,
+    textOf(row),
+    row.limit === undefined ? "" : `${row.limit} ${row.unit}`,
+    row.limit === undefined ? "" : target("", isMet(row), true).replace(/^: /, ""),
+  ]),
+);
+process.exitCode = limited.every(isMet) ? 0 : 1;
