@@ -18,7 +18,7 @@ test.skipIf(browser === undefined || !isMemoryKnown)(
       expect(heading).toMatch(/^1\.0\d\sGB/);
       // A cell for each weight, and one for the graph.
       expect(cells).toBe(61);
-      expect(measured.peak).toBeLessThan(300e6);
+      expect(measured.own).toBeLessThan(300e6);
       expect(errors).toEqual([]);
     } finally {
       await close();

@@ -7,10 +7,10 @@ export const isMemoryKnown = existsSync("/proc/self/status");
 
 /** Memory of the tab in bytes. */
 export interface TabMemory {
-  /** Most that was resident since the tab was opened: its own memory, and pages of the browser's program that all tabs share. */
-  readonly peak: number;
-  /** What is resident now and belongs to the tab alone. */
+  /** What belongs to the tab alone, as the browser's task manager counts it. */
   readonly own: number;
+  /** What is resident: its own memory, and the pages of the browser's program that all tabs share. */
+  readonly all: number;
 }
 
 /** Returns the memory of the process that draws the page and runs its workers: the largest renderer that this process has started. */
@@ -20,28 +20,27 @@ export function tabMemory(): TabMemory {
   for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
     try {
       const status = readFileSync(`/proc/${name}/status`, "utf8");
-      const field = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0);
-      parents.set(Number(name), field("PPid"));
+      const field = (key: string): number =>
+        1024 * Number(new RegExp(`^${key}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+      parents.set(Number(name), Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0));
       if (readFileSync(`/proc/${name}/cmdline`, "utf8").includes("--type=renderer"))
-        renderers.set(Number(name), {
-          peak: 1024 * field("VmHWM"),
-          own: 1024 * (field("RssAnon") + field("RssShmem")),
-        });
+        renderers.set(Number(name), { own: field("RssAnon") + field("RssShmem"), all: field("VmRSS") });
     } catch {
       // The process has ended since the listing.
     }
   }
   const isDescendant = (pid: number | undefined): boolean =>
     pid !== undefined && (pid === process.pid || isDescendant(parents.get(pid)));
-  const own = [...renderers].filter(([pid]) => isDescendant(pid)).map(([, memory]) => memory);
-  const [largest] = own.toSorted((a, b) => b.peak - a.peak);
+  const memories = [...renderers].filter(([pid]) => isDescendant(pid)).map(([, memory]) => memory);
+  const [largest] = memories.toSorted((a, b) => b.all - a.all);
   if (largest === undefined) throw new Error("No renderer of this process is running.");
   return largest;
 }
 
 export interface LargeFile {
-  /** Of the tab before the file was chosen, when the layers were shown, and when the size after brotli was shown. */
+  /** Of the tab before the file was chosen. */
   readonly before: TabMemory;
+  /** Peaks until the layers were shown, and until the size after brotli was shown. */
   readonly shown: TabMemory;
   readonly measured: TabMemory;
   /** Seconds until the layers were shown, and until the size after brotli was shown. */
@@ -52,17 +51,31 @@ export interface LargeFile {
   readonly heading: string;
 }
 
+/** Milliseconds between two looks at the memory. */
+const interval = 50;
+
 /** Chooses a model file, and waits until its layers and its size after brotli are shown. */
 export async function openLargeFile(page: Page, path: string): Promise<LargeFile> {
   const before = tabMemory();
+  let peak = before;
+  const look = (): TabMemory => {
+    const { own, all } = tabMemory();
+    peak = { own: Math.max(peak.own, own), all: Math.max(peak.all, all) };
+    return peak;
+  };
+  const timer = setInterval(look, interval);
   const start = performance.now();
   const seconds = (): number => (performance.now() - start) / 1000;
-  await page.setInputFiles("input[type=file] >> nth=0", path);
-  const title = page.getByRole("heading", { level: 1, name: /layers hold/ });
-  await title.waitFor();
-  const [shown, shownAfter] = [tabMemory(), seconds()];
-  const cells = await page.locator(".treemap .cell").count();
-  const heading = (await title.textContent()) ?? "";
-  await page.getByText("being measured", { exact: true }).waitFor({ state: "detached" });
-  return { before, shown, measured: tabMemory(), seconds: [shownAfter, seconds()], cells, heading };
+  try {
+    await page.setInputFiles("input[type=file] >> nth=0", path);
+    const title = page.getByRole("heading", { level: 1, name: /layers hold/ });
+    await title.waitFor();
+    const [shown, shownAfter] = [look(), seconds()];
+    const cells = await page.locator(".treemap .cell").count();
+    const heading = (await title.textContent()) ?? "";
+    await page.getByText("being measured", { exact: true }).waitFor({ state: "detached" });
+    return { before, shown, measured: look(), seconds: [shownAfter, seconds()], cells, heading };
+  } finally {
+    clearInterval(timer);
+  }
 }

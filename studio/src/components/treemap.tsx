@@ -4,11 +4,16 @@ import type { JSX } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { bytesText } from "../format.ts";
 import type { SizedLayer, Sizes } from "../settings/estimate.ts";
+import { useSize } from "./width.ts";
 
 /** Smaller layers share one cell. */
 const maxCells = 300;
+/** Square pixels of a cell on average: smaller ones cannot be pointed at, and each costs time in every frame of a slider. */
+const cellArea = 28 ** 2;
 /** Units of the layout. The picture is stretched to its frame. */
 const [width, height] = [1000, 420];
+/** Pixels of the smallest cell with a label. Container queries would decide the same, but take most of a frame while a slider moves. */
+const [labelWidth, labelHeight] = [53, 28];
 
 interface Cell extends SizedLayer {
   readonly left: number;
@@ -22,11 +27,11 @@ interface Tree {
   readonly children?: readonly Tree[];
 }
 
-/** Returns the cells in the order of the layers. */
-function cellsOf({ layers }: Sizes): readonly Cell[] {
+/** Returns up to `count` cells, in the order of the layers. */
+function cellsOf({ layers }: Sizes, count: number): readonly Cell[] {
   const shown = layers.filter(({ bytes }) => bytes > 0);
   const ranked = shown.toSorted((a, b) => b.bytes - a.bytes);
-  const small = new Set(ranked.slice(maxCells - 1));
+  const small = new Set(ranked.slice(count - 1));
   const rest: SizedLayer = {
     name: `${small.size} more layers`,
     weight: "",
@@ -67,9 +72,11 @@ export interface TreemapProps {
 }
 
 export function Treemap({ sizes, full, isEstimate, label }: TreemapProps): JSX.Element {
-  const cells = useMemo(() => cellsOf(sizes), [sizes]);
-  const [pointed, setPointed] = useState<number | undefined>(undefined);
   const frame = useRef<HTMLDivElement>(null);
+  const size = useSize(frame);
+  const count = Math.max(20, Math.min(maxCells, Math.round((size.width * size.height) / cellArea)));
+  const cells = useMemo(() => cellsOf(sizes, count), [sizes, count]);
+  const [pointed, setPointed] = useState<number | undefined>(undefined);
   const scale = Math.sqrt(Math.min(1, sizes.total / (full || 1)));
   const move = (event: KeyboardEvent): void => {
     const last = cells.length - 1;
@@ -84,30 +91,40 @@ export function Treemap({ sizes, full, isEstimate, label }: TreemapProps): JSX.E
     frame.current?.querySelectorAll<HTMLElement>(".cell")[index]?.focus();
   };
   const layer = pointed === undefined ? undefined : cells[pointed];
+  // Cells that stay the same are not compared again in each frame of a slider.
+  const buttons = useMemo(
+    () =>
+      cells.map((cell, index) => (
+        <button
+          type="button"
+          key={cell.name}
+          class={`cell ${cell.format}${index === pointed ? " on" : ""}`}
+          tabIndex={index === (pointed ?? 0) ? 0 : -1}
+          style={{
+            left: percent(cell.left),
+            top: percent(cell.top),
+            width: percent(cell.width),
+            height: percent(cell.height),
+          }}
+          aria-label={`${cell.name} ${bytesText(cell.bytes)}`}
+          onMouseEnter={() => setPointed(index)}
+          onFocus={() => setPointed(index)}
+        >
+          {cell.width * scale * size.width < labelWidth || cell.height * scale * size.height < labelHeight ? null : (
+            <>
+              <span>{cell.name}</span> <span>{bytesText(cell.bytes)}</span>
+            </>
+          )}
+        </button>
+      )),
+    [cells, pointed, scale, size],
+  );
   return (
     <figure class="treemap">
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the cells in it are the controls. */}
       <div class="tree" ref={frame} onKeyDown={move} onMouseLeave={() => setPointed(undefined)}>
         <fieldset class="area" style={{ width: percent(scale), height: percent(scale) }} aria-label={label}>
-          {cells.map((cell, index) => (
-            <button
-              type="button"
-              key={cell.name}
-              class={`cell ${cell.format}${index === pointed ? " on" : ""}`}
-              tabIndex={index === (pointed ?? 0) ? 0 : -1}
-              style={{
-                left: percent(cell.left),
-                top: percent(cell.top),
-                width: percent(cell.width),
-                height: percent(cell.height),
-              }}
-              aria-label={`${cell.name} ${bytesText(cell.bytes)}`}
-              onMouseEnter={() => setPointed(index)}
-              onFocus={() => setPointed(index)}
-            >
-              <span>{cell.name}</span> <span>{bytesText(cell.bytes)}</span>
-            </button>
-          ))}
+          {buttons}
         </fieldset>
         {scale < 0.95 ? (
           <span class="saved">{`${isEstimate === true ? "≈ " : ""}${bytesText(full - sizes.total)} saved`}</span>

@@ -1,14 +1,15 @@
 /** Holds the model and the samples that the page works on, and computes what the page shows. The page holds the candidates. Uses Pith's public functions only. */
-import { encodeToBytes, inspect, type Model, open } from "pith";
+import { inspect, type Model, open } from "pith";
 import { drawGraph, reportPage } from "pith/compress";
 import { addFiles } from "pith/data";
 import { createEngine } from "pith/engine";
 import { layerErrors } from "pith/evaluate";
 import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
-import type { Calls, Progress } from "../backend/backend.ts";
+import { type Calls, maxExactBytes, type Progress } from "../backend/backend.ts";
 import { brotliSize } from "./brotli.ts";
 import { makeCandidate } from "./candidates.ts";
+import { contentOfFile, contentOfModel } from "./content.ts";
 import { openSamples } from "./samples.ts";
 
 export interface CallContext {
@@ -19,6 +20,8 @@ export interface CallContext {
 export interface Opened {
   readonly model: Model;
   readonly name: string;
+  /** Bytes of the model's file with all weights. */
+  readonly bytes: number;
 }
 
 export interface Sampled {
@@ -68,7 +71,7 @@ export function createSession(): Session {
       const name = place.split(/[/\\?#]/).findLast((part) => part.endsWith(".onnx")) ?? place;
       report({ stage: "inspect the layers" });
       const inspection = await inspect(model);
-      opened = { model, name };
+      opened = { model, name, bytes: inspection.bytes };
       sampled = undefined;
       return { name, inspection, warnings, dtypes: dtypeViews };
     },
@@ -89,10 +92,11 @@ export function createSession(): Session {
       if ("reason" in errors) throw new Error(errors.reason);
       return errors;
     },
-    brotli: async (file) =>
-      brotliSize(
-        file === undefined ? await encodeToBytes(requireModel().model) : new Uint8Array(await file.arrayBuffer()),
-      ),
+    async brotli(file) {
+      if (file !== undefined) return brotliSize(contentOfFile(file));
+      const { model, bytes } = requireModel();
+      return brotliSize(await contentOfModel(model, bytes, maxExactBytes), bytes);
+    },
     report: (run) => reportPage(run),
   };
 }
