@@ -7,9 +7,9 @@ export const isMemoryKnown = existsSync("/proc/self/status");
 
 /** Memory of the tab in bytes. */
 export interface TabMemory {
-  /** What belongs to the tab alone, as the browser's task manager counts it. */
+  /** Bytes of the tab alone, as the browser's task manager counts them. */
   readonly own: number;
-  /** What is resident: its own memory, and the pages of the browser's program that all tabs share. */
+  /** Resident bytes: `own`, and the pages of the browser's program that all tabs share. */
   readonly all: number;
 }
 
@@ -38,7 +38,7 @@ export function tabMemory(): TabMemory {
 }
 
 export interface LargeFile {
-  /** Of the tab before the file was chosen. */
+  /** Memory before the file was chosen. */
   readonly before: TabMemory;
   /** Peaks until the layers were shown, and until the size after brotli was shown. */
   readonly shown: TabMemory;
