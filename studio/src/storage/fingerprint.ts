@@ -12,7 +12,35 @@ export async function fingerprintOf(place: string, files: ChosenFiles, bytes: nu
   if (modelFiles.length === 0) return sha256Of(new TextEncoder().encode(`${place} ${bytes}`));
   const hashes: string[] = [];
   for (const file of modelFiles.toSorted((a, b) => a.name.localeCompare(b.name)))
-    for (let start = 0; start < file.size; start += pieceBytes)
-      hashes.push(await sha256Of(await file.slice(start, start + pieceBytes).arrayBuffer()));
+    for await (const piece of piecesOf(file)) hashes.push(await sha256Of(piece));
   return sha256Of(new TextEncoder().encode(hashes.join()));
+}
+
+/** Yields the pieces of a file in the same memory, because a browser collects the pieces of a large file too late. */
+async function* piecesOf(file: Blob): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const reader = readerOf(file);
+  let buffer = new ArrayBuffer(reader === undefined ? 0 : pieceBytes);
+  for (let start = 0; start < file.size; start += pieceBytes) {
+    const size = Math.min(pieceBytes, file.size - start);
+    if (reader === undefined) {
+      yield new Uint8Array(await file.slice(start, start + size).arrayBuffer());
+      continue;
+    }
+    for (let length = 0; length < size; ) {
+      const { value, done } = await reader.read(new Uint8Array(buffer, length, size - length));
+      if (done) throw new Error("internal: a file ended before its size");
+      buffer = value.buffer;
+      length += value.length;
+    }
+    yield new Uint8Array(buffer, 0, size);
+  }
+}
+
+/** Returns undefined in browsers that cannot read a file into given memory. */
+function readerOf(file: Blob): ReadableStreamBYOBReader | undefined {
+  try {
+    return file.stream().getReader({ mode: "byob" });
+  } catch {
+    return undefined;
+  }
 }
