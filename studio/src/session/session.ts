@@ -1,16 +1,11 @@
 /** Holds the model and the samples that the page works on, and computes what the page shows. The page holds the candidates. Uses Pith's public functions only. */
 import { inspect, type Model, open } from "pith";
-import { drawGraph, reportPage } from "pith/compress";
 import { addFiles } from "pith/data";
-import { createEngine } from "pith/engine";
-import { layerErrors } from "pith/evaluate";
 import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import { type Calls, maxExactBytes, type Progress } from "../backend/backend.ts";
 import { brotliSize } from "./brotli.ts";
-import { makeCandidate } from "./candidates.ts";
 import { contentOfFile, contentOfModel } from "./content.ts";
-import { openSamples } from "./samples.ts";
 
 export interface CallContext {
   readonly signal: AbortSignal;
@@ -52,10 +47,10 @@ const dtypeViews = Object.entries(dtypes).map(
   }),
 );
 
+/** Code is loaded by the first call that needs it, so that a model is inspected soon. */
 export function createSession(): Session {
   let opened: Opened | undefined;
   let sampled: Sampled | undefined;
-  const engine = createEngine();
   const requireModel = (): Opened => {
     if (opened === undefined) throw new Error("No model is open.");
     return opened;
@@ -75,16 +70,19 @@ export function createSession(): Session {
       sampled = undefined;
       return { name, inspection, warnings, dtypes: dtypeViews };
     },
-    graph: () => drawGraph(requireModel().model),
+    graph: async () => (await import("pith/compress")).drawGraph(requireModel().model),
     async openSamples(request, context) {
+      const { openSamples } = await import("./samples.ts");
       const { view, task } = await openSamples(requireModel().model, request, context);
       sampled = { task, data: request.data };
       return view;
     },
-    make: (request, context) => makeCandidate(requireModel(), sampled, request, context),
+    make: async (request, context) =>
+      (await import("./candidates.ts")).makeCandidate(requireModel(), sampled, request, context),
     async layerErrors(file, { signal, report }) {
       const { model } = requireModel();
-      const errors = await layerErrors(engine, model, await open(file), sampled?.task.test, {
+      const [{ createEngine }, { layerErrors }] = await Promise.all([import("pith/engine"), import("pith/evaluate")]);
+      const errors = await layerErrors(createEngine(), model, await open(file), sampled?.task.test, {
         samples: 32,
         signal,
         progress: (done, total) => report({ stage: "compare the layers", done, total }),
@@ -97,6 +95,6 @@ export function createSession(): Session {
       const { model, bytes } = requireModel();
       return brotliSize(await contentOfModel(model, bytes, maxExactBytes), bytes);
     },
-    report: (run) => reportPage(run),
+    report: async (run) => (await import("pith/compress")).reportPage(run),
   };
 }
