@@ -130,9 +130,7 @@ test("prints no speed on a busy machine, and advises to run the command again", 
     options?: RunOptions,
   ): Promise<Awaited<ReturnType<J>>> {
     const result = await runJob<J>(module, input, options);
-    if (module.pathname.endsWith("/bench.js"))
-      for (const timing of (result as BenchOutput).latency.models)
-        Object.assign(timing, { milliseconds: { low: 1, median: 2, high: 3 } });
+    if (module.pathname.endsWith("/bench.js")) Object.assign((result as BenchOutput).latency, { unsteady: true });
     return result;
   }
   const words = ["bench", path, "--dim", "batch=4", "--rounds", "2", "--threads", "1"];

@@ -146,8 +146,10 @@ describe.each([
     const [guess] = guesses(model, inputs, { lengths: lengthsOf([16]), batches: [2] });
     const feeds = inputs.draw(guess?.shapes ?? new Map(), random(1, "inputs"));
     const silent = await run(silencedWhereRead(model, removed(model, pruned)), feeds);
-    expect(difference(await run(pruned, feeds), silent)).toBeLessThan(1e-4);
+    // With VNNI, the runtime rounds activations to 8 bits in blocks of inputs, and pruning moves inputs to other blocks.
+    const most = scheme.startsWith("blocks") ? 3e-3 : 1e-4;
+    expect(difference(await run(pruned, feeds), silent)).toBeLessThan(most);
     // Equal outputs would mean that no channel was silenced.
-    expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
+    expect(difference(silent, await run(model, feeds))).toBeGreaterThan(0.1);
   });
 });

@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { isServed } from "../backend/kind.ts";
 import { bytesText } from "../format.ts";
 import { estimateSizes } from "../settings/estimate.ts";
 import {
@@ -125,6 +126,9 @@ export function Tuning(): JSX.Element {
   );
 }
 
+/** Bytes of a model that needs most of the 4 GB of WebAssembly: its weights, those of the result, and the file. */
+const maxTabBytes = 1e9;
+
 /** Runs the settings, or shows what is needed before. */
 export function RunButton(): JSX.Element {
   const { needsSamples } = findPreset(settings.value);
@@ -163,6 +167,12 @@ export function RunButton(): JSX.Element {
           ? "Candidates of all techniques are tried, and the smallest that meets the goal is kept."
           : "The figures are an estimate from shapes. Run it to measure."}
       </p>
+      {!isServed && (model.value?.inspection.bytes ?? 0) > maxTabBytes ? (
+        <p class="doubt">
+          A tab has hardly enough memory for a model above {bytesText(maxTabBytes)}. <code>npx pith studio</code> uses
+          that of this computer.
+        </p>
+      ) : null}
       <button type="button" class="primary" onClick={make}>
         Run {nameOf(settings.value)}
       </button>
