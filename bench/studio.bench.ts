@@ -154,7 +154,7 @@ function layersText(count: number): string {
 /** Moves the slider one step in each frame. @returns the times of the frames in milliseconds. */
 async function moveSlider(seconds: number): Promise<readonly number[]> {
   const input = document.querySelector<HTMLInputElement>("input[type=range]");
-  if (input === null) throw new Error("There is no slider.");
+  if (input === null) throw new Error("The view has no slider.");
   const times = [await new Promise<number>(requestAnimationFrame)];
   let direction = 1;
   for (let time = times[0] ?? 0; time - (times[0] ?? 0) < 1000 * seconds; times.push(time)) {

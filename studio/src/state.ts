@@ -216,6 +216,7 @@ export function showSession(session: Session): void {
     layerErrors.value = session.layerErrors;
     candidates.value = session.candidates;
     chosenFiles.value = [];
+    besideId.value = undefined;
     openFiles.value = { model: false, samples: false };
   });
 }

@@ -54,7 +54,7 @@ export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | u
   return inputs.length === 0 ? undefined : { kind: "numbers", inputs };
 }
 
-/** Minimum number of values that are drawn instead of listed. */
+/** A series with fewer values is listed as numbers. */
 const minSeries = 32;
 const [seriesWidth, seriesHeight] = [96, 32];
 
@@ -64,20 +64,28 @@ const isSeries = ({ type, dims }: Dense): boolean =>
 /** Draws the lowest and the highest value of each column. */
 function seriesView(name: string, dense: Dense): SampleView {
   const values = toNumbers(dense);
-  const [low, high] = values.reduce(([l, h], value) => [Math.min(l, value), Math.max(h, value)], [Infinity, -Infinity]);
+  const [low, high] = extremesOf(values, 0, values.length);
   const y = (value: number): string => (seriesHeight * (1 - (value - low) / (high - low || 1))).toFixed(1);
   const columns = Math.min(seriesWidth, values.length);
   const points = Array.from({ length: columns }, (_, column) => {
-    const part = values.slice(
-      Math.floor((column * values.length) / columns),
-      Math.floor(((column + 1) * values.length) / columns),
-    );
+    const [start, end] = [column, column + 1].map((edge) => Math.floor((edge * values.length) / columns));
     const x = ((column * seriesWidth) / columns).toFixed(1);
-    const extremes = [Math.min(...part), Math.max(...part)].map(y);
-    return [...new Set(extremes)].map((height) => `${x} ${height}`).join("L");
+    const heights = extremesOf(values, start ?? 0, end ?? 0).map(y);
+    return [...new Set(heights)].map((height) => `${x} ${height}`).join("L");
   });
   const path = `M${points.join("L")}`;
   return { kind: "series", name, path, width: seriesWidth, height: seriesHeight, count: values.length };
+}
+
+/** Returns the lowest and the highest value in a range. NaN and infinity count as 0. */
+function extremesOf(values: readonly number[], start: number, end: number): readonly [low: number, high: number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (let index = start; index < end; index++) {
+    const value = values[index] ?? 0;
+    const finite = Number.isFinite(value) ? value : 0;
+    [low, high] = [Math.min(low, finite), Math.max(high, finite)];
+  }
+  return [low, high];
 }
 
 async function samplesAt(dataset: Dataset, positions: readonly number[]): Promise<readonly (Batch | undefined)[]> {

@@ -91,12 +91,18 @@ async function makeOnSamples(
   return { ...resultOf(run), bytes: result.bytes, recipe: recipeText(chosen.recipe) };
 }
 
-function resultOf(run: Run): Omit<Made, "bytes" | "recipe"> {
-  const { models = [], rounds = 0, unsteady: isUnsteady = false } = run.latency ?? {};
-  const [original, candidate] = [models[0], models[(run.chosen ?? 0) + 1]];
-  const isTimed = original !== undefined && candidate !== undefined;
-  const timing = isTimed ? { original, candidate, rounds, isUnsteady } : undefined;
-  return { run, options: undefined, summary: summarize(run), timing };
+const resultOf = (run: Run): Omit<Made, "bytes" | "recipe"> => ({
+  run,
+  options: undefined,
+  summary: summarize(run),
+  timing: timingOf(run.latency, (run.chosen ?? 0) + 1),
+});
+
+/** Returns the times of the original, which is the first model, and of the model at `place`. */
+function timingOf(report: Run["latency"], place: number): Made["timing"] {
+  const [original, candidate] = [report?.models[0], report?.models[place]];
+  if (report === undefined || original === undefined || candidate === undefined) return undefined;
+  return { original, candidate, rounds: report.rounds, isUnsteady: report.unsteady };
 }
 
 /** Quantizes without samples, and compares the outputs on random inputs. */
@@ -128,10 +134,7 @@ async function timeModels(models: readonly [Model, Model], { signal, report }: C
   report({ stage });
   const progress = (done: number, total?: number): void => report({ stage, done, total });
   try {
-    const timed = await latency(createEngine(), models, undefined, { rounds: timingRounds, signal, progress });
-    const [original, candidate] = timed.models;
-    if (original === undefined || candidate === undefined) return undefined;
-    return { original, candidate, rounds: timed.rounds, isUnsteady: timed.unsteady };
+    return timingOf(await latency(createEngine(), models, undefined, { rounds: timingRounds, signal, progress }), 1);
   } catch (error) {
     if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
     throw error;
