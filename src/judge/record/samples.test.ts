@@ -73,7 +73,7 @@ describe("viewOf draws a series of numbers", () => {
         .slice(1)
         .split("L")
         .map((point) => point.split(" ").map(Number));
-      expect(points.every(([left = -1, top = -1]) => left < view.width && top <= view.height)).toBe(true);
+      expect(points.every(([x = -1, y = -1]) => x < view.width && y <= view.height)).toBe(true);
       expect(points.length).toBeLessThanOrEqual(2 * view.width);
     }
   });
