@@ -6,11 +6,13 @@ import type { Estimate } from "../../core/estimate.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
+import { joinArrays } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { range, view } from "../../data/batches/indexed.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
-import { collect, draw, take } from "../../data/batches/select.ts";
-import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
+import { collect, draw } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { type Geometry, geometryText } from "../../data/images/geometry.ts";
 import {
   type ImageInput,
@@ -21,7 +23,7 @@ import {
   withStoredImages,
 } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
-import { type EvaluateOptions, type Evaluation, evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import { type EvaluateOptions, type Evaluation, estimate, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, readScores } from "../../runtime/metrics/output.ts";
 import { shareOfMostFrequent } from "../../runtime/metrics/predictions.ts";
@@ -95,20 +97,25 @@ export async function guessPreprocessing(
   const otherGeometries = tried === undefined ? geometries : [];
   const total = maxRuns(firstCandidates.length + otherGeometries.length, sample.count);
   let runsDone = 0;
-  const runRound = async (
-    preprocessings: readonly Preprocessing[],
-    samples: IndexedDataset,
-  ): Promise<readonly Trial[]> => {
+  const latestTrials = new Map<Preprocessing, Trial>();
+  const runRound = async (preprocessings: readonly Preprocessing[], size: number): Promise<readonly Trial[]> => {
     const trials: Trial[] = [];
+    // The last round has most of the samples. It continues after the samples of the previous round, whose rows are known.
+    const earlierTrials =
+      size === maxSamples ? preprocessings.map((preprocessing) => latestTrials.get(preprocessing)) : [];
+    const start = earlierTrials[0]?.right.length ?? 0;
+    const samples = view(sample, sample.name, range(Math.min(size, sample.count) - start, start));
     const evaluationStream = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
       ...evaluateOptions,
-      progress: (ran) => progress?.(runsDone + ran, total),
+      progress: (ran) => progress?.(runsDone + start + ran, total),
     });
     for await (const { preprocessing, evaluations } of evaluationStream) {
-      const [right, loss] = evaluations;
-      if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
-      runsDone += right.rows.length;
-      trials.push({ preprocessing, accuracy: right.estimate, right: right.rows, ...bestLosses(loss.rows) });
+      const before = earlierTrials[trials.length];
+      const [right, lossRows] = [before?.right, before?.lossRows].map((rows = new Float64Array(), metric) =>
+        joinArrays(Float64Array, [rows, evaluations[metric]?.rows ?? new Float64Array()]),
+      ) as [Float64Array, Float64Array];
+      runsDone += right.length;
+      trials.push({ preprocessing, accuracy: estimate(accuracy(), right), right, lossRows, ...bestLosses(lossRows) });
     }
     return trials;
   };
@@ -116,16 +123,14 @@ export async function guessPreprocessing(
   const labels = toFloat64(allSamples.label ?? batch.label);
   const chanceOf = (samples: number): number => shareOfMostFrequent(labels.subarray(0, samples)) ?? 0;
   const isTrusted = ({ accuracy: { low, count } }: Trial): boolean => low > chanceOf(count);
-  const latestTrials = new Map<Preprocessing, Trial>();
   let chosen: Trial | undefined;
   let remainingTrials = firstCandidates;
   for (const size of rounds) {
-    const samples = take(sample, size);
-    let trials = (await runRound(remainingTrials, samples)).toSorted(compareTrials);
+    let trials = (await runRound(remainingTrials, size)).toSorted(compareTrials);
     const [leader] = trials;
     if (size === rounds[0] && leader !== undefined) {
       const leaderVariants = otherGeometries.map((geometry) => replaceGeometry(leader.preprocessing, geometry));
-      trials = [...trials, ...(await runRound(leaderVariants, samples))].sort(compareTrials);
+      trials = [...trials, ...(await runRound(leaderVariants, size))].sort(compareTrials);
     }
     for (const trial of trials) latestTrials.set(trial.preprocessing, trial);
     const remaining = dropWorse(trials);
@@ -139,7 +144,7 @@ export async function guessPreprocessing(
   const beaten = [...latestTrials.values()].filter((trial) => trial !== best).sort(compareTrials);
   return {
     chosen: best.preprocessing,
-    scores: [best, ...beaten].map(({ right, losses, ...score }) => ({
+    scores: [best, ...beaten].map(({ right, losses, lossRows: _, ...score }) => ({
       ...score,
       broken: losses.filter((loss, position) => Number.isNaN(loss) && right[position] === 0).length,
     })),
@@ -264,6 +269,8 @@ function bestLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
 interface Trial extends Omit<PreprocessingScore, "broken"> {
   readonly right: Float64Array;
   readonly losses: Float64Array;
+  /** Losses of each sample at all temperatures. */
+  readonly lossRows: Float64Array;
 }
 
 /** Orders trials by accuracy, then by loss. The sort is stable, so the more common of two equal preprocessings stays first. */
