@@ -175,7 +175,7 @@ async function measureSlider({ page }: Studio): Promise<readonly Row[]> {
   await save(parseModel(layersText(layerCount)), path);
   await chooseModel(page, path);
   await waitForModel(page);
-  await page.getByText("being measured", { exact: true }).waitFor({ state: "detached" });
+  await page.getByText("being measured", { exact: true }).first().waitFor({ state: "detached" });
   await page.getByRole("link", { name: "Make it smaller" }).click();
   await page.getByRole("radio", { name: /prune channels/ }).check();
   const session = await page.context().newCDPSession(page);

@@ -1,7 +1,7 @@
 /** Reads what was measured of a candidate from its run record. */
 import type { Variant } from "pith/compress";
 import type { Latency } from "pith/evaluate";
-import { type Candidate, maxExactBytes } from "./backend/backend.ts";
+import { type Candidate, type DownloadSizes, maxExactBytes } from "./backend/backend.ts";
 import type { Figure } from "./components/figures.tsx";
 import { bytesText } from "./format.ts";
 import { downloads } from "./state.ts";
@@ -27,11 +27,12 @@ export function changedCount(candidate: Candidate): { readonly count: number; re
     : { count: Math.round((1 - agreement.value) * agreement.count), of: agreement.count };
 }
 
-/** Returns the figure of the size after brotli. @param id of a candidate, or "" for the original. @param bytes of the file. */
-export function downloadFigure(id: string, bytes: number): Figure {
-  const { [id]: size } = downloads.value;
-  const isEstimate = bytes > maxExactBytes;
-  if (typeof size !== "number")
-    return { term: "brotli", value: undefined, detail: size === undefined ? "being measured" : "not measured" };
-  return { term: "brotli", value: bytesText(size), detail: isEstimate ? "estimated" : "measured", isEstimate };
+/** Returns the figure of a size after compression. @param id of a candidate, or "" for the original. @param bytes of the file. */
+export function downloadFigure(id: string, bytes: number, term: keyof DownloadSizes = "brotli"): Figure {
+  const { [id]: sizes } = downloads.value;
+  const isEstimate = bytes > maxExactBytes[term];
+  if (sizes === undefined) return { term, value: undefined, detail: "being measured" };
+  const { [term]: size } = sizes;
+  if (size === undefined) return { term, value: undefined, detail: "not measured" };
+  return { term, value: bytesText(size), detail: isEstimate ? "estimated" : "measured", isEstimate };
 }

@@ -6,6 +6,7 @@ import {
   type CallOptions,
   type Candidate,
   type ChosenFiles,
+  type DownloadSizes,
   Failure,
   type ModelView,
   type Progress,
@@ -40,8 +41,8 @@ export const view = signal<ViewName>("start");
 export const model = signal<ModelView | undefined>(undefined);
 export const samples = signal<SamplesView | undefined>(undefined);
 export const candidates = signal<readonly Candidate[]>([]);
-/** Bytes after brotli by candidate id; the original's is under "". */
-export const downloads = signal<Readonly<Record<string, number | "not measured">>>({});
+/** Sizes after compression by candidate id; the original's are under "". */
+export const downloads = signal<Readonly<Record<string, DownloadSizes>>>({});
 export const selectedId = signal<string | undefined>(undefined);
 /** Errors by layer by candidate id, or why they were not measured. */
 export const layerErrors = signal<Readonly<Record<string, LayerErrors | string>>>({});
@@ -299,10 +300,10 @@ export function make(): Promise<void> {
 }
 
 async function measureDownload(id: string, file: Blob | undefined): Promise<void> {
-  const size = await backendOf()
-    .call("brotli", [file])
-    .catch(() => undefined);
-  downloads.value = { ...downloads.value, [id]: size ?? "not measured" };
+  const sizes = await backendOf()
+    .call("downloadSizes", [file])
+    .catch(() => ({ gzip: undefined, brotli: undefined }));
+  downloads.value = { ...downloads.value, [id]: sizes };
 }
 
 /** Returns a record without one of its keys. */

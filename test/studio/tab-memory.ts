@@ -73,7 +73,7 @@ export async function openLargeFile(page: Page, path: string): Promise<LargeFile
     const [shown, shownAfter] = [look(), seconds()];
     const cells = await page.locator(".treemap .cell").count();
     const heading = (await title.textContent()) ?? "";
-    await page.getByText("being measured", { exact: true }).waitFor({ state: "detached" });
+    await page.getByText("being measured", { exact: true }).first().waitFor({ state: "detached" });
     return { before, shown, measured: look(), seconds: [shownAfter, seconds()], cells, heading };
   } finally {
     clearInterval(timer);

@@ -117,8 +117,14 @@ export interface Progress {
   readonly note?: string;
 }
 
-/** Files above this size are estimated after brotli, because it takes seconds per megabyte. */
-export const maxExactBytes = 2 ** 21;
+/** Bytes of a file as web servers send it; undefined if the compressor does not load. */
+export interface DownloadSizes {
+  readonly gzip: number | undefined;
+  readonly brotli: number | undefined;
+}
+
+/** Sizes of larger files are estimated, because compression takes seconds: for each megabyte with brotli, for all of these bytes with gzip. */
+export const maxExactBytes = { gzip: 2 ** 26, brotli: 2 ** 21 } as const;
 
 export interface Calls {
   addFiles(files: ChosenFiles): void;
@@ -127,8 +133,8 @@ export interface Calls {
   openSamples(request: SamplesRequest): SamplesView;
   make(request: MakeRequest): Candidate;
   layerErrors(file: Candidate["file"]): LayerErrors;
-  /** Bytes after brotli of a candidate, or of the original. Above `maxExactBytes` they are estimated. */
-  brotli(file: Candidate["file"] | undefined): number | undefined;
+  /** Sizes of a candidate, or of the original. Above `maxExactBytes` they are estimated. */
+  downloadSizes(file: Candidate["file"] | undefined): DownloadSizes;
   /** The report of a run as a page. */
   report(run: Run): string;
 }

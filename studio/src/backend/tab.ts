@@ -73,7 +73,10 @@ export function createBackend(): Backend {
   async function reopen(name: keyof Calls, parameters: readonly unknown[], options: CallOptions = {}): Promise<void> {
     const needsSamples = name === "make" || name === "layerErrors";
     const needsModel =
-      needsSamples || name === "openSamples" || name === "graph" || (name === "brotli" && parameters[0] === undefined);
+      needsSamples ||
+      name === "openSamples" ||
+      name === "graph" ||
+      (name === "downloadSizes" && parameters[0] === undefined);
     try {
       if (needsModel && modelParameters !== undefined) {
         modelReady ??= send("openModel", modelParameters, options);

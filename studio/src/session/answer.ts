@@ -5,7 +5,7 @@ import type { Reply, Request } from "../backend/messages.ts";
 import type { Session } from "./session.ts";
 
 /** Calls that read finished results only, so that they need not wait for a running computation. */
-const independent: readonly (keyof Session)[] = ["brotli", "report"];
+const independent: readonly (keyof Session)[] = ["downloadSizes", "report"];
 
 type Call = Exclude<Request, { stop: true }>;
 type CallReply = Extract<Reply, { id: number }>;
@@ -21,6 +21,16 @@ export function createAnswerer(
 ): (request: Request) => void {
   const controllers = new Map<number, AbortController>();
   let previous: Promise<unknown> = Promise.resolve();
+  let idle = new AbortController();
+
+  async function whenIdle(): Promise<AbortSignal> {
+    let last: unknown;
+    while (last !== previous) {
+      last = previous;
+      await last;
+    }
+    return idle.signal;
+  }
 
   async function answer({ id, name, parameters }: Call, signal: AbortSignal): Promise<void> {
     const report = (progress: Progress): void => reply({ id, progress });
@@ -28,7 +38,7 @@ export function createAnswerer(
       signal.throwIfAborted();
       if (!Object.hasOwn(session, name)) throw new Error(`"${name}" is not a call.`);
       const call = session[name] as (...values: readonly unknown[]) => unknown;
-      reply({ id, value: await call(...parameters, { signal, report }) });
+      reply({ id, value: await call(...parameters, { signal, report, whenIdle }) });
     } catch (error) {
       reply({ id, failure: failureOf(error, signal, memoryHint) });
     } finally {
@@ -42,7 +52,11 @@ export function createAnswerer(
     controllers.set(request.id, controller);
     const run = (): Promise<void> => answer(request, controller.signal);
     if (independent.includes(request.name)) void run();
-    else previous = previous.then(run);
+    else {
+      idle.abort();
+      idle = new AbortController();
+      previous = previous.then(run);
+    }
   };
 }
 

@@ -106,11 +106,8 @@ function timingOf(report: Run["latency"], place: number): Made["timing"] {
 }
 
 /** Quantizes without samples, and compares the outputs on random inputs. */
-async function makeWithoutSamples(
-  { model }: Opened,
-  { made }: MakeRequest,
-  { signal, report }: CallContext,
-): Promise<Made> {
+async function makeWithoutSamples({ model }: Opened, { made }: MakeRequest, context: CallContext): Promise<Made> {
+  const { signal, report } = context;
   const recipe = recipeFrom(made);
   const [step, ...more] = recipe.steps;
   if (step === undefined || !("id" in step) || step.id !== "quantize" || more.length > 0)
@@ -124,7 +121,7 @@ async function makeWithoutSamples(
   const engine = createEngine();
   const written = await open(bytes);
   const likeness = await compareFunction(engine, model, written, { seed: 0, signal });
-  const timing = await timeModels([model, written], { signal, report });
+  const timing = await timeModels([model, written], context);
   return { run: undefined, bytes, recipe: recipeText(recipe), options, summary: summaryOf(likeness), timing };
 }
 

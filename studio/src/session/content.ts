@@ -11,7 +11,7 @@ export const contentOfFile = (file: Blob): Content => ({
   read: async (start, end) => new Uint8Array(await file.slice(start, end).arrayBuffer()),
 });
 
-const contentOfBytes = (bytes: Uint8Array): Content => ({
+export const contentOfBytes = (bytes: Uint8Array): Content => ({
   size: bytes.length,
   read: async (start, end) => bytes.subarray(start, end),
 });

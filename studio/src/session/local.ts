@@ -8,10 +8,12 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeToBytes, inspect, open, PithError } from "pith";
 import { size } from "pith/evaluate";
-import type { SamplesRequest, StoredFile } from "../backend/backend.ts";
+import type { DownloadSizes, SamplesRequest, StoredFile } from "../backend/backend.ts";
 import type { Request } from "../backend/messages.ts";
 import { decode, encode } from "../plain.ts";
 import { createAnswerer } from "./answer.ts";
+import { contentOfBytes, contentOfFile } from "./content.ts";
+import { gzipSize } from "./download-sizes.ts";
 import { type CallContext, createSession, type Session } from "./session.ts";
 
 interface Input {
@@ -52,10 +54,10 @@ interface Opened {
 }
 
 /** The session, in which files are passed by their paths. */
-type LocalSession = Omit<Session, "make" | "layerErrors" | "brotli"> & {
+type LocalSession = Omit<Session, "make" | "layerErrors" | "downloadSizes"> & {
   make(...parameters: Parameters<Session["make"]>): Promise<object>;
   layerErrors(file: StoredFile, context: CallContext): Promise<unknown>;
-  brotli(file: StoredFile | undefined): Promise<number | undefined>;
+  downloadSizes(file: StoredFile | undefined): Promise<DownloadSizes>;
 };
 
 function createLocalSession(record: string, paths: readonly string[]): LocalSession {
@@ -119,11 +121,13 @@ function createLocalSession(record: string, paths: readonly string[]): LocalSess
       await reopenSamples(context);
       return session.layerErrors(await openAsBlob(allow(file.storedAt)), context);
     },
-    async brotli(file) {
+    async downloadSizes(file) {
       const place = file === undefined ? opened.model : allow(file.storedAt);
-      if (place === undefined) return undefined;
+      if (place === undefined) throw new Error("No model is open.");
       const isSingleFile = existsSync(place) && (file !== undefined || (await hasAllWeights(place)));
-      return (await size(isSingleFile ? place : await encodeToBytes(await openPlace(place)))).brotli;
+      const part = isSingleFile ? place : await encodeToBytes(await openPlace(place));
+      const content = typeof part === "string" ? contentOfFile(await openAsBlob(part)) : contentOfBytes(part);
+      return { gzip: await gzipSize(content), brotli: (await size(part)).brotli };
     },
   };
 }

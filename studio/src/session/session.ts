@@ -4,12 +4,14 @@ import { addFiles } from "pith/data";
 import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import { type Calls, maxExactBytes, type Progress } from "../backend/backend.ts";
-import { brotliSize } from "./brotli.ts";
 import { contentOfFile, contentOfModel } from "./content.ts";
+import { brotliSize, gzipSize } from "./download-sizes.ts";
 
 export interface CallContext {
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
+  /** Waits until nothing is computed. The signal is aborted when the next computation begins. */
+  readonly whenIdle: () => Promise<AbortSignal>;
 }
 
 export interface Opened {
@@ -90,10 +92,13 @@ export function createSession(): Session {
       if ("reason" in errors) throw new Error(errors.reason);
       return errors;
     },
-    async brotli(file) {
-      if (file !== undefined) return brotliSize(contentOfFile(file));
-      const { model, bytes } = requireModel();
-      return brotliSize(await contentOfModel(model, bytes, maxExactBytes), bytes);
+    async downloadSizes(file, context) {
+      const bytes = file?.size ?? requireModel().bytes;
+      const content =
+        file === undefined
+          ? await contentOfModel(requireModel().model, bytes, maxExactBytes.gzip)
+          : contentOfFile(file);
+      return { gzip: await gzipSize(content, bytes), brotli: await brotliSize(content, context, bytes) };
     },
     report: async (run) => (await import("pith/compress")).reportPage(run),
   };

@@ -3,7 +3,7 @@
  * candidates. Files are written before the record that lists them, so that an interrupted write loses no stored candidate.
  */
 import type { LayerErrors } from "pith/evaluate";
-import type { Candidate, ModelView, SamplesRequest, SamplesView } from "../backend/backend.ts";
+import type { Candidate, DownloadSizes, ModelView, SamplesRequest, SamplesView } from "../backend/backend.ts";
 import { decode, encode } from "../plain.ts";
 import type { Settings } from "../settings/presets.ts";
 
@@ -18,7 +18,7 @@ interface SessionData {
   readonly settings: Settings;
   readonly maxDrop: number;
   readonly selectedId: string | undefined;
-  readonly downloads: Readonly<Record<string, number | "not measured">>;
+  readonly downloads: Readonly<Record<string, DownloadSizes>>;
   readonly layerErrors: Readonly<Record<string, LayerErrors>>;
 }
 
@@ -37,7 +37,7 @@ export interface SessionRecord extends SessionData {
 }
 
 /** Version of the record. A page ignores records of other versions. */
-const recordFormat = 1;
+const recordFormat = 2;
 const recordName = "session.json";
 const fileNameOf = ({ sha256 }: CandidateRecord): string => `${sha256}.onnx`;
 

@@ -143,7 +143,11 @@ function Changed({ candidate }: { candidate: Candidate }): JSX.Element | null {
 function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
   const { inspection, timing, id } = candidate;
   const original = model.value?.inspection;
-  const [after, before] = [downloadFigure(id, inspection.bytes), downloadFigure("", original?.bytes ?? 0)];
+  const downloads = (["gzip", "brotli"] as const).map((encoding) => {
+    const before = downloadFigure("", original?.bytes ?? 0, encoding);
+    const after = downloadFigure(id, inspection.bytes, encoding);
+    return before.value === undefined ? after : { ...after, detail: `from ${figureValue(before)}` };
+  });
   const speed = speedOf(candidate);
   const { original: originalTimes, candidate: times, rounds } = timing ?? {};
   return (
@@ -151,7 +155,7 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
       <Figures
         figures={[
           { term: "bytes", value: bytesText(inspection.bytes), detail: `from ${bytesText(original?.bytes ?? 0)}` },
-          { ...after, ...(before.value === undefined ? {} : { detail: `from ${figureValue(before)}` }) },
+          ...downloads,
           {
             term: "load time",
             value: times === undefined ? undefined : `${Math.round(times.load)}\u00a0ms`,

@@ -63,6 +63,7 @@ export function ModelPage(): JSX.Element {
       <Figures
         figures={[
           { term: "bytes", value: bytesText(bytes), detail: integerText(bytes) },
+          downloadFigure("", bytes, "gzip"),
           downloadFigure("", bytes),
           { term: "parameters", value: countText(parameters), detail: integerText(parameters) },
           {

@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { createAnswerer } from "./answer.ts";
+import { type CallContext, createSession } from "./session.ts";
+
+test("background work waits for computations, and is interrupted by the next one", async () => {
+  const events: string[] = [];
+  const finish: (() => void)[] = [];
+  const compute = (place: string) =>
+    new Promise<void>((resolve) => {
+      events.push(`${place} begins`);
+      finish.push(resolve);
+    });
+  const session = {
+    ...createSession(),
+    openModel: compute,
+    async downloadSizes(_: unknown, { whenIdle }: CallContext) {
+      const interruption = await whenIdle();
+      events.push("compression begins");
+      interruption.addEventListener("abort", () => events.push("compression is interrupted"));
+    },
+  };
+  const answer = createAnswerer(session, () => {}, "");
+  const until = (count: number) => expect.poll(() => events.length).toBe(count);
+  answer({ id: 1, name: "openModel", parameters: ["first"] });
+  answer({ id: 2, name: "downloadSizes", parameters: [undefined] });
+  await until(1);
+  finish[0]?.();
+  await until(2);
+  answer({ id: 3, name: "openModel", parameters: ["second"] });
+  await until(4);
+  expect(events).toEqual(["first begins", "compression begins", "compression is interrupted", "second begins"]);
+});
