@@ -2,11 +2,13 @@
 export { quantizeFolder } from "./app/folder/quantize-folder.ts";
 export type { FolderOptions } from "./app/folder/run.ts";
 export { trimFolder } from "./app/folder/trim-vocabulary.ts";
+export { drawSizes, type SizeDrawing } from "./app/report/chart.ts";
 export { type Summary, summarize } from "./app/report/choice.ts";
 export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
 export { drawGraph, type GraphDrawing } from "./app/report/plot/draw-graph.ts";
 export { plotPage } from "./app/report/plot/plot.ts";
+export { drawTraining } from "./app/report/training-chart.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";
 export { parseRecipe, recipeText } from "./judge/recipe/recipe-text.ts";

@@ -91,7 +91,13 @@ function prerender(mode: string): Plugin {
         configFile: false,
         logLevel: "error",
         oxc: jsx,
-        build: { ssr: join(root, "src/prerender.tsx"), write: false, emptyOutDir: false },
+        build: {
+          ssr: join(root, "src/prerender.tsx"),
+          write: false,
+          emptyOutDir: false,
+          // The start view draws nothing with Pith.
+          rolldownOptions: { external: /^pith/ },
+        },
         ssr: { noExternal: true },
       });
       const [{ output: chunks = [] } = {}] = [output].flat() as { output?: readonly { code?: string }[] }[];

@@ -35,6 +35,8 @@ export interface Job extends Progress {
   readonly place: ViewName;
   readonly startedAt: number;
   readonly controller: AbortController;
+  /** Losses of the training steps of this stage. */
+  readonly losses: readonly number[];
 }
 
 export const view = signal<ViewName>("start");
@@ -111,13 +113,15 @@ export async function runJob(
   const controller = new AbortController();
   batch(() => {
     problem.value = undefined;
-    job.value = { name, place, startedAt: performance.now(), controller };
+    job.value = { name, place, startedAt: performance.now(), controller, losses: [] };
   });
   const onProgress = (progress: Progress): void => {
     const before = job.value;
     if (before?.controller !== controller) return;
     const isNextStage = progress.stage !== undefined && progress.stage !== before.stage;
-    job.value = { ...before, ...(isNextStage ? { done: 0, total: undefined } : {}), ...progress };
+    const isContinued = !isNextStage && (progress.total ?? before.total) === before.total;
+    const losses = [...(isContinued ? before.losses : []), ...(progress.loss === undefined ? [] : [progress.loss])];
+    job.value = { ...before, ...(isNextStage ? { done: 0, total: undefined } : {}), ...progress, losses };
   };
   try {
     await work({ signal: controller.signal, onProgress });

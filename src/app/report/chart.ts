@@ -1,6 +1,8 @@
 /**
- * Draws the chart of a run: file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference.
+ * Draws file or download size against metric, for reports and other pages. Thin lines are intervals of the metric, thick lines those of the paired
+ * difference.
  */
+import type { Unit } from "../../core/estimate.ts";
 import { bytes, figure } from "../../core/numbers.ts";
 import type { Run } from "../../judge/record/data.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
@@ -22,18 +24,42 @@ import {
 } from "./scale.ts";
 import { comparedSize, isByDownload, rowId } from "./search.ts";
 
-interface Point {
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface SizePoint {
   readonly name: string;
   readonly kind: "original" | "chosen" | "variant" | "refused";
   readonly bytes: number;
   readonly value: number;
-  readonly interval: Interval | undefined;
-  readonly paired: Interval | undefined;
+  /** Confidence interval of the value. */
+  readonly interval?: Interval | undefined;
+  /** Confidence interval of the paired difference from the original, added to the original's value. */
+  readonly paired?: Interval | undefined;
 }
 
-interface Interval {
-  readonly low: number;
-  readonly high: number;
+/** A candidate of a search. */
+export interface SearchedSize extends Pick<SizePoint, "name" | "bytes" | "value"> {
+  readonly isOnFront: boolean;
+  /** Id of the element on the page that describes the candidate. */
+  readonly row?: string;
+}
+
+export interface SizeDrawing {
+  readonly metric: Pick<Run["metric"], "name" | "unit" | "better">;
+  readonly points: readonly SizePoint[];
+  readonly searched: readonly SearchedSize[];
+  /** Value of the metric that candidates must reach. */
+  readonly goal: number | undefined;
+  /** Bytes that are only estimated, shown as a vertical line. */
+  readonly estimate?: number | undefined;
+  /** Whether bytes are those after brotli. */
+  readonly isByDownload?: boolean;
+  /** Pixels. Text keeps its size if the image is shown with this width. */
+  readonly width: number;
+  readonly height?: number;
 }
 
 /** Widths in chart units, for screens and for phones. On phones, text is readable only in a narrow chart. */
@@ -52,14 +78,37 @@ const labelGap = 12;
 const maxDrops = 5;
 
 export function chart(run: Run, width: number): Markup {
-  const frame = frameOf(width, 400, margin);
+  const { metric, goal, original } = run;
+  return drawChart({
+    metric,
+    points: pointsOf(run),
+    searched: selectSearched(run),
+    goal: goal && original.estimate.value + (metric.better === "higher" ? -1 : 1) * goal.maxDrop,
+    isByDownload: isByDownload(run.search),
+    width,
+  });
+}
+
+/**
+ * Returns an SVG image of sizes against a metric, as in reports. Its classes are styled by the page.
+ * @example
+ * const point = { name: "original", kind: "original", bytes: 4e6, value: 0.9 } as const;
+ * const metric = { name: "accuracy", unit: "share", better: "higher" } as const;
+ * const svg = drawSizes({ metric, points: [point], searched: [], goal: 0.89, width: 640 });
+ */
+export const drawSizes = (drawing: SizeDrawing): string => drawChart(drawing).markup;
+
+function drawChart(drawing: SizeDrawing): Markup {
+  const { metric, searched, goal, estimate, width } = drawing;
+  const points = drawing.points.map((point) => ({
+    ...point,
+    paired: point.paired && withinUnit(metric, point.paired),
+  }));
+  const frame = frameOf(width, drawing.height ?? 400, margin);
   const { height, left, right, top, bottom } = frame;
-  const { name, unit, better } = run.metric;
-  const points = pointsOf(run);
-  const candidates = candidatePoints(run);
-  const goal = run.goal && run.original.estimate.value + (better === "higher" ? -1 : 1) * run.goal.maxDrop;
+  const { name, unit, better } = metric;
   const values = [
-    ...candidates.map(({ value }) => value),
+    ...searched.map(({ value }) => value),
     ...points.flatMap(({ value, interval, paired }) => [
       value,
       ...[interval, paired].flatMap((each) => (each === undefined ? [] : [each.low, each.high])),
@@ -68,13 +117,16 @@ export function chart(run: Run, width: number): Markup {
   ];
   const [lowest, highest] = [Math.min(...values), Math.max(...values)];
   const room = 0.06 * (highest - lowest) || 0.01;
-  const { low, high } = withinUnit(run, { low: lowest - room, high: highest + room });
+  const { low, high } = withinUnit(metric, { low: lowest - room, high: highest + room });
   const yAxis = verticalAxis(frame, low, high, 5);
   const y = yAxis.scale;
-  const sizes = [...points, ...candidates].map((point) => point.bytes);
+  const sizes = [
+    ...[...points, ...searched].map((point) => point.bytes),
+    ...(estimate === undefined ? [] : [estimate]),
+  ];
   const xAxis = bytesAxis(sizes, frame, Math.round(width / 140));
   const x = xAxis.scale;
-  const size = isByDownload(run.search)
+  const size = drawing.isByDownload
     ? { axis: "size after brotli", title: "bytes after brotli" }
     : { axis: "size of the file", title: "bytes" };
   const texts = points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`);
@@ -86,20 +138,18 @@ ${drawGrid(frame, yAxis, (tick) => tickText(unit, tick, yAxis.ticks))}
 <g class="axis">${line(left, right, bottom, bottom)}${xAxis.ticks.map((tick) => line(x(tick), x(tick), bottom, bottom + 4))}
 ${label(right, height - 6, `${size.axis}${xAxis.isLogarithmic ? " (logarithmic)" : ""} →`, "end")}
 ${label(2, top - 20, `${better === "higher" ? "↑" : "↓"} ${name}`, "start")}</g>
+${estimate !== undefined && html`<g class="estimate">${line(x(estimate), x(estimate), top, bottom)}</g>`}
 ${goal !== undefined && html`<g class="goal">${line(left, right, y(goal), y(goal))}${label(right, y(goal) + (better === "higher" ? 14 : -6), "goal", "end")}</g>`}
-${candidates.map(
-  ({ index, name, isOnFront, bytes: size, value }) =>
-    html`<a href="#${rowId(index)}"><circle class="searched ${isOnFront ? "front" : ""}" cx="${px(x(size))}" cy="${px(y(value))}" r="3"><title>${name}: ${bytes(size)}, ${figure(unit, value)}</title></circle></a>`,
-)}
+${searched.map((point) => drawSearched(point, unit, x(point.bytes), y(point.value)))}
 ${chosenLast.map((point) => drawPoint(point, x(point.bytes), y))}
 ${drawLabels(points, x, y, frame)}
 </svg>`;
 }
 
-function pointsOf(run: Run): readonly Point[] {
+function pointsOf(run: Run): readonly SizePoint[] {
   const sizeOf = comparedSize(run.search);
   const { estimate: base } = run.original;
-  const original: Point = {
+  const original: SizePoint = {
     name: "original",
     kind: "original",
     bytes: sizeOf(run.original),
@@ -107,33 +157,32 @@ function pointsOf(run: Run): readonly Point[] {
     interval: comparesWithOriginal(run) ? undefined : base,
     paired: undefined,
   };
-  const variants = run.variants.flatMap(({ name, result, comparison, refused }, index): readonly Point[] => {
+  const variants = run.variants.flatMap(({ name, result, comparison, refused }, index): readonly SizePoint[] => {
     if (result === undefined) return [];
     const kind = run.chosen === index ? "chosen" : refused === undefined ? "variant" : "refused";
     const { low, high } = comparison?.difference ?? {};
     const paired =
-      low === undefined || high === undefined
-        ? undefined
-        : withinUnit(run, { low: base.value + low, high: base.value + high });
+      low === undefined || high === undefined ? undefined : { low: base.value + low, high: base.value + high };
     return [{ name, kind, bytes: sizeOf(result), value: result.estimate.value, interval: result.estimate, paired }];
   });
   return [original, ...variants];
 }
 
 /** Limits an interval to 0 and 1 if the metric is a share. */
-function withinUnit({ metric }: Run, { low, high }: Interval): Interval {
-  return metric.unit === "share" ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high };
+function withinUnit({ unit }: Pick<Run["metric"], "unit">, { low, high }: Interval): Interval {
+  return unit === "share" ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high };
 }
 
-function candidatePoints({ search, goal, original, metric }: Run) {
+/** Returns the candidates of the run's search whose drop is not too large for the chart. */
+function selectSearched({ search, goal, original, metric }: Run): readonly SearchedSize[] {
   const maxDrop = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
   const sign = metric.better === "higher" ? -1 : 1;
   const sizeOf = comparedSize(search);
-  return (search?.points ?? []).flatMap(({ name, bytes, brotli, drop, isOnFront }, index) =>
-    bytes === undefined || drop === undefined || drop > maxDrop
-      ? []
-      : [{ index, name, isOnFront, bytes: sizeOf({ bytes, brotli }), value: original.estimate.value + sign * drop }],
-  );
+  return (search?.points ?? []).flatMap(({ name, bytes, brotli, drop, isOnFront }, index) => {
+    if (bytes === undefined || drop === undefined || drop > maxDrop) return [];
+    const value = original.estimate.value + sign * drop;
+    return [{ row: rowId(index), name, isOnFront, bytes: sizeOf({ bytes, brotli }), value }];
+  });
 }
 
 interface BytesAxis extends Axis {
@@ -156,7 +205,21 @@ function bytesAxis(sizes: readonly number[], { left, right }: Frame, count: numb
   return { scale: (size) => scale(Math.log10(Math.max(1, size))), ticks: shownTicks, isLogarithmic: true };
 }
 
-function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y: (value: number) => number): Markup {
+function drawSearched(
+  { name, bytes: size, value, isOnFront, row }: SearchedSize,
+  unit: Unit,
+  x: number,
+  y: number,
+): Markup {
+  const point = html`<circle class="searched ${isOnFront ? "front" : ""}" cx="${px(x)}" cy="${px(y)}" r="3"><title>${name}: ${bytes(size)}, ${figure(unit, value)}</title></circle>`;
+  return row === undefined ? point : html`<a href="#${row}">${point}</a>`;
+}
+
+function drawPoint(
+  { kind, name, value, interval, paired }: SizePoint,
+  x: number,
+  y: (value: number) => number,
+): Markup {
   const cap = (end: number): Markup => line(x - 4, x + 4, y(end), y(end), "own");
   const intervalLine = interval && [
     line(x, x, y(interval.low), y(interval.high), "own"),
@@ -169,7 +232,7 @@ function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y:
 
 /** Draws each name on the side of its point that has more room, and separates overlapping names. */
 function drawLabels(
-  points: readonly Point[],
+  points: readonly SizePoint[],
   x: (bytes: number) => number,
   y: (value: number) => number,
   { width, right, top, bottom }: Frame,

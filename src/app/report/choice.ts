@@ -36,10 +36,16 @@ export function summarize(run: Run): Summary {
 
 export function verdictSentences(run: Run): readonly string[] {
   if (run.refused !== undefined) return [run.refused.message];
-  return [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
-    (text) => text !== undefined,
-  );
+  const sentences = [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)];
+  return [...sentences, ...unchangedSentences(run)].filter((text) => text !== undefined);
 }
+
+/** Returns, for example, "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels." */
+const unchangedSentences = (run: Run): readonly string[] =>
+  (chosenOf(run)?.steps ?? []).flatMap(({ name, changes, misses: [miss] }) => {
+    if (changes.length > 0 || miss === undefined) return [];
+    return [`${name} changed nothing: ${miss.at === undefined ? "" : `${miss.at}: `}${miss.reason}.`];
+  });
 
 export function choiceSentence(run: Run): string | undefined {
   const chosen = chosenOf(run);

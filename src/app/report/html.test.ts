@@ -4,6 +4,7 @@ import { faults, scripts } from "../../../test/report/well-formed.ts";
 import type { Run } from "../../judge/record/data.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
+import { summarize } from "./choice.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
 
@@ -33,6 +34,18 @@ describe("a report", () => {
     );
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
+  });
+
+  test("names a step that changed nothing, with the reason", () => {
+    const misses = [{ at: "conv1", reason: "10 % of its 16 channels is less than half of a block of 4 channels" }];
+    const variants = exampleRun.variants.map(({ steps, ...variant }) => ({
+      ...variant,
+      steps: steps.map((step) => ({ ...step, changes: [], misses })),
+    }));
+    const { name } = variants[exampleRun.chosen ?? 0]?.steps[0] ?? {};
+    const sentence = `${name} changed nothing: conv1: ${misses[0]?.reason}.`;
+    expect(page).not.toContain("changed nothing");
+    expect(summarize({ ...exampleRun, variants }).sentences).toContain(sentence);
   });
 
   test("has a column for zeros only if weights are sparse", () => {

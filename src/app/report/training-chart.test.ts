@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { faults } from "../../../test/report/well-formed.ts";
 import { page } from "./markup.ts";
-import { trainingChart } from "./sections.ts";
+import { trainingChart } from "./training-chart.ts";
 
 const curve = { first: 0, every: 4, losses: [0.9, 0.6, 0.3, 0.2, 0.1], by: "accuracy", unit: "share" } as const;
 const history = [

@@ -13,8 +13,8 @@ export interface Context {
   readonly dryRun?: boolean | undefined;
   /** Reports an event. Ids are stable, such as "epoch". Warnings appear in reports; notes only show progress. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
-  /** Reports progress. `figures` describes the current result, such as "loss 0.2134". */
-  progress(done: number, total?: number, figures?: string): void;
+  /** Reports progress. `figures` describes the current result, such as "loss 0.2134". `loss` is the training loss of the step. */
+  progress(done: number, total?: number, figures?: string, loss?: number): void;
   /** Opens the model at a path or under another name. */
   open(reference: string): Promise<Model>;
 }

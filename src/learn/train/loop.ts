@@ -255,7 +255,8 @@ class TrainingLoop {
     this.#loss = 0;
     addLoss(counters.curve, report.loss);
     await this.#log?.step(report);
-    this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
+    const meanText = `loss ${(counters.sum / counters.batches).toFixed(4)}`;
+    this.#context.progress(counters.steps, total, meanText, report.loss);
     this.#stopIfReturned("onStep", await this.#plan.onStep?.(report));
   }
 

@@ -59,9 +59,9 @@ export function blockWise(options: BlockWiseOptions): Stage {
         if (scope.overdue()) break;
         const { context } = scope;
         const { steps = defaultSteps } = options;
-        const progress: Context["progress"] = (done, total = steps, figures = "") => {
+        const progress: Context["progress"] = (done, total = steps, figures = "", loss) => {
           const text = [`block ${index + 1} of ${parts.length}`, figures].filter((part) => part !== "").join(", ");
-          context.progress(steps * index + Math.round((steps * done) / total), steps * parts.length, text);
+          context.progress(steps * index + Math.round((steps * done) / total), steps * parts.length, text, loss);
         };
         progress(0);
         const result = await trainPart(part, calibrationPair, { ...scope, context: { ...context, progress } }, options);

@@ -72,6 +72,8 @@ export interface SamplesView {
 /** A recipe as `recipeFrom` reads it. */
 export interface PlainRecipe {
   readonly version: 1;
+  /** Present if a step trains. */
+  readonly samples?: { readonly calibration: number; readonly training: "all" };
   readonly steps: readonly object[];
 }
 
@@ -115,7 +117,12 @@ export interface Progress {
   readonly done?: number;
   readonly total?: number | undefined;
   readonly note?: string;
+  /** Loss of the training step `done`. */
+  readonly loss?: number | undefined;
 }
+
+/** Numbers of samples. More for calibration change the ranges little. Each candidate runs on all that are tested. */
+export const partSizes = { calibrate: 200, samples: 500 };
 
 /** Bytes of a file as web servers send it; undefined if the compressor does not load. */
 export interface DownloadSizes {

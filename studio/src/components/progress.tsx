@@ -1,12 +1,13 @@
 import type { JSX } from "preact";
 import { durationText } from "../format.ts";
 import { cancel, job, type ViewName } from "../state.ts";
+import { LossCurve } from "./drawings.tsx";
 
 /** The running work of this view, with a button that cancels it. */
 export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null {
   const { value } = job;
   if (value === undefined || value.place !== place) return null;
-  const { name, stage, done = 0, total, note } = value;
+  const { name, stage, done = 0, total, note, losses } = value;
   const share = total === undefined || total === 0 ? undefined : done / total;
   const elapsed = (performance.now() - value.startedAt) / 1000;
   const remainingText =
@@ -25,6 +26,7 @@ export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null 
         {share === undefined ? "" : ` · ${Math.round(100 * share)} %`}
         {remainingText}
       </p>
+      <LossCurve losses={losses} />
       <p class="note">{note ?? ""}</p>
     </div>
   );

@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import type { Candidate } from "../backend/backend.ts";
 import { bytesText, countText, differenceText, figureText, timesText } from "../format.ts";
 import { comparisonOf, downloadFigure, speedOf } from "../measurements.ts";
 import { goalUnit } from "../settings/goal.ts";
@@ -57,7 +58,10 @@ export function Results(): JSX.Element {
                   >
                     <span class={summary.mood}>{marks[summary.mood]}</span> {name}
                   </button>
-                  <small>{summary.word}</small>
+                  <small>
+                    {summary.word}
+                    {othersText(candidate)}
+                  </small>
                 </th>
                 <td class="n">{bytesText(inspection.bytes)}</td>
                 <td class="n">{figureValue(downloadFigure(id, inspection.bytes))}</td>
@@ -74,6 +78,12 @@ export function Results(): JSX.Element {
       </table>
     </Wide>
   );
+}
+
+/** A training uses some of the samples, so that its candidate is tested on others. */
+function othersText({ run }: Candidate): string {
+  const tested = run?.data.test.count;
+  return tested === undefined || tested === samples.value?.tested ? "" : `, tested on ${tested} other samples`;
 }
 
 const macsText = (macs: { readonly count: number | undefined } | undefined): string =>

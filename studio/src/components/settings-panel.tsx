@@ -65,9 +65,9 @@ function presetSize(preset: Settings): string {
   return estimate === undefined ? "" : `≈ ${bytesText(estimate.total)}`;
 }
 
-/** The slider and the storage of the chosen technique. */
+/** The slider, the storage and the recovery of the chosen technique. */
 export function Tuning(): JSX.Element {
-  const { slider, hasStorage } = findPreset(settings.value);
+  const { slider, isRecovered } = findPreset(settings.value);
   return (
     <div class="tune">
       {slider === undefined ? null : (
@@ -104,7 +104,7 @@ export function Tuning(): JSX.Element {
           </select>
         </label>
       )}
-      {hasStorage === true ? (
+      {isRecovered === true ? (
         <fieldset class="row">
           <legend class="sr">Storage of the weights</legend>
           {(["static", "float32"] as const).map((storage) => (
@@ -121,6 +121,18 @@ export function Tuning(): JSX.Element {
             </label>
           ))}
         </fieldset>
+      ) : null}
+      {isRecovered === true ? (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={settings.value.isTrained === true}
+            onChange={(event) => {
+              settings.value = { ...settings.value, isTrained: event.currentTarget.checked };
+            }}
+          />
+          train afterwards, which takes minutes
+        </label>
       ) : null}
     </div>
   );

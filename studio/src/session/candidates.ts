@@ -16,6 +16,7 @@ import { quantize } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import type { Candidate, MakeRequest } from "../backend/backend.ts";
 import { sha256Of } from "../hash.ts";
+import { openForTraining } from "./samples.ts";
 import type { CallContext, Opened, Sampled } from "./session.ts";
 
 /** A result before it is shown. */
@@ -35,7 +36,7 @@ export async function makeCandidate(
   const { recipe, options, run, summary, timing, bytes } =
     sampled === undefined
       ? await makeWithoutSamples(opened, request, context)
-      : await makeOnSamples(opened, sampled.task, request, context);
+      : await makeOnSamples(opened, await taskFor(opened.model, sampled, request, context), request, context);
   const result = await open(bytes);
   const content = withoutSharing(bytes);
   return {
@@ -52,6 +53,17 @@ export async function makeCandidate(
   };
 }
 
+async function taskFor(
+  model: Model,
+  sampled: Sampled,
+  { made }: MakeRequest,
+  { signal, report }: CallContext,
+): Promise<OpenedTask> {
+  if (!("samples" in made)) return sampled.task;
+  report({ stage: "divide the samples" });
+  return openForTraining(model, sampled, signal);
+}
+
 /** Keeps the result of a recipe even if it misses the goal, because the page shows what it costs. */
 async function makeOnSamples(
   { model, name }: Opened,
@@ -64,7 +76,7 @@ async function makeOnSamples(
     seed: 0,
     signal,
     log: ({ text }: { readonly text: string }) => report({ note: text }),
-    progress: (done: number, total?: number) => report({ stage, done, total }),
+    progress: (done: number, total?: number, _?: string, loss?: number) => report({ stage, done, total, loss }),
   };
   const options: RunOptions = {
     name,

@@ -5,13 +5,11 @@ import { collect, type IndexedDataset, memory } from "pith/data";
 import { createEngine } from "pith/engine";
 import { evaluate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
-import type { Pixels, SamplesRequest, SamplesView, ShownSample } from "../backend/backend.ts";
-import type { CallContext } from "./session.ts";
+import { type Pixels, partSizes, type SamplesRequest, type SamplesView, type ShownSample } from "../backend/backend.ts";
+import type { CallContext, Sampled } from "./session.ts";
 
-/** Samples for calibration. More change the ranges little, and take longer. */
-const calibrationSamples = 200;
-/** Test samples of the page. Each candidate runs on all of them. */
-const testedSamples = 500;
+/** Minimum number of test samples beside training samples, as for recipes with numbers of samples. */
+const leastTested = 200;
 const shownSamples = 6;
 const shownClasses = 3;
 
@@ -31,8 +29,7 @@ export async function openSamples(
     progress: (done: number, total?: number) => report({ stage: "try preprocessings", done, total }),
   };
   report({ stage: "read the samples" });
-  const options = { data, preprocess, calibrate: calibrationSamples, samples: testedSamples, trainAlone: 0 };
-  const task = await openTask(model, options, context);
+  const task = await openTask(model, { ...partSizes, data, preprocess }, context);
   const { metric, test } = task;
   report({ stage: "run the original" });
   const engine = createEngine();
@@ -59,6 +56,21 @@ export async function openSamples(
   };
   return { view, task };
 }
+
+/** Opens the samples again with some of them for training, whose labels are not used. Of data without parts, other samples are then tested on. */
+export const openForTraining = (model: Model, { task, data }: Sampled, signal: AbortSignal): Promise<OpenedTask> =>
+  openTask(
+    model,
+    {
+      ...partSizes,
+      data,
+      preprocess: task.preset,
+      learns: "answers",
+      trainAlone: Number.POSITIVE_INFINITY,
+      leastTested,
+    },
+    { seed: 0, signal },
+  );
 
 async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<readonly ShownSample[]> {
   const source = "gather" in test ? (test as IndexedDataset) : await collect(test, shownSamples);

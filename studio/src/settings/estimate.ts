@@ -39,11 +39,11 @@ export function measuredSizes({ layers, bytes }: Inspection): Sizes {
 /** Returns undefined for a search, which can give any file. */
 export function estimateSizes(inspection: Inspection, settings: Settings): Sizes | undefined {
   if (settings.preset === "search") return undefined;
-  const { hasStorage } = findPreset(settings);
+  const { isRecovered } = findPreset(settings);
   const [form, bits] =
     settings.dtype !== undefined
       ? formOfDtype(settings.dtype)
-      : [hasStorage === true ? settings.storage : settings.preset, settings.amount];
+      : [isRecovered === true ? settings.storage : settings.preset, settings.amount];
   const factorized = lowRankShare(inspection.layers, settings);
   let added = 0;
   const layers = inspection.layers.map((layer) => {

@@ -1,5 +1,5 @@
 /** Lists the techniques that the page offers, with their settings and the recipe that each setting means. */
-import type { DtypeView, MakeRequest } from "../backend/backend.ts";
+import { type DtypeView, type MakeRequest, partSizes } from "../backend/backend.ts";
 
 export type PresetId =
   | "static"
@@ -20,6 +20,8 @@ export interface Settings {
   /** Position of the preset's slider: a share, or a number of bits. */
   readonly amount: number;
   readonly storage: Storage;
+  /** Whether training continues where the quick recovery ends. */
+  readonly isTrained?: boolean;
   /** Dtype of transformers.js; undefined for other presets. */
   readonly dtype?: DtypeView;
 }
@@ -39,8 +41,8 @@ export interface Preset {
   readonly summary: string;
   readonly needsSamples: boolean;
   readonly slider?: Slider;
-  /** Whether the user chooses how the remaining weights are stored. */
-  readonly hasStorage?: boolean;
+  /** Whether the model is recovered, and the user chooses how, and how the remaining weights are stored. */
+  readonly isRecovered?: boolean;
   /** Whether it makes a file of a folder that transformers.js loads. */
   readonly isForFolders?: boolean;
   /** Steps of the recipe. */
@@ -86,18 +88,18 @@ export const presets: readonly Preset[] = [
     name: "prune channels",
     summary: "removes channels and recovers; needs samples",
     needsSamples: true,
-    hasStorage: true,
+    isRecovered: true,
     slider: { label: "remove", min: 0.05, max: 0.7, step: 0.05, initial: 0.1, text: percent },
-    steps: ({ amount }) => [{ prune: { amount, structured: true } }, { recover: {} }],
+    steps: ({ amount }) => [{ prune: { amount, structured: true } }],
   },
   {
     id: "low-rank",
     name: "low rank",
     summary: "splits layers into two smaller ones",
     needsSamples: true,
-    hasStorage: true,
+    isRecovered: true,
     slider: { label: "keep", min: 0.2, max: 0.95, step: 0.05, initial: 0.7, text: percent },
-    steps: ({ amount }) => [{ factorize: { budget: amount } }, { recover: {} }],
+    steps: ({ amount }) => [{ factorize: { budget: amount } }],
   },
   {
     id: "download",
@@ -150,17 +152,24 @@ export const initialSettings = (preset: PresetId): Settings => ({
 
 /** Returns "prune channels 10 %, int8". */
 export function nameOf(settings: Settings): string {
-  const { name, slider, hasStorage } = findPreset(settings);
+  const { name, slider, isRecovered } = findPreset(settings);
   if (settings.dtype !== undefined) return settings.dtype.name;
   const amount = slider === undefined ? "" : ` ${slider.label} ${slider.text(settings.amount)}`;
   const text = settings.preset === "bits" ? `${settings.amount} bits` : `${name}${amount}`;
-  return `${text}${hasStorage === true && settings.storage === "static" ? ", int8" : ""}`;
+  if (isRecovered !== true) return text;
+  return [text, ...(settings.isTrained ? ["trained"] : []), ...(settings.storage === "static" ? ["int8"] : [])].join(
+    ", ",
+  );
 }
 
 /** Returns the recipe of the settings, or the search. */
 export function recipeOf(settings: Settings): MakeRequest["made"] {
   if (settings.preset === "search") return { minutes: settings.amount };
-  const { steps, hasStorage } = findPreset(settings);
-  const storage = hasStorage === true && settings.storage === "static" ? [staticStep] : [];
-  return { version: 1, steps: [...steps(settings), ...storage] };
+  const { steps, isRecovered } = findPreset(settings);
+  if (isRecovered !== true) return { version: 1, steps: steps(settings) };
+  const recovery = { recover: settings.isTrained === true ? { until: "end-to-end" } : {} };
+  const storage = settings.storage === "static" ? [staticStep] : [];
+  const samples =
+    settings.isTrained === true ? { samples: { calibration: partSizes.calibrate, training: "all" } as const } : {};
+  return { version: 1, ...samples, steps: [...steps(settings), recovery, ...storage] };
 }

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Candidate } from "../backend/backend.ts";
+import { type Candidate, partSizes } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
@@ -132,11 +132,14 @@ function FolderVariants(): JSX.Element | null {
 }
 
 function commandOf({ options }: Candidate, name: string): string {
+  const { name: data = "samples/", preset } = samples.value ?? {};
   if (options === undefined)
-    return `npx pith compress ${name} --data ${samples.value?.name ?? "samples/"} -r recipe.yaml --seed 0 --force -o out/`;
+    return `npx pith compress ${name} --data ${data}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${partSizes.samples} -r recipe.yaml --seed 0 --force -o out/`;
   const flags = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
   return ["npx pith quantize", name, ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
 }
+
+const quoted = (word: string): string => (/^[\w.,=-]+$/.test(word) ? word : `"${word}"`);
 
 /** Returns code that loads the model with onnxruntime-web. */
 function useText(file: string): string {

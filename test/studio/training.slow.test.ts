@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { browser, buildStudio, openStudio } from "./studio.ts";
+
+test.skipIf(browser === undefined)(
+  "a training shows its losses, and is tested on samples that it did not use",
+  async () => {
+    const { page, errors, close } = await openStudio(await buildStudio());
+    try {
+      page.setDefaultTimeout(60_000);
+      await page.getByRole("button", { name: "Digits", exact: true }).click();
+      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
+      await page.getByRole("link", { name: /^3 Smaller/ }).click();
+      await page.getByRole("radio", { name: "prune channels" }).check();
+      await page.getByLabel(/^remove/).fill("0.4");
+      await page.getByLabel("train afterwards").check();
+      await page.getByRole("button", { name: /^Run / }).click();
+      await page.getByRole("img", { name: /^training loss .* over \d+ steps$/ }).waitFor();
+      await page.getByRole("button", { name: "Compare", exact: true }).waitFor();
+      const chart = page.getByRole("img", { name: /^accuracy against bytes: original .*; prune channels remove/ });
+      await chart.waitFor();
+      const row = await page.getByRole("row", { name: /prune channels remove 40/ }).innerText();
+      expect(row).toMatch(/tested on 200 other samples/);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  },
+);
