@@ -1,8 +1,10 @@
 /** Slow tests of messages and errors of `pith train`, `pith distill` and `pith recover`. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { smallModels } from "./small-models.ts";
+import { hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
@@ -139,5 +141,210 @@ describe("distill", () => {
     const { code, err } = await pith(...words, "--checkpoint", at("student"), "--resume", "--temperature", "8");
     expect(code).toBe(2);
     expect(err).toContain("was trained with --temperature 4, not 8.");
+  });
+});
+
+test("warns if the model is much better on validation samples than on test samples", async () => {
+  const folder = at("seen");
+  mkdirSync(folder, { recursive: true });
+  const rows = readFileSync(at("points.csv"), "utf8").trim().split("\n").slice(1);
+  // Every third label of the test samples is wrong.
+  const wrong = rows
+    .slice(200)
+    .map((row, at) => (at % 3 === 0 ? row.replace(/[01]$/, (label) => `${1 - Number(label)}`) : row));
+  writeFileSync(at("seen/train.csv"), ["a,b,label", ...rows.slice(0, 200)].join("\n"));
+  writeFileSync(at("seen/test.csv"), ["a,b,label", ...wrong].join("\n"));
+  const words = [
+    "train",
+    at("right.onnx"),
+    "--epochs",
+    "1",
+    "--force",
+    "-o",
+    at("seen.onnx"),
+    "--validation",
+    "50%",
+    "--data",
+  ];
+  const warning =
+    "before training, accuracy is 100.0 % on validation samples and 66.5 % on the test samples: the model, or its original, was trained on the former, and they may not show which weights are best; use other data for --validation, or train without it";
+  expect((await pith(...words, folder)).err).toContain(warning);
+  expect((await pith(...words, at("points.csv"))).err).not.toContain("before training, accuracy");
+});
+
+describe("train of a pruned model", () => {
+  const words = [
+    "train",
+    at("thin.onnx"),
+    ...data,
+    "--epochs",
+    "1",
+    "--learning-rate",
+    "1e-6",
+    "-o",
+    at("thin.trained.onnx"),
+  ];
+  const [command = "", ...rest] = words;
+
+  const pruned = async (share: string) =>
+    expect(
+      await pith("prune", at("hidden.onnx"), "--structured", share, "--force", "-o", at("thin.onnx")),
+    ).toMatchObject({ code: 0 });
+
+  test("is evaluated against the input model, and advises to give --original", async () => {
+    await pruned("60%");
+    const { out } = await pith(...words);
+    expect(out).toMatch(
+      /^Measured loss against \S+thin\.onnx \([\d.]+ %\): .* \(goal: 1\.0\), .*\. Give --original to compare with the model before pruning\.$/m,
+    );
+    expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
+    const unprunedReport = await json("train", at("hidden.onnx"), ...rest.slice(1));
+    expect(unprunedReport).toMatchObject({ against: at("hidden.onnx") });
+    expect(unprunedReport).not.toHaveProperty("pruned");
+  });
+});
+
+describe("--checkpoint", () => {
+  test("--checkpoint requires an empty folder, or --resume with the same training and model", async () => {
+    const folder = at("kept");
+    const words = ["train", at("hidden.onnx"), ...data, ...quick, "--max-drop", "50%", "--checkpoint", folder];
+    expect((await pith(...words)).code).toBe(0);
+    const before = readFileSync(`${folder}/last.onnx`);
+    const again = await pith(...words);
+    expect(again.err).toMatch(
+      /^E_FILE: ".*kept" has the checkpoint of an earlier .*\.\nhint: --resume continues it; name another folder to start over\.\n$/,
+    );
+    expect(again.code).toBe(1);
+    const other = await pith(...words, "--resume", "--weight-decay", "0.1");
+    expect(other.err).toContain('last.onnx" was trained without --weight-decay, not with 0.1.');
+    expect(other.err).toContain("; --epochs may be larger.");
+    expect(other.err).not.toContain("continued after");
+    const model = await pith("train", at("zero.onnx"), ...data, ...quick, "--checkpoint", folder, "--resume");
+    expect(model.err).toContain("is a checkpoint of another model: it trained ");
+    expect(readFileSync(`${folder}/last.onnx`)).toEqual(before);
+    const longer = await pith(...words, "--epochs", "3", "--resume");
+    expect(longer.err).toMatch(/^.*continued after 40 steps$/m);
+    // A finished half cosine restarts at the rate after two of three epochs.
+    expect(longer.err).toMatch(
+      /started as a training of 2 epochs, continued as one of 3: .* at 25 % of its peak, .* not at 0 %/,
+    );
+    expect(longer.code).toBe(0);
+    const trained = readFileSync(at("trained.onnx"));
+    const shorter = await pith(...words, "--epochs", "1", "--resume");
+    expect(shorter.err).toMatch(
+      /has done 3 epochs, more than the 1 requested: nothing is trained, and its weights are the result$/m,
+    );
+    expect(shorter.code).toBe(0);
+    expect(readFileSync(at("trained.onnx"))).toEqual(trained);
+    const same = await pith(...words, "--epochs", "3", "--resume");
+    expect(same.err).toMatch(/has done the 3 epochs that are requested: nothing is trained/);
+  });
+});
+
+describe("techniques of training", () => {
+  test("together train a model: frozen layers, accumulation, averages, warm-up, one cycle, clipping", async () => {
+    const out = at("all.onnx");
+    const words = ["--epochs", "12", "--batch", "8", "--accumulate", "2", "--average", "0.9", "--clip", "1"];
+    const shape = ["--schedule", "one-cycle", "--warmup", "10%", "--learning-rate", "0.1", "--optimizer", "adamw"];
+    await save(parseModel(hidden.replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "zeros")), at("empty.onnx"));
+    const result = await json("train", at("empty.onnx"), ...data, ...words, ...shape, "--except", "fc1", "-o", out);
+    expect(result).toMatchObject({ code: 0, written: out, training: { samples: 320, average: 0.9 } });
+    const { original, candidate } = result.comparison as Record<string, { value: number }>;
+    expect(original?.value).toBeLessThan(0.7);
+    expect(candidate?.value).toBeGreaterThan(0.9);
+    const tensor = async (file: string, name: string) =>
+      (await (await open(file)).graph.value(name)?.tensor?.read())?.data;
+    expect(await tensor(out, "fc1.weight")).toEqual(await tensor(at("empty.onnx"), "fc1.weight"));
+    expect(await tensor(out, "fc2.weight")).not.toEqual(await tensor(at("empty.onnx"), "fc2.weight"));
+  });
+});
+
+describe("progress and result", () => {
+  test("name each value, and the evaluation that selected the weights", async () => {
+    const words = [at("zero.onnx"), ...data, ...quick, "--validation", "10%"];
+    const { err, out } = await pith("train", ...words);
+    expect(err).toMatch(/after 18 steps: validation accuracy \d+\.\d\d %/);
+    expect(err).toMatch(/epoch 1\/2 {2}training loss 0\.\d{4}/);
+    expect(out).toMatch(
+      /^trained: on 288 samples; the weights are those after \d+ steps: validation accuracy .+ on 32 samples, the best of 3 evaluations$/m,
+    );
+    const chosen = await json("train", ...words, "--metric", "cross-entropy", "--average", "0.9");
+    expect(chosen).toMatchObject({ training: { average: 0.9, chosen: { by: "cross-entropy", evaluations: 3 } } });
+  });
+
+  test("measures a loss only if the original is above chance", async () => {
+    await save(
+      parseModel(hidden.replace("fc2.bias: float32[2] parameter = zeros", "fc2.bias: float32[2] parameter = [9, 0]")),
+      at("one-answer.onnx"),
+    );
+    const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
+    const knows = await pith("train", at("hidden.onnx"), ...words);
+    expect(knows.out).toMatch(
+      /^Measured loss against \S+\.onnx: 0\.0 points \(goal: 1\.0\), .* larger loss\. --samples left out \d+ of the \d+ there are: --samples \d+ uses all\.$/m,
+    );
+    const few = await pith(
+      "eval",
+      at("mixed.onnx"),
+      "--against",
+      at("right.onnx"),
+      ...data,
+      "--samples",
+      "40",
+      "--max-drop",
+      "5%",
+    );
+    expect(few.out).toMatch(
+      /(could be chance; |larger loss\. ).*--samples left out \d+ of the \d+ there are: --samples \d+ .*\.$/m,
+    );
+    const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
+    expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+    expect(knowsNothing.out).not.toContain("Measured loss");
+    expect(knowsNothing.err).not.toContain("Nothing is written if");
+    expect(await json("train", at("one-answer.onnx"), ...words)).toMatchObject({ knewNothing: true });
+  });
+
+  test("names the flags of metric and loss in hints if labels are numbers", async () => {
+    const sums = `opset 21
+graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
+  fc.weight: float32[1, 2] parameter = [[0.9, 0.4]]
+  sum = Gemm "fc" (features, fc.weight) {transB=1}
+}`;
+    await save(parseModel(sums), at("sums.onnx"));
+    const rows = Array.from(
+      { length: 60 },
+      (_, row) => `${(row % 11) / 8},${(row % 7) / 8},${(row % 11) / 8 + (row % 7) / 16}`,
+    );
+    writeFileSync(at("sums.csv"), `a,b,label\n${rows.join("\n")}\n`);
+    const words = ["train", at("sums.onnx"), "--data", at("sums.csv"), ...quick];
+    const first = await pith(...words);
+    expect(first.err).toMatch(/\nhint: .*: --metric mean-squared-error, .* To train on them: --loss mse\.\n$/);
+    const second = await pith(...words, "--metric", "mean-squared-error");
+    expect(second.err).toMatch(/\nhint: For numbers as labels: --loss mse; for labels 0 and 1: --loss binary; .*\n$/);
+    expect(await pith(...words, "--metric", "mean-squared-error", "--loss", "mse")).toMatchObject({ code: 0 });
+    // A command without training has no --loss.
+    expect((await pith("eval", at("sums.onnx"), "--data", at("sums.csv"))).err).not.toContain("loss");
+  });
+
+  test("trains a model with a fixed batch size with batches of that size", async () => {
+    const fixed = hidden
+      .replaceAll("batch", "8")
+      .replace("  between", "  to: int64[2] = [8, 2]\n  same = Reshape(features, to)\n  between")
+      .replace("(features, fc1", "(same, fc1");
+    await save(parseModel(fixed), at("fixed.onnx"));
+    const { code, err } = await pith(
+      "train",
+      at("fixed.onnx"),
+      ...data,
+      "--epochs",
+      "1",
+      "--force",
+      "-o",
+      at("trained.onnx"),
+    );
+    expect(err).toContain("batches of 8: the model was exported with this batch size");
+    expect(code).toBe(0);
+    const asked = ["--epochs", "1", "--batch", "16", "--checkpoint", at("never")];
+    expect(await pith("train", at("fixed.onnx"), ...data, ...asked)).toMatchObject({ code: 1 });
+    expect(existsSync(at("never"))).toBe(false);
   });
 });

@@ -49,20 +49,6 @@ describe("--precompress", () => {
     expect(existsSync(`${out}.gz`)).toBe(false);
   });
 
-  test("writes copies of a recipe's result, which a later run without the flag removes", async () => {
-    const recipe = at("recipe.yaml");
-    writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n");
-    const out = at("run");
-    const words = ["compress", at("hidden.onnx"), "-r", recipe, "--data", at("points.csv"), "--force", "-o", out];
-    const run = await json(...words, ...copies);
-    const model = at("run/model.onnx");
-    expect(isCopy(model)).toBe(true);
-    const [{ result }] = run.variants as [{ result: object }];
-    expect(result).toMatchObject({ gzip: statSync(`${model}.gz`).size, brotli: statSync(`${model}.br`).size });
-    await json(...words);
-    expect(readdirSync(out).filter((name) => name.startsWith("model"))).toEqual(["model.onnx"]);
-  });
-
   test("rejects words that are not encodings, also for folders", async () => {
     expect(await pith("quantize", at("right.onnx"), "--scheme", "weights", "--precompress", "zip")).toMatchObject({
       code: 2,
@@ -75,19 +61,6 @@ describe("--precompress", () => {
       err: expect.stringContaining('--precompress: expected "gzip" or "br", got "zip".'),
     });
     expect(existsSync(at("variants.quantized"))).toBe(false);
-  });
-
-  test("writes copies of each variant in a folder, and its table shows their sizes", async () => {
-    await mkdir(at("web/onnx"), { recursive: true });
-    await save(parseModel(wide), at("web/onnx/model.onnx"));
-    writeFileSync(at("web/config.json"), "{}");
-    const { out: text } = await pith("quantize", at("web"), "--dtype", "q8,q4", ...copies, "-o", at("web.out"));
-    for (const name of ["model_quantized.onnx", "model_q4.onnx"]) expect(isCopy(at(`web.out/onnx/${name}`))).toBe(true);
-    expect(existsSync(at("web.out/onnx/model.onnx.gz"))).toBe(false);
-    expect(text).toMatch(/^dtype +file +size +gzip +brotli /m);
-    expect(text).toContain(
-      "\nCompressed copies for servers: model_quantized.onnx (.gz, .br) and model_q4.onnx (.gz, .br).\n",
-    );
   });
 
   test("rejects a copy that would overwrite an input", async () => {

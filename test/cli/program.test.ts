@@ -8,6 +8,7 @@ import { metricNames } from "../../src/app/cli/flags/metrics.ts";
 import { describeStoppedStage, exitCode, runProgram } from "../../src/app/cli/program.ts";
 import { PithError, throwIfAborted } from "../../src/core/errors.ts";
 import type behave from "./jobs/behave.ts";
+import { runJob } from "./run.ts";
 
 const job = new URL("./jobs/behave.ts", import.meta.url);
 
@@ -82,6 +83,8 @@ async function pith(
     err: stream("err"),
     signal,
     commands: own,
+    // The jobs of "fail" end their processes; those of "scale" compute only.
+    ...(words[0] === "scale" ? { runJob } : {}),
   });
   return { code, ...text };
 }

@@ -1,7 +1,8 @@
 /** Tests `pith compress` of a folder, and folders that transformers.js cannot run because files are missing. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { random } from "../../src/core/tensor/random.ts";
 import { expectIncomplete, given, images, modelFolder, program, texts } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 
@@ -51,5 +52,35 @@ describe("a folder with missing files", () => {
     const forced = await pith(...words, "--force");
     expect(forced).toMatchObject({ code: 0, err: expect.stringContaining("preprocessor_config.json is missing") });
     expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).not.toContain(program);
+  });
+});
+
+describe("--target-download of a folder", () => {
+  const network = `opset 17
+graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
+  a.weight: float32[8, 64] = random(seed 1)
+  b.weight: float32[64, 64] = random(seed 2)
+  h = MatMul "a" (x, a.weight)
+  y = MatMul "b" (h, b.weight)
+}`;
+  const words = (...more: readonly string[]): string[] => [
+    ...["quantize", join(root, "one"), "--dtype", "q8,q4", "--target-download", "3kB"],
+    ...["-o", join(root, "one.small"), ...more],
+  ];
+  const rows = join(root, "rows.csv");
+
+  beforeAll(async () => {
+    await given(root, "one", network, "config.json");
+    const numbers = random(5, "rows");
+    const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
+    const lines = Array.from({ length: 64 }, () => names.map(() => numbers.normal()).join(","));
+    await writeFile(rows, `${names.join(",")}\n${lines.join("\n")}\n`);
+  });
+
+  test("chooses rdoq for the dtypes with 8 bits, as for a single file", async () => {
+    const { files, code } = await json(...words("--data", rows, "--metric", "agreement", "--force"));
+    expect({ code, files }).toMatchObject({ code: 0, files: [{ dtype: "q8" }, { dtype: "q4" }] });
+    const [q8] = Array.isArray(files) ? files : [];
+    expect(Number(Object(q8).brotli)).toBeLessThanOrEqual(3000);
   });
 });

@@ -75,13 +75,6 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
     await writeFile(rows, `${names.join(",")}\n${lines.join("\n")}\n`);
   });
 
-  test("chooses rdoq for the dtypes with 8 bits, as for a single file", async () => {
-    const { files, code } = await json(...words("--data", rows, "--metric", "agreement", "--force"));
-    expect({ code, files }).toMatchObject({ code: 0, files: [{ dtype: "q8" }, { dtype: "q4" }] });
-    const [q8] = Array.isArray(files) ? files : [];
-    expect(Number(Object(q8).brotli)).toBeLessThanOrEqual(3000);
-  });
-
   test.each([
     [
       ["--data", rows, "--rounder", "mse"],

@@ -68,3 +68,35 @@ test("gives the same result for any --jobs, and uses only the given techniques",
   expect(second).toEqual(first);
   expect(first.some(({ name }: { readonly name: string }) => /low rank|distilled/.test(name))).toBe(false);
 }, 180_000);
+
+test("uses few samples for both search and test, with messages before and after", async () => {
+  const { code, out, err } = await searching(at("few"), "--samples", "60", "--steps", "1", "--for", "size", "--force");
+  expect(code, err).toBe(0);
+  expect(err).toMatch(
+    /the search and the evaluation use the same 60 samples: give 200 or more, so that half are for the evaluation only$/m,
+  );
+  expect(out).toMatch(
+    /^kept: int8 .*\n.*\. The goal is missed\. Only 60 test samples, so the same ones chose and evaluated the result\. .* provide 200 or more\.$/m,
+  );
+  expect(out).not.toContain("others compared the candidates");
+});
+
+test("states why nothing was written if no candidate is smaller", async () => {
+  const { code, err } = await pith(
+    ...["compress", at("mixed.onnx"), "--data", at("points.csv"), "--steps", "4", "--for", "size", "-o", at("none")],
+  );
+  expect(code).toBe(1);
+  expect(err).toMatch(/^E_UNSUPPORTED: No variant is smaller than the original\./m);
+});
+
+test("tries structures alone if no format is among the techniques", async () => {
+  const out = at("structures");
+  const { code, err } = await searching(
+    out,
+    ...["--steps", "3", "--for", "size", "--techniques", "prune,recover"],
+    "--force",
+  );
+  expect(code, err).toBe(0);
+  const { search } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(search.points).toHaveLength(3);
+});

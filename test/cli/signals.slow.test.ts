@@ -7,6 +7,7 @@ const { at } = smallModels();
 const busy = neverYielding();
 
 test.concurrent.each([
+  ["SIGINT", 130, ["compress", "--data", "points.csv", "-o", "out"]],
   ["SIGTERM", 143, ["plot", "-o", "model.html"]],
   ["SIGTERM", 143, ["eval", "--data", "points.csv"]],
   ["SIGINT", 130, ["train", "--data", "points.csv", "-o", "trained.onnx"]],

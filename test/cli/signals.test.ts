@@ -29,11 +29,8 @@ describe("a command whose job never yields", () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 
-  test.concurrent.each([
-    ["SIGINT", 130, ["compress", "--data", "points.csv", "-o", "out"]],
-    ["SIGTERM", 143, ["quantize", "--scheme", "weights", "-o", "small.onnx"]],
-  ] as const)("ends on %s with %d and leaves no files: %j", async (signal, expected, words) => {
-    await expectNothingLeft(signal, expected, words, { busy, at });
+  test("ends on SIGTERM with 143 and leaves no files", async () => {
+    await expectNothingLeft("SIGTERM", 143, ["quantize", "--scheme", "weights", "-o", "small.onnx"], { busy, at });
   });
 });
 

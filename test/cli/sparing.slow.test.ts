@@ -1,7 +1,8 @@
 /** Tests folders whose variants keep layers at higher precision. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import type { FolderFile } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
@@ -45,5 +46,21 @@ test("keeps layers at higher precision if generated tokens are lost, unless --no
   expect(refused).toMatchObject({
     code: 1,
     out: expect.stringMatching(/refused: model_quantized\.onnx: Only \d+ of 72 generated tokens equal/),
+  });
+});
+
+describe("a layer that quantization ruins", () => {
+  test("stays in float in a folder's variant, which is then written", async () => {
+    const model = await given(folder, "folder", outliers);
+    const [row] = await quantizeFolder(model, { dtypes: ["q4"], out: join(folder, "made") });
+    expect(row).toMatchObject({
+      verdict: "kept",
+      spared: [expect.stringMatching(/^fc2: kept in float; it causes/)],
+    });
+    const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
+    expect(out).toMatch(
+      /^model_quantized\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: kept in float/m,
+    );
+    expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
   });
 });

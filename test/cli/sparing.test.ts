@@ -1,16 +1,13 @@
 /** Tests layers at higher precision in place of a rejection, and bits that meet a file size. */
-import { readdirSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync, statSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { outliers } from "../outliers.ts";
-import { given } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 
-const { at, folder } = smallModels();
+const { at } = smallModels();
 const data = (): readonly string[] => ["--data", at("points.csv")];
 const words = (...more: readonly string[]): string[] => [
   "quantize",
@@ -67,20 +64,6 @@ describe("a layer that quantization ruins", () => {
       code: 0,
       sparing: { spared: [{ layer: "fc2" }] },
     });
-  });
-
-  test("stays in float in a folder's variant, which is then written", async () => {
-    const model = await given(folder, "folder", outliers);
-    const [row] = await quantizeFolder(model, { dtypes: ["q4"], out: join(folder, "made") });
-    expect(row).toMatchObject({
-      verdict: "kept",
-      spared: [expect.stringMatching(/^fc2: kept in float; it causes/)],
-    });
-    const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
-    expect(out).toMatch(
-      /^model_quantized\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: kept in float/m,
-    );
-    expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
   });
 });
 

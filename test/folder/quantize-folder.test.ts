@@ -41,6 +41,14 @@ async function modules(...bases: readonly string[]): Promise<void> {
 const run = (options: Partial<FolderOptions> = {}) =>
   quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...options });
 
+/** Options of a run that copies models instead of quantizing them, for tests of other files. */
+const copying = {
+  make: async ({ source: original, out: path }: Variant) => {
+    await save(await open(original), path);
+    return { bytes: 1, measured: "" };
+  },
+};
+
 const files = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
@@ -136,7 +144,7 @@ describe("a folder with one model", () => {
     await modules("model");
     await write("config.json", config);
     for (const dtypes of [["q8"], ["q4"]] as const) {
-      await run({ dtypes });
+      await run({ dtypes, ...copying });
       const card = await readFile(at("out", "README.md"), "utf8");
       expect(card.startsWith(`---\nlibrary_name: transformers.js\n${tag}---\n\n# out\n\n<!-- pith`)).toBe(true);
     }
@@ -155,7 +163,7 @@ describe("a folder with one model", () => {
       device_config: { webgpu: { dtype }, wasm: { free_dimension_overrides: {} } },
     });
     await write("config.json", JSON.stringify({ "transformers.js_config": naming(named) }));
-    await run({ dtypes: ["fp16"] });
+    await run({ dtypes: ["fp16"], ...copying });
     expect(await loaderOf()).toEqual(naming(told));
   });
 
@@ -166,7 +174,7 @@ describe("a folder with one model", () => {
   ])("states that outputs %s depend on their batch", async (_, architecture, together, end) => {
     await modules("model");
     await write("config.json", JSON.stringify({ architectures: [architecture] }));
-    await run({ dtypes: ["q8"], together: () => Promise.resolve(together) });
+    await run({ dtypes: ["q8"], ...copying, together: () => Promise.resolve(together) });
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toContain(`- The outputs of \`q8\` depend on the other samples of a batch${end}\n`);
   });
@@ -176,7 +184,7 @@ describe("a folder with one model", () => {
     await write("config.json", '{ "model_type": "bert" }');
     const stop = new PithError("E_STOPPED", "Stopped on request.");
     const loader = { version: "4.3.1", judges: false, compares: false, ask: () => Promise.reject(stop) };
-    await expect(run({ dtypes: ["q8"], loader })).rejects.toBe(stop);
+    await expect(run({ dtypes: ["q8"], ...copying, loader })).rejects.toBe(stop);
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toMatch(/^\| q8 \| onnx\/model_quantized\.onnx \|.* not checked \|$/m);
     expect(card).toContain("\n\nnot checked: transformers.js has not run the file yet.\n\n");

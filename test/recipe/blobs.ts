@@ -1,9 +1,12 @@
-/** A task small enough to train in a second: points around class centres, in parts that do not overlap. */
+/** A task small enough to train in a second, points around class centres in parts that do not overlap, and steps of its recipes. */
 
+import type { Model } from "../../src/core/graph/model.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
 import type { Task } from "../../src/runtime/metrics/types.ts";
@@ -44,4 +47,23 @@ export async function trained() {
   );
   await train(model, { data: task.train, epochs: 4, batch: 64, learningRate: 0.01 }, { seed: 1 });
   return model;
+}
+
+export const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
+
+/** Options that remove the same share of the channels of each layer, without samples. */
+export const evenly = { structured: true, importance: "magnitude", scope: "uniform", roundTo: 1 };
+
+export const pruneTuneQuantize = recipe(
+  { prune: { ...evenly, amount: 0.4 } },
+  { train: { epochs: 3 } },
+  { quantize: { scheme: "weights" } },
+);
+
+export const quick = { rounds: 0 };
+
+export async function weights(model: Model, name: string): Promise<Float64Array> {
+  const tensor = model.graph.value(name)?.tensor;
+  if (tensor === undefined) throw new Error(`There is no stored "${name}".`);
+  return toFloat64(await tensor.read());
 }

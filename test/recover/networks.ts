@@ -1,5 +1,4 @@
 /** Networks with random weights, data to run them on, and what a stage of a recovery is given. */
-
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -9,6 +8,8 @@ import { elementCount } from "../../src/core/tensor/dims.ts";
 import { openStorage } from "../../src/data/batches/store.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
+import { evaluate } from "../../src/judge/index.ts";
+import { signalToNoise } from "../../src/runtime/metrics/comparison-metrics.ts";
 import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import type { Scope } from "../../src/techniques/recover/stage.ts";
 import { value } from "../find.ts";
@@ -100,3 +101,12 @@ export function convolutions(first: number, second: number, outputs: number): Mo
   p = GlobalAveragePool(s)\n  f = Flatten(p)\n  y = Gemm(f, fc.weight, fc.bias) {transB=1}`,
   );
 }
+
+export const data = samples([160, 3, 6, 6]);
+
+export const unseen = samples([64, 3, 6, 6], 2);
+
+export const build = () => convolutions(12, 8, 5);
+
+export const noiseOf = async (model: Model, original: Model): Promise<number> =>
+  (await evaluate(engine, model, unseen, signalToNoise(), { original })).estimate.value;

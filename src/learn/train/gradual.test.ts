@@ -169,12 +169,14 @@ describe("train with prune", () => {
   );
 
   test.each([
-    { amount: 0.75, every: 4 },
-    { amount: 0.75, every: 4, importance: "movement" },
-    { threshold: -1e-3, penalty: 1e-4, every: 4, importance: "movement" },
-  ] as const)("%j: resumes with the same bits", async (prune) => {
-    await expectContinued({ prune, validation, average: 0.9, accumulate: 2 });
-    await expectContinued({ prune, clip: 0.5, optimizer: "sgd" });
+    { prune: { amount: 0.75, every: 4 }, validation, average: 0.9, accumulate: 2 },
+    {
+      prune: { threshold: -1e-3, penalty: 1e-4, every: 4, importance: "movement" },
+      clip: 0.5,
+      optimizer: "sgd",
+    },
+  ] as const)("resumes with the same bits: $prune", async (settings) => {
+    await expectContinued(settings);
   });
 
   test("does not prune excluded or frozen layers", async () => {

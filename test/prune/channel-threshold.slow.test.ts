@@ -1,0 +1,10 @@
+/** The thresholds of channel-threshold.test.ts, if the number of channels is rounded to a multiple. */
+import { expect, test } from "vitest";
+import { checkThresholds, residual } from "./thresholds.ts";
+
+test.each([1, 4])(
+  "a channel is removed at its threshold, and kept 0.1 % below it, in multiples of %d",
+  async (multiple) => {
+    expect(await checkThresholds(residual, [multiple])).toBeGreaterThan(10);
+  },
+);
