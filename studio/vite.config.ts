@@ -11,7 +11,12 @@ import { build, defineConfig, type Plugin } from "vite";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const runtime = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
-const runtimeFiles = ["wasm", "mjs"].map((extension) => `ort-wasm-simd-threaded.${extension}`);
+/** The runtime for WebAssembly, and the one for WebGPU. */
+const runtimeFiles = ["", ".asyncify"].flatMap((kind) =>
+  ["wasm", "mjs"].map((extension) => `ort-wasm-simd-threaded${kind}.${extension}`),
+);
+/** This file has 27 MB and is needed on request only, so it is not stored for use without a network. */
+const onlineFile = "ort/ort-wasm-simd-threaded.asyncify.wasm";
 const jsx = { jsx: { runtime: "automatic", importSource: "preact" } } as const;
 
 /** Copies the runtime as it is, because its threads start from its own file. */
@@ -48,7 +53,7 @@ function offline(): Plugin {
         const files = readdirSync(folder, { recursive: true, withFileTypes: true })
           .filter((entry) => entry.isFile())
           .map(({ parentPath, name }) => relative(folder, join(parentPath, name)).replaceAll("\\", "/"))
-          .filter((name) => name !== "service-worker.js")
+          .filter((name) => ![onlineFile, "service-worker.js"].includes(name))
           .sort();
         const version = createHash("sha256");
         for (const name of files) version.update(name).update(readFileSync(join(folder, name)));

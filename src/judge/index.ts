@@ -14,4 +14,5 @@ export { compare, compareRows } from "./compare/compare.ts";
 export { compareFunction, type Likeness } from "./compare/compare-function.ts";
 export { compareOutputs, type Sameness } from "./compare/equivalence.ts";
 export { type Comparison, type Goal, judge, type Verdict } from "./compare/goal.ts";
+export { checkTargets, type OnTarget } from "./compare/target-check.ts";
 export { outputDifferenceText } from "./record/verdict.ts";

@@ -48,6 +48,8 @@ export const downloads = signal<Readonly<Record<string, DownloadSizes>>>({});
 export const selectedId = signal<string | undefined>(undefined);
 /** Errors by layer by candidate id, or why they were not measured. */
 export const layerErrors = signal<Readonly<Record<string, LayerErrors | string>>>({});
+/** Speeds on WebGPU as text, or why they were not measured, by candidate id. */
+export const gpuSpeeds = signal<Readonly<Record<string, string>>>({});
 /** The model's fingerprint, and the path or URL from which it was opened. */
 export const modelSource = signal<{ readonly key: string; readonly place: string } | undefined>(undefined);
 /** Place of the samples that were opened last, or could not be opened. */
@@ -219,6 +221,7 @@ export function showSession(session: Session): void {
     selectedId.value = session.selectedId;
     downloads.value = session.downloads;
     layerErrors.value = session.layerErrors;
+    gpuSpeeds.value = {};
     candidates.value = session.candidates;
     chosenFiles.value = [];
     besideId.value = undefined;
@@ -298,10 +301,17 @@ export function make(): Promise<void> {
       selectedId.value = id;
       layerErrors.value = omit(layerErrors.value, id);
       downloads.value = omit(downloads.value, id);
+      gpuSpeeds.value = omit(gpuSpeeds.value, id);
     });
     measureDownload(id, candidate.file);
   });
 }
+
+export const measureOnGpu = ({ id, name, file }: Candidate): Promise<void> =>
+  runJob(name, "compare", async (options) => {
+    const speed = await backendOf().call("timeOnGpu", [file], options);
+    gpuSpeeds.value = { ...gpuSpeeds.value, [id]: speed };
+  });
 
 async function measureDownload(id: string, file: Blob | undefined): Promise<void> {
   const sizes = await backendOf()

@@ -47,10 +47,14 @@ interface NativeRun {
 /**
  * Checks a result on several targets. @param engine native runtime, on which the original runs. @throws PithError E_DATA if the samples do not fit,
  * E_STOPPED on the signal.
+ * @example
+ * const target = { name: "webgpu", where: "this page", engine: createEngine({ runtime: "webgpu" }) } as const;
+ * const [check] = await checkTargets(createEngine(), [target], original, result, { seed: 0 });
+ * if (check?.right === false) console.warn(check.found);
  */
 export async function checkTargets(
   engine: Engine,
-  targets: readonly RunTarget[],
+  targets: readonly Omit<RunTarget, "latency">[],
   original: Model,
   result: Model,
   options: TargetCheckOptions,
@@ -73,7 +77,7 @@ export async function checkTargets(
 const notCompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
 
 /** Returns the reason why the outputs on a target cannot be checked: it lacks a type that the result uses. Undefined if it has all types. */
-function missingType({ lacks }: RunTarget, result: Model): string | undefined {
+function missingType({ lacks }: Pick<RunTarget, "lacks">, result: Model): string | undefined {
   if (lacks === undefined) return undefined;
   return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
 }
@@ -84,7 +88,7 @@ function compareValues(runs: PairedRuns, { samples: data, output }: TargetCheckO
 
 async function checkTarget(
   engine: Engine,
-  target: RunTarget,
+  target: Omit<RunTarget, "latency">,
   original: Model,
   native: NativeRun,
   options: TargetCheckOptions,
@@ -125,7 +129,7 @@ function levelOf(likeness: Likeness | string): number {
 /** Returns the first layer whose output on the target differs from the native run. For the native target, the reference is the original. */
 async function findLayer(
   engine: Engine,
-  target: RunTarget,
+  target: Omit<RunTarget, "latency">,
   original: Model,
   { runs: { result, pairs } }: NativeRun,
   signal: AbortSignal | undefined,

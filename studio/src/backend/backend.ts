@@ -140,6 +140,8 @@ export interface Calls {
   openSamples(request: SamplesRequest): SamplesView;
   make(request: MakeRequest): Candidate;
   layerErrors(file: Candidate["file"]): LayerErrors;
+  /** The speed on WebGPU as text, or why it was not measured. */
+  timeOnGpu(file: Candidate["file"]): string;
   /** Sizes of a candidate, or of the original. Above `maxExactBytes` they are estimated. */
   downloadSizes(file: Candidate["file"] | undefined): DownloadSizes;
   /** The report of a run as a page. */

@@ -71,7 +71,7 @@ export function createBackend(): Backend {
 
   /** Opens what the call needs again if the worker was lost. Downloads and sizes of candidates need neither model nor samples. */
   async function reopen(name: keyof Calls, parameters: readonly unknown[], options: CallOptions = {}): Promise<void> {
-    const needsSamples = name === "make" || name === "layerErrors";
+    const needsSamples = ["make", "layerErrors", "timeOnGpu"].includes(name);
     const needsModel =
       needsSamples ||
       name === "openSamples" ||

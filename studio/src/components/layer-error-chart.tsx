@@ -4,9 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
 import { percentText } from "../format.ts";
 import { backendOf, layerErrors, missingFiles } from "../state.ts";
-import { ProblemAlert } from "./alert.tsx";
 import { MissingFiles } from "./missing-files.tsx";
-import { ProgressBox } from "./progress.tsx";
 import { useWidth } from "./width.ts";
 
 /** The error of each layer of a candidate. Measures it when it is shown for the first time. */
@@ -26,14 +24,7 @@ export function LayerErrorChart({ candidate: { id, file } }: { candidate: Candid
         },
       );
   }, [id, isMissing]);
-  if (measured === undefined && isMissing)
-    return (
-      <>
-        <ProblemAlert place="compare" />
-        <ProgressBox place="compare" />
-        <MissingFiles place="compare" />
-      </>
-    );
+  if (measured === undefined && isMissing) return <MissingFiles place="compare" />;
   if (measured === undefined) return <p class="note">The layers are being compared …</p>;
   if (typeof measured === "string") return <p>Not measured: {measured}</p>;
   return <Chart errors={measured} />;

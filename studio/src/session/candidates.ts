@@ -25,7 +25,7 @@ interface Made extends Pick<Candidate, "run" | "summary" | "recipe" | "options" 
 }
 
 /** Rounds of the interleaved timing of original and candidate. */
-const timingRounds = 15;
+export const timingRounds = 15;
 
 export async function makeCandidate(
   opened: Opened,

@@ -92,6 +92,8 @@ export function createSession(): Session {
       if ("reason" in errors) throw new Error(errors.reason);
       return errors;
     },
+    timeOnGpu: async (file, context) =>
+      (await import("./gpu-speed.ts")).timeOnGpu(requireModel().model, await open(file), sampled?.task.test, context),
     async downloadSizes(file, context) {
       const bytes = file?.size ?? requireModel().bytes;
       const content =

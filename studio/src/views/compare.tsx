@@ -1,15 +1,27 @@
 import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
+import { ProblemAlert } from "../components/alert.tsx";
 import { Figures, figureValue } from "../components/figures.tsx";
 import { LayerErrorChart } from "../components/layer-error-chart.tsx";
+import { ProgressBox } from "../components/progress.tsx";
 import { className, Sample } from "../components/sample.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
-import { bytesText, countText, integerText, timesText } from "../format.ts";
+import { bytesText, countText, integerText, speedText, timesText } from "../format.ts";
 import { changedCount, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
-import { candidates, model, originalSizes, selected, selectedId } from "../state.ts";
+import {
+  candidates,
+  gpuSpeeds,
+  job,
+  measureOnGpu,
+  missingFiles,
+  model,
+  originalSizes,
+  selected,
+  selectedId,
+} from "../state.ts";
 
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
@@ -20,6 +32,8 @@ export function Compare(): JSX.Element {
   return (
     <section>
       <CandidatePicker label="Compare" candidate={candidate} />
+      <ProblemAlert place="compare" />
+      <ProgressBox place="compare" />
       <h1>
         {timesText(sizes.total / inspection.bytes)} smaller
         {changed === undefined
@@ -168,14 +182,28 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
           },
         ]}
       />
-      {speed === undefined ? (
-        <p>Speed: {missingSpeedText(candidate)}.</p>
-      ) : (
-        <p>
-          Speed on {isServed ? "the native runtime" : "WebAssembly"}: <b>{timesText(speed.median)}</b> (
-          {speed.low.toFixed(2)} to {speed.high.toFixed(2)}, 10th to 90th percentile of {rounds} interleaved rounds).
-        </p>
-      )}
+      <p>
+        Speed on {isServed ? "the native runtime" : "WebAssembly"}:{" "}
+        {speed === undefined ? missingSpeedText(candidate) : speedText(speed, rounds)}.
+      </p>
+      {isServed ? null : <SpeedOnGpu candidate={candidate} />}
     </>
+  );
+}
+
+/** The speed on WebGPU, measured on request, or why it was not measured. */
+function SpeedOnGpu({ candidate }: { candidate: Candidate }): JSX.Element {
+  const text = "gpu" in navigator ? gpuSpeeds.value[candidate.id] : "not measured, because this browser has no WebGPU.";
+  if (text !== undefined) return <p>Speed on WebGPU: {text}</p>;
+  return (
+    <p>
+      <button
+        type="button"
+        disabled={job.value !== undefined || missingFiles.value !== undefined}
+        onClick={() => measureOnGpu(candidate)}
+      >
+        Measure the speed on WebGPU
+      </button>
+    </p>
   );
 }
