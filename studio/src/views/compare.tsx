@@ -6,11 +6,9 @@ import { Figures, figureValue } from "../components/figures.tsx";
 import { LayerErrorChart } from "../components/layer-error-chart.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, Sample } from "../components/sample.tsx";
-import { Legend, Treemap } from "../components/treemap.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, integerText, speedText, timesText } from "../format.ts";
 import { changedCount, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
-import { measuredSizes } from "../settings/estimate.ts";
 import {
   candidates,
   gpuSpeeds,
@@ -46,20 +44,6 @@ export function Compare(): JSX.Element {
       <SizeAndSpeed candidate={candidate} />
       <h2>Error by layer</h2>
       <LayerErrorChart key={candidate.id} candidate={candidate} />
-      <h2>Bytes by layer, before and after</h2>
-      <div class="split">
-        <div>
-          <p class="note">original, {bytesText(sizes.total)}</p>
-          <Treemap sizes={sizes} full={sizes.total} label="Bytes by layer of the original" />
-        </div>
-        <div>
-          <p class="note">
-            {candidate.name}, {bytesText(inspection.bytes)}
-          </p>
-          <Treemap sizes={measuredSizes(inspection)} full={sizes.total} label={`Bytes by layer of ${candidate.name}`} />
-        </div>
-      </div>
-      <Legend sizes={[sizes, measuredSizes(inspection)]} />
       <div class="actions">
         <a class="button primary" href="#take">
           Take {candidate.name}

@@ -3,8 +3,8 @@ import { Alert, ProblemAlert } from "../components/alert.tsx";
 import { Figures } from "../components/figures.tsx";
 import { GraphDetails } from "../components/graph.tsx";
 import { ProgressBox } from "../components/progress.tsx";
+import { Table } from "../components/table.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
-import { Wide } from "../components/wide.tsx";
 import { bytesText, countText, integerText, percentText } from "../format.ts";
 import { downloadFigure } from "../measurements.ts";
 import { model, modelSource, openOther, originalSizes } from "../state.ts";
@@ -89,57 +89,35 @@ export function ModelPage(): JSX.Element {
       <Legend sizes={[sizes]} />
       <details>
         <summary>All layers as a table</summary>
-        <Wide label="All layers">
-          <table>
-            <thead>
-              <tr>
-                <th>layer</th>
-                <th>weight</th>
-                <th class="n">bytes</th>
-                <th class="n">channels that can be pruned</th>
-              </tr>
-            </thead>
-            <tbody>
-              {layers.map((layer) => (
-                <tr key={layer.name}>
-                  <th scope="row" class="name">
-                    {layer.name}
-                  </th>
-                  <td>{layer.weight}</td>
-                  <td class="n">{bytesText(layer.bytes)}</td>
-                  <td class="n">
-                    {layer.cuttable} of {layer.outputs}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Wide>
+        <Table
+          label="All layers"
+          columns={[
+            { title: "layer", kind: "name" },
+            { title: "weight" },
+            { title: "bytes", kind: "n" },
+            { title: "channels that can be pruned", kind: "n" },
+          ]}
+          rows={layers.map((layer) => ({
+            key: layer.name,
+            cells: [layer.name, layer.weight, bytesText(layer.bytes), `${layer.cuttable} of ${layer.outputs}`],
+          }))}
+        />
       </details>
       <GraphDetails />
       <div class="split">
         <div>
           <h2>Inputs and outputs</h2>
-          <table>
-            <thead>
-              <tr>
-                <th>name</th>
-                <th>type and shape</th>
-              </tr>
-            </thead>
-            <tbody>
-              {[...inputs, ...outputs].map(({ name: port, type, dims }) => (
-                <tr key={port}>
-                  <th scope="row" class="name">
-                    {port}
-                  </th>
-                  <td class="name">
-                    {type} {dims}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <Table
+            label="Inputs and outputs"
+            columns={[
+              { title: "name", kind: "name" },
+              { title: "type and shape", kind: "name" },
+            ]}
+            rows={[...inputs, ...outputs].map(({ name: port, type, dims }) => ({
+              key: port,
+              cells: [port, `${type} ${dims}`],
+            }))}
+          />
           <h3>Operators</h3>
           <p class="note">
             {Object.entries(operators)

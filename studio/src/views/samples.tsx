@@ -6,7 +6,7 @@ import { DropZone } from "../components/drop-zone.tsx";
 import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
-import { Wide } from "../components/wide.tsx";
+import { Table } from "../components/table.tsx";
 import { figureText, integerText, percentText } from "../format.ts";
 import { job, missingFiles, openSamples, problem, samples, triedData } from "../state.ts";
 
@@ -159,45 +159,30 @@ function PreprocessingForm(): JSX.Element | null {
 /** Accuracy of the original with each preprocessing that was tried. */
 function Tried({ tried }: { tried: NonNullable<SamplesView["tried"]> }): JSX.Element {
   return (
-    <Wide label="Preprocessings that were tried">
-      <table>
-        <thead>
-          <tr>
-            <th>preprocessing</th>
-            <th class="n">accuracy</th>
-            <th class="n">images</th>
-            <th>
-              <span class="sr">result</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {tried.map(({ name, accuracy, fits }, index) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td class="n">{percentText(accuracy.value)}</td>
-              <td class="n">{integerText(accuracy.count)}</td>
-              <td>
-                {index === 0 ? (
-                  "used"
-                ) : (
-                  <button
-                    type="button"
-                    class="link"
-                    onClick={() => openSamples([], triedData.value ?? "", name.split(" ")[0])}
-                  >
-                    use
-                  </button>
-                )}{" "}
-                {fits && index > 0 ? "fits about as well" : ""}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Wide>
+    <Table
+      label="Preprocessings that were tried"
+      columns={[
+        { title: "preprocessing" },
+        { title: "accuracy", kind: "n" },
+        { title: "images", kind: "n" },
+        { title: <span class="sr">result</span> },
+      ]}
+      rows={tried.map(({ name, accuracy, fits }, index) => ({
+        key: name,
+        cells: [name, percentText(accuracy.value), integerText(accuracy.count), index === 0 ? "used" : use(name, fits)],
+      }))}
+    />
   );
 }
+
+const use = (name: string, fits: boolean): JSX.Element => (
+  <>
+    <button type="button" class="link" onClick={() => openSamples([], triedData.value ?? "", name)}>
+      use
+    </button>{" "}
+    {fits ? "fits about as well" : ""}
+  </>
+);
 
 function Shown(): JSX.Element | null {
   const { value } = samples;

@@ -4,8 +4,8 @@ import { type Candidate, partSizes } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
+import { Table } from "../components/table.tsx";
 import { Verdict } from "../components/verdict.tsx";
-import { Wide } from "../components/wide.tsx";
 import { bytesText } from "../format.ts";
 import { download, type Product } from "../products.ts";
 import { candidates, model, samples, selected } from "../state.ts";
@@ -17,7 +17,6 @@ export function Take(): JSX.Element {
   if (candidate === undefined || model.value === undefined) return <NoCandidate />;
   const { inspection } = candidate;
   const name = model.value.name.replace(/\.onnx$/, "");
-  const file = `${name}.${candidate.name.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
   return (
     <section>
       <CandidatePicker label="Take" candidate={candidate} />
@@ -28,37 +27,29 @@ export function Take(): JSX.Element {
       <StorageAlert />
       <ProblemAlert place="take" />
       <h2>Files</h2>
-      <Wide label="Files">
-        <table class="files">
-          <thead>
-            <tr>
-              <th>file</th>
-              <th>content</th>
-              <th>
-                <span class="sr">download</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            <File
-              candidate={candidate}
-              product="model"
-              name={file}
-              content={`the model; sha256 ${candidate.sha256.slice(0, 8)}…`}
-            />
-            <File candidate={candidate} product="model.gz" name={`${file}.gz`} content="the model after gzip" />
-            <File candidate={candidate} product="recipe" name="recipe.yaml" content="the steps and their options" />
-            {candidate.run === undefined ? null : (
-              <File
-                candidate={candidate}
-                product="report"
-                name="report.html"
-                content="all figures, versions and seed; one file, without scripts"
-              />
-            )}
-          </tbody>
-        </table>
-      </Wide>
+      <Table
+        label="Files"
+        kind="files"
+        columns={[
+          { title: "file", kind: "name" },
+          { title: "content" },
+          { title: <span class="sr">download</span>, kind: "n" },
+        ]}
+        rows={filesOf(candidate, name).map(({ product, name: file, content }) => ({
+          key: file,
+          cells: [
+            file,
+            content,
+            <button
+              type="button"
+              class={product === "model" ? "primary" : undefined}
+              onClick={() => download(candidate, product, file)}
+            >
+              Download
+            </button>,
+          ],
+        }))}
+      />
       <FolderVariants />
       <h2>The same on the command line</h2>
       <CodeBox text={commandOf(candidate, model.value.name)} />
@@ -72,7 +63,7 @@ export function Take(): JSX.Element {
         <CodeBox text={candidate.recipe} />
       </details>
       <h2>Use it in a page</h2>
-      <CodeBox text={useText(file)} />
+      <CodeBox text={useText(modelFile(candidate, name))} />
     </section>
   );
 }
@@ -92,30 +83,25 @@ function FolderVariants(): JSX.Element | null {
         </p>
       ) : (
         <>
-          <Wide label="Files for transformers.js">
-            <table class="files">
-              <thead>
-                <tr>
-                  <th>dtype</th>
-                  <th>file</th>
-                  <th class="n">bytes</th>
-                  <th>verdict</th>
-                </tr>
-              </thead>
-              <tbody>
-                {variants.value.map(({ dtype, path, candidate }) => (
-                  <tr key={dtype.name}>
-                    <th scope="row" title={dtype.meaning}>
-                      {dtype.name}
-                    </th>
-                    <td class="name">{path}</td>
-                    <td class="n">{bytesText(candidate.inspection.bytes)}</td>
-                    <td>{candidate.summary.word}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Wide>
+          <Table
+            label="Files for transformers.js"
+            kind="files"
+            columns={[
+              { title: "dtype" },
+              { title: "file", kind: "name" },
+              { title: "bytes", kind: "n" },
+              { title: "verdict" },
+            ]}
+            rows={variants.value.map(({ dtype: { name, meaning }, path, candidate }) => ({
+              key: name,
+              cells: [
+                <span title={meaning}>{name}</span>,
+                path,
+                bytesText(candidate.inspection.bytes),
+                candidate.summary.word,
+              ],
+            }))}
+          />
           <p>
             <button
               type="button"
@@ -134,12 +120,12 @@ function FolderVariants(): JSX.Element | null {
 function commandOf({ options }: Candidate, name: string): string {
   const { name: data = "samples/", preset } = samples.value ?? {};
   if (options === undefined)
-    return `npx pith compress ${name} --data ${data}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${partSizes.samples} -r recipe.yaml --seed 0 --force -o out/`;
+    return `npx pith compress ${quoted(name)} --data ${quoted(data)}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${partSizes.samples} -r recipe.yaml --seed 0 --force -o out/`;
   const flags = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
-  return ["npx pith quantize", name, ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
+  return ["npx pith quantize", quoted(name), ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
 }
 
-const quoted = (word: string): string => (/^[\w.,=-]+$/.test(word) ? word : `"${word}"`);
+const quoted = (word: string): string => (/^[\w./,=-]+$/.test(word) ? word : `"${word}"`);
 
 /** Returns code that loads the model with onnxruntime-web. */
 function useText(file: string): string {
@@ -159,31 +145,24 @@ console.log(outputs[${JSON.stringify(inspection?.outputs[0]?.name ?? "")}].data)
 `;
 }
 
-interface FileProps {
-  readonly candidate: Candidate;
+const modelFile = (candidate: Candidate, name: string): string =>
+  `${name}.${candidate.name.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
+
+interface Download {
   readonly product: Product;
   readonly name: string;
   readonly content: string;
 }
 
-function File({ candidate, product, name, content }: FileProps): JSX.Element {
-  return (
-    <tr>
-      <th scope="row" class="name">
-        {name}
-      </th>
-      <td>{content}</td>
-      <td class="n">
-        <button
-          type="button"
-          class={product === "model" ? "primary" : undefined}
-          onClick={() => download(candidate, product, name)}
-        >
-          Download
-        </button>
-      </td>
-    </tr>
-  );
+function filesOf(candidate: Candidate, name: string): readonly Download[] {
+  const file = modelFile(candidate, name);
+  const files: readonly Download[] = [
+    { product: "model", name: file, content: `the model; sha256 ${candidate.sha256.slice(0, 8)}…` },
+    { product: "model.gz", name: `${file}.gz`, content: "the model after gzip" },
+    { product: "recipe", name: "recipe.yaml", content: "the steps and their options" },
+  ];
+  const content = "all figures, versions and seed; one file, without scripts";
+  return candidate.run === undefined ? files : [...files, { product: "report", name: "report.html", content }];
 }
 
 function CodeBox({ text }: { text: string }): JSX.Element {
