@@ -1,34 +1,17 @@
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { blameModule } from "../../src/app/cli/module-failure.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { thrownValue } from "../../src/core/platform/serialized-error.ts";
 import type { JobEvent } from "../../src/runtime/job/job.ts";
-import { type RunOptions, runJob as runFromSources } from "../../src/runtime/job/run.ts";
+import type { RunOptions } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
-import type behave from "./jobs/behave.ts";
-import type { Behaviour } from "./jobs/behave.ts";
-import { compiled, runWithProcesses } from "./run.ts";
+import { address, failure, run, runJob } from "./behaving.ts";
+import { runWithProcesses } from "./run.ts";
 
-// A compiled process starts in a tenth of the time of one from sources.
-const address = (name: string): URL => pathToFileURL(compiled(name));
-const { runJob }: typeof import("../../src/runtime/job/run.ts") = await import(address("runtime/job/run.js").href);
 const { PithError }: typeof import("../../src/core/errors.ts") = await import(address("core/errors.js").href);
-
-const module = address("jobs/behave.js");
-const run = (input: Behaviour, options?: RunOptions): Promise<unknown> => runJob<typeof behave>(module, input, options);
-
-async function failure(input: Behaviour, options?: RunOptions): Promise<Error> {
-  const error = await run(input, options).then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof Error)) throw new Error("the job did not fail");
-  return error;
-}
 
 describe("a job", () => {
   test("receives and returns typed arrays", async () => {
@@ -36,12 +19,6 @@ describe("a job", () => {
       values: Float32Array.of(2, 5),
       count: 1n,
     });
-  });
-
-  test("runs from sources, too", async () => {
-    const source = new URL("./jobs/behave.ts", import.meta.url);
-    const input = { kind: "double", values: Float32Array.of(1) } as const;
-    expect(await runFromSources<typeof behave>(source, input)).toEqual({ values: Float32Array.of(2), count: 1n });
   });
 
   test("imports any module, or only permitted ones", async () => {
@@ -125,32 +102,6 @@ describe("a job", () => {
   test("fails with E_ENGINE and mentions memory if the system kills it", async () => {
     const error = await failure({ kind: "kill", signal: "SIGKILL" });
     expect(error).toMatchObject({ code: "E_ENGINE", message: expect.stringContaining("most likely for memory") });
-  });
-
-  test("fails with E_ENGINE and mentions memory if it exhausts the heap", async () => {
-    const before = process.env.NODE_OPTIONS;
-    process.env.NODE_OPTIONS = "--max-old-space-size=64";
-    try {
-      const error = await failure({ kind: "exhaust-memory" });
-      expect(error).toMatchObject({ code: "E_ENGINE", message: expect.stringContaining("ran out of memory") });
-    } finally {
-      if (before === undefined) delete process.env.NODE_OPTIONS;
-      else process.env.NODE_OPTIONS = before;
-    }
-  });
-
-  test.each([134, 3])("fails with E_ENGINE if it exits with code %d", async (code) => {
-    const expected = code === 134 ? "SIGABRT" : "exit code 3";
-    expect(await failure({ kind: "exit", code })).toMatchObject({
-      code: "E_ENGINE",
-      message: expect.stringContaining(expected),
-    });
-  });
-
-  test("fails with E_ENGINE if it dies while a child process keeps its output open", async () => {
-    const began = performance.now();
-    expect(await failure({ kind: "die-with-child" })).toMatchObject({ code: "E_ENGINE" });
-    expect(performance.now() - began).toBeLessThan(18_000);
   });
 
   test("fails with E_ENGINE if its module does not load in time", async () => {

@@ -46,18 +46,6 @@ describe("prune of a folder", () => {
     expect(await filesOf(join(folder, "onnx"))).toEqual(["model.onnx"]);
   });
 
-  test("overwrites an earlier result, but not a file that an author changed", async () => {
-    const [folder, out] = [await folderCalled("again"), join(root, "again.out")];
-    await pith("prune", folder, ...half, "-o", out);
-    const first = await readFile(join(out, "onnx", "model.onnx"));
-    await writeFile(join(out, "tokenizer.json"), '{"mine": 1}');
-    const again = await pith("prune", folder, "--structured", "25%", "--force", "-o", out);
-    expect(again.out).toMatch(/model\.onnx \(replaced\)/);
-    expect(again.err).toMatch(/tokenizer\.json stays as it is/);
-    expect(await readFile(join(out, "tokenizer.json"), "utf8")).toBe('{"mine": 1}');
-    expect((await readFile(join(out, "onnx", "model.onnx"))).length).toBeGreaterThan(first.length);
-  });
-
   test("copies other models, and removes missing variants from config.json", async () => {
     const [folder, out] = [await folderCalled("modules"), join(root, "modules.out")];
     const other = parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}");
@@ -103,15 +91,6 @@ describe("distill with a folder as teacher", () => {
     const [folder, out] = [await loaded("teacher alone"), join(root, "out")];
     expect(await pith("distill", "--teacher", folder, ...training, "-o", `${out}/`)).toMatchObject({ code: 0 });
     expect(await filesOf(out)).toEqual(copied);
-  });
-
-  test("copies the files of the teacher's folder for a student from a file", async () => {
-    const [folder, out, student] = [await loaded("teacher"), join(root, "taught"), join(root, "student.onnx")];
-    await save(parseModel(network), student);
-    const line = ["distill", student, "--teacher", folder, ...training, "-o"];
-    expect(await pith(...line, `${out}/`)).toMatchObject({ code: 0 });
-    expect(await filesOf(out)).toEqual(copied);
-    expect(await pith(...line, join(root, "taught.onnx"))).toMatchObject({ code: 0 });
   });
 });
 

@@ -35,3 +35,17 @@ test("gives the same results for any --jobs, and reuses measurements", async () 
   expect(again.code, again.err).toBe(0);
   expect(readFindings("two")).toEqual(readFindings("one"));
 });
+
+test("writes recipes for a budget of multiply-accumulates, and warns if it is out of reach", async () => {
+  const out = at("macs");
+  const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out, "--kinds", "channels,bits"];
+  const { code, err } = await pith(...words, "--cost", "macs", "--budget", "1%");
+  expect(code, err).toBe(0);
+  // Fewer bits do not reduce the number of operations.
+  expect(filesIn(out)).toEqual(["channels.yaml", "sensitivity.html", "sensitivity.json"]);
+  const [, remainingPercent] =
+    /leave (\d+) % of the multiply-accumulates/.exec(readFileSync(join(out, "channels.yaml"), "utf8")) ?? [];
+  expect(err).toContain(
+    `channels.yaml leaves ${remainingPercent} % of the multiply-accumulates, more than the 1 % of --budget: harsher settings were not measured`,
+  );
+});

@@ -8,7 +8,8 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import type { RankedLayer } from "../../src/techniques/prune/allocation.ts";
 import { erk, lampScores } from "../../src/techniques/prune/allocations.ts";
-import { topologies } from "../zoo/topologies.ts";
+import { topology } from "../zoo/topologies.ts";
+import { expectShares } from "./shares.ts";
 
 /** Counts the zeros of each layer's weight, by layer name. */
 async function zeros(model: Model): Promise<Record<string, number>> {
@@ -214,35 +215,18 @@ test.each([
   await expect(pruned(options as never)).rejects.toThrow(message);
 });
 
-describe("criterion × pattern × allocation", () => {
-  /** Returns the numbers in each layer's change text: pruned weights, all weights, remaining weights. */
-  const countsOf = async (text: string, options: PruneOptions): Promise<readonly number[][]> =>
-    (await prune(parseModel(text), options)).changes.map(({ what }) =>
-      (what.match(/\d[\d,]*/g) ?? []).map((number) => Number(number.replaceAll(",", ""))),
-    );
-  const sum = (counts: readonly number[][], at: number): number => counts.reduce((all, own) => all + (own[at] ?? 0), 0);
+/** Sums, branches, groups, shared weights, heads and gates. */
+const representatives = [
+  "residual-sum",
+  "concat",
+  "grouped-conv",
+  "shared-weights",
+  "attention",
+  "squeeze-excite",
+  "recurrent",
+];
 
-  test.each(topologies.map(({ name, text }) => [name, text] as const))(
-    "prunes the requested share and empties no layer: %s",
-    async (_, text) => {
-      for (const importance of ["magnitude", "random"] as const) {
-        for (const scope of ["uniform", "global", "global-normalized", "erk", "lamp"] as const) {
-          const counts = await countsOf(text, { amount: 0.5, scope, importance });
-          // Each layer rounds, unless all layers are ranked jointly. Then a layer that would be empty keeps one weight.
-          const spared = counts.filter(([, , remaining]) => remaining === 1).length;
-          const together = scope !== "uniform" && scope !== "erk";
-          const deviation = Math.abs(sum(counts, 0) - 0.5 * sum(counts, 1));
-          expect(deviation).toBeLessThanOrEqual(together ? 1 + spared : 0.5 * counts.length);
-          expect(Math.min(...counts.map(([, , remaining = 0]) => remaining))).toBeGreaterThan(0);
-          for (const pattern of ["rows", "2x2"])
-            for (const [at, [, was, remaining]] of (
-              await countsOf(text, { amount: 0.5, scope, importance, pattern })
-            ).entries()) {
-              expect(was).toBe(counts[at]?.[1]);
-              expect(remaining).toBeGreaterThan(0);
-            }
-        }
-      }
-    },
-  );
-});
+test.each(representatives)(
+  "criterion × pattern × allocation prunes the requested share and empties no layer: %s",
+  (name) => expectShares(topology(name).text),
+);

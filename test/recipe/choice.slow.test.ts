@@ -237,3 +237,56 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     );
   });
 });
+
+describe("the choice among several candidates", () => {
+  test("returns the files of the other candidates on the Pareto front on request", async () => {
+    const bits = [8, 1].map((bits) => recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }));
+    const candidates = bits.map((one) => ({ name: recipeName(one), recipe: one }));
+    const options = { rounds: 0, goal: { maxDrop: 0.95 }, front: true };
+    const { run, others } = await compress(net, candidates, task, options);
+    expect(run.chosen).toBe(1);
+    expect(others.map(({ place }) => place)).toEqual([0]);
+    expect(others[0]?.bytes).toHaveLength(run.variants[0]?.result?.bytes ?? Number.NaN);
+    expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
+  });
+
+  describe("keeps the same candidate under any load:", () => {
+    interface Times {
+      readonly median: number;
+      readonly low?: number;
+      readonly high?: number;
+      readonly work?: number;
+    }
+    /** Times of the original, the larger variant and the smaller one: milliseconds of a run, and of processor time. */
+    const timed = (...times: readonly Times[]): RunTarget => ({
+      name: "node",
+      where: "a machine",
+      engine: createEngine(),
+      latency: async () => ({
+        models: times.map(({ median, low = median, high = median, work }) => ({
+          milliseconds: { median, low, high },
+          speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
+          load: 1,
+          runs: { p50: median, p90: high },
+          ...(work === undefined ? {} : { processorTime: work }),
+        })),
+        rounds: 3,
+        repeats: 1,
+        threads: 1,
+        unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
+      }),
+    });
+    test("times no models if none is kept", async () => {
+      const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
+      const busy = timed({ median: 9, low: 1, high: 90 }, { median: 2, low: 1, high: 90 });
+      const { run } = await compress(net, [{ name: "lossy", recipe: lossy }], task, {
+        targets: [busy],
+        goal: { maxDrop: 0 },
+      });
+      expect(run.chosen).toBeUndefined();
+      expect(run.warnings.filter((text) => text.includes("busy"))).toEqual([
+        "The machine was too busy to measure speed: some rounds of a model took twice as long as others.",
+      ]);
+    });
+  });
+});

@@ -1,7 +1,6 @@
 /** Several recipes on one model: what is chosen, on which samples, and what is said of it. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { choiceSentence } from "../../src/app/report/choice.ts";
-import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
@@ -11,7 +10,6 @@ import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { drawHoldout } from "../../src/judge/run/division.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
-import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;
@@ -40,57 +38,6 @@ describe("the choice among several candidates", () => {
     expect(result?.bytes).toHaveLength(kept ?? Number.NaN);
     expect(run.latency?.models).toHaveLength(run.variants.length + 1);
     expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
-  });
-
-  test("returns the files of the other candidates on the Pareto front on request", async () => {
-    const bits = [8, 1].map((bits) => recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }));
-    const candidates = bits.map((one) => ({ name: recipeName(one), recipe: one }));
-    const options = { rounds: 0, goal: { maxDrop: 0.95 }, front: true };
-    const { run, others } = await compress(net, candidates, task, options);
-    expect(run.chosen).toBe(1);
-    expect(others.map(({ place }) => place)).toEqual([0]);
-    expect(others[0]?.bytes).toHaveLength(run.variants[0]?.result?.bytes ?? Number.NaN);
-    expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
-  });
-
-  describe("keeps the same candidate under any load:", () => {
-    interface Times {
-      readonly median: number;
-      readonly low?: number;
-      readonly high?: number;
-      readonly work?: number;
-    }
-    /** Times of the original, the larger variant and the smaller one: milliseconds of a run, and of processor time. */
-    const timed = (...times: readonly Times[]): RunTarget => ({
-      name: "node",
-      where: "a machine",
-      engine: createEngine(),
-      latency: async () => ({
-        models: times.map(({ median, low = median, high = median, work }) => ({
-          milliseconds: { median, low, high },
-          speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
-          load: 1,
-          runs: { p50: median, p90: high },
-          ...(work === undefined ? {} : { processorTime: work }),
-        })),
-        rounds: 3,
-        repeats: 1,
-        threads: 1,
-        unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
-      }),
-    });
-    test("times no models if none is kept", async () => {
-      const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
-      const busy = timed({ median: 9, low: 1, high: 90 }, { median: 2, low: 1, high: 90 });
-      const { run } = await compress(net, [{ name: "lossy", recipe: lossy }], task, {
-        targets: [busy],
-        goal: { maxDrop: 0 },
-      });
-      expect(run.chosen).toBeUndefined();
-      expect(run.warnings.filter((text) => text.includes("busy"))).toEqual([
-        "The machine was too busy to measure speed: some rounds of a model took twice as long as others.",
-      ]);
-    });
   });
 
   test("keeps nothing if no candidate is good enough", async () => {

@@ -1,7 +1,7 @@
 /** Stored steps: changes that affect their key, and steps that run again after their files are lost. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import * as v from "valibot";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -218,5 +218,26 @@ describe("stored steps across runs", () => {
     await prune(other, { amount: 0.05 });
     await compress(other, [candidate(0.3)], task, { ...options, resumeFolder: folder });
     expect(ran).toEqual([0.1, 0.2, 0.3, 0.3]);
+  });
+});
+
+describe("steps within one run", () => {
+  test("are different if their options are different functions", async () => {
+    const step = (after: () => void) => ({
+      name: "one",
+      recipe: recipeFrom({ steps: [{ cut: { amount: 0.1, after } }] }, "recipe", [cut]),
+    });
+    const repeated = step(() => {});
+    await compress(net, [repeated, step(() => {}), repeated], task, options);
+    expect(ran).toEqual([0.1, 0.1]);
+  });
+});
+
+describe("steps across runs", () => {
+  test("leave no checkpoint of a finished training", async () => {
+    const recipe = recipeFrom({ steps: [{ train: { epochs: 1, batch: 64 } }] });
+    await compress(net, [{ name: "one", recipe }], task, { ...options, resumeFolder: folder });
+    const files = readdirSync(folder, { recursive: true }).map(String);
+    expect(files.filter((file) => file.includes(sep))).toEqual([]);
   });
 });

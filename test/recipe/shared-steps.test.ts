@@ -1,7 +1,7 @@
 /** Steps and measurements run only once, within a run and across runs. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, sep } from "node:path";
+import { join } from "node:path";
 import * as v from "valibot";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PithError } from "../../src/core/errors.ts";
@@ -55,16 +55,6 @@ describe("steps within one run", () => {
     expect(alone.run.variants[0]?.result?.sha256).toBe(third?.result?.sha256);
   });
 
-  test("are different if their options are different functions", async () => {
-    const step = (after: () => void) => ({
-      name: "one",
-      recipe: recipeFrom({ steps: [{ cut: { amount: 0.1, after } }] }, "recipe", [cut]),
-    });
-    const repeated = step(() => {});
-    await compress(net, [repeated, step(() => {}), repeated], task, options);
-    expect(ran).toEqual([0.1, 0.1]);
-  });
-
   test("fail for all candidates that begin with a failing step", async () => {
     const failing = definePass({
       id: "failing",
@@ -98,12 +88,5 @@ describe("steps across runs", () => {
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { dryRun: true });
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder });
     expect(ran).toEqual([0.3, 0.3]);
-  });
-
-  test("leave no checkpoint of a finished training", async () => {
-    const recipe = recipeFrom({ steps: [{ train: { epochs: 1, batch: 64 } }] });
-    await compress(net, [{ name: "one", recipe }], task, { ...options, resumeFolder: folder });
-    const files = readdirSync(folder, { recursive: true }).map(String);
-    expect(files.filter((file) => file.includes(sep))).toEqual([]);
   });
 });

@@ -7,7 +7,8 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
-import { accuracy } from "../../src/judge/index.ts";
+import { usualDrop } from "../../src/judge/compare/goal.ts";
+import { accuracy, agreement } from "../../src/judge/index.ts";
 import type { Compressed } from "../../src/judge/run/run.ts";
 import { search } from "../../src/search/search.ts";
 import { outliers } from "../outliers.ts";
@@ -88,4 +89,17 @@ test("results of combinations depend on the goal, not on samples of an earlier s
   // 8 bits lose half of the predictions, which is already significant on the first samples, although their share differs from that of all samples.
   expect(strict.get("int8 dynamic")).toBeCloseTo(0.5, 1);
   expect(strict.get("int8 dynamic")).not.toBe(loose.get("int8 weights"));
+});
+
+test("ends if no other candidate can finish in time", async () => {
+  const { run } = await search(net, task, { ...quick, steps: undefined, minutes: 0.02 });
+  expect(run.search?.points.length).toBeLessThan(12);
+});
+
+test("trained finalists keep the goal of the search if the original's predictions are the labels", async () => {
+  const agreementTask = { ...task, metric: agreement() };
+  const options = { steps: 14, purpose: "size", rounds: 0, techniques: ["prune", "distill"] } as const;
+  const { run } = await search(net, agreementTask, options);
+  expect(run.variants.map(({ name }) => name)).toEqual(run.variants.map(() => expect.stringContaining("distilled")));
+  expect(run.goal?.maxDrop).toBe(usualDrop(agreementTask.metric, 1));
 });

@@ -1,7 +1,12 @@
 /** Tests that trainings with other settings can be stopped and resumed. */
 
-import { test } from "vitest";
-import { expectContinued, type Settings, validation } from "../../../test/train/corners.ts";
+import { spawnSync } from "node:child_process";
+import { readdirSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { joinPath } from "#platform";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { expectContinued, type Settings, stopAfter, trained, validation } from "../../../test/train/corners.ts";
+import { processSuffix } from "../../core/platform/node-leftovers.ts";
 
 const settings: readonly (readonly [string, Settings])[] = [
   ["with momentum in the graph", { optimizer: "sgd", learningRate: 0.1 }],
@@ -14,4 +19,15 @@ const settings: readonly (readonly [string, Settings])[] = [
 
 test.each(settings)("%s it ends with the same bits as an uninterrupted training", async (_, given) => {
   await expectContinued(given);
+});
+
+describe("checkpoints", () => {
+  test("temporary files of a killed training are removed", async () => {
+    const checkpoint = temporaryFolder();
+    await expect(trained({ checkpoint, validation }, stopAfter(10))).rejects.toMatchObject({ code: "E_STOPPED" });
+    const killed = processSuffix().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
+    for (const file of ["last", "best"]) writeFileSync(joinPath(checkpoint, `.${file}.onnx.${killed}.tmp`), "half");
+    await trained({ checkpoint, validation, resume: true });
+    expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);
+  });
 });

@@ -1,6 +1,5 @@
 /** Tests that a stopped or killed training resumes from a checkpoint to the same bits, and that other trainings cannot use it. */
-import { spawnSync } from "node:child_process";
-import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fileKind, joinPath } from "#platform";
 import { temporaryFolder } from "../../../test/temporary.ts";
@@ -16,7 +15,6 @@ import {
   weights,
 } from "../../../test/train/corners.ts";
 import { open } from "../../core/onnx/index.ts";
-import { processSuffix } from "../../core/platform/node-leftovers.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { mapBatches, memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
@@ -154,15 +152,6 @@ describe("checkpoints", () => {
     const resumed = await trained({ checkpoint, resume: true });
     expect(resumed.weights).toEqual(first.weights);
     expect(resumed.history).toEqual(first.history);
-  });
-
-  test("temporary files of a killed training are removed", async () => {
-    const checkpoint = temporaryFolder();
-    await expect(trained({ checkpoint, validation }, stopAfter(10))).rejects.toMatchObject({ code: "E_STOPPED" });
-    const killed = processSuffix().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
-    for (const file of ["last", "best"]) writeFileSync(joinPath(checkpoint, `.${file}.onnx.${killed}.tmp`), "half");
-    await trained({ checkpoint, validation, resume: true });
-    expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);
   });
 
   test.each(["constant", "steps(2)"])("more epochs than before go on, with schedule %s", async (schedule) => {

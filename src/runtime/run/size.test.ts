@@ -49,26 +49,4 @@ describe("size", () => {
     setTimeout(() => controller.abort(), 20);
     await expect(sizes).rejects.toMatchObject({ code: "E_STOPPED" });
   });
-
-  it("estimates the sizes of a large file from chunks, and marks them as estimated", async () => {
-    const large = new Uint8Array(3 * 2 ** 23 + 12_345);
-    large.set(lowEntropy(2 ** 20), 2 ** 23);
-    const read: [number, number][] = [];
-    const source = {
-      name: "large",
-      size: large.length,
-      read: async (start: number, end: number) => {
-        read.push([start, end]);
-        return large.subarray(start, end);
-      },
-    };
-    const sizes = await size(source);
-    expect(sizes).toMatchObject({ bytes: large.length, sampled: true });
-    // Four strategies of gzip compress 8 MiB each, and brotli 2 MiB.
-    expect(read.reduce((sum, [start, end]) => sum + end - start, 0)).toBeLessThanOrEqual(4 * 2 ** 23 + 2 ** 21);
-    expect(Math.max(...read.map(([, end]) => end))).toBeGreaterThan(0.9 * large.length);
-    const ratio = (sizes.gzip ?? 0) / gzipOf(large);
-    expect(ratio).toBeGreaterThan(0.5);
-    expect(ratio).toBeLessThan(2);
-  });
 });

@@ -1,0 +1,25 @@
+/** Jobs that behave as they are told, each in a process of its own. */
+import { pathToFileURL } from "node:url";
+import type { RunOptions } from "../../src/runtime/job/run.ts";
+import type behave from "./jobs/behave.ts";
+import type { Behaviour } from "./jobs/behave.ts";
+import { compiled } from "./run.ts";
+
+// A compiled process starts in a tenth of the time of one from sources.
+export const address = (name: string): URL => pathToFileURL(compiled(name));
+export const { runJob }: typeof import("../../src/runtime/job/run.ts") = await import(
+  address("runtime/job/run.js").href
+);
+
+export const module = address("jobs/behave.js");
+export const run = (input: Behaviour, options?: RunOptions): Promise<unknown> =>
+  runJob<typeof behave>(module, input, options);
+
+export async function failure(input: Behaviour, options?: RunOptions): Promise<Error> {
+  const error = await run(input, options).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof Error)) throw new Error("the job did not fail");
+  return error;
+}
