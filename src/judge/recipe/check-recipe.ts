@@ -1,7 +1,7 @@
 /** Checks recipes: names of passes, their options and their schedules. */
 
 import * as v from "valibot";
-import { asPithError, PithError, stripPeriod } from "../../core/errors.ts";
+import { asPithError, stripPeriod } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
 import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
@@ -11,6 +11,7 @@ import { isNestedDeeper, isObject } from "../../core/plain.ts";
 import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";
+import { fail, maxDepth, type Source, tooDeep } from "./source.ts";
 import { stepPasses } from "./steps.ts";
 
 /**
@@ -25,17 +26,7 @@ export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyP
 
 type Passes = ReadonlyMap<string, AnyPass>;
 
-export interface Source {
-  readonly data: unknown;
-  /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
-  locate(path: Path, part: "key" | "value"): string;
-}
-
 const recipeKeys = ["version", "samples", "steps"];
-
-/** Maximum nesting of values in a recipe. Valid options have at most four levels. */
-const maxDepth = 20;
-export const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
 
 export function checkRecipe(source: Source, passes: Passes): Recipe {
   const { data } = source;
@@ -240,12 +231,6 @@ function checkOptions(
     standIns: placeholderOptions(pass),
   });
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
-}
-
-function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
-  const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
-  const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
-  throw new PithError("E_OPTION", `${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });
 }
 
 function didYouMean(typed: string, names: readonly string[]): string | undefined {

@@ -1,0 +1,83 @@
+/** Reads files that people write, in YAML or JSON, and reports errors in them with line and column. */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { errorMessage, PithError } from "../../core/errors.ts";
+import { integer } from "../../core/numbers.ts";
+import type { Path } from "./courses.ts";
+
+export interface Source {
+  readonly data: unknown;
+  /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
+  locate(path: Path, part: "key" | "value"): string;
+}
+
+/** Maximum nesting of values. Valid options have at most four levels. */
+export const maxDepth = 20;
+export const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
+
+/** Maximum number of characters, because parsing cannot be interrupted. */
+const maxText = 2 ** 20;
+
+/**
+ * Reads YAML or JSON. @param name the file's name in errors. @param shorter how to shorten a text that is too long.
+ * @throws PithError E_OPTION with file, line and column.
+ */
+export function readSource(text: string, name: string, shorter?: string): Source {
+  if (text.length > maxText) {
+    const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;
+    throw new PithError("E_OPTION", `${name}: ${reason}.`, { hint: shorter });
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const positionOf = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${name}:${line}:${col}`;
+  };
+  const [firstError] = document.errors;
+  if (firstError !== undefined) {
+    const reason = firstError.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${firstError.message}`;
+    throw new PithError("E_OPTION", `${positionOf(firstError.pos[0])}: ${reason}.`);
+  }
+  let data: unknown;
+  try {
+    data = document.toJS();
+  } catch (cause) {
+    // This happens for aliases that expand exponentially, for example.
+    throw new PithError("E_OPTION", `${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
+  }
+  const resolveAlias = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  return {
+    data,
+    locate(path, part) {
+      let node: unknown = document.contents;
+      let offset = startOf(node) ?? 0;
+      path.forEach((key, depth) => {
+        const parent = resolveAlias(node);
+        if (isMap(parent)) {
+          const pair = parent.items.find((item) =>
+            isScalar(item.key) ? String(item.key.value) === String(key) : false,
+          );
+          node = pair?.value;
+          const target = part === "key" && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
+          offset = startOf(target) ?? offset;
+        } else {
+          node = isSeq(parent) ? parent.items[Number(key)] : undefined;
+          offset = startOf(node) ?? offset;
+        }
+      });
+      return positionOf(offset);
+    },
+  };
+}
+
+function startOf(node: unknown): number | undefined {
+  if (typeof node !== "object" || node === null || !("range" in node) || !Array.isArray(node.range)) return undefined;
+  const [start]: unknown[] = node.range;
+  return typeof start === "number" ? start : undefined;
+}
+
+/** Throws an error about a value or key. */
+export function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
+  const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
+  const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
+  throw new PithError("E_OPTION", `${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });
+}
