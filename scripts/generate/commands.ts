@@ -8,7 +8,7 @@ import type { Generator } from "./generator.ts";
 const file = "src/app/cli/commands.ts";
 
 /** First commands of the help. The other commands follow, then the passes in the order of recipes, then the commands about the command line itself. */
-const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "compress"];
+const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "check", "compress"];
 const last = ["completion"];
 
 interface Line {

@@ -14,6 +14,8 @@ import { linear, network, relu } from "pith/nn";
 import { train } from "pith/train";
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { parseBudgets } from "../../src/app/cli/commands/check-budgets.ts";
 import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { runProgram } from "../../src/app/cli/program.ts";
 import { pith } from "../cli/run.ts";
@@ -90,10 +92,24 @@ describe("the program of the README", () => {
   });
 });
 
-describe("recipes on the pages", () => {
-  const recipes = pages.flatMap(({ name, text }) =>
+describe("files in YAML on the pages", () => {
+  const files = pages.flatMap(({ name, text }) =>
     codeBlocks(text).flatMap((block) => (block.language === "yaml" ? [{ name, text: block.text }] : [])),
   );
+  const [budgets, workflows] = ["# pith.check.yaml\n", "# .github/workflows/"].map((start) =>
+    files.filter(({ text }) => text.startsWith(start)),
+  );
+  const recipes = files.filter((file) => budgets?.includes(file) === false && workflows?.includes(file) === false);
+
+  test.each(budgets ?? [])("budgets of $name", ({ name, text }) => {
+    expect(parseBudgets(text, name).length).toBeGreaterThan(0);
+  });
+
+  test.each(workflows ?? [])("the workflow of $name uses the action", ({ text }) => {
+    expect(parse(text)).toMatchObject({
+      jobs: { models: { steps: [{}, { uses: expect.stringContaining("/pith@") }] } },
+    });
+  });
 
   test("exist", () => expect(recipes.length).toBeGreaterThan(9));
 
@@ -103,7 +119,7 @@ describe("recipes on the pages", () => {
 });
 
 /** Flags of other programs on the pages. */
-const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--under"]);
+const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--under", "--yes"]);
 
 describe("command lines on the pages", () => {
   const lines = pages.flatMap(({ name, text }) =>

@@ -71,6 +71,8 @@ export interface Result {
   readonly data: unknown;
   print(terminal: Terminal): void;
   readonly goalMissed?: boolean;
+  /** Whether the measurements decide neither way. The exit code is then 3, if no goal was missed. */
+  readonly notShown?: boolean;
   /** Reason why nothing better was found. It is printed after the result, also with `--json`, and the exit code is 1. */
   readonly failure?: PithError | undefined;
 }
@@ -96,6 +98,7 @@ const maxFlags = 16;
 const guides: ReadonlyMap<string, string> = new Map([
   ["plot", "plot.md"],
   ["studio", "studio.md"],
+  ["check", "check.md"],
   ["eval", "data.md"],
   ["compress", "compress.md"],
   ["explain", "pruning.md"],

@@ -15,7 +15,7 @@ import { type Environment, type Stream, Terminal, widthOf } from "./print/termin
 /** Codes of errors that another command line would avoid, such as a wrong flag, an invalid setting or an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
-export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
+export const exitCode = { ok: 0, failed: 1, usage: 2, notShown: 3 } as const;
 
 export interface ProgramEnvironment {
   readonly out: Stream;
@@ -28,7 +28,7 @@ export interface ProgramEnvironment {
   readonly runJob?: typeof import("../../runtime/job/run.ts").runJob;
 }
 
-/** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
+/** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage, 3 if measurements decide nothing. */
 export async function runProgram(line: readonly string[], surroundings: ProgramEnvironment): Promise<number> {
   const { signal } = surroundings;
   const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
@@ -70,6 +70,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     else result.print(terminal);
     if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));
     if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
+    else if (result.notShown === true) code = exitCode.notShown;
   };
   let command: Command | undefined;
   try {

@@ -1,0 +1,121 @@
+/** Reads the budgets of `pith check`: what each model of a repository may weigh, lose and take. */
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
+import { bytesOf, countOption, positiveOption, sizeOption } from "../../../core/pass/options.ts";
+import { isObject } from "../../../core/plain.ts";
+import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
+import { fail, readSource, type Source } from "../../../judge/recipe/source.ts";
+import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
+import { targetNames } from "../../../runtime/run/run-target.ts";
+
+const size = v.pipe(
+  v.union([v.pipe(v.number(), v.minValue(1)), sizeOption], "takes bytes, or a size such as 310kB"),
+  v.transform((value) => (typeof value === "number" ? value : bytesOf(value))),
+);
+
+const sharePattern = /^(\d+(?:\.\d+)?) ?%$/;
+const amount = v.pipe(
+  v.union(
+    [v.pipe(v.number(), v.minValue(0)), v.pipe(v.string(), v.regex(sharePattern))],
+    "takes a number, or a share such as 1%",
+  ),
+  v.transform((value) => (typeof value === "number" ? value : Number(sharePattern.exec(value)?.[1]) / 100)),
+);
+
+const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i, "takes the SHA-256 of the file: 64 hexadecimal digits"));
+
+const modelBudgets = v.strictObject({
+  /** An ONNX file, or a folder whose ONNX files all have these budgets. */
+  model: v.string(),
+  /** The original: a file, or a folder with files of the same paths. */
+  baseline: v.optional(
+    v.union([v.string(), v.strictObject({ file: v.string(), sha256: hash })], "takes a path, or { file, sha256 }"),
+  ),
+  bytes: v.optional(size),
+  /** Bytes after brotli. */
+  download: v.optional(size),
+  data: v.optional(v.string()),
+  preprocess: v.optional(
+    v.pipe(
+      v.string(),
+      v.check((text) => isPreprocessing(text), "takes a preset (imagenet, …) or values such as scale=1"),
+    ),
+  ),
+  samples: v.optional(countOption),
+  metric: v.optional(v.picklist(Object.keys(namedMetrics) as [MetricName, ...MetricName[]]), "accuracy"),
+  /** Largest drop of the metric. */
+  drop: v.optional(amount),
+  /** Smallest share of samples with the baseline's prediction. */
+  agreement: v.optional(amount),
+  /** Smallest ratio of the baseline's processor time to the model's. */
+  speed: v.optional(positiveOption),
+  runtimes: v.optional(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty("takes at least one runtime"))),
+});
+
+const schema = v.strictObject({
+  version: v.optional(v.literal(1), 1),
+  models: v.pipe(v.array(modelBudgets), v.minLength(1, "takes at least one model")),
+});
+
+export type Budgets = v.InferOutput<typeof modelBudgets>;
+
+function isPreprocessing(text: string): boolean {
+  try {
+    parsePreprocessingSpec(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Budgets that compare a model with its baseline. */
+const comparing = ["drop", "agreement", "speed", "runtimes"] as const;
+/** Budgets that need samples. */
+const sampled = ["drop", "agreement"] as const;
+const limits = ["bytes", "download", ...comparing] as const;
+
+/**
+ * Reads budgets from the text of a YAML file, or of a package.json with the key "pith".
+ * @throws PithError E_OPTION with line, column, the accepted values, and the nearest name for a typo.
+ */
+export function parseBudgets(text: string, name: string): readonly Budgets[] {
+  const source = readSource(text, name);
+  const inPackage = /(^|[/\\])package\.json$/.test(name);
+  const path = inPackage ? ["pith", "check"] : [];
+  return checkBudgets(source, path);
+}
+
+function checkBudgets(source: Source, path: readonly string[]): readonly Budgets[] {
+  let data = source.data;
+  for (const key of path) data = isObject(data) ? data[key] : undefined;
+  const result = v.safeParse(schema, data, inWords);
+  if (!result.success) {
+    const misfit = misfitOf(schema, result.issues, { owner: "the check" });
+    fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
+  }
+  const { models } = result.output;
+  for (const [index, budgets] of models.entries()) {
+    const at = [...path, "models", index];
+    const firstOf = (names: readonly (keyof Budgets)[]) => names.find((name) => budgets[name] !== undefined);
+    const [compared, measured] = [firstOf(comparing), firstOf(sampled)];
+    if (firstOf(limits) === undefined)
+      fail(source, at, "value", `"${budgets.model}" has no budget: ${limits.join(", ")}`);
+    if (compared !== undefined && budgets.baseline === undefined)
+      fail(source, [...at, compared], "key", `"${compared}" needs "baseline": it compares the model with its original`);
+    if (measured !== undefined && budgets.data === undefined)
+      fail(source, [...at, measured], "key", `"${measured}" needs "data": it is measured on samples`);
+  }
+  return models;
+}
+
+/** Throws an error about budgets that no file has. */
+export function missingBudgets(): never {
+  throw new PithError(
+    "E_USAGE",
+    'No budgets: neither "pith.check.yaml" nor the key "pith" in "package.json" is here.',
+    {
+      hint: "Write pith.check.yaml (docs/check.md), or name the file: pith check budgets.yaml",
+    },
+  );
+}

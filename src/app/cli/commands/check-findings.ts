@@ -1,0 +1,134 @@
+/** Decides for each budget of a model: passed, failed, or not shown. */
+import type { Estimate, Unit } from "../../../core/estimate.ts";
+import { bytes, counted, difference, percent, times } from "../../../core/numbers.ts";
+import { verdictSentence } from "../../../judge/record/verdict.ts";
+import type { LatencyReport } from "../../../runtime/run/latency.ts";
+import type { Size } from "../../../runtime/run/size.ts";
+import type { EvalOutput } from "../jobs/eval.ts";
+import type { Budgets } from "./check-budgets.ts";
+
+/** "not shown": the measurement decides neither way, because of few samples, a busy machine, or something that is missing here. */
+export type Outcome = "passed" | "failed" | "not shown";
+
+export interface Finding {
+  readonly budget: string;
+  readonly limit: string;
+  readonly measured: string;
+  readonly outcome: Outcome;
+  /** Why the outcome is not "passed". */
+  readonly reason?: string | undefined;
+}
+
+/** Share by which an estimated size after brotli can be wrong (`runtime/run/size.ts`). */
+const estimateError = 0.05;
+
+export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (maxBytes !== undefined) {
+    const outcome = size.bytes <= maxBytes ? "passed" : "failed";
+    findings.push({ budget: "bytes", limit: `at most ${bytes(maxBytes)}`, measured: bytes(size.bytes), outcome });
+  }
+  if (download === undefined) return findings;
+  const { brotli, sampled } = size;
+  const limit = `at most ${bytes(download)}`;
+  if (brotli === undefined) return [...findings, notShown("download", limit, "brotli is not available here")];
+  const isClose = sampled && Math.abs(brotli - download) <= estimateError * download;
+  const outcome = isClose ? "not shown" : brotli <= download ? "passed" : "failed";
+  const reason = isClose ? "the size after brotli is estimated, and within 5 % of the budget" : undefined;
+  const measured = `${sampled ? "≈ " : ""}${bytes(brotli)}`;
+  return [...findings, { budget: "download", limit, measured, outcome, reason }];
+}
+
+const dropLimit = (maxDrop: number, unit: Unit): string => `lose at most ${difference(unit, maxDrop).replace("+", "")}`;
+const agreementLimit = (minimum: number): string => `at least ${percent(minimum)}`;
+
+/** Returns the findings of budgets on samples that are not here. */
+export function unmeasuredFindings({ drop, agreement }: Budgets, reason: string): readonly Finding[] {
+  return [
+    ...(drop === undefined ? [] : [notShown("drop", dropLimit(drop, ""), reason)]),
+    ...(agreement === undefined ? [] : [notShown("agreement", agreementLimit(agreement), reason)]),
+  ];
+}
+
+const notShown = (budget: string, limit: string, reason: string): Finding => ({
+  budget,
+  limit,
+  measured: "–",
+  outcome: "not shown",
+  reason,
+});
+
+/** Returns what the budgets on samples and the outputs show. */
+export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (measured !== undefined) {
+    const { comparison, verdict, figures, others, lostKnowledge, unmeasured } = measured;
+    const lost = typeof others === "object" ? others.lost : undefined;
+    const broken = unmeasured === undefined ? (lost ?? lostKnowledge) : `"${unmeasured}" outputs NaN`;
+    if (broken !== undefined)
+      findings.push({
+        budget: "outputs",
+        limit: "as the baseline",
+        measured: "lost",
+        outcome: "failed",
+        reason: broken,
+      });
+    if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {
+      const { unit } = comparison;
+      const { value, low, high } = comparison.difference;
+      const isKept = verdict.verdict === "kept";
+      findings.push({
+        budget: "drop",
+        limit: dropLimit(budgets.drop, unit),
+        measured: `${difference(unit, value)} (${difference(unit, low)} … ${difference(unit, high)})`,
+        outcome: isKept ? "passed" : verdict.met ? "not shown" : "failed",
+        reason: isKept ? undefined : verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured),
+      });
+    }
+    if (budgets.agreement !== undefined) {
+      const figure = figures.find(({ metric }) => metric === "agreement");
+      const limit = agreementLimit(budgets.agreement);
+      findings.push(
+        figure === undefined
+          ? notShown("agreement", limit, "the model's output has no classes")
+          : shareFinding("agreement", limit, budgets.agreement, figure.estimate),
+      );
+    }
+  }
+  for (const { target, right, found } of targets) {
+    const outcome = right === undefined ? "not shown" : right ? "passed" : "failed";
+    findings.push({ budget: `right on ${target}`, limit: "as natively", measured: found, outcome });
+  }
+  return findings;
+}
+
+/** The interval decides: a share passes if all of it reaches the limit, and fails if none of it does. */
+function shareFinding(budget: string, limit: string, minimum: number, { value, low, high, count }: Estimate): Finding {
+  const measured = `${percent(value)} (${percent(low)} … ${percent(high)})`;
+  if (low >= minimum) return { budget, limit, measured, outcome: "passed" };
+  if (high < minimum) return { budget, limit, measured, outcome: "failed" };
+  return { budget, limit, measured, outcome: "not shown", reason: `${counted(count, "sample")} do not decide` };
+}
+
+/**
+ * Returns what the timing shows: the ratio of processor times, on which other processes have little influence. A ratio below the limit fails only
+ * if nine of ten rounds are slower, too.
+ */
+export function speedFinding(minimum: number, { models: [baseline, model], rounds, unsteady }: LatencyReport): Finding {
+  const limit = `at least ${times(minimum)}`;
+  const ratio = (baseline?.processorTime ?? Number.NaN) / (model?.processorTime ?? Number.NaN);
+  if (unsteady) return notShown("speed", limit, "the machine was too busy");
+  if (!Number.isFinite(ratio)) return notShown("speed", limit, "the processor time is not known here");
+  const measured = `${times(ratio)} of ${counted(rounds, "round")}`;
+  if (ratio >= minimum) return { budget: "speed", limit, measured, outcome: "passed" };
+  const isSlower = (model?.speedup.high ?? Number.POSITIVE_INFINITY) < minimum;
+  return isSlower
+    ? { budget: "speed", limit, measured, outcome: "failed" }
+    : { budget: "speed", limit, measured, outcome: "not shown", reason: "the rounds do not decide" };
+}
+
+/** Returns the outcome of several findings: the worst, where "not shown" is between the others. */
+export function outcomeOf(findings: readonly Pick<Finding, "outcome">[]): Outcome {
+  const outcomes = new Set(findings.map(({ outcome }) => outcome));
+  return outcomes.has("failed") ? "failed" : outcomes.has("not shown") ? "not shown" : "passed";
+}

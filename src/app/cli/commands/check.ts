@@ -1,0 +1,238 @@
+/** The command `pith check`: holds models of a repository to their budgets, for tests and continuous integration. */
+import { readdir } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import * as v from "valibot";
+import { appendFile, fileKind, readText, sha256 } from "#platform";
+import { PithError } from "../../../core/errors.ts";
+import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
+import { bytes } from "../../../core/numbers.ts";
+import { option } from "../../../core/pass/options.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
+import type { Column } from "../../report/tables.ts";
+import { defineCommand, type Session } from "../command.ts";
+import { requireOther } from "../files/files.ts";
+import { requireAppendable } from "../files/writable.ts";
+import type benchJob from "../jobs/bench.ts";
+import type evalJob from "../jobs/eval.ts";
+import type sizesJob from "../jobs/sizes.ts";
+import { type Budgets, missingBudgets, parseBudgets } from "./check-budgets.ts";
+import {
+  evalFindings,
+  type Finding,
+  type Outcome,
+  outcomeOf,
+  sizeFindings,
+  speedFinding,
+  unmeasuredFindings,
+} from "./check-findings.ts";
+
+const defaultFile = "pith.check.yaml";
+const timingRounds = 15;
+
+export default defineCommand({
+  name: "check",
+  summary: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
+  arguments: [{ name: "pith.check.yaml", description: "the budgets (docs/check.md)", optional: true }],
+  options: v.object({
+    base: option(v.string(), "folder with the files before the change, to compare their bytes", { value: "folder" }),
+    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
+  }),
+  examples: ["check", "check budgets.yaml --base ../main --markdown $GITHUB_STEP_SUMMARY"],
+  async run([file], { base, markdown }, session) {
+    const { path, text } = await readBudgets(file);
+    const budgets = parseBudgets(text, path);
+    if (markdown !== undefined) {
+      await requireOther(markdown, [["the budgets", path]]);
+      await requireAppendable(markdown);
+    }
+    const models: CheckedModel[] = [];
+    for (const entry of await listModels(budgets, dirname(path))) {
+      session.terminal.part = entry.name;
+      models.push(await checkModel(entry, base, session));
+    }
+    session.terminal.part = "";
+    const outcome = outcomeOf(models);
+    if (markdown !== undefined) await appendFile(markdown, markdownText(models, outcome));
+    return {
+      data: { outcome, models },
+      goalMissed: outcome === "failed",
+      notShown: outcome === "not shown",
+      print(terminal) {
+        const { bold, red, green, yellow } = terminal.color;
+        const colors = { passed: green, failed: red, "not shown": yellow };
+        for (const { model, findings, before } of models) {
+          terminal.line(bold(model));
+          terminal.table(
+            columns,
+            findings.map((finding) => cellsOf(finding, colors[finding.outcome])),
+          );
+          for (const { budget, reason } of findings) if (reason !== undefined) terminal.line(`${budget}: ${reason}`);
+          if (before !== undefined) terminal.line(before);
+        }
+        terminal.line(bold(colors[outcome](outcome)));
+      },
+    };
+  },
+});
+
+/** Reads the named file, `pith.check.yaml`, or the key "pith" of `package.json`. */
+async function readBudgets(file: string | undefined): Promise<{ readonly path: string; readonly text: string }> {
+  const names = file === undefined ? [defaultFile, "package.json"] : [file];
+  for (const path of names) {
+    if (file === undefined && (await fileKind(path)) !== "file") continue;
+    const text = await readText(path);
+    if (path !== "package.json" || file !== undefined || /"pith"\s*:/.test(text)) return { path, text };
+  }
+  return missingBudgets();
+}
+
+interface Entry {
+  /** Path of the model as the budgets name it. */
+  readonly name: string;
+  readonly model: string;
+  readonly baseline: string | undefined;
+  readonly data: string | undefined;
+  readonly budgets: Budgets;
+}
+
+interface CheckedModel {
+  readonly model: string;
+  readonly outcome: Outcome;
+  readonly findings: readonly Finding[];
+  /** A sentence that compares the file with the one before the change. */
+  readonly before: string | undefined;
+}
+
+/** Returns the models with paths from the current folder. A folder stands for all ONNX files in it. */
+async function listModels(budgets: readonly Budgets[], folder: string): Promise<readonly Entry[]> {
+  const lists = budgets.map(async (each): Promise<readonly Entry[]> => {
+    const at = (path: string): string => relative(".", resolve(folder, path)) || ".";
+    const { baseline = undefined } = each;
+    const original = typeof baseline === "object" ? baseline.file : baseline;
+    const data = each.data === undefined ? undefined : at(each.data);
+    const model = at(each.model);
+    const reference = original === undefined ? undefined : at(original);
+    if ((await fileKind(model)) !== "folder")
+      return [{ name: each.model, model, baseline: reference, data, budgets: each }];
+    const files = (await readdir(model, { recursive: true })).filter((name) => name.endsWith(".onnx")).sort();
+    if (files.length === 0) throw new PithError("E_FILE", `The folder "${each.model}" has no ONNX file.`);
+    const isFolder = reference !== undefined && (await fileKind(reference)) === "folder";
+    return files.map((name) => ({
+      name: join(each.model, name),
+      model: join(model, name),
+      baseline: reference !== undefined && isFolder ? join(reference, name) : reference,
+      data,
+      budgets: each,
+    }));
+  });
+  return (await Promise.all(lists)).flat();
+}
+
+async function checkModel(entry: Entry, base: string | undefined, session: Session): Promise<CheckedModel> {
+  const { name, model, budgets } = entry;
+  const findings: Finding[] = [];
+  let before: string | undefined;
+  try {
+    const [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
+    if (size !== undefined) findings.push(...sizeFindings(budgets, size));
+    if (base !== undefined) before = await compareWithBase(model, join(base, name), session);
+    findings.push(...(await compareWithBaseline(entry, session)));
+  } catch (error) {
+    // One model that fails does not keep the others from being checked.
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    const reason = [error.sentence, ...[error.hint ?? []].flat()].join(" ");
+    findings.push({ budget: "model", limit: "is measured", measured: error.code, outcome: "failed", reason });
+  }
+  return { model: name, outcome: outcomeOf(findings), findings, before };
+}
+
+async function compareWithBaseline(entry: Entry, session: Session): Promise<readonly Finding[]> {
+  const { model, baseline, data, budgets } = entry;
+  const { drop, agreement, speed, runtimes = [], metric, preprocess, samples } = budgets;
+  if (baseline === undefined) return [];
+  await requireBaseline(baseline, budgets);
+  const isMeasured = drop !== undefined || agreement !== undefined;
+  const hasData = data !== undefined && (await fileKind(data)) !== undefined;
+  const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
+  const request = { path: data ?? "", part: undefined, preprocess, set: {}, states: [], samples, batch: undefined };
+  if ((isMeasured && hasData) || runtimes.length > 0) {
+    const input = {
+      ...{ model, against: baseline, metric, output: undefined, maxDrop: drop, strict: false, seed: session.seed },
+      ...{ score: undefined, targets: runtimes, demanded: agreement === undefined ? [] : ["agreement"] },
+      data: isMeasured && hasData ? request : undefined,
+    };
+    findings.push(...evalFindings(budgets, await session.job<typeof evalJob>("eval", input, `check ${model}`)));
+  }
+  if (speed !== undefined) findings.push(speedFinding(speed, await timeModels([baseline, model], session)));
+  return findings;
+}
+
+/** @throws PithError E_FILE if the baseline is missing, E_SOURCE_CHANGED if it is another file. */
+async function requireBaseline(path: string, { model, baseline }: Budgets): Promise<void> {
+  if ((await fileKind(path)) !== "file")
+    throw new PithError("E_FILE", `The baseline "${path}" of "${model}" does not exist.`, {
+      hint: "Commit it, fetch it before the check (Git LFS), or change the path in the budgets.",
+    });
+  if (typeof baseline !== "object") return;
+  const digest = sha256();
+  for await (const piece of bytesOfFile(path)) digest.add(piece);
+  const actual = await digest.end();
+  if (actual === baseline.sha256.toLowerCase()) return;
+  const sentence = `The baseline "${path}" is another file: expected SHA-256 ${baseline.sha256}, got ${actual}.`;
+  throw new PithError("E_SOURCE_CHANGED", sentence, {
+    hint: "Restore the file, or write the new SHA-256 into the budgets after you have evaluated it.",
+  });
+}
+
+async function timeModels(models: readonly string[], session: Session) {
+  const request = { models, target: "node" as const, dims: [], set: {}, rounds: timingRounds, threads: undefined };
+  const input = { ...request, seed: session.seed, inOrder: true };
+  return (await session.job<typeof benchJob>("bench", input, `check ${models.at(-1)}`)).latency;
+}
+
+/** Returns a sentence about the file before the change. */
+async function compareWithBase(model: string, before: string, session: Session): Promise<string> {
+  if ((await fileKind(before)) !== "file") return "new: the base has no such file";
+  if (await isCopy(before, model)) return "unchanged: the base has the same file";
+  const sizes = await session.job<typeof sizesJob>("sizes", { models: [before, model] }, `check ${model}`);
+  const parts = (["bytes", "brotli"] as const).map((kind) => {
+    const [old = 0, current = 0] = sizes.map((size) => size[kind]);
+    const change = current === old ? "unchanged" : `${current > old ? "+" : "−"}${bytes(Math.abs(current - old))}`;
+    return `${kind === "bytes" ? "" : "after brotli "}${bytes(old)} → ${bytes(current)} (${change})`;
+  });
+  return `changed: ${parts.join(", ")}`;
+}
+
+const columns: readonly Column[] = [
+  { title: "budget" },
+  { title: "limit" },
+  { title: "measured" },
+  { title: "outcome" },
+];
+
+const cellsOf = ({ budget, limit, measured, outcome }: Finding, color = (text: string): string => text) => [
+  budget,
+  limit,
+  measured,
+  color(outcome),
+];
+
+const marks = { passed: "✅", failed: "❌", "not shown": "❔" };
+
+function markdownText(models: readonly CheckedModel[], outcome: Outcome): string {
+  const sections = models.flatMap(({ model, findings, before }) => [
+    `**${escapeMarkdown(basename(model))}** ${escapeMarkdown(dirname(model))}`,
+    "",
+    markdownTable(
+      columns,
+      findings.map((finding) => cellsOf(finding, (text) => `${marks[finding.outcome]} ${text}`).map(escapeMarkdown)),
+    ),
+    "",
+    ...findings.flatMap(({ budget, reason }) =>
+      reason === undefined ? [] : [`- ${escapeMarkdown(`${budget}: ${reason}`)}`],
+    ),
+    ...(before === undefined ? [] : [escapeMarkdown(before)]),
+    "",
+  ]);
+  return [`### pith check: ${marks[outcome]} ${outcome}`, "", ...sections, ""].join("\n");
+}

@@ -1,0 +1,211 @@
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { speedFinding } from "../../src/app/cli/commands/check-findings.ts";
+import type { LatencyReport, RunTimes } from "../../src/runtime/run/latency.ts";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+/** Writes budgets next to the models. @returns the path of the file. */
+function write(text: string, name = "pith.check.yaml"): string {
+  const path = at(name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+  return path;
+}
+
+const writeEntry = (budgets: string): string => write(`models:\n  - { ${budgets} }\n`);
+
+describe("pith check", () => {
+  test("passes a model within its budgets", async () => {
+    const path = writeEntry(
+      "model: mixed.onnx, baseline: right.onnx, data: points.csv, bytes: 1 kB, drop: 5%, agreement: 90%",
+    );
+    const { code, out } = await pith("check", path);
+    expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed/);
+    expect(out).toMatch(/drop +lose at most 5\.0 points +.* points \(.*\) +passed/);
+    expect(out).toMatch(/agreement +at least 90\.0 % +.* % \(.*\) +passed\npassed\n$/);
+    expect(code).toBe(0);
+  });
+
+  test("fails a file above its bytes", async () => {
+    const { code, out } = await pith("check", writeEntry("model: right.onnx, bytes: 100"));
+    expect(out).toMatch(/bytes +at most 100 bytes +\d+ bytes +failed\nfailed\n$/);
+    expect(code).toBe(1);
+  });
+
+  test("fails a model that loses more than it may, and says how much", async () => {
+    const { code, out } = await pith(
+      "check",
+      writeEntry("model: zero.onnx, baseline: right.onnx, data: points.csv, drop: 1%"),
+    );
+    expect(out).toMatch(/drop +lose at most 1\.0 points +−\d+\.\d points \(.*\) +failed/);
+    expect(out).toContain("The goal is missed");
+    expect(code).toBe(1);
+  });
+
+  test("fails a model whose predictions differ too often", async () => {
+    const { code, out } = await pith(
+      "check",
+      writeEntry("model: zero.onnx, baseline: right.onnx, data: points.csv, agreement: 90%"),
+    );
+    expect(out).toMatch(/agreement +at least 90\.0 % +.* failed/);
+    expect(code).toBe(1);
+  });
+
+  test("does not decide on few samples", async () => {
+    const budgets = "samples: 12, drop: 5%, agreement: 80%";
+    const { code, out } = await pith(
+      "check",
+      writeEntry(`model: right.onnx, baseline: mixed.onnx, data: points.csv, ${budgets}`),
+    );
+    expect(out).toMatch(/agreement +at least 80\.0 % +.* not shown/);
+    expect(out).toContain("agreement: 12 samples do not decide");
+    expect(out).toMatch(/\nnot shown\n$/);
+    expect(code).toBe(3);
+  });
+
+  test("does not decide without the data", async () => {
+    const budgets = "model: right.onnx, baseline: mixed.onnx, data: elsewhere, bytes: 1kB, drop: 1%";
+    const { outcome, models } = (await json("check", writeEntry(budgets))) as {
+      outcome: string;
+      models: { findings: object[] }[];
+    };
+    expect(outcome).toBe("not shown");
+    expect(models[0]?.findings).toMatchObject([
+      { budget: "bytes", outcome: "passed" },
+      { budget: "drop", outcome: "not shown", reason: expect.stringMatching(/elsewhere" is not here$/) },
+    ]);
+  });
+
+  test("fails if the baseline is missing, and checks the other models", async () => {
+    const path = write(
+      "models:\n  - { model: right.onnx, baseline: lost.onnx, data: points.csv, drop: 1% }\n  - { model: right.onnx, bytes: 1kB }\n",
+    );
+    const { code, out } = await pith("check", path);
+    expect(out).toMatch(
+      /model +is measured +E_FILE +failed\nmodel: The baseline ".*lost\.onnx" of "right\.onnx" does not exist\. Commit it/,
+    );
+    expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed\nfailed\n$/);
+    expect(code).toBe(1);
+  });
+
+  test("fails if the baseline is another file than the one of the budgets", async () => {
+    const hash = createHash("sha256")
+      .update(readFileSync(at("mixed.onnx")))
+      .digest("hex");
+    const baseline = (file: string): string => `baseline: { file: ${file}, sha256: ${hash} }`;
+    const budgets = (file: string): string =>
+      writeEntry(`model: right.onnx, ${baseline(file)}, data: points.csv, drop: 5%`);
+    expect((await pith("check", budgets("mixed.onnx"))).code).toBe(0);
+    const { code, out } = await pith("check", budgets("near.onnx"));
+    expect(out).toMatch(
+      /The baseline ".*near\.onnx" is another file: expected SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}\./,
+    );
+    expect(code).toBe(1);
+  });
+
+  test("measures the ratio of processor times", async () => {
+    const path = writeEntry("model: right.onnx, baseline: right.onnx, speed: 0.01");
+    const { models } = (await json("check", path)) as { models: { findings: { budget: string; limit: string }[] }[] };
+    expect(models[0]?.findings).toMatchObject([{ budget: "speed", limit: "at least 0.01 ×" }]);
+  });
+
+  test("checks each file of a folder against the file of the same path", async () => {
+    mkdirSync(at("small"), { recursive: true });
+    mkdirSync(at("original"), { recursive: true });
+    for (const name of ["a.onnx", "b.onnx"]) {
+      copyFileSync(at(name === "a.onnx" ? "near.onnx" : "zero.onnx"), at(`small/${name}`));
+      copyFileSync(at("right.onnx"), at(`original/${name}`));
+    }
+    const { code, out } = await pith(
+      "check",
+      writeEntry("model: small, baseline: original, data: points.csv, agreement: 60%"),
+    );
+    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.onnx\n[\s\S]*failed\nfailed\n$/);
+    expect(code).toBe(1);
+  });
+
+  test("reads budgets from package.json", async () => {
+    const check = { models: [{ model: "right.onnx", bytes: "1kB" }] };
+    const path = write(JSON.stringify({ name: "app", pith: { check } }), "app/package.json");
+    copyFileSync(at("right.onnx"), at("app/right.onnx"));
+    expect(await pith("check", path)).toMatchObject({ code: 0, out: expect.stringMatching(/^right\.onnx\n/) });
+  });
+
+  test("compares bytes with the files before the change, and writes Markdown", async () => {
+    mkdirSync(at("base"), { recursive: true });
+    copyFileSync(at("right.onnx"), at("base/right.onnx"));
+    copyFileSync(at("right.onnx"), at("base/hidden.onnx"));
+    const path = write(
+      "models:\n  - { model: right.onnx, bytes: 1kB }\n  - { model: hidden.onnx, bytes: 1kB }\n  - { model: near.onnx, bytes: 1 }\n",
+    );
+    const summary = at("summary.md");
+    expect((await pith("check", path, "--base", at("base"), "--markdown", summary)).code).toBe(1);
+    const text = readFileSync(summary, "utf8");
+    expect(text).toMatch(/^### pith check: ❌ failed\n\n\*\*right\.onnx\*\*/);
+    expect(text).toContain("| bytes | at most 1.00 kB |");
+    expect(text).toContain("unchanged: the base has the same file");
+    expect(text).toMatch(/changed: \d+ bytes → \d+ bytes \(\+\d+ bytes\), after brotli/);
+    expect(text).toContain("new: the base has no such file");
+  });
+
+  test.each([
+    [
+      "a typo",
+      "models:\n  - { modle: a.onnx, bytes: 1kB }\n",
+      /^E_OPTION: .*pith\.check\.yaml:2:\d+: .*modle.*\n.*model/,
+    ],
+    [
+      "no budget",
+      "models:\n  - { model: a.onnx }\n",
+      /2:5: models\[0\]: "a\.onnx" has no budget: bytes, download, drop/,
+    ],
+    ["a drop without data", "models:\n  - { model: a.onnx, baseline: b.onnx, drop: 1% }\n", /"drop" needs "data"/],
+    ["a drop without baseline", "models:\n  - { model: a.onnx, data: c, drop: 1% }\n", /"drop" needs "baseline"/],
+    [
+      "a size that is none",
+      "models:\n  - { model: a.onnx, bytes: small }\n",
+      /2:\d+: models\[0\]\.bytes: takes a size such as 300kB or 2MB, got "small"/,
+    ],
+    ["YAML that is none", "models: [\n", /invalid YAML/],
+  ])("rejects budgets with %s, and names the place", async (_, text, message) => {
+    const { code, err } = await pith("check", write(text));
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  });
+
+  test("says what to do without budgets", async () => {
+    expect(await pith("check", join(at("none"), "pith.check.yaml"))).toMatchObject({ code: 1 });
+  });
+});
+
+describe("the speed of a model", () => {
+  const spread = (value: number) => ({ median: value, low: 0.9 * value, high: 1.1 * value });
+  const times = (processorTime: number, speed: number): RunTimes => ({
+    milliseconds: spread(1),
+    speedup: spread(speed),
+    load: 1,
+    processorTime,
+    runs: { p50: 1, p90: 1 },
+  });
+  const report = (speed: number, unsteady = false): LatencyReport => ({
+    models: [times(1, 1), times(1 / speed, speed)],
+    rounds: 15,
+    repeats: 10,
+    threads: 1,
+    unsteady,
+  });
+
+  test.each([
+    ["passes if the ratio reaches the limit", report(2), 1.5, "passed"],
+    ["fails if nine of ten rounds are slower, too", report(1), 1.5, "failed"],
+    ["is not decided by rounds on both sides of the limit", report(1.45), 1.5, "not shown"],
+    ["is not decided on a busy machine", report(2, true), 1.5, "not shown"],
+  ] as const)("%s", (_, latency, minimum, outcome) => {
+    expect(speedFinding(minimum, latency).outcome).toBe(outcome);
+  });
+});
