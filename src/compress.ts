@@ -4,6 +4,7 @@ export type { FolderOptions } from "./app/folder/run.ts";
 export { trimFolder } from "./app/folder/trim-vocabulary.ts";
 export { drawSizes, type SizeDrawing } from "./app/report/chart.ts";
 export { type Summary, summarize } from "./app/report/choice.ts";
+export { drawLayers } from "./app/report/debug.ts";
 export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
 export { drawGraph, type GraphDrawing } from "./app/report/plot/draw-graph.ts";

@@ -6,7 +6,7 @@ export { type EvaluateOptions, type Evaluation, estimate, evaluate, measure } fr
 export { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "../runtime/metrics/metrics.ts";
 export { meanSquaredError, pearson, spearman } from "../runtime/metrics/regression.ts";
 export type { Metric } from "../runtime/metrics/types.ts";
-export { type LayerErrors, layerErrors } from "../runtime/noise/layer-errors.ts";
+export { blameText, type LayerErrors, layerErrors } from "../runtime/noise/layer-errors.ts";
 export { compareLayers } from "../runtime/noise/layers.ts";
 export { type Latency, type LatencyOptions, latency } from "../runtime/run/latency.ts";
 export { type Size, size } from "../runtime/run/size.ts";

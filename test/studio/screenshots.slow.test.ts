@@ -30,7 +30,7 @@ test.skipIf(browser === undefined)("the studio fits into wide and narrow windows
         location.hash = hash;
       }, step);
       await page.getByRole("heading", { level: 1 }).waitFor();
-      if (step === "compare") await page.getByRole("img", { name: "Signal to noise by layer" }).waitFor();
+      if (step === "compare") await page.getByRole("img", { name: /^Signal to noise of each layer/ }).waitFor();
       for (const [colorScheme, width] of looks) {
         await page.emulateMedia({ colorScheme });
         await page.setViewportSize({ width, height: 900 });

@@ -47,6 +47,7 @@ export interface SearchedSize extends Pick<SizePoint, "name" | "bytes" | "value"
   readonly row?: string;
 }
 
+/** Points and intervals that are not finite are left out. */
 export interface SizeDrawing {
   readonly metric: Pick<Run["metric"], "name" | "unit" | "better">;
   readonly points: readonly SizePoint[];
@@ -99,10 +100,15 @@ export function chart(run: Run, width: number): Markup {
 export const drawSizes = (drawing: SizeDrawing): string => drawChart(drawing).markup;
 
 function drawChart(drawing: SizeDrawing): Markup {
-  const { metric, searched, goal, estimate, width } = drawing;
-  const points = drawing.points.map((point) => ({
+  const { metric, width } = drawing;
+  const [goal, estimate] = [drawing.goal, drawing.estimate].map((value) =>
+    Number.isFinite(value) ? value : undefined,
+  );
+  const searched = drawing.searched.filter(isFinitePoint);
+  const points = drawing.points.filter(isFinitePoint).map(({ interval, paired, ...point }) => ({
     ...point,
-    paired: point.paired && withinUnit(metric, point.paired),
+    interval: finiteInterval(interval),
+    paired: finiteInterval(paired && withinUnit(metric, paired)),
   }));
   const frame = frameOf(width, drawing.height ?? 400, margin);
   const { height, left, right, top, bottom } = frame;
@@ -115,7 +121,7 @@ function drawChart(drawing: SizeDrawing): Markup {
     ]),
     ...(goal === undefined ? [] : [goal]),
   ];
-  const [lowest, highest] = [Math.min(...values), Math.max(...values)];
+  const [lowest, highest] = values.length === 0 ? [0, 1] : [Math.min(...values), Math.max(...values)];
   const room = 0.06 * (highest - lowest) || 0.01;
   const { low, high } = withinUnit(metric, { low: lowest - room, high: highest + room });
   const yAxis = verticalAxis(frame, low, high, 5);
@@ -129,7 +135,7 @@ function drawChart(drawing: SizeDrawing): Markup {
   const size = drawing.isByDownload
     ? { axis: "size after brotli", title: "bytes after brotli" }
     : { axis: "size of the file", title: "bytes" };
-  const texts = points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`);
+  const texts = drawing.points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`);
   const title = `${name} against ${size.title}: ${texts.join("; ")}`;
   const chosenLast = points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
   return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
@@ -168,6 +174,12 @@ function pointsOf(run: Run): readonly SizePoint[] {
   return [original, ...variants];
 }
 
+const isFinitePoint = ({ bytes, value }: Pick<SizePoint, "bytes" | "value">): boolean =>
+  Number.isFinite(bytes) && Number.isFinite(value);
+
+const finiteInterval = (interval: Interval | undefined): Interval | undefined =>
+  interval !== undefined && Number.isFinite(interval.high - interval.low) ? interval : undefined;
+
 /** Limits an interval to 0 and 1 if the metric is a share. */
 function withinUnit({ unit }: Pick<Run["metric"], "unit">, { low, high }: Interval): Interval {
   return unit === "share" ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high };
@@ -190,7 +202,8 @@ interface BytesAxis extends Axis {
 }
 
 function bytesAxis(sizes: readonly number[], { left, right }: Frame, count: number): BytesAxis {
-  const [smallest, largest] = [Math.max(1, Math.min(...sizes)), Math.max(1, ...sizes)];
+  const largest = Math.max(1, ...sizes);
+  const smallest = Math.max(1, Math.min(largest, ...sizes));
   if (largest / smallest <= maxLinearRatio) {
     const room = padding * (largest - smallest) || 0.1 * largest;
     const [start, end] = [Math.max(0, smallest - room), largest + room];

@@ -7,16 +7,19 @@ import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
 export interface DebuggedLayer extends LayerError {
-  /** Signal-to-noise ratio of the stored weight in decibels; undefined if the layer has no weight, or if it cannot be read. */
-  readonly weight: number | undefined;
+  /** Signal-to-noise ratio of the stored weight in decibels; undefined if the layer has no weight, or if it was not or cannot be read. */
+  readonly weight?: number | undefined;
 }
 
-export interface Debugged {
+interface LayersDrawing {
+  readonly layers: readonly DebuggedLayer[];
+  readonly blamed: Blame | undefined;
+}
+
+export interface Debugged extends LayersDrawing {
   readonly original: string;
   readonly model: string;
   readonly on: string;
-  readonly layers: readonly DebuggedLayer[];
-  readonly blamed: Blame | undefined;
 }
 
 /** Formats a signal-to-noise ratio: "23.1 dB", "equal", or a dash if it is unknown. */
@@ -44,34 +47,41 @@ export function shareText(share: number | undefined): string {
 
 export function debugPage({ original, model, on, layers, blamed }: Debugged): string {
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
-  const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
+  const first = dominantLayer(blamed);
   const row = (layer: DebuggedLayer, index: number): Markup =>
     html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.weight, layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer.share))}</tr>\n`;
   const titles = ["weight", "isolated", "cumulative", "share of error"].map(numberHead);
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>
-<figure>${drawLayers(layers, first)}
+<figure>${layersChart({ layers, blamed }, Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length))}
 <figcaption>Signal to noise of each layer, in the order of the graph. 20 dB more: a tenth of the error. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original. Rings: of its stored weight.</figcaption></figure>
 <h2>Layers</h2>
 ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), titles], layers.map(row))}
 <p class="note">Share of error: the squared error of the model's outputs if only this layer is changed, relative to the whole error. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
 </main>`;
-  return page({ title: `${model}: ${headline}`, style: `${reportStyle}${style}`, body });
+  return page({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
 
-const style = `
-.layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
-.layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; } .layers circle { fill: none; stroke: var(--soft); }
-`;
+/** Returns the layer that dominates the error; undefined if the error is spread. */
+function dominantLayer(blamed: Blame | undefined): string | undefined {
+  return blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
+}
 
 const margin = { top: 16, right: 20, bottom: 30, left: 56 };
 const [minWidth, widthPerLayer] = [980, 9];
 /** Signal-to-noise ratio in decibels at which equal layers, whose ratio is infinite, are drawn. */
 const maxDecibels = 100;
 
-function drawLayers(layers: readonly DebuggedLayer[], first: string | undefined): Markup {
-  const width = Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length);
+/**
+ * Returns an SVG image of the error of each layer, as in reports. Its classes are styled by the page.
+ * @param width pixels; text keeps its size if the image is shown with this width.
+ * @example const svg = drawLayers(await layerErrors(createEngine(), original, smaller, samples), 640);
+ */
+export const drawLayers = (errors: LayersDrawing, width: number): string => layersChart(errors, width).markup;
+
+function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
+  const first = dominantLayer(blamed);
   const frame = frameOf(width, 320, margin);
   const clamp = (value: number): number => (Number.isNaN(value) ? 0 : Math.min(maxDecibels, value));
   const values = layers
@@ -86,7 +96,8 @@ function drawLayers(layers: readonly DebuggedLayer[], first: string | undefined)
   const bar = (layer: DebuggedLayer, index: number): Markup => {
     const { operator, weight, own, signalToNoise } = layer;
     const top = y(own ?? signalToNoise);
-    const values = `weight ${decibelsText(weight)}, isolated ${decibelsText(own)}, cumulative ${decibelsText(signalToNoise)}`;
+    const weightText = weight === undefined ? "" : `weight ${decibelsText(weight)}, `;
+    const values = `${weightText}isolated ${decibelsText(own)}, cumulative ${decibelsText(signalToNoise)}`;
     return html`<rect class="${layer.layer === first ? "blamed" : "own"}" x="${px(x(index) - barWidth / 2)}" width="${px(barWidth)}" y="${px(top)}" height="${px(Math.max(0, frame.bottom - top))}"><title>${placeName(layer)} (${operator}): ${values}</title></rect>`;
   };
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${frame.height}" role="img" aria-label="Signal to noise of each layer in decibels">

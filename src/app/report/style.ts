@@ -74,6 +74,8 @@ svg.narrow { display: none; }
 .chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; }
 .chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .chart path { fill: none; } .chart path.loss { stroke: var(--soft); stroke-width: 1.3; } .chart path.evaluated { stroke: var(--accent); stroke-width: 1.3; } .chart circle.evaluated, .chart .axis text.evaluated { fill: var(--accent); }
+.layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
+.layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; } .layers circle { fill: none; stroke: var(--soft); }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {

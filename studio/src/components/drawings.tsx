@@ -1,16 +1,18 @@
-/** Images that reports have too. Their code is loaded when the first one is shown. */
+/** Images and texts that reports have too. Their code is loaded when the first one is shown. */
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useWidth } from "./width.ts";
 
-type Drawing = Pick<typeof import("pith/compress"), "drawSizes" | "drawTraining">;
+type Drawing = Pick<typeof import("pith/compress"), "drawLayers" | "drawSizes" | "drawTraining"> &
+  Pick<typeof import("pith/evaluate"), "blameText">;
 
 const drawing = signal<Drawing | undefined>(undefined);
 
 async function load(): Promise<void> {
-  const { drawSizes, drawTraining } = await import("pith/compress");
-  drawing.value = { drawSizes, drawTraining };
+  const { drawLayers, drawSizes, drawTraining } = await import("pith/compress");
+  const { blameText } = await import("pith/evaluate");
+  drawing.value = { drawLayers, drawSizes, drawTraining, blameText };
 }
 
 /** Shows an image that is drawn for the width that it has. */
@@ -24,6 +26,11 @@ export function Image({ draw }: { draw: (drawing: Drawing, width: number) => str
   // Pith escapes the names in its images.
   return <div ref={frame} class="drawing" dangerouslySetInnerHTML={{ __html: image ?? "" }} />;
 }
+
+/** Shows a text beside an image. */
+export const DrawingText = ({ text }: { text: (drawing: Drawing) => string }): JSX.Element => (
+  <>{drawing.value === undefined ? "" : text(drawing.value)}</>
+);
 
 /** The losses of the running training. */
 export function LossCurve({ losses }: { losses: readonly number[] }): JSX.Element | null {
