@@ -5,7 +5,7 @@ export { trimFolder } from "./app/folder/trim-vocabulary.ts";
 export { drawSizes, type SizeDrawing } from "./app/report/chart.ts";
 export { type Summary, summarize } from "./app/report/choice.ts";
 export { drawLayers } from "./app/report/debug.ts";
-export { reportPage } from "./app/report/html.ts";
+export { drawDisagreements, drawSample, reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
 export { drawGraph, type GraphDrawing } from "./app/report/plot/draw-graph.ts";
 export { plotPage } from "./app/report/plot/plot.ts";

@@ -10,8 +10,8 @@ describe.skipIf(browser === undefined)("the example", () => {
   });
 
   test.each([
-    ["Digits", 90, "img.thumb"],
-    ["Sentences", 90, ".excerpt"],
+    ["Digits", 90, ".samples img"],
+    ["Sentences", 90, ".samples blockquote"],
     ["Waves", 80, "svg.series"],
   ])("%s opens with samples and predicts at least %i % of them", async (title, share, view) => {
     const { page, foreign, errors, close } = await openStudio(folder);

@@ -51,7 +51,7 @@ describe.skipIf(browser === undefined || data === undefined)("the studio", () =>
       await showSamples(page);
       await chooseFiles(page, "text/sst2_dev.tsv");
       await page.getByRole("heading", { level: 1, name: /The original predicts 7\d/ }).waitFor();
-      expect(await page.locator(".samples .excerpt").count()).toBe(6);
+      expect(await page.locator(".samples blockquote").count()).toBe(6);
       await page.getByRole("link", { name: "Make it smaller" }).click();
       for (const dtype of ["q8", "q4"]) {
         await page.getByRole("radio", { name: /for transformers.js/ }).check();
@@ -60,7 +60,7 @@ describe.skipIf(browser === undefined || data === undefined)("the studio", () =>
         await page.getByRole("button", { name: "Compare", exact: true }).waitFor();
       }
       await page.getByRole("button", { name: "Compare", exact: true }).click();
-      await page.getByRole("heading", { name: "Changed predictions" }).waitFor();
+      await page.getByRole("heading", { name: "Samples with different predictions" }).waitFor();
       await page.getByRole("link", { name: /^Take/ }).click();
       await page.getByRole("row", { name: /^q4 .*model_q4\.onnx/ }).waitFor();
       const started = page.waitForEvent("download");

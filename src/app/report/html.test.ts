@@ -77,16 +77,18 @@ describe("a report", () => {
     expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
     expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
     expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
-    expect(page).toContain('original: <b class="good">class 3</b>, result: <b class="bad">class 5</b>');
-    expect(page).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
+    expect(page).toContain('original: <b class="good">class 3</b> ✓, result: <b class="bad">class 5</b> ✗');
+    expect(page).toContain("original: <b>class 2</b>, result: <b>nothing</b>");
   });
 
   test("shows class names of the data as escaped text", () => {
     const named = reportPage({ ...exampleRun, data: { ...exampleRun.data, classes: { 3: "cat", 5: evilName } } });
     expect(faults(named)).toEqual([]);
-    expect(named).toContain(`original: <b class="good">cat</b>, result: <b class="bad">${escapeText(evilName)}</b>`);
+    expect(named).toContain(
+      `original: <b class="good">cat</b> ✓, result: <b class="bad">${escapeText(evilName)}</b> ✗`,
+    );
     expect(named).toContain("label <b>cat</b>");
-    expect(named).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
+    expect(named).toContain("original: <b>class 2</b>, result: <b>nothing</b>");
   });
 
   test.each([

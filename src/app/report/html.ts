@@ -65,7 +65,13 @@ const maxReasons = 5;
 /** Signal-to-noise ratio in decibels at which a bar is empty: the noise has a thousandth of the signal's amplitude. */
 const emptyBar = 60;
 
-export function disagreementsSection(run: Run): Markup | undefined {
+/**
+ * Returns HTML of samples whose predictions changed, as in the report; undefined without such samples. Its classes are styled by the page.
+ * @example const list = drawDisagreements(run);
+ */
+export const drawDisagreements = (run: Run): string | undefined => disagreementsSection(run)?.markup;
+
+function disagreementsSection(run: Run): Markup | undefined {
   const { disagreements, data } = run;
   if (disagreements.length === 0) return undefined;
   const { agreement } = comparedVariant(run) ?? {};
@@ -94,11 +100,20 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
   const className = (value: number): string => names?.[value] ?? `class ${value}`;
   const prediction = (value: number): Markup => {
     if (value < 0) return html`<b>nothing</b>`;
-    return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${className(value)}</b>`;
+    if (label === undefined) return html`<b>${className(value)}</b>`;
+    return html`<b class="${value === label ? "good" : "bad"}">${className(value)}</b> ${value === label ? "✓" : "✗"}`;
   };
   return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, label <b>${className(label)}</b>`}</p>
 <p>original: ${prediction(original)}, result: ${prediction(variant)}</p>`;
 }
+
+/**
+ * Returns HTML of a sample, as in the report. Its classes are styled by the page.
+ * @example
+ * const [first] = await viewsOf([0], samples, undefined);
+ * const sample = first && drawSample(first);
+ */
+export const drawSample = (sample: SampleView): string => html`${view(sample)}`.markup;
 
 function view(sampleView: SampleView): Content {
   switch (sampleView.kind) {

@@ -5,7 +5,7 @@ import type { Candidate } from "../backend/backend.ts";
 import { comparisonOf } from "../measurements.ts";
 import { goalValue } from "../settings/goal.ts";
 import { candidates, estimatedSizes, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
-import { Image } from "./drawings.tsx";
+import { Drawing } from "./drawings.tsx";
 
 type Point = SizeDrawing["points"][number];
 
@@ -44,7 +44,7 @@ export function CandidateChart(): JSX.Element | null {
   };
   return (
     <figure>
-      <Image draw={({ drawSizes }, width) => drawSizes({ ...sizes, width })} />
+      <Drawing draw={({ drawSizes }, width) => drawSizes({ ...sizes, width })} />
       <figcaption>
         Each point is a candidate, and the line through it is the interval of its difference from the original on the
         same samples. {searched.length === 0 ? "" : "Small dots are results that a search tried on other samples. "}A

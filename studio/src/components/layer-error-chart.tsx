@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
 import { backendOf, layerErrors, missingFiles } from "../state.ts";
-import { DrawingText, Image } from "./drawings.tsx";
+import { Drawing, DrawingText } from "./drawings.tsx";
 import { MissingFiles } from "./missing-files.tsx";
 
 /** The error of each layer of a candidate. Measures it when it is shown for the first time. */
@@ -35,7 +35,7 @@ function Chart({ errors }: { errors: LayerErrors }): JSX.Element {
   if (blamed === undefined) return <p>No layer’s output differs.</p>;
   return (
     <figure>
-      <Image draw={({ drawLayers }, width) => drawLayers(errors, width)} />
+      <Drawing draw={({ drawLayers }, width) => drawLayers(errors, width)} />
       <figcaption>
         <DrawingText text={({ blameText }) => `${blameText(blamed)}.`} /> Signal to noise in dB; 20 dB less is ten times
         the error. Bars: the layer alone, with the original’s inputs. Line: with the errors of all layers before it.

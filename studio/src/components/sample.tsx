@@ -5,33 +5,10 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Pixels } from "../backend/backend.ts";
 import { percentText } from "../format.ts";
 import { samples } from "../state.ts";
+import { Drawing } from "./drawings.tsx";
 
-export function Sample({ view }: { view: SampleView | undefined }): JSX.Element {
-  if (view === undefined) return <span class="thumb empty" />;
-  switch (view.kind) {
-    case "image":
-      return <img class="thumb" src={view.address} alt="" width={view.width} height={view.height} />;
-    case "text":
-      return <p class="excerpt">{view.text}</p>;
-    case "series":
-      return (
-        <svg class="series" viewBox={`0 -1 ${view.width} ${view.height + 2}`} role="img" aria-label={view.name}>
-          <path d={view.path} />
-        </svg>
-      );
-    case "numbers":
-      return (
-        <p class="excerpt name">
-          {view.inputs.map(({ name, numbers, count }) => (
-            <span key={name}>
-              {name}: {numbers.join(", ")}
-              {count > numbers.length ? ", …" : ""}{" "}
-            </span>
-          ))}
-        </p>
-      );
-  }
-}
+export const Sample = ({ view }: { view: SampleView | undefined }): JSX.Element =>
+  view === undefined ? <span /> : <Drawing draw={({ drawSample }) => drawSample(view)} />;
 
 /** The input of the network, drawn as an image. */
 export function NetworkInput({ pixels }: { pixels: Pixels }): JSX.Element {
@@ -40,9 +17,7 @@ export function NetworkInput({ pixels }: { pixels: Pixels }): JSX.Element {
   useEffect(() => {
     canvas.current?.getContext("2d")?.putImageData(new ImageData(data, width, height), 0, 0);
   }, [data, width, height]);
-  return (
-    <canvas ref={canvas} class="thumb" width={width} height={height} role="img" aria-label="input of the network" />
-  );
+  return <canvas ref={canvas} width={width} height={height} role="img" aria-label="input of the network" />;
 }
 
 export const className = (index: number | undefined): string =>

@@ -2,10 +2,10 @@ import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
+import { Drawing } from "../components/drawings.tsx";
 import { Figures, figureValue } from "../components/figures.tsx";
 import { LayerErrorChart } from "../components/layer-error-chart.tsx";
 import { ProgressBox } from "../components/progress.tsx";
-import { className, Sample } from "../components/sample.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, integerText, speedText, timesText } from "../format.ts";
 import { changedCount, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
@@ -25,7 +25,7 @@ export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
   const sizes = originalSizes.value;
   if (candidate === undefined || sizes === undefined) return <NoCandidate />;
-  const { inspection } = candidate;
+  const { inspection, run } = candidate;
   const changed = changedCount(candidate);
   return (
     <section>
@@ -39,7 +39,7 @@ export function Compare(): JSX.Element {
           : `; ${integerText(changed.count)} of ${integerText(changed.of)} predictions change.`}
       </h1>
       <Verdict candidate={candidate} />
-      <Changed candidate={candidate} />
+      {run === undefined ? null : <Drawing draw={({ drawDisagreements }) => drawDisagreements(run)} />}
       <h2>Size and speed</h2>
       <SizeAndSpeed candidate={candidate} />
       <h2>Error by layer</h2>
@@ -84,57 +84,6 @@ export function CandidatePicker({ label, candidate }: { label: string; candidate
         </select>
       </label>
     </p>
-  );
-}
-
-function Changed({ candidate }: { candidate: Candidate }): JSX.Element | null {
-  const changed = changedCount(candidate);
-  const { run } = candidate;
-  if (changed === undefined || run === undefined) return null;
-  return (
-    <>
-      <h2>Changed predictions</h2>
-      {run.disagreements.length === 0 ? (
-        <p>No prediction changes.</p>
-      ) : (
-        <>
-          <p class="note">
-            {run.disagreements.length < changed.count
-              ? `${run.disagreements.length} of the ${changed.count} samples with different predictions, evenly spread.`
-              : `All samples with different predictions: ${changed.count}.`}
-          </p>
-          <ul class="samples changed">
-            {run.disagreements.map(({ sample, label, original, variant, shown }) => (
-              <li key={sample}>
-                <Sample view={shown} />
-                <table>
-                  <tbody>
-                    <tr>
-                      <td>sample {sample}</td>
-                      <td>{label === undefined ? "" : `labeled ${className(label)}`}</td>
-                    </tr>
-                    {(
-                      [
-                        ["original", original],
-                        ["candidate", variant],
-                      ] as const
-                    ).map(([name, index]) => (
-                      <tr key={name}>
-                        <td>{name}</td>
-                        <td class={label === undefined ? undefined : index === label ? "good" : "bad"}>
-                          <b>{className(index)}</b>
-                          {label === undefined ? "" : index === label ? " ✓" : " ✗"}
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
-    </>
   );
 }
 
