@@ -17,7 +17,7 @@ import { integerText } from "./format.ts";
 import { estimateSizes, measuredSizes } from "./settings/estimate.ts";
 import { accuracyMetric, goalUnit, lossOf, usualGoal } from "./settings/goal.ts";
 import { initialSettings, nameOf, recipeOf, type Settings } from "./settings/presets.ts";
-import { fingerprintOf } from "./storage/fingerprint.ts";
+import { choiceOf, fingerprintOf } from "./storage/fingerprint.ts";
 import { loadSession, type Session } from "./storage/sessions.ts";
 
 export const viewNames = ["start", "model", "samples", "smaller", "compare", "take"] as const;
@@ -90,7 +90,9 @@ export const current = computed(() => candidates.value.find(({ id }) => id === c
 /** Names a candidate by its settings, the goal and the samples, so that it can be made again on other samples. */
 function idOf(chosen: Settings): string {
   const { name, preset } = samples.value ?? {};
-  return [nameOf(chosen), maxDrop.value, name, preset].filter((part) => part !== undefined).join(" · ");
+  return [nameOf(chosen), maxDrop.value, name, preset, samplesRequest.value?.samples, samplesRequest.value?.choice]
+    .filter((part) => part !== undefined)
+    .join(" · ");
 }
 
 let backend: Backend | undefined;
@@ -113,6 +115,8 @@ export async function runJob(
   work: (options: CallOptions) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController();
+  // The page shows one job, so that another one could not be canceled.
+  cancel();
   batch(() => {
     problem.value = undefined;
     job.value = { name, place, startedAt: performance.now(), controller, losses: [] };
@@ -184,7 +188,7 @@ async function openModelFrom(place: string, files: ChosenFiles, options: CallOpt
     openFiles.value = { model: true, samples: false };
   });
   show("model");
-  if (downloads.value[""] === undefined) measureDownload("", undefined);
+  measureDownloads();
 }
 
 async function openInBackend(
@@ -268,11 +272,15 @@ export function openSamples(
   data: string,
   preprocess?: string,
   place: ViewName = "samples",
+  count?: number,
 ): Promise<void> {
   triedData.value = data;
   return runJob(data, place, async (options) => {
     if (files.length > 0) await backendOf().call("addFiles", [files], options);
-    const request = { data, preprocess };
+    const before = samplesRequest.value;
+    const isSame = files.length === 0 && before?.data === data;
+    const choice = files.length > 0 ? await choiceOf(files) : isSame ? before.choice : undefined;
+    const request = { data, preprocess, samples: count ?? (isSame ? before.samples : undefined), choice };
     const opened = await backendOf().call("openSamples", [request], options);
     batch(() => {
       if (goalUnit(opened.metric) !== goalUnit(goalMetric.value))
@@ -314,10 +322,29 @@ export const measureOnGpu = ({ id, name, file }: Candidate): Promise<void> =>
   });
 
 async function measureDownload(id: string, file: Blob | undefined): Promise<void> {
+  const key = modelSource.value?.key;
   const sizes = await backendOf()
     .call("downloadSizes", [file])
     .catch(() => ({ gzip: undefined, brotli: undefined }));
-  downloads.value = { ...downloads.value, [id]: sizes };
+  // Another model can have been opened meanwhile, whose candidates have the same names.
+  if (modelSource.value?.key === key) downloads.value = { ...downloads.value, [id]: sizes };
+}
+
+/** Measures the sizes that are missing, for example because the tab was closed while they were measured. */
+function measureDownloads(): void {
+  if (openFiles.value.model && isMissing("")) measureDownload("", undefined);
+  for (const { id, file } of candidates.value) if (isMissing(id)) measureDownload(id, file);
+}
+
+const isMissing = (id: string): boolean => downloads.value[id]?.brotli === undefined;
+
+/** Measures the error of each layer of a candidate. */
+export async function measureLayers({ id, file }: Candidate): Promise<void> {
+  const key = modelSource.value?.key;
+  const errors = await backendOf()
+    .call("layerErrors", [file])
+    .catch((error: Error) => error.message);
+  if (modelSource.value?.key === key) layerErrors.value = { ...layerErrors.value, [id]: errors };
 }
 
 /** Returns a record without one of its keys. */

@@ -1,7 +1,7 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
 import { bytes, counted, difference, integer, times } from "../../core/numbers.ts";
 import { isWithin } from "../../judge/compare/goal.ts";
-import type { Run } from "../../judge/record/data.ts";
+import type { Run, StepRecord } from "../../judge/record/data.ts";
 import {
   accuracySentence,
   chosenOf,
@@ -40,11 +40,20 @@ export function verdictSentences(run: Run): readonly string[] {
   return [...sentences, ...unchangedSentences(run)].filter((text) => text !== undefined);
 }
 
-/** Returns, for example, "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels." */
+/** Stages of `recover` that train. */
+const trainingStages = ["blocks", "end-to-end"];
+
+/**
+ * Returns, for example, "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels.", also for a training whose
+ * result was undone.
+ */
 const unchangedSentences = (run: Run): readonly string[] =>
-  (chosenOf(run)?.steps ?? []).flatMap(({ name, changes, misses: [miss] }) => {
-    if (changes.length > 0 || miss === undefined) return [];
-    return [`${name} changed nothing: ${miss.at === undefined ? "" : `${miss.at}: `}${miss.reason}.`];
+  (chosenOf(run)?.steps ?? []).flatMap(({ id, name, changes, misses }) => {
+    const isUndone = ({ at = "" }: StepRecord["misses"][number]): boolean =>
+      id === "recover" && trainingStages.includes(at);
+    const named = changes.length > 0 ? misses.filter(isUndone) : misses.slice(0, 1);
+    const title = changes.length > 0 ? name : `${name} changed nothing`;
+    return named.map(({ at, reason }) => `${title}: ${at === undefined ? "" : `${at}: `}${reason}.`);
   });
 
 export function choiceSentence(run: Run): string | undefined {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fileKind, listFolder, openBeside, openFile, readText } from "./browser.ts";
-import { addFiles } from "./browser-files.ts";
+import { addFiles, fileAt } from "./browser-files.ts";
 import * as node from "./node.ts";
 
 const file = (text: string): Blob => new Blob([text]);
@@ -27,10 +27,16 @@ describe("files that were added in a browser", () => {
     expect(await fileKind("model/config.json")).toBeUndefined();
   });
 
-  test("replace earlier files with the same path", async () => {
-    addFiles([["a/1.txt", file("old")]]);
+  test("replace earlier files of the same folder", async () => {
+    addFiles([
+      ["a/1.txt", file("old")],
+      ["a/deep/2.txt", file("of the other folder")],
+      ["b/1.txt", file("kept")],
+    ]);
     addFiles([["a/1.txt", file("new")]]);
     expect(await readText("a/1.txt")).toBe("new");
+    expect(fileAt("a/deep/2.txt")).toBeUndefined();
+    expect(await readText("b/1.txt")).toBe("kept");
   });
 
   test("refer to external data in their own folder only", async () => {

@@ -18,16 +18,23 @@ function normalize(path: string): string {
 }
 
 /**
- * Makes files readable under paths, in a browser. All functions that take the path of a file or folder then accept these paths. A file that had the
- * path before is replaced.
+ * Makes files readable under paths, in a browser. All functions that take the path of a file or folder then accept these paths. A folder at the top
+ * that had files before is replaced as a whole, and so is a file that had the same path.
  * @example
  * const { files } = document.querySelector("input") ?? {};
  * addFiles(Array.from(files ?? [], (file) => [file.webkitRelativePath, file])); // photos/cat/1.jpg, photos/dog/2.jpg, …
  * const task = await openTask(model, { data: "photos" });
  */
 export function addFiles(entries: Iterable<readonly [path: string, file: Blob]>): void {
-  for (const [path, file] of entries) files.set(normalize(path), file);
+  const added = new Map(Array.from(entries, ([path, file]) => [normalize(path), file] as const));
+  const folders = new Set([...added.keys()].flatMap(topFolder));
+  // Files of a folder that is chosen again can be those of another folder with the same name.
+  for (const path of files.keys()) if (topFolder(path).some((folder) => folders.has(folder))) files.delete(path);
+  for (const [path, file] of added) files.set(path, file);
 }
+
+/** Returns the first folder of a path; an empty list for a file without folder. */
+const topFolder = (path: string): readonly string[] => (path.includes("/") ? path.split("/", 1) : []);
 
 export const fileAt = (path: string): Blob | undefined => files.get(normalize(path));
 

@@ -138,7 +138,7 @@ async function prepareKind(
       return {
         ...defaults,
         preprocessing: name,
-        preset: name,
+        preset: length === undefined ? undefined : `length=${length}`,
         warnings,
         labelled: labelled || isLanguageModel,
         record: { length },

@@ -33,6 +33,10 @@ export interface SamplesRequest {
   /** Path of a file or folder of the chosen files. */
   readonly data: string;
   readonly preprocess?: string | undefined;
+  /** Largest number of test samples (default: `partSizes.samples`). */
+  readonly samples?: number | undefined;
+  /** Tells these files from others of the same name. */
+  readonly choice?: string | undefined;
 }
 
 /** An image as RGBA bytes. */
@@ -55,6 +59,8 @@ export interface ShownSample {
 export interface SamplesView {
   readonly name: string;
   readonly tested: number;
+  /** Number of test samples that the data has; undefined for a stream. */
+  readonly available: number | undefined;
   readonly calibrated: number;
   readonly isLabeled: boolean;
   readonly preprocessing: string | undefined;
@@ -72,7 +78,7 @@ export interface SamplesView {
 /** A recipe as `recipeFrom` reads it. */
 export interface PlainRecipe {
   readonly version: 1;
-  /** Present if a step trains. */
+  /** Present if a step is fitted on training samples. */
   readonly samples?: { readonly calibration: number; readonly training: "all" };
   readonly steps: readonly object[];
 }
@@ -105,6 +111,8 @@ export interface Candidate {
   readonly inspection: Inspection;
   /** Undefined without samples. */
   readonly run: Run | undefined;
+  /** Whether it was tested on other samples than the original, because some of these fitted it. */
+  readonly hasOtherTest: boolean;
   readonly summary: Summary;
   /** Undefined if the runtime could not time the models. */
   readonly timing: Timing | undefined;

@@ -18,7 +18,8 @@ const lostWorker = (): Failure =>
 
 export function createBackend(): Backend {
   const pending = new Map<number, Pending>();
-  let files: ChosenFiles = [];
+  /** The files of each choice, in the order of the choices. */
+  let choices: readonly ChosenFiles[] = [];
   /** Parameters of the last successful calls that opened the model and its samples. */
   let modelParameters: Parameters<Calls["openModel"]> | undefined;
   let samplesParameters: Parameters<Calls["openSamples"]> | undefined;
@@ -54,7 +55,8 @@ export function createBackend(): Backend {
       event.preventDefault();
       lose();
     };
-    if (files.length > 0) started.postMessage({ id: 0, name: "addFiles", parameters: [files] } satisfies Request);
+    for (const files of choices)
+      started.postMessage({ id: 0, name: "addFiles", parameters: [files] } satisfies Request);
     return started;
   }
 
@@ -63,6 +65,8 @@ export function createBackend(): Backend {
     const receiver = worker;
     const id = ++last;
     return new Promise((resolve, reject) => {
+      // The call waited for another worker, and was canceled meanwhile.
+      if (signal?.aborted === true) return reject(new Failure("Canceled.", "E_STOPPED", undefined));
       pending.set(id, { resolve, reject, onProgress });
       signal?.addEventListener("abort", () => receiver.postMessage({ id, stop: true } satisfies Request));
       receiver.postMessage({ id, name, parameters } satisfies Request);
@@ -94,7 +98,7 @@ export function createBackend(): Backend {
 
   return {
     async call(name, parameters, options) {
-      if (name === "addFiles") files = [...files, ...(parameters as Parameters<Calls["addFiles"]>)[0]];
+      if (name === "addFiles") choices = [...choices, (parameters as Parameters<Calls["addFiles"]>)[0]];
       await reopen(name, parameters, options);
       const value = await send(name, parameters, options);
       if (name === "openModel") {

@@ -2,27 +2,17 @@ import type { LayerErrors } from "pith/evaluate";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
-import { backendOf, layerErrors, missingFiles } from "../state.ts";
+import { layerErrors, measureLayers, missingFiles } from "../state.ts";
 import { Drawing, DrawingText } from "./drawings.tsx";
 import { MissingFiles } from "./missing-files.tsx";
 
 /** The error of each layer of a candidate. Measures it when it is shown for the first time. */
-export function LayerErrorChart({ candidate: { id, file } }: { candidate: Candidate }): JSX.Element {
-  const { [id]: measured } = layerErrors.value;
+export function LayerErrorChart({ candidate }: { candidate: Candidate }): JSX.Element {
+  const { [candidate.id]: measured } = layerErrors.value;
   const isMissing = missingFiles.value !== undefined;
   useEffect(() => {
-    if (measured !== undefined || isMissing) return;
-    backendOf()
-      .call("layerErrors", [file])
-      .then(
-        (result) => {
-          layerErrors.value = { ...layerErrors.value, [id]: result };
-        },
-        (error: Error) => {
-          layerErrors.value = { ...layerErrors.value, [id]: error.message };
-        },
-      );
-  }, [id, isMissing]);
+    if (measured === undefined && !isMissing) measureLayers(candidate);
+  }, [candidate.id, isMissing]);
   if (measured === undefined && isMissing) return <MissingFiles place="compare" />;
   if (measured === undefined) return <p class="note">The layers are being compared …</p>;
   if (typeof measured === "string") return <p>Not measured: {measured}</p>;

@@ -28,7 +28,7 @@ export function MissingFiles({ place }: { place: ViewName }): JSX.Element | null
           title={`Choose ${data || "the samples"} again`}
           onFiles={(files) => openSamples(files, placeOf(files), preprocess, place)}
         >
-          <p class="note">The page does not store samples. Candidates are compared on the same ones.</p>
+          <p class="note">The page does not store samples. With others, candidates are made again.</p>
           <button type="button" onClick={closeSamples}>
             Run without samples
           </button>

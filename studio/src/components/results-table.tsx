@@ -2,8 +2,8 @@ import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
 import { bytesText, countText, differenceText, figureText, timesText } from "../format.ts";
 import { comparisonOf, downloadFigure, speedOf } from "../measurements.ts";
-import { goalUnit } from "../settings/goal.ts";
-import { candidates, goalMetric, model, samples, selectedId } from "../state.ts";
+import { goalUnit, lossOf } from "../settings/goal.ts";
+import { candidates, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
 import { figureValue } from "./figures.tsx";
 import { type Row, Table } from "./table.tsx";
 
@@ -51,6 +51,7 @@ function rowOf(candidate: Candidate): Row {
         </button>
         <small>
           {summary.word}
+          {goalText(candidate)}
           {othersText(candidate)}
         </small>
       </>,
@@ -64,10 +65,19 @@ function rowOf(candidate: Candidate): Row {
   };
 }
 
-/** A training uses some of the samples, so that its candidate is tested on others. */
-function othersText({ run }: Candidate): string {
-  const tested = run?.data.test.count;
-  return tested === undefined || tested === samples.value?.tested ? "" : `, tested on ${tested} other samples`;
+/** States the goal of a candidate that was made for another one than the page shows now. */
+function goalText({ run }: Candidate): string {
+  if (run?.goal === undefined) return "";
+  const shown = run.goal.maxDrop / lossOf(1, run.metric);
+  return Math.abs(shown - maxDrop.value) < 1e-9 ? "" : ` for a goal of ${shown} ${goalUnit(run.metric)}`;
+}
+
+/** States the original's value on the samples of a candidate that was tested on others. */
+function othersText({ run, hasOtherTest }: Candidate): string {
+  if (run === undefined || !hasOtherTest) return "";
+  const { metric, original } = run;
+  const value = figureText(metric.unit, original.estimate.value);
+  return `, tested on ${run.data.test.count} other samples (original: ${value})`;
 }
 
 const macsText = (macs: { readonly count: number | undefined } | undefined): string =>

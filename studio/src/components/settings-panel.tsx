@@ -59,7 +59,7 @@ function settingsOf(id: PresetId): Settings {
 
 /** Returns the measured bytes of a preset if a candidate has them, otherwise the estimate. */
 function presetSize(preset: Settings): string {
-  const candidate = candidates.value.find(({ name }) => name === nameOf(preset));
+  const candidate = candidates.value.findLast(({ name }) => name === nameOf(preset));
   if (candidate !== undefined) return bytesText(candidate.inspection.bytes);
   const estimate = model.value && estimateSizes(model.value.inspection, preset);
   return estimate === undefined ? "" : `≈ ${bytesText(estimate.total)}`;
@@ -157,7 +157,9 @@ export function RunButton(): JSX.Element {
     return (
       <div class="runbox">
         <p>
-          <b>{current.value.summary.gain || current.value.summary.sentences[0]}</b>
+          <b>
+            {current.value.summary.word}: {current.value.summary.gain || current.value.summary.sentences[0]}
+          </b>
         </p>
         <button
           type="button"
@@ -176,7 +178,7 @@ export function RunButton(): JSX.Element {
     <div class="runbox">
       <p>
         {estimatedSizes.value === undefined
-          ? "Candidates of all techniques are tried, and the smallest that meets the goal is kept."
+          ? "Candidates of all techniques are tried. The smallest that meets the goal and is about as fast as the original is kept."
           : "The figures are an estimate from shapes. Run it to measure."}
       </p>
       {!isServed && (model.value?.inspection.bytes ?? 0) > maxTabBytes ? (

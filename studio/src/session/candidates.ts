@@ -33,10 +33,11 @@ export async function makeCandidate(
   request: MakeRequest,
   context: CallContext,
 ): Promise<Candidate> {
+  const prepared = sampled && (await prepare(opened, sampled, request, context));
   const { recipe, options, run, summary, timing, bytes } =
-    sampled === undefined
+    prepared === undefined
       ? await makeWithoutSamples(opened, request, context)
-      : await makeOnSamples(opened, await taskFor(opened.model, sampled, request, context), request, context);
+      : await makeOnSamples({ ...opened, ...prepared }, request, context);
   const result = await open(bytes);
   const content = withoutSharing(bytes);
   return {
@@ -47,27 +48,30 @@ export async function makeCandidate(
     sha256: await sha256Of(content),
     inspection: await inspect(result),
     run,
+    hasOtherTest: prepared?.model !== opened.model && prepared?.task.stored.totalCount !== undefined,
     summary,
     timing,
     file: new Blob([content], { type: "application/octet-stream" }),
   };
 }
 
-async function taskFor(
-  model: Model,
+/** Returns the samples of a recipe, and the model. Steps that are fitted on training samples, and searches, divide the samples in another way. */
+async function prepare(
+  { model }: Opened,
   sampled: Sampled,
   { made }: MakeRequest,
   { signal, report }: CallContext,
-): Promise<OpenedTask> {
-  if (!("samples" in made)) return sampled.task;
+): Promise<{ readonly model: Model; readonly task: OpenedTask }> {
+  if ("steps" in made && made.samples === undefined) return { model, task: sampled.task };
   report({ stage: "divide the samples" });
-  return openForTraining(model, sampled, signal);
+  // The model records which samples it is fitted on, and other candidates are not.
+  const copy = model.clone();
+  return { model: copy, task: await openForTraining(copy, sampled, signal) };
 }
 
 /** Keeps the result of a recipe even if it misses the goal, because the page shows what it costs. */
 async function makeOnSamples(
-  { model, name }: Opened,
-  task: OpenedTask,
+  { model, name, task }: Opened & { readonly task: OpenedTask },
   { made, maxDrop }: MakeRequest,
   { signal, report }: CallContext,
 ): Promise<Made> {
@@ -84,6 +88,7 @@ async function makeOnSamples(
     rounds: timingRounds,
     seen: task.seen,
     preprocessing: task.preprocessing,
+    available: task.stored.testable,
     onStage: (next) => {
       stage = next;
       report({ stage });

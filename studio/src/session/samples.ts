@@ -10,12 +10,14 @@ import type { CallContext, Sampled } from "./session.ts";
 
 /** Minimum number of test samples beside training samples, as for recipes with numbers of samples. */
 const leastTested = 200;
+const scoresWarning =
+  "The outputs are compared as scores of classes. If they are other numbers, ignore classes and percentages.";
 const shownSamples = 6;
 const shownClasses = 3;
 
 export async function openSamples(
   model: Model,
-  { data, preprocess }: SamplesRequest,
+  { data, preprocess, samples = partSizes.samples }: SamplesRequest,
   { signal, report }: CallContext,
 ): Promise<{ readonly view: SamplesView; readonly task: OpenedTask }> {
   const warnings: string[] = [];
@@ -29,7 +31,7 @@ export async function openSamples(
     progress: (done: number, total?: number) => report({ stage: "try preprocessings", done, total }),
   };
   report({ stage: "read the samples" });
-  const task = await openTask(model, { ...partSizes, data, preprocess }, context);
+  const task = await openTask(model, { ...partSizes, samples, data, preprocess }, context);
   const { metric, test } = task;
   report({ stage: "run the original" });
   const engine = createEngine();
@@ -43,6 +45,7 @@ export async function openSamples(
   const view: SamplesView = {
     name: data,
     tested: test.count ?? 0,
+    available: task.stored.testable,
     calibrated: task.calibrate?.count ?? 0,
     isLabeled: task.labelled,
     preprocessing: task.preprocessing,
@@ -52,17 +55,22 @@ export async function openSamples(
     original: original?.estimate,
     classes: test.classes,
     shown: await showSamples(model, task),
-    warnings: [...new Set([...warnings, ...task.warnings])],
+    warnings: [...new Set([...warnings, ...task.warnings, ...(task.assumesScores ? [scoresWarning] : [])])],
   };
   return { view, task };
 }
 
 /** Opens the samples again with some of them for training, whose labels are not used. Of data without parts, other samples are then tested on. */
-export const openForTraining = (model: Model, { task, data }: Sampled, signal: AbortSignal): Promise<OpenedTask> =>
+export const openForTraining = (
+  model: Model,
+  { task, data, samples }: Sampled,
+  signal: AbortSignal,
+): Promise<OpenedTask> =>
   openTask(
     model,
     {
       ...partSizes,
+      samples,
       data,
       preprocess: task.preset,
       learns: "answers",
@@ -120,7 +128,7 @@ const topClasses: Metric = {
 function probabilities(scores: readonly number[]): readonly number[] {
   const total = scores.reduce((sum, score) => sum + score, 0);
   if (Math.abs(total - 1) < 1e-3 && scores.every((score) => score >= 0)) return scores;
-  const highest = Math.max(...scores);
+  const highest = scores.reduce((left, right) => Math.max(left, right), Number.NEGATIVE_INFINITY);
   const powers = scores.map((score) => Math.exp(score - highest));
   const sum = powers.reduce((left, right) => left + right, 0);
   return powers.map((power) => power / sum);

@@ -3,7 +3,7 @@ import { inspect, type Model, open } from "pith";
 import { addFiles } from "pith/data";
 import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
-import { type Calls, maxExactBytes, type Progress } from "../backend/backend.ts";
+import { type Calls, maxExactBytes, type Progress, partSizes } from "../backend/backend.ts";
 import { contentOfFile, contentOfModel } from "./content.ts";
 import { brotliSize, gzipSize } from "./download-sizes.ts";
 
@@ -24,6 +24,7 @@ export interface Opened {
 export interface Sampled {
   readonly task: OpenedTask;
   readonly data: string;
+  readonly samples: number;
 }
 
 /** The calls of the page, each with the context of the call as its last parameter. */
@@ -59,7 +60,7 @@ export function createSession(): Session {
   };
   return {
     addFiles: (files) => addFiles(files),
-    async openModel(place, { report }) {
+    async openModel(place, { signal, report }) {
       report({ stage: "read the graph" });
       const warnings: string[] = [];
       const model = await open(/^https?:/i.test(place) ? new URL(place) : place, {
@@ -68,6 +69,8 @@ export function createSession(): Session {
       const name = place.split(/[/\\?#]/).findLast((part) => part.endsWith(".onnx")) ?? place;
       report({ stage: "inspect the layers" });
       const inspection = await inspect(model);
+      // A canceled call leaves the model of the page open.
+      signal.throwIfAborted();
       opened = { model, name, bytes: inspection.bytes };
       sampled = undefined;
       return { name, inspection, warnings, dtypes: dtypeViews };
@@ -76,7 +79,8 @@ export function createSession(): Session {
     async openSamples(request, context) {
       const { openSamples } = await import("./samples.ts");
       const { view, task } = await openSamples(requireModel().model, request, context);
-      sampled = { task, data: request.data };
+      context.signal.throwIfAborted();
+      sampled = { task, data: request.data, samples: request.samples ?? partSizes.samples };
       return view;
     },
     make: async (request, context) =>

@@ -95,7 +95,7 @@ export const presets: readonly Preset[] = [
   {
     id: "low-rank",
     name: "low rank",
-    summary: "splits layers into two smaller ones",
+    summary: "splits layers into two smaller ones; needs samples",
     needsSamples: true,
     isRecovered: true,
     slider: { label: "keep", min: 0.2, max: 0.95, step: 0.05, initial: 0.7, text: percent },
@@ -104,7 +104,7 @@ export const presets: readonly Preset[] = [
   {
     id: "download",
     name: "smallest download",
-    summary: "int8 whose values compress well",
+    summary: "int8 whose values compress well; needs samples",
     needsSamples: true,
     slider: {
       label: "error",
@@ -169,7 +169,6 @@ export function recipeOf(settings: Settings): MakeRequest["made"] {
   if (isRecovered !== true) return { version: 1, steps: steps(settings) };
   const recovery = { recover: settings.isTrained === true ? { until: "end-to-end" } : {} };
   const storage = settings.storage === "static" ? [staticStep] : [];
-  const samples =
-    settings.isTrained === true ? { samples: { calibration: partSizes.calibrate, training: "all" } as const } : {};
-  return { version: 1, ...samples, steps: [...steps(settings), recovery, ...storage] };
+  const samples = { calibration: partSizes.calibrate, training: "all" } as const;
+  return { version: 1, samples, steps: [...steps(settings), recovery, ...storage] };
 }

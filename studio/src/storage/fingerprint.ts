@@ -5,9 +5,15 @@ import { sha256Of } from "../hash.ts";
 /** Bytes of a file that are in memory at a time. */
 const pieceBytes = 2 ** 22;
 
-/** Returns a hash of the model's file and of the weight files chosen with it, or of the address and the size of a model that has no file. */
+/**
+ * Returns a hash of the model's file and of the files beside it that can have its weights, which have any name. For a model without files, returns a
+ * hash of its address and size.
+ */
 export async function fingerprintOf(place: string, files: ChosenFiles, bytes: number): Promise<string> {
-  const isOfModel = (path: string): boolean => path === place || /\.(onnx_data|data)(_\d+)?$/.test(path);
+  const isOfModel = (path: string): boolean =>
+    path === place ||
+    (!path.endsWith(".onnx") && folderOf(path) === folderOf(place)) ||
+    /\.(onnx_data|data)(_\d+)?$/.test(path);
   const modelFiles = files.filter(([path]) => isOfModel(path)).map(([, file]) => file);
   if (modelFiles.length === 0) return sha256Of(new TextEncoder().encode(`${place} ${bytes}`));
   const hashes: string[] = [];
@@ -15,6 +21,18 @@ export async function fingerprintOf(place: string, files: ChosenFiles, bytes: nu
     for await (const piece of piecesOf(file)) hashes.push(await sha256Of(piece));
   return sha256Of(new TextEncoder().encode(hashes.join()));
 }
+
+/** Bytes at the start of a file that are hashed, and the largest number of such files. */
+const [startBytes, maxStarts] = [2 ** 16, 100];
+
+/** Returns a short hash of the names, sizes and first bytes of samples. */
+export async function choiceOf(files: ChosenFiles): Promise<string> {
+  const starts = files.slice(0, maxStarts).map(([, file]) => file.slice(0, startBytes));
+  const names = files.map(([path, { size }]) => `${path} ${size}\n`);
+  return (await sha256Of(await new Blob([...names, ...starts]).arrayBuffer())).slice(0, 8);
+}
+
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf("/") + 1);
 
 /** Yields the pieces of a file in the same memory, because a browser collects the pieces of a large file too late. */
 async function* piecesOf(file: Blob): AsyncGenerator<Uint8Array<ArrayBuffer>> {

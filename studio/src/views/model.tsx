@@ -41,6 +41,9 @@ function OtherModels(): JSX.Element | null {
   );
 }
 
+/** Number of layers of each reason that are listed. */
+const maxShown = 6;
+
 export function ModelPage(): JSX.Element {
   if (model.value === undefined || originalSizes.value === undefined) return <p>No model is open.</p>;
   const { name, inspection, warnings } = model.value;
@@ -52,6 +55,7 @@ export function ModelPage(): JSX.Element {
   );
   const kinds = Object.keys(operators).length;
   const kept = layers.filter(({ kept: reason, cuttable }) => reason !== undefined && cuttable === 0);
+  const moreCount = [notUnderstood, kept].reduce((sum, { length }) => sum + Math.max(0, length - maxShown), 0);
   return (
     <section>
       <p class="eyebrow">
@@ -128,20 +132,19 @@ export function ModelPage(): JSX.Element {
         <div>
           <h2>What cannot be changed</h2>
           <ul class="plain">
-            {notUnderstood.slice(0, 6).map(({ at, reason }) => (
+            {notUnderstood.slice(0, maxShown).map(({ at, reason }) => (
               <li key={`${at} ${reason}`}>
                 {at === undefined ? "" : <span class="name">{at}: </span>}
                 {reason}
               </li>
             ))}
-            {kept.slice(0, 6).map(({ name: layer, kept: why }) => (
+            {kept.slice(0, maxShown).map(({ name: layer, kept: why }) => (
               <li key={layer}>
-                <span class="name">{layer}</span>: its channels cannot be pruned: {why?.reason}. It can be quantized.
+                <span class="name">{layer}</span>: its channels cannot be pruned: {why?.reason}.
               </li>
             ))}
-            {notUnderstood.length + kept.length === 0 ? (
-              <li>Nothing: every layer can be quantized and pruned.</li>
-            ) : null}
+            {moreCount > 0 ? <li>… and {integerText(moreCount)} more</li> : null}
+            {notUnderstood.length + kept.length === 0 ? <li>Nothing: every layer can be pruned.</li> : null}
           </ul>
         </div>
       </div>

@@ -8,7 +8,7 @@ import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { Table } from "../components/table.tsx";
 import { figureText, integerText, percentText } from "../format.ts";
-import { job, missingFiles, openSamples, problem, samples, triedData } from "../state.ts";
+import { job, missingFiles, openSamples, problem, samples, samplesRequest, triedData } from "../state.ts";
 
 /** Preprocessings of images that the user can choose. */
 const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];
@@ -74,7 +74,7 @@ function Chooser({ title }: { title: string }): JSX.Element {
 function Heading(): JSX.Element | null {
   const { value } = samples;
   if (value === undefined) return null;
-  const { original, metric, tested, calibrated, name } = value;
+  const { original, metric, tested, available, calibrated, name } = value;
   const interval =
     original === undefined
       ? ""
@@ -93,6 +93,18 @@ function Heading(): JSX.Element | null {
       </h1>
       <p class="lead">
         {interval}
+        {available === undefined || available <= tested ? null : (
+          <>
+            {`Of ${integerText(available)} test samples, ${integerText(tested)} are used. `}
+            <button
+              type="button"
+              class="link"
+              onClick={() => openSamples([], name, samplesRequest.value?.preprocess, "samples", available)}
+            >
+              Test on all
+            </button>{" "}
+          </>
+        )}
         {calibrated > 0 ? `${integerText(calibrated)} separate samples calibrate.` : ""}
       </p>
     </>
@@ -190,7 +202,11 @@ function Shown(): JSX.Element | null {
   return (
     <>
       <h2>What the network receives</h2>
-      <p class="note">Left: the sample. Right: the input of the network. Below: the predictions of the original.</p>
+      <p class="note">
+        {value.shown.some(({ input }) => input !== undefined)
+          ? "Left: the sample. Right: the input of the network. Below: the predictions of the original."
+          : "Each sample, and the predictions of the original."}
+      </p>
       <ul class="samples">
         {value.shown.map(({ position, stored, input, label, top }) => (
           <li key={position}>

@@ -32,7 +32,9 @@ export function Smaller(): JSX.Element {
   const sizes = originalSizes.value;
   if (model.value === undefined || sizes === undefined) return <p>No model is open.</p>;
   const before = sizes.total;
-  const smallest = Math.min(...candidates.value.map(({ inspection }) => inspection.bytes));
+  const smallest = Math.min(
+    ...candidates.value.filter(({ summary }) => summary.mood !== "bad").map(({ inspection }) => inspection.bytes),
+  );
   const chosen = current.value;
   const besideSizes = besideCandidate.value === undefined ? sizes : measuredSizes(besideCandidate.value.inspection);
   const shown = chosen === undefined ? estimatedSizes.value : measuredSizes(chosen.inspection);
@@ -84,7 +86,7 @@ export function Smaller(): JSX.Element {
       <Legend sizes={shown === undefined ? [besideSizes] : [besideSizes, shown]} />
       {candidates.value.length === 0 ? null : (
         <>
-          <h2>Bytes against {samples.value?.metric.name ?? "the metric"}</h2>
+          {samples.value === undefined ? null : <h2>Bytes against {samples.value.metric.name}</h2>}
           <CandidateChart />
           <h2>Results</h2>
           <Results />
@@ -99,7 +101,7 @@ function BesidePicker(): JSX.Element {
   if (candidates.value.length === 0) return <>original</>;
   return (
     <select
-      aria-label="Hold beside the settings"
+      aria-label="Compare the settings with"
       value={besideId.value ?? ""}
       onChange={(event) => {
         besideId.value = event.currentTarget.value || undefined;

@@ -8,7 +8,7 @@ import { Table } from "../components/table.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText } from "../format.ts";
 import { download, type Product } from "../products.ts";
-import { candidates, model, samples, selected } from "../state.ts";
+import { candidates, model, samples, samplesRequest, selected } from "../state.ts";
 import { folder, variants } from "../transformers-folder.ts";
 import { CandidatePicker, NoCandidate } from "./compare.tsx";
 
@@ -117,26 +117,28 @@ function FolderVariants(): JSX.Element | null {
   );
 }
 
-function commandOf({ options }: Candidate, name: string): string {
+function commandOf({ options, run }: Candidate, name: string): string {
   const { name: data = "samples/", preset } = samples.value ?? {};
+  const goal = run?.goal?.maxDrop;
   if (options === undefined)
-    return `npx pith compress ${quoted(name)} --data ${quoted(data)}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${partSizes.samples} -r recipe.yaml --seed 0 --force -o out/`;
+    return `npx pith compress ${quoted(name)} --data ${quoted(data)}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${samplesRequest.value?.samples ?? partSizes.samples} -r recipe.yaml${goal === undefined ? "" : ` --max-drop ${goal}`} --seed 0 --force -o out/`;
   const flags = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
   return ["npx pith quantize", quoted(name), ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
 }
 
-const quoted = (word: string): string => (/^[\w./,=-]+$/.test(word) ? word : `"${word}"`);
+/** Returns a word of a command that no shell changes. */
+const quoted = (word: string): string => (/^[\w./,=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 /** Returns code that loads the model with onnxruntime-web. */
 function useText(file: string): string {
   const inspection = model.value?.inspection;
   const inputs = inspection?.inputs ?? [];
-  const names = inputs.map(({ name, type, dims }) => `  // ${name}: ${type} ${dims}`);
+  const names = inputs.map(({ name, type, dims }) => `  // ${JSON.stringify(name)}: ${type} ${dims}`);
   const feeds = inputs.map(({ name }) => `${JSON.stringify(name)}: tensor`).join(", ");
   const preprocessing = samples.value?.preset;
   return `import * as ort from "onnxruntime-web";
 
-const session = await ort.InferenceSession.create("/models/${file}");
+const session = await ort.InferenceSession.create(${JSON.stringify(`/models/${file}`)});
 const outputs = await session.run({
 ${names.join("\n")}${preprocessing === undefined ? "" : `\n  // preprocessing: ${preprocessing}`}
   ${feeds}
