@@ -5,13 +5,13 @@ const digits = (value: number): string =>
   new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3, useGrouping: false }).format(value).replace("-", "−");
 
 const scaled = (value: number, units: readonly string[]): string => {
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3 + 1e-3)));
-  return `${fixed(value / 1000 ** power)}\u00a0${units[power] ?? ""}`.trim();
+  // Values from 999.5 on would be rounded to 1000, so they use the next unit.
+  const power = units.findIndex((_, index) => index === units.length - 1 || Math.abs(value) < 999.5 * 1000 ** index);
+  const scaledValue = value / 1000 ** power;
+  const text =
+    power === 0 || Math.abs(scaledValue) >= 99.95 ? digits(Math.round(scaledValue)) : scaledValue.toPrecision(3);
+  return `${text}\u00a0${units[power] ?? ""}`.trim();
 };
-
-/** Returns three significant digits with trailing zeros: "1.00", "31.2", "310". */
-const fixed = (value: number): string =>
-  Math.abs(value) >= 99.95 || Number.isInteger(value) ? digits(Math.round(value)) : Number(value).toPrecision(3);
 
 /** "310 kB", "1.09 MB". */
 export const bytesText = (value: number): string => scaled(value, ["B", "kB", "MB", "GB"]);
@@ -31,14 +31,20 @@ export const percentText = (share: number): string => `${(100 * share).toFixed(1
 export const durationText = (seconds: number): string =>
   seconds < 100 ? `about ${Math.max(1, Math.round(seconds))}\u00a0s` : `about ${Math.round(seconds / 60)}\u00a0min`;
 
+/** Returns one decimal, or more if the text would wrongly be 0 or 100. */
+function decimals(percentage: number): string {
+  const texts = [1, 2, 3].map((count) => percentage.toFixed(count));
+  return texts.find((text) => Number(text) === percentage || Number(text) % 100 !== 0) ?? texts[2] ?? "";
+}
+
 /** A value of a metric: shares as percentages, others with their unit. */
 export const figureText = (unit: string, value: number): string =>
-  unit === "share" ? percentText(value) : `${digits(value)}${unit === "" ? "" : `\u00a0${unit}`}`;
+  unit === "share" ? `${decimals(100 * value)}\u00a0%` : `${digits(value)}${unit === "" ? "" : `\u00a0${unit}`}`;
 
 /** A signed difference of a metric: points for shares. */
 export function differenceText(unit: string, value: number): string {
-  const text = unit === "share" ? Math.abs(100 * value).toFixed(1) : digits(Math.abs(value));
-  return Number(text) === 0 ? text : `${value > 0 ? "+" : "−"}${text}`;
+  const text = unit === "share" ? decimals(Math.abs(100 * value)) : digits(Math.abs(value));
+  return Number(text) === 0 || Number.isNaN(value) ? text : `${value > 0 ? "+" : "−"}${text}`;
 }
 
 /** "1 candidate", "3 candidates". */

@@ -1,10 +1,18 @@
 import { expect, test } from "vitest";
+import type { Goal } from "../../judge/compare/goal.ts";
+import type { SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
 import { drawSizes, type SizeDrawing } from "./chart.ts";
 
 const metric = { name: "signal to noise", unit: "dB", better: "higher" } as const;
 const original = { name: "original", kind: "original", bytes: 4e6, value: 30 } as const;
 const draw = (drawing: Partial<SizeDrawing>): string =>
-  drawSizes({ metric, points: [original], searched: [], goal: 29.9, width: 640, ...drawing });
+  drawSizes({ metric, points: [original], goal: 29.9, width: 640, ...drawing });
+
+const searchOf = (...points: readonly Pick<SearchedPoint, "name" | "bytes" | "drop">[]): SearchRecord => ({
+  samples: 100,
+  apart: true,
+  points: points.map((point) => ({ ...point, isOnFront: false, seconds: 1, recipe: "" })),
+});
 
 test("draws finite points and intervals, and names all points", () => {
   const { NaN: none, NEGATIVE_INFINITY: low, POSITIVE_INFINITY: high } = Number;
@@ -15,7 +23,7 @@ test("draws finite points and intervals, and names all points", () => {
       { name: "equal", kind: "variant", bytes: 1e6, value: high },
       { name: "few samples", kind: "variant", bytes: 2e6, value: 20, interval: { low, high }, paired: { low, high } },
     ],
-    searched: [{ name: "searched", bytes: 1e6, value: none, isOnFront: true }],
+    runs: [{ goal: undefined, search: searchOf({ name: "searched", bytes: 1e6, drop: none }) }],
     goal: none,
     estimate: none,
   });
@@ -32,4 +40,14 @@ test("draws axes without points", () => {
 
 test("draws the goal and the estimate", () => {
   expect(draw({ estimate: 1e6 })).toMatch(/class="estimate".*\n.*class="goal"/);
+});
+
+test("draws the candidates of searches at their differences from the original, up to five times the goal", () => {
+  const tries = [0.1, 0.4, 0.6].map((drop) => ({ name: `drop ${drop}`, bytes: 1e6, drop }));
+  const search = searchOf(...tries, { name: "failed", bytes: 1e6, drop: undefined });
+  const titles = (goal: Goal | undefined): readonly (string | undefined)[] =>
+    [...draw({ runs: [{ goal, search }] }).matchAll(/class="searched[^>]*><title>([^<]*)/g)].map(([, title]) => title);
+  const texts = ["drop 0.1: 1.00 MB, 29.90 dB", "drop 0.4: 1.00 MB, 29.60 dB", "drop 0.6: 1.00 MB, 29.40 dB"];
+  expect(titles({ maxDrop: 0.1 })).toEqual(texts.slice(0, 2));
+  expect(titles(undefined)).toEqual(texts);
 });

@@ -41,17 +41,18 @@ export interface SizePoint {
 }
 
 /** A candidate of a search. */
-export interface SearchedSize extends Pick<SizePoint, "name" | "bytes" | "value"> {
+interface SearchedSize extends Pick<SizePoint, "name" | "bytes" | "value"> {
   readonly isOnFront: boolean;
   /** Id of the element on the page that describes the candidate. */
-  readonly row?: string;
+  readonly row: string | undefined;
 }
 
 /** Points and intervals that are not finite are left out. */
 export interface SizeDrawing {
   readonly metric: Pick<Run["metric"], "name" | "unit" | "better">;
   readonly points: readonly SizePoint[];
-  readonly searched: readonly SearchedSize[];
+  /** Runs whose searches are drawn as small points, at their differences from the original's point. */
+  readonly runs?: readonly Pick<Run, "search" | "goal">[];
   /** Value of the metric that candidates must reach. */
   readonly goal: number | undefined;
   /** Bytes that are only estimated, shown as a vertical line. */
@@ -80,14 +81,15 @@ const maxDrops = 5;
 
 export function chart(run: Run, width: number): Markup {
   const { metric, goal, original } = run;
-  return drawChart({
+  const drawing = {
     metric,
     points: pointsOf(run),
-    searched: selectSearched(run),
+    runs: [run],
     goal: goal && original.estimate.value + (metric.better === "higher" ? -1 : 1) * goal.maxDrop,
     isByDownload: isByDownload(run.search),
     width,
-  });
+  };
+  return drawChart(drawing, rowId);
 }
 
 /**
@@ -95,16 +97,16 @@ export function chart(run: Run, width: number): Markup {
  * @example
  * const point = { name: "original", kind: "original", bytes: 4e6, value: 0.9 } as const;
  * const metric = { name: "accuracy", unit: "share", better: "higher" } as const;
- * const svg = drawSizes({ metric, points: [point], searched: [], goal: 0.89, width: 640 });
+ * const svg = drawSizes({ metric, points: [point], goal: 0.89, width: 640 });
  */
 export const drawSizes = (drawing: SizeDrawing): string => drawChart(drawing).markup;
 
-function drawChart(drawing: SizeDrawing): Markup {
+function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Markup {
   const { metric, width } = drawing;
   const [goal, estimate] = [drawing.goal, drawing.estimate].map((value) =>
     Number.isFinite(value) ? value : undefined,
   );
-  const searched = drawing.searched.filter(isFinitePoint);
+  const searched = selectSearched(drawing, rowOf).filter(isFinitePoint);
   const points = drawing.points.filter(isFinitePoint).map(({ interval, paired, ...point }) => ({
     ...point,
     interval: finiteInterval(interval),
@@ -185,15 +187,20 @@ function withinUnit({ unit }: Pick<Run["metric"], "unit">, { low, high }: Interv
   return unit === "share" ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high };
 }
 
-/** Returns the candidates of the run's search whose drop is not too large for the chart. */
-function selectSearched({ search, goal, original, metric }: Run): readonly SearchedSize[] {
-  const maxDrop = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
+/** Returns the candidates of searches whose drop is not too large for the chart. */
+function selectSearched(
+  { runs = [], points, metric, isByDownload }: SizeDrawing,
+  rowOf?: (index: number) => string,
+): readonly SearchedSize[] {
+  const original = points.find(({ kind }) => kind === "original")?.value ?? Number.NaN;
   const sign = metric.better === "higher" ? -1 : 1;
-  const sizeOf = comparedSize(search);
-  return (search?.points ?? []).flatMap(({ name, bytes, brotli, drop, isOnFront }, index) => {
-    if (bytes === undefined || drop === undefined || drop > maxDrop) return [];
-    const value = original.estimate.value + sign * drop;
-    return [{ row: rowId(index), name, isOnFront, bytes: sizeOf({ bytes, brotli }), value }];
+  return runs.flatMap(({ search, goal }) => {
+    const maxDrop = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
+    return (search?.points ?? []).flatMap(({ name, bytes, brotli = bytes, drop, isOnFront }, index) => {
+      const size = isByDownload ? brotli : bytes;
+      if (size === undefined || drop === undefined || drop > maxDrop) return [];
+      return [{ row: rowOf?.(index), name, isOnFront, bytes: size, value: original + sign * drop }];
+    });
   });
 }
 

@@ -2,13 +2,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { problem, type ViewName } from "../state.ts";
 
 /** A message in the place where something happened: what is wrong, and the way on. */
-export function Alert({
-  mood = "bad",
-  children,
-}: {
-  mood?: "bad" | "warn" | "info";
-  children: ComponentChildren;
-}): JSX.Element {
+export function Alert({ mood = "bad", children }: { mood?: "bad" | "warn"; children: ComponentChildren }): JSX.Element {
   return (
     <div class={`alert ${mood}`} role={mood === "bad" ? "alert" : undefined}>
       {children}

@@ -33,11 +33,11 @@ export function CandidateChart(): JSX.Element | null {
   const points = shown.flatMap((candidate) => pointsOf(candidate, value));
   const bytes = model.value?.inspection.bytes;
   if (points.length === 0 || bytes === undefined || metric === undefined) return null;
-  const searched = selectSearched(shown, (loss) => value + (metric.better === "higher" ? -1 : 1) * loss);
+  const runs = shown.flatMap(({ run }) => run ?? []);
   const sizes = {
     metric,
     points: [{ name: "original", kind: "original", bytes, value } as const, ...points],
-    searched,
+    runs,
     goal: goalValue(value, maxDrop.value, goalMetric.value),
     estimate: estimatedSizes.value?.total,
     height: 300,
@@ -47,24 +47,13 @@ export function CandidateChart(): JSX.Element | null {
       <Drawing draw={({ drawSizes }, width) => drawSizes({ ...sizes, width })} />
       <figcaption>
         Each point is a candidate, and the line through it is the interval of its difference from the original on the
-        same samples. {searched.length === 0 ? "" : "Small dots are results that a search tried on other samples. "}A
-        line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal is
-        met. The dotted line is the estimate of the settings.
+        same samples.{" "}
+        {runs.every(({ search }) => search === undefined)
+          ? ""
+          : "Small dots are results that a search tried on other samples. "}
+        A line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal
+        is met. The dotted line is the estimate of the settings.
       </figcaption>
     </figure>
-  );
-}
-
-/** Losses above this multiple of the goal are not drawn, because they would flatten the chart. */
-const drawnLoss = 5;
-
-/** Returns what searches tried. @param metricAt value of the metric at a loss. */
-function selectSearched(all: readonly Candidate[], metricAt: (loss: number) => number): SizeDrawing["searched"] {
-  return all.flatMap(({ run }) =>
-    (run?.search?.points ?? []).flatMap(({ name, bytes, drop, isOnFront }) =>
-      bytes === undefined || drop === undefined || drop > drawnLoss * (run?.goal?.maxDrop ?? 0)
-        ? []
-        : [{ name, bytes, value: metricAt(drop), isOnFront }],
-    ),
   );
 }
