@@ -35,6 +35,7 @@ export interface Job extends Progress {
   readonly place: ViewName;
   readonly startedAt: number;
   readonly controller: AbortController;
+  readonly isCanceled: boolean;
   /** Losses of the training steps of this stage. */
   readonly losses: readonly number[];
 }
@@ -119,7 +120,7 @@ export async function runJob(
   cancel();
   batch(() => {
     problem.value = undefined;
-    job.value = { name, place, startedAt: performance.now(), controller, losses: [] };
+    job.value = { name, place, startedAt: performance.now(), controller, isCanceled: false, losses: [] };
   });
   const onProgress = (progress: Progress): void => {
     const before = job.value;
@@ -144,7 +145,11 @@ export function showProblem(place: ViewName, error: unknown): void {
     problem.value = { place, message: failure.message, code: failure.code, hint: failure.hint };
 }
 
-export const cancel = (): void => job.value?.controller.abort();
+export function cancel(): void {
+  if (job.value === undefined) return;
+  job.value.controller.abort();
+  job.value = { ...job.value, isCanceled: true };
+}
 
 /** Opens the ONNX file among the chosen files. */
 export function openModel(files: ChosenFiles): Promise<void> {

@@ -7,7 +7,7 @@ import { LossCurve } from "./drawings.tsx";
 export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null {
   const { value } = job;
   if (value === undefined || value.place !== place) return null;
-  const { name, stage, done = 0, total, note, losses } = value;
+  const { name, stage, done = 0, total, note, losses, isCanceled } = value;
   const share = total === undefined || total === 0 ? undefined : done / total;
   const elapsed = (performance.now() - value.startedAt) / 1000;
   const remainingText =
@@ -16,8 +16,8 @@ export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null 
     <div class="runbox">
       <div class="line">
         <b>{name}</b>
-        <button type="button" onClick={cancel}>
-          Cancel
+        <button type="button" disabled={isCanceled} onClick={cancel}>
+          {isCanceled ? "Canceling …" : "Cancel"}
         </button>
       </div>
       <progress value={share} max={1} aria-label={`Progress of ${name}`} />

@@ -115,11 +115,19 @@ function Preprocessing(): JSX.Element | null {
   const { value } = samples;
   if (value?.preprocessing === undefined) return null;
   const { preprocessing, tried } = value;
+  const isGuess = preprocessing.startsWith("guessed");
   return (
     <>
       <h2>Preprocessing</h2>
       {tried === undefined ? (
-        <p>{preprocessing}</p>
+        isGuess ? (
+          <p class="doubt">
+            {preprocessing}. No file states it: compare it with what your application does. A wrong one makes all
+            results useless.
+          </p>
+        ) : (
+          <p>{preprocessing}</p>
+        )
       ) : (
         <>
           <p class="doubt">
@@ -128,7 +136,7 @@ function Preprocessing(): JSX.Element | null {
           <Tried tried={tried} />
         </>
       )}
-      {value.shown.some(({ input }) => input !== undefined) ? <PreprocessingForm /> : null}
+      {isGuess || value.shown.some(({ input }) => input !== undefined) ? <PreprocessingForm /> : null}
     </>
   );
 }

@@ -157,7 +157,12 @@ function originalFigures(): readonly Figure[] {
     {
       term: samples.value?.metric.name ?? "accuracy",
       value: estimate === undefined ? undefined : figureText(samples.value?.metric.unit ?? "", estimate.value),
-      detail: estimate === undefined ? "needs labeled samples" : `${estimate.count} samples`,
+      detail:
+        samples.value === undefined
+          ? "needs labeled samples"
+          : estimate === undefined
+            ? "is the reference"
+            : `${estimate.count} samples`,
     },
     { term: "speed", value: timesText(1), detail: "of the original" },
   ];
