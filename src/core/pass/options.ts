@@ -2,7 +2,8 @@
 import * as v from "valibot";
 import { PithError, stripPeriod } from "../errors.ts";
 
-export interface FlagMetadata {
+/** Facts about a flag. A type alias, because Valibot's metadata requires an index signature, which interfaces lack. */
+export type FlagMetadata = {
   readonly short?: string;
   readonly value?: string;
   /** The help text of the flag --no-…, for an option that is true by default. */
@@ -21,20 +22,28 @@ export interface FlagMetadata {
   readonly meanings?: Meanings;
   /** Words that are not accepted, with the advice that the error shows for each. */
   readonly instead?: Readonly<Record<string, string>>;
-}
+};
 
 export interface Meanings {
   readonly title: string;
   readonly rows: readonly (readonly [word: string, meaning: string])[];
 }
 
+/** A schema with a help text and flag metadata. The alias keeps the declarations of the package short. */
+export type Described<S extends v.GenericSchema> = v.SchemaWithPipe<
+  readonly [S, v.DescriptionAction<v.InferOutput<S>, string>, v.MetadataAction<v.InferOutput<S>, FlagMetadata>]
+>;
+
 /** Adds a help text and flag metadata to a schema. */
-export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
-  v.pipe(schema, v.description(text), v.metadata({ ...facts }));
+export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}): Described<S> =>
+  v.pipe(schema, v.description(text), v.metadata(facts));
 
 /** Adds a help text and flag metadata, and makes the option optional without a default. */
-export const option = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
-  described(v.optional(schema), text, facts);
+export const option = <S extends v.GenericSchema>(
+  schema: S,
+  text: string,
+  facts: FlagMetadata = {},
+): Described<v.OptionalSchema<S, undefined>> => described(v.optional(schema), text, facts);
 
 export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
