@@ -1,13 +1,12 @@
 /** Runs a job in a child process. However the process ends, the caller gets the result, the job's error, or E_ENGINE with the cause. */
 
 import { type ChildProcess, fork } from "node:child_process";
-import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { moduleExtension, moduleOf } from "#root";
+import { moduleOf } from "#root";
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import { fromFault } from "../../core/platform/serialized-error.ts";
@@ -67,7 +66,7 @@ export async function runJob<J extends Job>(
   const { grace = keeps ? keepingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
   throwIfAborted(signal);
   const temporary = await temporaryFolder();
-  const child = start(module, [input, options.modules]);
+  const child = start(module);
   if (options.isBackground === true) lowerPriority(child);
   options.onChild?.(child);
   const kill = (): void => void child.kill("SIGKILL");
@@ -175,29 +174,8 @@ function lowerPriority({ pid }: ChildProcess): void {
   }
 }
 
-/** All jobs of the command line in one file, which the build writes: it loads in half of the time of the separate modules. */
-const bundledJobs = "app/cli/jobs";
-
-/**
- * Returns the entry module of a job's process. User modules import the package's modules, whose classes differ from those of the bundle, so jobs
- * that can import a user module use the separate modules.
- */
-function bootModule(module: URL, plainData: unknown): URL {
-  const bundle = moduleOf(bundledJobs);
-  const isBundled = module.href.startsWith(moduleOf(`${bundledJobs}/`).href.slice(0, -moduleExtension().length));
-  return isBundled && !namesModule(plainData) && existsSync(bundle) ? bundle : moduleOf("runtime/job/any-job");
-}
-
-/** Returns whether a string in plain data ends like the path of a JavaScript module. */
-function namesModule(input: unknown): boolean {
-  if (typeof input === "string") return /\.[cm]?[jt]s$/.test(input);
-  if (typeof input !== "object" || input === null || ArrayBuffer.isView(input)) return false;
-  return (input instanceof Map ? [...input.values()] : Object.values(input)).some(namesModule);
-}
-
-/** @param plainData input of the job, which shows the modules that it can import. */
-function start(module: URL, plainData: unknown): ChildProcess {
-  const boot = bootModule(module, plainData);
+function start(module: URL): ChildProcess {
+  const boot = moduleOf("runtime/job/any-job");
   const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
   const cache = getCompileCacheDir?.();
   return fork(fileURLToPath(boot), [], {

@@ -118,7 +118,8 @@ const fields = v.strictObject({
   keepMasks: described(v.optional(v.boolean(), false), "store masks, so that pith train keeps the zeros"),
 });
 
-type Fields = v.InferOutput<typeof fields>;
+/** An interface, because declarations write out a type alias at each use. */
+interface Fields extends v.InferOutput<typeof fields> {}
 
 /** Checks several options. @param fault the error about the option `name`, if the check fails. */
 const rule = <Name extends keyof Fields>(

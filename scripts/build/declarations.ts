@@ -1,0 +1,32 @@
+/**
+ * Writes the declarations of the public entries, with those of all other modules in chunks that they share. Most modules are not public, and a declaration
+ * file for each would be half of the package.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { rolldown } from "rolldown";
+import { dts } from "rolldown-plugin-dts";
+import { isPackage, publicEntries } from "./bundle.ts";
+
+/** @returns whether the sources have no type errors. */
+export async function writeDeclarations(root: string, outdir: string): Promise<boolean> {
+  // Within the package, because the declarations of Node and of dependencies are found from there.
+  const modules = mkdtempSync(join(root, "node_modules/.declarations-"));
+  try {
+    const compiler = join(root, "node_modules/typescript/bin/tsc");
+    const compile = [compiler, "-p", join(root, "tsconfig.build.json"), "--outDir", modules];
+    if (spawnSync(process.execPath, compile, { stdio: "inherit" }).status !== 0) return false;
+    const build = await rolldown({
+      cwd: root,
+      input: Object.fromEntries(publicEntries(root).map((name) => [name, join(modules, `${name}.d.ts`)])),
+      external: isPackage,
+      plugins: [dts({ dtsOnly: true, tsconfig: false })],
+    });
+    await build.write({ dir: outdir, entryFileNames: "[name].d.ts", chunkFileNames: "types/[hash].d.ts" });
+    await build.close();
+    return true;
+  } finally {
+    rmSync(modules, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Merges chunks of a build that are loaded by similar entries. Without this, each set of entries that share a module has a separate chunk, which makes
+ * hundreds of small files.
+ */
+import type { OutputChunk } from "rolldown";
+
+/** Imports of package.json that lead to entries of the same build. In a cycle through them, a module would run before its dependencies. */
+const ownImports: Readonly<Record<string, readonly string[]>> = {
+  "#platform": ["core/platform/node.js", "core/platform/browser.js"],
+  "#root": ["core/platform/root.js"],
+};
+
+interface Part {
+  readonly id: number;
+  readonly modules: readonly string[];
+  readonly bytes: number;
+  /** Packages and Node built-ins that it imports. Only parts with equal ones merge, so that code for browsers does not load those of Node. */
+  readonly packages: string;
+  /** Entries that load it, directly or through other parts. */
+  readonly entries: ReadonlySet<OutputChunk>;
+  readonly imports: Set<Part>;
+}
+
+interface Pair {
+  readonly a: Part;
+  readonly b: Part;
+  /** Bytes that entries load without need after the merge, weighted by how often an entry starts. */
+  readonly cost: number;
+}
+
+/**
+ * Returns the name of the merged chunk of each module. Modules of entries and of dynamic imports are not included.
+ * @param count The number of merged chunks.
+ */
+export function mergeChunks(chunks: readonly OutputChunk[], count: number): ReadonlyMap<string, string> {
+  const parts = partsOf(chunks);
+  const isShared = ({ isEntry, isDynamicEntry }: OutputChunk): boolean => !isEntry && !isDynamicEntry;
+  const shared = new Set(chunks.filter(isShared).flatMap((chunk) => parts.get(chunk.fileName) ?? []));
+  const all = new Set(parts.values());
+  const pairs = [...shared].flatMap((a, index, list) => list.slice(index + 1).flatMap((b) => pairOf(a, b)));
+  while (shared.size > count) {
+    pairs.sort((first, second) => second.cost - first.cost || second.a.id - first.a.id || second.b.id - first.b.id);
+    const pair = takePair(pairs, shared);
+    if (pair === undefined) break;
+    const merged = merge(pair, all);
+    shared.delete(pair.a);
+    shared.delete(pair.b);
+    for (const part of shared) pairs.push(...pairOf(merged, part));
+    shared.add(merged);
+  }
+  return new Map([...shared].flatMap(({ id, modules }) => modules.map((module) => [module, `shared-${id}`])));
+}
+
+function partsOf(chunks: readonly OutputChunk[]): ReadonlyMap<string, Part> {
+  const files = new Map(chunks.map((chunk) => [chunk.fileName, chunk]));
+  const importsOf = ({ imports }: OutputChunk): readonly OutputChunk[] =>
+    imports.flatMap((name) => (ownImports[name] ?? [name]).flatMap((file) => files.get(file) ?? []));
+  const loadedBy = new Map(chunks.map((chunk) => [chunk, new Set<OutputChunk>()]));
+  for (const entry of chunks.filter(({ isEntry, isDynamicEntry }) => isEntry || isDynamicEntry)) {
+    const queue = [entry];
+    for (const chunk of queue) {
+      if (loadedBy.get(chunk)?.has(entry) === true) continue;
+      loadedBy.get(chunk)?.add(entry);
+      queue.push(...importsOf(chunk));
+    }
+  }
+  const parts = new Map(
+    chunks.map((chunk, id): [string, Part] => {
+      const packages = chunk.imports.filter((name) => !files.has(name) && !name.startsWith("#") && name !== "valibot");
+      const entries = loadedBy.get(chunk) ?? new Set();
+      const [modules, bytes] = [Object.keys(chunk.modules), chunk.code.length];
+      return [
+        chunk.fileName,
+        { id, modules, bytes, packages: packages.toSorted().join(), entries, imports: new Set() },
+      ];
+    }),
+  );
+  for (const chunk of chunks) {
+    for (const { fileName } of importsOf(chunk)) {
+      const part = parts.get(fileName);
+      if (part !== undefined) parts.get(chunk.fileName)?.imports.add(part);
+    }
+  }
+  return parts;
+}
+
+function pairOf(a: Part, b: Part): Pair[] {
+  if (a.packages !== b.packages) return [];
+  return [
+    { a, b, cost: a.bytes * weightWithout(b.entries, a.entries) + b.bytes * weightWithout(a.entries, b.entries) },
+  ];
+}
+
+/** Returns the weight of the entries that are not among others. Each command starts `main` and `program`, and most start a job. */
+function weightWithout(entries: ReadonlySet<OutputChunk>, others: ReadonlySet<OutputChunk>): number {
+  let sum = 0;
+  for (const entry of entries) {
+    if (others.has(entry)) continue;
+    const id = entry.facadeModuleId ?? "";
+    sum += /cli.(main|program)\.ts$/.test(id) ? 100 : /cli.(jobs|commands)./.test(id) ? 4 : 1;
+  }
+  return sum;
+}
+
+/** Removes and returns the pair with the lowest cost that can merge without a cycle. */
+function takePair(pairs: Pair[], shared: ReadonlySet<Part>): Pair | undefined {
+  for (let pair = pairs.pop(); pair !== undefined; pair = pairs.pop()) {
+    const { a, b } = pair;
+    if (shared.has(a) && shared.has(b) && !hasDetour(a, b) && !hasDetour(b, a)) return pair;
+  }
+  return undefined;
+}
+
+/** Returns whether a part imports another through a third, which a merge of the two would turn into a cycle. */
+function hasDetour(from: Part, to: Part): boolean {
+  const queue = [...from.imports].filter((part) => part !== to);
+  const visited = new Set(queue);
+  for (const part of queue) {
+    if (part === to) return true;
+    for (const next of part.imports) {
+      if (visited.has(next)) continue;
+      visited.add(next);
+      queue.push(next);
+    }
+  }
+  return false;
+}
+
+function merge({ a, b }: Pair, all: Set<Part>): Part {
+  const merged: Part = {
+    id: a.id,
+    modules: [...a.modules, ...b.modules],
+    bytes: a.bytes + b.bytes,
+    packages: a.packages,
+    entries: new Set([...a.entries, ...b.entries]),
+    imports: new Set([...a.imports, ...b.imports].filter((part) => part !== a && part !== b)),
+  };
+  all.delete(a);
+  all.delete(b);
+  for (const { imports } of all) {
+    const isImporter = imports.delete(a);
+    if (imports.delete(b) || isImporter) imports.add(merged);
+  }
+  all.add(merged);
+  return merged;
+}
