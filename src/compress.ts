@@ -9,6 +9,7 @@ export { drawDisagreements, drawSample, reportPage } from "./app/report/html.ts"
 export { reportMarkdown } from "./app/report/markdown.ts";
 export { drawGraph, type GraphDrawing } from "./app/report/plot/draw-graph.ts";
 export { plotPage } from "./app/report/plot/plot.ts";
+export { sharedStyle } from "./app/report/style.ts";
 export { drawTraining } from "./app/report/training-chart.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";

@@ -17,6 +17,7 @@ const runtimeFiles = ["", ".asyncify"].flatMap((kind) =>
 );
 /** This file has 27 MB and is needed on request only, so it is not stored for use without a network. */
 const onlineFile = "ort/ort-wasm-simd-threaded.asyncify.wasm";
+const conditions = ["pith-source", "onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"];
 const jsx = { jsx: { runtime: "automatic", importSource: "preact" } } as const;
 
 /** Copies the runtime as it is, because its threads start from its own file. */
@@ -85,29 +86,44 @@ function offline(): Plugin {
   };
 }
 
+/** Builds a module for Node, and returns its exports. */
+async function importBuilt(entry: string, mode: string, external: RegExp): Promise<Record<string, string>> {
+  const output = await build({
+    root,
+    mode,
+    configFile: false,
+    logLevel: "error",
+    oxc: jsx,
+    resolve: { conditions },
+    build: { ssr: join(root, entry), write: false, emptyOutDir: false, rolldownOptions: { external } },
+    ssr: { noExternal: true, resolve: { conditions } },
+  });
+  const [{ output: chunks = [] } = {}] = [output].flat() as { output?: readonly { code?: string }[] }[];
+  return import(`data:text/javascript,${encodeURIComponent(chunks[0]?.code ?? "")}`);
+}
+
 function prerender(mode: string): Plugin {
   return {
     name: "prerender",
     apply: "build",
     async transformIndexHtml(html) {
-      const output = await build({
-        root,
-        mode,
-        configFile: false,
-        logLevel: "error",
-        oxc: jsx,
-        build: {
-          ssr: join(root, "src/prerender.tsx"),
-          write: false,
-          emptyOutDir: false,
-          // The start view draws nothing with Pith.
-          rolldownOptions: { external: /^pith/ },
-        },
-        ssr: { noExternal: true },
-      });
-      const [{ output: chunks = [] } = {}] = [output].flat() as { output?: readonly { code?: string }[] }[];
-      const { startView } = await import(`data:text/javascript,${encodeURIComponent(chunks[0]?.code ?? "")}`);
+      // The start view draws nothing with Pith.
+      const { startView = "" } = await importBuilt("src/prerender.tsx", mode, /^pith/);
       return html.replace("<!--start-->", startView);
+    },
+  };
+}
+
+/** Gives the page the style of reports, so that what both show looks the same. */
+function reportStyle(mode: string): Plugin {
+  const name = "virtual:report-style.css";
+  return {
+    name: "report-style",
+    resolveId: (id) => (id === name ? `\0${name}` : undefined),
+    async load(id) {
+      if (id !== `\0${name}`) return undefined;
+      const { sharedStyle } = await importBuilt("src/style/report-style.ts", mode, /^node:/);
+      return sharedStyle;
     },
   };
 }
@@ -121,7 +137,7 @@ export default defineConfig(({ mode }) => ({
   publicDir: mode === "served" ? false : "public",
   oxc: jsx,
   resolve: {
-    conditions: ["pith-source", "onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"],
+    conditions,
     // Pith asks for this package only to run on WebGPU.
     alias: [
       { find: /^onnxruntime-web$/, replacement: "onnxruntime-web/webgpu" },
@@ -130,5 +146,5 @@ export default defineConfig(({ mode }) => ({
   },
   worker: { format: "es" },
   build: { target: "es2022" },
-  plugins: [prerender(mode), ...(mode === "served" ? [] : [copyRuntime(), offline()])],
+  plugins: [reportStyle(mode), prerender(mode), ...(mode === "served" ? [] : [copyRuntime(), offline()])],
 }));

@@ -6,6 +6,7 @@ import { createBackend } from "./backend/tab.ts";
 import { prepareOffline } from "./offline/register.ts";
 import { job, model, openPlace, openSamples, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
 import { keepSessions } from "./storage/keep.ts";
+import "virtual:report-style.css";
 import "./style/page.css";
 
 useBackend(createBackend());

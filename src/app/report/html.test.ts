@@ -77,18 +77,18 @@ describe("a report", () => {
     expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
     expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
     expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
-    expect(page).toContain('original: <b class="good">class 3</b> ✓, result: <b class="bad">class 5</b> ✗');
-    expect(page).toContain("original: <b>class 2</b>, result: <b>nothing</b>");
+    expect(page).toContain('original: <b class="good">class 3 ✓</b><br>result: <b class="bad">class 5 ✗</b>');
+    expect(page).toContain("original: <b>class 2</b><br>result: <b>nothing</b>");
   });
 
   test("shows class names of the data as escaped text", () => {
     const named = reportPage({ ...exampleRun, data: { ...exampleRun.data, classes: { 3: "cat", 5: evilName } } });
     expect(faults(named)).toEqual([]);
     expect(named).toContain(
-      `original: <b class="good">cat</b> ✓, result: <b class="bad">${escapeText(evilName)}</b> ✗`,
+      `original: <b class="good">cat ✓</b><br>result: <b class="bad">${escapeText(evilName)} ✗</b>`,
     );
     expect(named).toContain("label <b>cat</b>");
-    expect(named).toContain("original: <b>class 2</b>, result: <b>nothing</b>");
+    expect(named).toContain("original: <b>class 2</b><br>result: <b>nothing</b>");
   });
 
   test.each([
@@ -263,7 +263,7 @@ describe("a report of another outcome", () => {
     const refused = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
     const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, refused, examined: 3 });
     expect(html).toContain("<h1>Nothing was kept: every variant was refused.</h1>");
-    expect(html).toContain(`<span class="badge bad">refused</span>${refused.message}</p>`);
+    expect(html).toContain(`<span class="badge bad">refused</span> ${refused.message}</p>`);
     expect(html).toContain("on which original and prune + train + quantize differ, spread over them");
     expect(html).toContain("at the output of each layer, prune + train + quantize compared with the original,");
     expect(html).not.toContain("<h2>Next</h2>");

@@ -23,7 +23,7 @@ export function reportPage(run: Run): string {
 <header>
 <div class="eyebrow">Compression of <span class="name">${run.original.name}</span></div>
 <h1>${gainSentence(run)}</h1>
-<p class="lead"><span class="badge ${mood}">${word}</span>${withFlags(verdictSentences(run).join(" "))}</p>
+<p class="lead"><span class="badge ${mood}">${word}</span> ${withFlags(verdictSentences(run).join(" "))}</p>
 ${run.warnings.map((warning) => html`<p class="doubt">${withFlags(warning)}</p>`)}
 ${keyFigures(run)}
 </header>
@@ -101,10 +101,10 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
   const prediction = (value: number): Markup => {
     if (value < 0) return html`<b>nothing</b>`;
     if (label === undefined) return html`<b>${className(value)}</b>`;
-    return html`<b class="${value === label ? "good" : "bad"}">${className(value)}</b> ${value === label ? "✓" : "✗"}`;
+    return html`<b class="${value === label ? "good" : "bad"}">${className(value)} ${value === label ? "✓" : "✗"}</b>`;
   };
   return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, label <b>${className(label)}</b>`}</p>
-<p>original: ${prediction(original)}, result: ${prediction(variant)}</p>`;
+<p>original: ${prediction(original)}<br>result: ${prediction(variant)}</p>`;
 }
 
 /**

@@ -17,10 +17,10 @@ export const tokens = `
 * { box-sizing: border-box; }
 `;
 
-export const reportStyle = `${tokens}
+/** Rules for texts, tables, samples and charts, which the studio uses too. */
+export const sharedStyle = `${tokens}
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 var(--sans); }
-main { max-width: 66rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; }
 h1 { font: 400 clamp(1.8rem, 5vw, 2.9rem)/1.15 var(--serif); letter-spacing: -.01em; margin: .35rem 0 .9rem; text-wrap: balance; }
 h2 { font: 400 1.35rem/1.3 var(--serif); margin: 3rem 0 .75rem; }
 h3 { font: 600 .95rem/1.4 var(--sans); margin: 1.5rem 0 .4rem; }
@@ -28,10 +28,10 @@ p { margin: .4rem 0; max-width: 44rem; overflow-wrap: break-word; }
 .eyebrow { color: var(--soft); font-size: .87rem; }
 .lead { font-size: 1.07rem; } .flag { white-space: nowrap; }
 .note { color: var(--soft); font-size: .87rem; }
-.name { font-family: var(--mono); font-size: .86em; unicode-bidi: isolate; overflow-wrap: anywhere; }
-.badge { display: inline-block; border: 1px solid currentColor; border-radius: 1em; padding: 0 .7em; font-size: .87rem; margin-right: .4em; }
+.name, code { font-family: var(--mono); font-size: .86em; unicode-bidi: isolate; overflow-wrap: anywhere; }
+.badge { display: inline-block; border: 1px solid currentColor; border-radius: 1em; padding: 0 .7em; font-size: .87rem; white-space: nowrap; }
 .good { color: var(--good); } .doubt { color: var(--doubt); } .bad { color: var(--bad); }
-dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1.75rem 0 0; padding: 1px; }
+dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1.75rem 0 0; padding: 0 1px 1px 0; }
 dl.figures > div { margin: 0 -1px -1px 0; border: 1px solid var(--line); padding: .7rem .9rem .8rem; }
 dl.figures dt { color: var(--soft); font-size: .82rem; }
 dl.figures dd { margin: .1rem 0 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -45,28 +45,23 @@ dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); whi
     linear-gradient(to left, var(--shade), transparent) 100% 0 / 1rem 100% no-repeat scroll;
 }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums lining-nums; }
-th, td { text-align: left; vertical-align: top; padding: .42rem .8rem .42rem 0; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowrap; vertical-align: bottom; border-bottom-color: var(--soft); }
+th, td { text-align: left; vertical-align: top; padding: .42rem .8rem .42rem 0; border-bottom: 1px solid var(--line); font-weight: 400; }
+thead th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowrap; vertical-align: bottom; border-bottom-color: var(--soft); }
 th.n, td.n { text-align: right; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
-td small { display: block; color: var(--soft); font-size: .82rem; white-space: nowrap; }
+td small, th small { display: block; color: var(--soft); font-size: .82rem; } td small { white-space: nowrap; }
 td.text { min-width: 11rem; } td.text small { white-space: normal; }
-tr.chosen td { background: var(--accent-wash); } tr.chosen td:first-child { box-shadow: inset 3px 0 var(--accent); padding-left: .55rem; }
-tr.original td { color: var(--soft); }
-tr.refused td { color: var(--soft); }
-td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.compact td { padding-right: 2.2rem; }
-.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1.2rem; list-style: none; margin: 1rem 0 0; padding: 0; font-size: .87rem; } .samples li { break-inside: avoid; min-width: 0; } .samples img { display: block; width: 96px; height: 96px; object-fit: contain; object-position: left bottom; image-rendering: pixelated; margin-bottom: .4rem; } .samples .series { display: block; margin-bottom: .4rem; fill: none; stroke: var(--ink); } .samples blockquote { margin: 0 0 .4rem; padding-left: .7rem; border-left: 2px solid var(--line); overflow-wrap: anywhere; unicode-bidi: isolate; } .samples .numbers { font: .86em/1.45 var(--mono); color: var(--soft); overflow-wrap: anywhere; margin: 0 0 .4rem; } .samples p { margin: 0; font-variant-numeric: tabular-nums; }
-.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--bad); }
-ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
-ul.reasons .name { color: var(--soft); }
-dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; font-size: .9rem; } dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
+tr.chosen > * { background: var(--accent-wash); } tr.chosen > :first-child { box-shadow: inset 3px 0 var(--accent); padding-left: .55rem; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1.2rem; list-style: none; margin: 1rem 0 0; padding: 0; font-size: .87rem; } .samples li { break-inside: avoid; min-width: 0; }
+.samples img { display: block; width: 96px; height: 96px; object-fit: contain; object-position: left bottom; image-rendering: pixelated; margin-bottom: .4rem; }
+.samples .series { display: block; margin-bottom: .4rem; fill: none; stroke: var(--ink); } .samples blockquote { margin: 0 0 .4rem; padding-left: .7rem; border-left: 2px solid var(--line); overflow-wrap: anywhere; unicode-bidi: isolate; }
+.samples .numbers { font: .86em/1.45 var(--mono); color: var(--soft); overflow-wrap: anywhere; margin: 0 0 .4rem; } .samples p { margin: 0; font-variant-numeric: tabular-nums; }
 pre { background: var(--wash); border: 1px solid var(--line); padding: .7rem .9rem; margin: .6rem 0; font: .84rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 2.5rem 0 0; } figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; max-width: 46rem; }
 svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); font-variant-numeric: tabular-nums; }
-svg.narrow { display: none; }
 .chart .grid line { stroke: var(--line); } .chart .axis line { stroke: var(--soft); } .chart text { fill: var(--ink); }
 .chart .tick text, .chart .axis text { fill: var(--soft); font-size: 12px; }
-.chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; }
+.chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; } .chart .estimate line { stroke: var(--soft); stroke-dasharray: 2 3; }
 .chart .point line.own { stroke: var(--soft); } .chart .point line.paired { stroke: var(--soft); stroke-width: 4; stroke-opacity: .55; }
 .chart circle.searched { fill: var(--soft); fill-opacity: .35; } .chart circle.searched.front { fill: var(--ink); fill-opacity: .8; }
 .chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; }
@@ -77,6 +72,18 @@ svg.narrow { display: none; }
 .layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
 .layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; } .layers circle { fill: none; stroke: var(--soft); }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
+`;
+
+export const reportStyle = `${sharedStyle}
+main { max-width: 66rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; }
+tr.original td { color: var(--soft); }
+tr.refused td { color: var(--soft); }
+td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.compact td { padding-right: 2.2rem; }
+.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--bad); }
+ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
+ul.reasons .name { color: var(--soft); }
+dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; font-size: .9rem; } dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
+svg.narrow { display: none; }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {
   .lead { font-size: 1rem; } svg.broad { display: none; } svg.narrow { display: block; } figure.wide svg.broad { display: block; width: 44rem; }

@@ -1,0 +1,2 @@
+/** The build turns this style into the first rules of the page (studio/vite.config.ts). */
+export { sharedStyle } from "pith/compress";
