@@ -11,8 +11,9 @@ import { checkImportTable, type Layers } from "./check/import-table.ts";
 import { checkLanguage } from "./check/language.ts";
 import { checkNamedFiles } from "./check/named-files.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
+import { checkChangelog, checkPackageSize } from "./check/release.ts";
 import { checkRemovals } from "./check/removals.ts";
-import { command, findings, type Outcome, report } from "./check/run.ts";
+import { command, findings, type Outcome, report, timed } from "./check/run.ts";
 import { readSources } from "./check/sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -48,8 +49,24 @@ async function fast(): Promise<Outcome[]> {
     findings("files named in comments exist", () => checkNamedFiles(sources)),
     findings("comments are statements, names are nouns, functions start with a verb", () => checkLanguage(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
+    problem("the changelog begins with unreleased changes or the version", async () =>
+      checkChangelog(readFileSync("CHANGELOG.md", "utf8"), JSON.parse(readFileSync("package.json", "utf8")).version),
+    ),
   ];
   return Promise.all([types, studioTypes, lint, ...sourceChecks]);
+}
+
+/** Runs a check that returns what is wrong, or undefined. */
+function problem(name: string, find: () => Promise<string | undefined>): Promise<Outcome> {
+  return timed(name, async () => {
+    const output = await find();
+    return { passed: output === undefined, output: output ?? "" };
+  });
+}
+
+async function packageProblem(): Promise<string | undefined> {
+  const packed = await command("pack", "npm", "pack", "--dry-run", "--json", "--ignore-scripts", "--silent");
+  return packed.passed ? checkPackageSize(packed.output) : packed.output;
 }
 
 /** The package checks read the build, so they wait for it. */
@@ -63,6 +80,7 @@ async function thorough(): Promise<Outcome[]> {
     outcomes.push(
       await command("package.json is valid (publint)", "node_modules/.bin/publint", "--strict"),
       await command("types resolve (attw)", "node_modules/.bin/attw", "--profile", "esm-only", "--pack", "."),
+      await problem("the package can be packed, and is small", packageProblem),
     );
   }
   return [...outcomes, await unused, await generated];

@@ -32,6 +32,7 @@ describe("the packed package", () => {
   let home = "";
   let user = "";
   let packed: readonly string[] = [];
+  let unpackedSize = 0;
 
   beforeAll(async () => {
     home = temporaryFolder();
@@ -40,25 +41,16 @@ describe("the packed package", () => {
     await mkdir(user);
     await mkdir(built);
     // Outside of the working tree, so that the test neither depends on dist/ nor changes it. Declarations are checked elsewhere.
-    for (const name of [
-      "package.json",
-      "README.md",
-      "LICENSE",
-      "CHANGELOG.md",
-      "CONTRIBUTING.md",
-      "SECURITY.md",
-      "docs",
-      "bench/logs",
-      "examples",
-    ]) {
+    for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "docs", "examples"]) {
       await cp(path.join(root, name), path.join(built, name), { recursive: true });
     }
     await cp(inject("compiled"), path.join(built, "dist"), { recursive: true });
     await buildStudio(root, path.join(built, "dist/studio"));
-    const [report]: { filename: string; files: { path: string }[] }[] = JSON.parse(
+    const [report]: { filename: string; unpackedSize: number; files: { path: string }[] }[] = JSON.parse(
       await run(built, "npm", "pack", "--ignore-scripts", "--json", "--pack-destination", home),
     );
     packed = report?.files.map((file) => file.path) ?? [];
+    unpackedSize = report?.unpackedSize ?? Number.NaN;
     await run(
       user,
       "npm",
@@ -77,6 +69,11 @@ describe("the packed package", () => {
       expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/index.js", "dist/app/cli/main.js"]),
     );
     expect(packed.filter((name) => /^(?!examples\/).*(?<!\.d)\.ts$|\.test\./.test(name))).toEqual([]);
+  });
+
+  test("stays small: without declarations, at most 250 files and 2.85 MB", () => {
+    expect(packed.length).toBeLessThanOrEqual(250);
+    expect(unpackedSize).toBeLessThanOrEqual(2_850_000);
   });
 
   test("contains the pages that the README links to", async () => {
