@@ -18,7 +18,7 @@ export const tokens = `
 `;
 
 /** Rules for texts, tables, samples and charts, which the studio uses too. */
-export const sharedStyle = `${tokens}
+export const sharedStyle: string = `${tokens}
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 var(--sans); }
 h1 { font: 400 clamp(1.8rem, 5vw, 2.9rem)/1.15 var(--serif); letter-spacing: -.01em; margin: .35rem 0 .9rem; text-wrap: balance; }
