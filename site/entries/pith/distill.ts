@@ -1,0 +1,1 @@
+export * from "../../../src/techniques/distill/index.ts";

@@ -1,0 +1,1 @@
+export * from "../../../src/core/engine/index.ts";

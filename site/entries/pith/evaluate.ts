@@ -1,0 +1,1 @@
+export * from "../../../src/judge/index.ts";

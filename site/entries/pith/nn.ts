@@ -1,0 +1,1 @@
+export * from "../../../src/learn/nn/index.ts";

@@ -1,0 +1,1 @@
+export * from "../../../src/techniques/quantize/index.ts";

@@ -1,0 +1,1 @@
+export * from "../../../src/judge/task/index.ts";

@@ -1,0 +1,1 @@
+export * from "../../../src/learn/train/index.ts";
