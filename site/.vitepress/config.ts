@@ -1,0 +1,59 @@
+/** Settings of the site. `scripts/site.ts` collects its pages in `pages/`, most of them from `docs/`. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitepress";
+
+const pages = fileURLToPath(new URL("../pages", import.meta.url));
+
+/** Guides by task: the name of the page, and its text in the sidebar. */
+const tasks = {
+  "Make it smaller": {
+    compress: "Search",
+    quantization: "Quantization",
+    pruning: "Pruning",
+    "low-rank": "Low rank",
+    distillation: "Distillation",
+    recipes: "Recipes",
+    download: "Small downloads",
+    "transformers-js": "transformers.js",
+  },
+  "Check it": { verdicts: "Verdicts", data: "Data", sensitivity: "Sensitivity", plot: "Plots", check: "In continuous integration" },
+  "Train it": { training: "Training and fine-tuning" },
+  "Ship it": { studio: "Studio", targets: "Runtimes", scaling: "Several machines", privacy: "Privacy" },
+  "Extend it": { programs: "In programs", contributing: "Contributing", architecture: "Architecture" },
+  Reference: { cli: "Commands", api: "API", ops: "Operators", errors: "Errors", changelog: "Changelog" },
+};
+
+const sidebar = Object.entries(tasks).map(([text, items]) => ({
+  text,
+  items: Object.entries(items).map(([name, title]) => {
+    if (![`${name}.md`, `${name}/index.md`].some((file) => existsSync(join(pages, file))))
+      throw new Error(`The sidebar lists "${name}", which is no page.`);
+    return { text: title, link: name === "api" ? "/api/" : `/${name}` };
+  }),
+}));
+
+export default defineConfig({
+  srcDir: "pages",
+  outDir: "dist",
+  title: "Pith",
+  description: "Compress neural networks without Python: prune, quantize, distill and factorize ONNX models, and measure the result.",
+  cleanUrls: false,
+  lastUpdated: false,
+  // The studio is built beside the pages.
+  ignoreDeadLinks: [/^\/studio\//],
+  // Angle brackets in the pages are text, such as that of a type.
+  markdown: { html: false },
+  themeConfig: {
+    search: { provider: "local" },
+    nav: [
+      { text: "Guides", link: "/compress" },
+      { text: "Commands", link: "/cli" },
+      { text: "API", link: "/api/" },
+      { text: "Studio", link: "/studio/", target: "_self" },
+    ],
+    sidebar,
+    outline: [2, 3],
+  },
+});
