@@ -1,40 +1,33 @@
 /** Changes links of a page, because the site has other addresses than the repository. */
 import { posix } from "node:path";
 
+/** A page of the site. */
+export interface Place {
+  readonly address: string;
+  readonly title: string | undefined;
+}
+
 const link = /(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
 
 /**
- * Returns the text of a page of the site. Links to other pages and images follow them to their addresses. Other files of the repository are no part of
- * the site, so that links to them become code.
- * @param source path of the page in the repository. @param address path of the page on the site. @param addresses address of each page by its source.
+ * Returns the text of a page of the site. Links to pages and images lead to their addresses, and a link with a file's name as its text has the title of
+ * the page. Other files of the repository are no part of the site, so that links to them become code.
+ * @param source path of the page in the repository. @param places pages of the site by their source.
  */
-export function pageText(
-  text: string,
-  source: string,
-  address: string,
-  addresses: ReadonlyMap<string, string>,
-): string {
+export function pageText(text: string, source: string, places: ReadonlyMap<string, Place>): string {
+  const from = posix.dirname(places.get(source)?.address ?? "");
+  const change = (whole: string, mark: string, title: string, target: string): string => {
+    if (/^(https?:|mailto:|#)/.test(target)) return whole;
+    const [path = "", anchor] = target.split("#");
+    const file = posix.join(posix.dirname(source), path);
+    const end = anchor === undefined ? "" : `#${anchor}`;
+    if (file.startsWith("docs/images/")) return `${mark}[${title}](/${file.slice("docs/".length)})`;
+    const place = places.get(file);
+    if (place === undefined) return title.startsWith("`") ? title : `${title} (\`${file.replace(/\/$/, "")}\`)`;
+    const shown = title === posix.basename(file) ? (place.title ?? title) : title;
+    return `${mark}[${shown}](./${posix.relative(from, place.address)}${end})`;
+  };
   // Links inside of code stay.
-  return text
-    .split(/(```[\s\S]*?```|`[^`\n]*`)/)
-    .map((part, index) =>
-      index % 2 === 1
-        ? part
-        : part.replace(link, (whole, mark: string, title: string, target: string) => {
-            if (/^(https?:|mailto:|#)/.test(target)) return whole;
-            const [path = "", anchor] = target.split("#");
-            const file = posix.join(posix.dirname(source), path);
-            const place = addressOf(file, addresses);
-            if (place === undefined) return title.startsWith("`") ? title : `${title} (\`${file.replace(/\/$/, "")}\`)`;
-            const relative = place.startsWith("/") ? place : posix.relative(posix.dirname(address), place);
-            return `${mark}[${title}](${place.startsWith("/") ? "" : "./"}${relative}${anchor === undefined ? "" : `#${anchor}`})`;
-          }),
-    )
-    .join("");
-}
-
-function addressOf(file: string, addresses: ReadonlyMap<string, string>): string | undefined {
-  if (file.startsWith("docs/images/")) return `/${file.slice("docs/".length)}`;
-  if (file === "docs/recipe.schema.json") return "/recipe.schema.json";
-  return file === "README.md" ? "index.md" : addresses.get(file);
+  const parts = text.split(/(```[\s\S]*?```|`[^`\n]*`)/);
+  return parts.map((part, index) => (index % 2 === 1 ? part : part.replace(link, change))).join("");
 }

@@ -18,7 +18,10 @@ const types: Readonly<Record<string, string>> = {
 };
 
 /** @param port default: 4173, where other tools show a build, too; 0 for a free one. */
-export async function startServer(folder: string, port = 4173): Promise<{ readonly server: Server; readonly address: string }> {
+export async function startServer(
+  folder: string,
+  port = 4173,
+): Promise<{ readonly server: Server; readonly address: string }> {
   const server = createServer((request, response) => {
     const [path = "/"] = decodeURIComponent(request.url ?? "/").split(/[?#]/);
     const file = join(folder, normalize(`/${path}`), path.endsWith("/") ? "index.html" : "");

@@ -18,7 +18,13 @@ const tasks = {
     download: "Small downloads",
     "transformers-js": "transformers.js",
   },
-  "Check it": { verdicts: "Verdicts", data: "Data", sensitivity: "Sensitivity", plot: "Plots", check: "In continuous integration" },
+  "Check it": {
+    verdicts: "Verdicts",
+    data: "Data",
+    sensitivity: "Sensitivity",
+    plot: "Plots",
+    check: "In continuous integration",
+  },
   "Train it": { training: "Training and fine-tuning" },
   "Ship it": { studio: "Studio", targets: "Runtimes", scaling: "Several machines", privacy: "Privacy" },
   "Extend it": { programs: "In programs", contributing: "Contributing", architecture: "Architecture" },
@@ -34,19 +40,33 @@ const sidebar = Object.entries(tasks).map(([text, items]) => ({
   }),
 }));
 
+const slugify = (heading: string): string =>
+  heading
+    .trim()
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replace(/\s/g, "-");
+
 export default defineConfig({
   srcDir: "pages",
   outDir: "dist",
   title: "Pith",
-  description: "Compress neural networks without Python: prune, quantize, distill and factorize ONNX models, and measure the result.",
-  cleanUrls: false,
+  description:
+    "Compress neural networks without Python: prune, quantize, distill and factorize ONNX models, and measure the result.",
+  head: [["link", { rel: "icon", href: "data:," }]],
   lastUpdated: false,
   // The studio is built beside the pages.
   ignoreDeadLinks: [/^\/studio\//],
-  // Angle brackets in the pages are text, such as that of a type.
-  markdown: { html: false },
+  // The addresses of headings are those of GitHub, which links in the pages use.
+  markdown: {
+    anchor: { slugify },
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
+  },
   themeConfig: {
-    search: { provider: "local" },
+    search: {
+      provider: "local",
+      options: { translations: { button: { buttonText: "Search", buttonAriaLabel: "Search" } } },
+    },
     nav: [
       { text: "Guides", link: "/compress" },
       { text: "Commands", link: "/cli" },

@@ -1,0 +1,93 @@
+/** Builds the site and reads it as a visitor does: every link leads somewhere, pages are accessible and small. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, posix } from "node:path";
+import type { AxeResults } from "axe-core";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startServer } from "../scripts/site/serve.ts";
+import { openPage } from "../src/app/cli/browser/chromium.ts";
+import { browser, root } from "./page.ts";
+import { temporaryFolder } from "./temporary.ts";
+
+const axe = readFileSync(join(root, "node_modules/axe-core/axe.min.js"), "utf8");
+const dist = join(root, "site/dist");
+let served: Awaited<ReturnType<typeof startServer>>;
+
+beforeAll(async () => {
+  execFileSync(process.execPath, [join(root, "node_modules/tsx/dist/cli.mjs"), "scripts/site.ts", "--build"], {
+    cwd: root,
+    stdio: "ignore",
+  });
+  served = await startServer(dist, 0);
+}, 300_000);
+afterAll(() => served?.server.close());
+
+/** Pages of the site, without those of the studio. */
+const pages = (): readonly string[] =>
+  readdirSync(dist, { recursive: true, encoding: "utf8" })
+    .map((name) => name.replaceAll("\\", "/"))
+    .filter((name) => name.endsWith(".html") && !name.startsWith("studio/"));
+
+const textOf = (page: string): string => readFileSync(join(dist, page), "utf8");
+const idsOf = (text: string): ReadonlySet<string> =>
+  new Set([...text.matchAll(/\sid="([^"]+)"/g)].map(([, id = ""]) => id));
+
+describe("the site", () => {
+  test("has the guides, the commands, the operators, and each entry point of the package", () => {
+    expect(pages()).toEqual(
+      expect.arrayContaining([
+        "index.html",
+        "compress.html",
+        "cli.html",
+        "ops.html",
+        "api/pith.html",
+        "api/pith/prune.html",
+      ]),
+    );
+    expect(existsSync(join(dist, "studio/index.html"))).toBe(true);
+  });
+
+  test("has no broken link", () => {
+    const broken: string[] = [];
+    for (const page of pages()) {
+      for (const [, target = ""] of textOf(page).matchAll(/\s(?:href|src)="([^"]+)"/g)) {
+        if (/^(https?:|mailto:|data:|javascript:)/.test(target) || page === "404.html") continue;
+        const [path = "", id] = decodeURI(target.replaceAll("&amp;", "&")).split("#");
+        const file = path === "" ? page : path.startsWith("/") ? path.slice(1) : posix.join(posix.dirname(page), path);
+        const linked = file === "" || file.endsWith("/") ? `${file}index.html` : file;
+        const isMissing = !existsSync(join(dist, linked));
+        if (isMissing || (id !== undefined && id !== "" && !idsOf(textOf(linked)).has(id)))
+          broken.push(`${page}: ${target}`);
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+
+  test.skipIf(browser === undefined)("is accessible, in both themes", async () => {
+    const { page, close } = await openPage(temporaryFolder());
+    try {
+      page.setDefaultTimeout(20_000);
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        for (const path of ["", "compress.html", "api/pith/prune.html"]) {
+          await page.goto(served.address + path);
+          expect({ path, colorScheme, violations: await violationsOf(page) }).toEqual({
+            path,
+            colorScheme,
+            violations: [],
+          });
+        }
+      }
+    } finally {
+      await close();
+    }
+  });
+});
+
+async function violationsOf(page: Page): Promise<readonly string[]> {
+  // The name of the search button omits its key, which is a symbol on some systems.
+  const options = JSON.stringify({ rules: { "label-content-name-mismatch": { enabled: false } } });
+  const { violations } = await page.evaluate<AxeResults>(`${axe}; axe.run(${options})`);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+}
