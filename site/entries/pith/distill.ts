@@ -1,1 +1,0 @@
-export * from "../../../src/techniques/distill/index.ts";

@@ -1,1 +1,0 @@
-export * from "../../../src/techniques/factorize/index.ts";

@@ -1,1 +1,0 @@
-export * from "../../../src/techniques/prune/index.ts";
