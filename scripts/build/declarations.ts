@@ -4,10 +4,19 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { rolldown } from "rolldown";
-import { dts } from "rolldown-plugin-dts";
+import { dirname, join } from "node:path";
+import { type Plugin, rollup } from "rollup";
+import { dts } from "rollup-plugin-dts";
 import { isPackage, publicEntries } from "./bundle.ts";
+
+/** Declarations import each other by the paths of their sources. */
+const declarationPaths: Plugin = {
+  name: "declaration-paths",
+  resolveId: (path, importer) =>
+    importer === undefined || !/^\.{1,2}\/.*(?<!\.d)\.ts$/.test(path)
+      ? undefined
+      : join(dirname(importer), path.replace(/\.ts$/, ".d.ts")),
+};
 
 /** @returns whether the sources have no type errors. */
 export async function writeDeclarations(root: string, outdir: string): Promise<boolean> {
@@ -17,11 +26,12 @@ export async function writeDeclarations(root: string, outdir: string): Promise<b
     const compiler = join(root, "node_modules/typescript/bin/tsc");
     const compile = [compiler, "-p", join(root, "tsconfig.build.json"), "--outDir", modules];
     if (spawnSync(process.execPath, compile, { stdio: "inherit" }).status !== 0) return false;
-    const build = await rolldown({
-      cwd: root,
+    const build = await rollup({
+      // Warnings name types that only other declarations use.
+      logLevel: "silent",
       input: Object.fromEntries(publicEntries(root).map((name) => [name, join(modules, `${name}.d.ts`)])),
       external: isPackage,
-      plugins: [dts({ dtsOnly: true, tsconfig: false })],
+      plugins: [declarationPaths, dts()],
     });
     await build.write({ dir: outdir, entryFileNames: "[name].d.ts", chunkFileNames: "types/[hash].d.ts" });
     await build.close();
