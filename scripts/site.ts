@@ -1,20 +1,19 @@
 /** `npm run site`: builds the site from docs/, the public names and the studio, and serves it on the loopback address. `--build` only builds it. */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pageText } from "./site/page-text.ts";
 import { serve } from "./site/serve.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-const [site, pages, dist] = ["site", "site/pages", "site/dist"].map((name) => join(root, name)) as [
-  string,
-  string,
-  string,
-];
+const [site, dist] = [join(root, "site"), join(root, "site/dist")];
+/** Folder of what the site is made of, inside of the site, because packages are found from there. */
+const parts = mkdtempSync(join(site, ".parts-"));
+const [pages, entries] = [join(parts, "pages"), join(parts, "entries")];
 
 /** Pages outside of docs/, by their address on the site. */
-const others = {
+const outerPages = {
   "index.md": "README.md",
   "contributing.md": "CONTRIBUTING.md",
   "changelog.md": "CHANGELOG.md",
@@ -22,11 +21,10 @@ const others = {
 };
 
 function collectPages(): void {
-  rmSync(pages, { recursive: true, force: true });
   const guides = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .map((name) => name.replaceAll("\\", "/"))
     .filter((name) => name.endsWith(".md"));
-  const sources = { ...Object.fromEntries(guides.map((name) => [name, `docs/${name}`])), ...others };
+  const sources = { ...Object.fromEntries(guides.map((name) => [name, `docs/${name}`])), ...outerPages };
   const texts = Object.entries(sources).map(
     ([address, source]) => ({ address, source, text: readFileSync(join(root, source), "utf8") }) as const,
   );
@@ -38,36 +36,38 @@ function collectPages(): void {
     const page = pageText(text, source, places);
     writeFileSync(join(pages, address), source === "README.md" ? withInvitation(page) : page);
   }
-  cpSync(join(root, "docs/images"), join(pages, "public/images"), { recursive: true });
+  cpSync(join(root, "docs/images"), join(pages, "public/images"), {
+    recursive: true,
+    filter: (path) => !path.endsWith(".md"),
+  });
   cpSync(join(root, "docs/recipe.schema.json"), join(pages, "public/recipe.schema.json"));
 }
 
 /** Adds a picture and the studio after the first paragraph of the landing page. */
 function withInvitation(text: string): string {
-  const [title = "", first = "", ...others] = text.split("\n\n");
+  const [title = "", first = "", ...remaining] = text.split("\n\n");
   const invitation = `<p><a href="/studio/" target="_self">Try it in the browser</a>: nothing is uploaded.</p>`;
   const picture = "![Bytes by layer of a network and of its int8 version](/images/studio-smaller.png)";
-  return [title, first, invitation, picture, ...others].join("\n\n");
+  return [title, first, invitation, picture, ...remaining].join("\n\n");
 }
 
-function run(program: string, words: readonly string[], folder: string): void {
+function run(program: string, words: readonly string[], folder: string, env: NodeJS.ProcessEnv = {}): void {
   const { status } = spawnSync(process.execPath, [join(root, "node_modules", program), ...words], {
     cwd: folder,
     stdio: "inherit",
+    env: { ...process.env, ...env },
   });
   if (status !== 0) throw new Error(`${program} ended with ${status}.`);
 }
 
 /** Writes a module for each entry point, whose path is the name that programs import. */
 function collectEntries(): void {
-  const folder = join(site, "entries");
-  rmSync(folder, { recursive: true, force: true });
   const { exports }: { readonly exports: Readonly<Record<string, { readonly "pith-source"?: string }>> } = JSON.parse(
     readFileSync(join(root, "package.json"), "utf8"),
   );
   for (const [name, { "pith-source": source }] of Object.entries(exports)) {
     if (source === undefined) continue;
-    const path = join(folder, `${posix.join("pith", name)}.ts`);
+    const path = join(entries, `${posix.join("pith", name)}.ts`);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(
       path,
@@ -76,9 +76,22 @@ function collectEntries(): void {
   }
 }
 
-collectPages();
-collectEntries();
-run("typedoc/bin/typedoc", ["--options", join(site, "typedoc.json")], root);
-run("vitepress/bin/vitepress.js", ["build"], site);
-run("vite/bin/vite.js", ["build", "--outDir", join(dist, "studio"), "--emptyOutDir"], join(root, "studio"));
+try {
+  collectPages();
+  collectEntries();
+  writeFileSync(join(parts, "tsconfig.json"), '{ "extends": "../../tsconfig.json", "include": ["entries"] }');
+  run(
+    "typedoc/bin/typedoc",
+    [
+      ...["--options", join(site, "typedoc.json"), "--tsconfig", join(parts, "tsconfig.json")],
+      ...["--entryPoints", join(entries, "pith.ts"), "--entryPoints", join(entries, "pith/*.ts")],
+      ...["--basePath", entries, "--out", join(pages, "api")],
+    ],
+    root,
+  );
+  run("vitepress/bin/vitepress.js", ["build"], site, { SITE_PAGES: pages });
+  run("vite/bin/vite.js", ["build", "--outDir", join(dist, "studio"), "--emptyOutDir"], join(root, "studio"));
+} finally {
+  rmSync(parts, { recursive: true, force: true });
+}
 if (!process.argv.includes("--build")) await serve(dist);

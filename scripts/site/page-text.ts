@@ -21,7 +21,8 @@ export function pageText(text: string, source: string, places: ReadonlyMap<strin
     const [path = "", anchor] = target.split("#");
     const file = posix.join(posix.dirname(source), path);
     const end = anchor === undefined ? "" : `#${anchor}`;
-    if (file.startsWith("docs/images/")) return `${mark}[${title}](/${file.slice("docs/".length)})`;
+    if (file.startsWith("docs/images/") && !file.endsWith(".md"))
+      return `${mark}[${title}](/${file.slice("docs/".length)})`;
     const place = places.get(file);
     if (place === undefined) return title.startsWith("`") ? title : `${title} (\`${file.replace(/\/$/, "")}\`)`;
     const shown = title === posix.basename(file) ? (place.title ?? title) : title;

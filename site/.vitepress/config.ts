@@ -1,10 +1,9 @@
-/** Settings of the site. `scripts/site.ts` collects its pages in `pages/`, most of them from `docs/`. */
+/** Settings of the site. `scripts/site.ts` collects its pages, most of them from `docs/`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitepress";
 
-const pages = fileURLToPath(new URL("../pages", import.meta.url));
+const { SITE_PAGES: pages = "" } = process.env;
 
 /** Guides by task: the name of the page, and its text in the sidebar. */
 const tasks = {
@@ -48,7 +47,7 @@ const slugify = (heading: string): string =>
     .replace(/\s/g, "-");
 
 export default defineConfig({
-  srcDir: "pages",
+  srcDir: pages,
   outDir: "dist",
   title: "Pith",
   description:
