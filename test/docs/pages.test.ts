@@ -11,7 +11,7 @@ import { anchors, links, sentences } from "./markdown.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const names = [
-  ...["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
+  ...["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "skills/pith/SKILL.md"],
   ...(await readdir(join(root, "docs"), { recursive: true }))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name.replaceAll("\\", "/")}`),

@@ -26,7 +26,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const guides = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md"));
 const pages = await Promise.all(
-  ["README.md", ...guides.map((name) => `docs/${name}`)].map(async (name) => ({
+  ["README.md", "skills/pith/SKILL.md", ...guides.map((name) => `docs/${name}`)].map(async (name) => ({
     name,
     text: await readFile(join(root, name), "utf8"),
   })),

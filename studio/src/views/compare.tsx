@@ -30,8 +30,6 @@ export function Compare(): JSX.Element {
   return (
     <section>
       <CandidatePicker label="Compare" candidate={candidate} />
-      <ProblemAlert place="compare" />
-      <ProgressBox place="compare" />
       <h1>
         {timesText(sizes.total / inspection.bytes)} smaller
         {changed === undefined
@@ -119,7 +117,9 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
         Speed on {isServed ? "the native runtime" : "WebAssembly"}:{" "}
         {speed === undefined ? missingSpeedText(candidate) : speedText(speed, rounds)}.
       </p>
-      {isServed ? null : <SpeedOnGpu candidate={candidate} />}
+      <ProblemAlert place="compare" />
+      <ProgressBox place="compare" />
+      {isServed || job.value?.place === "compare" ? null : <SpeedOnGpu candidate={candidate} />}
     </>
   );
 }

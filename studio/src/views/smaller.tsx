@@ -174,7 +174,7 @@ function estimateFigures(before: number): readonly Figure[] {
     {
       term: "bytes",
       value: total === undefined ? undefined : bytesText(total),
-      detail: total === undefined ? "found by the search" : `${timesText(before / total)} smaller, estimated`,
+      detail: total === undefined ? "found by the search" : `≈ ${timesText(before / total)} smaller`,
       isEstimate: total !== undefined,
     },
     { term: "brotli", value: undefined, detail: "not measured yet" },
@@ -201,7 +201,7 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
       detail:
         comparison === undefined
           ? "not measured"
-          : `${differenceText(unit, comparison.difference.low)} … ${differenceText(unit, comparison.difference.high)}`,
+          : `change ${differenceText(unit, comparison.difference.low)} … ${differenceText(unit, comparison.difference.high)}`,
     },
     {
       term: "speed",
