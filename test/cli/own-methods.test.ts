@@ -226,7 +226,7 @@ describe("an error in a custom method", () => {
     [importance, "scores: ({ values }) => values.slice(1)", "got 3 scores for 4 weights"],
     [importance, "scores: ({ values }) => values.map(() => NaN)", "got NaN"],
     [importance, `${looking(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
-    [importance, `${looking("3")}, scores() {}`, "failed: running.add is not a function"],
+    [importance, `${looking("3")}, scores() {}`, ".add is not a function"],
     [importance, `${byGradient(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
     [importance, `${byGradient("{ async add() {}, end() {} }")}, scores() {}`, "returned a promise"],
     [importance, "evidence: null, scores() {}", "a criterion { id, scores or units }"],

@@ -119,7 +119,7 @@ describe("files in YAML on the pages", () => {
 });
 
 /** Flags of other programs on the pages. */
-const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--under", "--yes"]);
+const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--omit", "--under", "--yes"]);
 
 describe("command lines on the pages", () => {
   const lines = pages.flatMap(({ name, text }) =>

@@ -110,8 +110,8 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
 /**
  * Returns HTML of a sample, as in the report. Its classes are styled by the page.
  * @example
- * const [first] = await viewsOf([0], samples, undefined);
- * const sample = first && drawSample(first);
+ * const [sample] = await viewsOf([0], calibration, calibration);
+ * const image = sample === undefined ? "" : drawSample(sample);
  */
 export const drawSample = (sample: SampleView): string => html`${view(sample)}`.markup;
 
