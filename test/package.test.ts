@@ -41,9 +41,9 @@ describe("the packed package", () => {
     await mkdir(user);
     await mkdir(built);
     // Outside of the working tree, so that the test neither depends on dist/ nor changes it. Declarations are checked elsewhere.
-    for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "docs", "examples"]) {
+    const pages = ["README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "docs", "examples", "skills"];
+    for (const name of ["package.json", ...pages])
       await cp(path.join(root, name), path.join(built, name), { recursive: true });
-    }
     await cp(inject("compiled"), path.join(built, "dist"), { recursive: true });
     await buildStudio(root, path.join(built, "dist/studio"));
     const [report]: { filename: string; unpackedSize: number; files: { path: string }[] }[] = JSON.parse(
