@@ -30,6 +30,8 @@ test.skipIf(browser === undefined)("the studio fits into wide and narrow windows
         location.hash = hash;
       }, step);
       await page.getByRole("heading", { level: 1 }).waitFor();
+      // Sizes after compression are measured while nothing else is computed.
+      await expect.poll(() => page.getByText("being measured").count(), { timeout: 60_000 }).toBe(0);
       if (step === "compare") await page.getByRole("img", { name: /^Signal to noise of each layer/ }).waitFor();
       for (const [colorScheme, width] of looks) {
         await page.emulateMedia({ colorScheme });
