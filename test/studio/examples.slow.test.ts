@@ -23,7 +23,7 @@ describe.skipIf(browser === undefined)("the example", () => {
       await heading.waitFor({ timeout: 60_000 });
       const [, accuracy] = /predicts ([\d.]+)/.exec((await heading.textContent()) ?? "") ?? [];
       expect(Number(accuracy)).toBeGreaterThan(share);
-      expect(await page.locator(view).count()).toBeGreaterThan(0);
+      await page.locator(view).first().waitFor({ timeout: 10_000 });
       await run(page, "int8 static");
       await page.getByRole("button", { name: "Compare", exact: true }).click();
       await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
