@@ -68,6 +68,24 @@ describe("pith check", () => {
     expect(code).toBe(3);
   });
 
+  test("does not decide on data on which the baseline is at chance level", async () => {
+    const budgets = "model: zero.onnx, baseline: zero.onnx, data: points.csv, drop: 1%";
+    const { code, out } = await pith("check", writeEntry(budgets));
+    expect(out).toContain("drop: the baseline is no better than always predicting the most frequent class");
+    expect(code).toBe(3);
+  });
+
+  test("does not append Markdown to a model", async () => {
+    const { code, err } = await pith(
+      "check",
+      writeEntry("model: right.onnx, bytes: 1kB"),
+      "--markdown",
+      at("right.onnx"),
+    );
+    expect(err).toContain("a file of the check");
+    expect(code).toBe(2);
+  });
+
   test("does not decide without the data", async () => {
     const budgets = "model: right.onnx, baseline: mixed.onnx, data: elsewhere, bytes: 1kB, drop: 1%";
     const { outcome, models } = (await json("check", writeEntry(budgets))) as {

@@ -194,7 +194,7 @@ function checkSchedule(source: Source, path: Path, schedule: unknown, rounds: nu
 }
 
 /** Converts percentages such as "30%" to shares such as 0.3, at any depth. */
-function withShares(value: unknown): unknown {
+export function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
   if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
   const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;

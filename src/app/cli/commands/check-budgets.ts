@@ -1,10 +1,10 @@
-/** Reads the budgets of `pith check`: what each model of a repository may weigh, lose and take. */
+/** Reads the budgets of `pith check`: the limits of bytes, losses and time for each model of a repository. */
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
 import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
-import { bytesOf, countOption, positiveOption, sizeOption } from "../../../core/pass/options.ts";
+import { bytesOf, countOption, parsableBy, positiveOption, sizeOption } from "../../../core/pass/options.ts";
 import { isObject } from "../../../core/plain.ts";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
+import { withShares } from "../../../judge/recipe/check-recipe.ts";
 import { fail, readSource, type Source } from "../../../judge/recipe/source.ts";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
@@ -14,14 +14,7 @@ const size = v.pipe(
   v.transform((value) => (typeof value === "number" ? value : bytesOf(value))),
 );
 
-const sharePattern = /^(\d+(?:\.\d+)?) ?%$/;
-const amount = v.pipe(
-  v.union(
-    [v.pipe(v.number(), v.minValue(0)), v.pipe(v.string(), v.regex(sharePattern))],
-    "takes a number, or a share such as 1%",
-  ),
-  v.transform((value) => (typeof value === "number" ? value : Number(sharePattern.exec(value)?.[1]) / 100)),
-);
+const amount = v.pipe(v.number("takes a number, or a share such as 1%"), v.minValue(0));
 
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i, "takes the SHA-256 of the file: 64 hexadecimal digits"));
 
@@ -36,12 +29,7 @@ const modelBudgets = v.strictObject({
   /** Bytes after brotli. */
   download: v.optional(size),
   data: v.optional(v.string()),
-  preprocess: v.optional(
-    v.pipe(
-      v.string(),
-      v.check((text) => isPreprocessing(text), "takes a preset (imagenet, …) or values such as scale=1"),
-    ),
-  ),
+  preprocess: v.optional(v.pipe(v.string(), parsableBy(parsePreprocessingSpec))),
   samples: v.optional(countOption),
   metric: v.optional(v.picklist(Object.keys(namedMetrics) as [MetricName, ...MetricName[]]), "accuracy"),
   /** Largest drop of the metric. */
@@ -59,15 +47,6 @@ const schema = v.strictObject({
 });
 
 export type Budgets = v.InferOutput<typeof modelBudgets>;
-
-function isPreprocessing(text: string): boolean {
-  try {
-    parsePreprocessingSpec(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** Budgets that compare a model with its baseline. */
 const comparing = ["drop", "agreement", "speed", "runtimes"] as const;
@@ -87,7 +66,7 @@ export function parseBudgets(text: string, name: string): readonly Budgets[] {
 }
 
 function checkBudgets(source: Source, path: readonly string[]): readonly Budgets[] {
-  let data = source.data;
+  let data = withShares(source.data);
   for (const key of path) data = isObject(data) ? data[key] : undefined;
   const result = v.safeParse(schema, data, inWords);
   if (!result.success) {
@@ -107,15 +86,4 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
       fail(source, [...at, measured], "key", `"${measured}" needs "data": it is measured on samples`);
   }
   return models;
-}
-
-/** Throws an error about budgets that no file has. */
-export function missingBudgets(): never {
-  throw new PithError(
-    "E_USAGE",
-    'No budgets: neither "pith.check.yaml" nor the key "pith" in "package.json" is here.',
-    {
-      hint: "Write pith.check.yaml (docs/check.md), or name the file: pith check budgets.yaml",
-    },
-  );
 }

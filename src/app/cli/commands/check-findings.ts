@@ -4,7 +4,7 @@ import { bytes, counted, difference, percent, times } from "../../../core/number
 import { verdictSentence } from "../../../judge/record/verdict.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import type { Size } from "../../../runtime/run/size.ts";
-import type { EvalOutput } from "../jobs/eval.ts";
+import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
 /** "not shown": the measurement decides neither way, because of few samples, a busy machine, or something that is missing here. */
@@ -62,7 +62,7 @@ const notShown = (budget: string, limit: string, reason: string): Finding => ({
 export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput): readonly Finding[] {
   const findings: Finding[] = [];
   if (measured !== undefined) {
-    const { comparison, verdict, figures, others, lostKnowledge, unmeasured } = measured;
+    const { others, lostKnowledge, unmeasured } = measured;
     const lost = typeof others === "object" ? others.lost : undefined;
     const broken = unmeasured === undefined ? (lost ?? lostKnowledge) : `"${unmeasured}" outputs NaN`;
     if (broken !== undefined)
@@ -73,31 +73,40 @@ export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput
         outcome: "failed",
         reason: broken,
       });
-    if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {
-      const { unit } = comparison;
-      const { value, low, high } = comparison.difference;
-      const isKept = verdict.verdict === "kept";
-      findings.push({
-        budget: "drop",
-        limit: dropLimit(budgets.drop, unit),
-        measured: `${difference(unit, value)} (${difference(unit, low)} … ${difference(unit, high)})`,
-        outcome: isKept ? "passed" : verdict.met ? "not shown" : "failed",
-        reason: isKept ? undefined : verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured),
-      });
-    }
-    if (budgets.agreement !== undefined) {
-      const figure = figures.find(({ metric }) => metric === "agreement");
-      const limit = agreementLimit(budgets.agreement);
-      findings.push(
-        figure === undefined
-          ? notShown("agreement", limit, "the model's output has no classes")
-          : shareFinding("agreement", limit, budgets.agreement, figure.estimate),
-      );
-    }
+    const chanceText = "the baseline is no better than always predicting the most frequent class";
+    const isMeaningless = measured.atChance && broken === undefined;
+    findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, measured)));
   }
   for (const { target, right, found } of targets) {
     const outcome = right === undefined ? "not shown" : right ? "passed" : "failed";
     findings.push({ budget: `right on ${target}`, limit: "as natively", measured: found, outcome });
+  }
+  return findings;
+}
+
+function sampleFindings(budgets: Budgets, measured: Measurement): readonly Finding[] {
+  const { comparison, verdict, figures } = measured;
+  const findings: Finding[] = [];
+  if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {
+    const { unit } = comparison;
+    const { value, low, high } = comparison.difference;
+    const isKept = verdict.verdict === "kept";
+    findings.push({
+      budget: "drop",
+      limit: dropLimit(budgets.drop, unit),
+      measured: `${difference(unit, value)} (${difference(unit, low)} … ${difference(unit, high)})`,
+      outcome: isKept ? "passed" : verdict.met ? "not shown" : "failed",
+      reason: isKept ? undefined : verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured),
+    });
+  }
+  if (budgets.agreement !== undefined) {
+    const figure = figures.find(({ metric }) => metric === "agreement");
+    const limit = agreementLimit(budgets.agreement);
+    findings.push(
+      figure === undefined
+        ? notShown("agreement", limit, "the model's output has no classes")
+        : shareFinding("agreement", limit, budgets.agreement, figure.estimate),
+    );
   }
   return findings;
 }

@@ -7,6 +7,7 @@ import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
+import type { Size } from "../../../runtime/run/size.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
@@ -15,7 +16,7 @@ import { requireAppendable } from "../files/writable.ts";
 import type benchJob from "../jobs/bench.ts";
 import type evalJob from "../jobs/eval.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import { type Budgets, missingBudgets, parseBudgets } from "./check-budgets.ts";
+import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
   evalFindings,
   type Finding,
@@ -41,12 +42,17 @@ export default defineCommand({
   async run([file], { base, markdown }, session) {
     const { path, text } = await readBudgets(file);
     const budgets = parseBudgets(text, path);
+    const entries = await listModels(budgets, dirname(path));
     if (markdown !== undefined) {
-      await requireOther(markdown, [["the budgets", path]]);
+      const files = entries.flatMap(({ model, baseline, data }) => [model, baseline, data]);
+      await requireOther(markdown, [
+        ["the budgets", path],
+        ...files.map((file) => ["a file of the check", file] as const),
+      ]);
       await requireAppendable(markdown);
     }
     const models: CheckedModel[] = [];
-    for (const entry of await listModels(budgets, dirname(path))) {
+    for (const entry of entries) {
       session.terminal.part = entry.name;
       models.push(await checkModel(entry, base, session));
     }
@@ -83,7 +89,10 @@ async function readBudgets(file: string | undefined): Promise<{ readonly path: s
     const text = await readText(path);
     if (path !== "package.json" || file !== undefined || /"pith"\s*:/.test(text)) return { path, text };
   }
-  return missingBudgets();
+  const missing = `neither "${defaultFile}" nor the key "pith" in "package.json" exists here`;
+  throw new PithError("E_USAGE", `No budgets: ${missing}.`, {
+    hint: "Write pith.check.yaml (docs/check.md), or name the file: pith check budgets.yaml",
+  });
 }
 
 interface Entry {
@@ -133,9 +142,16 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
   const findings: Finding[] = [];
   let before: string | undefined;
   try {
-    const [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
-    if (size !== undefined) findings.push(...sizeFindings(budgets, size));
-    if (base !== undefined) before = await compareWithBase(model, join(base, name), session);
+    const baseFile = base === undefined ? undefined : join(base, name);
+    const baseState = baseFile === undefined ? undefined : await stateOfBase(baseFile, model);
+    before = baseState;
+    const isChanged = baseFile !== undefined && baseState === "changed";
+    if (isChanged || budgets.bytes !== undefined || budgets.download !== undefined) {
+      const files = isChanged ? [model, baseFile] : [model];
+      const [size, baseSize] = await session.job<typeof sizesJob>("sizes", { models: files }, `check ${model}`);
+      if (size !== undefined) findings.push(...sizeFindings(budgets, size));
+      if (size !== undefined && baseSize !== undefined) before = changeText(baseSize, size);
+    }
     findings.push(...(await compareWithBaseline(entry, session)));
   } catch (error) {
     // One model that fails does not keep the others from being checked.
@@ -190,13 +206,15 @@ async function timeModels(models: readonly string[], session: Session) {
   return (await session.job<typeof benchJob>("bench", input, `check ${models.at(-1)}`)).latency;
 }
 
-/** Returns a sentence about the file before the change. */
-async function compareWithBase(model: string, before: string, session: Session): Promise<string> {
+/** Compares a file with the one before the change: "changed", or a sentence. */
+async function stateOfBase(before: string, model: string): Promise<string> {
   if ((await fileKind(before)) !== "file") return "new: the base has no such file";
-  if (await isCopy(before, model)) return "unchanged: the base has the same file";
-  const sizes = await session.job<typeof sizesJob>("sizes", { models: [before, model] }, `check ${model}`);
+  return (await isCopy(before, model)) ? "unchanged: the base has the same file" : "changed";
+}
+
+function changeText(before: Size, after: Size): string {
   const parts = (["bytes", "brotli"] as const).map((kind) => {
-    const [old = 0, current = 0] = sizes.map((size) => size[kind]);
+    const [old = 0, current = 0] = [before[kind], after[kind]];
     const change = current === old ? "unchanged" : `${current > old ? "+" : "−"}${bytes(Math.abs(current - old))}`;
     return `${kind === "bytes" ? "" : "after brotli "}${bytes(old)} → ${bytes(current)} (${change})`;
   });
