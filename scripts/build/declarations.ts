@@ -9,7 +9,7 @@ import { type Plugin, rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
 import { isPackage, publicEntries } from "./bundle.ts";
 
-/** Declarations import each other by the paths of their sources. */
+/** Resolves imports between declarations, because these still name the source files (`.ts`). */
 const declarationPaths: Plugin = {
   name: "declaration-paths",
   resolveId: (path, importer) =>

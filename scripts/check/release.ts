@@ -8,7 +8,7 @@ export interface PackReport {
   readonly unpackedSize: number;
 }
 
-/** Returns the text of a version's section in the changelog; undefined if there is no such section. */
+/** Returns the text of a version's section in the changelog; undefined if it has none. */
 export function changelogSection(changelog: string, version: string): string | undefined {
   const [, ...sections] = changelog.split(/^## /m);
   const section = sections.find((text) => text.split("\n", 1)[0]?.trim() === version);

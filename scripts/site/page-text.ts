@@ -11,7 +11,7 @@ const link = /(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
 
 /**
  * Returns the text of a page of the site. Links to pages and images lead to their addresses, and a link with a file's name as its text has the title of
- * the page. Other files of the repository are no part of the site, so that links to them become code.
+ * the page. The site does not contain other files of the repository, so links to them become code.
  * @param source path of the page in the repository. @param places pages of the site by their source.
  */
 export function pageText(text: string, source: string, places: ReadonlyMap<string, Place>): string {

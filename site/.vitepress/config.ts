@@ -34,7 +34,7 @@ const sidebar = Object.entries(tasks).map(([text, items]) => ({
   text,
   items: Object.entries(items).map(([name, title]) => {
     if (![`${name}.md`, `${name}/index.md`].some((file) => existsSync(join(pages, file))))
-      throw new Error(`The sidebar lists "${name}", which is no page.`);
+      throw new Error(`The sidebar lists "${name}", but no page has this name.`);
     return { text: title, link: name === "api" ? "/api/" : `/${name}` };
   }),
 }));

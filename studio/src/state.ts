@@ -116,7 +116,7 @@ export async function runJob(
   work: (options: CallOptions) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController();
-  // The page shows one job, so that another one could not be canceled.
+  // The page shows a single job. An earlier one that continues could not be canceled.
   cancel();
   batch(() => {
     problem.value = undefined;

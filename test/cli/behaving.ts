@@ -1,4 +1,4 @@
-/** Jobs that behave as they are told, each in a process of its own. */
+/** Jobs whose input names what they do, each in a separate process. */
 import { pathToFileURL } from "node:url";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
 import type behave from "./jobs/behave.ts";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { numbers, smallModels } from "./small-models.ts";
+import { float, numbers, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
@@ -68,15 +68,6 @@ describe("prune", () => {
     expect((await pith("simplify", tuned, "--finalize", "-o", at("final.onnx"))).code).toBe(0);
     expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("next:");
   });
-
-  const float = `opset 21
-graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
-  fc1.weight: float32[16, 8] parameter = random(seed 1)
-  fc2.weight: float32[4, 16] parameter = random(seed 2)
-  h = Gemm "fc1" (features, fc1.weight) {transB=1}
-  logits = Gemm "fc2" (h, fc2.weight) {transB=1}
-}
-`;
 
   test("suggests recovery for float weights, and warns if weights were quantized before", async () => {
     await save(parseModel(float), at("float.onnx"));

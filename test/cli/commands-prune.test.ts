@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { smallModels } from "./small-models.ts";
+import { float, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 
@@ -21,15 +21,6 @@ describe("prune", () => {
     expect(after?.bytes).toBe(before?.bytes);
     expect(await json("inspect", out)).toMatchObject({ operators: { Gemm: 1 }, roles: { parameter: 2 } });
   });
-
-  const float = `opset 21
-graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
-  fc1.weight: float32[16, 8] parameter = random(seed 1)
-  fc2.weight: float32[4, 16] parameter = random(seed 2)
-  h = Gemm "fc1" (features, fc1.weight) {transB=1}
-  logits = Gemm "fc2" (h, fc2.weight) {transB=1}
-}
-`;
 
   test("prunes channels until the file meets --target-size", async () => {
     await save(parseModel(float), at("float.onnx"));

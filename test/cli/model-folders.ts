@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 
@@ -74,4 +75,46 @@ export async function expectIncomplete(
   expect(card).toContain(`\n${sentence}.\n`);
   expect(card).not.toContain(program);
   expect(await readdir(join(`${path}.out`, "onnx"))).toHaveLength(2);
+}
+
+/** Text of a network whose channels can be pruned. */
+export const twoLayers = `opset 18
+graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
+  a.weight: float32[8, 16] = random(seed 1)
+  b.weight: float32[16, 4] = random(seed 2)
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`;
+
+/** Returns all paths in a folder. */
+export const filesOf = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder, { recursive: true })).toSorted();
+
+/** Makes a folder with a model of two layers, and rows for it. @returns the words that quantize it to a download size. */
+export function downloadFolder(root: string): {
+  readonly words: (...more: readonly string[]) => string[];
+  readonly rows: string;
+} {
+  const network = `opset 17
+graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
+  a.weight: float32[8, 64] = random(seed 1)
+  b.weight: float32[64, 64] = random(seed 2)
+  h = MatMul "a" (x, a.weight)
+  y = MatMul "b" (h, b.weight)
+}`;
+  const words = (...more: readonly string[]): string[] => [
+    ...["quantize", join(root, "one"), "--dtype", "q8,q4", "--target-download", "3kB"],
+    ...["-o", join(root, "one.small"), ...more],
+  ];
+  const rows = join(root, "rows.csv");
+
+  beforeAll(async () => {
+    await given(root, "one", network, "config.json");
+    const numbers = random(5, "rows");
+    const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
+    const lines = Array.from({ length: 64 }, () => names.map(() => numbers.normal()).join(","));
+    await writeFile(rows, `${names.join(",")}\n${lines.join("\n")}\n`);
+  });
+  return { words, rows };
 }

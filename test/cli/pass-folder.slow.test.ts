@@ -1,29 +1,17 @@
 /** More folders of transformers.js as inputs and outputs of passes. */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { given } from "./model-folders.ts";
+import { filesOf, given, twoLayers } from "./model-folders.ts";
 import { pith } from "./run.ts";
 
 const root = temporaryFolder();
 
-const network = `opset 18
-graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
-  a.weight: float32[8, 16] = random(seed 1)
-  b.weight: float32[16, 4] = random(seed 2)
-  h = MatMul(x, a.weight)
-  r = Relu(h)
-  y = MatMul(r, b.weight)
-}`;
-
 const folderCalled = (name: string): Promise<string> =>
-  given(root, name, network, "config.json", "tokenizer.json", "LICENSE", "notes.txt");
-
-const filesOf = async (folder: string): Promise<readonly string[]> =>
-  (await readdir(folder, { recursive: true })).toSorted();
+  given(root, name, twoLayers, "config.json", "tokenizer.json", "LICENSE", "notes.txt");
 
 const half = ["--structured", "50%", "--force"];
 
@@ -42,13 +30,13 @@ describe("prune of a folder", () => {
 });
 
 describe("distill with a folder as teacher", () => {
-  const loaded = (name: string) => given(root, name, network, "config.json", "LICENSE");
+  const loaded = (name: string) => given(root, name, twoLayers, "config.json", "LICENSE");
   const copied = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx")];
   const training = ["--shrink", "50%", "--data", "random", "--samples", "40", "--epochs", "1", "--force"];
 
   test("copies the files of the teacher's folder for a student from a file", async () => {
     const [folder, out, student] = [await loaded("teacher"), join(root, "taught"), join(root, "student.onnx")];
-    await save(parseModel(network), student);
+    await save(parseModel(twoLayers), student);
     const line = ["distill", student, "--teacher", folder, ...training, "-o"];
     expect(await pith(...line, `${out}/`)).toMatchObject({ code: 0 });
     expect(await filesOf(out)).toEqual(copied);

@@ -7,25 +7,13 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { given, texts } from "./model-folders.ts";
+import { filesOf, given, texts, twoLayers } from "./model-folders.ts";
 import { pith } from "./run.ts";
 
 const root = temporaryFolder();
 
-const network = `opset 18
-graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
-  a.weight: float32[8, 16] = random(seed 1)
-  b.weight: float32[16, 4] = random(seed 2)
-  h = MatMul(x, a.weight)
-  r = Relu(h)
-  y = MatMul(r, b.weight)
-}`;
-
 const folderCalled = (name: string): Promise<string> =>
-  given(root, name, network, "config.json", "tokenizer.json", "LICENSE", "notes.txt");
-
-const filesOf = async (folder: string): Promise<readonly string[]> =>
-  (await readdir(folder, { recursive: true })).toSorted();
+  given(root, name, twoLayers, "config.json", "tokenizer.json", "LICENSE", "notes.txt");
 
 const result = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx"), "tokenizer.json"];
 const half = ["--structured", "50%", "--force"];
@@ -83,7 +71,7 @@ describe("prune of a folder", () => {
 });
 
 describe("distill with a folder as teacher", () => {
-  const loaded = (name: string) => given(root, name, network, "config.json", "LICENSE");
+  const loaded = (name: string) => given(root, name, twoLayers, "config.json", "LICENSE");
   const copied = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx")];
   const training = ["--shrink", "50%", "--data", "random", "--samples", "40", "--epochs", "1", "--force"];
 
@@ -102,7 +90,7 @@ describe("a model named by its file in a folder", () => {
     expect(await filesOf(out)).toEqual(result);
     expect(await pith("prune", model, ...half, "-o", join(root, "inside.onnx"))).toMatchObject({ code: 0 });
     const alone = join(root, "alone.onnx");
-    await save(parseModel(network), alone);
+    await save(parseModel(twoLayers), alone);
     expect(await pith("prune", alone, ...half, "-o", `${join(root, "none")}/`)).toMatchObject({
       code: 1,
       err: expect.stringContaining("that is the name of a folder, not of a file"),
@@ -112,7 +100,7 @@ describe("a model named by its file in a folder", () => {
   test("gives a folder of the same form if at the top of its folder", async () => {
     const [folder, out] = [join(root, "flat"), join(root, "flat.out")];
     await mkdir(folder);
-    await save(parseModel(network), join(folder, "model.onnx"));
+    await save(parseModel(twoLayers), join(folder, "model.onnx"));
     for (const name of ["config.json", "tokenizer.json", "notes.txt"]) await writeFile(join(folder, name), "{}");
     expect(await pith("prune", folder, ...half, "-o", out)).toMatchObject({ code: 0 });
     expect(await filesOf(out)).toEqual(["config.json", "model.onnx", "tokenizer.json"]);

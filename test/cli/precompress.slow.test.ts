@@ -1,28 +1,18 @@
 /** Sends Ctrl-C to the real program while it compresses a saved result. */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { isCopy, wide } from "./precompressed.ts";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 import { runUntilMark } from "./stopped.ts";
 
 const { at } = smallModels();
 const copies = ["--precompress", "gzip,br"];
-
-const wide = `opset 21
-graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
-  w: float32[64, 64] = random(seed 1)
-  y = MatMul(x, w)
-}`;
-
-const isCopy = (path: string): boolean =>
-  gunzipSync(readFileSync(`${path}.gz`)).equals(readFileSync(path)) &&
-  brotliDecompressSync(readFileSync(`${path}.br`)).equals(readFileSync(path));
 
 test("keeps the complete result without copies if it is stopped while it compresses them", async () => {
   const folder = temporaryFolder();

@@ -1,25 +1,16 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename } from "node:path";
-import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { brotliDecompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { isCopy, wide } from "./precompressed.ts";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 const copies = ["--precompress", "gzip,br"];
-
-const wide = `opset 21
-graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
-  w: float32[64, 64] = random(seed 1)
-  y = MatMul(x, w)
-}`;
-
-const isCopy = (path: string): boolean =>
-  gunzipSync(readFileSync(`${path}.gz`)).equals(readFileSync(path)) &&
-  brotliDecompressSync(readFileSync(`${path}.br`)).equals(readFileSync(path));
 
 describe("--precompress", () => {
   test("writes compressed copies next to the result, whose sizes are printed", async () => {

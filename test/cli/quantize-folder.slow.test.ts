@@ -1,9 +1,8 @@
 /** Tests `pith compress` of a folder, and folders that transformers.js cannot run because files are missing. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
-import { random } from "../../src/core/tensor/random.ts";
-import { expectIncomplete, given, images, modelFolder, program, texts } from "./model-folders.ts";
+import { describe, expect, test } from "vitest";
+import { downloadFolder, expectIncomplete, given, images, modelFolder, program, texts } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 
 const { root, folder } = modelFolder();
@@ -56,26 +55,7 @@ describe("a folder with missing files", () => {
 });
 
 describe("--target-download of a folder", () => {
-  const network = `opset 17
-graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
-  a.weight: float32[8, 64] = random(seed 1)
-  b.weight: float32[64, 64] = random(seed 2)
-  h = MatMul "a" (x, a.weight)
-  y = MatMul "b" (h, b.weight)
-}`;
-  const words = (...more: readonly string[]): string[] => [
-    ...["quantize", join(root, "one"), "--dtype", "q8,q4", "--target-download", "3kB"],
-    ...["-o", join(root, "one.small"), ...more],
-  ];
-  const rows = join(root, "rows.csv");
-
-  beforeAll(async () => {
-    await given(root, "one", network, "config.json");
-    const numbers = random(5, "rows");
-    const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
-    const lines = Array.from({ length: 64 }, () => names.map(() => numbers.normal()).join(","));
-    await writeFile(rows, `${names.join(",")}\n${lines.join("\n")}\n`);
-  });
+  const { words, rows } = downloadFolder(root);
 
   test("chooses rdoq for the dtypes with 8 bits, as for a single file", async () => {
     const { files, code } = await json(...words("--data", rows, "--metric", "agreement", "--force"));

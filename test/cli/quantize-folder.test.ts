@@ -2,10 +2,9 @@
 import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { beforeAll, describe, expect, test } from "vitest";
-import { random } from "../../src/core/tensor/random.ts";
+import { describe, expect, test } from "vitest";
 import { outliers } from "../outliers.ts";
-import { expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
+import { downloadFolder, expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
 import { compiled, json, pith, run, runJob } from "./run.ts";
 
 const { PithError }: typeof import("../../src/core/errors.ts") = await import(
@@ -54,26 +53,7 @@ test.each([
 });
 
 describe("--target-download of a folder", () => {
-  const network = `opset 17
-graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
-  a.weight: float32[8, 64] = random(seed 1)
-  b.weight: float32[64, 64] = random(seed 2)
-  h = MatMul "a" (x, a.weight)
-  y = MatMul "b" (h, b.weight)
-}`;
-  const words = (...more: readonly string[]): string[] => [
-    ...["quantize", join(root, "one"), "--dtype", "q8,q4", "--target-download", "3kB"],
-    ...["-o", join(root, "one.small"), ...more],
-  ];
-  const rows = join(root, "rows.csv");
-
-  beforeAll(async () => {
-    await given(root, "one", network, "config.json");
-    const numbers = random(5, "rows");
-    const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
-    const lines = Array.from({ length: 64 }, () => names.map(() => numbers.normal()).join(","));
-    await writeFile(rows, `${names.join(",")}\n${lines.join("\n")}\n`);
-  });
+  const { words, rows } = downloadFolder(root);
 
   test.each([
     [

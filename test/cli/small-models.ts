@@ -44,6 +44,16 @@ graph (x: float32[n, 12]) -> (aux: float32[n, 12], y: float32[n, 12]) {
   y = MatMul(r, v)
 }`;
 
+/** Two layers with random weights. */
+export const float = `opset 21
+graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
+  fc1.weight: float32[16, 8] parameter = random(seed 1)
+  fc2.weight: float32[4, 16] parameter = random(seed 2)
+  h = Gemm "fc1" (features, fc1.weight) {transB=1}
+  logits = Gemm "fc2" (h, fc2.weight) {transB=1}
+}
+`;
+
 /** Writes them into a folder of the test file's own; where a file of that folder lies. */
 export function smallModels(): { readonly folder: string; readonly at: (name: string) => string } {
   const folder = temporaryFolder();

@@ -56,7 +56,7 @@ function removed(original: Model, pruned: Model): Removal[] {
 /** Cuts a share of the channels of a quantized topology, twice, and compares the outputs with those of silenced channels. */
 export async function expectCutTopology(topology: Topology, name: string): Promise<void> {
   const scheme = schemes[name];
-  if (scheme === undefined) throw new Error(`There is no scheme "${name}".`);
+  if (scheme === undefined) throw new Error(`No scheme is called "${name}".`);
   // Masks keep ONNX Runtime from fusing the silenced layers, and a fused kernel can round an output one step away.
   const optimize = name !== "static";
   const feeds = feedsOf(topology, 1);

@@ -64,6 +64,6 @@ export const quick = { rounds: 0 };
 
 export async function weights(model: Model, name: string): Promise<Float64Array> {
   const tensor = model.graph.value(name)?.tensor;
-  if (tensor === undefined) throw new Error(`There is no stored "${name}".`);
+  if (tensor === undefined) throw new Error(`No stored value is called "${name}".`);
   return toFloat64(await tensor.read());
 }

@@ -9,7 +9,6 @@ import { reportMarkdown } from "../../src/app/report/markdown.ts";
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
-import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
@@ -17,7 +16,7 @@ import { parseRecipe, recipeText } from "../../src/judge/recipe/recipe-text.ts";
 import type { Measured } from "../../src/judge/record/data.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
-import { task, trained } from "./blobs.ts";
+import { task, trained, weights } from "./blobs.ts";
 
 let net: Model;
 
@@ -35,11 +34,8 @@ const gradual = `steps:
 `;
 const quick = { rounds: 0, force: true };
 
-async function zeros(model: Model, name: string): Promise<number> {
-  const tensor = model.graph.value(name)?.tensor;
-  if (tensor === undefined) throw new Error(`There is no stored "${name}".`);
-  return toFloat64(await tensor.read()).filter((value) => value === 0).length;
-}
+const zeros = async (model: Model, name: string): Promise<number> =>
+  (await weights(model, name)).filter((value) => value === 0).length;
 
 test("runs a repeat round by round, and measures it once at its end", async () => {
   const stages: string[] = [];

@@ -63,7 +63,7 @@ describe.skipIf(browser === undefined)("speed on WebGPU", () => {
       (page) => page.context().route("**/*.asyncify.wasm", (route) => route.abort()),
     ));
 
-  test("is said to be missing in a browser without WebGPU", () =>
+  test("states that a browser has no WebGPU", () =>
     inCompare(
       async (page, errors) => {
         await page.getByText("because this browser has no WebGPU.").waitFor();

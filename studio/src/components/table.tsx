@@ -9,7 +9,7 @@ interface Column {
 export interface Row {
   readonly key: string;
   readonly isChosen?: boolean;
-  /** One for each column. The first one names the row. */
+  /** A cell for each column. The first cell names the row. */
   readonly cells: readonly ComponentChildren[];
 }
 

@@ -22,7 +22,7 @@ export async function fingerprintOf(place: string, files: ChosenFiles, bytes: nu
   return sha256Of(new TextEncoder().encode(hashes.join()));
 }
 
-/** Bytes at the start of a file that are hashed, and the largest number of such files. */
+/** Number of bytes that are hashed at the start of each file, and maximum number of files. */
 const [startBytes, maxStarts] = [2 ** 16, 100];
 
 /** Returns a short hash of the names, sizes and first bytes of samples. */

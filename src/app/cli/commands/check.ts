@@ -196,7 +196,7 @@ async function requireBaseline(path: string, { model, baseline }: Budgets): Prom
   if (actual === baseline.sha256.toLowerCase()) return;
   const sentence = `The baseline "${path}" is another file: expected SHA-256 ${baseline.sha256}, got ${actual}.`;
   throw new PithError("E_SOURCE_CHANGED", sentence, {
-    hint: "Restore the file, or write the new SHA-256 into the budgets after you have evaluated it.",
+    hint: "Restore the file. If the change is intended, write the new SHA-256 into the budgets.",
   });
 }
 
