@@ -12,6 +12,7 @@ import {
   type Progress,
   type SamplesRequest,
   type SamplesView,
+  type Subject,
 } from "./backend/backend.ts";
 import { integerText } from "./format.ts";
 import { estimateSizes, measuredSizes } from "./settings/estimate.ts";
@@ -85,6 +86,10 @@ export const missingFiles = computed(() => {
   if (!openFiles.value.model) return "model";
   return samples.value !== undefined && !openFiles.value.samples ? "samples" : undefined;
 });
+export const subject = computed<Subject>(() => ({
+  model: modelSource.value?.place ?? "",
+  samples: openFiles.value.samples ? samplesRequest.value : undefined,
+}));
 /** The candidate of the current settings, if it was made. */
 export const current = computed(() => candidates.value.find(({ id }) => id === currentId.value));
 
@@ -266,6 +271,7 @@ export function reopenModel(files: ChosenFiles, place: ViewName): Promise<void> 
         "E_SOURCE_CHANGED",
         "Choose the file from which the candidates were made. To work on the other file, open it on the start view.",
       );
+    modelSource.value = { key, place: path };
     chosenFiles.value = files;
     openFiles.value = { model: true, samples: false };
   });
@@ -286,7 +292,7 @@ export function openSamples(
     const isSame = files.length === 0 && before?.data === data;
     const choice = files.length > 0 ? await choiceOf(files) : isSame ? before.choice : undefined;
     const request = { data, preprocess, samples: count ?? (isSame ? before.samples : undefined), choice };
-    const opened = await backendOf().call("openSamples", [request], options);
+    const opened = await backendOf().call("openSamples", [subject.value.model, request], options);
     batch(() => {
       if (goalUnit(opened.metric) !== goalUnit(goalMetric.value))
         maxDrop.value = usualGoal(opened.metric, opened.original?.value ?? 0);
@@ -308,7 +314,7 @@ export function make(): Promise<void> {
       made: recipeOf(chosen),
       maxDrop: lossOf(maxDrop.value, goalMetric.value),
     };
-    const candidate = await backendOf().call("make", [request], options);
+    const candidate = await backendOf().call("make", [subject.value, request], options);
     batch(() => {
       candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];
       selectedId.value = id;
@@ -322,11 +328,11 @@ export function make(): Promise<void> {
 
 export const measureOnGpu = ({ id, name, file }: Candidate): Promise<void> =>
   runJob(name, "compare", async (options) => {
-    const speed = await backendOf().call("timeOnGpu", [file], options);
+    const speed = await backendOf().call("timeOnGpu", [subject.value, file], options);
     gpuSpeeds.value = { ...gpuSpeeds.value, [id]: speed };
   });
 
-async function measureDownload(id: string, file: Blob | undefined): Promise<void> {
+async function measureDownload(id: string, file: Blob | string): Promise<void> {
   const key = modelSource.value?.key;
   const sizes = await backendOf()
     .call("downloadSizes", [file])
@@ -337,7 +343,7 @@ async function measureDownload(id: string, file: Blob | undefined): Promise<void
 
 /** Measures the sizes that are missing, for example because the tab was closed while they were measured. */
 function measureDownloads(): void {
-  if (openFiles.value.model && isMissing("")) measureDownload("", undefined);
+  if (openFiles.value.model && isMissing("")) measureDownload("", subject.value.model);
   for (const { id, file } of candidates.value) if (isMissing(id)) measureDownload(id, file);
 }
 
@@ -347,7 +353,7 @@ const isMissing = (id: string): boolean => downloads.value[id]?.brotli === undef
 export async function measureLayers({ id, file }: Candidate): Promise<void> {
   const key = modelSource.value?.key;
   const errors = await backendOf()
-    .call("layerErrors", [file])
+    .call("layerErrors", [subject.value, file])
     .catch((error: Error) => error.message);
   if (modelSource.value?.key === key) layerErrors.value = { ...layerErrors.value, [id]: errors };
 }

@@ -39,6 +39,13 @@ export interface SamplesRequest {
   readonly choice?: string | undefined;
 }
 
+/** What a call works on. A backend that has something else open opens it first, for example after a crash, or for another tab. */
+export interface Subject {
+  /** Path or URL of the model. */
+  readonly model: string;
+  readonly samples: SamplesRequest | undefined;
+}
+
 /** An image as RGBA bytes. */
 export interface Pixels {
   readonly width: number;
@@ -144,14 +151,14 @@ export const maxExactBytes = { gzip: 2 ** 26, brotli: 2 ** 21 } as const;
 export interface Calls {
   addFiles(files: ChosenFiles): void;
   openModel(place: string): ModelView;
-  graph(): GraphDrawing;
-  openSamples(request: SamplesRequest): SamplesView;
-  make(request: MakeRequest): Candidate;
-  layerErrors(file: Candidate["file"]): LayerErrors;
+  graph(subject: Subject): GraphDrawing;
+  openSamples(model: string, request: SamplesRequest): SamplesView;
+  make(subject: Subject, request: MakeRequest): Candidate;
+  layerErrors(subject: Subject, file: Candidate["file"]): LayerErrors;
   /** The speed on WebGPU as text, or why it was not measured. */
-  timeOnGpu(file: Candidate["file"]): string;
-  /** Sizes of a candidate, or of the original. Above `maxExactBytes` they are estimated. */
-  downloadSizes(file: Candidate["file"] | undefined): DownloadSizes;
+  timeOnGpu(subject: Subject, file: Candidate["file"]): string;
+  /** Sizes of a candidate, or of the model at a place. Above `maxExactBytes` they are estimated. */
+  downloadSizes(file: Candidate["file"] | string): DownloadSizes;
   /** The report of a run as a page. */
   report(run: Run): string;
 }

@@ -1,5 +1,5 @@
-/** Runs Pith in a worker of the page. If the worker ends, another one opens the same files, model and samples before the next call. */
-import { type Backend, type CallOptions, type Calls, type ChosenFiles, Failure, type Progress } from "./backend.ts";
+/** Runs Pith in a worker of the page. If the worker ends, another one receives the same files before the next call. */
+import { type Backend, type Calls, type ChosenFiles, Failure, type Progress } from "./backend.ts";
 import type { Reply, Request } from "./messages.ts";
 
 interface Pending {
@@ -20,12 +20,6 @@ export function createBackend(): Backend {
   const pending = new Map<number, Pending>();
   /** The files of each choice, in the order of the choices. */
   let choices: readonly ChosenFiles[] = [];
-  /** Parameters of the last successful calls that opened the model and its samples. */
-  let modelParameters: Parameters<Calls["openModel"]> | undefined;
-  let samplesParameters: Parameters<Calls["openSamples"]> | undefined;
-  /** Is resolved when the worker has the model or the samples; undefined after the worker was lost. */
-  let modelReady: Promise<unknown> | undefined;
-  let samplesReady: Promise<unknown> | undefined;
   let worker: Worker | undefined;
   let last = 0;
 
@@ -36,7 +30,7 @@ export function createBackend(): Backend {
     const lose = (): void => {
       started.terminate();
       if (worker !== started) return;
-      [worker, modelReady, samplesReady] = [undefined, undefined, undefined];
+      worker = undefined;
       for (const call of pending.values()) call.reject(lostWorker());
       pending.clear();
     };
@@ -60,56 +54,18 @@ export function createBackend(): Backend {
     return started;
   }
 
-  const send: Backend["call"] = (name, parameters, { signal, onProgress } = {}) => {
-    worker ??= start();
-    const receiver = worker;
-    const id = ++last;
-    return new Promise((resolve, reject) => {
-      // The call waited for another worker, and was canceled meanwhile.
-      if (signal?.aborted === true) return reject(new Failure("Canceled.", "E_STOPPED", undefined));
-      pending.set(id, { resolve, reject, onProgress });
-      signal?.addEventListener("abort", () => receiver.postMessage({ id, stop: true } satisfies Request));
-      receiver.postMessage({ id, name, parameters } satisfies Request);
-    });
-  };
-
-  /** Opens what the call needs again if the worker was lost. Downloads and sizes of candidates need neither model nor samples. */
-  async function reopen(name: keyof Calls, parameters: readonly unknown[], options: CallOptions = {}): Promise<void> {
-    const needsSamples = ["make", "layerErrors", "timeOnGpu"].includes(name);
-    const needsModel =
-      needsSamples ||
-      name === "openSamples" ||
-      name === "graph" ||
-      (name === "downloadSizes" && parameters[0] === undefined);
-    try {
-      if (needsModel && modelParameters !== undefined) {
-        modelReady ??= send("openModel", modelParameters, options);
-        await modelReady;
-      }
-      if (needsSamples && samplesParameters !== undefined) {
-        samplesReady ??= send("openSamples", samplesParameters, options);
-        await samplesReady;
-      }
-    } catch (error) {
-      [modelReady, samplesReady] = [undefined, undefined];
-      throw error;
-    }
-  }
-
   return {
-    async call(name, parameters, options) {
+    call(name, parameters, { signal, onProgress } = {}) {
+      worker ??= start();
+      const receiver = worker;
       if (name === "addFiles") choices = [...choices, (parameters as Parameters<Calls["addFiles"]>)[0]];
-      await reopen(name, parameters, options);
-      const value = await send(name, parameters, options);
-      if (name === "openModel") {
-        modelParameters = parameters as Parameters<Calls["openModel"]>;
-        modelReady = Promise.resolve();
-        [samplesParameters, samplesReady] = [undefined, undefined];
-      } else if (name === "openSamples") {
-        samplesParameters = parameters as Parameters<Calls["openSamples"]>;
-        samplesReady = Promise.resolve();
-      }
-      return value;
+      const id = ++last;
+      return new Promise((resolve, reject) => {
+        if (signal?.aborted === true) return reject(new Failure("Canceled.", "E_STOPPED", undefined));
+        pending.set(id, { resolve, reject, onProgress });
+        signal?.addEventListener("abort", () => receiver.postMessage({ id, stop: true } satisfies Request));
+        receiver.postMessage({ id, name, parameters } satisfies Request);
+      });
     },
   };
 }

@@ -3,14 +3,14 @@ import { signal } from "@preact/signals";
 import type { GraphDrawing } from "pith/compress";
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { backendOf, missingFiles, modelSource } from "../state.ts";
+import { backendOf, missingFiles, modelSource, subject } from "../state.ts";
 
 /** The drawing of the open model, or why there is none. */
 const drawing = signal<{ readonly key: string; readonly result: GraphDrawing | string } | undefined>(undefined);
 
 async function load(key: string): Promise<void> {
   const result = await backendOf()
-    .call("graph", [])
+    .call("graph", [subject.value])
     .catch((error: Error) => error.message);
   if (modelSource.value?.key === key) drawing.value = { key, result };
 }

@@ -63,7 +63,7 @@ export async function openSamples(
 /** Opens the samples again with some of them for training, whose labels are not used. Of data without parts, other samples are then tested on. */
 export const openForTraining = (
   model: Model,
-  { task, data, samples }: Sampled,
+  { task, request: { data, samples = partSizes.samples } }: Sampled,
   signal: AbortSignal,
 ): Promise<OpenedTask> =>
   openTask(

@@ -1,10 +1,18 @@
 /** Holds the model and the samples that the page works on, and computes what the page shows. The page holds the candidates. Uses Pith's public functions only. */
-import { inspect, type Model, open } from "pith";
+import { type Inspection, inspect, type Model, open } from "pith";
 import { addFiles } from "pith/data";
 import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
-import { type Calls, maxExactBytes, type Progress, partSizes } from "../backend/backend.ts";
-import { contentOfFile, contentOfModel } from "./content.ts";
+import {
+  type Calls,
+  type DownloadSizes,
+  maxExactBytes,
+  type Progress,
+  type SamplesRequest,
+  type SamplesView,
+  type Subject,
+} from "../backend/backend.ts";
+import { type Content, contentOfFile, contentOfModel } from "./content.ts";
 import { brotliSize, gzipSize } from "./download-sizes.ts";
 
 export interface CallContext {
@@ -15,16 +23,17 @@ export interface CallContext {
 }
 
 export interface Opened {
+  readonly place: string;
   readonly model: Model;
   readonly name: string;
-  /** Bytes of the model's file with all weights. */
-  readonly bytes: number;
+  readonly inspection: Inspection;
+  readonly warnings: readonly string[];
 }
 
 export interface Sampled {
+  readonly opened: Opened;
+  readonly request: SamplesRequest;
   readonly task: OpenedTask;
-  readonly data: string;
-  readonly samples: number;
 }
 
 /** The calls of the page, each with the context of the call as its last parameter. */
@@ -50,45 +59,68 @@ const dtypeViews = Object.entries(dtypes).map(
   }),
 );
 
-/** Code is loaded by the first call that needs it, so that a model is inspected soon. */
-export function createSession(): Session {
-  let opened: Opened | undefined;
-  let sampled: Sampled | undefined;
-  const requireModel = (): Opened => {
-    if (opened === undefined) throw new Error("No model is open.");
-    return opened;
-  };
+/**
+ * Code is loaded by the first call that needs it, so that a model is inspected soon.
+ * @param check throws if the page may not read a path.
+ */
+export function createSession(check: (path: string) => void = () => {}): Session {
+  let lastOpened: Opened | undefined;
+  let lastSampled: Sampled | undefined;
+
+  async function openModel(place: string, { signal, report }: CallContext): Promise<Opened> {
+    check(place);
+    report({ stage: "read the graph" });
+    const warnings: string[] = [];
+    const model = await open(/^https?:/i.test(place) ? new URL(place) : place, { warn: (text) => warnings.push(text) });
+    const name = place.split(/[/\\?#]/).findLast((part) => part.endsWith(".onnx")) ?? place;
+    report({ stage: "inspect the layers" });
+    const inspection = await inspect(model);
+    // A canceled call leaves the model of the page open.
+    signal.throwIfAborted();
+    lastOpened = { place, model, name, inspection, warnings };
+    return lastOpened;
+  }
+  const modelAt = async (place: string, context: CallContext): Promise<Opened> =>
+    lastOpened?.place === place ? lastOpened : openModel(place, context);
+
+  async function openSamples(opened: Opened, request: SamplesRequest, context: CallContext): Promise<SamplesView> {
+    check(request.data);
+    const samples = await import("./samples.ts");
+    const { view, task } = await samples.openSamples(opened.model, request, context);
+    context.signal.throwIfAborted();
+    lastSampled = { opened, request, task };
+    return view;
+  }
+  /** Returns the model and the samples of a call. */
+  async function subjectOf(
+    { model, samples }: Subject,
+    context: CallContext,
+  ): Promise<{ readonly opened: Opened; readonly sampled: Sampled | undefined }> {
+    const opened = await modelAt(model, context);
+    if (samples === undefined) return { opened, sampled: undefined };
+    if (lastSampled?.opened !== opened || !isEqual(lastSampled.request, samples))
+      await openSamples(opened, samples, context);
+    return { opened, sampled: lastSampled };
+  }
+
   return {
     addFiles: (files) => addFiles(files),
-    async openModel(place, { signal, report }) {
-      report({ stage: "read the graph" });
-      const warnings: string[] = [];
-      const model = await open(/^https?:/i.test(place) ? new URL(place) : place, {
-        warn: (text) => warnings.push(text),
-      });
-      const name = place.split(/[/\\?#]/).findLast((part) => part.endsWith(".onnx")) ?? place;
-      report({ stage: "inspect the layers" });
-      const inspection = await inspect(model);
-      // A canceled call leaves the model of the page open.
-      signal.throwIfAborted();
-      opened = { model, name, bytes: inspection.bytes };
-      sampled = undefined;
+    async openModel(place, context) {
+      const { name, inspection, warnings } = await openModel(place, context);
       return { name, inspection, warnings, dtypes: dtypeViews };
     },
-    graph: async () => (await import("pith/compress")).drawGraph(requireModel().model),
-    async openSamples(request, context) {
-      const { openSamples } = await import("./samples.ts");
-      const { view, task } = await openSamples(requireModel().model, request, context);
-      context.signal.throwIfAborted();
-      sampled = { task, data: request.data, samples: request.samples ?? partSizes.samples };
-      return view;
+    graph: async ({ model }, context) =>
+      (await import("pith/compress")).drawGraph((await modelAt(model, context)).model),
+    openSamples: async (model, request, context) => openSamples(await modelAt(model, context), request, context),
+    async make(subject, request, context) {
+      const { opened, sampled } = await subjectOf(subject, context);
+      return (await import("./candidates.ts")).makeCandidate(opened, sampled, request, context);
     },
-    make: async (request, context) =>
-      (await import("./candidates.ts")).makeCandidate(requireModel(), sampled, request, context),
-    async layerErrors(file, { signal, report }) {
-      const { model } = requireModel();
+    async layerErrors(subject, file, context) {
+      const { opened, sampled } = await subjectOf(subject, context);
+      const { signal, report } = context;
       const [{ createEngine }, { layerErrors }] = await Promise.all([import("pith/engine"), import("pith/evaluate")]);
-      const errors = await layerErrors(createEngine(), model, await open(file), sampled?.task.test, {
+      const errors = await layerErrors(createEngine(), opened.model, await open(file), sampled?.task.test, {
         samples: 32,
         signal,
         progress: (done, total) => report({ stage: "compare the layers", done, total }),
@@ -96,16 +128,24 @@ export function createSession(): Session {
       if ("reason" in errors) throw new Error(errors.reason);
       return errors;
     },
-    timeOnGpu: async (file, context) =>
-      (await import("./gpu-speed.ts")).timeOnGpu(requireModel().model, await open(file), sampled?.task.test, context),
+    async timeOnGpu(subject, file, context) {
+      const { opened, sampled } = await subjectOf(subject, context);
+      const { timeOnGpu } = await import("./gpu-speed.ts");
+      return timeOnGpu(opened.model, await open(file), sampled?.task.test, context);
+    },
     async downloadSizes(file, context) {
-      const bytes = file?.size ?? requireModel().bytes;
-      const content =
-        file === undefined
-          ? await contentOfModel(requireModel().model, bytes, maxExactBytes.gzip)
-          : contentOfFile(file);
-      return { gzip: await gzipSize(content, bytes), brotli: await brotliSize(content, context, bytes) };
+      if (typeof file !== "string") return sizesOf(contentOfFile(file), file.size, context);
+      const { model, inspection } = await modelAt(file, context);
+      const content = await contentOfModel(model, inspection.bytes, maxExactBytes.gzip);
+      return sizesOf(content, inspection.bytes, context);
     },
     report: async (run) => (await import("pith/compress")).reportPage(run),
   };
 }
+
+const sizesOf = async (content: Content, bytes: number, context: CallContext): Promise<DownloadSizes> => ({
+  gzip: await gzipSize(content, bytes),
+  brotli: await brotliSize(content, context, bytes),
+});
+
+const isEqual = (a: SamplesRequest, b: SamplesRequest): boolean => JSON.stringify(a) === JSON.stringify(b);

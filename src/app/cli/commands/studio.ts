@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
@@ -48,9 +47,7 @@ export default defineCommand({
       paths: Object.values(start).filter((path) => path !== undefined),
     });
     try {
-      const uploads = join(folder.path, "files");
-      await mkdir(uploads);
-      const server = await serveStudio({ page: join(built, "page"), uploads, session, start, port });
+      const server = await serveStudio({ page: join(built, "page"), uploads: folder.path, session, start, port });
       terminal.note("studio", `Pith Studio: ${server.address} (for one visit; Ctrl-C ends)`);
       if (open) openBrowser(server.address);
       if (!signal.aborted) await once(signal, "abort");

@@ -1,6 +1,6 @@
 /**
  * Runs the session of the studio in a child process, because ONNX Runtime blocks its thread and can crash. A process that crashed, or that did not stop
- * in time, is replaced at the next call. The session keeps its state in a folder, so that the next process continues with it.
+ * in time, is replaced at the next call. Each call names the model and the samples, so that the next process opens them again.
  */
 import type { ChildProcess } from "node:child_process";
 import type { Job } from "../../../runtime/job/job.ts";
@@ -18,7 +18,7 @@ export interface Answer {
 export interface SessionOptions {
   /** Module whose default export is the job that answers calls. */
   readonly module: URL;
-  /** Folder of files of the page (`files`) and of the session's record. */
+  /** Folder of the page's files. */
   readonly folder: string;
   /** Paths of the command line, which the session may read in addition to the uploaded files. */
   readonly paths: readonly string[];
