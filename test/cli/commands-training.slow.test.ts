@@ -280,7 +280,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^Measured loss against \S+\.onnx: 0\.0 points \(goal: 1\.0\), .* larger loss\. --samples left out \d+ of the \d+ there are: --samples \d+ uses all\.$/m,
+      /^Measured loss against \S+\.onnx: 0\.0 points \(goal: 1\.0\), .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
     );
     const few = await pith(
       "eval",
@@ -294,7 +294,7 @@ describe("progress and result", () => {
       "5%",
     );
     expect(few.out).toMatch(
-      /(could be chance; |larger loss\. ).*--samples left out \d+ of the \d+ there are: --samples \d+ .*\.$/m,
+      /(could be chance; |larger loss\. ).*\d+ of the \d+ samples were not used \(--samples \d+ .*\)\.$/m,
     );
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });

@@ -1,6 +1,7 @@
 /** Opens a single file as a dataset by its extension: tables, arrays, text, sound, tokens or a user's module. */
 import { extensionOf, importModule, openFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import type { ModelInput } from "../batches/bind.ts";
 import { mapBatches } from "../batches/indexed.ts";
@@ -87,6 +88,13 @@ export async function openTokens(path: string, format: TokenFile, { running }: R
 
 export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {
   if (reading.frames === undefined) {
+    const [input] = reading.inputs ?? [];
+    if (input !== undefined && takesFeatures(input))
+      throw new PithError(
+        "E_DATA",
+        `${name} is sound, and input "${input.name}" takes features of sound, with dimensions ${dimsText(input.type?.dims)}.`,
+        { hint: "Compute the features as your application does, and pass them as arrays in an .npz file." },
+      );
     throw new PithError("E_DATA", `${name} is sound, and the frame length of the model is unknown.`, {
       hint: 'Set the samples per frame and of context, and the sample rate: `preprocess: "frame=512 context=64 rate=16000"`.',
     });
@@ -94,6 +102,11 @@ export async function openSounds(name: string, paths: readonly string[], reading
   const sounds = await Promise.all(paths.map(async (path) => openWav(await openFile(path))));
   return frames(name, sounds, reading.frames);
 }
+
+/** Returns whether an input takes several rows per sample, such as a spectrogram. A network that reads sound takes one row of it. */
+const takesFeatures = ({ type }: ModelInput): boolean =>
+  type?.type.startsWith("float") === true &&
+  (type.dims ?? []).slice(1).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 
 /** Opens the arrays of a .npz file. The arrays x_train, y_train, x_test and y_test form two splits. */
 function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: Reading): Source {

@@ -50,6 +50,21 @@ describe("openDataset", () => {
     await expect(openDataset(test, { part: "train" })).rejects.toThrow("has no train part, only test");
   });
 
+  it("rejects sound for a model that takes features of sound, and asks for frames otherwise", async () => {
+    const path = await folder("sound", { "a.wav": "" });
+    const inputs = (...dims: number[]) => [{ name: "input", type: { type: "float32" as const, dims } }];
+    await expect(openDataset(join(path, "a.wav"), { inputs: inputs(1, 1, 49, 10) })).rejects.toThrow(
+      'input "input" takes features of sound, with dimensions [1, 1, 49, 10]',
+    );
+    for (const dims of [
+      [1, 512],
+      [1, 1, 512],
+    ])
+      await expect(openDataset(join(path, "a.wav"), { inputs: inputs(...dims) })).rejects.toThrow(
+        "the frame length of the model is unknown",
+      );
+  });
+
   it("rejects a missing split, missing labels, and two datasets in one folder", async () => {
     const path = await folder("only-test", {
       "t10k-images-idx3-ubyte": images(1),

@@ -22,7 +22,7 @@ const enoughToDecide = 100;
 
 /**
  * Returns advice on the number of samples:
- *     "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"
+ *     "700 of the 1,000 samples were not used (--samples 1000 uses all)"
  *     "about 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points"
  * The advised number includes validation and search samples. It is computed from the width of the interval, because the true drop is unknown.
  */
@@ -41,8 +41,8 @@ export function moreSamples(
   const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
     const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
-    const advice = number <= (available ?? 0) ? `pass --samples ${number}` : `provide ${integer(number)} or more`;
-    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;
+    const advice = number <= (available ?? 0) ? ` (--samples ${number})` : "";
+    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; at least ${integer(number)} are needed${advice}`;
   }
   const closeToLimit = widthRatio > 1 ? [] : ["the loss is close to the limit"];
   const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;
@@ -51,7 +51,7 @@ export function moreSamples(
     const advice = isEnough ? `--samples ${needed} narrows ${narrowed}` : `--samples ${available} uses all`;
     return [
       ...closeToLimit,
-      `--samples left out ${integer(available - total)} of the ${integer(available)} there are: ${advice}`,
+      `${integer(available - total)} of the ${integer(available)} samples were not used (${advice})`,
     ].join("; ");
   }
   if (closeToLimit.length > 0 || !Number.isFinite(needed)) return closeToLimit.join("");

@@ -51,16 +51,22 @@ describe("the sentence of a goal", () => {
     expect(phraseOf({})).toBe(`${undecided}. The loss is close to the limit.`);
     expect(adviceFor({ available: 667 }, open.drop)).toBe(`${undecided}. The loss is close to the limit.`);
     expect(adviceFor({ available: 8000 }, open.drop)).toBe(
-      `${undecided}. The loss is close to the limit; --samples left out 7,333 of the 8,000 there are: --samples 8000 uses all.`,
+      `${undecided}. The loss is close to the limit; 7,333 of the 8,000 samples were not used (--samples 8000 uses all).`,
     );
   });
 
   test("asks for more samples if there are fewer than 30, and states how many", () => {
     const few = (count: number) => ({ ...open.drop, count });
-    expect(adviceFor({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
-    expect(adviceFor({}, { ...wide, count: 20 })).toContain("20 samples are too few to decide; provide 190 or more.");
-    expect(phraseOf({ met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
-    expect(adviceFor({ available: 8000 }, few(5))).toContain("5 samples are too few to decide; pass --samples 100.");
+    expect(adviceFor({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; at least 100 are needed\.$/);
+    expect(adviceFor({}, { ...wide, count: 20 })).toContain(
+      "20 samples are too few to decide; at least 190 are needed.",
+    );
+    expect(phraseOf({ met: false, drop: few(1) })).toContain(
+      "; 1 sample is too few to decide; at least 100 are needed",
+    );
+    expect(adviceFor({ available: 8000 }, few(5))).toContain(
+      "5 samples are too few to decide; at least 100 are needed (--samples 100).",
+    );
   });
 
   test("states how many samples narrow the interval to the goal, whatever the loss is", () => {
@@ -74,13 +80,13 @@ describe("the sentence of a goal", () => {
     expect(goalSentence(run)).toContain(`. About 2,200 samples, more than the 1,500 there are, ${narrow}`);
   });
 
-  test("states how many samples --samples left out, and which value uses enough", () => {
+  test("states how many samples were not used, and which value of --samples is enough", () => {
     const half = { ...wide, count: 150 };
     expect(adviceFor({ available: 1000, searched: 150 }, half)).toMatch(
-      / does not exclude a larger loss\. --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
+      / does not exclude a larger loss\. 700 of the 1,000 samples were not used \(--samples 1000 uses all\)\.$/,
     );
     expect(adviceFor({ available: 50_000, searched: 150 }, half)).toMatch(
-      / loss\. --samples left out 49,700 of the 50,000 there are: --samples 2800 narrows the interval to ±1\.0 points\.$/,
+      / loss\. 49,700 of the 50,000 samples were not used \(--samples 2800 narrows the interval to ±1\.0 points\)\.$/,
     );
     expect(adviceFor({ available: 300, searched: 150 }, half)).toContain(
       "About 2,800 samples, more than the 300 there are",
@@ -227,13 +233,13 @@ describe("the reason for the kept variant, in every form of the report", () => {
     const busy = { ...latency, models: times, unsteady: true };
     const kept = "quantize is the smallest of 4 variants that is within the goal and";
     expect(reason(choice, { latency: busy })).toBe(
-      `${kept} close to the original in processor time. prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time: --for size keeps it.`,
+      `${kept} close to the original in processor time. prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time (--for size keeps it).`,
     );
     expect(reason({ place: 0, by: "speed" }, { latency: busy })).toContain(
       "is the lowest in processor time of 4 variants",
     );
     expect(reason(choice)).toBe(
-      `${kept} about as fast as the original. prune + train + quantize is smaller (440 kB) and 2.20 × as fast: --for size keeps it.`,
+      `${kept} about as fast as the original. prune + train + quantize is smaller (440 kB) and 2.20 × as fast (--for size keeps it).`,
     );
     expect(reason({ place: 0, by: "usual" }, { latency: undefined })).toBe(
       "quantize is the smallest of 4 variants that is within the goal; speed was not measured.",
