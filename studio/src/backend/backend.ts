@@ -39,7 +39,7 @@ export interface SamplesRequest {
   readonly choice?: string | undefined;
 }
 
-/** What a call works on. A backend that has something else open opens it first, for example after a crash, or for another tab. */
+/** The model and the samples of a call. A backend that has something else open opens it first, for example after a crash, or for another tab. */
 export interface Subject {
   /** Path or URL of the model. */
   readonly model: string;
