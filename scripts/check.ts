@@ -65,8 +65,8 @@ function problem(name: string, find: () => Promise<string | undefined>): Promise
 }
 
 async function packageProblem(): Promise<string | undefined> {
-  const packed = await command("pack", "npm", "pack", "--dry-run", "--json", "--ignore-scripts", "--silent");
-  return packed.passed ? checkPackageSize(packed.output) : packed.output;
+  const published = await command("publish", "npm", "publish", "--dry-run", "--json", "--ignore-scripts", "--silent");
+  return published.passed ? checkPackageSize(published.output) : published.output;
 }
 
 /** The package checks read the build, so they wait for it. */
@@ -80,7 +80,7 @@ async function thorough(): Promise<Outcome[]> {
     outcomes.push(
       await command("package.json is valid (publint)", "node_modules/.bin/publint", "--strict"),
       await command("types resolve (attw)", "node_modules/.bin/attw", "--profile", "esm-only", "--pack", "."),
-      await problem("the package can be packed, and is small", packageProblem),
+      await problem("the package can be published, and is small", packageProblem),
     );
   }
   return [...outcomes, await unused, await generated];

@@ -22,7 +22,11 @@ test("a tag equals the version, which has a section", () => {
 });
 
 test("a package with too many files or bytes is rejected", () => {
-  expect(checkPackageSize(JSON.stringify([{ entryCount: 10, unpackedSize: 1000 }]))).toBeUndefined();
-  expect(checkPackageSize(JSON.stringify([{ entryCount: 1000, unpackedSize: 1000 }]))).toContain("1000 files");
-  expect(checkPackageSize(JSON.stringify([{ entryCount: 10, unpackedSize: 9e6 }]))).toContain("9000000 bytes");
+  const reportsOf = (entryCount: number, unpackedSize: number) => {
+    const report = { name: "pith", entryCount, unpackedSize };
+    return [report, { pith: report }].map((each) => JSON.stringify(each));
+  };
+  for (const report of reportsOf(10, 1000)) expect(checkPackageSize(report)).toBeUndefined();
+  for (const report of reportsOf(1000, 1000)) expect(checkPackageSize(report)).toContain("1000 files");
+  for (const report of reportsOf(10, 9e6)) expect(checkPackageSize(report)).toContain("9000000 bytes");
 });

@@ -29,10 +29,9 @@ export function checkTag(tag: string, version: string, changelog: string): strin
   return section === undefined || section === "" ? `CHANGELOG.md has no section "## ${version}".` : undefined;
 }
 
-/** Returns what is too large in a report of `npm pack --json`. */
+/** Returns what is too large in a report of `npm publish --json`. Since npm 11, the report is under the name of the package. */
 export function checkPackageSize(json: string): string | undefined {
-  const [report]: readonly PackReport[] = JSON.parse(json);
-  if (report === undefined) return "npm pack made no report.";
+  const { pith: report }: { readonly pith: PackReport } = { pith: JSON.parse(json), ...JSON.parse(json) };
   const { entryCount, unpackedSize } = report;
   if (entryCount <= fileLimit && unpackedSize <= byteLimit) return undefined;
   return `The package has ${entryCount} files and ${unpackedSize} bytes: at most ${fileLimit} files and ${byteLimit} bytes are allowed.`;
