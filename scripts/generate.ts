@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { benchmarkPage } from "./generate/benchmarks.ts";
 import { commandPage } from "./generate/command-page.ts";
 import { commandList } from "./generate/commands.ts";
 import { firstDifference } from "./generate/difference.ts";
@@ -18,6 +19,7 @@ import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
 
 const generators: readonly Generator[] = [
+  benchmarkPage,
   commandList,
   commandPage,
   errorPage,

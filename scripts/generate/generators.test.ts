@@ -8,6 +8,7 @@ import { Miss } from "../../src/core/errors.ts";
 import type { FacetName, Op } from "../../src/core/ops/define.ts";
 import { option } from "../../src/core/pass/options.ts";
 import { temporaryFolder } from "../../test/temporary.ts";
+import { readLog, renderBenchmarks } from "./benchmarks.ts";
 import { renderCommands } from "./command-page.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
@@ -146,4 +147,45 @@ Examples:
 npx pith walk model.onnx --way a
 \`\`\`
 `);
+});
+
+const log = (result: string, output: string, missed = ""): string => `# Copies
+
+<!-- page -->
+## Copies of arrays
+
+- Compared with: slice
+- Result: ${result}
+- Date: 2026-11-30
+- Machine: two cores
+- Versions: Node 20
+- Command: \`npm run bench -- copy\`
+<!-- /page -->
+
+This is in the log only.
+
+<!-- page -->
+\`\`\`
+${output}
+\`\`\`
+<!-- /page -->
+${missed === "" ? "" : `\n## Missed targets\n\n| target | measured | why |\n| --- | --- | --- |\n${missed}\n`}`;
+
+test("the page of benchmarks has the marked parts of a log, their facts, and the missed targets with reasons", () => {
+  const text = log("A copy takes 1.5 ms.", "copy 1.5 ms\nat most 1 ms: MISSED", "| at most 1 ms | 1.5 ms | memory |");
+  const page = renderBenchmarks([readLog("bench/logs/copy.md", text)]);
+  expect(page).toContain("| [Copies of arrays](#copies-of-arrays) | slice | A copy takes 1.5 ms. |");
+  expect(page).toContain("```\ncopy 1.5 ms\nat most 1 ms: MISSED\n```\n\n- Compared with: slice\n- Date: 2026-11-30\n");
+  expect(page).toContain("- Log: `bench/logs/copy.md`");
+  expect(page.split("## What is missed")[1]).toContain("| at most 1 ms | 1.5 ms | memory |");
+  expect(page).not.toContain("in the log only");
+});
+
+test.each([
+  ["a missed target without a row", log("Fast.", "at most 1 ms: MISSED"), "no row"],
+  ["a result that the output does not contain", log("A copy takes 1.4 ms.", "copy 1.5 ms"), "1.4"],
+  ["a measured value that the output does not contain", log("Fast.", "1.5", "| at most 1 ms | 1.6 ms | ? |"), "1.6"],
+  ["a section without its date", log("Fast.", "1").replace("- Date", "- Day"), "Date"],
+])("the page of benchmarks rejects %s", (_, text, message) => {
+  expect(() => readLog("bench/logs/copy.md", text)).toThrow(message);
 });

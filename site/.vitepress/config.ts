@@ -22,6 +22,7 @@ const tasks = {
     data: "Data",
     sensitivity: "Sensitivity",
     plot: "Plots",
+    benchmarks: "Benchmarks",
     check: "In continuous integration",
   },
   "Train it": { training: "Training and fine-tuning" },

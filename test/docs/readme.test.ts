@@ -24,7 +24,8 @@ import { temporaryFolder } from "../temporary.ts";
 import { codeBlocks, commandLines } from "./markdown.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const guides = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md"));
+/** Pages of `docs/`. The benchmarks name flags of benches and of other tools. */
+const guides = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md") && name !== "benchmarks.md");
 const pages = await Promise.all(
   ["README.md", "skills/pith/SKILL.md", ...guides.map((name) => `docs/${name}`)].map(async (name) => ({
     name,

@@ -1,0 +1,151 @@
+/** docs/benchmarks.md: the tables that the logs of `bench/` mark for the page, with their facts, and all targets that are missed. */
+import { readdirSync, readFileSync } from "node:fs";
+import { type Generator, sourceNotice } from "./generator.ts";
+import { numbersWithoutSource } from "./measured-numbers.ts";
+
+/** Logs in the order of the page. The other logs follow. */
+const first = [
+  "compress",
+  "download",
+  "quantize",
+  "formats",
+  "simplify",
+  "prune-peers",
+  "train",
+  "learn-lenet5",
+  "learn-resnet20",
+  "learn-text-classifier",
+  "math",
+  "cli",
+  "studio",
+  "site",
+];
+
+const facts = ["Compared with", "Result", "Date", "Machine", "Versions", "Command"] as const;
+
+interface Section {
+  readonly title: string;
+  readonly facts: Readonly<Record<(typeof facts)[number], string>>;
+  /** Tables and outputs, in Markdown. */
+  readonly content: string;
+  /** Path of the log. */
+  readonly log: string;
+}
+
+export interface Log {
+  readonly path: string;
+  readonly title: string;
+  readonly sections: readonly Section[];
+  /** Table of the missed targets; "" if all are met. */
+  readonly missed: string;
+}
+
+const folder = "bench/logs";
+
+export const benchmarkPage: Generator = {
+  generate: async () => {
+    const rank = (name: string): number => (first.includes(name) ? first.indexOf(name) : first.length);
+    const names = readdirSync(folder)
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => name.slice(0, -3))
+      .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+    const paths = names.map((name) => `${folder}/${name}.md`);
+    return new Map([
+      ["docs/benchmarks.md", renderBenchmarks(paths.map((path) => readLog(path, readFileSync(path, "utf8"))))],
+    ]);
+  },
+};
+
+/** Reads the parts of a log between `<!-- page -->` and `<!-- /page -->`. A part without a heading continues the section before. */
+export function readLog(path: string, text: string): Log {
+  const parts = [...text.matchAll(/^<!-- page -->\n(.*?)\n<!-- \/page -->$/gms)].map(([, part = ""]) => part);
+  const sections: Section[] = [];
+  for (const part of parts) {
+    const [, title, list = ""] = /^## (.*)\n\n(.*)$/s.exec(part) ?? [];
+    const last = sections.pop();
+    if (title !== undefined) {
+      if (last !== undefined) sections.push(last);
+      sections.push({ title, facts: readFacts(path, list), content: "", log: path });
+    } else if (last === undefined) throw new Error(`${path}: the first part for the page has no heading.`);
+    else sections.push({ ...last, content: `${last.content}\n\n${part}`.trim() });
+  }
+  const [output = "", missed = ""] = text.split("\n## Missed targets\n\n");
+  const [, title = path] = /^# (.*)/.exec(text) ?? [];
+  const log = { path, title, sections, missed: missed.trim() };
+  checkMissed(log, output);
+  checkResults(log, output);
+  return log;
+}
+
+function readFacts(path: string, list: string): Section["facts"] {
+  const lines = new Map([...list.matchAll(/^- ([\w ]+): (.*)$/gm)].map(([, name = "", fact = ""]) => [name, fact]));
+  const entries = facts.map((name) => {
+    const fact = lines.get(name);
+    if (fact === undefined) throw new Error(`${path}: a section for the page has no line "- ${name}: …".`);
+    return [name, fact] as const;
+  });
+  return Object.fromEntries(entries) as Section["facts"];
+}
+
+const numbersOf = (text: string): readonly string[] =>
+  text.match(/(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])/g) ?? [];
+
+/** Requires a row for each line of the output that misses a target: one with a number of this line. */
+function checkMissed({ path, missed }: Log, output: string): void {
+  for (const line of output.match(/^.*\bMISSED\b.*$/gm) ?? []) {
+    const numbers = numbersOf(line);
+    const isListed = numbers.length === 0 || numbersWithoutSource(numbers, missed).length < numbers.length;
+    if (missed === "" || !isListed)
+      throw new Error(`${path}: "Missed targets" has no row with a number of the line "${line.trim()}".`);
+  }
+}
+
+/** Requires that the numbers of summaries and of missed targets are in the output. */
+function checkResults({ path, sections, missed }: Log, output: string): void {
+  const measured = output.replaceAll(/^- Result: .*$/gm, "");
+  const cells = missed.split("\n").map((row) => row.split(" | ")[1] ?? "");
+  for (const text of [...sections.map((section) => section.facts.Result), ...cells]) {
+    const unknown = numbersWithoutSource(numbersOf(text), measured);
+    if (unknown.length > 0) throw new Error(`${path}: the output does not contain ${unknown.join(", ")} of "${text}".`);
+  }
+}
+
+const anchor = (title: string): string =>
+  title
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replaceAll(/\s/g, "-");
+
+export function renderBenchmarks(logs: readonly Log[]): string {
+  const sections = logs.flatMap((log) => log.sections);
+  return `${sourceNotice("the logs of bench/logs/")}
+
+# Benchmarks
+
+How Pith compares with other tools, and which of its targets it misses. Each section is copied from a log of the repository, with the other tools in the same run.
+
+\`npm run bench -- <name>\` in a clone repeats a measurement; \`npm run bench\` lists them. \`npm run bench -- page\` writes this page from the logs. A date with "(commit)" is the day on which the log was committed. Measurements are not repeated for each version.
+
+| subject | compared with | result |
+| --- | --- | --- |
+${sections.map(({ title, facts }) => `| [${title}](#${anchor(title)}) | ${facts["Compared with"]} | ${facts.Result} |`).join("\n")}
+
+Intervals in parentheses are 95 % intervals, unless a table states another level. "MISSED" marks a target that is not met; [What is missed](#what-is-missed) collects them with their reasons.
+
+${sections.map(renderSection).join("\n\n")}
+
+## What is missed
+
+${logs
+  .filter(({ missed }) => missed !== "")
+  .map(({ path, title, missed }) => `### ${title}\n\nLog: \`${path}\`.\n\n${missed}`)
+  .join("\n\n")}
+`;
+}
+
+function renderSection({ title, facts, content, log }: Section): string {
+  const lines = (["Compared with", "Date", "Machine", "Versions", "Command"] as const).map(
+    (name) => `- ${name}: ${facts[name]}`,
+  );
+  return [`## ${title}`, facts.Result, content, [...lines, `- Log: \`${log}\``].join("\n")].join("\n\n");
+}

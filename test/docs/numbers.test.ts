@@ -1,0 +1,39 @@
+/** The measured numbers of README are in a log of `bench/`. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { measuredNumbers, numbersWithoutSource } from "../../scripts/generate/measured-numbers.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const folder = join(root, "bench/logs");
+const logs = readdirSync(folder).map((name) => readFileSync(join(folder, name), "utf8"));
+
+/** Returns the lines whose numbers are not all in one log, with the numbers that the closest log lacks. */
+function linesWithoutSource(page: string): readonly string[] {
+  return page.split("\n").flatMap((line, index) => {
+    const numbers = measuredNumbers(line);
+    const [fewest = []] = logs.map((log) => numbersWithoutSource(numbers, log)).toSorted((a, b) => a.length - b.length);
+    return fewest.length === 0 ? [] : [`line ${index + 1}: ${fewest.join(", ")}`];
+  });
+}
+
+test("the numbers in each line of README are in one log", () => {
+  expect(linesWithoutSource(readFileSync(join(root, "README.md"), "utf8"))).toEqual([]);
+});
+
+test("a number that no log contains is reported with its line", () => {
+  expect(linesWithoutSource("Smaller.\n\nFrom 1.09 MB to 8.765 kB, 0.001 × as large")).toEqual([
+    "line 3: 8.765 kB, 0.001 ×",
+  ]);
+});
+
+test("numbers are compared as a whole, with or without commas", () => {
+  expect(measuredNumbers("**187 kB**, 1.07 ×, 97.5 %, 40.6 M, v1.2, 3 files")).toEqual([
+    "187 kB",
+    "1.07 ×",
+    "97.5 %",
+    "40.6 M",
+  ]);
+  expect(numbersWithoutSource(["7 kB", "87 kB", "1,702", "5"], "187 kB, 7 kB, 1702, 5.5")).toEqual(["87 kB", "5"]);
+});
