@@ -6,18 +6,18 @@
  * The page is built, and served from this machine. Times to the first paint are medians of `--loads`; the slider moves for `--seconds`. JavaScript is
  * counted after gzip. The headless browser draws without a graphics card.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { gzipSync } from "node:zlib";
 import { save } from "pith";
-import type { Page, Request } from "playwright-core";
+import type { Page } from "playwright-core";
 import { parseModel } from "../src/core/graph/text.ts";
 import { shared } from "../test/shared.ts";
 import { buildStudioIn, openStudioIn, type Studio } from "../test/studio/open-studio.ts";
 import { isMemoryKnown, openLargeFile } from "../test/studio/tab-memory.ts";
 import { writeLarge } from "./files/large.ts";
+import { paintTimer, recordRequests, type ScriptSize, scriptSizes } from "./lib/page-load.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 
 const { values: options } = parseArgs({
@@ -57,45 +57,16 @@ async function inStudio(measure: (studio: Studio) => Promise<readonly Row[]>): P
 
 const textOf = ({ value, digits = 2, unit }: Row): string => `${value.toFixed(digits)} ${unit}`;
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
 const chooseModel = (page: Page, path: string): Promise<void> => page.setInputFiles("input[type=file] >> nth=0", path);
 const waitForModel = (page: Page): Promise<void> =>
   page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
 
 /** Seconds from the request of the page to its first contentful paint, with and without scripts. */
 async function measurePaints({ page }: Studio): Promise<readonly Row[]> {
-  const session = await page.context().newCDPSession(page);
-  await session.send("Page.enable");
-  await session.send("Network.enable");
-  await session.send("Page.setLifecycleEventsEnabled", { enabled: true });
-  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
-  await session.send("Network.setBypassServiceWorker", { bypass: true });
   const address = page.url();
-  // A page without scripts has no observer of paints, so that the browser's own events are read.
-  const paintSeconds = async (): Promise<number> => {
-    await page.goto("about:blank");
-    let requested = Number.NaN;
-    session.once("Network.requestWillBeSent", ({ timestamp }) => {
-      requested = timestamp;
-    });
-    const painted = new Promise<number>((resolve) => {
-      const listen = ({ name, timestamp }: { name: string; timestamp: number }): void => {
-        if (name !== "firstContentfulPaint" || Number.isNaN(requested)) return;
-        session.off("Page.lifecycleEvent", listen);
-        resolve(timestamp);
-      };
-      session.on("Page.lifecycleEvent", listen);
-    });
-    await page.goto(address);
-    return (await painted) - requested;
-  };
+  const secondsOf = await paintTimer(page, Number(options.loads));
   const paints = async (name: string, isScripted: boolean): Promise<Row> => {
-    await session.send("Emulation.setScriptExecutionDisabled", { value: !isScripted });
-    const seconds: number[] = [];
-    for (let load = 0; load < Number(options.loads); load++) seconds.push(await paintSeconds());
-    return { name, value: median(seconds), unit: "s", limit: 0.5 };
+    return { name, value: await secondsOf(address, isScripted), unit: "s", limit: 0.5 };
   };
   return [
     await paints("first contentful paint, JavaScript disabled", false),
@@ -106,28 +77,25 @@ async function measurePaints({ page }: Studio): Promise<readonly Row[]> {
 /** Kilobytes of JavaScript until the page can be used, and until a model is inspected. */
 async function measureScripts({ page }: Studio): Promise<readonly Row[]> {
   const address = new URL(page.url());
-  const requested = new Set<string>();
-  page.context().on("request", (request: Request) => {
-    // The service worker stores all files of the page, whether or not they are used.
-    if (request.serviceWorker() === null) requested.add(new URL(request.url()).pathname.slice(1));
-  });
+  // The service worker stores all files of the page, whether or not they are used.
+  const requested = recordRequests(page, (request) => request.serviceWorker() !== null);
   await page.goto("about:blank");
   await page.goto(address.href, { waitUntil: "networkidle" });
-  const sizesOf = (names: Iterable<string>): readonly (readonly [name: string, kilobytes: number])[] =>
-    [...names]
-      .filter((name) => [".js", ".mjs"].includes(extname(name)) && name !== "service-worker.js")
-      .filter((name) => !name.startsWith("ort/"))
-      .map((name) => [name, gzipSync(readFileSync(join(built, name))).length / 1000] as const);
-  const sum = (sizes: ReturnType<typeof sizesOf>): number => sizes.reduce((total, [, size]) => total + size, 0);
+  const sizesOf = (paths: ReadonlySet<string>): readonly ScriptSize[] =>
+    scriptSizes(
+      built,
+      [...paths].filter((path) => path !== "service-worker.js" && !path.startsWith("ort/")),
+    );
+  const sum = (sizes: readonly ScriptSize[]): number => sizes.reduce((total, { gzip }) => total + gzip, 0);
   const before = new Set(requested);
   const path = join(temporary, "small.onnx");
   await save(parseModel(layersText(2)), path);
   await chooseModel(page, path);
   await waitForModel(page);
   const core = sizesOf(new Set([...requested].filter((name) => !before.has(name))));
-  const largest = core.toSorted(([, a], [, b]) => b - a).slice(0, 8);
+  const largest = core.toSorted((a, b) => b.gzip - a.gzip).slice(0, 8);
   line(`${core.length} files until a model is inspected, the largest:`);
-  for (const [name, size] of largest) line(`  ${name} ${size.toFixed(1)} kB`);
+  for (const { path: name, gzip } of largest) line(`  ${name} ${gzip.toFixed(1)} kB`);
   return [
     { name: "JavaScript before a model is dropped", value: sum(sizesOf(before)), unit: "kB", digits: 1, limit: 60 },
     {

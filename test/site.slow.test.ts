@@ -2,15 +2,13 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
-import type { AxeResults } from "axe-core";
-import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startServer } from "../scripts/site/serve.ts";
 import { openPage } from "../src/app/cli/browser/chromium.ts";
+import { findViolations, siteRules } from "./axe.ts";
 import { browser, root } from "./page.ts";
 import { temporaryFolder } from "./temporary.ts";
 
-const axe = readFileSync(join(root, "node_modules/axe-core/axe.min.js"), "utf8");
 const dist = join(root, "site/dist");
 let served: Awaited<ReturnType<typeof startServer>>;
 
@@ -70,9 +68,9 @@ describe("the site", () => {
       page.setDefaultTimeout(20_000);
       for (const colorScheme of ["light", "dark"] as const) {
         await page.emulateMedia({ colorScheme });
-        for (const path of ["", "compress.html", "api/pith/prune.html"]) {
+        for (const path of ["", "compress.html", "api/pith/prune.html", "benchmarks.html"]) {
           await page.goto(served.address + path);
-          expect({ path, colorScheme, violations: await violationsOf(page) }).toEqual({
+          expect({ path, colorScheme, violations: await findViolations(page, siteRules) }).toEqual({
             path,
             colorScheme,
             violations: [],
@@ -84,10 +82,3 @@ describe("the site", () => {
     }
   });
 });
-
-async function violationsOf(page: Page): Promise<readonly string[]> {
-  // The name of the search button omits its key, which is a symbol on some systems.
-  const options = JSON.stringify({ rules: { "label-content-name-mismatch": { enabled: false } } });
-  const { violations } = await page.evaluate<AxeResults>(`${axe}; axe.run(${options})`);
-  return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
-}

@@ -55,3 +55,7 @@ export function dropTarget(allowed: number, { difference }: Comparison): string 
   const { value, low } = difference;
   return target(`within ${(100 * allowed).toFixed(1)}`, -value <= allowed, -low <= allowed);
 }
+
+/** Returns the median; the upper one of two. */
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;

@@ -55,6 +55,8 @@ export default defineConfig({
     "Compress neural networks without Python: prune, quantize, distill and factorize ONNX models, and measure the result.",
   head: [["link", { rel: "icon", href: "data:," }]],
   lastUpdated: false,
+  // No component of the theme has options, so that Vue's code for them stays out of every page.
+  vite: { define: { __VUE_OPTIONS_API__: "false" } },
   // The studio is built beside the pages.
   ignoreDeadLinks: [/^\/studio\//],
   // The addresses of headings are those of GitHub, which links in the pages use.

@@ -1,12 +1,8 @@
 /** The page works for everybody: no violations of axe in any step, in both themes and at both widths. */
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import type { AxeResults } from "axe-core";
 import { beforeAll, describe, expect, test } from "vitest";
+import { findViolations } from "../axe.ts";
 import { writeQuadrants } from "./quadrants.ts";
 import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
-
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const looks = [
   [1280, "light"],
@@ -20,15 +16,14 @@ describe.skipIf(browser === undefined)("the studio", () => {
   });
 
   /** Returns the violations of the present view, and whether it is wider than the window. */
-  async function findViolations({ page }: Studio): Promise<readonly string[]> {
+  async function violationsInLooks({ page }: Studio): Promise<readonly string[]> {
     const violationTexts: string[] = [];
     for (const [width, colorScheme] of looks) {
       await page.setViewportSize({ width, height: 900 });
       await page.emulateMedia({ colorScheme });
-      const { violations } = await page.evaluate<AxeResults>(`${axe}; axe.run()`);
       const overflow = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
       const place = `${new URL(page.url()).hash || "#start"} at ${width}, ${colorScheme}`;
-      for (const { id, nodes } of violations) violationTexts.push(`${place}: ${id}: ${nodes[0]?.html}`);
+      for (const violation of await findViolations(page)) violationTexts.push(`${place}: ${violation}`);
       if (overflow > 0) violationTexts.push(`${place}: ${overflow} pixels wider than the window`);
     }
     await page.setViewportSize({ width: 1280, height: 900 });
@@ -41,7 +36,7 @@ describe.skipIf(browser === undefined)("the studio", () => {
     const { model, data } = await writeQuadrants();
     const violationTexts: string[] = [];
     const look = async (): Promise<void> => {
-      violationTexts.push(...(await findViolations(studio)));
+      violationTexts.push(...(await violationsInLooks(studio)));
     };
     try {
       await look();
