@@ -110,11 +110,13 @@ table(
 );
 const violations = rows.flatMap((row) => row.violations.map((text) => `${row.name}: ${text}`));
 for (const violation of violations) line(`  ${violation}`);
-const isSmall = sum(scripts, "gzip") <= limit;
-line(
-  target(`JavaScript of the guide after gzip, ${sum(scripts, "gzip").toFixed(1)} kB, ${limit} at most`, isSmall, true),
-);
-const isPlainSmall = sum(scripts, "plain") <= limit;
-line(target(`before compression, ${sum(scripts, "plain").toFixed(1)} kB, ${limit} at most`, isPlainSmall, true));
-line(target("no violations of accessibility rules, in both themes", violations.length === 0, true));
-process.exitCode = isSmall && violations.length === 0 ? 0 : 1;
+const targets = [
+  ...(["gzip", "plain"] as const).map((size) => {
+    const kilobytes = sum(scripts, size);
+    const name = size === "gzip" ? "JavaScript of the guide after gzip" : "before compression";
+    return [`${name}, ${kilobytes.toFixed(1)} kB, ${limit} at most`, kilobytes <= limit] as const;
+  }),
+  ["no violations of accessibility rules, in both themes", violations.length === 0] as const,
+];
+for (const [name, isMet] of targets) line(target(name, isMet, true));
+process.exitCode = targets.every(([, isMet]) => isMet) ? 0 : 1;

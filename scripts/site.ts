@@ -46,7 +46,7 @@ function collectPages(): void {
 /** Adds a picture and the studio after the first paragraph of the landing page. */
 function withInvitation(text: string): string {
   const [title = "", first = "", ...remaining] = text.split("\n\n");
-  const invitation = `<p><a href="/studio/" target="_self">Try it in the browser</a>: nothing is uploaded.</p>`;
+  const invitation = `<p><a href="./studio/" target="_self">Try it in the browser</a>: nothing is uploaded.</p>`;
   const picture = "![Bytes by layer of a network and of its int8 version](/images/studio-smaller.png)";
   return [title, first, invitation, picture, ...remaining].join("\n\n");
 }

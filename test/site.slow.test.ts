@@ -7,6 +7,7 @@ import { startServer } from "../scripts/site/serve.ts";
 import { openPage } from "../src/app/cli/browser/chromium.ts";
 import { findViolations, siteRules } from "./axe.ts";
 import { browser, root } from "./page.ts";
+import { openAddressIn } from "./studio/open-studio.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const dist = join(root, "site/dist");
@@ -77,6 +78,20 @@ describe("the site", () => {
           });
         }
       }
+    } finally {
+      await close();
+    }
+  });
+
+  test.skipIf(browser === undefined)("has the studio, which opens its examples", async () => {
+    const { page, foreign, errors, close } = await openAddressIn(temporaryFolder(), served.address);
+    try {
+      await page.getByRole("link", { name: "Try it in the browser" }).click();
+      await page.getByRole("button", { name: "Waves", exact: true }).click();
+      await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor({ timeout: 60_000 });
+      expect(new URL(page.url()).pathname).toBe("/studio/");
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
     } finally {
       await close();
     }

@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig } from "vitepress";
 
-const { SITE_PAGES: pages = "" } = process.env;
+/** Folder of the pages, and the path below which a server has them, such as "/pith/". */
+const { SITE_PAGES: pages = "", SITE_BASE: base = "/" } = process.env;
 
 /** Guides by task: the name of the page, and its text in the sidebar. */
 const tasks = {
@@ -49,6 +50,7 @@ const slugify = (heading: string): string =>
 
 export default defineConfig({
   srcDir: pages,
+  base,
   outDir: "dist",
   title: "Pith",
   description:
