@@ -35,6 +35,19 @@ describe("macsOfOne", () => {
     ).toBeUndefined();
   });
 
+  test("returns undefined if a layer of unknown rank has its weight in a Constant node of a branch", () => {
+    const body = `flag: bool[] = true
+  zero: int64[] = 0
+  y = If (flag) {then_branch=graph () -> (a) {
+    n = NonZero(x)
+    shape = Gather(n, zero)
+    t = Reshape(x, shape)
+    c = Constant () {value=float32[3, 3] ones}
+    a = MatMul(t, c)
+  }, else_branch=graph () -> (b) { b = Neg(x) }}`;
+    expect(count("float32[batch, 3]", [1, 3], 1, body)).toBeUndefined();
+  });
+
   test("returns undefined if declared output dimensions contradict the computed ones", () => {
     const model = parseModel(`opset 21
 graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {

@@ -290,6 +290,8 @@ async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<
 
 /** Counts multiply-accumulates per sample; undefined if they depend on more than the run's input sizes, to which the model's are set. */
 export function macsOfOne(model: Model, { feeds, size: batch }: OneRun): number | undefined {
+  // Only layers with stored weights are missed if their operations are unknown.
+  storeWeights(model);
   try {
     fixInputs(model, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
   } catch (error) {
