@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { galleryFiles, galleryPage } from "./gallery/page.ts";
 import { pageText } from "./site/page-text.ts";
 import { serve } from "./site/serve.ts";
 
@@ -41,6 +42,9 @@ function collectPages(): void {
     filter: (path) => !path.endsWith(".md"),
   });
   cpSync(join(root, "docs/recipe.schema.json"), join(pages, "public/recipe.schema.json"));
+  writeFileSync(join(pages, "gallery.md"), galleryPage());
+  mkdirSync(join(pages, "public/gallery"));
+  for (const [address, text] of Object.entries(galleryFiles())) writeFileSync(join(pages, "public", address), text);
 }
 
 /** Adds a picture and the studio after the first paragraph of the landing page. */

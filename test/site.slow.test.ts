@@ -3,8 +3,11 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { models } from "../scripts/gallery/models.ts";
+import { readRecord, resultOf } from "../scripts/gallery/page.ts";
 import { startServer } from "../scripts/site/serve.ts";
 import { openPage } from "../src/app/cli/browser/chromium.ts";
+import { bytes, figure } from "../src/core/numbers.ts";
 import { findViolations, siteRules } from "./axe.ts";
 import { browser, root } from "./page.ts";
 import { openAddressIn } from "./studio/open-studio.ts";
@@ -14,10 +17,8 @@ const dist = join(root, "site/dist");
 let served: Awaited<ReturnType<typeof startServer>>;
 
 beforeAll(async () => {
-  execFileSync(process.execPath, [join(root, "node_modules/tsx/dist/cli.mjs"), "scripts/site.ts", "--build"], {
-    cwd: root,
-    stdio: "ignore",
-  });
+  const program = [join(root, "node_modules/tsx/dist/cli.mjs"), "--conditions=pith-source", "scripts/site.ts"];
+  execFileSync(process.execPath, [...program, "--build"], { cwd: root, stdio: "ignore" });
   served = await startServer(dist, 0);
 }, 300_000);
 afterAll(() => served?.server.close());
@@ -69,7 +70,14 @@ describe("the site", () => {
       page.setDefaultTimeout(20_000);
       for (const colorScheme of ["light", "dark"] as const) {
         await page.emulateMedia({ colorScheme });
-        for (const path of ["", "compress.html", "api/pith/prune.html", "benchmarks.html"]) {
+        for (const path of [
+          "",
+          "compress.html",
+          "api/pith/prune.html",
+          "benchmarks.html",
+          "gallery.html",
+          "gallery/resnet20.html",
+        ]) {
           await page.goto(served.address + path);
           expect({ path, colorScheme, violations: await findViolations(page, siteRules) }).toEqual({
             path,
@@ -90,6 +98,41 @@ describe("the site", () => {
       await page.getByRole("button", { name: "Waves", exact: true }).click();
       await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor({ timeout: 60_000 });
       expect(new URL(page.url()).pathname).toBe("/studio/");
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+});
+
+describe("the gallery", () => {
+  test("shows the values of eight run records, a picture of each, and the network's report", () => {
+    const rows = [...textOf("gallery.html").matchAll(/<tr>.*?<\/tr>/gs)].map(([row]) => row);
+    expect(models).toHaveLength(8);
+    for (const { name, title } of models) {
+      const run = readRecord(name);
+      const { result } = resultOf(run);
+      const row = rows.find((text) => text.includes(`href="#${name}"`));
+      const accuracy = figure(run.metric.unit, result.estimate.value);
+      for (const text of [title, bytes(run.original.bytes), bytes(result.bytes), accuracy]) expect(row).toContain(text);
+      expect(textOf(`gallery/${name}.html`)).toContain(run.original.sha256);
+      expect(existsSync(join(dist, `gallery/${name}.svg`))).toBe(true);
+    }
+  });
+
+  test("contains no samples and no paths of a machine", () => {
+    for (const { name } of models)
+      expect(JSON.stringify(readRecord(name))).not.toMatch(/"shown"|data:image|"\/|\/(tmp|home|work|Users)\//);
+  });
+
+  test.skipIf(browser === undefined)("has reports that open and request nothing from other hosts", async () => {
+    const { page, foreign, errors, close } = await openAddressIn(temporaryFolder(), served.address);
+    try {
+      for (const { name } of models) {
+        await page.goto(`${served.address}gallery/${name}.html`);
+        await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      }
       expect(foreign).toEqual([]);
       expect(errors).toEqual([]);
     } finally {

@@ -8,6 +8,7 @@ const { SITE_PAGES: pages = "", SITE_BASE: base = "/" } = process.env;
 
 /** Guides by task: the name of the page, and its text in the sidebar. */
 const tasks = {
+  "See results": { gallery: "Gallery" },
   "Make it smaller": {
     compress: "Search",
     quantization: "Quantization",
@@ -73,6 +74,7 @@ export default defineConfig({
     },
     nav: [
       { text: "Guides", link: "/compress" },
+      { text: "Gallery", link: "/gallery" },
       { text: "Commands", link: "/cli" },
       { text: "API", link: "/api/" },
       { text: "Studio", link: "/studio/", target: "_self" },

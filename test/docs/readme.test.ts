@@ -15,6 +15,7 @@ import { train } from "pith/train";
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { galleryPage } from "../../scripts/gallery/page.ts";
 import { parseBudgets } from "../../src/app/cli/commands/check-budgets.ts";
 import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { runProgram } from "../../src/app/cli/program.ts";
@@ -26,12 +27,13 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Pages of `docs/`. The benchmarks name flags of benches and of other tools. */
 const guides = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md") && name !== "benchmarks.md");
-const pages = await Promise.all(
+const files = await Promise.all(
   ["README.md", "skills/pith/SKILL.md", ...guides.map((name) => `docs/${name}`)].map(async (name) => ({
     name,
     text: await readFile(join(root, name), "utf8"),
   })),
 );
+const pages = [...files, { name: "the gallery", text: galleryPage() }];
 const pageOf = (name: string): string => pages.find((page) => page.name === name)?.text ?? "";
 
 describe("the program of the README", () => {
@@ -120,7 +122,7 @@ describe("files in YAML on the pages", () => {
 });
 
 /** Flags of other programs on the pages. */
-const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--omit", "--under", "--yes"]);
+const foreign = new Set(["--conditions", "--draws", "--ignore-scripts", "--logdir", "--omit", "--under", "--yes"]);
 
 describe("command lines on the pages", () => {
   const lines = pages.flatMap(({ name, text }) =>

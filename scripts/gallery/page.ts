@@ -1,0 +1,127 @@
+/** Writes the page, the pictures and the reports of the gallery from its run records. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chart } from "../../src/app/report/chart.ts";
+import { summarize } from "../../src/app/report/choice.ts";
+import { reportPage } from "../../src/app/report/html.ts";
+import { escapeMarkdown, markdownTable } from "../../src/app/report/markdown-text.ts";
+import { sharedStyle } from "../../src/app/report/style.ts";
+import { bytes, change, changeInterval, counted, figure, figureInterval, times } from "../../src/core/numbers.ts";
+import type { Measured, Run } from "../../src/judge/record/data.ts";
+import { quoteWord } from "../../src/judge/record/shell-command.ts";
+import { chosenOf, comparesWithOriginal, relativeWorkOf, speedupOf } from "../../src/judge/record/verdict.ts";
+import { type GalleryModel, models } from "./models.ts";
+
+const folder = fileURLToPath(new URL("../../site/gallery", import.meta.url));
+const chartWidth = 660;
+
+export const recordPath = (name: string): string => join(folder, `${name}.generated.json`);
+export const recipePath = (name: string): string => join(folder, `${name}.yaml`);
+
+export const readRecord = (name: string): Run => JSON.parse(readFileSync(recordPath(name), "utf8"));
+
+/** Returns the page in Markdown. */
+export function galleryPage(): string {
+  const entries = models.map((model) => ({ model, run: readRecord(model.name) }));
+  const heads = ["model", "technique", "bytes", "brotli", "metric", "change", "speed"].map((title) => ({ title }));
+  const rows = entries.map(({ model, run }) => [
+    `[${model.title}](#${model.name})`,
+    model.technique,
+    ...numbersOf(run),
+  ]);
+  return [
+    "# Gallery",
+    "Eight networks, each made smaller by one command. All numbers are from the run records of these commands.",
+    markdownTable(heads, rows),
+    "Brackets contain intervals, of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original, on the processor that the report names. If that machine was too busy, the processor time of a run is compared.",
+    entries.map(sectionOf).join("\n\n"),
+    "## Make it again",
+    "The models and data are not in the repository, because their licenses differ. Each section names their source. The script reads them from the folder `data` in `../shared`, or in the folder that `PITH_SHARED` names:",
+    markdownTable(
+      [{ title: "model" }, { title: "files in the folder" }],
+      models.map(({ name, files }) => [
+        name,
+        [...new Set(Object.values(files))].map((file) => `\`${file}\``).join(", "),
+      ]),
+    ),
+    "```sh\nnpx tsx --conditions=pith-source scripts/gallery.ts resnet20\n```",
+    "Without names, the script makes all eight. Speeds differ by machine, and the last digits of a metric can.",
+    "",
+  ].join("\n\n");
+}
+
+/** Returns the kept variant. */
+export function resultOf(run: Run) {
+  const chosen = chosenOf(run);
+  if (chosen?.comparison === undefined) throw new Error(`The record of ${run.original.name} has no result.`);
+  return { ...chosen, comparison: chosen.comparison };
+}
+
+function numbersOf(run: Run): readonly string[] {
+  const { original, metric } = run;
+  const { result, comparison } = resultOf(run);
+  const value = ({ estimate }: Measured): string => figure(metric.unit, estimate.value);
+  const before = comparesWithOriginal(run) ? "" : `${value(original)} → `;
+  const speedup = speedupOf(run, run.chosen);
+  const work = relativeWorkOf(run, run.chosen);
+  return [
+    `${bytes(original.bytes)} → ${bytes(result.bytes)}<br>(${times(original.bytes / result.bytes)} smaller)`,
+    `${brotliText(original)} → ${brotliText(result)}`,
+    `${metric.name} ${before}${value(result)} (${figureInterval(metric.unit, result.estimate)}),<br>${counted(result.estimate.count, "sample")}`,
+    `${change(metric.unit, comparison.difference.value)} (${changeInterval(metric.unit, comparison.difference)})`,
+    speedup !== undefined ? times(speedup.median) : work === undefined ? "–" : `${times(work)} the processor time`,
+  ];
+}
+
+function brotliText({ brotli, sampled }: Measured): string {
+  return brotli === undefined ? "–" : `${sampled === true ? "≈ " : ""}${bytes(brotli)}`;
+}
+
+function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run: Run }): string {
+  const { name, title, source, note } = model;
+  const { original, metric, command = [] } = run;
+  const { result } = resultOf(run);
+  const { gain, sentences } = summarize(run);
+  const pointText = (measured: Measured): string =>
+    `${bytes(measured.bytes)}, ${metric.name} ${figure(metric.unit, measured.estimate.value)}`;
+  return [
+    `## ${title} {#${name}}`,
+    source,
+    `![Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}.](/gallery/${name}.svg)`,
+    escapeMarkdown([gain, ...sentences, stepsSentence(run)].join(" ")),
+    note,
+    `\`\`\`sh\nnpx ${command.map(quoteWord).join(" ")}\n\`\`\``,
+    command.includes("-r")
+      ? "`recipe.yaml`:"
+      : "The search wrote this `recipe.yaml`. With `-r recipe.yaml`, it makes the same file again:",
+    `\`\`\`yaml\n${readFileSync(recipePath(name), "utf8").trimEnd()}\n\`\`\``,
+    `<a href="./gallery/${name}.html" target="_self">Full report of ${title}</a>`,
+  ].join("\n\n");
+}
+
+/** Returns "After quantize: accuracy 55.0 %. After distill: accuracy 76.1 %." for results of several evaluated steps. */
+function stepsSentence(run: Run): string {
+  const { name, unit } = run.metric;
+  const evaluated = resultOf(run).steps.flatMap(({ name, after }) => (after === undefined ? [] : [{ name, after }]));
+  if (evaluated.length < 2) return "";
+  return evaluated.map((step) => `After ${step.name}: ${name} ${figure(unit, step.after.estimate.value)}.`).join(" ");
+}
+
+/** Returns the pictures and the reports, by their address on the site. */
+export function galleryFiles(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    models.flatMap(({ name }) => {
+      const run = readRecord(name);
+      const picture = chart(run, chartWidth).markup.replace(
+        /<svg [^>]*>/,
+        (tag) =>
+          `${tag.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background: var(--paper)"')}<style>${sharedStyle}</style>`,
+      );
+      return [
+        [`gallery/${name}.svg`, picture],
+        [`gallery/${name}.html`, reportPage(run)],
+      ];
+    }),
+  );
+}
