@@ -140,7 +140,9 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const texts = drawing.points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`);
   const title = `${name} against ${size.title}: ${texts.join("; ")}`;
   const chosenLast = points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
-  return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
+  // An image cannot contain links.
+  const role = searched.some(({ row }) => row !== undefined) ? "group" : "img";
+  return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="${role}" aria-label="${title}">
 ${drawGrid(frame, yAxis, (tick) => tickText(unit, tick, yAxis.ticks))}
 <g class="tick">${sizeTexts(xAxis.ticks).map((text, index) => label(x(xAxis.ticks[index] ?? 0), bottom + 18, text, "middle"))}</g>
 <g class="axis">${line(left, right, bottom, bottom)}${xAxis.ticks.map((tick) => line(x(tick), x(tick), bottom, bottom + 4))}

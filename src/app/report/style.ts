@@ -46,7 +46,7 @@ dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); whi
 }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums lining-nums; }
 th, td { text-align: left; vertical-align: top; padding: .42rem .8rem .42rem 0; border-bottom: 1px solid var(--line); font-weight: 400; }
-thead th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowrap; vertical-align: bottom; border-bottom-color: var(--soft); }
+thead th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowrap; vertical-align: bottom; border-bottom-color: var(--soft); } thead td { border-bottom-color: var(--soft); }
 th.n, td.n { text-align: right; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
 td small, th small { display: block; color: var(--soft); font-size: .82rem; } td small { white-space: nowrap; }

@@ -121,7 +121,7 @@ export function variantsTable(run: Run): Markup {
 ${cellsOf(index + 1)}</tr>`;
   });
   return wideTable(
-    [textHead(""), textHead("variant"), columns.map(({ title }) => numberHead(title))],
+    [html`<td></td>`, textHead("variant"), columns.map(({ title }) => numberHead(title))],
     html`<tr class="original"><td class="key"></td><td class="text">original<small class="name">${original.name}</small></td>${cellsOf(0)}</tr>
 ${rows}`,
   );
