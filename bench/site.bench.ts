@@ -62,11 +62,10 @@ async function measure(page: Page, name: string, address: string): Promise<Row> 
 const sum = (scripts: readonly ScriptSize[], size: "plain" | "gzip" | "brotli"): number =>
   scripts.reduce((total, script) => total + script[size], 0);
 
-if (!options.built)
-  execFileSync(process.execPath, [join(root, "node_modules/tsx/dist/cli.mjs"), "scripts/site.ts", "--build"], {
-    cwd: root,
-    stdio: "ignore",
-  });
+if (!options.built) {
+  const program = [join(root, "node_modules/tsx/dist/cli.mjs"), "--conditions=pith-source", "scripts/site.ts"];
+  execFileSync(process.execPath, [...program, "--build"], { cwd: root, stdio: "ignore" });
+}
 const temporary = mkdtempSync(join(tmpdir(), "pith-bench-site-"));
 const { server, address } = await startServer(dist, 0);
 const rows: Row[] = [];
