@@ -31,6 +31,16 @@ describe("pith check", () => {
     expect(code).toBe(0);
   });
 
+  test("reads budgets with CRLF in a folder with a space and other letters", async () => {
+    const path = write(
+      `models:\r\n  - { model: ${JSON.stringify(at("right.onnx"))}, bytes: 1 kB }\r\n`,
+      "größe 模型/pith.check.yaml",
+    );
+    const { code, out } = await pith("check", path);
+    expect(out).toMatch(/passed\n$/);
+    expect(code).toBe(0);
+  });
+
   test("fails a file above its bytes", async () => {
     const { code, out } = await pith("check", writeEntry("model: right.onnx, bytes: 100"));
     expect(out).toMatch(/bytes +at most 100 bytes +\d+ bytes +failed\nfailed\n$/);

@@ -79,6 +79,11 @@ describe("a recipe", () => {
     expect(parseRecipe(recipeText(recipe))).toEqual(recipe);
   });
 
+  test("is equal if an editor wrote it with CRLF and a byte order mark", () => {
+    const text = `\uFEFF${recipeYaml.replaceAll("\n", "\r\n")}`;
+    expect(parseRecipe(text)).toEqual(parseRecipe(recipeYaml));
+  });
+
   test("requires no version and no options, and can name its schema", () => {
     expect(parseRecipe("$schema: x.json\nsteps:\n  - train:\n")).toEqual({
       version: 1,
