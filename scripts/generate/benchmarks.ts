@@ -9,6 +9,7 @@ const first = [
   "download",
   "quantize",
   "formats",
+  "published",
   "simplify",
   "prune-peers",
   "train",

@@ -18,6 +18,7 @@ const tasks = {
     recipes: "Recipes",
     download: "Small downloads",
     "transformers-js": "transformers.js",
+    "published-folder": "A published folder",
   },
   "Check it": {
     verdicts: "Verdicts",
