@@ -137,6 +137,14 @@ describe("the action", () => {
     expect(code === 0 ? 0 : 1).toBe(expected);
   });
 
+  test("says in the summary that budgets with an error were not checked", async () => {
+    const { code, summary, outputs, calls } = await runAction("[[1, 0], [0, 1]]", { file: "missing.yaml" });
+    expect(summary).toContain("❌ ended with exit code");
+    expect(outputs).toBe("outcome=failed\n");
+    expect(calls).toContain("POST");
+    expect(code).not.toBe(0);
+  });
+
   test("neither compares nor comments for a push", async () => {
     const { code, summary, calls } = await runAction("[[1, 0.002], [0.002, 1]]", {}, "push");
     expect(summary).not.toContain("changed:");

@@ -112,7 +112,7 @@ describe("the choice among several candidates", () => {
       const { choice, sentence, busy: none } = await chosenOn(quiet);
       expect(none).toEqual([]);
       expect(choice).toEqual({ place: 0, by: "usual", over: 1 });
-      expect(sentence).toMatch(/ smaller is smaller \(.*\) and 0\.83 × as fast: --for size keeps it\. /);
+      expect(sentence).toMatch(/ smaller is smaller \(.*\) and 0\.83 × as fast \(--for size keeps it\)\. /);
       const beside = await chosenOn({ ...busy, name: "wasm" });
       expect(beside.choice).toEqual(choice);
       expect(beside.sentence).toContain("and takes 1.25 × the processor time: --for size keeps it.");

@@ -1,12 +1,13 @@
 /** The command `pith check`: holds models of a repository to their budgets, for tests and continuous integration. */
 import { readdir } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { appendFile, fileKind, readText, sha256 } from "#platform";
 import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
+import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
@@ -15,11 +16,13 @@ import { requireOther } from "../files/files.ts";
 import { requireAppendable } from "../files/writable.ts";
 import type benchJob from "../jobs/bench.ts";
 import type evalJob from "../jobs/eval.ts";
+import type { EvalOutput } from "../jobs/eval.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
   evalFindings,
   type Finding,
+  missingRuntimes,
   type Outcome,
   outcomeOf,
   sizeFindings,
@@ -28,7 +31,8 @@ import {
 } from "./check-findings.ts";
 
 const defaultFile = "pith.check.yaml";
-const timingRounds = 15;
+/** Processes that time a model, and rounds of each. */
+const [timingProcesses, timingRounds] = [3, 15];
 
 export default defineCommand({
   name: "check",
@@ -156,11 +160,18 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
   } catch (error) {
     // One model that fails does not keep the others from being checked.
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    const reason = [error.sentence, ...[error.hint ?? []].flat()].join(" ");
-    findings.push({ budget: "model", limit: "is measured", measured: error.code, outcome: "failed", reason });
+    findings.push({
+      budget: "model",
+      limit: "can be measured",
+      measured: "no",
+      outcome: "failed",
+      reason: reasonOf(error),
+    });
   }
   return { model: name, outcome: outcomeOf(findings), findings, before };
 }
+
+const reasonOf = ({ sentence, hint }: PithError): string => [sentence, ...[hint ?? []].flat()].join(" ");
 
 async function compareWithBaseline(entry: Entry, session: Session): Promise<readonly Finding[]> {
   const { model, baseline, data, budgets } = entry;
@@ -172,14 +183,27 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
   const request = { path: data ?? "", part: undefined, preprocess, set: {}, states: [], samples, batch: undefined };
   if ((isMeasured && hasData) || runtimes.length > 0) {
-    const input = {
-      ...{ model, against: baseline, metric, output: undefined, maxDrop: drop, strict: false, seed: session.seed },
-      ...{ score: undefined, targets: runtimes, demanded: agreement === undefined ? [] : ["agreement"] },
-      data: isMeasured && hasData ? request : undefined,
+    const evaluate = (targets: typeof runtimes): Promise<EvalOutput> => {
+      const input = {
+        ...{ model, against: baseline, metric, output: undefined, maxDrop: drop, strict: false, seed: session.seed },
+        ...{ score: undefined, targets, demanded: agreement === undefined ? [] : ["agreement"] },
+        data: isMeasured && hasData ? request : undefined,
+      };
+      return session.job<typeof evalJob>("eval", input, `check ${model}`);
     };
-    findings.push(...evalFindings(budgets, await session.job<typeof evalJob>("eval", input, `check ${model}`)));
+    try {
+      findings.push(...evalFindings(budgets, await evaluate(runtimes)));
+    } catch (error) {
+      if (!(error instanceof PithError) || error.code !== "E_ENGINE_MISSING" || runtimes.length === 0) throw error;
+      if (isMeasured && hasData) findings.push(...evalFindings(budgets, await evaluate([])));
+      findings.push(...missingRuntimes(budgets, reasonOf(error)));
+    }
   }
-  if (speed !== undefined) findings.push(speedFinding(speed, await timeModels([baseline, model], session)));
+  if (speed !== undefined) {
+    const reports: LatencyReport[] = [];
+    while (reports.length < timingProcesses) reports.push(await timeModels([baseline, model], session));
+    findings.push(speedFinding(speed, reports));
+  }
   return findings;
 }
 
@@ -239,7 +263,7 @@ const marks = { passed: "✅", failed: "❌", "not shown": "❔" };
 
 function markdownText(models: readonly CheckedModel[], outcome: Outcome): string {
   const sections = models.flatMap(({ model, findings, before }) => [
-    `**${escapeMarkdown(basename(model))}** ${escapeMarkdown(dirname(model))}`,
+    `**${escapeMarkdown(model)}**`,
     "",
     markdownTable(
       columns,
