@@ -13,5 +13,7 @@ export function measuredNumbers(text: string): readonly string[] {
 export function numbersWithoutSource(numbers: readonly string[], log: string): readonly string[] {
   const withoutCommas = (text: string): string => text.replaceAll(/(?<=\d),(?=\d)/g, "");
   const text = withoutCommas(withPlainSigns(log));
-  return numbers.filter((number) => !new RegExp(`(?<![\\w.])${withoutCommas(number)}(?![\\w.]*\\d)`).test(text));
+  return numbers.filter(
+    (number) => !new RegExp(`(?<![\\w.])${withoutCommas(number).replaceAll(".", "\\.")}(?![\\w.]*\\d)`).test(text),
+  );
 }

@@ -114,12 +114,12 @@ export function show(name: ViewName): void {
   location.hash = name;
 }
 
-/** Runs work that the page waits for. Shows its progress, and its failure in the view where it happened. */
+/** Runs work that the page waits for. Shows its progress, and its failure in the view where it happened. @returns whether it succeeded. */
 export async function runJob(
   name: string,
   place: ViewName,
   work: (options: CallOptions) => Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   const controller = new AbortController();
   // The page shows a single job. An earlier one that continues could not be canceled.
   cancel();
@@ -137,8 +137,10 @@ export async function runJob(
   };
   try {
     await work({ signal: controller.signal, onProgress });
+    return true;
   } catch (error) {
     showProblem(place, error);
+    return false;
   } finally {
     if (job.value?.controller === controller) job.value = undefined;
   }
@@ -157,7 +159,7 @@ export function cancel(): void {
 }
 
 /** Opens the ONNX file among the chosen files. */
-export function openModel(files: ChosenFiles): Promise<void> {
+export function openModel(files: ChosenFiles): Promise<boolean> {
   const path = onnxPathOf(files);
   return runJob(path, "start", (options) => openModelFrom(path, files, options));
 }
@@ -170,11 +172,11 @@ function onnxPathOf(files: ChosenFiles): string {
 }
 
 /** Opens another model of the chosen folder. */
-export const openOther = (path: string): Promise<void> =>
+export const openOther = (path: string): Promise<boolean> =>
   runJob(path, "model", (options) => openModelFrom(path, chosenFiles.value, options));
 
 /** Opens a model by its URL, or by its path on the computer of the server. */
-export const openPlace = (place: string): Promise<void> =>
+export const openPlace = (place: string): Promise<boolean> =>
   runJob(place, "start", (options) => openModelFrom(place, [], options));
 
 /** Opens a model with its samples. @param name folder of the files. @param data name of the samples in the folder. */
@@ -183,8 +185,8 @@ export async function openExampleFiles(
   data: string,
   fetchFiles: () => Promise<ChosenFiles>,
 ): Promise<void> {
-  await runJob(name, "start", async (options) => openModelFrom(`${name}/${name}.onnx`, await fetchFiles(), options));
-  if (problem.value === undefined && openFiles.value.model) await openSamples([], `${name}/${data}`);
+  const open = async (options: CallOptions) => openModelFrom(`${name}/${name}.onnx`, await fetchFiles(), options);
+  if (await runJob(name, "start", open)) await openSamples([], `${name}/${data}`);
 }
 
 /** Opens a model. Its stored candidates are shown again. */
@@ -260,7 +262,7 @@ export function closeSamples(): void {
 }
 
 /** Gives the file of the shown model to the backend again. @throws Failure if the file has another content. */
-export function reopenModel(files: ChosenFiles, place: ViewName): Promise<void> {
+export function reopenModel(files: ChosenFiles, place: ViewName): Promise<boolean> {
   const source = modelSource.value;
   const path = files.length === 0 ? (source?.place ?? "") : onnxPathOf(files);
   return runJob(path, place, async (options) => {
@@ -284,7 +286,7 @@ export function openSamples(
   preprocess?: string,
   place: ViewName = "samples",
   count?: number,
-): Promise<void> {
+): Promise<boolean> {
   triedData.value = data;
   return runJob(data, place, async (options) => {
     if (files.length > 0) await backendOf().call("addFiles", [files], options);
@@ -304,7 +306,7 @@ export function openSamples(
 }
 
 /** Makes the candidate of the current settings. */
-export function make(): Promise<void> {
+export function make(): Promise<boolean> {
   const chosen = settings.value;
   const id = idOf(chosen);
   return runJob(nameOf(chosen), "smaller", async (options) => {
@@ -326,7 +328,7 @@ export function make(): Promise<void> {
   });
 }
 
-export const measureOnGpu = ({ id, name, file }: Candidate): Promise<void> =>
+export const measureOnGpu = ({ id, name, file }: Candidate): Promise<boolean> =>
   runJob(name, "compare", async (options) => {
     const speed = await backendOf().call("timeOnGpu", [subject.value, file], options);
     gpuSpeeds.value = { ...gpuSpeeds.value, [id]: speed };

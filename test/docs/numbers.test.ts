@@ -36,4 +36,5 @@ test("numbers are compared as a whole, with or without commas", () => {
     "40.6 M",
   ]);
   expect(numbersWithoutSource(["7 kB", "87 kB", "1,702", "5"], "187 kB, 7 kB, 1702, 5.5")).toEqual(["87 kB", "5"]);
+  expect(numbersWithoutSource(["1.5 %"], "145 %")).toEqual(["1.5 %"]);
 });

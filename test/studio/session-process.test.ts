@@ -67,6 +67,17 @@ describe("the process of the session", () => {
       expect(isRunning(id)).toBe(false);
     }));
 
+  test("answers a call whose process was ended by the cancellation of another call", () =>
+    inProcess(async (sessionProcess, folder) => {
+      const controller = new AbortController();
+      const blocked = sessionProcess.call("block", "[]", () => {}, controller.signal);
+      await waitFor(join(folder, "block"));
+      controller.abort();
+      const answer = processOf(sessionProcess);
+      await expect(blocked).rejects.toMatchObject({ code: "E_STOPPED" });
+      expect(await answer).not.toBe(Number(readFileSync(join(folder, "block"), "utf8")));
+    }));
+
   test("stops a call that never yields by ending the process, and answers the next call in another one", () =>
     inProcess(async (sessionProcess, folder) => {
       const controller = new AbortController();

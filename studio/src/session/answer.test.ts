@@ -2,6 +2,27 @@ import { expect, test } from "vitest";
 import { createAnswerer } from "./answer.ts";
 import { type CallContext, createSession } from "./session.ts";
 
+test("a call that is canceled while it waits is answered at once, and not made", async () => {
+  const opened: string[] = [];
+  let finish = (): void => {};
+  const openModel = (place: string) => {
+    opened.push(place);
+    return new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+  };
+  const replies: object[] = [];
+  const answer = createAnswerer({ ...createSession(), openModel }, (message) => replies.push(message), "");
+  answer({ id: 1, name: "openModel", parameters: ["first"] });
+  answer({ id: 2, name: "openModel", parameters: ["second"] });
+  answer({ id: 2, stop: true });
+  expect(replies).toMatchObject([{ id: 2, failure: { code: "E_STOPPED" } }]);
+  await expect.poll(() => opened.length).toBe(1);
+  finish();
+  answer({ id: 3, name: "openModel", parameters: ["third"] });
+  await expect.poll(() => opened).toEqual(["first", "third"]);
+});
+
 test("background work waits for computations, and is interrupted by the next one", async () => {
   const events: string[] = [];
   const finish: (() => void)[] = [];

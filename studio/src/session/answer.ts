@@ -50,7 +50,19 @@ export function createAnswerer(
     if ("stop" in request) return controllers.get(request.id)?.abort();
     const controller = new AbortController();
     controllers.set(request.id, controller);
-    const run = (): Promise<void> => answer(request, controller.signal);
+    const { signal } = controller;
+    let hasStarted = false;
+    const run = async (): Promise<void> => {
+      if (signal.aborted) return;
+      hasStarted = true;
+      await answer(request, signal);
+    };
+    // A call that waits for a computation is answered at once.
+    signal.addEventListener("abort", () => {
+      if (hasStarted) return;
+      controllers.delete(request.id);
+      reply({ id: request.id, failure: failureOf(undefined, signal, memoryHint) });
+    });
     if (independent.includes(request.name)) void run();
     else {
       idle.abort();

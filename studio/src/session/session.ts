@@ -1,5 +1,5 @@
 /** Holds the model and the samples that the page works on, and computes what the page shows. The page holds the candidates. Uses Pith's public functions only. */
-import { type Inspection, inspect, type Model, open } from "pith";
+import { type Inspection, inspect, type Model, open, PithError } from "pith";
 import { addFiles } from "pith/data";
 import { dtypes } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
@@ -125,7 +125,7 @@ export function createSession(check: (path: string) => void = () => {}): Session
         signal,
         progress: (done, total) => report({ stage: "compare the layers", done, total }),
       });
-      if ("reason" in errors) throw new Error(errors.reason);
+      if ("reason" in errors) throw new PithError("E_UNSUPPORTED", errors.reason);
       return errors;
     },
     async timeOnGpu(subject, file, context) {

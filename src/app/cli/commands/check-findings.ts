@@ -52,9 +52,9 @@ export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason:
 
 /** Returns the findings of runtimes that are not here. */
 export const missingRuntimes = ({ runtimes = [] }: Budgets, reason: string): readonly Finding[] =>
-  runtimes.map((target) => notShown(`right on ${target}`, rightLimit, reason));
+  runtimes.map((target) => notShown(`outputs on ${target}`, rightLimit, reason));
 
-const rightLimit = "outputs as in Node";
+const rightLimit = "as in Node";
 
 const notShown = (budget: string, limit: string, reason: string): Finding => ({
   budget,
@@ -85,7 +85,7 @@ export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput
   }
   for (const { target, right, found } of targets) {
     const outcome = right === undefined ? "not shown" : right ? "passed" : "failed";
-    findings.push({ budget: `right on ${target}`, limit: rightLimit, measured: found, outcome });
+    findings.push({ budget: `outputs on ${target}`, limit: rightLimit, measured: found, outcome });
   }
   return findings;
 }

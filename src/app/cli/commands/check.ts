@@ -39,7 +39,7 @@ export default defineCommand({
   summary: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
   arguments: [{ name: "pith.check.yaml", description: "the budgets (docs/check.md)", optional: true }],
   options: v.object({
-    base: option(v.string(), "folder with the files before the change, to compare their bytes", { value: "folder" }),
+    base: option(v.string(), "folder of the budgets before the change, to compare bytes", { value: "folder" }),
     markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
   }),
   examples: ["check", "check budgets.yaml --base ../main --markdown $GITHUB_STEP_SUMMARY"],
@@ -85,13 +85,16 @@ export default defineCommand({
   },
 });
 
+/** Returns whether a package.json has the key "pith". A dependency of this name is another key. */
+const hasBudgets = (text: string): boolean => Object.hasOwn(JSON.parse(text), "pith");
+
 /** Reads the named file, `pith.check.yaml`, or the key "pith" of `package.json`. */
 async function readBudgets(file: string | undefined): Promise<{ readonly path: string; readonly text: string }> {
   const names = file === undefined ? [defaultFile, "package.json"] : [file];
   for (const path of names) {
     if (file === undefined && (await fileKind(path)) !== "file") continue;
     const text = await readText(path);
-    if (path !== "package.json" || file !== undefined || /"pith"\s*:/.test(text)) return { path, text };
+    if (path !== "package.json" || file !== undefined || hasBudgets(text)) return { path, text };
   }
   const missing = `neither "${defaultFile}" nor the key "pith" in "package.json" exists here`;
   throw new PithError("E_USAGE", `No budgets: ${missing}.`, {

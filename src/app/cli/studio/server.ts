@@ -110,7 +110,9 @@ export async function serveStudio({ page, uploads, session, start, port }: Studi
     const content = await readFile(path);
     response.setHeader("Content-Type", types[extname(path)] ?? "application/octet-stream");
     const startData = `<meta name="pith-start" content="${escapeAttribute(JSON.stringify(start))}">`;
-    response.end(path === join(page, "index.html") ? String(content).replace("<head>", `<head>${startData}`) : content);
+    response.end(
+      path === join(page, "index.html") ? String(content).replace("<head>", () => `<head>${startData}`) : content,
+    );
   }
 
   async function sendStored(response: ServerResponse, name: string): Promise<void> {

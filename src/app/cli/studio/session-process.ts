@@ -3,6 +3,7 @@
  * in time, is replaced at the next call. Each call names the model and the samples, so that the next process opens them again.
  */
 import type { ChildProcess } from "node:child_process";
+import { PithError } from "../../../core/errors.ts";
 import type { Job } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 
@@ -51,34 +52,47 @@ export function createSessionProcess({ module, folder, paths }: SessionOptions):
     started.ended.then(forget, forget);
     return started;
   };
+  let hasEnded = false;
+  async function callOnce(...[name, parameters, onAnswer, signal]: Parameters<SessionProcess["call"]>): Promise<void> {
+    const { ready, calls, ended, end } = ensureRunning();
+    const id = ++lastId;
+    let killer: NodeJS.Timeout | undefined;
+    const finished = new Promise<void>((resolve) => {
+      calls.set(id, (answer) => {
+        onAnswer(answer);
+        if (answer.isLast) resolve();
+      });
+    });
+    const send = (message: object): void => void ready.then((child) => child.connected && child.send(message));
+    const stop = (): void => {
+      send({ id, stop: true });
+      killer = setTimeout(end, stopGrace);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    send({ id, name, parameters });
+    try {
+      await Promise.race([finished, ended]);
+    } finally {
+      clearTimeout(killer);
+      signal.removeEventListener("abort", stop);
+      calls.delete(id);
+    }
+  }
   return {
     async call(name, parameters, onAnswer, signal) {
-      signal.throwIfAborted();
-      const { ready, calls, ended, end } = ensureRunning();
-      const id = ++lastId;
-      let killer: NodeJS.Timeout | undefined;
-      const finished = new Promise<void>((resolve) => {
-        calls.set(id, (answer) => {
-          onAnswer(answer);
-          if (answer.isLast) resolve();
-        });
-      });
-      const send = (message: object): void => void ready.then((child) => child.connected && child.send(message));
-      const stop = (): void => {
-        send({ id, stop: true });
-        killer = setTimeout(end, stopGrace);
-      };
-      signal.addEventListener("abort", stop, { once: true });
-      send({ id, name, parameters });
-      try {
-        await Promise.race([finished, ended]);
-      } finally {
-        clearTimeout(killer);
-        signal.removeEventListener("abort", stop);
-        calls.delete(id);
+      for (;;) {
+        signal.throwIfAborted();
+        try {
+          return await callOnce(name, parameters, onAnswer, signal);
+        } catch (error) {
+          // The cancellation of another call ended the process. Another process can answer, because each call names what it works on.
+          const isOfOther = !signal.aborted && !hasEnded && error instanceof PithError && error.code === "E_STOPPED";
+          if (!isOfOther) throw error;
+        }
       }
     },
     async end() {
+      hasEnded = true;
       running?.end();
       await running?.ended.catch(() => {});
     },
