@@ -71,6 +71,20 @@ describe.skipIf(browser === undefined || process.platform === "win32")("pith stu
     });
   });
 
+  test("says in a second tab that another one has the page, and works in the first", async () => {
+    const { model } = await writeQuadrants();
+    await serve([], async ({ page }) => {
+      await page.getByText("Drop a model file here").waitFor();
+      const second = await page.context().newPage();
+      await second.goto(page.url());
+      await second.setInputFiles("input[type=file] >> nth=0", model);
+      await second.getByText("This page is open in another tab.").waitFor();
+      await page.reload();
+      await page.setInputFiles("input[type=file] >> nth=0", model);
+      await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
+    });
+  });
+
   test("says that the server has ended", async () => {
     const { model } = await writeQuadrants();
     await serve([], async ({ page, end }) => {

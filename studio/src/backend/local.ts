@@ -29,12 +29,39 @@ const maxUploads = 6;
 /** Paths of files that the server has. */
 const storedFiles = new WeakMap<Blob, StoredFile>();
 
+/** Milliseconds after which another tab still has the page, and not one that is being reloaded. */
+const lockTimeout = 2000;
+
+/** Resolves when this is the only tab of the page. Tabs would replace each other's files of the same name. @throws Failure. */
+const requireOnlyTab = (): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const options = { signal: AbortSignal.timeout(lockTimeout) };
+    const hold = (): Promise<void> => {
+      resolve();
+      return new Promise(() => {});
+    };
+    navigator.locks
+      .request("pith-studio-page", options, hold)
+      .catch(() =>
+        reject(
+          new Failure(
+            "This page is open in another tab.",
+            "E_ENGINE",
+            "Use the other tab, or close it and reload this one. Another `pith studio` has its own page.",
+          ),
+        ),
+      );
+  });
+
 export function createBackend(): Backend {
+  const onlyTab = requireOnlyTab();
+  onlyTab.catch(() => {});
   async function call<K extends keyof Calls>(
     name: K,
     parameters: Parameters<Calls[K]>,
     options: CallOptions = {},
   ): Promise<ReturnType<Calls[K]>> {
+    await onlyTab;
     if (name === "addFiles") return (await upload(parameters[0] as ChosenFiles, options)) as ReturnType<Calls[K]>;
     const sent = await Promise.all(parameters.map((each) => (each instanceof Blob ? store(each, options) : each)));
     const response = await request(`calls/${name}`, { method: "POST", body: encode(sent) }, options);
