@@ -193,6 +193,7 @@ export async function openExampleFiles(
 async function openModelFrom(place: string, files: ChosenFiles, options: CallOptions): Promise<void> {
   const { opened, key } = await openInBackend(place, files, options);
   const stored = await loadSession(key).catch(() => undefined);
+  if (options.signal?.aborted === true) throw new Failure("Canceled.", "E_STOPPED", undefined);
   batch(() => {
     showSession(stored ?? { ...emptySession, key, place, model: opened });
     modelSource.value = { key, place };
@@ -246,7 +247,10 @@ export function showSession(session: Session): void {
 }
 
 export function closeModel(): void {
+  cancel();
   batch(() => {
+    openFiles.value = { model: false, samples: false };
+    samplesRequest.value = undefined;
     model.value = undefined;
     samples.value = undefined;
     modelSource.value = undefined;
