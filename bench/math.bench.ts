@@ -25,7 +25,7 @@ import { runWith, type Steps } from "../src/core/math/steps.ts";
 import { singularValues } from "../src/core/math/svd.ts";
 import { truncatedSvd } from "../src/core/math/truncate.ts";
 import { rankCases } from "../test/math/matrices.ts";
-import { heading, line, table, target } from "./lib/print.ts";
+import { heading, line, median, table, target } from "./lib/print.ts";
 import { pythonWith } from "./lib/python.ts";
 
 const { values: options } = parseArgs({
@@ -145,8 +145,6 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   await work();
   return (performance.now() - started) / 1000;
 }
-
-const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
 
 async function compareTimes(): Promise<void> {
   const { multiply, release } = engineMultiply(createEngine());

@@ -11,6 +11,7 @@ import { createEngine } from "pith/engine";
 import { emitInto, random } from "pith/extend";
 import { linear, network, relu } from "pith/nn";
 import { createStep, crossEntropy, sgd } from "pith/train";
+import { median } from "./lib/print.ts";
 
 const { values: options } = parseArgs({
   options: { rounds: { type: "string", default: "12" } },
@@ -76,8 +77,6 @@ async function fastest(steps: number, one: () => Promise<unknown>): Promise<numb
   }
   return best;
 }
-
-const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 
 const engine = createEngine();
 const optimizer = sgd({ momentum: 0.9 });

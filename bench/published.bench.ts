@@ -45,27 +45,16 @@ interface Written {
 const [source, data] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
 const python = pythonWith(["onnx", "onnxruntime", "onnxconverter_common"]);
 if (source === undefined || data === undefined || python === undefined)
-  throw new Error(
-    "This bench needs the shared models and texts, and a Python with onnxruntime and onnxconverter-common.",
-  );
+  throw new Error("This bench needs the shared data, and a Python with onnxruntime and onnxconverter-common.");
 
 const folder = mkdtempSync(join(tmpdir(), "pith-published-"));
-const fileOf = (place: string, dtype: Variant): string => join(folder, place, fileName(dtype));
 const fileName = (dtype: Variant): string => `onnx/model${dtypes[dtype].suffix}.onnx`;
 
-async function evaluate(dtype: Variant): Promise<readonly string[]> {
-  const path = fileOf("published", dtype);
-  const original = join(folder, "published/onnx/model.onnx");
-  const { data: result, error } = await pith(
-    "eval",
-    path,
-    "--against",
-    original,
-    "--data",
-    data ?? "",
-    "--samples",
-    options.samples,
-  );
+async function evaluate(dtype: Variant, samples: string): Promise<readonly string[]> {
+  const published = join(folder, "published");
+  const path = join(published, fileName(dtype));
+  const words = ["--against", join(published, "onnx/model.onnx"), "--data", samples, "--samples", options.samples];
+  const { data: result, error } = await pith("eval", path, ...words);
   const size = bytes(statSync(path).size);
   if (error !== undefined) return [dtype, size, error, ""];
   const { comparison, figures } = result as Evaluation;
@@ -93,7 +82,7 @@ try {
   line(`original: ${bytes(files["model.onnx"] ?? Number.NaN)}`);
   line("\nThe folder, by pith eval");
   const rows: (readonly string[])[] = [];
-  for (const dtype of tried) rows.push(await evaluate(dtype));
+  for (const dtype of tried) rows.push(await evaluate(dtype, data));
   table(["dtype", ">bytes", "accuracy (95 %), difference", ">agreement"], rows);
 
   const words = ["--dtype", tried.join(), "--data", data, "-o", join(folder, "repaired")];

@@ -67,7 +67,7 @@ if (!options.built) {
   execFileSync(process.execPath, [...program, "--build"], { cwd: root, stdio: "ignore" });
 }
 const temporary = mkdtempSync(join(tmpdir(), "pith-bench-site-"));
-const { server, address } = await startServer(dist, 0);
+const { server, address } = await startServer(dist);
 const rows: Row[] = [];
 try {
   heading("Pages of the site", 0);

@@ -14,6 +14,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { median } from "./lib/print.ts";
 import { networks } from "./train/networks.ts";
 
 const { values: options, positionals } = parseArgs({
@@ -76,8 +77,6 @@ async function theirs(name: string): Promise<Side | undefined> {
   }
   return undefined;
 }
-
-const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 
 const chosen = networks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 console.log(`Training steps, ${options.threads} threads, ${options.clock} time, ${options.rounds} rounds, seed 1`);

@@ -7,7 +7,7 @@
  * The commands run in out/gallery/, where the next run finds the steps that this one finished.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { shared } from "../test/shared.ts";
@@ -24,7 +24,8 @@ function make({ name, files, command }: GalleryModel): void {
   // The command reads its files by short names, so that record and report contain no paths of this machine.
   for (const { link, path = "" } of sources) {
     mkdirSync(dirname(join(folder, link)), { recursive: true });
-    if (!existsSync(join(folder, link))) symlinkSync(path, join(folder, link));
+    rmSync(join(folder, link), { force: true });
+    symlinkSync(path, join(folder, link));
   }
   if (command.includes("-r")) copyFileSync(recipePath(name), join(folder, "recipe.yaml"));
   const program = [join(root, "node_modules/tsx/dist/cli.mjs"), "--conditions=pith-source"];

@@ -16,6 +16,7 @@ import { kernels } from "./generate/kernels.ts";
 import { layerDrawing } from "./generate/layers.ts";
 import { operatorPage } from "./generate/operators.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
+import { skill } from "./generate/skill.ts";
 import { surface } from "./generate/surface.ts";
 
 const generators: readonly Generator[] = [
@@ -27,6 +28,7 @@ const generators: readonly Generator[] = [
   layerDrawing,
   operatorPage,
   recipeSchemaPage,
+  skill,
   surface,
 ];
 

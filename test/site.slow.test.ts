@@ -19,7 +19,7 @@ let served: Awaited<ReturnType<typeof startServer>>;
 beforeAll(async () => {
   const program = [join(root, "node_modules/tsx/dist/cli.mjs"), "--conditions=pith-source", "scripts/site.ts"];
   execFileSync(process.execPath, [...program, "--build"], { cwd: root, stdio: "ignore" });
-  served = await startServer(dist, 0);
+  served = await startServer(dist);
 }, 300_000);
 afterAll(() => served?.server.close());
 

@@ -4,7 +4,7 @@
 
 Reads a folder of transformers.js with a BERT classifier. Writes its model with the same function and two traits of large
 published ones: features of one attention head are far larger than the others (LLM.int8, arXiv 2208.07339, section 4), and the mask is cast to float32. Then makes the variants by
-the quantizers that come with onnxruntime, with the settings of the scripts that transformers.js had. Prints the versions and the files as JSON.
+the quantizers that come with onnxruntime, with their default settings. Prints the versions and the files as JSON.
 """
 import json
 import os
@@ -55,7 +55,7 @@ def cast_mask(model):
     """Replaces Where(mask, 0, minimum) by (1 - Cast(mask)) * minimum."""
     nodes = model.graph.node
     place, where = next((place, node) for place, node in enumerate(nodes) if node.op_type == "Where")
-    minimum, output = where.input[2], where.output[0]
+    output = where.output[0]
     model.graph.initializer.append(numpy_helper.from_array(np.float32(1), "mask_one"))
     model.graph.initializer.append(numpy_helper.from_array(np.float32(-10000), "mask_minimum"))
     nodes.remove(where)

@@ -126,6 +126,6 @@ export const models: readonly GalleryModel[] = [
       ...["--preprocess", "scale=1 mean=127 std=128 resize=240x320"],
       ...["--techniques", "quantize", "--for", "size", "--steps", "6", "--max-drop", "5%"],
     ],
-    note: "This is the model for which Pith gains least. All formats of 8 bits or fewer lose more boxes than the goal allows, as the chart shows. Few of these photos contain faces, so many boxes are close to the threshold, and small changes add or remove them.",
+    note: "This is the model for which Pith gains least. All formats of 8 bits or fewer lose more boxes than the goal allows, as the chart shows. Few of the photos have faces. Many boxes have scores near the threshold, so small changes add or remove them.",
   },
 ];

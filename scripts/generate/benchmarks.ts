@@ -1,10 +1,11 @@
 /** docs/benchmarks.md: the tables that the logs of `bench/` mark for the page, with their facts, and all targets that are missed. */
 import { readdirSync, readFileSync } from "node:fs";
 import { type Generator, sourceNotice } from "./generator.ts";
+import { headingAnchor } from "./heading-anchor.ts";
 import { numbersWithoutSource } from "./measured-numbers.ts";
 
 /** Logs in the order of the page. The other logs follow. */
-const first = [
+const firstLogs = [
   "compress",
   "download",
   "quantize",
@@ -45,7 +46,7 @@ const folder = "bench/logs";
 
 export const benchmarkPage: Generator = {
   generate: async () => {
-    const rank = (name: string): number => (first.includes(name) ? first.indexOf(name) : first.length);
+    const rank = (name: string): number => (firstLogs.includes(name) ? firstLogs.indexOf(name) : firstLogs.length);
     const names = readdirSync(folder)
       .filter((name) => name.endsWith(".md"))
       .map((name) => name.slice(0, -3))
@@ -111,12 +112,6 @@ function checkResults({ path, sections, missed }: Log, output: string): void {
   }
 }
 
-const anchor = (title: string): string =>
-  title
-    .toLowerCase()
-    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
-    .replaceAll(/\s/g, "-");
-
 export function renderBenchmarks(logs: readonly Log[]): string {
   const sections = logs.flatMap((log) => log.sections);
   return `${sourceNotice("the logs of bench/logs/")}
@@ -129,9 +124,12 @@ How Pith compares with other tools, and which of its targets it misses. Each sec
 
 | subject | compared with | result |
 | --- | --- | --- |
-${sections.map(({ title, facts }) => `| [${title}](#${anchor(title)}) | ${facts["Compared with"]} | ${facts.Result} |`).join("\n")}
+${sections.map(({ title, facts }) => `| [${title}](#${headingAnchor(title)}) | ${facts["Compared with"]} | ${facts.Result} |`).join("\n")}
 
-Intervals in parentheses are 95 % intervals, unless a table states another level. "MISSED" marks a target that is not met; [What is missed](#what-is-missed) collects them with their reasons.
+- Numbers of one network differ between sections. Each section has its own test samples, machine, number of threads and options. Compare numbers only within a table.
+- Intervals in parentheses are 95 % intervals, unless a table states another level.
+- "met" means that the measured value reaches a target. "met, not shown" means that the target is within its interval, so more samples could show a miss. "MISSED" marks the other targets. [What is missed](#what-is-missed) collects them with their reasons.
+- "before" and a commit are an earlier version of Pith.
 
 ${sections.map(renderSection).join("\n\n")}
 

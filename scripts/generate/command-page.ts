@@ -5,6 +5,7 @@ import { Flag, meaningsOf } from "../../src/app/cli/flags/options.ts";
 import type { Meanings } from "../../src/core/pass/options.ts";
 import { ruleDescriptions } from "../../src/rewrite/clean-up/simplify.ts";
 import { type Generator, sourceNotice } from "./generator.ts";
+import { headingAnchor } from "./heading-anchor.ts";
 
 export const commandPage: Generator = {
   async generate() {
@@ -107,7 +108,7 @@ function renderCommand(
     const title = cell(titleOf(heading));
     const list = once.map(({ flag }) => code(flag)).join(", ");
     return [
-      ...(once.length === 0 ? [] : [`**[${title}](#${anchor(title)})**: ${list}`]),
+      ...(once.length === 0 ? [] : [`**[${title}](#${headingAnchor(title)})**: ${list}`]),
       ...(specific.length === 0 ? [] : [`**${cell(heading.replace(/:$/, ""))}**\n\n${optionTable(specific)}`]),
     ];
   });
@@ -159,13 +160,6 @@ function renderShared(
 
 /** "Data (docs/data.md):" → "Data" */
 const titleOf = (heading: string): string => heading.replace(/ \(.*|:$/g, "");
-
-/** Returns the anchor that GitHub gives a heading. */
-const anchor = (title: string): string =>
-  title
-    .toLowerCase()
-    .replace(/[^\w -]/g, "")
-    .replaceAll(" ", "-");
 
 function optionTable(rows: readonly OptionRow[]): string {
   return [row(["option", "meaning"]), row(["---", "---"]), ...rows.map(({ text }) => text)].join("\n");

@@ -13,6 +13,7 @@ import { renderCommands } from "./command-page.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
 import { renderOperators } from "./operators.ts";
+import { withCommands } from "./skill.ts";
 import { describeExports } from "./surface.ts";
 
 test("reports the first line that differs, or that is missing", () => {
@@ -27,6 +28,15 @@ test("reads error codes with the comment on their line", () => {
     { code: "E_FILE", meaning: "a file cannot be read" },
     { code: "E_STOPPED", meaning: "stopped on request" },
   ]);
+});
+
+test("replaces the list of commands between its marks", () => {
+  const [start, end] = ["<!-- commands, by npm run generate -->\n", "<!-- /commands -->\n"];
+  const commands = [{ name: "prune", summary: "remove channels" }];
+  expect(withCommands(`# Skill\n${start}- old\n${end}end`, commands)).toBe(
+    `# Skill\n${start}- \`prune\`: remove channels\n${end}end`,
+  );
+  expect(() => withCommands("# Skill\n", commands)).toThrow("expected");
 });
 
 test("rejects an error code without a meaning", () => {

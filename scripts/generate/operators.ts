@@ -29,13 +29,13 @@ export function renderOperators(operators: readonly Op[]): string {
 
 # Operators
 
-${sorted.length} operators. An operator that is not listed is carried through unchanged, and refused, with the reason, wherever its meaning is needed.
+${sorted.length} operators. An operator that is not listed is copied unchanged. A technique that must know what it computes rejects it, with the reason.
 
 | facet | means | operators |
 | --- | --- | --- |
 ${names.map((facet) => `| ${facet} | ${facets[facet]} | ${count(facet)} |`).join("\n")}
 
-✓ yes · – does not apply
+✓ yes · – no. [Why not](#why-not) has the reasons.
 
 | operator | ${names.join(" | ")} |
 | --- |${" :-: |".repeat(names.length)}

@@ -11,10 +11,15 @@ const link = /(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
 
 /**
  * Returns the text of a page of the site. Links to pages and images lead to their addresses, and a link with a file's name as its text has the title of
- * the page. The site does not contain other files of the repository, so links to them become code.
- * @param source path of the page in the repository. @param places pages of the site by their source.
+ * the page. The site does not contain other files of the repository, so links to them lead to the repository, or become code if its address is unknown.
+ * @param source path of the page in the repository. @param places pages of the site by their source. @param repository web address.
  */
-export function pageText(text: string, source: string, places: ReadonlyMap<string, Place>): string {
+export function pageText(
+  text: string,
+  source: string,
+  places: ReadonlyMap<string, Place>,
+  repository?: string | undefined,
+): string {
   const from = posix.dirname(places.get(source)?.address ?? "");
   const change = (whole: string, mark: string, title: string, target: string): string => {
     if (/^(https?:|mailto:|#)/.test(target)) return whole;
@@ -24,6 +29,7 @@ export function pageText(text: string, source: string, places: ReadonlyMap<strin
     if (file.startsWith("docs/images/") && !file.endsWith(".md"))
       return `${mark}[${title}](/${file.slice("docs/".length)})`;
     const place = places.get(file);
+    if (place === undefined && repository !== undefined) return `[${title}](${repository}/blob/HEAD/${file}${end})`;
     if (place === undefined) return title.startsWith("`") ? title : `${title} (\`${file.replace(/\/$/, "")}\`)`;
     const shown = title === posix.basename(file) ? (place.title ?? title) : title;
     return `${mark}[${shown}](./${posix.relative(from, place.address)}${end})`;

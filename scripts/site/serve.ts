@@ -17,11 +17,8 @@ const types: Readonly<Record<string, string>> = {
   ".zip": "application/zip",
 };
 
-/** @param port default: 4173, where other tools show a build, too; 0 for a free one. */
-export async function startServer(
-  folder: string,
-  port = 4173,
-): Promise<{ readonly server: Server; readonly address: string }> {
+/** Starts a server on a free port. */
+export async function startServer(folder: string): Promise<{ readonly server: Server; readonly address: string }> {
   const server = createServer((request, response) => {
     const [path = "/"] = decodeURIComponent(request.url ?? "/").split(/[?#]/);
     const file = join(folder, normalize(`/${path}`), path.endsWith("/") ? "index.html" : "");
@@ -34,7 +31,7 @@ export async function startServer(
     response.setHeader("Content-Type", types[extname(file)] ?? "application/octet-stream");
     createReadStream(file).pipe(response);
   });
-  await new Promise<void>((listening) => server.listen(port, "127.0.0.1", listening));
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   return { server, address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
 }
 

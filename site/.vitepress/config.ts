@@ -2,9 +2,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig } from "vitepress";
+import { headingAnchor } from "../../scripts/generate/heading-anchor.ts";
 
-/** Folder of the pages, and the path below which a server has them, such as "/pith/". */
-const { SITE_PAGES: pages = "", SITE_BASE: base = "/" } = process.env;
+/** Folder of the pages, the path below which a server has them, such as "/pith/", and the web address of the repository. */
+const { SITE_PAGES: pages = "", SITE_BASE: base = "/", SITE_REPOSITORY: repository } = process.env;
 
 /** Guides by task: the name of the page, and its text in the sidebar. */
 const tasks = {
@@ -43,13 +44,6 @@ const sidebar = Object.entries(tasks).map(([text, items]) => ({
   }),
 }));
 
-const slugify = (heading: string): string =>
-  heading
-    .trim()
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N}\s_-]/gu, "")
-    .replace(/\s/g, "-");
-
 export default defineConfig({
   srcDir: pages,
   base,
@@ -65,7 +59,7 @@ export default defineConfig({
   ignoreDeadLinks: [/^\/studio\//],
   // The addresses of headings are those of GitHub, which links in the pages use.
   markdown: {
-    anchor: { slugify },
+    anchor: { slugify: headingAnchor },
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
   },
   themeConfig: {
@@ -81,6 +75,7 @@ export default defineConfig({
       { text: "Studio", link: "/studio/", target: "_self" },
     ],
     sidebar,
+    ...(repository === undefined ? {} : { socialLinks: [{ icon: "github", link: repository }] }),
     outline: [2, 3],
   },
 });

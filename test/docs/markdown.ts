@@ -1,4 +1,5 @@
 /** Extracts code, sentences and links from pages in Markdown. */
+import { headingAnchor } from "../../scripts/generate/heading-anchor.ts";
 
 export interface Code {
   /** "ts", "yaml" or "sh"; "" if the block does not state it. */
@@ -68,11 +69,7 @@ export function anchors(page: string): ReadonlySet<string> {
   const text = page.replaceAll(/^( *)```.*?^ *```$/gms, "");
   const fragments = new Set<string>();
   for (const [, title = ""] of text.matchAll(/^#+ (.*)$/gm)) {
-    const plain = title.replaceAll(/\]\([^)]*\)/g, "").toLowerCase();
-    const stem = plain
-      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
-      .trim()
-      .replaceAll(/\s/g, "-");
+    const stem = headingAnchor(title.replaceAll(/\]\([^)]*\)/g, ""));
     for (let repeat = 0; ; repeat += 1) {
       const anchor = repeat === 0 ? stem : `${stem}-${repeat}`;
       if (fragments.has(anchor)) continue;

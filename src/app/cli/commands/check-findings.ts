@@ -51,7 +51,7 @@ export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason:
 }
 
 /** Returns the findings of runtimes that are not here. */
-export const missingRuntimes = ({ runtimes = [] }: Budgets, reason: string): readonly Finding[] =>
+export const missingRuntimes = (runtimes: readonly string[], reason: string): readonly Finding[] =>
   runtimes.map((target) => notShown(`outputs on ${target}`, rightLimit, reason));
 
 const rightLimit = "as in Node";

@@ -86,7 +86,14 @@ export default defineCommand({
 });
 
 /** Returns whether a package.json has the key "pith". A dependency of this name is another key. */
-const hasBudgets = (text: string): boolean => Object.hasOwn(JSON.parse(text), "pith");
+function hasBudgets(text: string): boolean {
+  try {
+    return Object.hasOwn(JSON.parse(text), "pith");
+  } catch {
+    // The parser of budgets names the line of the error.
+    return true;
+  }
+}
 
 /** Reads the named file, `pith.check.yaml`, or the key "pith" of `package.json`. */
 async function readBudgets(file: string | undefined): Promise<{ readonly path: string; readonly text: string }> {
@@ -197,9 +204,12 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
     try {
       findings.push(...evalFindings(budgets, await evaluate(runtimes)));
     } catch (error) {
-      if (!(error instanceof PithError) || error.code !== "E_ENGINE_MISSING" || runtimes.length === 0) throw error;
-      if (isMeasured && hasData) findings.push(...evalFindings(budgets, await evaluate([])));
-      findings.push(...missingRuntimes(budgets, reasonOf(error)));
+      const others = runtimes.filter((runtime) => runtime !== "node");
+      if (!(error instanceof PithError) || error.code !== "E_ENGINE_MISSING" || others.length === 0) throw error;
+      const installed = runtimes.filter((runtime) => runtime === "node");
+      if ((isMeasured && hasData) || installed.length > 0)
+        findings.push(...evalFindings(budgets, await evaluate(installed)));
+      findings.push(...missingRuntimes(others, reasonOf(error)));
     }
   }
   if (speed !== undefined) {
@@ -240,10 +250,14 @@ async function stateOfBase(before: string, model: string): Promise<string> {
 }
 
 function changeText(before: Size, after: Size): string {
-  const parts = (["bytes", "brotli"] as const).map((kind) => {
-    const [old = 0, current = 0] = [before[kind], after[kind]];
+  const parts = (["bytes", "brotli"] as const).flatMap((kind) => {
+    const [old, current] = [before[kind], after[kind]];
+    if (old === undefined || current === undefined) return [];
     const change = current === old ? "unchanged" : `${current > old ? "+" : "−"}${bytes(Math.abs(current - old))}`;
-    return `${kind === "bytes" ? "" : "after brotli "}${bytes(old)} → ${bytes(current)} (${change})`;
+    const isEstimate = kind === "brotli" && (before.sampled || after.sampled);
+    return [
+      `${kind === "bytes" ? "" : "after brotli "}${isEstimate ? "≈ " : ""}${bytes(old)} → ${bytes(current)} (${change})`,
+    ];
   });
   return `changed: ${parts.join(", ")}`;
 }
