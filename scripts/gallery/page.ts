@@ -31,6 +31,8 @@ export function galleryPage(): string {
     ...numbersOf(run),
   ]);
   return [
+    // Without the list of headings, the table has enough room.
+    "---\naside: false\n---",
     "# Gallery",
     "Eight networks, each made smaller by one command. All numbers are from the run records of these commands.",
     markdownTable(heads, rows),

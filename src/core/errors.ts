@@ -16,7 +16,7 @@ export const errorCodes = [
   "E_NAME", // no value, layer or operator has this name, or several have it
   "E_SOURCE_CHANGED", // a file has changed since it was opened, or is not the expected one: restore it, or open it again
   "E_DATA", // the data set cannot be read or does not fit the model
-  "E_ENGINE", // ONNX Runtime refused or failed
+  "E_ENGINE", // ONNX Runtime rejected the model, or failed
   "E_ENGINE_MISSING", // an ONNX Runtime, or the browser that a target needs, is not installed
   "E_NOT_DIFFERENTIABLE", // a required gradient does not exist
   "E_DIVERGED", // a loss or weight became NaN or infinite in training

@@ -126,9 +126,9 @@ test("reserves include the two fastest candidates if speeds are known", () => {
 
 test("excludes a candidate that lost its function, whatever its metric value is", () => {
   const lost = named("lost", { size: 100, drop: 0, ...fast });
-  const refused = { ...lost.attempt.variant, refused: 'its output "features" is lost', refusedAs: "lost" } as const;
+  const rejected = { ...lost.attempt.variant, rejected: 'its output "features" is lost', rejectedAs: "lost" } as const;
   const tried = [
-    { ...lost, attempt: { ...lost.attempt, variant: refused } },
+    { ...lost, attempt: { ...lost.attempt, variant: rejected } },
     named("kept", { size: 500, drop: 0, ...fast }),
   ];
   expect(finalists(tried)).toEqual(["kept"]);
@@ -137,7 +137,7 @@ test("excludes a candidate that lost its function, whatever its metric value is"
 test("excludes candidates that are rejected, unusable or equal to another file", () => {
   const figures = { size: 100, drop: 0, ...fast };
   const tried = [
-    named("refused", undefined),
+    named("rejected", undefined),
     unusable("unusable", figures),
     named("the same", figures, { sameAs: "kept" }),
     named("kept", { ...figures, size: 500 }),

@@ -22,7 +22,7 @@ import type { Rounds } from "./rounds.ts";
 import type { PooledSearchOptions, SearchTask } from "./search-task.ts";
 
 const isTooSlow = ({ choice, variants }: Run): boolean =>
-  choice?.by === "none allowed" || variants.every(({ refusedAs }) => refusedAs === "off target");
+  choice?.by === "none allowed" || variants.every(({ rejectedAs }) => rejectedAs === "off target");
 
 /** Returns whether the run kept a result that is fast enough and whose estimated drop meets the goal. */
 function meetsGoal(run: Run): boolean {

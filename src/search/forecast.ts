@@ -66,8 +66,8 @@ export class Forecast {
     if (sparing !== undefined) return this.#predictFallback(sparing);
     const structureEffect = structure && this.#predictStructure(structure, recovery);
     const format =
-      numbers && this.#predictFormat(numbers, training, structureEffect === "refused" ? undefined : structureEffect);
-    if (format === "refused" || structureEffect === "refused") return undefined;
+      numbers && this.#predictFormat(numbers, training, structureEffect === "rejected" ? undefined : structureEffect);
+    if (format === "rejected" || structureEffect === "rejected") return undefined;
     const parts = [format, structureEffect].filter((part) => part !== undefined);
     const { share: formatShare, fixed: fixedShare } = format ?? { share: 1, fixed: 0 };
     const remainingShare = fixedShare + (structureEffect?.share ?? 1) * (formatShare - fixedShare);
@@ -95,7 +95,7 @@ export class Forecast {
     numbers: Offer,
     training: Offer | undefined,
     structureEffect: Pick<Effect, "share"> | undefined,
-  ): FormatEffect | "refused" {
+  ): FormatEffect | "rejected" {
     if (numbers.bytes !== undefined)
       return this.#predictFitted(numbers, numbers.bytes, training, structureEffect?.share ?? 1);
     return this.#predictFormatAlone(numbers, training, structureEffect === undefined);
@@ -111,7 +111,7 @@ export class Forecast {
     bytes: number,
     training: Offer | undefined,
     structureShare: number,
-  ): FormatEffect | "refused" {
+  ): FormatEffect | "rejected" {
     const targetShare = bytes / this.#original.size;
     const { fixed: fixedShare = 0 } = numbers;
     const failedShares = this.#trials.flatMap(
@@ -125,7 +125,7 @@ export class Forecast {
       (floatBits * (targetShare - minCertainFixed * fixedShare)) / minBits,
       ...failedShares.map(maxRetriedShare),
     );
-    if (structureShare > maxShare) return "refused";
+    if (structureShare > maxShare) return "rejected";
     const bitsOf = (share: number): number =>
       Math.min(maxBits, Math.max(minBits, (floatBits * (targetShare - fixedShare)) / share));
     const bits = bitsOf(structureShare);
@@ -147,10 +147,10 @@ export class Forecast {
   }
 
   /**
-   * Predicts a format as if there were no structural change. For a trained format that has not been tried alone, returns "refused" if the candidate
+   * Predicts a format as if there were no structural change. For a trained format that has not been tried alone, returns "rejected" if the candidate
    * also has a structural change.
    */
-  #predictFormatAlone(numbers: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "refused" {
+  #predictFormatAlone(numbers: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "rejected" {
     const formatTrials = this.#trials.filter(
       ({ combination: { structure, numbers: otherNumbers } }) =>
         structure === undefined && otherNumbers?.name === numbers.name,
@@ -160,7 +160,7 @@ export class Forecast {
     );
     if (trialWithSameTraining !== undefined)
       return trialWithSameTraining.figures === undefined
-        ? "refused"
+        ? "rejected"
         : this.#formatEffectOf(numbers, trialWithSameTraining.figures);
     const byteExcess = this.#byteExcess(numbers);
     const familyPrediction = training === undefined ? this.#predictByFamily(numbers) : undefined;
@@ -182,7 +182,7 @@ export class Forecast {
           speed: 1,
           drop: priorUntrainedDrop * this.#goalDrop * remainingDrop,
         }
-      : "refused";
+      : "rejected";
   }
 
   /**
@@ -246,11 +246,11 @@ export class Forecast {
     return geometricMean(ratios);
   }
 
-  #predictStructure(structure: Offer, recovery: readonly Offer[]): Effect | "refused" {
+  #predictStructure(structure: Offer, recovery: readonly Offer[]): Effect | "rejected" {
     const { left: expectedShare = 1 } = structure;
     const identicalPairs = this.#findIdenticalPairs(structure.family);
     if (identicalPairs.some(({ lowShare, highShare }) => lowShare <= expectedShare && expectedShare < highShare))
-      return "refused";
+      return "rejected";
     const familyTrials = this.#trials.flatMap(({ combination, figures, sameAs }) => {
       const member = combination.structure;
       if (member?.family !== structure.family) return [];
@@ -263,7 +263,7 @@ export class Forecast {
     const hasSameRecovery = (candidate: { readonly remainingDrop: number }): boolean =>
       candidate.remainingDrop === remainingDrop;
     const trialsOfStructure = familyTrials.filter(({ member }) => member.name === structure.name);
-    if (trialsOfStructure.length > 0 && trialsOfStructure.every(({ part }) => part === undefined)) return "refused";
+    if (trialsOfStructure.length > 0 && trialsOfStructure.every(({ part }) => part === undefined)) return "rejected";
     const withEffect = familyTrials.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
     const distance = ({ member }: { readonly member: Offer }): number =>
       Math.abs(Math.log((member.left ?? 1) / expectedShare));
@@ -320,7 +320,7 @@ export class Forecast {
   #removeFormatEffect({ structure, numbers, training }: Combination, figures: Figures): Effect {
     const totalEffect = this.#relativeToOriginal(figures);
     const format = numbers && this.#predictFormat(numbers, training, { share: structure?.left ?? 1 });
-    if (format === undefined || format === "refused") return totalEffect;
+    if (format === undefined || format === "rejected") return totalEffect;
     return {
       share: Math.max(minRemainingShare, (totalEffect.share - format.fixed) / (format.share - format.fixed)),
       speed: totalEffect.speed / ((numbers && this.#speedupAfterStructure(numbers)) ?? format.speed),

@@ -24,7 +24,7 @@ export type Usable = Scored & { readonly figures: Figures };
  * Returns whether the candidate has metric values and was not rejected. A model with a good metric value is rejected if its other outputs are wrong.
  */
 export const isUsable = (scored: Scored): scored is Usable =>
-  scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.refused === undefined;
+  scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.rejected === undefined;
 
 /** Returns the usable candidates, without those that have the same file as an earlier candidate. */
 export const distinctUsableOf = (tried: readonly Scored[]): readonly Usable[] =>
@@ -54,7 +54,7 @@ export function recordOf(
     samples: sampleCountOf(scored.attempt),
     interval: intervalOf(scored),
     isOnFront: front.has(scored),
-    refused: scored.sameAs === undefined ? scored.attempt.variant.refused : `the same file as ${scored.sameAs}`,
+    rejected: scored.sameAs === undefined ? scored.attempt.variant.rejected : `the same file as ${scored.sameAs}`,
     seconds: scored.seconds,
     recipe: recipeText(resolveRecipe(scored.combination, scored.attempt, recipeSamples)),
   }));

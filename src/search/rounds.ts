@@ -45,7 +45,7 @@ export class Rounds {
     work.add(combination, attempt.variant.steps, seconds);
     const prediction = forecast.predict(combination);
     if (prediction !== undefined && isUsable(scored)) this.#ratios.push(scored.figures.size / prediction.size);
-    forecast.add({ ...scored, isUnchanged: attempt.variant.refusedAs === "unchanged" });
+    forecast.add({ ...scored, isUnchanged: attempt.variant.rejectedAs === "unchanged" });
     this.#tried.push(scored);
     if (!isUsable(scored) || objective.misses(scored.figures) > 0) return false;
     const best = this.#best?.figures;

@@ -28,7 +28,7 @@ const timingRounds = 7;
 /** Returns bytes, drop and speed of a candidate; undefined if the candidate has no finite metric value or does not change the model. */
 export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Figures | undefined> {
   const { evaluation, variant } = attempt;
-  if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
+  if (evaluation === undefined || variant.rejectedAs === "unchanged") return undefined;
   const drop = dropOf(evaluation, options.metric);
   if (!Number.isFinite(drop)) return undefined;
   const { evaluator, purpose } = options;
@@ -80,10 +80,10 @@ export function scoreText(
   { metric: { unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
-  if (figures === undefined) return `${name}: rejected: ${variant.refused ?? "it cannot be evaluated"}`;
+  if (figures === undefined) return `${name}: rejected: ${variant.rejected ?? "it cannot be evaluated"}`;
   const dropChange = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
-  const rejection = variant.refused === undefined ? "" : `; rejected: ${variant.refused}`;
+  const rejection = variant.rejected === undefined ? "" : `; rejected: ${variant.rejected}`;
   const sizeNote = objective.id === "download" ? " after brotli" : "";
   return `${name}: ${bytes(figures.size)}${sizeNote}, ${dropChange}${speed}${rejection}`;
 }

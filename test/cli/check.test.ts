@@ -1,10 +1,11 @@
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { speedFinding } from "../../src/app/cli/commands/check-findings.ts";
-import type { LatencyReport, RunTimes } from "../../src/runtime/run/latency.ts";
-import { json, pith } from "./run.ts";
+import type { PairedRunTimes } from "../../src/runtime/run/relative-time.ts";
+import { json, pith, program } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
@@ -137,7 +138,7 @@ describe("pith check", () => {
   });
 
   test("measures the ratio of processor times", async () => {
-    const path = writeEntry("model: right.onnx, baseline: right.onnx, speed: 0.01");
+    const path = writeEntry("model: mixed.onnx, baseline: right.onnx, speed: 0.01");
     const { models } = (await json("check", path)) as { models: { findings: { budget: string; limit: string }[] }[] };
     expect(models[0]?.findings).toMatchObject([{ budget: "speed", limit: "at least 0.01 ×" }]);
   });
@@ -199,11 +200,36 @@ describe("pith check", () => {
       "models:\n  - { model: a.onnx, bytes: small }\n",
       /2:\d+: models\[0\]\.bytes: takes a size such as 300kB or 2MB, got "small"/,
     ],
+    [
+      "a drop that allows any loss",
+      "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, drop: 1 }\n",
+      /2:\d+: models\[0\]\.drop: 1 would allow any loss: write 1% \(one point\)/,
+    ],
+    [
+      "an agreement that no model reaches",
+      "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, agreement: 97 }\n",
+      /models\[0\]\.agreement: takes a share of at most 100%, got 97/,
+    ],
+    [
+      "the model as its baseline",
+      "models:\n  - { model: a.onnx, baseline: a.onnx, speed: 1 }\n",
+      /models\[0\]\.baseline: "a\.onnx" is the model itself/,
+    ],
     ["YAML that is none", "models: [\n", /invalid YAML/],
   ])("rejects budgets with %s, and names the place", async (_, text, message) => {
     const { code, err } = await pith("check", write(text));
     expect(err).toMatch(message);
     expect(code).toBe(2);
+  });
+
+  test("has no budgets in a package.json that depends on pith, and quotes one that is not JSON", async () => {
+    const check = (name: string, text: string) => {
+      const cwd = dirname(write(text, `${name}/package.json`));
+      return spawnSync(process.execPath, [program, "check"], { cwd, encoding: "utf8" });
+    };
+    const dependent = check("dependent", JSON.stringify({ dependencies: { pith: "1" } }));
+    expect(dependent).toMatchObject({ status: 2, stderr: expect.stringContaining("No budgets") });
+    expect(check("broken", "{")).toMatchObject({ status: 2, stderr: expect.stringContaining("package.json") });
   });
 
   test("says what to do without budgets", async () => {
@@ -212,28 +238,18 @@ describe("pith check", () => {
 });
 
 describe("the speed of a model", () => {
-  const spread = (value: number) => ({ median: value, low: 0.9 * value, high: 1.1 * value });
-  const times = (processorTime: number, speed: number): RunTimes => ({
-    milliseconds: spread(1),
-    speedup: spread(speed),
-    load: 1,
-    processorTime,
-    runs: { p50: 1, p90: 1 },
-  });
-  const report = (speed: number, unsteady = false): LatencyReport => ({
-    models: [times(1, 1), times(1 / speed, speed)],
-    rounds: 15,
-    repeats: 10,
-    threads: 1,
-    unsteady,
-  });
+  const timing = (speed: number): PairedRunTimes => ({ before: 1, after: 1 / speed });
 
   test.each([
-    ["passes if all timings reach the limit", [report(2), report(1.5), report(1.8)], "passed"],
-    ["fails if no timing reaches it", [report(1), report(1.4), report(1.1)], "failed"],
-    ["is not decided by timings on both sides of it", [report(1.4), report(1.6), report(1.6)], "not shown"],
-    ["is not decided on a busy machine", [report(2), report(2, true), report(2)], "not shown"],
-  ] as const)("%s", (_, reports, outcome) => {
-    expect(speedFinding(1.5, reports).outcome).toBe(outcome);
+    ["passes if all timings reach the limit", [2, 1.5, 1.8], "passed"],
+    ["fails if no timing reaches it", [1, 1.4, 1.1], "failed"],
+    ["is not decided by timings on both sides of it, as on a busy machine", [1.4, 1.6, 1.6], "not shown"],
+  ] as const)("%s", (_, speeds, outcome) => {
+    expect(speedFinding(1.5, speeds.map(timing)).outcome).toBe(outcome);
+  });
+
+  test("is not decided if a process cannot measure it, and the reason is given", () => {
+    const finding = speedFinding(1.5, [timing(2), "processor time cannot be read here", timing(2)]);
+    expect(finding).toMatchObject({ outcome: "not shown", reason: "processor time cannot be read here" });
   });
 });

@@ -45,9 +45,9 @@ describe("without --max-drop", () => {
   ])("%s %s %s writes nothing after a significant loss, unless --max-drop or --force allows it", async (...words) => {
     rmSync(at("worse.onnx"), { force: true });
     const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
-    const refused = await pith(...cut);
-    expect(refused).toMatchObject({ code: 1, out: "" });
-    expect(refused.err).toMatch(
+    const rejected = await pith(...cut);
+    expect(rejected).toMatchObject({ code: 1, out: "" });
+    expect(rejected.err).toMatch(
       /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. The largest error comes from layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
     );
     expect(readdirSync(folder)).not.toContain("worse.onnx");

@@ -1,4 +1,4 @@
-/** Without data, commands compare the result with the original on random inputs, and refuse a result that differs too much. */
+/** Without data, commands compare the result with the original on random inputs, and reject a result that differs too much. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -27,9 +27,9 @@ graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
 }`,
   );
   const out = join(folder, "out.onnx");
-  const refused = await pith("prune", "--amount", "0.6", model, "-o", out);
-  expect(refused).toMatchObject({ code: 1 });
-  expect(refused.err).toMatch(
+  const rejected = await pith("prune", "--amount", "0.6", model, "-o", out);
+  expect(rejected).toMatchObject({ code: 1 });
+  expect(rejected.err).toMatch(
     /^E_ACCURACY_LOST: On random inputs the signal to noise is [12]\.\d+ dB, at least 3 dB are required\./,
   );
   const weak = await pith("prune", "--amount", "0.4", model, "-o", out);

@@ -150,23 +150,23 @@ describe("no model is written", () => {
 
   test("if the goal is missed, except with --force, which keeps exit code 1", async () => {
     writeFileSync(at("cut.yaml"), "steps:\n  - prune: { structured: true, amount: 0.4 }\n");
-    const words = ["-r", at("cut.yaml"), "--max-drop", "1%", "-o", at("refused")];
+    const words = ["-r", at("cut.yaml"), "--max-drop", "1%", "-o", at("rejected")];
     const missed = await compress(...words);
     expect(missed).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: Accuracy went from") });
     expect(missed.out).toMatch(/✗ {2}prune .* points, 1\.0 points allowed/);
-    expect(filesIn(at("refused"))).toEqual(reports);
+    expect(filesIn(at("rejected"))).toEqual(reports);
     const forced = await compress(...words.with(-1, at("forced")), "--force");
     expect(forced.code).toBe(1);
     expect(filesIn(at("forced"))).toEqual(written);
     // Without --max-drop, the default is a point, and --force exits with 0.
-    const unsaid = ["-r", at("cut.yaml"), "-o", at("refused")];
+    const unsaid = ["-r", at("cut.yaml"), "-o", at("rejected")];
     expect(await compress(...unsaid)).toMatchObject({ code: 1, err: expect.stringContaining("; 1.0 points allowed.") });
     expect((await compress(...unsaid.with(-1, at("forced")), "--force")).code).toBe(0);
   });
 
   test("if the result lost its function, also without a goal", async () => {
     writeFileSync(at("gone.yaml"), "steps:\n  - prune: { structured: true, amount: 0.95 }\n");
-    const { code, out, err } = await compress("-r", at("gone.yaml"), "-o", at("refused"), "--json");
+    const { code, out, err } = await compress("-r", at("gone.yaml"), "-o", at("rejected"), "--json");
     expect(code).toBe(1);
     expect(JSON.parse(err.trim().split("\n").at(-1) ?? "")).toEqual({
       error: {
@@ -178,7 +178,7 @@ describe("no model is written", () => {
       },
     });
     expect(JSON.parse(out).variants).toHaveLength(1);
-    expect(filesIn(at("refused"))).toEqual(reports);
+    expect(filesIn(at("rejected"))).toEqual(reports);
   });
 
   test("if the original is at chance level", async () => {

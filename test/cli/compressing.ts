@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { pith, type Ran } from "./run.ts";
 
-/** The files of a result, and those of a run that was refused. */
+/** The files of a result, and those of a run that was rejected. */
 export const results = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
 export const reports = ["report.html", "report.md", "run.json"];
 
@@ -26,6 +26,6 @@ export function compressing(at: (name: string) => string) {
     recipe,
     folder: (): string => at(`out${folders++}`),
     compress: (out: string, amount = 0.25): Promise<Ran> => run(out, amount, "--force"),
-    refuse: (out: string): Promise<Ran> => run(out, 1),
+    reject: (out: string): Promise<Ran> => run(out, 1),
   };
 }

@@ -69,8 +69,8 @@ graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
   );
   const out = join(folder, "products.out.onnx");
   for (const scheme of ["weights", "float16", "dynamic"]) {
-    const refused = await pith("quantize", "--scheme", scheme, model, "-o", join(folder, "no.onnx"));
-    expect(refused).toMatchObject({
+    const rejected = await pith("quantize", "--scheme", scheme, model, "-o", join(folder, "no.onnx"));
+    expect(rejected).toMatchObject({
       code: 1,
       err: expect.stringMatching(/has no custom\.MyAct.*\n.*--force writes it/),
     });

@@ -71,8 +71,8 @@ describe("--epochs with rdoq", () => {
     const { code, err } = await pith(...words(...trained, ...checkpoint, "--resume", ...lossy(), "--force"));
     expect(code, err).toBe(0);
     expect(err).toContain("the checkpoint has done the 2 epochs that are requested");
-    const refused = await pith(...words(...trained, "--resume", ...lossy()));
-    expect(refused.code).toBe(2);
-    expect(refused.err).toContain("--resume: expected --checkpoint, the folder to continue from");
+    const rejected = await pith(...words(...trained, "--resume", ...lossy()));
+    expect(rejected.code).toBe(2);
+    expect(rejected.err).toContain("--resume: expected --checkpoint, the folder to continue from");
   });
 });

@@ -122,10 +122,10 @@ describe("--max-drop with rdoq", () => {
   const strong = ["--rounder", "rdoq", "--distortion", "0.32"];
 
   test("fails and writes nothing if no distortion meets it", async () => {
-    const refused = words(...strong, "--no-spare", "--max-drop", "0.1%", ...data()).map((word) =>
-      word === at("out.onnx") ? at("refused.onnx") : word,
+    const rejected = words(...strong, "--no-spare", "--max-drop", "0.1%", ...data()).map((word) =>
+      word === at("out.onnx") ? at("rejected.onnx") : word,
     );
-    expect((await pith(...refused)).code).toBe(1);
-    expect(existsSync(at("refused.onnx"))).toBe(false);
+    expect((await pith(...rejected)).code).toBe(1);
+    expect(existsSync(at("rejected.onnx"))).toBe(false);
   });
 });

@@ -19,12 +19,12 @@ test("prints a line per file, and exits with 1 if one is rejected", async () => 
   expect(code).toBe(1);
   expect(text).toMatch(/^dtype +file +size +brotli +(speed +)?signal to noise +outcome$/m);
   expect(text).toMatch(/^q8 +model_quantized .* kB .* dB +kept$/m);
-  expect(text).toMatch(/^q4 +relu_q4 +refused$/m);
-  expect(text).toContain("refused: relu_q4.onnx: Nothing changed.\n");
+  expect(text).toMatch(/^q4 +relu_q4 +rejected$/m);
+  expect(text).toContain("rejected: relu_q4.onnx: Nothing changed.\n");
   expect(text).toContain(`next: ${join(out, "README.md")} has a program`);
   for (const line of text.split("\n").slice(0, 5)) expect(line.length).toBeLessThan(100);
   expect(err).toMatch(/^q8 of model \(1 of 4\): .* kB, signal to noise .* dB$/m);
-  expect(err).toMatch(/^q4 of relu \(4 of 4\): refused$/m);
+  expect(err).toMatch(/^q4 of relu \(4 of 4\): rejected$/m);
   expect(await readdir(join(out, "onnx"))).toEqual([
     "model.onnx",
     "model_q4.onnx",
@@ -46,10 +46,10 @@ test.each([
     "--target-download is for one file, and the folder has model and relu.",
   ],
 ])("rejects low-entropy values for %s", async (words, error) => {
-  const out = join(root, "refused");
+  const out = join(root, "rejected");
   const { code, err } = await pith("quantize", folder, "--rounder", "rdoq", ...words, "-o", out);
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(error) });
-  expect(await readdir(root)).not.toContain("refused");
+  expect(await readdir(root)).not.toContain("rejected");
 });
 
 describe("--target-download of a folder", () => {
@@ -86,7 +86,7 @@ test("reports the rejected file as not written, and writes the others", async ()
   const { code, out } = await pith("quantize", path, "--dtype", "fp16,q4", "--no-spare", "-o", `${path}.out`);
   expect({ code, out }).toEqual({
     code: 1,
-    out: expect.stringMatching(/^refused: model_q4\.onnx: .* This file was not written\.$/m),
+    out: expect.stringMatching(/^rejected: model_q4\.onnx: .* This file was not written\.$/m),
   });
   expect(out).not.toContain("Nothing was written");
   expect(await readdir(join(`${path}.out`, "onnx"))).toEqual(["model.onnx", "model_fp16.onnx"]);

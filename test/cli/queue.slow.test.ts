@@ -304,9 +304,9 @@ export function* batches({ size }) {
       expect(results(`with-${name}`, join(at(name), "runs"))).toEqual(alone);
       child.kill("SIGINT");
       await ended(child);
-      const refused =
+      const rejected =
         /"modules\/[0-9a-f]{64}\/rows\.mjs" is code that this worker was not started with: --modules rows\.mjs/;
-      if (modules.length === 0) expect(said()).toMatch(refused);
+      if (modules.length === 0) expect(said()).toMatch(rejected);
       else expect(said()).not.toContain("failed");
       expect(said().match(/of outliers\.onnx: [0-9.]+ m?s/g) ?? []).toHaveLength(modules.length === 0 ? 0 : 4);
     }

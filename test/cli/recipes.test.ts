@@ -27,7 +27,7 @@ test("names a model that fails, and writes the others", async () => {
   expect(report).toMatchObject({
     code: 1,
     models: [
-      { model: at("broken.onnx"), refused: { code: "E_NOT_ONNX" } },
+      { model: at("broken.onnx"), rejected: { code: "E_NOT_ONNX" } },
       { model: first, out: at("some/dense"), run: { chosen: 0 } },
     ],
   });
@@ -65,8 +65,8 @@ test.each([
   writeFileSync(recipe, `steps:\n  - train: { epochs: 1, log: ${file} }\n`);
   const words = ["--data", at("points.csv"), "-r", recipe, "--force", "--jobs", "2", "-o", out];
   const { code, err } = await pith("compress", ...models().slice(0, count), ...words);
-  const refused = expect.stringContaining(`${recipe}: train: "${file}" is outside of`);
-  expect({ code, err }).toMatchObject({ code: 2, err: refused });
+  const rejected = expect.stringContaining(`${recipe}: train: "${file}" is outside of`);
+  expect({ code, err }).toMatchObject({ code: 2, err: rejected });
   expect(existsSync(at("elsewhere.csv"))).toBe(false);
 });
 

@@ -9,7 +9,7 @@ import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-const { recipe, compress, refuse, folder } = compressing(at);
+const { recipe, compress, reject, folder } = compressing(at);
 
 test("rejects the second of two simultaneous runs in one folder", async () => {
   const out = folder();
@@ -61,23 +61,23 @@ describe("a rejected run", () => {
     const out = folder();
     await compress(out);
     const before = results.map((name) => readFileSync(join(out, name)));
-    const { code, err } = await refuse(out);
+    const { code, err } = await reject(out);
     expect(code).toBe(1);
-    expect(err).toContain(`No model was written; ${join(out, "refused", "report.html")} shows what was tried.\n`);
-    expect(filesIn(out)).toEqual([...results, "refused"].toSorted());
+    expect(err).toContain(`No model was written; ${join(out, "rejected", "report.html")} shows what was tried.\n`);
+    expect(filesIn(out)).toEqual([...results, "rejected"].toSorted());
     expect(results.map((name) => readFileSync(join(out, name)))).toEqual(before);
-    expect(filesIn(join(out, "refused"))).toEqual(reports);
+    expect(filesIn(join(out, "rejected"))).toEqual(reports);
   });
 
   test("loses its reports to a later result, except files that an author added", async () => {
     const [out, other] = [folder(), folder()];
     for (const place of [out, other]) {
       await compress(place);
-      await refuse(place);
+      await reject(place);
     }
-    writeFileSync(join(other, "refused", "notes.txt"), "Why?");
+    writeFileSync(join(other, "rejected", "notes.txt"), "Why?");
     for (const place of [out, other]) await compress(place);
     expect(filesIn(out)).toEqual(results.toSorted());
-    expect(filesIn(join(other, "refused"))).toEqual(["notes.txt"]);
+    expect(filesIn(join(other, "rejected"))).toEqual(["notes.txt"]);
   });
 });

@@ -12,7 +12,7 @@ import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-const { compress, refuse, folder } = compressing(at);
+const { compress, reject, folder } = compressing(at);
 
 test("replaces results of Pith, also those of a killed run", async () => {
   const out = folder();
@@ -78,21 +78,21 @@ describe.each(results)("%s", (name) => {
 describe("a rejected run", () => {
   test("writes reports with the reason and no model, which the next result replaces", async () => {
     const out = folder();
-    const { code, err } = await refuse(out);
+    const { code, err } = await reject(out);
     expect(code).toBe(1);
     expect(err).toContain(`No model was written; ${join(out, "report.html")} shows what was tried.\n`);
     expect(filesIn(out)).toEqual(reports);
     const run: Run = JSON.parse(textOf(join(out, "run.json")));
-    expect(run.refused).toMatchObject({ code: expect.stringMatching(/^E_/), message: expect.any(String) });
+    expect(run.rejected).toMatchObject({ code: expect.stringMatching(/^E_/), message: expect.any(String) });
     expect(run).toMatchObject({ examined: 0, noise: { layers: expect.any(Array) } });
     expect(run.chosen).toBeUndefined();
     for (const name of ["report.html", "report.md"])
-      expect(textOf(join(out, name))).toContain("The result was refused.");
-    expect(textOf(join(out, "report.html"))).toContain('<span class="badge bad">refused</span>');
-    expect(textOf(join(out, "report.md"))).toContain(escapeMarkdown(run.refused?.message ?? "?"));
+      expect(textOf(join(out, name))).toContain("The result was rejected.");
+    expect(textOf(join(out, "report.html"))).toContain('<span class="badge bad">rejected</span>');
+    expect(textOf(join(out, "report.md"))).toContain(escapeMarkdown(run.rejected?.message ?? "?"));
     expect(await compress(out)).toMatchObject({ code: 0 });
     expect(filesIn(out)).toEqual(results.toSorted());
-    expect(textOf(join(out, "report.html"))).not.toContain("The result was refused");
+    expect(textOf(join(out, "report.html"))).not.toContain("The result was rejected");
   });
 });
 

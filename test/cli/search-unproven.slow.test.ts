@@ -116,7 +116,7 @@ test("keeps nothing if no candidate meets the goal, and removes the best so far"
   expect(err).toMatch(/^best so far: /m);
   expect(code, err).toBe(1);
   expect(err).toMatch(/^E_ACCURACY_LOST: /m);
-  for (const name of ["model.onnx", "recipe.yaml", "refused"]) expect(existsSync(join(out, name)), name).toBe(false);
+  for (const name of ["model.onnx", "recipe.yaml", "rejected"]) expect(existsSync(join(out, name)), name).toBe(false);
   expect(readFileSync(join(out, "report.md"), "utf8")).toContain("Nothing was kept");
 });
 

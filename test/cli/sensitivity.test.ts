@@ -87,10 +87,10 @@ test.each([
   [["--data", "points.csv", "--budget", "2"], /--budget/],
 ])("rejects %j", async (words, sentence) => {
   const resolvedWords = words.map((word) => (word === "points.csv" ? at(word) : word));
-  const { code, err } = await pith("sensitivity", at("dense.onnx"), ...resolvedWords, "-o", at("refused"));
+  const { code, err } = await pith("sensitivity", at("dense.onnx"), ...resolvedWords, "-o", at("rejected"));
   expect(code).toBeGreaterThan(0);
   expect(err).toMatch(sentence);
-  expect(existsSync(at("refused"))).toBe(false);
+  expect(existsSync(at("rejected"))).toBe(false);
 });
 
 test("rejects a model at chance level", async () => {

@@ -185,9 +185,9 @@ describe("a worker", () => {
     `runs/${hash}`,
     "",
   ])("rejects a model or data that is not an input of the store: %j", async (path) => {
-    const refused = { code: "E_DATA", message: `The queue names "${path}", which is not in the store.` };
-    await expect(receive({ model: path })).rejects.toMatchObject(refused);
-    await expect(receive({ data: dataAt(path) })).rejects.toMatchObject(refused);
+    const rejected = { code: "E_DATA", message: `The queue names "${path}", which is not in the store.` };
+    await expect(receive({ model: path })).rejects.toMatchObject(rejected);
+    await expect(receive({ data: dataAt(path) })).rejects.toMatchObject(rejected);
   });
 
   test.each([`inputs/${hash}`, `runs/${hash}/..`, `runs/${hash}/x`, "runs", "runs/..", "../out", "/tmp", ""])(
@@ -211,7 +211,7 @@ describe("a worker", () => {
   test.skipIf(process.platform === "win32")(
     "rejects links in the store, also if they appear after the check",
     async () => {
-      const refused = async (link: string) => {
+      const rejected = async (link: string) => {
         const message = `The store has a link: expected a file or a folder, got "${link}".`;
         await expect(receive({})).rejects.toMatchObject({ code: "E_DATA", message });
         await expect(requireStored(received)).rejects.toThrow(message);
@@ -219,7 +219,7 @@ describe("a worker", () => {
       const received = await receive({});
       const link = async (target: string, path: string) => {
         symlinkSync(target, at("store", path));
-        await refused(path);
+        await rejected(path);
         renameSync(at("store", path), at(`removed-${counter++}`));
       };
       let counter = 0;
@@ -234,7 +234,7 @@ describe("a worker", () => {
       await link(at("secret.csv"), `${job.resumeFolder}/${hash}.json`);
       renameSync(at("store", "runs"), at("outside"));
       symlinkSync(at("outside"), at("store", "runs"));
-      await refused(job.resumeFolder);
+      await rejected(job.resumeFolder);
     },
   );
 });

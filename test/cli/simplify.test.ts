@@ -187,8 +187,8 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
 }`;
     await save(parseModel(text), at("strange.onnx"));
     const words = ["simplify", at("strange.onnx"), "-o", at("strange.simple.onnx")];
-    const refused = await pith(...words);
-    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("--force writes the result") });
+    const rejected = await pith(...words);
+    expect(rejected).toMatchObject({ code: 1, err: expect.stringContaining("--force writes the result") });
     const { code, out } = await pith(...words, "--force");
     expect(code).toBe(0);
     expect(out).toContain("not compared with the original: this runtime has no strange.Mystery, and without it");

@@ -42,10 +42,10 @@ test("keeps layers at higher precision if generated tokens are lost, unless --no
   expect(code, err).toBe(0);
   expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
   expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: kept in float; /m);
-  const refused = await pith(...line, "--no-spare");
-  expect(refused).toMatchObject({
+  const rejected = await pith(...line, "--no-spare");
+  expect(rejected).toMatchObject({
     code: 1,
-    out: expect.stringMatching(/refused: model_quantized\.onnx: Only \d+ of 72 generated tokens equal/),
+    out: expect.stringMatching(/rejected: model_quantized\.onnx: Only \d+ of 72 generated tokens equal/),
   });
 });
 

@@ -49,8 +49,8 @@ describe("a layer that quantization ruins", () => {
   });
 
   test("causes a rejection with --no-spare, and is quantized with --force", async () => {
-    const refused = await pith(...words("--scheme", "weights", "--no-spare", ...data()));
-    expect(refused).toMatchObject({
+    const rejected = await pith(...words("--scheme", "weights", "--no-spare", ...data()));
+    expect(rejected).toMatchObject({
       code: 1,
       err: expect.stringMatching(/^E_ACCURACY_LOST: .*The largest error comes from layer "fc2"/m),
     });

@@ -57,7 +57,7 @@ describe.skipIf(program === undefined)("an engine in a browser", () => {
     const model = parseModel('opset 21, "own" 1\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = own.Act(x)\n}\n');
     await expect(engine.load(model)).rejects.toMatchObject({
       code: "E_ENGINE",
-      message: expect.stringMatching(/^In the browser: ONNX Runtime refused the model: .*Act/),
+      message: expect.stringMatching(/^In the browser: ONNX Runtime rejected the model: .*Act/),
     });
   });
 });

@@ -102,10 +102,10 @@ export function testVerdicts(formats: readonly Format[]): void {
   test.each(formats)(
     "%s without data: warns below 10 dB, and rejects a result below 3 dB",
     async (_, words, spread) => {
-      const [near, far] = [await nearlyEqual("near.onnx", "differences", spread), at("refused.onnx")];
+      const [near, far] = [await nearlyEqual("near.onnx", "differences", spread), at("rejected.onnx")];
       const { code, err } = await pith("quantize", ...words, near, "-o", out);
       expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("more than a tenth of the variance") });
-      const refused = await pith(
+      const rejected = await pith(
         "quantize",
         ...words,
         await nearlyEqual("far.onnx", "differences", spread / 8),
@@ -113,7 +113,7 @@ export function testVerdicts(formats: readonly Format[]): void {
         "-o",
         far,
       );
-      expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: On random inputs") });
+      expect(rejected).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: On random inputs") });
       expect(existsSync(far)).toBe(false);
     },
   );

@@ -439,15 +439,15 @@ describe("models that cannot be compared:", () => {
   });
 
   test("throws for results that do not load, and reports results or originals that fail", async () => {
-    const refused = line("s: float32[2, 2] = [1, 2, 3, 4]\n  y = Reshape(x, s)");
+    const rejected = line("s: float32[2, 2] = [1, 2, 3, 4]\n  y = Reshape(x, s)");
     const failing = line("s: int64[2] = [7, 9]\n  y = Reshape(x, s)");
     const fine = line("y = Relu(x)");
-    await expect(compare(fine, refused)).rejects.toMatchObject({
+    await expect(compare(fine, rejected)).rejects.toMatchObject({
       code: "E_ENGINE",
       message: expect.stringMatching(/^The result does not load: /),
     });
     expect(await lostOf(fine, failing)).toMatch(/^the result does not run: /);
-    expect(await compare(refused, fine)).toMatch(/^the original does not run: /);
+    expect(await compare(rejected, fine)).toMatch(/^the original does not run: /);
     await expect(compare(fine, fine.clone(), { output: "z" })).rejects.toMatchObject({ code: "E_DATA" });
   });
 

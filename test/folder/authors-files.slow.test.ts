@@ -59,7 +59,7 @@ beforeEach(async () => {
 describe("a variant", () => {
   const listVerdicts = (rows: readonly FolderFile[]) => rows.map(({ verdict, reason = "" }) => `${verdict} ${reason}`);
   const kept = [
-    expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
+    expect.stringMatching(/^rejected (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
   ];
 
   test.each(["changed since", "of somebody else"])(
@@ -73,7 +73,7 @@ describe("a variant", () => {
       for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
         const { rows } = await run(options);
         expect(listVerdicts(rows)).toEqual(kept);
-        expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
+        expect(rows.find(({ verdict }) => verdict === "rejected")?.reason).toMatch(
           /\. Remove it, or write to another folder\.$/,
         );
         expect(await readFile(file)).toEqual(before);

@@ -101,7 +101,7 @@ describe.each(kinds)("%s", (name) => {
       await given(2);
       for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
         const { rows, messages } = await run(options);
-        expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
+        expect(rows.every(({ verdict }) => verdict !== "rejected")).toBe(true);
         expect(await textOf(out(name))).toContain("by the author");
         expect(messages.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
           name === "quantize_config.json" ? 0 : 1,

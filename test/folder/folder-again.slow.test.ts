@@ -121,7 +121,7 @@ describe("the kept variant of a module", () => {
     };
     const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
     const rows = await run({ make, together, keepSmallest: true });
-    expect(rows.find(({ verdict }) => verdict === "refused")).toMatchObject({
+    expect(rows.find(({ verdict }) => verdict === "rejected")).toMatchObject({
       file: "onnx/decoder_model_merged_q4.onnx",
       reason: expect.stringMatching(
         /^Only 1 of \d+ generated tokens equal the original's\. The largest error comes from layer "a"\.$/,

@@ -33,7 +33,7 @@ test("reports outputs near the original's in decibels, and rejects a variant wit
   expect(near).toEqual({ model: { outcome: "runs", version: "4.3.1", signalToNoise: expect.closeTo(47.8, 1) } });
   const far = (dtypes: ModuleDtypes) => gives(isOriginal(dtypes) ? [1, -1, 2] : [-1, 1, 2]);
   expect(await check(far)).toEqual({
-    model: { refused: expect.stringContaining("In transformers.js 4.3.1: on the texts") },
+    model: { rejected: expect.stringContaining("In transformers.js 4.3.1: on the texts") },
   });
   // Random inputs show that a variant runs, but not that its outputs are right.
   expect(await check(far, single, { judges: false })).toMatchObject({ model: { outcome: "runs" } });
@@ -46,26 +46,26 @@ test("counts equal generated tokens, and rejects a variant with too few", async 
       gives([1], isOriginal(dtypes) ? originalTokens : originalTokens.map((token) => (token < same ? token : 99))),
     );
   const { model } = await checkTokens(15);
-  if (model === undefined || "refused" in model) throw new Error("refused");
+  if (model === undefined || "rejected" in model) throw new Error("rejected");
   expect(loaderText(model)).toBe("93.8 % of 16");
   expect(await checkTokens(1)).toEqual({
-    model: { refused: expect.stringContaining("Only 1 of 16 generated tokens") },
+    model: { rejected: expect.stringContaining("Only 1 of 16 generated tokens") },
   });
 });
 
 test("rejects a variant that fails to load or run, or outputs NaN, with the reason", async () => {
-  const refused = async (answers: LoaderAnswers) =>
+  const rejected = async (answers: LoaderAnswers) =>
     (await check((dtypes) => (isOriginal(dtypes) ? gives([1, 2]) : answers))).model;
-  expect(await refused({ failed: "load", reason: "no kernel" })).toEqual({
-    refused: "transformers.js 4.3.1 does not load it: no kernel",
+  expect(await rejected({ failed: "load", reason: "no kernel" })).toEqual({
+    rejected: "transformers.js 4.3.1 does not load it: no kernel",
   });
-  expect(await refused({ failed: "run", reason: "Missing the following inputs: a" })).toEqual({
-    refused: "transformers.js 4.3.1 does not run it: Missing the following inputs: a",
+  expect(await rejected({ failed: "run", reason: "Missing the following inputs: a" })).toEqual({
+    rejected: "transformers.js 4.3.1 does not run it: Missing the following inputs: a",
   });
-  expect(await refused(gives([1, Number.NaN]))).toEqual({
-    refused: expect.stringContaining('its output "logits" is NaN where the original\'s is not'),
+  expect(await rejected(gives([1, Number.NaN]))).toEqual({
+    rejected: expect.stringContaining('its output "logits" is NaN where the original\'s is not'),
   });
-  expect(await refused(gives([1]))).toEqual({ refused: expect.stringContaining("another shape") });
+  expect(await rejected(gives([1]))).toEqual({ rejected: expect.stringContaining("another shape") });
 });
 
 test("rejects no variant if the original cannot be run", async () => {
@@ -93,7 +93,7 @@ test.each([
   for (const compares of [true, false]) {
     const { model } = await check(() => answer, single, { compares });
     expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
-    if (model === undefined || "refused" in model) throw new Error("refused");
+    if (model === undefined || "rejected" in model) throw new Error("rejected");
     expect(loaderNote(model)).toBe(`${reason}.`);
   }
 });

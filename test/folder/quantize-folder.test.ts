@@ -231,8 +231,8 @@ test("names the first valid dtype of each module in config.json, by file and ses
       return { bytes: 1, measured: "" };
     },
   });
-  expect(rows.filter(({ verdict }) => verdict === "refused")).toEqual([
-    { dtype: "q4", file: "onnx/encoder_model_q4.onnx", verdict: "refused", reason: "It is lost." },
+  expect(rows.filter(({ verdict }) => verdict === "rejected")).toEqual([
+    { dtype: "q4", file: "onnx/encoder_model_q4.onnx", verdict: "rejected", reason: "It is lost." },
   ]);
   expect(await loaderOf()).toEqual({
     dtype: { decoder_model_merged: "q4", encoder_model: "q8", model: "q8" },

@@ -49,8 +49,8 @@ test("omits a variant that no choice of layers repairs, with the reason", async 
     /signal to noise is −\d.* at least 3 dB are required.* no choice of layers keeps the goal and makes the file smaller: with \d layers? at higher precision/,
   );
   expect(rows).toMatchObject([
-    { dtype: "q8", verdict: "refused", reason },
-    { dtype: "q4", verdict: "refused", reason },
+    { dtype: "q8", verdict: "rejected", reason },
+    { dtype: "q4", verdict: "rejected", reason },
   ]);
   expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
 });
@@ -59,7 +59,7 @@ test("omits a repaired variant that is not smaller than a higher-precision dtype
   for (const dtypes of [["q8", "q4"], ["q4", "q8"], ["q4"]] as const) {
     const rows = await run(bears8, { dtypes });
     expect(rows.find(({ dtype }) => dtype === "q4")).toMatchObject({
-      verdict: "refused",
+      verdict: "rejected",
       reason: expect.stringMatching(
         /^After repair it takes 12\.\d kB, not less than q8 with 12\.\d kB: fc3: kept at 8 bits; .*; fc2: kept at 8 bits; .* kB\)\.$/,
       ),
@@ -127,8 +127,8 @@ describe("a variant that loses generated tokens, although it is near on random i
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
     const lost = "Only 1 of 100 generated tokens equal the original's.";
     expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([
-      { verdict: "refused", reason: `${lost} This includes 1 layer at higher precision.` },
-      { verdict: "refused", reason: `${lost} None of its layers has a higher-precision form.` },
+      { verdict: "rejected", reason: `${lost} This includes 1 layer at higher precision.` },
+      { verdict: "rejected", reason: `${lost} None of its layers has a higher-precision form.` },
     ]);
     expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
   });

@@ -71,7 +71,7 @@ describe("a search of one model", () => {
     expect(listKept(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
     expect(rows.at(-1)).toMatchObject({
       dtype: "searched",
-      verdict: "refused",
+      verdict: "rejected",
       reason: "No variant is smaller than the original.",
     });
   });

@@ -12,7 +12,7 @@ import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
 import { drawHoldout } from "../../src/judge/run/division.ts";
-import { errorOfRun } from "../../src/judge/run/refusal.ts";
+import { errorOfRun } from "../../src/judge/run/rejection.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { task, trained } from "./blobs.ts";
@@ -152,7 +152,7 @@ describe("the choice among several candidates", () => {
     const { run } = await compress(net, candidates, task, { rounds: 1 });
     expect(run.latency?.models.map((one) => one !== undefined)).toEqual([true, false, true, true, true]);
     expect(run.chosen).toBe(3);
-    expect(run.variants.map(({ refused }) => refused)).toEqual([
+    expect(run.variants.map(({ rejected }) => rejected)).toEqual([
       expect.stringContaining("nothing*"),
       "it is not smaller than the original",
       undefined,

@@ -65,7 +65,7 @@ describe("a result with another shape or without an output", () => {
     };
     const { run } = await search(net, task, { ...quick, steps: 2, purpose: "size" }, { engine: breaking });
     const [dynamic] = run.search?.points.filter(({ name }) => name === "int8 dynamic") ?? [];
-    expect(dynamic).toMatchObject({ drop: 0, refused: expect.stringMatching(/is \[\d+, 9\] instead of \[\d+, 8\]/) });
+    expect(dynamic).toMatchObject({ drop: 0, rejected: expect.stringMatching(/is \[\d+, 9\] instead of \[\d+, 8\]/) });
     expect(run.variants[run.chosen ?? -1]?.name).toMatch(/^palettes of \d bits$/);
   });
 

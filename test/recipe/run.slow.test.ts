@@ -225,8 +225,8 @@ describe("a run rejects", () => {
     });
     expect(outcome.result).toBeUndefined();
     expect(outcome.run.variants[0]).toMatchObject({
-      refusedAs: "off target",
-      refused: expect.stringContaining("it has more than"),
+      rejectedAs: "off target",
+      rejected: expect.stringContaining("it has more than"),
     });
   });
 });

@@ -70,7 +70,7 @@ describe("steps within one run", () => {
       recipe: recipeFrom({ steps: [{ failing: {} }, { cut: { amount } }] }, "recipe", [cut, failing]),
     });
     const { run } = await compress(net, [steps(0.1), steps(0.2)], task, { ...options, passes: [cut, failing] });
-    expect(run.variants.map(({ refused }) => refused)).toEqual(["It cannot be done", "It cannot be done"]);
+    expect(run.variants.map(({ rejected }) => rejected)).toEqual(["It cannot be done", "It cannot be done"]);
     expect(ran).toEqual([0]);
   });
 });

@@ -1,4 +1,4 @@
-/** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them refused. */
+/** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them rejected. */
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import type { Measured, Run, StepRecord } from "../../src/judge/record/data.ts";
 import { viewOf } from "../../src/judge/record/samples.ts";
@@ -110,7 +110,7 @@ export const exampleRun: Run = {
         met: true,
         drop: { value: -0.003, low: -0.015, high: 0.009, count: 1000, confidence: 0.95 },
       },
-      refused: undefined,
+      rejected: undefined,
     },
     {
       name: "factorize",
@@ -119,7 +119,7 @@ export const exampleRun: Run = {
       comparison: undefined,
       agreement: undefined,
       verdict: undefined,
-      refused: "nothing changed: every layer was refused",
+      rejected: "nothing changed: every layer was rejected",
     },
     {
       name: "prune + train",
@@ -128,7 +128,7 @@ export const exampleRun: Run = {
       comparison: compared(0.92),
       agreement: undefined,
       verdict: undefined,
-      refused: undefined,
+      rejected: undefined,
     },
     {
       name: "prune + train + quantize",
@@ -163,7 +163,7 @@ export const exampleRun: Run = {
         met: true,
         drop: { value: 0.007, low: -0.005, high: 0.019, count: 1000, confidence: 0.95 },
       },
-      refused: undefined,
+      rejected: undefined,
     },
   ],
   chosen: 3,

@@ -36,6 +36,6 @@ export const scored = (combination: Combination, figures: Figures | undefined): 
   ...{ combination, figures, seconds: 1, spent: 1, sameAs: undefined },
   attempt: {
     ...{ usable: true, evaluation: undefined },
-    variant: { name: combination.name, steps: [], refused: undefined, verdict: undefined, ...nothing },
+    variant: { name: combination.name, steps: [], rejected: undefined, verdict: undefined, ...nothing },
   },
 });

@@ -65,7 +65,7 @@ export interface Loader {
 /** Signal-to-noise ratio in decibels below which the variant explains less than half of the power of the original's output. */
 const minDecibels = 10 * Math.log10(2);
 
-type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
+type Findings = ReadonlyMap<string, LoaderOutcome | { readonly rejected: string }>;
 
 export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
   if (loader instanceof Miss)
@@ -78,7 +78,7 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
   };
   return async (dtypes) => {
     const notTried = (failure: Failure) => assignOutcome(dtypes, { version, ...unableText(version, failure) });
-    const rejectMain = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
+    const rejectMain = (reason: string): Findings => new Map([[mainOf(dtypes), { rejected: reason }]]);
     const originalAnswer = compares ? await originals(dtypes) : undefined;
     if (originalAnswer !== undefined && "failed" in originalAnswer && originalAnswer.failed !== "feed")
       return notTried(originalAnswer);
@@ -92,13 +92,13 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
       const originalsAlone = failed === "load" || failed === "run" ? await originals(dtypes) : variantAnswer;
       if ("failed" in originalsAlone && originalsAlone.failed !== "feed") return notTried(originalsAlone);
       const failures = await findFailing(loader, dtypes, variantAnswer);
-      return failures.size > 0 ? failures : rejectMain(refusal(loader, variantAnswer));
+      return failures.size > 0 ? failures : rejectMain(rejection(loader, variantAnswer));
     }
     const likeness =
       originalAnswer === undefined || "failed" in originalAnswer
         ? {}
         : compareAnswers(originalAnswer.answers, variantAnswer.answers);
-    if (typeof likeness === "string") return rejectMain(refusal(loader, { failed: "run", reason: likeness }));
+    if (typeof likeness === "string") return rejectMain(rejection(loader, { failed: "run", reason: likeness }));
     const lossSentence = loader.judges ? findLoss(likeness) : undefined;
     if (lossSentence !== undefined) return rejectMain(`In transformers.js ${version}: ${lossSentence}`);
     const outcomes = assignOutcome(dtypes, { outcome: "runs", version, ...likeness });
@@ -120,7 +120,7 @@ function assignOutcome(dtypes: ModuleDtypes, outcome: LoaderOutcome): Map<string
 
 const listChanged = (dtypes: ModuleDtypes) => Object.entries(dtypes).filter(([, dtype]) => dtype !== "fp32");
 
-function refusal({ version }: Loader, { failed, reason }: Failure): string {
+function rejection({ version }: Loader, { failed, reason }: Failure): string {
   return `transformers.js ${version} does not ${failed} it: ${reason}`;
 }
 
@@ -143,13 +143,13 @@ function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (ba
 /** Returns the modules that fail even if all other modules are originals, each with the reason. */
 async function findFailing(loader: Loader, dtypes: ModuleDtypes, combinedFailure: Failure): Promise<Findings> {
   const changedFiles = listChanged(dtypes);
-  const failures = new Map<string, { readonly refused: string }>();
+  const failures = new Map<string, { readonly rejected: string }>();
   if (changedFiles.length === 1) return failures;
   for (const [base, dtype] of changedFiles) {
     const singleDtypes = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
     const singleAnswers = await loader.ask(singleDtypes, undefined);
     if ("failed" in singleAnswers && singleAnswers.failed === combinedFailure.failed)
-      failures.set(base, { refused: refusal(loader, singleAnswers) });
+      failures.set(base, { rejected: rejection(loader, singleAnswers) });
   }
   return failures;
 }

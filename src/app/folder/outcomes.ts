@@ -95,7 +95,7 @@ export async function removeResult(run: FolderRun, file: string): Promise<void> 
 
 export async function rejectFile(run: FolderRun, file: string, dtype: FileDtype, reason: string): Promise<void> {
   await removeResult(run, file);
-  run.rows.set(file, { dtype, file, verdict: "refused", reason });
+  run.rows.set(file, { dtype, file, verdict: "rejected", reason });
 }
 
 export function recordFigures(

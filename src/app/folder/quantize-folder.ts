@@ -138,7 +138,7 @@ async function keepBest(run: FolderRun): Promise<void> {
   const bestOf = (base: string): FolderFile | undefined => {
     const soundDtypes = [...requestedDtypes, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
-      .filter(({ verdict }) => verdict !== "refused");
+      .filter(({ verdict }) => verdict !== "rejected");
     const { purpose } = options;
     const choice = choose(
       soundDtypes.map(({ bytes, brotli, work }) => ({
@@ -164,7 +164,7 @@ async function keepBest(run: FolderRun): Promise<void> {
       continue;
     const keptFiles = new Set(Array.from(bestFiles.values(), (row) => row?.file));
     for (const row of rows.values()) {
-      if (row.verdict === "refused" || keptFiles.has(row.file)) continue;
+      if (row.verdict === "rejected" || keptFiles.has(row.file)) continue;
       await removeResult(run, row.file);
       rows.set(row.file, { ...row, verdict: "passed over" });
     }

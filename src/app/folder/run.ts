@@ -97,9 +97,9 @@ export interface FolderFile extends Partial<FileFigures> {
   readonly file: string;
   /**
    * Outcome. "kept": made and kept. "there": made by an earlier run. "passed over": another file is better. "unusable": transformers.js cannot run
-   * the folder (`loader.reason`). "refused": rejected (`reason`).
+   * the folder (`loader.reason`). "rejected": rejected (`reason`).
    */
-  readonly verdict: "kept" | "there" | "passed over" | "unusable" | "refused";
+  readonly verdict: "kept" | "there" | "passed over" | "unusable" | "rejected";
   readonly reason?: string;
 }
 

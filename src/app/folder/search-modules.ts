@@ -137,7 +137,7 @@ async function checkJointly(run: FolderRun): Promise<boolean> {
   const rowOf = (base: string) => rows.get(fileOf(base, "searched"));
   const row = [main, ...modules.map(({ base }) => base)]
     .map(rowOf)
-    .find((row) => row !== undefined && row.verdict !== "refused");
+    .find((row) => row !== undefined && row.verdict !== "rejected");
   return row === undefined || checkTogether(run, row, () => "searched");
 }
 

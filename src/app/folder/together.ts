@@ -23,9 +23,9 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Fil
   for (const [base, outcome] of outcomes) {
     const dtype = findRecorded(run, base, dtypeOf(base));
     if (dtype === undefined) continue;
-    if ("refused" in outcome) {
+    if ("rejected" in outcome) {
       isRunning = false;
-      await rejectFile(run, fileOf(base, dtype), dtype, outcome.refused);
+      await rejectFile(run, fileOf(base, dtype), dtype, outcome.rejected);
     } else recordFigures(run, fileOf(base, dtype), { loader: outcome });
   }
   await describe(run);
@@ -46,7 +46,7 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   const file = fileOf(main, dtype);
   const currentRow = (): FolderFile | undefined => {
     const row = rows.get(file);
-    return row?.verdict === "refused" ? undefined : row;
+    return row?.verdict === "rejected" ? undefined : row;
   };
   const row = currentRow();
   if (row === undefined || (await checkTogether(run, row, () => dtype))) return;
@@ -56,7 +56,7 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   await makeFile(run, module, dtype, { folder, base: main, modules: pathsOf(run, () => dtype), texts });
   const repaired = currentRow();
   if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
-  const { reason = "", ...rejectedRow } = rows.get(file) ?? { dtype, file, verdict: "refused" };
+  const { reason = "", ...rejectedRow } = rows.get(file) ?? { dtype, file, verdict: "rejected" };
   const repairText =
     repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
   rows.set(file, {

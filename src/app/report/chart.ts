@@ -31,7 +31,7 @@ export interface Interval {
 
 export interface SizePoint {
   readonly name: string;
-  readonly kind: "original" | "chosen" | "variant" | "refused";
+  readonly kind: "original" | "chosen" | "variant" | "rejected";
   readonly bytes: number;
   readonly value: number;
   /** Confidence interval of the value. */
@@ -167,9 +167,9 @@ function pointsOf(run: Run): readonly SizePoint[] {
     interval: comparesWithOriginal(run) ? undefined : base,
     paired: undefined,
   };
-  const variants = run.variants.flatMap(({ name, result, comparison, refused }, index): readonly SizePoint[] => {
+  const variants = run.variants.flatMap(({ name, result, comparison, rejected }, index): readonly SizePoint[] => {
     if (result === undefined) return [];
-    const kind = run.chosen === index ? "chosen" : refused === undefined ? "variant" : "refused";
+    const kind = run.chosen === index ? "chosen" : rejected === undefined ? "variant" : "rejected";
     const { low, high } = comparison?.difference ?? {};
     const paired =
       low === undefined || high === undefined ? undefined : { low: base.value + low, high: base.value + high };

@@ -35,7 +35,7 @@ export function summarize(run: Run): Summary {
 }
 
 export function verdictSentences(run: Run): readonly string[] {
-  if (run.refused !== undefined) return [run.refused.message];
+  if (run.rejected !== undefined) return [run.rejected.message];
   const sentences = [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)];
   return [...sentences, ...unchangedSentences(run)].filter((text) => text !== undefined);
 }

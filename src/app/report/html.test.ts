@@ -151,7 +151,7 @@ describe("a report", () => {
   });
 
   test("lists rejected variants with the reason, and groups equal reasons", () => {
-    expect(page).toContain("nothing changed: every layer was refused");
+    expect(page).toContain("nothing changed: every layer was rejected");
     expect(page).toContain("quantize: rank below 41 needed to pay");
     expect(page.match(/rank below 41/g)).toHaveLength(1);
     expect(page).toContain("2 places");
@@ -260,10 +260,10 @@ describe("a report of another outcome", () => {
   const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [] };
 
   test("states why nothing was kept, and shows the changes of the nearest variant", () => {
-    const refused = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
-    const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, refused, examined: 3 });
-    expect(html).toContain("<h1>Nothing was kept: every variant was refused.</h1>");
-    expect(html).toContain(`<span class="badge bad">refused</span> ${refused.message}</p>`);
+    const rejected = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
+    const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, rejected, examined: 3 });
+    expect(html).toContain("<h1>Nothing was kept: every variant was rejected.</h1>");
+    expect(html).toContain(`<span class="badge bad">rejected</span> ${rejected.message}</p>`);
     expect(html).toContain("on which original and prune + train + quantize differ, spread over them");
     expect(html).toContain("at the output of each layer, prune + train + quantize compared with the original,");
     expect(html).not.toContain("<h2>Next</h2>");
@@ -296,7 +296,7 @@ describe("a report of another outcome", () => {
 
   test("states that the result of a single recipe was rejected", () => {
     const html = reportPage({ ...without, variants: exampleRun.variants.slice(0, 1) });
-    expect(html).toContain("<h1>The result was refused.</h1>");
+    expect(html).toContain("<h1>The result was rejected.</h1>");
     expect(faults(html)).toEqual([]);
   });
 
@@ -357,7 +357,7 @@ describe("a report of another outcome", () => {
       { ...point, name: "4 bits", bytes: 165_000, drop: 0.003, interval: { low: -0.003, high: 0.009 } },
       { ...point, name: evilName, bytes: 300_000, drop: 0.004, isOnFront: false },
       { ...point, name: "2 bits", bytes: 90_000, drop: 0.6, isOnFront: false },
-      { ...point, name: "broken", isOnFront: false, refused: "it is not smaller than the original" },
+      { ...point, name: "broken", isOnFront: false, rejected: "it is not smaller than the original" },
     ];
     const html = reportPage({ ...exampleRun, search: { samples: 500, apart: true, points } });
 

@@ -9,7 +9,7 @@ import { chart, chartWidths } from "./chart.ts";
 import { verdictSentences } from "./choice.ts";
 import { type Content, html, type Markup, page, withFlags } from "./markup.ts";
 import { searchSection } from "./search.ts";
-import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
+import { circumstances, doneSection, keyFigures, rejectedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, variantsTable, wideTable } from "./tables.ts";
 
@@ -34,7 +34,7 @@ ${variantsTable(run)}
 ${searchSection(run)}
 ${disagreementsSection(run)}
 ${noiseSection(run)}
-${refusedSection(run)}
+${rejectedSection(run)}
 ${circumstances(run)}
 ${doneSection(run)}
 <footer>Made by pith ${run.version}. All values were measured on the files that ship.</footer>

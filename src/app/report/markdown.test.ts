@@ -11,7 +11,7 @@ test("writes a row for the original and each variant, with equally many cells", 
   expect(lines.at(-1)).toContain("| **prune + train + quantize** | 440 kB (");
   expect(lines.at(-1)).toContain("| 91.9 % (90.2 % … 93.6 %) | −0.7 (−1.9 … +0.5) | 2.20 × |");
   expect(lines[3]).toContain("| 1.20 × |");
-  expect(lines[4]).toContain("factorize<br>nothing changed: every layer was refused | – | – | – | – |");
+  expect(lines[4]).toContain("factorize<br>nothing changed: every layer was rejected | – | – | – | – |");
 });
 
 test("escapes names so that they cannot become markup or end a cell", () => {

@@ -29,9 +29,9 @@ export function variantsMarkdown(run: Run): string {
       const { text = "–", note } = cells[row] ?? {};
       return note === undefined ? text : `${text} (${note})`;
     });
-  const rows = run.variants.map(({ name, refused }, index) => {
+  const rows = run.variants.map(({ name, rejected }, index) => {
     const title = run.chosen === index ? `**${escapeMarkdown(name)}**` : escapeMarkdown(name);
-    return [refused === undefined ? title : `${title}<br>${escapeMarkdown(refused)}`, ...cellsOf(index + 1)];
+    return [rejected === undefined ? title : `${title}<br>${escapeMarkdown(rejected)}`, ...cellsOf(index + 1)];
   });
   const heads = columns.map(({ title }): Column => ({ title, align: "right" }));
   return markdownTable([{ title: "" }, ...heads], [["original", ...cellsOf(0)], ...rows]);

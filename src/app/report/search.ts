@@ -21,8 +21,8 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
   if (search === undefined) return undefined;
   const sign = better === "higher" ? -1 : 1;
   const sizeOf = comparedSize(search);
-  const statusOf = ({ refused, drop, isOnFront, samples = search.samples }: SearchedPoint): string => {
-    if (refused !== undefined) return refused;
+  const statusOf = ({ rejected, drop, isOnFront, samples = search.samples }: SearchedPoint): string => {
+    if (rejected !== undefined) return rejected;
     const samplesText = samples < search.samples ? ` on the first ${counted(samples, "sample")}` : "";
     if (goal !== undefined && drop !== undefined && drop > goal.maxDrop) return `misses the goal${samplesText}`;
     return isOnFront ? "on the Pareto front" : "";
@@ -31,7 +31,7 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
     const { name, bytes: fileBytes, brotli, speed, drop, interval, seconds, isOnFront, recipe } = point;
     const [a = Number.NaN, b = Number.NaN] = [interval?.low, interval?.high].map((bound) => sign * (bound ?? 0));
     const intervalText = interval && changeInterval(unit, { low: Math.min(a, b), high: Math.max(a, b) });
-    return html`<tr id="${rowId(index)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${statusOf(point)}</small></td>
+    return html`<tr id="${rowId(index)}" class="${isOnFront ? "tried" : "rejected"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${statusOf(point)}</small></td>
 ${numberCell(fileBytes === undefined ? undefined : bytes(sizeOf({ bytes: fileBytes, brotli })))}${numberCell(drop === undefined ? undefined : change(unit, sign * drop), intervalText)}${numberCell(speed === undefined ? undefined : times(speed))}${numberCell(duration(1000 * seconds))}</tr>`;
   };
   const titles = [isByDownload(search) ? "brotli" : "bytes", changeTitle(unit), "speed (rough)", "time"];

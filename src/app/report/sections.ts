@@ -59,8 +59,8 @@ ${trainingChart(step)}${changesOf(step)}`,
 )}`;
 }
 
-export function refusedSection(run: Run): Markup | undefined {
-  const variants = run.variants.filter(({ refused }) => refused !== undefined);
+export function rejectedSection(run: Run): Markup | undefined {
+  const variants = run.variants.filter(({ rejected }) => rejected !== undefined);
   const misses = run.variants.flatMap(({ steps }) =>
     steps.flatMap((step) => step.misses.map(({ at, reason }) => ({ at, reason: `${step.id}: ${reason}` }))),
   );
@@ -69,7 +69,7 @@ export function refusedSection(run: Run): Markup | undefined {
     if (names.length === 0) return clip(reason);
     return html`${clip(reason)} <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`;
   });
-  const rejectedItems = variants.map(({ name, refused = "" }) => html`<strong>${name}</strong>: ${clip(refused)}`);
+  const rejectedItems = variants.map(({ name, rejected = "" }) => html`<strong>${name}</strong>: ${clip(rejected)}`);
   const sections = [
     ["Rejected variants", rejectedItems],
     ["Skipped layers", skipped],

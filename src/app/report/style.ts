@@ -66,18 +66,18 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
 .chart circle.searched { fill: var(--soft); fill-opacity: .35; } .chart circle.searched.front { fill: var(--ink); fill-opacity: .8; }
 .chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; }
 .chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); }
-.chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; }
+.chart .original circle { stroke: var(--ink); } .chart .rejected circle { stroke-dasharray: 2.5 2; }
 .chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .chart path { fill: none; } .chart path.loss { stroke: var(--soft); stroke-width: 1.3; } .chart path.evaluated { stroke: var(--accent); stroke-width: 1.3; } .chart circle.evaluated, .chart .axis text.evaluated { fill: var(--accent); }
 .layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
 .layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; } .layers circle { fill: none; stroke: var(--soft); }
-.chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
+.chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.rejected { fill: var(--soft); }
 `;
 
 export const reportStyle = `${sharedStyle}
 main { max-width: 66rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; }
 tr.original td { color: var(--soft); }
-tr.refused td { color: var(--soft); }
+tr.rejected td { color: var(--soft); }
 td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.compact td { padding-right: 2.2rem; }
 .bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--bad); }
 ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }

@@ -115,7 +115,7 @@ export function variantsTable(run: Run): Markup {
   const cellsOf = (row: number): Content => columns.map(({ cells }) => numberCell(cells[row]?.text, cells[row]?.note));
   const rows = variants.map((variant, index) => {
     const isChosen = chosen === index;
-    const kind = isChosen ? "chosen" : variant.refused === undefined ? "tried" : "refused";
+    const kind = isChosen ? "chosen" : variant.rejected === undefined ? "tried" : "rejected";
     return html`<tr class="${kind}">
 <td class="key">${markOf(variant, goal)}</td><td class="text">${variant.name}<small>${statusOf(variant, isChosen, goal)}</small></td>
 ${cellsOf(index + 1)}</tr>`;
@@ -128,8 +128,8 @@ ${rows}`,
 }
 
 function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): string {
-  const { refused, verdict } = variant;
-  if (refused !== undefined) return refused;
+  const { rejected, verdict } = variant;
+  if (rejected !== undefined) return rejected;
   const goalText = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
   const notChosenReason = isChosen ? undefined : notChosenText(variant, goal);
   const fileText = variant.file === undefined ? "" : `written as ${variant.file}`;
@@ -141,7 +141,7 @@ function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
   if (verdict !== "not shown") return `goal ${verdict === "kept" ? "met" : "missed"}`;
   if (isWithin(drop, goal))
-    return met ? "goal met by the estimate" : "goal met by the estimate alone, so refused (--strict)";
+    return met ? "goal met by the estimate" : "goal met by the estimate alone, so rejected (--strict)";
   return met ? "goal missed by the estimate, which is not statistically significant" : "goal missed by the estimate";
 }
 

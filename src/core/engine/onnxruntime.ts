@@ -69,7 +69,7 @@ async function createSession(
       ...sessionOptions(options),
     });
   } catch (cause) {
-    throw unsupportedTypeError(errorMessage(cause)) ?? engineError("ONNX Runtime refused the model", cause);
+    throw unsupportedTypeError(errorMessage(cause)) ?? engineError("ONNX Runtime rejected the model", cause);
   }
   try {
     screenSession(session);

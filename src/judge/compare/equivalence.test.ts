@@ -79,10 +79,10 @@ describe("compareOutputs", () => {
   });
 
   it("names the model that does not load or run", async () => {
-    const refused = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  s: float32[2] = [1, 2]\n  y = Reshape(x, s)\n}";
+    const rejected = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  s: float32[2] = [1, 2]\n  y = Reshape(x, s)\n}";
     const failing = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  s: int64[2] = [7, 9]\n  y = Reshape(x, s)\n}";
-    expect(await compare(refused, doubled)).toMatch(/^the original does not run: /);
-    await expect(compare(doubled, refused)).rejects.toThrow(/^The result does not load: /);
+    expect(await compare(rejected, doubled)).toMatch(/^the original does not run: /);
+    await expect(compare(doubled, rejected)).rejects.toThrow(/^The result does not load: /);
     await expect(compare(doubled, failing)).rejects.toThrow(/^The original runs, the result does not: .*Reshape/);
   });
 

@@ -35,7 +35,7 @@ export interface Run {
   readonly choice?: Choice;
   /** Index of the variant that won on the validation samples but failed on the test samples, so that nothing is kept. */
   readonly missed?: number | undefined;
-  readonly refused?: { readonly code: ErrorCode; readonly message: string };
+  readonly rejected?: { readonly code: ErrorCode; readonly message: string };
   /** Candidates of a search, compared on the search samples. `variants` contains the best of them. */
   readonly search?: SearchRecord;
   /** Interleaved timing of all models; undefined if no model was timed. */
@@ -75,7 +75,7 @@ export interface SearchedPoint {
   readonly interval?: { readonly low: number; readonly high: number } | undefined;
   /** Whether the candidate is on the Pareto front of bytes, speed and drop. */
   readonly isOnFront: boolean;
-  readonly refused?: string | undefined;
+  readonly rejected?: string | undefined;
   readonly seconds: number;
   readonly recipe: string;
 }
@@ -182,9 +182,9 @@ export interface Variant {
   readonly agreement: Estimate | undefined;
   readonly verdict: Verdict | undefined;
   /** Reason why the variant cannot be kept, other than its drop: a step failed, nothing changed, or nothing was gained. */
-  readonly refused: string | undefined;
-  /** Category of `refused`. "not smaller" is used if there are other candidates. */
-  readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
+  readonly rejected: string | undefined;
+  /** Category of `rejected`. "not smaller" is used if there are other candidates. */
+  readonly rejectedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
   /** Comparison on the validation samples; undefined if no variant is chosen or there are too few samples. */
   readonly validation?: Validated | undefined;
   /** Estimated drop on the search samples that are not test samples. */

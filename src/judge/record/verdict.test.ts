@@ -271,7 +271,7 @@ test("marks only variants within the goal with a tick", () => {
   expect(markOf({ ...first, verdict: outside }, goal)).toBe("?");
   expect(markOf({ ...first, validation: { comparison, verdict: outside } }, goal)).toBe("?");
   expect(markOf({ ...first, verdict: { ...outside, met: false } }, goal)).toBe("✗");
-  expect(markOf({ ...first, refused: "nothing changed" }, goal)).toBe("✗");
+  expect(markOf({ ...first, rejected: "nothing changed" }, goal)).toBe("✗");
   expect(markOf({ ...first, verdict: undefined }, undefined)).toBe("");
 });
 

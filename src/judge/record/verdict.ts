@@ -24,7 +24,7 @@ import type { Measured, Run, Timing, Variant } from "./data.ts";
 import { minSamplesToDecide, moreSamples, type Others } from "./more-samples.ts";
 
 export interface Outcome {
-  readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
+  readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "rejected";
   readonly mood: "good" | "doubt" | "bad";
 }
 
@@ -35,7 +35,7 @@ export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | 
 
 export function outcomeOf(run: Run): Outcome {
   const chosen = chosenOf(run);
-  if (chosen === undefined) return { word: "refused", mood: "bad" };
+  if (chosen === undefined) return { word: "rejected", mood: "bad" };
   if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
   if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
   if (isIdentical(run)) return { word: "identical", mood: "good" };
@@ -63,7 +63,7 @@ export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
     if (run.variants.length === 0) return "Nothing was tried.";
-    return run.variants.length === 1 ? "The result was refused." : "Nothing was kept: every variant was refused.";
+    return run.variants.length === 1 ? "The result was rejected." : "Nothing was kept: every variant was rejected.";
   }
   const size = sizeText(run.original, chosen.result);
   const note = metadataNote(run.original);
@@ -120,16 +120,16 @@ export function relativeWorkOf({ latency }: Pick<Run, "latency">, variant: numbe
  * Returns ? if one of these estimates misses the goal, but the miss is not statistically significant.
  */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
-  const { refused, verdict } = variant;
-  if (refused !== undefined || verdict?.met === false) return "✗";
+  const { rejected, verdict } = variant;
+  if (rejected !== undefined || verdict?.met === false) return "✗";
   if (goal === undefined || verdict === undefined) return "";
   return isWithin(verdict.drop, goal) && notChosenText(variant, goal) === undefined ? "✓" : "?";
 }
 
 /** Returns the reason why an acceptable variant was not chosen: "not chosen: −1.2 points on the validation samples". */
 export function notChosenText(variant: Variant, goal: Goal | undefined): string | undefined {
-  const { validation, refused, verdict, comparison } = variant;
-  if (goal === undefined || refused !== undefined || verdict?.met === false) return undefined;
+  const { validation, rejected, verdict, comparison } = variant;
+  if (goal === undefined || rejected !== undefined || verdict?.met === false) return undefined;
   const drop = dropWithSearch(variant, goal);
   if (comparison !== undefined && verdict !== undefined && drop !== undefined)
     return isWithin(verdict.drop, goal) && !isWithin({ value: drop }, goal)

@@ -63,7 +63,7 @@ async function addCompressedSizes(
 
 export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefined {
   const drops = tried.flatMap(({ evaluation, variant }, index) =>
-    evaluation === undefined || variant.refusedAs === "unchanged"
+    evaluation === undefined || variant.rejectedAs === "unchanged"
       ? []
       : [{ place: index, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
   );
@@ -80,11 +80,11 @@ function contenderOf(
   goal: Goal | undefined,
   purpose: RunOptions["purpose"],
 ): Contender {
-  const { validation, verdict, refused } = variant;
+  const { validation, verdict, rejected } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
   const choiceVerdict =
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
-  const isEligible = usable && (validation !== undefined || refused === undefined);
+  const isEligible = usable && (validation !== undefined || rejected === undefined);
   const meetsGoal = validation !== undefined || verdict?.met !== false;
   const drop = dropWithSearch(variant, goal) ?? choiceVerdict?.drop.value;
   return {
@@ -99,20 +99,20 @@ function contenderOf(
 
 function rejectWithoutGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
   const { variant } = tried;
-  if (variant.refused !== undefined) return tried;
+  if (variant.rejected !== undefined) return tried;
   const noGainText = whyNothingGained(original, variant, work);
   if (noGainText === undefined) return tried;
-  return { ...tried, usable: false, variant: { ...variant, refused: noGainText, refusedAs: "no gain" } };
+  return { ...tried, usable: false, variant: { ...variant, rejected: noGainText, rejectedAs: "no gain" } };
 }
 
 function rejectOffTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
   const { variant } = tried;
-  if (lacks === undefined || variant.result === undefined || variant.refused !== undefined) return tried;
+  if (lacks === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
   return misses({ size: variant.result.bytes, speed, drop: 0 }) === 0
     ? tried
-    : { ...tried, usable: false, variant: { ...variant, refused: lacks, refusedAs: "off target" } };
+    : { ...tried, usable: false, variant: { ...variant, rejected: lacks, rejectedAs: "off target" } };
 }
 
 function isKept(tried: Attempt | undefined): boolean {
-  return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
+  return tried?.variant.rejected === undefined && tried?.variant.verdict?.met !== false;
 }

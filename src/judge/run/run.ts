@@ -20,7 +20,7 @@ import { type Decision, selectResult } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { ObjectiveOptions } from "./objective.ts";
 import { type GoalOptions, logBatch } from "./paired-metrics.ts";
-import { errorOfRun } from "./refusal.ts";
+import { errorOfRun } from "./rejection.ts";
 import { runRecord } from "./run-record.ts";
 import { durationText } from "./time-estimate.ts";
 import { timeIfChanged } from "./timing.ts";
@@ -156,7 +156,7 @@ export async function compressIn(
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
   if (keptAttempt?.evaluation === undefined) {
     const { code, message } = errorOfRun(run);
-    return { run: { ...run, refused: { code, message } }, candidates: recipes, result: undefined, others: [] };
+    return { run: { ...run, rejected: { code, message } }, candidates: recipes, result: undefined, others: [] };
   }
   const bytesOf = async ({ measured }: Evaluation): Promise<Uint8Array> => {
     const file = await store.file(measured.sha256);

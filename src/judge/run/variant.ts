@@ -103,7 +103,7 @@ export async function runCandidate(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    ...refusedAs(unchangedReason, lost?.text, largerReason),
+    ...rejectedAs(unchangedReason, lost?.text, largerReason),
     validation: evaluator.metrics.onValidation(evaluation, goal),
     ...(functionCheck?.likeness === undefined ? {} : { likeness: functionCheck.likeness }),
     ...(functionCheck?.others === undefined ? {} : { others: functionCheck.others }),
@@ -203,19 +203,19 @@ async function takeStep(
   return { record: { ...record, after: measured, comparison, agreement }, evaluation, output };
 }
 
-function failedVariant(name: string, records: readonly StepRecord[], refused: string): Variant {
+function failedVariant(name: string, records: readonly StepRecord[], rejected: string): Variant {
   const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...noResult, refused: stripPeriod(refused), refusedAs: "failed" };
+  return { name, steps: records, ...noResult, rejected: stripPeriod(rejected), rejectedAs: "failed" };
 }
 
-function refusedAs(
+function rejectedAs(
   unchanged: string | undefined,
   lost: string | undefined,
   larger: string | undefined,
-): Pick<Variant, "refused" | "refusedAs"> {
-  if (unchanged !== undefined) return { refused: unchanged, refusedAs: "unchanged" };
-  if (lost !== undefined) return { refused: lost, refusedAs: "lost" };
-  return larger === undefined ? { refused: undefined } : { refused: larger, refusedAs: "not smaller" };
+): Pick<Variant, "rejected" | "rejectedAs"> {
+  if (unchanged !== undefined) return { rejected: unchanged, rejectedAs: "unchanged" };
+  if (lost !== undefined) return { rejected: lost, rejectedAs: "lost" };
+  return larger === undefined ? { rejected: undefined } : { rejected: larger, rejectedAs: "not smaller" };
 }
 
 function nothingChanged(records: readonly StepRecord[]): string {

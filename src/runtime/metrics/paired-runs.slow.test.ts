@@ -11,7 +11,7 @@ const options = { sizes: "one", seed: 1 } as const;
 
 describe("the cost of a comparison", () => {
   /** Returns an engine that outputs zeros and records fed shapes and loaded models. */
-  const pretending = (refuses: (dims: readonly number[]) => boolean = () => false) => {
+  const pretending = (rejects: (dims: readonly number[]) => boolean = () => false) => {
     const runs: (readonly number[])[] = [];
     const loaded: (Model | "released")[] = [];
     const engine: Engine = {
@@ -20,7 +20,7 @@ describe("the cost of a comparison", () => {
         return {
           run: async (feeds) => {
             const dims = feeds.x?.dims ?? [];
-            if (refuses(dims)) throw new PithError("E_ENGINE", "It does not fit.");
+            if (rejects(dims)) throw new PithError("E_ENGINE", "It does not fit.");
             runs.push(dims);
             return { y: zeros("float32", [dims[0] ?? 1, 1]) };
           },

@@ -24,18 +24,19 @@ interface TimingContext {
   readonly signal: AbortSignal;
 }
 
-/** Maximum milliseconds of a run that is timed: a timing takes about 15 runs. */
-const maxRunTime = 200;
+interface TimingOptions {
+  /** Tokens of a sequence (128). */
+  readonly length?: number;
+  /** Maximum milliseconds of a run that is timed (200): a timing takes about 15 runs. */
+  readonly maxRunTime?: number;
+}
 
-/**
- * Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read.
- * @param length tokens of a sequence (128).
- */
+/** Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read. */
 export async function relativeTime(
   original: Model,
   changed: Model,
   context: TimingContext,
-  length?: number,
+  { length, maxRunTime = 200 }: TimingOptions = {},
 ): Promise<PairedRunTimes | Miss> {
   if (inputNames(original) !== inputNames(changed)) return new Miss("the inputs of the two models have other names");
   let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;

@@ -102,7 +102,7 @@ async function makeOnSamples(
   const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);
   const chosen = candidates[run.chosen ?? -1];
   if (result === undefined || chosen === undefined)
-    throw new PithError("E_ACCURACY_LOST", run.refused?.message ?? "The search found nothing that meets the goal.", {
+    throw new PithError("E_ACCURACY_LOST", run.rejected?.message ?? "The search found nothing that meets the goal.", {
       hint: "Allow a larger loss, or search longer.",
     });
   return { ...resultOf(run), bytes: result.bytes, recipe: recipeText(chosen.recipe) };

@@ -41,9 +41,9 @@ test("opens the model of a call in a session that has none", async () => {
 
 test("opens no path that the page may not read", async () => {
   const session = createSession((path) => {
-    throw new Error(`${path} is refused`);
+    throw new Error(`${path} is rejected`);
   });
-  const refusal = `${small} is refused`;
-  await expect(async () => session.openModel(small, context)).rejects.toThrow(refusal);
-  await expect(async () => session.graph({ model: small, samples: undefined }, context)).rejects.toThrow(refusal);
+  const rejection = `${small} is rejected`;
+  await expect(async () => session.openModel(small, context)).rejects.toThrow(rejection);
+  await expect(async () => session.graph({ model: small, samples: undefined }, context)).rejects.toThrow(rejection);
 });

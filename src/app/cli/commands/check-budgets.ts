@@ -8,6 +8,7 @@ import { withShares } from "../../../judge/recipe/check-recipe.ts";
 import { fail, readSource, type Source } from "../../../judge/recipe/source.ts";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
+import { describeAnyLoss } from "../flags/metrics.ts";
 
 const size = v.pipe(
   v.union([v.pipe(v.number(), v.minValue(1)), sizeOption], "takes bytes, or a size such as 310kB"),
@@ -35,7 +36,7 @@ const modelBudgets = v.strictObject({
   /** Largest drop of the metric. */
   drop: v.optional(amount),
   /** Smallest share of samples with the baseline's prediction. */
-  agreement: v.optional(amount),
+  agreement: v.optional(v.pipe(amount, v.maxValue(1, "takes a share of at most 100%"))),
   /** Smallest ratio of the baseline's processor time to the model's. */
   speed: v.optional(positiveOption),
   runtimes: v.optional(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty("takes at least one runtime"))),
@@ -82,6 +83,11 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
       fail(source, at, "value", `"${budgets.model}" has no budget: ${limits.join(", ")}`);
     if (compared !== undefined && budgets.baseline === undefined)
       fail(source, [...at, compared], "key", `"${compared}" needs "baseline": it compares the model with its original`);
+    const anyLoss = describeAnyLoss(budgets.drop, budgets.metric);
+    if (anyLoss !== undefined) fail(source, [...at, "drop"], "value", anyLoss);
+    const { baseline } = budgets;
+    if (budgets.model === (typeof baseline === "object" ? baseline.file : baseline))
+      fail(source, [...at, "baseline"], "value", `"${budgets.model}" is the model itself: a model loses nothing then`);
     if (measured !== undefined && budgets.data === undefined)
       fail(source, [...at, measured], "key", `"${measured}" needs "data": it is measured on samples`);
   }

@@ -2,7 +2,7 @@
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import { bytes, counted, difference, percent, times } from "../../../core/numbers.ts";
 import { verdictSentence } from "../../../judge/record/verdict.ts";
-import type { LatencyReport } from "../../../runtime/run/latency.ts";
+import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
@@ -126,20 +126,19 @@ function shareFinding(budget: string, limit: string, minimum: number, { value, l
 }
 
 /**
- * Returns what the timings show: ratios of processor times, on which other processes have little influence. Each timing is of another process, because the
- * ratio changes from process to process more than from round to round. The budget passes if all ratios reach the limit, and fails if none does.
+ * Returns what the timings show, each of another process: ratios of processor times on one thread, on which other programs have little influence. The budget
+ * passes if all ratios reach the limit, and fails if none does.
+ * @param timings a text is the reason why a process could not measure them.
  */
-export function speedFinding(minimum: number, reports: readonly LatencyReport[]): Finding {
+export function speedFinding(minimum: number, timings: readonly (PairedRunTimes | string)[]): Finding {
   const limit = `at least ${times(minimum)}`;
-  const ratios = reports
-    .map(
-      ({ models: [baseline, model] }) => (baseline?.processorTime ?? Number.NaN) / (model?.processorTime ?? Number.NaN),
-    )
+  const reason = timings.find((timing) => typeof timing === "string");
+  if (reason !== undefined) return notShown("speed", limit, reason);
+  const ratios = timings
+    .flatMap((timing) => (typeof timing === "string" ? [] : [timing.before / timing.after]))
     .toSorted((a, b) => a - b);
-  if (reports.some(({ unsteady }) => unsteady)) return notShown("speed", limit, "the machine was too busy");
   const [low = Number.NaN, high = Number.NaN] = [ratios[0], ratios.at(-1)];
   const middle = ratios[Math.floor(ratios.length / 2)] ?? Number.NaN;
-  if (!ratios.every(Number.isFinite)) return notShown("speed", limit, "the processor time is not known here");
   const measured = `${times(middle)} (${times(low)} … ${times(high)})`;
   if (low >= minimum) return { budget: "speed", limit, measured, outcome: "passed" };
   if (high < minimum) return { budget: "speed", limit, measured, outcome: "failed" };

@@ -7,16 +7,15 @@ import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files/files.ts";
 import { requireAppendable } from "../files/writable.ts";
-import type benchJob from "../jobs/bench.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
+import type relativeTimeJob from "../jobs/relative-time.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
@@ -31,8 +30,8 @@ import {
 } from "./check-findings.ts";
 
 const defaultFile = "pith.check.yaml";
-/** Processes that time a model, and rounds of each. */
-const [timingProcesses, timingRounds] = [3, 15];
+/** Processes that time a model: the ratio changes from process to process more than within one. */
+const timingProcesses = 3;
 
 export default defineCommand({
   name: "check",
@@ -213,9 +212,11 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
     }
   }
   if (speed !== undefined) {
-    const reports: LatencyReport[] = [];
-    while (reports.length < timingProcesses) reports.push(await timeModels([baseline, model], session));
-    findings.push(speedFinding(speed, reports));
+    const timings: Awaited<ReturnType<typeof relativeTimeJob>>[] = [];
+    const input = { original: baseline, model, seed: session.seed };
+    while (timings.length < timingProcesses)
+      timings.push(await session.job<typeof relativeTimeJob>("relative-time", input, `check ${model}`));
+    findings.push(speedFinding(speed, timings));
   }
   return findings;
 }
@@ -235,12 +236,6 @@ async function requireBaseline(path: string, { model, baseline }: Budgets): Prom
   throw new PithError("E_SOURCE_CHANGED", sentence, {
     hint: "Restore the file. If the change is intended, write the new SHA-256 into the budgets.",
   });
-}
-
-async function timeModels(models: readonly string[], session: Session) {
-  const request = { models, target: "node" as const, dims: [], set: {}, rounds: timingRounds, threads: undefined };
-  const input = { ...request, seed: session.seed, inOrder: true };
-  return (await session.job<typeof benchJob>("bench", input, `check ${models.at(-1)}`)).latency;
 }
 
 /** Compares a file with the one before the change: "changed", or a sentence. */

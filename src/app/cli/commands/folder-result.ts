@@ -30,7 +30,7 @@ export function folderResult(
       );
       for (const note of notes) terminal.line(note);
       for (const { file, verdict, reason = "" } of files)
-        if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
+        if (verdict === "rejected") terminal.line(`rejected: ${basename(file)}: ${reason}`);
       if (!files.some(isMade)) terminal.line(noVariantText);
       terminal.line(`written: ${terminal.color.bold(out)}`);
       if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);

@@ -95,7 +95,7 @@ export function searcherOf(
       const candidateCount = counted(run.search?.points.length ?? 0, "candidate");
       const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
       terminal.note("search", `${base}: ${candidateCount} tried, see ${report}`);
-      if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
+      if (run.rejected !== undefined) throw new PithError(run.rejected.code, run.rejected.message);
       // `over` is a smaller model that was not chosen because it is slow.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
       return candidatesOf(run, out);

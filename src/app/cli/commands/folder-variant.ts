@@ -70,7 +70,7 @@ export function variantWriter(
       session.terminal.noteFinished(`${bytes(figures.bytes)}, ${figures.measured}`);
       return figures;
     } catch (error) {
-      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.noteFinished("refused");
+      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.noteFinished("rejected");
       throw error;
     }
   };

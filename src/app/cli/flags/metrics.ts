@@ -44,10 +44,13 @@ export const goalFlags = {
 
 /** @throws PithError E_OPTION for a maximum drop that would allow any loss, such as 1 for a share. */
 export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
-  if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return;
+  const sentence = describeAnyLoss(maxDrop, metric);
+  if (sentence !== undefined) throw new PithError("E_OPTION", `--max-drop ${sentence}.`);
+}
+
+/** Returns why a maximum drop would allow any loss, such as 1 for a share; undefined if it does not. */
+export function describeAnyLoss(maxDrop: number | undefined, metric: MetricName): string | undefined {
+  if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return undefined;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
-  throw new PithError(
-    "E_OPTION",
-    `--max-drop ${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}.`,
-  );
+  return `${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}`;
 }

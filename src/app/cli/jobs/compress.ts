@@ -34,7 +34,7 @@ import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
-const refusedFolder = "refused";
+const rejectedFolder = "rejected";
 
 export interface CompressInput extends SearchInput, WorkerOptions {
   readonly out: string;
@@ -133,13 +133,13 @@ function runSearch(
 }
 
 function withFlagNames(run: Run): Run {
-  const { refused } = run;
+  const { rejected } = run;
   return {
     ...run,
-    ...(refused === undefined ? {} : { refused: { ...refused, message: rewordOptionNames(refused.message) } }),
+    ...(rejected === undefined ? {} : { rejected: { ...rejected, message: rewordOptionNames(rejected.message) } }),
     variants: run.variants.map((variant) => ({
       ...variant,
-      refused: variant.refused && rewordOptionNames(variant.refused),
+      rejected: variant.rejected && rewordOptionNames(variant.rejected),
       steps: variant.steps.map((step) => ({
         ...step,
         misses: step.misses.map(({ at, reason }) => ({ at, reason: rewordOptionNames(reason) })),
@@ -183,7 +183,7 @@ async function write(
   if (result === undefined || recipe === undefined) {
     // The reports of an earlier result remain, unless it is an interim result of a stopped search.
     const isEarlier = (await readInterim(out)) === undefined && (await exists(joinPath(out, "model.onnx")));
-    const folder = isEarlier ? joinPath(out, refusedFolder) : out;
+    const folder = isEarlier ? joinPath(out, rejectedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
   const missingSidecars = await listMissingSidecars(model, out);
@@ -214,7 +214,7 @@ async function write(
   ];
   const written = await writeResults(out, run, contents, context, runFolder);
   // Removes the reports of an earlier run without a result.
-  await removeResults(joinPath(out, refusedFolder), runFolder);
+  await removeResults(joinPath(out, rejectedFolder), runFolder);
   return written;
 }
 

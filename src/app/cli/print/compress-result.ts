@@ -33,14 +33,16 @@ export interface ResultDetails {
 }
 
 export function show({ run, written }: CompressOutput, { isGoalRequired, replaced }: ResultDetails): Result {
-  const { refused } = run;
+  const { rejected } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint = hintOf(run);
   return {
     data: run,
     failure:
-      refused &&
-      new PithError(refused.code, `${refused.message} No model was written; ${report} shows what was tried.`, { hint }),
+      rejected &&
+      new PithError(rejected.code, `${rejected.message} No model was written; ${report} shows what was tried.`, {
+        hint,
+      }),
     goalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
@@ -65,11 +67,11 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
   };
 }
 
-function hintOf({ refused, search, variants }: Run): string {
-  const isOffTarget = variants.some(({ refusedAs }) => refusedAs === "off target");
+function hintOf({ rejected, search, variants }: Run): string {
+  const isOffTarget = variants.some(({ rejectedAs }) => rejectedAs === "off target");
   if (search !== undefined && isOffTarget)
     return "Search longer (--minutes, or more --steps), or choose an easier target.";
-  if (refused?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
+  if (rejected?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
   const alternative = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
   return `Allow more (--max-drop), ${alternative}, or write it anyway: --force.`;
 }
@@ -77,16 +79,16 @@ function hintOf({ refused, search, variants }: Run): string {
 export function showEach(
   results: readonly { readonly model: string; readonly out: string; readonly result: Result | PithError }[],
 ): Result {
-  const refused = results.flatMap(({ model, result }) => {
+  const rejected = results.flatMap(({ model, result }) => {
     const failure = result instanceof PithError ? result : result.failure;
     return failure === undefined ? [] : [{ model, failure }];
   });
-  const [first] = refused;
+  const [first] = rejected;
   return {
     data: {
       models: results.map(({ model, out, result }) =>
         result instanceof PithError
-          ? { model, out, refused: { code: result.code, message: result.message } }
+          ? { model, out, rejected: { code: result.code, message: result.message } }
           : { model, out, run: result.data },
       ),
     },
@@ -94,7 +96,7 @@ export function showEach(
       first &&
       new PithError(
         first.failure.code,
-        `${integer(refused.length)} of ${counted(results.length, "model")}: ${refused.map(({ model, failure }) => `"${model}": ${failure.message}`).join(" ")}`,
+        `${integer(rejected.length)} of ${counted(results.length, "model")}: ${rejected.map(({ model, failure }) => `"${model}": ${failure.message}`).join(" ")}`,
         { hint: first.failure.advice },
       ),
     goalMissed: results.some(({ result }) => !(result instanceof PithError) && result.goalMissed === true),
@@ -151,8 +153,8 @@ function reasonsOf(misses: StepRecord["misses"]): string {
 
 const maxReasons = 2;
 
-function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
-  if (refused !== undefined) return refused;
+function noteOf({ rejected, comparison, verdict }: Variant, { goal }: Run): string {
+  if (rejected !== undefined) return rejected;
   if (comparison === undefined) return "";
   const { unit } = comparison;
   const { value } = comparison.difference;

@@ -20,46 +20,49 @@ export function errorOfRun(run: Run): PithError {
   const offTargetError = offTarget(run);
   if (offTargetError !== undefined) return offTargetError;
   if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No variant meets the goal");
-  const { refused, refusedAs, comparison, verdict } = onlyVariant;
-  if (refused !== undefined)
-    return refusedAs === "lost" ? accuracyLost(refused) : new PithError("E_UNSUPPORTED", `${capitalize(refused)}.`);
+  const { rejected, rejectedAs, comparison, verdict } = onlyVariant;
+  if (rejected !== undefined)
+    return rejectedAs === "lost" ? accuracyLost(rejected) : new PithError("E_UNSUPPORTED", `${capitalize(rejected)}.`);
   if (comparison === undefined || verdict === undefined || run.goal === undefined)
     return accuracyLost("Nothing was kept");
   return accuracyLost(lossText(comparison, verdict, run.goal, run.data));
 }
 
 /** Returns "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …". */
-function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
+function missedText({ name, rejected, comparison, verdict }: Variant, { data, goal }: Run): string {
   const choiceText = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
-  if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
-    return `${choiceText}, and not kept: ${refused ?? "its metric is not known"}`;
+  if (rejected !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
+    return `${choiceText}, and not kept: ${rejected ?? "its metric is not known"}`;
   const testCount = integer(comparison.difference.count);
   return `${choiceText}; on the ${testCount} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
 function offTarget({ variants }: Run): PithError | undefined {
-  const offTargetVariant = variants.find(({ refusedAs }) => refusedAs === "off target");
-  const changedVariants = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
-  if (offTargetVariant === undefined || changedVariants.some(({ refused }) => refused === undefined)) return undefined;
+  const offTargetVariant = variants.find(({ rejectedAs }) => rejectedAs === "off target");
+  const changedVariants = variants.filter(
+    ({ rejectedAs }) => rejectedAs !== "off target" && rejectedAs !== "unchanged",
+  );
+  if (offTargetVariant === undefined || changedVariants.some(({ rejected }) => rejected === undefined))
+    return undefined;
   const minBytes = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
-  const sentence = `No variant is on target: ${offTargetVariant.refused?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
+  const sentence = `No variant is on target: ${offTargetVariant.rejected?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
   return new PithError("E_UNSUPPORTED", sentence, {
     hint: "Search longer (--minutes), or choose an easier target.",
   });
 }
 
 function nothingSmaller({ variants }: Run): PithError | undefined {
-  const isLarger = ({ refusedAs }: Variant): boolean => refusedAs === "not smaller" || refusedAs === "no gain";
-  const isUseless = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";
+  const isLarger = ({ rejectedAs }: Variant): boolean => rejectedAs === "not smaller" || rejectedAs === "no gain";
+  const isUseless = (variant: Variant): boolean => isLarger(variant) || variant.rejectedAs === "unchanged";
   if (!variants.every(isUseless) || !variants.some(isLarger)) return undefined;
   return new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
 }
 
 function nothingToDo({ variants }: Run): PithError | undefined {
-  const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
-  if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;
-  const reasonOf = ({ refused, refusedAs, steps }: Variant): string =>
-    (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
+  const isIdle = variants.every(({ rejectedAs }) => rejectedAs === "unchanged" || rejectedAs === "failed");
+  if (!isIdle || variants.every(({ rejectedAs }) => rejectedAs === "failed")) return undefined;
+  const reasonOf = ({ rejected, rejectedAs, steps }: Variant): string =>
+    (rejectedAs === "failed" ? rejected : whyUnchanged(steps)) ?? "nothing changed";
   const reasons = Array.from(
     groupBy(variants, reasonOf),
     ([reason, group]) => `${group.map(({ name }) => name).join(", ")}: ${reason}`,
