@@ -36,7 +36,7 @@ export function galleryPage(): string {
     "# Gallery",
     "Eight networks, each made smaller by one command. All numbers are from the run records of these commands.",
     markdownTable(heads, rows),
-    "Brackets contain intervals, of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original: 2 × is twice as fast. If the machine was too busy to measure it, the column has the processor time of a run instead, where less is better.",
+    "Brackets contain intervals, of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original: 2 × is twice as fast. On a busy machine, the script writes the processor time of a run instead, where less is better.",
     entries.map(sectionOf).join("\n\n"),
     "## Make it again",
     "The models and data are not in the repository, because their licenses differ. Each section names their source. The script reads them from the folder `data` in `../shared`, or in the folder that `PITH_SHARED` names:",

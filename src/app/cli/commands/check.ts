@@ -167,7 +167,7 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
     }
     findings.push(...(await compareWithBaseline(entry, session)));
   } catch (error) {
-    // One model that fails does not keep the others from being checked.
+    // One model that fails does not keep the otherRuntimes from being checked.
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
     findings.push({
       budget: "model",
@@ -203,12 +203,12 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
     try {
       findings.push(...evalFindings(budgets, await evaluate(runtimes)));
     } catch (error) {
-      const others = runtimes.filter((runtime) => runtime !== "node");
-      if (!(error instanceof PithError) || error.code !== "E_ENGINE_MISSING" || others.length === 0) throw error;
+      const otherRuntimes = runtimes.filter((runtime) => runtime !== "node");
+      if (!(error instanceof PithError) || error.code !== "E_ENGINE_MISSING" || otherRuntimes.length === 0) throw error;
       const installed = runtimes.filter((runtime) => runtime === "node");
       if ((isMeasured && hasData) || installed.length > 0)
         findings.push(...evalFindings(budgets, await evaluate(installed)));
-      findings.push(...missingRuntimes(others, reasonOf(error)));
+      findings.push(...missingRuntimes(otherRuntimes, reasonOf(error)));
     }
   }
   if (speed !== undefined) {
