@@ -7,7 +7,8 @@ export interface Place {
   readonly title: string | undefined;
 }
 
-const link = /(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
+/** Code, or a link. A link in code begins after the code, and code in the title of a link after the link. */
+const codeOrLink = /```[\s\S]*?```|`[^`\n]*`|(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
 
 /**
  * Returns the text of a page of the site. Links to pages and images lead to their addresses, and a link with a file's name as its text has the title of
@@ -21,8 +22,8 @@ export function pageText(
   repository?: string | undefined,
 ): string {
   const from = posix.dirname(places.get(source)?.address ?? "");
-  const change = (whole: string, mark: string, title: string, target: string): string => {
-    if (/^(https?:|mailto:|#)/.test(target)) return whole;
+  const change = (whole: string, mark = "", title = "", target?: string): string => {
+    if (target === undefined || /^(https?:|mailto:|#)/.test(target)) return whole;
     const [path = "", anchor] = target.split("#");
     const file = posix.join(posix.dirname(source), path);
     const end = anchor === undefined ? "" : `#${anchor}`;
@@ -34,7 +35,5 @@ export function pageText(
     const shown = title === posix.basename(file) ? (place.title ?? title) : title;
     return `${mark}[${shown}](./${posix.relative(from, place.address)}${end})`;
   };
-  // Links inside of code stay.
-  const parts = text.split(/(```[\s\S]*?```|`[^`\n]*`)/);
-  return parts.map((part, index) => (index % 2 === 1 ? part : part.replace(link, change))).join("");
+  return text.replace(codeOrLink, change);
 }

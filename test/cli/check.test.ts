@@ -80,7 +80,8 @@ describe("pith check", () => {
   });
 
   test("does not decide on data on which the baseline is at chance level", async () => {
-    const budgets = "model: zero.onnx, baseline: zero.onnx, data: points.csv, drop: 1%";
+    copyFileSync(at("zero.onnx"), at("also-zero.onnx"));
+    const budgets = "model: also-zero.onnx, baseline: zero.onnx, data: points.csv, drop: 1%";
     const { code, out } = await pith("check", writeEntry(budgets));
     expect(out).toContain("drop: the baseline is no better than always predicting the most frequent class");
     expect(code).toBe(3);

@@ -167,7 +167,7 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
     }
     findings.push(...(await compareWithBaseline(entry, session)));
   } catch (error) {
-    // One model that fails does not keep the otherRuntimes from being checked.
+    // One model that fails does not keep the others from being checked.
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
     findings.push({
       budget: "model",
