@@ -4,6 +4,7 @@ import { cp, mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { build, type Message } from "esbuild";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { buildStudio } from "../scripts/build/studio.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -91,6 +92,41 @@ describe("the packed package", () => {
 
   test("npx pith --version prints the version", async () => {
     expect(await run(user, "npx", "pith", "--version")).toBe(`${manifest.version}\n`);
+  });
+
+  const browserBuild = {
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    outdir: "out",
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  } as const;
+
+  test("bundlers for browsers find all modules of each entry point", async () => {
+    const { errors } = await build({
+      ...browserBuild,
+      entryPoints: Object.keys(manifest.exports)
+        .map((name) => path.posix.join("pith", name))
+        .filter((name) => !name.endsWith(".json")),
+      absWorkingDir: user,
+      splitting: true,
+      external: ["#onnxruntime", "onnxruntime-web"],
+    }).catch((error: { errors: Message[] }) => error);
+    expect(errors.map(({ text, location }) => `${location?.file}: ${text}`)).toEqual([]);
+  });
+
+  test("the page that runs models in a browser imports nothing that its server lacks", async () => {
+    const { metafile } = await build({
+      ...browserBuild,
+      entryPoints: ["node_modules/pith/dist/app/cli/browser/page.js"],
+      absWorkingDir: user,
+      packages: "external",
+      external: ["#platform", "#root", "#onnxruntime"],
+    });
+    const imports = Object.values(metafile.outputs).flatMap((output) => output.imports.map((each) => each.path));
+    expect([...new Set(imports)].toSorted()).toEqual(["#onnxruntime", "#platform", "onnxruntime-web", "valibot"]);
   });
 
   test("every entry point loads in plain Node, although no runtime is installed", async () => {

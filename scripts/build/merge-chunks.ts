@@ -14,7 +14,10 @@ interface Part {
   readonly id: number;
   readonly modules: readonly string[];
   readonly bytes: number;
-  /** Packages and Node built-ins that it imports. Only parts with equal ones merge, so that code for browsers does not load those of Node. */
+  /**
+   * Packages and Node built-ins that it imports, directly or through other chunks. Only parts with equal ones merge, so that code for browsers does not
+   * load those of Node.
+   */
   readonly packages: string;
   /** Entries that load it, directly or through other parts. */
   readonly entries: ReadonlySet<OutputChunk>;
@@ -66,13 +69,9 @@ function partsOf(chunks: readonly OutputChunk[]): ReadonlyMap<string, Part> {
   }
   const parts = new Map(
     chunks.map((chunk, id): [string, Part] => {
-      const packages = chunk.imports.filter((name) => !files.has(name) && !name.startsWith("#") && name !== "valibot");
       const entries = loadedBy.get(chunk) ?? new Set();
       const [modules, bytes] = [Object.keys(chunk.modules), chunk.code.length];
-      return [
-        chunk.fileName,
-        { id, modules, bytes, packages: packages.toSorted().join(), entries, imports: new Set() },
-      ];
+      return [chunk.fileName, { id, modules, bytes, packages: packagesOf(chunk, files), entries, imports: new Set() }];
     }),
   );
   for (const chunk of chunks) {
@@ -82,6 +81,19 @@ function partsOf(chunks: readonly OutputChunk[]): ReadonlyMap<string, Part> {
     }
   }
   return parts;
+}
+
+/** Imports of package.json, such as `#platform`, do not count: a browser has other modules there. All entries import valibot. */
+function packagesOf(chunk: OutputChunk, files: ReadonlyMap<string, OutputChunk>): string {
+  const [chunks, packages] = [new Set([chunk]), new Set<string>()];
+  for (const { imports } of chunks) {
+    for (const name of imports) {
+      const file = files.get(name);
+      if (file !== undefined) chunks.add(file);
+      else if (!name.startsWith("#") && name !== "valibot") packages.add(name);
+    }
+  }
+  return [...packages].toSorted().join();
 }
 
 function pairOf(a: Part, b: Part): Pair[] {

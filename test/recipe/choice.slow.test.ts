@@ -115,7 +115,7 @@ describe("the choice among several candidates", () => {
       expect(sentence).toMatch(/ smaller is smaller \(.*\) and 0\.83 × as fast \(--for size keeps it\)\. /);
       const beside = await chosenOn({ ...busy, name: "wasm" });
       expect(beside.choice).toEqual(choice);
-      expect(beside.sentence).toContain("and takes 1.25 × the processor time: --for size keeps it.");
+      expect(beside.sentence).toContain("and takes 1.25 × the processor time (--for size keeps it).");
       expect(beside.busy).toEqual([
         "The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: pith bench original model.onnx --target wasm",
       ]);
