@@ -1,12 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { speedFinding } from "../../src/app/cli/commands/check-findings.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import type { PairedRunTimes } from "../../src/runtime/run/relative-time.ts";
 import { json, pith, program } from "./run.ts";
-import { smallModels } from "./small-models.ts";
+import { classifier, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
@@ -138,6 +140,48 @@ describe("pith check", () => {
     expect(code).toBe(1);
   });
 
+  test("hashes and compares external data with the model", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
+  w: float32[16, 32] = random(seed 1)
+  y = MatMul(x, w)
+}`);
+    for (const folder of ["", "base"]) {
+      mkdirSync(at(join("outside", folder)), { recursive: true });
+      await save(model, at(join("outside", folder, "model.onnx")), { externalData: true });
+    }
+    const files = ["model.onnx", "model.onnx_data"].map((name) => at(`outside/${name}`));
+    const digest = createHash("sha256");
+    for (const file of files) digest.update(readFileSync(file));
+    const baseline = `baseline: { file: model.onnx, sha256: ${digest.digest("hex")} }`;
+    const path = write(
+      `models:\n  - { model: ../right.onnx, ${baseline}, bytes: 1kB }\n  - { model: model.onnx, bytes: 3kB }\n`,
+      "outside/pith.check.yaml",
+    );
+    const check = () => pith("check", path, "--base", at("outside/base"));
+    expect(await check()).toMatchObject({ code: 0, out: expect.stringContaining("unchanged: the base") });
+    const [, data = ""] = files;
+    writeFileSync(data, readFileSync(data).fill(0));
+    const { code, out } = await check();
+    expect(out).toContain('model.onnx" is another file: expected SHA-256');
+    expect(out).toMatch(/changed: .* → .* \(unchanged\), after brotli/);
+    expect(code).toBe(1);
+  });
+
+  test("fails a model that is its own baseline, also through a link", async () => {
+    symlinkSync(at("right.onnx"), at("link.onnx"));
+    const { code, out } = await pith("check", writeEntry("model: right.onnx, baseline: link.onnx, speed: 0.01"));
+    expect(out).toMatch(/The baseline ".*link\.onnx" is the model itself/);
+    expect(code).toBe(1);
+  });
+
+  test("fails a model that cannot run, if only its speed is limited", async () => {
+    await save(parseModel(classifier("[[1, 0], [0, 1]]").replace("Gemm", "NoSuchOperator")), at("unknown.onnx"));
+    const { code, out } = await pith("check", writeEntry("model: unknown.onnx, baseline: right.onnx, speed: 0.01"));
+    expect(out).toMatch(/model +can be measured +no +failed\n.*NoSuchOperator/);
+    expect(code).toBe(1);
+  });
+
   test("measures the ratio of processor times", async () => {
     const path = writeEntry("model: mixed.onnx, baseline: right.onnx, speed: 0.01");
     const { models } = (await json("check", path)) as { models: { findings: { budget: string; limit: string }[] }[] };
@@ -147,7 +191,8 @@ describe("pith check", () => {
   test("checks each file of a folder against the file of the same path", async () => {
     mkdirSync(at("small"), { recursive: true });
     mkdirSync(at("original"), { recursive: true });
-    for (const name of ["a.onnx", "b.onnx"]) {
+    mkdirSync(at("small/folder.onnx"));
+    for (const name of ["a.onnx", "b.ONNX"]) {
       copyFileSync(at(name === "a.onnx" ? "near.onnx" : "zero.onnx"), at(`small/${name}`));
       copyFileSync(at("right.onnx"), at(`original/${name}`));
     }
@@ -155,7 +200,7 @@ describe("pith check", () => {
       "check",
       writeEntry("model: small, baseline: original, data: points.csv, agreement: 60%"),
     );
-    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.onnx\n[\s\S]*failed\nfailed\n$/);
+    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.ONNX\n[\s\S]*failed\nfailed\n$/);
     expect(code).toBe(1);
   });
 
@@ -209,12 +254,12 @@ describe("pith check", () => {
     [
       "an agreement that no model reaches",
       "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, agreement: 97 }\n",
-      /models\[0\]\.agreement: takes a share of at most 100%, got 97/,
+      /models\[0\]\.agreement: takes a share below 100%: .*, got 97/,
     ],
     [
-      "the model as its baseline",
-      "models:\n  - { model: a.onnx, baseline: a.onnx, speed: 1 }\n",
-      /models\[0\]\.baseline: "a\.onnx" is the model itself/,
+      "a drop that no number of samples shows",
+      "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, drop: 0 }\n",
+      /models\[0\]\.drop: takes more than 0: no number of samples/,
     ],
     ["YAML that is none", "models: [\n", /invalid YAML/],
   ])("rejects budgets with %s, and names the place", async (_, text, message) => {
@@ -249,8 +294,9 @@ describe("the speed of a model", () => {
     expect(speedFinding(1.5, speeds.map(timing)).outcome).toBe(outcome);
   });
 
-  test("is not decided if a process cannot measure it, and the reason is given", () => {
-    const finding = speedFinding(1.5, [timing(2), "processor time cannot be read here", timing(2)]);
+  test("is not decided if processor time cannot be read", () => {
+    const unknown = { before: Number.NaN, after: Number.NaN };
+    const finding = speedFinding(1.5, [timing(2), unknown, timing(2)]);
     expect(finding).toMatchObject({ outcome: "not shown", reason: "processor time cannot be read here" });
   });
 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { measuredNumbers, numbersWithoutSource } from "../../scripts/generate/measured-numbers.ts";
+import { pairedScores } from "../../src/core/math/interval.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = join(root, "bench/logs");
@@ -37,4 +38,19 @@ test("numbers are compared as a whole, with or without commas", () => {
   ]);
   expect(numbersWithoutSource(["7 kB", "87 kB", "1,702", "5"], "187 kB, 7 kB, 1702, 5.5")).toEqual(["87 kB", "5"]);
   expect(numbersWithoutSource(["1.5 %"], "145 %")).toEqual(["1.5 %"]);
+});
+
+test("the samples in verdicts.md narrow the interval to the stated width", () => {
+  const page = readFileSync(join(root, "docs/verdicts.md"), "utf8");
+  const rows = [...page.matchAll(/^\| (\d+) % \| ([\d,]+) \| ([\d,]+) \|$/gm)];
+  expect(rows.length).toBe(5);
+  for (const [, percent, ...counts] of rows) {
+    for (const [index, text] of counts.entries()) {
+      const count = Number(text.replaceAll(",", ""));
+      const changed = Math.round((Number(percent) / 100) * count);
+      const gained = Math.floor(changed / 2);
+      const { low, high } = pairedScores(count, gained, changed - gained);
+      expect((high - low) / 2).toBeCloseTo(index === 0 ? 0.01 : 0.005, 4);
+    }
+  }
 });

@@ -59,7 +59,7 @@ export function moreSamples(
 }
 
 /** Rounds a positive value up to two significant digits. */
-function roundUp(value: number): number {
+export function roundUp(value: number): number {
   const unit = 10 ** Math.max(0, Math.floor(Math.log10(value)) - 1);
   return Math.ceil(value / unit) * unit;
 }

@@ -24,19 +24,18 @@ interface TimingContext {
   readonly signal: AbortSignal;
 }
 
-interface TimingOptions {
-  /** Tokens of a sequence (128). */
-  readonly length?: number;
-  /** Maximum milliseconds of a run that is timed (200): a timing takes about 15 runs. */
-  readonly maxRunTime?: number;
-}
+/** Maximum milliseconds of a run that is timed: a timing takes about 15 runs. */
+const maxRunTime = 200;
 
-/** Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read. */
+/**
+ * Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read.
+ * @param length tokens of a sequence (128).
+ */
 export async function relativeTime(
   original: Model,
   changed: Model,
   context: TimingContext,
-  { length, maxRunTime = 200 }: TimingOptions = {},
+  length?: number,
 ): Promise<PairedRunTimes | Miss> {
   if (inputNames(original) !== inputNames(changed)) return new Miss("the inputs of the two models have other names");
   let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;
@@ -112,7 +111,9 @@ export async function minTimesPerRun(
   const began = now();
   for (let count = 0; count < minSeries || now() - began < sessions.length * totalTime; count++) {
     throwIfAborted(signal);
-    for (const [index, session] of sessions.entries())
+    // The order alternates, because a session runs faster or slower after another one.
+    const order = [...sessions.entries()];
+    for (const [index, session] of count % 2 === 0 ? order : order.toReversed())
       minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timeRuns(session, runs));
   }
   return minTimes;

@@ -15,7 +15,10 @@ const size = v.pipe(
   v.transform((value) => (typeof value === "number" ? value : bytesOf(value))),
 );
 
-const amount = v.pipe(v.number("takes a number, or a share such as 1%"), v.minValue(0));
+const amount = v.pipe(
+  v.number("takes a number, or a share such as 1%"),
+  v.gtValue(0, "takes more than 0: no number of samples shows that nothing is lost"),
+);
 
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i, "takes the SHA-256 of the file: 64 hexadecimal digits"));
 
@@ -36,7 +39,9 @@ const modelBudgets = v.strictObject({
   /** Largest drop of the metric. */
   drop: v.optional(amount),
   /** Smallest share of samples with the baseline's prediction. */
-  agreement: v.optional(v.pipe(amount, v.maxValue(1, "takes a share of at most 100%"))),
+  agreement: v.optional(
+    v.pipe(amount, v.ltValue(1, "takes a share below 100%: no number of samples shows that nothing differs")),
+  ),
   /** Smallest ratio of the baseline's processor time to the model's. */
   speed: v.optional(positiveOption),
   runtimes: v.optional(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty("takes at least one runtime"))),
@@ -85,9 +90,6 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
       fail(source, [...at, compared], "key", `"${compared}" needs "baseline": it compares the model with its original`);
     const anyLoss = describeAnyLoss(budgets.drop, budgets.metric);
     if (anyLoss !== undefined) fail(source, [...at, "drop"], "value", anyLoss);
-    const { baseline } = budgets;
-    if (budgets.model === (typeof baseline === "object" ? baseline.file : baseline))
-      fail(source, [...at, "baseline"], "value", `"${budgets.model}" is the model itself: a model loses nothing then`);
     if (measured !== undefined && budgets.data === undefined)
       fail(source, [...at, measured], "key", `"${measured}" needs "data": it is measured on samples`);
   }

@@ -1,7 +1,10 @@
 /** Decides for each budget of a model: passed, failed, or not shown. */
 import type { Estimate, Unit } from "../../../core/estimate.ts";
+import { z95 } from "../../../core/math/interval.ts";
 import { bytes, counted, difference, percent, times } from "../../../core/numbers.ts";
+import { roundUp } from "../../../judge/record/more-samples.ts";
 import { verdictSentence } from "../../../judge/record/verdict.ts";
+import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
@@ -26,7 +29,10 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   const findings: Finding[] = [];
   if (maxBytes !== undefined) {
     const outcome = size.bytes <= maxBytes ? "passed" : "failed";
-    findings.push({ budget: "bytes", limit: `at most ${bytes(maxBytes)}`, measured: bytes(size.bytes), outcome });
+    // Sizes that differ by less than their texts show are printed in bytes.
+    const isClose = size.bytes !== maxBytes && bytes(size.bytes) === bytes(maxBytes);
+    const text = (count: number): string => (isClose ? counted(count, "byte") : bytes(count));
+    findings.push({ budget: "bytes", limit: `at most ${text(maxBytes)}`, measured: text(size.bytes), outcome });
   }
   if (download === undefined) return findings;
   const { brotli, sampled } = size;
@@ -42,10 +48,11 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
 const dropLimit = (maxDrop: number, unit: Unit): string => `lose at most ${difference(unit, maxDrop).replace("+", "")}`;
 const agreementLimit = (minimum: number): string => `at least ${percent(minimum)}`;
 
-/** Returns the findings of budgets on samples that are not here. The unit of the default metric, accuracy, is known without them. */
+/** Returns the findings of budgets on samples that are not here. */
 export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason: string): readonly Finding[] {
+  const { unit } = namedMetrics[metric]({});
   return [
-    ...(drop === undefined ? [] : [notShown("drop", dropLimit(drop, metric === undefined ? "share" : ""), reason)]),
+    ...(drop === undefined ? [] : [notShown("drop", dropLimit(drop, unit), reason)]),
     ...(agreement === undefined ? [] : [notShown("agreement", agreementLimit(agreement), reason)]),
   ];
 }
@@ -102,7 +109,10 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
       limit: dropLimit(budgets.drop, unit),
       measured: `${difference(unit, value)} (${difference(unit, low)} … ${difference(unit, high)})`,
       outcome: isKept ? "passed" : verdict.met ? "not shown" : "failed",
-      reason: isKept ? undefined : verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured),
+      reason: isKept
+        ? undefined
+        : // The budgets have a key instead of the flag.
+          verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured).replaceAll("--samples ", "samples: "),
     });
   }
   if (budgets.agreement !== undefined) {
@@ -122,21 +132,21 @@ function shareFinding(budget: string, limit: string, minimum: number, { value, l
   const measured = `${percent(value)} (${percent(low)} … ${percent(high)})`;
   if (low >= minimum) return { budget, limit, measured, outcome: "passed" };
   if (high < minimum) return { budget, limit, measured, outcome: "failed" };
-  return { budget, limit, measured, outcome: "not shown", reason: `${counted(count, "sample")} do not decide` };
+  // The interval of n samples has a half-width of z √(p (1 − p) / n).
+  const needed = (z95 ** 2 * value * (1 - value)) / (value - minimum) ** 2;
+  const advice = Number.isFinite(needed) && needed > count ? `; about ${counted(roundUp(needed), "sample")} would` : "";
+  const reason = `${counted(count, "sample")} do not decide${advice}`;
+  return { budget, limit, measured, outcome: "not shown", reason };
 }
 
 /**
  * Returns what the timings show, each of another process: ratios of processor times on one thread, on which other programs have little influence. The budget
  * passes if all ratios reach the limit, and fails if none does.
- * @param timings a text is the reason why a process could not measure them.
  */
-export function speedFinding(minimum: number, timings: readonly (PairedRunTimes | string)[]): Finding {
+export function speedFinding(minimum: number, timings: readonly PairedRunTimes[]): Finding {
   const limit = `at least ${times(minimum)}`;
-  const reason = timings.find((timing) => typeof timing === "string");
-  if (reason !== undefined) return notShown("speed", limit, reason);
-  const ratios = timings
-    .flatMap((timing) => (typeof timing === "string" ? [] : [timing.before / timing.after]))
-    .toSorted((a, b) => a - b);
+  const ratios = timings.map(({ before, after }) => before / after).toSorted((a, b) => a - b);
+  if (!ratios.every(Number.isFinite)) return notShown("speed", limit, "processor time cannot be read here");
   const [low = Number.NaN, high = Number.NaN] = [ratios[0], ratios.at(-1)];
   const middle = ratios[Math.floor(ratios.length / 2)] ?? Number.NaN;
   const measured = `${times(middle)} (${times(low)} … ${times(high)})`;

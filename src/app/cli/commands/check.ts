@@ -6,12 +6,13 @@ import { appendFile, fileKind, readText, sha256 } from "#platform";
 import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
+import { open } from "../../../core/onnx/index.ts";
 import { option } from "../../../core/pass/options.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { requireOther } from "../files/files.ts";
+import { filesOfModel, isSamePlace, requireOther } from "../files/files.ts";
 import { requireAppendable } from "../files/writable.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
@@ -31,7 +32,7 @@ import {
 
 const defaultFile = "pith.check.yaml";
 /** Processes that time a model: the ratio changes from process to process more than within one. */
-const timingProcesses = 3;
+const timingProcesses = 5;
 
 export default defineCommand({
   name: "check",
@@ -136,7 +137,11 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     const reference = original === undefined ? undefined : at(original);
     if ((await fileKind(model)) !== "folder")
       return [{ name: each.model, model, baseline: reference, data, budgets: each }];
-    const files = (await readdir(model, { recursive: true })).filter((name) => name.endsWith(".onnx")).sort();
+    const entries = await readdir(model, { recursive: true, withFileTypes: true });
+    const files = entries
+      .filter((file) => file.isFile() && /\.onnx$/i.test(file.name))
+      .map(({ parentPath, name }) => relative(model, join(parentPath, name)))
+      .sort();
     if (files.length === 0) throw new PithError("E_FILE", `The folder "${each.model}" has no ONNX file.`);
     const isFolder = reference !== undefined && (await fileKind(reference)) === "folder";
     return files.map((name) => ({
@@ -153,17 +158,10 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
 async function checkModel(entry: Entry, base: string | undefined, session: Session): Promise<CheckedModel> {
   const { name, model, budgets } = entry;
   const findings: Finding[] = [];
-  let before: string | undefined;
   try {
-    const baseFile = base === undefined ? undefined : join(base, name);
-    const baseState = baseFile === undefined ? undefined : await stateOfBase(baseFile, model);
-    before = baseState;
-    const isChanged = baseFile !== undefined && baseState === "changed";
-    if (isChanged || budgets.bytes !== undefined || budgets.download !== undefined) {
-      const files = isChanged ? [model, baseFile] : [model];
-      const [size, baseSize] = await session.job<typeof sizesJob>("sizes", { models: files }, `check ${model}`);
+    if (budgets.bytes !== undefined || budgets.download !== undefined) {
+      const [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
       if (size !== undefined) findings.push(...sizeFindings(budgets, size));
-      if (size !== undefined && baseSize !== undefined) before = changeText(baseSize, size);
     }
     findings.push(...(await compareWithBaseline(entry, session)));
   } catch (error) {
@@ -177,6 +175,7 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
       reason: reasonOf(error),
     });
   }
+  const before = base === undefined ? undefined : await describeChange(join(base, name), model, session);
   return { model: name, outcome: outcomeOf(findings), findings, before };
 }
 
@@ -186,7 +185,7 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   const { model, baseline, data, budgets } = entry;
   const { drop, agreement, speed, runtimes = [], metric, preprocess, samples } = budgets;
   if (baseline === undefined) return [];
-  await requireBaseline(baseline, budgets);
+  await requireBaseline(baseline, model, budgets);
   const isMeasured = drop !== undefined || agreement !== undefined;
   const hasData = data !== undefined && (await fileKind(data)) !== undefined;
   const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
@@ -221,15 +220,19 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   return findings;
 }
 
-/** @throws PithError E_FILE if the baseline is missing, E_SOURCE_CHANGED if it is another file. */
-async function requireBaseline(path: string, { model, baseline }: Budgets): Promise<void> {
+/** @throws PithError E_FILE if the baseline is missing, E_OPTION if it is the model, E_SOURCE_CHANGED if it is another file. */
+async function requireBaseline(path: string, modelPath: string, { model, baseline }: Budgets): Promise<void> {
   if ((await fileKind(path)) !== "file")
     throw new PithError("E_FILE", `The baseline "${path}" of "${model}" does not exist.`, {
       hint: "Commit it, fetch it before the check (Git LFS), or change the path in the budgets.",
     });
+  if (await isSamePlace(path, modelPath))
+    throw new PithError("E_OPTION", `The baseline "${path}" is the model itself, which loses nothing then.`, {
+      hint: "Name the original.",
+    });
   if (typeof baseline !== "object") return;
   const digest = sha256();
-  for await (const piece of bytesOfFile(path)) digest.add(piece);
+  for (const file of await filesOf(path)) for await (const piece of bytesOfFile(file)) digest.add(piece);
   const actual = await digest.end();
   if (actual === baseline.sha256.toLowerCase()) return;
   const sentence = `The baseline "${path}" is another file: expected SHA-256 ${baseline.sha256}, got ${actual}.`;
@@ -238,10 +241,23 @@ async function requireBaseline(path: string, { model, baseline }: Budgets): Prom
   });
 }
 
-/** Compares a file with the one before the change: "changed", or a sentence. */
-async function stateOfBase(before: string, model: string): Promise<string> {
+/** Returns the file of a model and those of its external data. */
+const filesOf = async (path: string): Promise<readonly string[]> => filesOfModel(await open(path), path);
+
+/** Returns a sentence that compares a model with the one before the change. */
+async function describeChange(before: string, model: string, session: Session): Promise<string> {
   if ((await fileKind(before)) !== "file") return "new: the base has no such file";
-  return (await isCopy(before, model)) ? "unchanged: the base has the same file" : "changed";
+  try {
+    const [files, baseFiles] = [await filesOf(model), await filesOf(before)];
+    const copies = await Promise.all(files.map((file, index) => isCopy(baseFiles[index] ?? "", file)));
+    if (files.length === baseFiles.length && copies.every(Boolean)) return "unchanged: the base has the same file";
+    const models = [before, model];
+    const [baseSize, size] = await session.job<typeof sizesJob>("sizes", { models }, `check ${model}`);
+    return baseSize === undefined || size === undefined ? "changed" : changeText(baseSize, size);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    return `not compared with the base: ${reasonOf(error)}`;
+  }
 }
 
 function changeText(before: Size, after: Size): string {

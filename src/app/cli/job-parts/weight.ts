@@ -77,7 +77,7 @@ export async function measureSpeed(
   const times =
     storedBytes(model.graph) > maxTimedBytes
       ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
-      : await relativeTime(model, result, context, { length: await timedTokenCount(path) });
+      : await relativeTime(model, result, context, await timedTokenCount(path));
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   const { before, after } = times;
   return { against: path, found: { factor: before / after, before, milliseconds: after } };

@@ -1,8 +1,7 @@
 /** Job of `pith check`: times a model and its original, interleaved, on one thread. */
 import { createEngine } from "../../../core/engine/index.ts";
-import { Miss } from "../../../core/errors.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type PairedRunTimes, relativeTime } from "../../../runtime/run/relative-time.ts";
+import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
 import { openModel } from "../job-parts/open-model.ts";
 import { timedTokenCount } from "./bench.ts";
 
@@ -12,18 +11,18 @@ export interface RelativeTimeInput {
   readonly seed: number;
 }
 
-/** Maximum milliseconds of a run. */
-const maxRunTime = 10_000;
-
-/** Returns the times, or the reason why they cannot be measured. */
+/** @throws PithError E_ENGINE if one of the models does not run on random inputs of the original. */
 export default async function relativeTimeJob(
   { original, model, seed }: RelativeTimeInput,
   context: JobContext,
-): Promise<PairedRunTimes | string> {
-  const models = [await openModel(original, context), await openModel(model, context)] as const;
+): Promise<PairedRunTimes> {
+  const [originalModel, changedModel] = [await openModel(original, context), await openModel(model, context)];
   context.stage("time");
   const timing = { engine: createEngine(), seed, signal: context.signal };
-  const options = { length: await timedTokenCount(original), maxRunTime };
-  const times = await relativeTime(...models, timing, options);
-  return times instanceof Miss ? times.reason : times;
+  const timer = await relativeTimer(originalModel, timing, await timedTokenCount(original));
+  try {
+    return await timer.beside(changedModel);
+  } finally {
+    await timer.release();
+  }
 }
