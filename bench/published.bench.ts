@@ -3,11 +3,11 @@
  *
  *     npm run bench -- published [--samples 872]
  *
- * `peers/published_folder.py` rebuilds the situation of https://github.com/huggingface/transformers.js/issues/1749 on a small BERT. Takes five minutes.
+ * `peers/published_folder.py` rebuilds the situation of https://github.com/huggingface/transformers.js/issues/1749 on a small BERT. Takes six minutes.
  */
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { bytes, percent } from "../src/core/numbers.ts";
 import { dtypes } from "../src/techniques/quantize/index.ts";
@@ -43,24 +43,25 @@ interface Written {
 }
 
 const [source, data] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
-const python = pythonWith(["onnx", "onnxruntime", "onnxconverter_common"]);
+const python = pythonWith(["onnx", "onnx_ir", "onnxruntime", "onnxconverter_common"]);
 if (source === undefined || data === undefined || python === undefined)
-  throw new Error("This bench needs the shared data, and a Python with onnxruntime and onnxconverter-common.");
+  throw new Error(
+    "This bench needs the shared data, and a Python with the packages of bench/peers/published_folder.py.",
+  );
 
 const folder = mkdtempSync(join(tmpdir(), "pith-published-"));
 const fileName = (dtype: Variant): string => `onnx/model${dtypes[dtype].suffix}.onnx`;
 
-async function evaluate(dtype: Variant, samples: string): Promise<readonly string[]> {
+async function evaluate(name: string, path: string, samples: string): Promise<readonly string[]> {
   const published = join(folder, "published");
-  const path = join(published, fileName(dtype));
   const words = ["--against", join(published, "onnx/model.onnx"), "--data", samples, "--samples", options.samples];
   const { data: result, error } = await pith("eval", path, ...words);
   const size = bytes(statSync(path).size);
-  if (error !== undefined) return [dtype, size, error, ""];
+  if (error !== undefined) return [name, size, error, ""];
   const { comparison, figures } = result as Evaluation;
   const agreement = figures.find(({ metric }) => metric === "agreement");
   return [
-    dtype,
+    name,
     size,
     `${share(comparison.candidate, 1)}, ${points(comparison.difference, 1)} points`,
     agreement === undefined ? "" : percent(agreement.estimate.value, 1),
@@ -82,8 +83,14 @@ try {
   line(`original: ${bytes(files["model.onnx"] ?? Number.NaN)}`);
   line("\nThe folder, by pith eval");
   const rows: (readonly string[])[] = [];
-  for (const dtype of tried) rows.push(await evaluate(dtype, data));
+  for (const dtype of tried) rows.push(await evaluate(dtype, join(folder, "published", fileName(dtype)), data));
   table(["dtype", ">bytes", "accuracy (95 %), difference", ">agreement"], rows);
+
+  line("\nOther factors and options, by pith eval");
+  const otherRows: (readonly string[])[] = [];
+  for (const name of readdirSync(join(folder, "published/other")).toSorted())
+    otherRows.push(await evaluate(basename(name, ".onnx"), join(folder, "published/other", name), data));
+  table(["file", ">bytes", "accuracy (95 %), difference", ">agreement"], otherRows);
 
   const words = ["--dtype", tried.join(), "--data", data, "-o", join(folder, "repaired")];
   const { code, seconds, error } = await pith("quantize", join(folder, "published"), ...words);

@@ -1,10 +1,10 @@
 """A model folder whose variants do not all work: published_folder.py folder out
 
-    pip install onnxruntime onnx sympy onnxconverter-common
+    pip install onnxruntime onnx onnx_ir sympy onnxconverter-common
 
-Reads a folder of transformers.js with a BERT classifier. Writes its model with the same function and two traits of large
-published ones: features of one attention head are far larger than the others (LLM.int8, arXiv 2208.07339, section 4), and the mask is cast to float32. Then makes the variants by
-the quantizers that come with onnxruntime, with their default settings. Prints the versions and the files as JSON.
+Reads a folder of transformers.js with a BERT classifier. Writes its model with the same function and two traits: features of one attention head are
+`factor` times as large, and the mask is cast to float32. Then makes the variants by quantizers of onnxruntime and by onnxconverter-common. The folder
+`other` gets what other factors and options make. Prints the versions and the files as JSON.
 """
 import json
 import os
@@ -17,13 +17,16 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-from onnxconverter_common.float16 import convert_float_to_float16
+from onnxconverter_common import float16 as common
+from onnxruntime.transformers import float16 as bundled
 
 # Features of the head that are scaled, and their factor.
 features, factor = slice(0, 32), 3000.0
+# Factors with which only q8 is made.
+other_factors = [1, 20, 100, 300]
 
 
-def scale_features(model):
+def scale_features(model, factor):
     """Multiplies columns of the values' weights, and divides the rows of the layer that reads them."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
@@ -67,24 +70,42 @@ def cast_mask(model):
         nodes.insert(place + offset, node)
 
 
+def quantize_8(original, path):
+    quantize_dynamic(original, path, weight_type=QuantType.QInt8)
+
+
+def quantize_4(original, path, **options):
+    quantizer = MatMulNBitsQuantizer(onnx.load(original), block_size=32, is_symmetric=True, **options)
+    quantizer.process()
+    quantizer.model.save_model_to_file(path)
+
+
+def convert_16(convert, source, path):
+    onnx.save(convert(onnx.load(source), keep_io_types=True), path)
+
+
 def main(folder, out):
-    os.makedirs(f"{out}/onnx", exist_ok=True)
+    for name in ["onnx", "other"]:
+        os.makedirs(f"{out}/{name}", exist_ok=True)
     for name in os.listdir(folder):
         if name.endswith(".json"):
             shutil.copy(f"{folder}/{name}", out)
-    original = f"{out}/onnx/model.onnx"
-    model = onnx.load(f"{folder}/onnx/model.onnx")
-    scale_features(model)
-    cast_mask(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, original)
+    original, four = f"{out}/onnx/model.onnx", f"{out}/onnx/model_q4.onnx"
+    for each in [*other_factors, factor]:
+        model = onnx.load(f"{folder}/onnx/model.onnx")
+        scale_features(model, each)
+        cast_mask(model)
+        onnx.checker.check_model(model)
+        # All factors compute the same function, so the last one is the original.
+        onnx.save(model, original)
+        quantize_8(original, f"{out}/onnx/model_quantized.onnx" if each == factor else f"{out}/other/q8, factor {each}.onnx")
 
-    quantize_dynamic(original, f"{out}/onnx/model_quantized.onnx", weight_type=QuantType.QInt8)
-    quantizer = MatMulNBitsQuantizer(onnx.load(original), block_size=32, is_symmetric=True)
-    quantizer.process()
-    quantizer.model.save_model_to_file(f"{out}/onnx/model_q4.onnx")
-    onnx.save(convert_float_to_float16(onnx.load(original), keep_io_types=True), f"{out}/onnx/model_fp16.onnx")
-    onnx.save(convert_float_to_float16(onnx.load(f"{out}/onnx/model_q4.onnx"), keep_io_types=True), f"{out}/onnx/model_q4f16.onnx")
+    quantize_4(original, four)
+    quantize_4(original, f"{out}/other/q4, with tables.onnx", op_types_to_quantize=("MatMul", "Gather"))
+    convert_16(common.convert_float_to_float16, original, f"{out}/onnx/model_fp16.onnx")
+    convert_16(common.convert_float_to_float16, four, f"{out}/onnx/model_q4f16.onnx")
+    convert_16(bundled.convert_float_to_float16, original, f"{out}/other/fp16, converter of onnxruntime.onnx")
+    convert_16(bundled.convert_float_to_float16, four, f"{out}/other/q4f16, converter of onnxruntime.onnx")
     files = {name: os.path.getsize(f"{out}/onnx/{name}") for name in sorted(os.listdir(f"{out}/onnx"))}
     print(json.dumps({"onnxruntime": ort.__version__, "onnx": onnx.__version__, "files": files}))
 

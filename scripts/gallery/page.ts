@@ -34,9 +34,10 @@ export function galleryPage(): string {
     // Without the list of headings, the table has enough room.
     "---\naside: false\n---",
     "# Gallery",
-    "Eight networks, each made smaller by one command. All numbers are from the run records of these commands.",
+    "Eight networks, each made smaller by one command. The numbers of the table are from the run records of these commands.",
     markdownTable(heads, rows),
     "Brackets contain intervals, of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original: 2 × is twice as fast. On a busy machine, the script writes the processor time of a run instead, where less is better.",
+    `Machine: ${[...new Set(entries.map(({ run }) => machineText(run)))].join("; ")}.`,
     entries.map(sectionOf).join("\n\n"),
     "## Make it again",
     "The models and data are not in the repository, because their licenses differ. Each section names their source. The script reads them from the folder `data` in `../shared`, or in the folder that `PITH_SHARED` names:",
@@ -51,6 +52,13 @@ export function galleryPage(): string {
     "Without names, the script makes all eight. Speeds differ by machine, and the last digits of a metric can.",
     "",
   ].join("\n\n");
+}
+
+function machineText({ original, machine }: Run): string {
+  if (machine === undefined) throw new Error(`The record of ${original.name} names no machine.`);
+  const { platform, cpu, threads, versions } = machine;
+  const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [platform, cpu, counted(threads, "thread"), ...programs].join(", ");
 }
 
 /** Returns the kept variant. */
@@ -91,7 +99,11 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
     `## ${title} {#${name}}`,
     source,
     `![Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}.](/gallery/${name}.svg)`,
-    escapeMarkdown([gain, ...sentences, stepsSentence(run)].join(" ")),
+    escapeMarkdown(
+      [gain, ...sentences, stepsSentence(run), ...run.warnings.map((text) => `${text}.`)]
+        .filter((text) => text !== "")
+        .join(" "),
+    ),
     note,
     `\`\`\`sh\nnpx ${command.map(quoteWord).join(" ")}\n\`\`\``,
     command.includes("-r")
