@@ -72,7 +72,7 @@ describe("an amount for units of several sizes", () => {
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
       "a",
-      "13 % of its 8 units of several channels is less than half of the first one",
+      "13 % of the group's 8 units of several channels is less than half of the first one",
     ]);
   });
 

@@ -160,17 +160,18 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
       : "any of its channels is more than `maxLayerAmount`";
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   const count = roundHalfEven(amount * set.total);
-  const parts = partsOf(group);
+  // The channels of a residual stream are those of its widest layer.
+  const parts = `${group.layers.length > 1 ? "the group's" : "its"} ${partsOf(group)}`;
   const multiple = multipleOf(group, options.roundTo);
   const { over = "the layers that are ranked with it" } = options.scope;
   if (set.groups.length > 1)
     return first.place < count
       ? `less than half of a block of ${multiple} of its channels is in the lowest-scoring ${share} of ${over}`
       : `no channel of this layer is in the lowest-scoring ${share} of ${over}`;
-  if (count === 0) return `${share} of its ${parts} rounds to 0`;
+  if (count === 0) return `${share} of ${parts} rounds to 0`;
   return first.place < count
-    ? `${share} of its ${parts} is less than half of a block of ${multiple} channels`
-    : `${share} of its ${parts} is less than half of the first one`;
+    ? `${share} of ${parts} is less than half of a block of ${multiple} channels`
+    : `${share} of ${parts} is less than half of the first one`;
 }
 
 /** Returns all choices if they can be removed jointly; otherwise the choices that can be removed individually. */

@@ -62,7 +62,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         : "Leave layers in float (`except`, starting with the first and the last)",
   faster: ({ scheme }) =>
     scheme === "weights" || scheme === "dynamic"
-      ? 'Try `scheme: "static"`, which is faster for many networks'
+      ? 'Try `scheme: "static"` with samples, which is faster for many networks'
       : undefined,
   milderForms,
   milderSettings,

@@ -37,7 +37,13 @@ const timingProcesses = 5;
 export default defineCommand({
   name: "check",
   summary: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
-  arguments: [{ name: "pith.check.yaml", description: "the budgets (docs/check.md)", optional: true }],
+  arguments: [
+    {
+      name: "pith.check.yaml",
+      description: "the budgets, such as models: [{ model: a.onnx, bytes: 300kB }] (docs/check.md)",
+      optional: true,
+    },
+  ],
   options: v.object({
     base: option(v.string(), "folder of the budgets before the change, to compare bytes", { value: "folder" }),
     markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
@@ -105,7 +111,11 @@ async function readBudgets(file: string | undefined): Promise<{ readonly path: s
   }
   const missing = `neither "${defaultFile}" nor the key "pith" in "package.json" exists here`;
   throw new PithError("E_USAGE", `No budgets: ${missing}.`, {
-    hint: "Write pith.check.yaml (docs/check.md), or name the file: pith check budgets.yaml",
+    hint: [
+      "Write pith.check.yaml, for example:",
+      "models: [{ model: small.onnx, bytes: 300kB, baseline: original.onnx, data: samples/, drop: 1%, agreement: 97% }]",
+      "Or name the file: pith check budgets.yaml",
+    ],
   });
 }
 

@@ -150,7 +150,9 @@ function printKind(terminal: Terminal, sensitivity: Sensitivity, kind: (typeof s
   const { unit, name: metric } = sensitivity.metric;
   const { dim } = terminal.color;
   const unitText = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
-  terminal.line(`${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${unitText}`)}`);
+  terminal.line(
+    `${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${unitText}, largest first; a negative one is a gain`)}`,
+  );
   terminal.table(
     columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
     layers
