@@ -100,7 +100,7 @@ export const recover = definePass({
   gentler: ({ until, minutes }, lostBefore = false) =>
     until === "blocks" || until === "end-to-end" || minutes !== undefined
       ? lostBefore
-        ? "Train longer (`epochs`)"
+        ? `Train longer (${minutes === undefined ? "" : "`minutes` and "}\`epochs\`)`
         : "Try a lower `learningRate`, such as 1e-4"
       : 'Give more samples, or train as well (`until: "end-to-end"`)',
   command: {
