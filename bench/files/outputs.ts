@@ -41,7 +41,7 @@ export async function compareOutputs(): Promise<boolean> {
     ["", ">same outputs", ">not loaded", ">not run", ">crashed", ">different"],
     groups.map((group) => [group, ...results.map((result) => count(group, result))]),
   );
-  line("  Not loaded: ONNX Runtime refuses the original. Not run: inputs or outputs that JavaScript cannot carry.");
+  line("  Not loaded: ONNX Runtime rejects the original. Not run: inputs or outputs that JavaScript cannot carry.");
   const faults = all.filter(({ result }) => result === "different" || result === "loaded before only");
   for (const { group, name, result, why } of faults) line(`  ${group}, ${name}: ${result} ${why ?? ""}`);
   for (const { group, name } of all.filter(({ result }) => result === "crashed"))

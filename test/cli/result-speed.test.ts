@@ -38,7 +38,7 @@ test("prints no speed if only weight values change", async () => {
 });
 
 test.each([
-  ["quantize", quantize, { scheme: "weights" }, ". Try --scheme static, which is faster for many networks."],
+  ["quantize", quantize, { scheme: "weights" }, ". Try --scheme static with samples, which is faster for many networks."],
   ["quantize", quantize, { scheme: "static" }, ""],
   [
     "factorize",
