@@ -3,8 +3,8 @@
     pip install onnxruntime onnx onnx_ir sympy onnxconverter-common
 
 Reads a folder of transformers.js with a BERT classifier. Writes its model with the same function and two traits: features of one attention head are
-`factor` times as large, and the mask is cast to float32. Then makes the variants by quantizers of onnxruntime and by onnxconverter-common. The folder
-`other` gets what other factors and options make. Prints the versions and the files as JSON.
+far larger, and the mask is cast to float32. Then makes the variants by quantizers of onnxruntime and by onnxconverter-common. Variants with other
+factors and options are in the folder `other`. Prints the versions and the files as JSON.
 """
 import json
 import os
@@ -17,11 +17,11 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-from onnxconverter_common import float16 as common
-from onnxruntime.transformers import float16 as bundled
+from onnxconverter_common import float16 as converter_common
+from onnxruntime.transformers import float16 as converter_ort
 
-# Features of the head that are scaled, and their factor.
-features, factor = slice(0, 32), 3000.0
+# Features of the head that are scaled, and the factor of the folder.
+features, folder_factor = slice(0, 32), 3000.0
 # Factors with which only q8 is made.
 other_factors = [1, 20, 100, 300]
 
@@ -91,21 +91,21 @@ def main(folder, out):
         if name.endswith(".json"):
             shutil.copy(f"{folder}/{name}", out)
     original, four = f"{out}/onnx/model.onnx", f"{out}/onnx/model_q4.onnx"
-    for each in [*other_factors, factor]:
+    for each in [*other_factors, folder_factor]:
         model = onnx.load(f"{folder}/onnx/model.onnx")
         scale_features(model, each)
         cast_mask(model)
         onnx.checker.check_model(model)
         # All factors compute the same function, so the last one is the original.
         onnx.save(model, original)
-        quantize_8(original, f"{out}/onnx/model_quantized.onnx" if each == factor else f"{out}/other/q8, factor {each}.onnx")
+        quantize_8(original, f"{out}/onnx/model_quantized.onnx" if each == folder_factor else f"{out}/other/q8, factor {each}.onnx")
 
     quantize_4(original, four)
     quantize_4(original, f"{out}/other/q4, with tables.onnx", op_types_to_quantize=("MatMul", "Gather"))
-    convert_16(common.convert_float_to_float16, original, f"{out}/onnx/model_fp16.onnx")
-    convert_16(common.convert_float_to_float16, four, f"{out}/onnx/model_q4f16.onnx")
-    convert_16(bundled.convert_float_to_float16, original, f"{out}/other/fp16, converter of onnxruntime.onnx")
-    convert_16(bundled.convert_float_to_float16, four, f"{out}/other/q4f16, converter of onnxruntime.onnx")
+    convert_16(converter_common.convert_float_to_float16, original, f"{out}/onnx/model_fp16.onnx")
+    convert_16(converter_common.convert_float_to_float16, four, f"{out}/onnx/model_q4f16.onnx")
+    convert_16(converter_ort.convert_float_to_float16, original, f"{out}/other/fp16, converter of onnxruntime.onnx")
+    convert_16(converter_ort.convert_float_to_float16, four, f"{out}/other/q4f16, converter of onnxruntime.onnx")
     files = {name: os.path.getsize(f"{out}/onnx/{name}") for name in sorted(os.listdir(f"{out}/onnx"))}
     print(json.dumps({"onnxruntime": ort.__version__, "onnx": onnx.__version__, "files": files}))
 

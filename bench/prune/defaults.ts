@@ -45,7 +45,7 @@ export async function defaults({ smoke }: Settings): Promise<boolean> {
       const net = model.clone();
       await prune(net, { ...options, structured: true, macs, data: train }, { engine, seed });
       const cut = await score(net);
-      const times = await timer.beside(net);
+      const times = await timer.timePair(net);
       const speed = times.before / times.after;
       const remainingMacs = `${(100 * shareOf(net, model)).toFixed(1)} %`;
       await recover(net, { original: model, data: train }, { engine, seed });

@@ -32,6 +32,7 @@ export async function bundle(root: string, outdir: string, more: readonly string
     // Rolldown brings the helpers of oxc, with which it lowers syntax.
     external: (name) => isPackage(name) && !name.startsWith("@oxc-project/") && name !== "yaml",
     resolve: { alias: { yaml: join(root, yamlModules, "index.js") } },
+    // With "node", the helpers import node:module, which browsers lack.
     platform: "neutral",
     tsconfig: false,
     preserveEntrySignatures: "allow-extension",

@@ -83,7 +83,7 @@ function partsOf(chunks: readonly OutputChunk[]): ReadonlyMap<string, Part> {
   return parts;
 }
 
-/** Imports of package.json, such as `#platform`, do not count: a browser has other modules there. All entries import valibot. */
+/** Imports of package.json, such as `#platform`, do not count: a browser has other modules there. valibot does not count, because all entries import it. */
 function packagesOf(chunk: OutputChunk, files: ReadonlyMap<string, OutputChunk>): string {
   const [chunks, packages] = [new Set([chunk]), new Set<string>()];
   for (const { imports } of chunks) {

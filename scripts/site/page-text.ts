@@ -7,7 +7,7 @@ export interface Place {
   readonly title: string | undefined;
 }
 
-/** Code, or a link. A link in code begins after the code, and code in the title of a link after the link. */
+/** Matches code or a link, whichever begins first: links in code stay, and a link can have code as its title. */
 const codeOrLink = /```[\s\S]*?```|`[^`\n]*`|(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
 
 /**

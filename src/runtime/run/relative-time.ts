@@ -2,7 +2,7 @@
  * Times a changed model relative to its original, both in memory: processor time of the fastest series of runs. Other processes hardly affect it,
  * because waiting is excluded and the caches are warm in at least one series.
  *
- * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 %; the ratio of mean processor times varied by 30 %.
+ * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 % within one process; the ratio of mean processor times varied by 30 %.
  */
 import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
@@ -43,7 +43,7 @@ export async function relativeTime(
     timer = await relativeTimer(original, context, length);
     const first = await timer.run();
     if (first > maxRunTime) return new Miss(`a run takes ${runTime(first)}`);
-    const times = await timer.beside(changed);
+    const times = await timer.timePair(changed);
     return Number.isFinite(times.after / times.before) ? times : new Miss("processor time cannot be read here");
   } catch (error) {
     return new Miss(asPithError(error).message);
@@ -61,7 +61,7 @@ export async function relativeTimer(original: Model, { engine, seed, signal }: T
   const session = await engine.load(original, { threads: 1 });
   return {
     /** Runs both models interleaved. */
-    async beside(model: Model): Promise<PairedRunTimes> {
+    async timePair(model: Model): Promise<PairedRunTimes> {
       const changed = await engine.load(model, { threads: 1 });
       try {
         const [before = Number.NaN, after = Number.NaN] = await minTimesPerRun([session, changed], feeds, signal);

@@ -103,7 +103,7 @@ async function openMeter(
 ): Promise<Meter> {
   if (cost === "time") {
     const timer = await relativeTimer(original, context);
-    return { shareOf: async (result) => shareOfTime(await timer.beside(result)), release: () => timer.release() };
+    return { shareOf: async (result) => shareOfTime(await timer.timePair(result)), release: () => timer.release() };
   }
   if (cost === "macs") {
     const totalMacs = Number(macsOf(original));

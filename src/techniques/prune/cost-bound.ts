@@ -122,7 +122,7 @@ const kinds = {
       const timer = await relativeTimer(model, context);
       return {
         bound: 1 / times,
-        measure: async () => shareOfTime(await timer.beside(model)),
+        measure: async () => shareOfTime(await timer.timePair(model)),
         release: () => timer.release(),
       };
     },

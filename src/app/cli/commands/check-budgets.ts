@@ -15,10 +15,7 @@ const size = v.pipe(
   v.transform((value) => (typeof value === "number" ? value : bytesOf(value))),
 );
 
-const amount = v.pipe(
-  v.number("takes a number, or a share such as 1%"),
-  v.gtValue(0, "takes more than 0: no number of samples shows that nothing is lost"),
-);
+const amount = v.pipe(v.number("takes a number, or a share such as 1%"), v.minValue(0));
 
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i, "takes the SHA-256 of the file: 64 hexadecimal digits"));
 
@@ -40,7 +37,12 @@ const modelBudgets = v.strictObject({
   drop: v.optional(amount),
   /** Smallest share of samples with the baseline's prediction. */
   agreement: v.optional(
-    v.pipe(amount, v.ltValue(1, "takes a share below 100%: no number of samples shows that nothing differs")),
+    v.pipe(
+      amount,
+      v.gtValue(0, "takes a share above 0%: every model reaches 0%"),
+      v.maxValue(1, "takes a share such as 97%"),
+      v.ltValue(1, "takes a share below 100%: no number of samples shows that nothing differs"),
+    ),
   ),
   /** Smallest ratio of the baseline's processor time to the model's. */
   speed: v.optional(positiveOption),
@@ -88,8 +90,10 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
       fail(source, at, "value", `"${budgets.model}" has no budget: ${limits.join(", ")}`);
     if (compared !== undefined && budgets.baseline === undefined)
       fail(source, [...at, compared], "key", `"${compared}" needs "baseline": it compares the model with its original`);
-    const anyLoss = describeAnyLoss(budgets.drop, budgets.metric);
-    if (anyLoss !== undefined) fail(source, [...at, "drop"], "value", anyLoss);
+    const isUnprovable = budgets.drop === 0 && namedMetrics[budgets.metric]({}).unit === "share";
+    const unprovable = isUnprovable ? "no number of samples shows that nothing is lost: write 0.5%" : undefined;
+    const unusable = describeAnyLoss(budgets.drop, budgets.metric) ?? unprovable;
+    if (unusable !== undefined) fail(source, [...at, "drop"], "value", unusable);
     if (measured !== undefined && budgets.data === undefined)
       fail(source, [...at, measured], "key", `"${measured}" needs "data": it is measured on samples`);
   }

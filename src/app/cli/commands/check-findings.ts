@@ -1,7 +1,7 @@
 /** Decides for each budget of a model: passed, failed, or not shown. */
 import type { Estimate, Unit } from "../../../core/estimate.ts";
-import { z95 } from "../../../core/math/interval.ts";
-import { bytes, counted, difference, percent, times } from "../../../core/numbers.ts";
+import { wilson } from "../../../core/math/interval.ts";
+import { bytes, counted, difference, integer, percent, times } from "../../../core/numbers.ts";
 import { roundUp } from "../../../judge/record/more-samples.ts";
 import { verdictSentence } from "../../../judge/record/verdict.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
@@ -10,7 +10,7 @@ import type { Size } from "../../../runtime/run/size.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
-/** "not shown": the measurement decides neither way, because of few samples, a busy machine, or something that is missing here. */
+/** "not shown": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
 export type Outcome = "passed" | "failed" | "not shown";
 
 export interface Finding {
@@ -29,20 +29,26 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   const findings: Finding[] = [];
   if (maxBytes !== undefined) {
     const outcome = size.bytes <= maxBytes ? "passed" : "failed";
-    // Sizes that differ by less than their texts show are printed in bytes.
-    const isClose = size.bytes !== maxBytes && bytes(size.bytes) === bytes(maxBytes);
-    const text = (count: number): string => (isClose ? counted(count, "byte") : bytes(count));
-    findings.push({ budget: "bytes", limit: `at most ${text(maxBytes)}`, measured: text(size.bytes), outcome });
+    const [limit, measured] = sizeTexts(maxBytes, size.bytes);
+    findings.push({ budget: "bytes", limit: `at most ${limit}`, measured, outcome });
   }
   if (download === undefined) return findings;
   const { brotli, sampled } = size;
-  const limit = `at most ${bytes(download)}`;
+  const [limitText, sizeText] = sizeTexts(download, brotli ?? Number.NaN);
+  const limit = `at most ${limitText}`;
   if (brotli === undefined) return [...findings, notShown("download", limit, "brotli is not available here")];
   const isClose = sampled && Math.abs(brotli - download) <= estimateError * download;
   const outcome = isClose ? "not shown" : brotli <= download ? "passed" : "failed";
   const reason = isClose ? "the size after brotli is estimated, and within 5 % of the budget" : undefined;
-  const measured = `${sampled ? "≈ " : ""}${bytes(brotli)}`;
+  const measured = `${sampled ? "≈ " : ""}${sizeText}`;
   return [...findings, { budget: "download", limit, measured, outcome, reason }];
+}
+
+/** Returns the texts of a limit and a size. Sizes that differ by less than their texts show are printed in bytes. */
+function sizeTexts(limit: number, size: number): readonly [string, string] {
+  const isExact = limit !== size && bytes(limit) === bytes(size);
+  const text = (count: number): string => (isExact ? counted(count, "byte") : bytes(count));
+  return [text(limit), text(size)];
 }
 
 const dropLimit = (maxDrop: number, unit: Unit): string => `lose at most ${difference(unit, maxDrop).replace("+", "")}`;
@@ -127,25 +133,40 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
   return findings;
 }
 
+const maxSamples = 1e6;
+
+/** Returns how many samples decide if the share stays; undefined if a million do not. */
+function samplesToDecide(share: number, minimum: number, count: number): number | undefined {
+  for (let samples = count; samples < maxSamples; samples = Math.ceil(1.05 * samples)) {
+    const { low, high } = wilson(share * samples, samples);
+    if (low >= minimum || high < minimum) return roundUp(samples);
+  }
+  return undefined;
+}
+
 /** The interval decides: a share passes if all of it reaches the limit, and fails if none of it does. */
 function shareFinding(budget: string, limit: string, minimum: number, { value, low, high, count }: Estimate): Finding {
   const measured = `${percent(value)} (${percent(low)} … ${percent(high)})`;
   if (low >= minimum) return { budget, limit, measured, outcome: "passed" };
   if (high < minimum) return { budget, limit, measured, outcome: "failed" };
-  // The interval of n samples has a half-width of z √(p (1 − p) / n).
-  const needed = (z95 ** 2 * value * (1 - value)) / (value - minimum) ** 2;
-  const advice = Number.isFinite(needed) && needed > count ? `; about ${counted(roundUp(needed), "sample")} would` : "";
-  const reason = `${counted(count, "sample")} do not decide${advice}`;
+  const needed = samplesToDecide(value, minimum, count);
+  const advice = needed === undefined ? "" : `; about ${integer(needed)} would`;
+  const reason = `${counted(count, "sample")} ${count === 1 ? "does" : "do"} not decide${advice}`;
   return { budget, limit, measured, outcome: "not shown", reason };
 }
 
 /**
  * Returns what the timings show, each of another process: ratios of processor times on one thread, on which other programs have little influence. The budget
  * passes if all ratios reach the limit, and fails if none does.
+ * @param timings a text is the reason why the models cannot be timed.
  */
-export function speedFinding(minimum: number, timings: readonly PairedRunTimes[]): Finding {
+export function speedFinding(minimum: number, timings: readonly (PairedRunTimes | string)[]): Finding {
   const limit = `at least ${times(minimum)}`;
-  const ratios = timings.map(({ before, after }) => before / after).toSorted((a, b) => a - b);
+  const unmeasured = timings.find((timing) => typeof timing === "string");
+  if (unmeasured !== undefined) return notShown("speed", limit, unmeasured);
+  const ratios = timings
+    .map((timing) => (typeof timing === "string" ? Number.NaN : timing.before / timing.after))
+    .toSorted((a, b) => a - b);
   if (!ratios.every(Number.isFinite)) return notShown("speed", limit, "processor time cannot be read here");
   const [low = Number.NaN, high = Number.NaN] = [ratios[0], ratios.at(-1)];
   const middle = ratios[Math.floor(ratios.length / 2)] ?? Number.NaN;

@@ -145,13 +145,24 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     const data = each.data === undefined ? undefined : at(each.data);
     const model = at(each.model);
     const reference = original === undefined ? undefined : at(original);
-    if ((await fileKind(model)) !== "folder")
+    if ((await fileKind(model)) !== "folder") {
+      if (reference !== undefined && (await isSamePlace(reference, model)))
+        throw new PithError(
+          "E_OPTION",
+          `"${each.model}" and its baseline are the same file, so nothing can be compared.`,
+          {
+            hint: "Name the original file.",
+          },
+        );
       return [{ name: each.model, model, baseline: reference, data, budgets: each }];
-    const entries = await readdir(model, { recursive: true, withFileTypes: true });
-    const files = entries
-      .filter((file) => file.isFile() && /\.onnx$/i.test(file.name))
-      .map(({ parentPath, name }) => relative(model, join(parentPath, name)))
-      .sort();
+    }
+    const files: string[] = [];
+    for (const name of (await readdir(model, { recursive: true })).filter((name) => /\.onnx$/i.test(name)).sort()) {
+      const path = join(model, name);
+      // A folder of variants can contain the original.
+      const isOriginal = reference !== undefined && (await isSamePlace(reference, path));
+      if ((await fileKind(path)) === "file" && !isOriginal) files.push(name);
+    }
     if (files.length === 0) throw new PithError("E_FILE", `The folder "${each.model}" has no ONNX file.`);
     const isFolder = reference !== undefined && (await fileKind(reference)) === "folder";
     return files.map((name) => ({
@@ -168,9 +179,10 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
 async function checkModel(entry: Entry, base: string | undefined, session: Session): Promise<CheckedModel> {
   const { name, model, budgets } = entry;
   const findings: Finding[] = [];
+  let size: Size | undefined;
   try {
     if (budgets.bytes !== undefined || budgets.download !== undefined) {
-      const [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
+      [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
       if (size !== undefined) findings.push(...sizeFindings(budgets, size));
     }
     findings.push(...(await compareWithBaseline(entry, session)));
@@ -185,7 +197,7 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
       reason: reasonOf(error),
     });
   }
-  const before = base === undefined ? undefined : await describeChange(join(base, name), model, session);
+  const before = base === undefined ? undefined : await describeChange(join(base, name), model, size, session);
   return { model: name, outcome: outcomeOf(findings), findings, before };
 }
 
@@ -195,7 +207,7 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   const { model, baseline, data, budgets } = entry;
   const { drop, agreement, speed, runtimes = [], metric, preprocess, samples } = budgets;
   if (baseline === undefined) return [];
-  await requireBaseline(baseline, model, budgets);
+  await requireBaseline(baseline, budgets);
   const isMeasured = drop !== undefined || agreement !== undefined;
   const hasData = data !== undefined && (await fileKind(data)) !== undefined;
   const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
@@ -230,15 +242,11 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   return findings;
 }
 
-/** @throws PithError E_FILE if the baseline is missing, E_OPTION if it is the model, E_SOURCE_CHANGED if it is another file. */
-async function requireBaseline(path: string, modelPath: string, { model, baseline }: Budgets): Promise<void> {
+/** @throws PithError E_FILE if the baseline is missing, E_SOURCE_CHANGED if it is another file. */
+async function requireBaseline(path: string, { model, baseline }: Budgets): Promise<void> {
   if ((await fileKind(path)) !== "file")
     throw new PithError("E_FILE", `The baseline "${path}" of "${model}" does not exist.`, {
       hint: "Commit it, fetch it before the check (Git LFS), or change the path in the budgets.",
-    });
-  if (await isSamePlace(path, modelPath))
-    throw new PithError("E_OPTION", `The baseline "${path}" is the model itself, which loses nothing then.`, {
-      hint: "Name the original.",
     });
   if (typeof baseline !== "object") return;
   const digest = sha256();
@@ -254,15 +262,27 @@ async function requireBaseline(path: string, modelPath: string, { model, baselin
 /** Returns the file of a model and those of its external data. */
 const filesOf = async (path: string): Promise<readonly string[]> => filesOfModel(await open(path), path);
 
-/** Returns a sentence that compares a model with the one before the change. */
-async function describeChange(before: string, model: string, session: Session): Promise<string> {
+async function areCopies(files: readonly string[], copies: readonly string[]): Promise<boolean> {
+  if (files.length !== copies.length) return false;
+  return (await Promise.all(files.map((file, index) => isCopy(copies[index] ?? "", file)))).every(Boolean);
+}
+
+/**
+ * Returns a sentence that compares a model with the one before the change.
+ * @param measured size of the model, if it was measured.
+ */
+async function describeChange(
+  before: string,
+  model: string,
+  measured: Size | undefined,
+  session: Session,
+): Promise<string> {
   if ((await fileKind(before)) !== "file") return "new: the base has no such file";
   try {
     const [files, baseFiles] = [await filesOf(model), await filesOf(before)];
-    const copies = await Promise.all(files.map((file, index) => isCopy(baseFiles[index] ?? "", file)));
-    if (files.length === baseFiles.length && copies.every(Boolean)) return "unchanged: the base has the same file";
-    const models = [before, model];
-    const [baseSize, size] = await session.job<typeof sizesJob>("sizes", { models }, `check ${model}`);
+    if (await areCopies(files, baseFiles)) return "unchanged: the base has the same file";
+    const models = measured === undefined ? [before, model] : [before];
+    const [baseSize, size = measured] = await session.job<typeof sizesJob>("sizes", { models }, `check ${model}`);
     return baseSize === undefined || size === undefined ? "changed" : changeText(baseSize, size);
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;

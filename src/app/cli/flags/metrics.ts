@@ -52,5 +52,5 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
 export function describeAnyLoss(maxDrop: number | undefined, metric: MetricName): string | undefined {
   if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return undefined;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
-  return `${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}`;
+  return `${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${Number((maxDrop / 100).toPrecision(6))}`;
 }

@@ -9,13 +9,13 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
 import { recipesFor } from "../../../search/offers.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
-import { timedTokenCount } from "../jobs/bench.ts";
 import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { openStoreOptions } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
+import { timedTokenCount } from "./timed-tokens.ts";
 
 export interface OpenedSearch extends StepsTask {
   readonly model: Model;

@@ -16,8 +16,8 @@ import { type CompressedSize, gzipSize, isEstimated, measureSize } from "../../.
 import { operationCount } from "../../report/operation-count.ts";
 import type { Timed } from "../../report/speed.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { timedTokenCount } from "../jobs/bench.ts";
 import { maxTimedBytes, type Weight } from "../print/weight.ts";
+import { timedTokenCount } from "./timed-tokens.ts";
 
 /** Measures a model. The bytes exclude the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {

@@ -4,7 +4,6 @@ import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { isSymbolic } from "../../../core/tensor/dims.ts";
-import { tokenizerBeside } from "../../../data/text/tokenizer.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
@@ -14,13 +13,13 @@ import {
   type TimedOptions,
   type TimedShapes,
   timedFeeds,
-  timedLength,
   timedShapes,
 } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/set.ts";
 import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
 import { contentsOfEach } from "../job-parts/set.ts";
 import { openTarget } from "../job-parts/target.ts";
+import { timedTokenCount } from "../job-parts/timed-tokens.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];
@@ -83,10 +82,6 @@ export async function timedSizes({
   seed,
 }: Pick<BenchInput, "models" | "dims" | "seed">): Promise<TimedOptions> {
   return { sizes: parseNamedSizes(dims), length: Math.min(...(await Promise.all(models.map(timedTokenCount)))), seed };
-}
-
-export async function timedTokenCount(path: string): Promise<number> {
-  return Math.min(timedLength, (await tokenizerBeside(path).catch(() => undefined))?.longest ?? timedLength);
 }
 
 /** Returns the samples per run: the size of the inputs' first dimension if all inputs have the same symbolic one; 1 for other models. */

@@ -1,9 +1,10 @@
 /** Job of `pith check`: times a model and its original, interleaved, on one thread. */
 import { createEngine } from "../../../core/engine/index.ts";
+import type { Model } from "../../../core/graph/model.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
 import { openModel } from "../job-parts/open-model.ts";
-import { timedTokenCount } from "./bench.ts";
+import { timedTokenCount } from "../job-parts/timed-tokens.ts";
 
 export interface RelativeTimeInput {
   readonly original: string;
@@ -11,18 +12,26 @@ export interface RelativeTimeInput {
   readonly seed: number;
 }
 
-/** @throws PithError E_ENGINE if one of the models does not run on random inputs of the original. */
+/**
+ * Returns the times, or the reason why the models cannot be timed on the same inputs.
+ * @throws PithError E_ENGINE or E_UNSUPPORTED if one of the models does not run on random inputs of the original.
+ */
 export default async function relativeTimeJob(
   { original, model, seed }: RelativeTimeInput,
   context: JobContext,
-): Promise<PairedRunTimes> {
+): Promise<PairedRunTimes | string> {
   const [originalModel, changedModel] = [await openModel(original, context), await openModel(model, context)];
+  if (inputsOf(originalModel) !== inputsOf(changedModel))
+    return "the inputs have other names or types than those of the baseline";
   context.stage("time");
   const timing = { engine: createEngine(), seed, signal: context.signal };
   const timer = await relativeTimer(originalModel, timing, await timedTokenCount(original));
   try {
-    return await timer.beside(changedModel);
+    return await timer.timePair(changedModel);
   } finally {
     await timer.release();
   }
 }
+
+const inputsOf = ({ graph: { feeds } }: Model): string =>
+  JSON.stringify(feeds.map(({ name, type }) => [name, type?.type]).toSorted());
