@@ -38,7 +38,12 @@ test("prints no speed if only weight values change", async () => {
 });
 
 test.each([
-  ["quantize", quantize, { scheme: "weights" }, ". Try --scheme static with samples, which is faster for many networks."],
+  [
+    "quantize",
+    quantize,
+    { scheme: "weights" },
+    ". Try --scheme static with samples, which is faster for many networks.",
+  ],
   ["quantize", quantize, { scheme: "static" }, ""],
   [
     "factorize",
