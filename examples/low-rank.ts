@@ -6,8 +6,8 @@
  *     second = nn.Linear(r, 128);              second.weight.data = U[:, :r];  second.bias.data = net.fc1.bias
  *     print(torch.linalg.matrix_rank(net.fc1.weight))
  *
- * What differs: `factorize` does the surgery by name, and rejects with a reason where two layers would not be smaller than one. It puts √S
- * into each factor, so that both are of one size for fine-tuning. `svd` and `matrixRank` are in `pith/extend`.
+ * `factorize` replaces layers by name, and gives a reason if two layers would not be smaller than one. It multiplies each factor by √S, so that
+ * both have values of similar size for fine-tuning. `svd` and `matrixRank` are in `pith/extend`.
  */
 import { mkdir } from "node:fs/promises";
 import { type Model, open, save } from "pith";

@@ -126,6 +126,6 @@ export const models: readonly GalleryModel[] = [
       ...["--preprocess", "scale=1 mean=127 std=128 resize=240x320"],
       ...["--techniques", "quantize", "--for", "size", "--steps", "6", "--max-drop", "5%"],
     ],
-    note: "All formats of 8 bits or fewer lose more boxes than the goal allows, as the chart shows. The speed is not a gain of float16: the original lists its weights as inputs, so the runtime cannot prepare them. `pith simplify` alone makes it 2.73 × as fast. Few of the photos have faces. Many boxes have scores near the threshold, so small changes add or remove them.",
+    note: "All formats of 8 bits or fewer lose more boxes than the goal allows, as the chart shows. The speed is not a gain of float16: the original lists its weights as inputs, so ONNX Runtime cannot fold them. `pith simplify` alone makes it 2.73 × as fast. Few of the photos have faces. Many boxes have scores near the threshold, so small changes add or remove them.",
   },
 ];

@@ -36,7 +36,7 @@ export function galleryPage(): string {
     "# Gallery",
     "Eight networks, each made smaller by one command. The numbers of the table are from the run records of these commands.",
     markdownTable(heads, rows),
-    "Brackets contain intervals, of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original: 2 × is twice as fast. On a busy machine, the script writes the processor time of a run instead, where less is better.",
+    "Intervals in parentheses have a confidence of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original: 2 × is twice as fast. On a busy machine, the script writes the processor time of a run instead, where less is better.",
     `Machine: ${[...new Set(entries.map(({ run }) => machineText(run)))].join("; ")}.`,
     entries.map(sectionOf).join("\n\n"),
     "## Make it again",

@@ -1,4 +1,4 @@
-/** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them rejected. */
+/** An example run for reports: names of the network contain markup, and one of three variants is rejected. */
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import type { Measured, Run, StepRecord } from "../../src/judge/record/data.ts";
 import { viewOf } from "../../src/judge/record/samples.ts";

@@ -44,7 +44,7 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   return [...findings, { budget: "download", limit, measured, outcome, reason }];
 }
 
-/** Returns the texts of a limit and a size. Sizes that differ by less than their texts show are printed in bytes. */
+/** Returns the texts of a limit and a size. Sizes whose rounded texts are equal are printed in bytes. */
 function sizeTexts(limit: number, size: number): readonly [string, string] {
   const isExact = limit !== size && bytes(limit) === bytes(size);
   const text = (count: number): string => (isExact ? counted(count, "byte") : bytes(count));
@@ -67,7 +67,7 @@ export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason:
 export const missingRuntimes = (runtimes: readonly string[], reason: string): readonly Finding[] =>
   runtimes.map((target) => notShown(`outputs on ${target}`, rightLimit, reason));
 
-const rightLimit = "as in Node";
+const rightLimit = "as the baseline in Node";
 
 const notShown = (budget: string, limit: string, reason: string): Finding => ({
   budget,
@@ -117,7 +117,7 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
       outcome: isKept ? "passed" : verdict.met ? "not shown" : "failed",
       reason: isKept
         ? undefined
-        : // The budgets have a key instead of the flag.
+        : // In budgets, `samples` is a key and not a flag.
           verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured).replaceAll("--samples ", "samples: "),
     });
   }
@@ -135,7 +135,7 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
 
 const maxSamples = 1e6;
 
-/** Returns how many samples decide if the share stays; undefined if a million do not. */
+/** Returns the number of samples that decide if the share stays the same; undefined if a million do not. */
 function samplesToDecide(share: number, minimum: number, count: number): number | undefined {
   for (let samples = count; samples < maxSamples; samples = Math.ceil(1.05 * samples)) {
     const { low, high } = wilson(share * samples, samples);
@@ -162,11 +162,10 @@ function shareFinding(budget: string, limit: string, minimum: number, { value, l
  */
 export function speedFinding(minimum: number, timings: readonly (PairedRunTimes | string)[]): Finding {
   const limit = `at least ${times(minimum)}`;
-  const unmeasured = timings.find((timing) => typeof timing === "string");
-  if (unmeasured !== undefined) return notShown("speed", limit, unmeasured);
-  const ratios = timings
-    .map((timing) => (typeof timing === "string" ? Number.NaN : timing.before / timing.after))
-    .toSorted((a, b) => a - b);
+  const reason = timings.find((timing) => typeof timing === "string");
+  if (reason !== undefined) return notShown("speed", limit, reason);
+  const measuredTimings = timings.filter((timing) => typeof timing !== "string");
+  const ratios = measuredTimings.map(({ before, after }) => before / after).toSorted((a, b) => a - b);
   if (!ratios.every(Number.isFinite)) return notShown("speed", limit, "processor time cannot be read here");
   const [low = Number.NaN, high = Number.NaN] = [ratios[0], ratios.at(-1)];
   const middle = ratios[Math.floor(ratios.length / 2)] ?? Number.NaN;

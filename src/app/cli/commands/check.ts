@@ -31,7 +31,7 @@ import {
 } from "./check-findings.ts";
 
 const defaultFile = "pith.check.yaml";
-/** Processes that time a model: the ratio changes from process to process more than within one. */
+/** Number of processes that time a model, because the ratio varies more between processes than within one. */
 const timingProcesses = 5;
 
 export default defineCommand({
@@ -96,7 +96,7 @@ function hasBudgets(text: string): boolean {
   try {
     return Object.hasOwn(JSON.parse(text), "pith");
   } catch {
-    // The parser of budgets names the line of the error.
+    // `parseBudgets` reports the line of the syntax error.
     return true;
   }
 }
@@ -145,17 +145,12 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     const data = each.data === undefined ? undefined : at(each.data);
     const model = at(each.model);
     const reference = original === undefined ? undefined : at(original);
-    if ((await fileKind(model)) !== "folder") {
-      if (reference !== undefined && (await isSamePlace(reference, model)))
-        throw new PithError(
-          "E_OPTION",
-          `"${each.model}" and its baseline are the same file, so nothing can be compared.`,
-          {
-            hint: "Name the original file.",
-          },
-        );
-      return [{ name: each.model, model, baseline: reference, data, budgets: each }];
+    if (reference !== undefined && (await isSamePlace(reference, model))) {
+      const sentence = `"${each.model}" is its own baseline, so nothing can be compared.`;
+      throw new PithError("E_OPTION", sentence, { hint: "Name the original." });
     }
+    if ((await fileKind(model)) !== "folder")
+      return [{ name: each.model, model, baseline: reference, data, budgets: each }];
     const files: string[] = [];
     for (const name of (await readdir(model, { recursive: true })).filter((name) => /\.onnx$/i.test(name)).sort()) {
       const path = join(model, name);
