@@ -92,8 +92,7 @@ export class Finals {
     }));
     const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
     // Without labels, a run has no goal for trained candidates by default. The goal of the search then applies to all finalists.
-    const { maxDrop } = trials.goal ?? {};
-    const goal = maxDrop === undefined ? evaluationOptions.goal : { ...evaluationOptions.goal, maxDrop };
+    const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
       evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
         ? searchParts(evaluationOptions.seen, context.seed)

@@ -132,13 +132,13 @@ test("allows a drop of one point by default, with and without labels", async () 
     maxDrop: 0.01,
     strict: true,
   });
-  expect((await figuresOf(90)).goal({ maxDrop: 0.05 }, true)).toEqual({ maxDrop: 0.05 });
+  expect((await figuresOf(90)).goal({ maxDrop: 0.05 }, true)).toEqual({ maxDrop: 0.05, stated: true });
 });
 
 test("allows a trained model to predict differently without labels, unless a goal is set", async () => {
   const figures = await figuresOf(90, agreement(), false);
   expect(figures.goal({}, true)).toBeUndefined();
-  expect(figures.goal({ maxDrop: 0.1 }, true)).toEqual({ maxDrop: 0.1 });
+  expect(figures.goal({ maxDrop: 0.1 }, true)).toEqual({ maxDrop: 0.1, stated: true });
 });
 
 test("without labels, other predictions contradict an original that predicts one class for all samples", async () => {

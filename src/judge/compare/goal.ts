@@ -33,6 +33,8 @@ export interface Goal {
   readonly maxDrop: number;
   /** Require the whole confidence interval to meet the goal, not only the estimate. */
   readonly strict?: boolean | undefined;
+  /** Whether the user set `maxDrop`. The precision fallback then applies to every estimate beyond it, not only to a significant one. */
+  readonly stated?: boolean | undefined;
 }
 
 export interface Verdict {
@@ -88,6 +90,11 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
 export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
   // The tolerance covers floating-point rounding: 0.93 − 0.92 is slightly more than 0.01.
   return value <= maxDrop + 1e-12;
+}
+
+/** Returns whether the precision fallback applies: the estimate misses the goal, significantly or, if the user stated the goal, by any amount. */
+export function needsFallback({ met, drop }: Verdict, goal: Goal): boolean {
+  return !isWithin(drop, goal) && (!met || goal.stated === true);
 }
 
 /**

@@ -17,7 +17,7 @@ import { type Blame, findLayerToBlame, restrictToChanged } from "../../runtime/n
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
-import { isWithin, judge } from "../compare/goal.ts";
+import { isWithin, judge, needsFallback } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
@@ -115,6 +115,12 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   if (fallbackResult === undefined || fallbackResult instanceof Miss) {
     const rejection = await findRejection(step, result, judgement, outcome.changes, fallbackResult?.reason);
     if (rejection === undefined || force) warnOfLoss(step, judgement);
+    if (rejection === undefined && fallbackResult !== undefined)
+      context.log({
+        id: "sparing",
+        text: `no layers are kept at higher precision: ${fallbackResult.reason}`,
+        level: "warning",
+      });
     return { ...baseResult, result, judgement, noGainText, rejection };
   }
   const { output, sparing, judgement: sparedJudgement } = fallbackResult;
@@ -233,7 +239,8 @@ async function keepWithFallback(
 ): Promise<FallbackResult | Miss | undefined> {
   const { pass, task, force, fallback, condition, context } = step;
   if (force || !fallback || pass.milderForms === undefined) return undefined;
-  if (condition === undefined) {
+  const isMissed = goalCheck !== undefined && needsFallback(goalCheck.verdict, goalCheck.goal);
+  if (condition === undefined && (lost !== undefined || !isMissed)) {
     if (lost === undefined) return undefined;
     const isLossOnSamples = lost.because === "goal" || lost.because === "broken";
     const isLossOfFunction = lost.because === "function" || lost.because === "form";
@@ -241,8 +248,7 @@ async function keepWithFallback(
     // If only a strict goal rejects the result, more samples can help, and higher precision is not needed.
     if (goalCheck !== undefined && isUnshown(goalCheck)) return undefined;
   }
-  const isLostText = goalCheck === undefined || goalCheck.verdict.met;
-  const cause = condition !== undefined ? "tokens of texts are lost" : isLostText ? lost?.text : formatDrop(goalCheck);
+  const cause = condition !== undefined ? "tokens of texts are lost" : isMissed ? formatDrop(goalCheck) : lost?.text;
   context.log({ id: "sparing", text: `${cause}: looking for the layers with the largest error` });
   context.stage("sparing");
   const { separateSearch, request, quietContext } = await openSearch(step);
@@ -257,6 +263,8 @@ async function keepWithFallback(
   }
   const { output, sparing } = fallbackOutput;
   const judgement = await judgeModel(compareOnOtherSamples(step, separateSearch), output.model);
+  // A requested result that can be kept is not replaced by one that cannot.
+  if (lost === undefined && judgement.lost !== undefined) return new Miss(`on other samples ${judgement.lost.text}`);
   return { output, sparing, judgement, searched: separateSearch?.searched };
 }
 

@@ -36,9 +36,9 @@ export interface PairedResult extends HoldoutComparison {
 
 type Judged = Pick<Task, "test" | "metric">;
 
-export interface GoalOptions {
+/** A goal without `maxDrop` has the default maximum drop. `stated` is true by default if `maxDrop` is given. */
+export interface GoalOptions extends Omit<Goal, "maxDrop"> {
   readonly maxDrop?: number | undefined;
-  readonly strict?: boolean | undefined;
 }
 
 export class PairedMetrics {
@@ -110,12 +110,12 @@ export class PairedMetrics {
    * Returns the goal, with the default maximum drop if none is requested. Returns undefined if the original is at chance level. Also returns
    * undefined for a trained model if there are no labels and no requested maximum drop, because training can change predictions for the better.
    */
-  goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
+  goal({ maxDrop, strict, stated = maxDrop !== undefined }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
     if (!this.aboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
       return undefined;
-    return { maxDrop: this.#maxDrop(maxDrop), strict };
+    return { maxDrop: this.#maxDrop(maxDrop), strict, ...(stated ? { stated } : {}) };
   }
 
   async compare(model: Model): Promise<PairedResult> {

@@ -2,7 +2,7 @@
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { allowance } from "../../core/numbers.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
-import { type Goal, isWithin, judge } from "../compare/goal.ts";
+import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
 import { recordOnce } from "../steps/store.ts";
@@ -46,8 +46,8 @@ export async function findLessLossyStep(
 ): Promise<StepResult | undefined> {
   const { runner, evaluator, context, store, task, judging } = run;
   if (step.spares !== true || goal === undefined) return undefined;
-  const { drop, met } = judge(comparison, goal);
-  if (met || isWithin(drop, goal)) return undefined;
+  const verdict = judge(comparison, goal);
+  if (!needsFallback(verdict, goal)) return undefined;
   const warn = (text: string): void => context.log({ id: "sparing", text: `${step.name}: ${text}`, level: "warning" });
   const search = searchOnValidation(evaluator.metrics, task.test, goal);
   if (search instanceof Miss) {
@@ -63,7 +63,7 @@ export async function findLessLossyStep(
   }
   const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
   const record = await recordOnce(store.records, key, async (): Promise<SparedRecord> => {
-    const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
+    const [lost, allowed] = [verdict.drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
     context.log({
       id: "sparing",
       text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers with the largest error`,

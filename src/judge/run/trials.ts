@@ -72,7 +72,7 @@ export async function openTrials(
     ...{ candidates, parts, goal, runner, judging, evaluator, task },
     ...{ context, onStage, onMeasured, targets, store, purpose },
     // The goal of the run applies to trained candidates, too.
-    requestedGoal: { ...requestedGoal, maxDrop: goal?.maxDrop ?? requestedGoal.maxDrop },
+    requestedGoal: { stated: false, ...requestedGoal, ...goal },
   };
 }
 
