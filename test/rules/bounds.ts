@@ -8,6 +8,7 @@ const model = (lines: string, type = "float32") => `graph (x: ${type}[batch, 4])
   six: ${type}[] = [6]
   vector: ${type}[4] = [0, 1, 2, 3]
   matrix: ${type}[1, 1, 1] = [1]
+  high: ${type}[1, 1, 1] = [6]
   input = Identity(x)
 ${lines}
 }`;
@@ -32,6 +33,7 @@ export const bounds: readonly RuleExample[] = [
       "bounds in the wrong order": model("  h = Clip(x, one, low)\n  y = Clip(h, half, six)"),
       "a bound per element": model("  h = Max(x, vector)\n  y = Min(h, six)"),
       "a bound that adds an axis": model("  h = Max(x, matrix)\n  y = Min(h, six)"),
+      "a bound that adds an axis, and an equal one that does not": model("  h = Min(x, high)\n  y = Clip(h, low, six)"),
       "a computed bound": model("  m = ReduceMax(x) {keepdims=0}\n  h = Clip(x, low, m)\n  y = Clip(h, low, one)"),
       "a value that another node reads": model("  h = Relu(x)\n  c = Clip(h, low, six)\n  y = Add(c, h)"),
       "three operands": model("  h = Max(x, low, half)\n  y = Min(h, six)"),

@@ -40,7 +40,7 @@ export function operationsText(value: OperationCount | undefined): string {
   // A dimension that is known only at run time has no name.
   if (per !== "" && isUnknownDim(symbol(per))) return "?";
   if (per.length > maxFormulaLength) {
-    const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
+    const names = new Set(per.replaceAll(/\b[a-z]+\(/g, "(").match(/[A-Za-z_][\w.]*/g));
     return `depends on ${[...names].join(" and ")}`;
   }
   if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);

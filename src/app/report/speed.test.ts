@@ -26,6 +26,7 @@ test("returns nothing if the gain is fair, or MACs are nearly equal or not compa
   expect(text(95, 0.9, { uneven })).toBeUndefined();
   expect(text(120, 0.8)).toBeUndefined();
   expect(notFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
+  expect(notFasterText(0.9, { before: macsOf(0), changes: [] }, macsOf(0))).toBeUndefined();
 });
 
 test("prints the speed in a row, or in a line, or why it is missing", () => {

@@ -44,7 +44,12 @@ interface Computed {
  */
 export function notFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
   const [originalMacs, resultMacs] = comparableCounts(before.macs, after.macs) ?? [1, 1];
-  if (resultMacs > maxMacs * originalMacs || factor - 1 >= minGain * (originalMacs / resultMacs - 1)) return undefined;
+  if (
+    originalMacs === 0 ||
+    resultMacs > maxMacs * originalMacs ||
+    factor - 1 >= minGain * (originalMacs / resultMacs - 1)
+  )
+    return undefined;
   const slowerCount = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
   const reasons = [
     ...(slowerCount === 0

@@ -25,6 +25,12 @@ describe("infer", () => {
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 12]");
   });
 
+  it.each([10 ** 9, 2 ** 31 - 1, 2 ** 53])("reads an end of %d as the end of the axis", (end) => {
+    const net = model(`  start: int64[1] = [0]\n  end: int64[1] = [${end}]\n  y = Slice (x, start, end, start)`);
+    infer(net);
+    expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 3, 4]");
+  });
+
   it("marks values that depend only on stored tensors", () => {
     const net = model("  w: float32[4] = zeros\n  m: float32[4] mask = ones\n  p = Mul (w, m)\n  y = Mul (x, p)");
     const inference = infer(net);

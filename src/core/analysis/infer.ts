@@ -18,6 +18,7 @@ import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { describeStored } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";
+import type { Tensor } from "../tensor/types.ts";
 import { createSettle } from "./settle.ts";
 
 export interface Inference {
@@ -69,7 +70,9 @@ export function isRandom(node: Node): boolean {
 
 /** Returns the attribute kind of a random node's seed; undefined for nodes that are not random. */
 export function seedKind(node: Node): "float" | "int" | undefined {
-  return entryOf(node)?.random?.(node.inputs);
+  const tensorOf = ({ tensor, producer }: Value): Tensor | "computed" =>
+    tensor ?? (producer && entryOf(producer)?.holds?.((name) => producer.attributes.get(name))) ?? "computed";
+  return entryOf(node)?.random?.(node.inputs.map((value) => value && tensorOf(value)));
 }
 
 /**

@@ -9,6 +9,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
+import type { Tensor } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { requireInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";
@@ -18,6 +19,11 @@ function knownNumber(operand: Operand | undefined, defaultValue: number): number
   if (operand.small !== undefined) return toNumbers(operand.small)[0];
   const [element] = operand.elements ?? [];
   return typeof element === "number" ? element : undefined;
+}
+
+function isZero(input: Tensor | "computed" | undefined): boolean {
+  const small = typeof input === "object" ? input.small : undefined;
+  return small !== undefined && toNumbers(small)[0] === 0;
 }
 
 /** The range of the random numbers, 2³¹. A product of two of them stays below 2⁶², within int64. */
@@ -56,8 +62,8 @@ function writeInference(mask: string | undefined, emit: Emit, x: Value | undefin
 
 export const Dropout = defineOp({
   name: "Dropout",
-  // Input 2, the training mode, can be computed at run time.
-  random: (inputs) => (inputs[2] === undefined ? undefined : "int"),
+  // The ratio and the training mode can be computed at run time. Either is 0 if nothing is dropped.
+  random: ([, ratio, training]) => (training === undefined || isZero(training) || isZero(ratio) ? undefined : "int"),
   read: (site) => {
     const hasRatioInput = site.version >= 12;
     const training = hasRatioInput

@@ -353,8 +353,8 @@ export interface Traits {
   readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
   /** Whether the operator accepts sequences, optionals and maps. Other operators accept only tensors. */
   readonly containers?: true | undefined;
-  /** Returns the kind of the attribute "seed" if the operator draws random values. It can depend on which inputs are present. */
-  readonly random?: (inputs: readonly unknown[]) => "float" | "int" | undefined;
+  /** Returns the kind of the attribute "seed" if the operator draws random values. It can depend on which inputs are present or stored. */
+  readonly random?: (inputs: readonly (Tensor | "computed" | undefined)[]) => "float" | "int" | undefined;
   /** Returns the tensor that an attribute stores and that output 0 equals, such as a weight in a Constant. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   readonly codes?: readonly CodedInput[];

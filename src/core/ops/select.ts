@@ -1,6 +1,6 @@
 /** Defines Where and Clip. Clip has its bounds as attributes before opset 11. */
 import { Miss } from "../errors.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, sameDims } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
 import { readFloat } from "./shared/attributes.ts";
@@ -46,7 +46,7 @@ export const Where = defineOp({
   quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
-/** The largest float32: the default bound of old opsets, which has no effect. */
+/** The largest float32: the default bound of old opsets, which changes only infinities. */
 const maxFloat32 = 3.4028234663852886e38;
 
 /** Returns a stored bound, rounded to float32. Returns undefined if the bound is absent, has no effect, or is computed at run time. */
@@ -66,9 +66,10 @@ export const Clip = defineOp({
     low !== undefined && high !== undefined && low < high
       ? [{ input: 0, low, high, strict: false }]
       : forwardWanted(output, 0),
-  unchanged: (s, site) => {
-    const isUnbounded = s.low === undefined && s.high === undefined;
-    return isUnbounded && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
+  // The default bounds are the finite range of the type: an infinity becomes the largest number.
+  unchanged: (_, site) => {
+    const [x, low, high] = site.inputs;
+    return x === undefined || isFloat(x.type) || low !== undefined || high !== undefined ? undefined : 0;
   },
   // Scaling the input by s would have to scale the bounds, too. This changes nothing only for bounds of 0.
   homogeneous: (s, { inputs: [, low, high] }) => {

@@ -75,19 +75,19 @@ function slicedDim(range: SliceRange, size: Dim): Dim {
   const fixedRange = isSymbolic(size) ? undefined : resolveRange(range, size);
   if (fixedRange !== undefined) return fixedRange.count;
   if (step === 1 && !isSymbolic(start) && !isSymbolic(end)) {
-    if (start >= 0 && end > minOpenEnd) return addDims(size, -start);
+    if (start >= 0 && end >= minOpenEnd) return addDims(size, -start);
     if (start >= 0 && end < 0) return addDims(size, end - start);
-    if (start < 0 && end > minOpenEnd) return -start;
+    if (start < 0 && end >= minOpenEnd) return -start;
     if (start === 0 && end === 1) return 1;
   } else if (step === 1 && isFromFront(start)) {
-    if (isFromFront(end)) return addDims(!isSymbolic(end) && end > minOpenEnd ? size : end, multiplyDims(-1, start));
+    if (isFromFront(end)) return addDims(!isSymbolic(end) && end >= minOpenEnd ? size : end, multiplyDims(-1, start));
     if (!isSymbolic(end)) return addDims(addDims(size, end), multiplyDims(-1, start));
   }
   return symbol(`slice(${dimText(size)}, ${dimText(start)}, ${dimText(end)}, ${step})`);
 }
 
-/** A bound above this number means "to the end". Exporters write 2³¹ - 1 or 2⁶³ - 1. */
-const minOpenEnd = 2 ** 31 - 2;
+/** A bound from this number on means "to the end": no axis is as long. Exporters write 10⁹, 2³¹ - 1 or 2⁶³ - 1. */
+const minOpenEnd = 1e9;
 
 const isFromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
 
@@ -112,7 +112,7 @@ function coversAxis(range: SliceRange, size: Dim | undefined): boolean {
     const bounds = resolveRange(range, size);
     return bounds !== undefined && bounds.count === size && (bounds.first === 0 || size === 0);
   }
-  return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > minOpenEnd));
+  return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end >= minOpenEnd));
 }
 
 export const Slice = defineOp<readonly SliceRange[]>({

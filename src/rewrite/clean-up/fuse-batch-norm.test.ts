@@ -217,3 +217,15 @@ ${vectors(3)}
     '"conv" before it: its weight is shared',
   ]);
 });
+
+test("a variance of 0 without epsilon stays a node, because it scales by infinity", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 3]) -> (y) {
+  w: float32[3, 2] = random(seed 1)
+  vector: float32[2] = [1, 2]
+  variance: float32[2] = [1, 0]
+  h = Gemm (x, w)
+  y = BatchNormalization (h, vector, vector, vector, variance) {epsilon=0.0}
+}`);
+  expect((await fuseAffine(model)).changes).toEqual([]);
+});

@@ -177,7 +177,7 @@ function matchOf(
   return { layer, affine, bias: read, vectors };
 }
 
-/** Returns false if folding would not save a node (a shift without a bias input), or if float32 cannot represent the weight. */
+/** Returns false if folding would not save a node (a shift without a bias input), or if float32 cannot represent weight and bias. */
 async function fold(model: Model, node: Node, match: Match, inference: Inference): Promise<boolean> {
   const { layer, affine, vectors } = match;
   const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
@@ -195,6 +195,8 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   );
   const [x, y] = [node.inputs[affine.data], node.outputs[0]];
   if (x === undefined || y === undefined) return false;
+  // A variance of 0 without ε scales by infinity.
+  if (![...factors, ...bias].every((number) => Number.isFinite(Math.fround(number)))) return false;
   const { biasInput } = layer.role;
   const hasShift = bias.some((value) => value !== 0);
   if (biasInput === undefined && hasShift && affine.kind === "arithmetic") return false;

@@ -23,7 +23,7 @@ import {
 import type { Model } from "../../../core/graph/model.ts";
 import { encodedSize } from "../../../core/onnx/encode.ts";
 import { isFloat } from "../../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
+import { type Dim, dimsText, elementCount, floorDims, multiplyDims } from "../../../core/tensor/dims.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { Tensor } from "../../../core/tensor/types.ts";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
@@ -74,7 +74,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
         groups: layer.role.groups,
         parameters: layer.weight.tensor === undefined ? 0 : weightCount(layer),
         bytes: countBytes(layer, counted),
-        macs: operationCount(costs.perNode.get(layer.node)),
+        macs: operationCount(shareOfMacs(layer, layers, costs.perNode.get(layer.node))),
         payingRank: payingRank(layer),
         ...channels(layer),
       };
@@ -93,6 +93,14 @@ export async function inspectModel(model: Model): Promise<Inspection> {
     roles: countBy([...allValues(graph)].flatMap(({ role }) => role?.kind ?? [])),
     metadata: Object.fromEntries(header.metadata),
   };
+}
+
+/** Returns the part of its node's MACs that a layer has: W and R of a recurrent node share them in proportion to their elements. */
+function shareOfMacs(layer: Layer, layers: readonly Layer[], macs: Dim | undefined): Dim | undefined {
+  const counts = layers.flatMap((other) => (other.node === layer.node ? [weightCount(other)] : []));
+  if (macs === undefined || counts.length < 2) return macs;
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return floorDims(multiplyDims(macs, weightCount(layer)), Math.max(1, total));
 }
 
 /** Returns each node and reason once, because several rules can fail for the same reason. */

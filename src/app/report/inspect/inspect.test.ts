@@ -84,6 +84,20 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
   expect(inspection.layers.map(({ name, macs, cuttable }) => [name, macs?.count, cuttable])).toEqual([["h", 32, 0]]);
 });
 
+test("shares the MACs of a recurrent layer among its weights", async () => {
+  const { layers, macs } = await look(`opset 21
+graph (x: float32[10, N, 16]) -> (y) {
+  w: float32[1, 96, 16] = random(seed 1)
+  r: float32[1, 96, 32] = random(seed 2)
+  y = GRU(x, w, r) {hidden_size=32}
+}`);
+  expect(layers.map((layer) => layer.macs)).toEqual([
+    { count: 10 * 96 * 16, per: "N" },
+    { count: 10 * 96 * 32, per: "N" },
+  ]);
+  expect(macs).toEqual({ count: 10 * 96 * 48, per: "N" });
+});
+
 test("lists an unknown operator once per node, with its domain", async () => {
   const { notUnderstood } = await look(`opset 21, org.example 1
 graph (x: float32[2, 4], flag: bool[]) -> (y) {

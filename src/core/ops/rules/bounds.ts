@@ -15,8 +15,8 @@ interface Limits {
   readonly data: number;
   readonly low: number;
   readonly high: number;
-  /** Maps a bound to the stored value that contains it. */
-  readonly constants: ReadonlyMap<number, Value>;
+  /** The stored bounds, with the values that contain them. Two of them can be equal numbers of different rank. */
+  readonly constants: readonly (readonly [number, Value])[];
 }
 
 /** The largest finite number of each type, which is the default bound of Clip. */
@@ -40,8 +40,7 @@ function numberOf(operand: Operand | undefined): number | undefined {
 
 function limitsOf(node: Node, site: Site, type: DataType): Limits | undefined {
   const defaultBound = largestNumbers[type] ?? Number.POSITIVE_INFINITY;
-  if (node.op === "Relu")
-    return { data: 0, low: 0, high: Number.POSITIVE_INFINITY, constants: new Map<number, Value>() };
+  if (node.op === "Relu") return { data: 0, low: 0, high: Number.POSITIVE_INFINITY, constants: [] };
   if (node.op === "Clip") {
     const isAttribute = site.version < 11;
     const read = (name: string, input: number, byDefault: number): number | undefined => {
@@ -50,23 +49,23 @@ function limitsOf(node: Node, site: Site, type: DataType): Limits | undefined {
     };
     const [low, high] = [read("min", 1, -defaultBound), read("max", 2, defaultBound)];
     if (low === undefined || high === undefined) return undefined;
-    const entries = [low, high].flatMap((number, index) => {
+    const constants = [low, high].flatMap((number, index) => {
       const value = isAttribute ? undefined : node.inputs[index + 1];
       return value === undefined ? [] : [[number, value] as const];
     });
-    return { data: 0, low, high, constants: new Map(entries) };
+    return { data: 0, low, high, constants };
   }
   const data = site.inputs.findIndex((operand) => operand?.stored === false);
   const [constant, number] = [node.inputs[1 - data], numberOf(site.inputs[1 - data])];
   if (data < 0 || node.inputs.length !== 2 || constant === undefined || number === undefined) return undefined;
   const [low, high] = node.op === "Max" ? [number, Number.POSITIVE_INFINITY] : [Number.NEGATIVE_INFINITY, number];
-  return { data, low, high, constants: new Map([[number, constant]]) };
+  return { data, low, high, constants: [[number, constant]] };
 }
 
 /** Returns whether no constant has more axes than x. Max and Min broadcast, so such a constant would add axes to the result. */
-function keepsRank(scope: PairScope, x: Value, constants: Iterable<Value>): boolean {
+function keepsRank(scope: PairScope, x: Value, constants: Limits["constants"]): boolean {
   const rank = dimsOf(scope, x)?.length ?? 0;
-  return [...constants].every((value) => (dimsOf(scope, value)?.length ?? 1) <= rank);
+  return constants.every(([, value]) => (dimsOf(scope, value)?.length ?? 1) <= rank);
 }
 
 const limitOperators = ["Relu", "Clip", "Max", "Min"];
@@ -86,16 +85,13 @@ const limits: Pair = {
     const x = inner && first.inputs[inner.data];
     if (inner === undefined || outer === undefined || x === undefined || outer.data !== input) return undefined;
     if (inner.low > inner.high || outer.low > outer.high) return undefined;
-    const constants = new Map([...inner.constants, ...outer.constants]);
-    if (![...constants.values()].every(canChange) || !keepsRank(scope, x, constants.values())) return undefined;
+    const constants = [...inner.constants, ...outer.constants];
+    if (!constants.every(([, value]) => canChange(value)) || !keepsRank(scope, x, constants)) return undefined;
     const applyOuterLimits = (number: number): number => Math.min(Math.max(number, outer.low), outer.high);
     const [low, high] = [applyOuterLimits(inner.low), applyOuterLimits(inner.high)];
-    const boundValue = (number: number): Value => {
-      const value = constants.get(number);
-      return value !== undefined && dimsOf(scope, value)?.length === 0
-        ? value
-        : emit.constant(scalarOf(type, number), "bound");
-    };
+    const boundValue = (number: number): Value =>
+      constants.find(([bound, value]) => bound === number && dimsOf(scope, value)?.length === 0)?.[1] ??
+      emit.constant(scalarOf(type, number), "bound");
     const namedEmit = emitNamed(scope);
     // Integers since opset 12; before opset 11, the bounds of Clip are attributes.
     const { version } = secondSite;
