@@ -9,7 +9,7 @@ import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
 import { checkLanguage } from "./check/language.ts";
-import { checkNamedFiles } from "./check/named-files.ts";
+import { checkNamesInComments } from "./check/names-in-comments.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
 import { checkChangelog, checkPackageSize } from "./check/release.ts";
 import { checkRemovals } from "./check/removals.ts";
@@ -46,7 +46,7 @@ async function fast(): Promise<Outcome[]> {
       checkOperatorNames(sources, operatorsOf(sources), layers),
     ),
     findings("no casts through unknown", () => checkDoubleCasts(sources)),
-    findings("files named in comments exist", () => checkNamedFiles(sources)),
+    findings("files and names in comments exist", () => checkNamesInComments(sources)),
     findings("comments are statements, names are nouns, functions start with a verb", () => checkLanguage(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
     problem("the changelog begins with unreleased changes or the version", async () =>

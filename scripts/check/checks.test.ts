@@ -4,7 +4,7 @@ import { checkDoubleCasts } from "./double-casts.ts";
 import { checkImportCycles } from "./import-cycles.ts";
 import { checkImportTable } from "./import-table.ts";
 import { checkLanguage } from "./language.ts";
-import { checkNamedFiles } from "./named-files.ts";
+import { checkNamesInComments } from "./names-in-comments.ts";
 import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
 import { checkRemovals } from "./removals.ts";
 import { type Finding, readSource } from "./sources.ts";
@@ -224,11 +224,18 @@ test.each([
 });
 
 test("reports a comment that names a missing file", () => {
-  const findings = checkNamedFiles([
+  const findings = checkNamesInComments([
     readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/lost.ts`"),
-    readSource("src/b.ts", ""),
+    readSource(
+      "src/b.ts",
+      "const openTask = 1; // calls `openTask`, `value_info` and `nn.Conv2d`\n/** Like `closeTask`. */",
+    ),
   ]);
-  expect(places(findings)).toEqual(["src/a.ts:1 named-files", "src/a.ts:2 named-files"]);
+  expect(places(findings)).toEqual([
+    "src/a.ts:1 names-in-comments",
+    "src/a.ts:2 names-in-comments",
+    "src/b.ts:2 names-in-comments",
+  ]);
 });
 
 const language = (text: string) => places(checkLanguage([readSource("src/core/ops/conv.ts", text)]));

@@ -26,7 +26,7 @@ export interface SearchOptions
 }
 
 export interface PooledSearchOptions extends SearchOptions {
-  /** Pool of processes that evaluate candidates in parallel. They call `tryIn` with the same `resumeFolder`. */
+  /** Pool of processes that evaluate candidates in parallel. They work with the same `resumeFolder`. */
   readonly jobPool?: JobPool | undefined;
 }
 

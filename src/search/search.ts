@@ -139,7 +139,7 @@ class Search {
   async run(): Promise<void> {
     const { options, trials, context, combinations } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
-    // With a bucket, reading the record of every candidate would take longer than it saves.
+    // Each record of a bucket is a request. Reading all records takes longer than repeating the few that exist.
     const { knownCount, spentSeconds } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     if (Number.isFinite(budget.minutes))
       context.log({

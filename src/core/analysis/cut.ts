@@ -4,7 +4,7 @@ import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
-import type { AxisEnd, ChannelCut, NodeChange, Restored } from "../ops/entry.ts";
+import type { AxisEnd, ChannelCut, NodeChange, RemainingPart } from "../ops/entry.ts";
 import { deferTensor } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
@@ -66,7 +66,7 @@ export function whyNotCut(model: Model, removals: readonly Removal[]): Miss | un
   return outcome instanceof Miss ? outcome : undefined;
 }
 
-interface Rewrite extends Restored {
+interface Rewrite extends RemainingPart {
   readonly tensor: Tensor;
 }
 

@@ -102,7 +102,7 @@ function inferModel(model: Model): Inference {
   const resultsByCall = new Map<string, readonly (Operand | undefined)[]>();
   let visitedInCalls = 0;
   const settle = createSettle();
-  /** Caches of `at` and `Body.macs`, valid for the graph revision `appliedAt`. */
+  /** Caches of `at` and `Body.macs`, valid for the graph revision `cacheRevision`. */
   const boundByNode = new Map<Node, Bound | Miss>();
   const macsByGraph = new Map<Graph, Dim | Miss>();
   let cacheRevision = -1;

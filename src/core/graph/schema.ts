@@ -34,7 +34,7 @@ export interface OperatorSchema {
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
   /** The names of required attributes. */
   readonly required: ReadonlySet<string>;
-  /** A letter for each input and output that can be float32 or float16, undefined for others. Those with equal letters must have equal types. */
+  /** The type variable of each input and output that accepts float32 and float16, else undefined. Operands with one variable have one type. */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
 

@@ -184,7 +184,7 @@ async function project({ a, multiply }: Problem, vectors: Matrix): Promise<Proje
 /** The share of energy not yet captured below which rounding errors of (AᵀA)² dominate, so that the iteration must continue with A. */
 const gramResolution = 1e-7;
 
-/** The limit that corresponds to `standstill` for a squaring step. One squaring equals as many iterations as all steps before it together. */
+/** The limit that corresponds to `minGain` for a squaring step. One squaring equals as many iterations as all steps before it together. */
 const minSquaringGain = 2e-2;
 
 const maxSquarings = 5;

@@ -130,13 +130,13 @@ export interface NodeChange {
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   readonly inputs?: Readonly<Record<number, Dense>>;
   /** The remaining part of each stored input whose axes do not count channels, such as packed blocks. */
-  readonly packed?: Readonly<Record<number, Restored>>;
+  readonly packed?: Readonly<Record<number, RemainingPart>>;
   /** Offsets to add to an integer input (a shape) that is assembled at run time and only partly known. */
   readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
 /** The part of a stored tensor that remains after the removal of channels. */
-export interface Restored {
+export interface RemainingPart {
   readonly dims: readonly number[];
   /** Returns the remaining part of the tensor `before`. */
   of(before: Dense): Dense;

@@ -76,7 +76,7 @@ export function columnInFile(source: ByteSource, { start, type, dims, width, big
   };
 }
 
-/** Reads rows of `pitch` bytes. Consecutive rows are read at once. */
+/** Reads rows of `rowBytes` bytes. Consecutive rows are read at once. */
 export async function readRows(
   source: ByteSource,
   start: number,

@@ -195,17 +195,17 @@ async function fromTable(
   const [first] = rows;
   if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
   const titles = first.fields.map((title) => title.trim().toLowerCase());
-  const hasTitles = !first.fields.some((field) => isImageFile(field.trim()));
-  if (hasTitles) requireDistinct(first.fields, path);
-  const fileColumn = hasTitles ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
+  const hasHeader = !first.fields.some((field) => isImageFile(field.trim()));
+  if (hasHeader) requireDistinct(first.fields, path);
+  const fileColumn = hasHeader ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
   const label = labelName(titles);
-  const labelColumn = hasTitles ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
+  const labelColumn = hasHeader ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileColumn < 0 || labelColumn < 0) {
     throw new PithError("E_DATA", `${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
       hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
     });
   }
-  const dataRows = hasTitles ? rows.slice(1) : rows;
+  const dataRows = hasHeader ? rows.slice(1) : rows;
   const order = classOrder(
     dataRows.flatMap(({ fields }) => fields[labelColumn]?.trim() ?? []),
     classes,

@@ -356,7 +356,7 @@ export function distanceText(
   return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${position}${interval}`;
 }
 
-/** Returns a warning if a training gained nothing: "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)". */
+/** Returns a warning if the samples show no gain of a training: "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)". */
 export function noGainText(model: string, comparison: Comparison): string | undefined {
   if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
   return `no gain over ${model} is shown: ${changeTextOf(comparison)}`;

@@ -23,9 +23,9 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { setMask, stored } from "../../rewrite/edit/mask.ts";
 import { denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
-import { trainedValues } from "./groups.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import type { Gradual } from "./train-options.ts";
+import { trainedValues } from "./trained-values.ts";
 
 /** Returns the weights to train and prune. @throws PithError E_NAME for layers that do not exist. */
 export function selectPrunedWeights(

@@ -14,10 +14,10 @@ import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { isBiasOrScale, readingNodes, rolesOf } from "./groups.ts";
 import { declareRoles, quantizedWeights } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";
 import { copyOfTied } from "./ties.ts";
+import { isBiasOrScale, readingNodes, rolesOf } from "./trained-values.ts";
 
 /**
  * Reinitializes all parameters in place, by the seed of the context, to train the network from scratch. Parameters of unknown kind and

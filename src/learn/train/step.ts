@@ -18,12 +18,12 @@ import { gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
 import { cacheBySizes } from "./forward-loss.ts";
 import { cacheBytes } from "./frozen-cache.ts";
-import { decaysOf, trainedValues } from "./groups.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
 import { applyCopies } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
 import { copyOfTied, type Tie, tieMatrices } from "./ties.ts";
+import { decaysOf, trainedValues } from "./trained-values.ts";
 import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {

@@ -35,7 +35,7 @@ interface SharedCut {
 
 export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => LayerAmount>;
 
-interface Spread {
+interface SharedAmount {
   readonly allocation: Allocation;
   readonly amount: Amount;
   /** Options of individual layers. Layers with an `amount` here do not take part in the allocation. */
@@ -51,10 +51,13 @@ interface Spread {
 
 /** @throws PithError E_OPTION if the allocation is not for individual weights, or cannot reach the amount. */
 export const allocateAmounts =
-  (model: Model, { allocation, amount, overrides, importanceScores, empties, ...spread }: Spread): AmountsFactory =>
+  (
+    model: Model,
+    { allocation, amount, overrides, importanceScores, empties, ...spread }: SharedAmount,
+  ): AmountsFactory =>
   async (targets, scorer) => {
     const optionsOf = ({ layer }: Target) =>
-      optionsOfLayer<Pick<Spread, "overrides"> & { amount?: Amount }>({ overrides }, layer);
+      optionsOfLayer<Pick<SharedAmount, "overrides"> & { amount?: Amount }>({ overrides }, layer);
     const shared = targets.filter((target) => optionsOf(target).own.amount === undefined);
     // Equal shares do not depend on the layers, so the layers are not read.
     const isEven = allocation === uniform && spread.maxLayerAmount === undefined;
@@ -76,7 +79,7 @@ async function sharesOf(
   allocation: Allocation,
   amount: Amount,
   layers: ReadonlyMap<Target, RankedTarget>,
-  { maxLayerAmount = 1, onSpread }: Pick<Spread, "maxLayerAmount" | "onSpread">,
+  { maxLayerAmount = 1, onSpread }: Pick<SharedAmount, "maxLayerAmount" | "onSpread">,
 ): Promise<ReadonlyMap<Target, Pick<LayerAmount, "amount" | "cut">>> {
   const total = entryCount([...layers.values()]);
   const share = fractionOf(amount, total);

@@ -240,7 +240,7 @@ async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Pro
     value.tensor = await deferTensor("float32", dims, async () => {
       const values = toFloats(await tensor.read());
       const rounded = toFloats(fromNumbers("bfloat16", dims, values));
-      // The lowest float32 is below the lowest bfloat16.
+      // Values beyond the range of bfloat16 would become infinite, so they are kept.
       return fromNumbers(
         "float32",
         dims,

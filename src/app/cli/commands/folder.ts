@@ -73,12 +73,12 @@ export async function writeVariants(
   const bases = basesIn(names);
   const { isAlone } = mainOf(bases);
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
-  const isRounded = isLowEntropy(passed);
+  const hasLowEntropy = isLowEntropy(passed);
   const otherDtypes = withoutLowEntropy(dtypeNames, passed);
   // A rounding method that lowers the entropy needs samples, even if the model is only compared on texts.
-  const samples = isAlone && (!isText || isRounded) ? data : undefined;
+  const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const { targetDownload } = options;
-  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, isRounded, data, samples });
+  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples });
   const settings = {
     ...{ options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false },
     targetDownload,
@@ -101,7 +101,7 @@ export async function writeVariants(
   // Without a tokenizer, a table contains values of inputs instead of texts.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
-  const capturedFolder = isRounded && !isAlone ? await temporaryFolder() : undefined;
+  const capturedFolder = hasLowEntropy && !isAlone ? await temporaryFolder() : undefined;
   const inputsOf = capturedFolder && captureInputs({ folder, bases, texts, out: capturedFolder.path }, session);
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
@@ -194,7 +194,7 @@ export async function writeVariants(
 interface ArgumentContext {
   readonly bases: readonly string[];
   /** Whether a rounding method lowers the entropy of the quantized values. It needs samples. */
-  readonly isRounded: boolean;
+  readonly hasLowEntropy: boolean;
   readonly data: DataRequest | undefined;
   /** Samples of a model that runs alone. */
   readonly samples: DataRequest | undefined;
@@ -207,9 +207,9 @@ function requireFolderArguments(
     maxDrop,
     passed,
   }: Pick<FolderArguments, "targetDownload" | "maxDrop"> & { readonly passed: Readonly<Record<string, unknown>> },
-  { bases, isRounded, data, samples }: ArgumentContext,
+  { bases, hasLowEntropy, data, samples }: ArgumentContext,
 ): void {
-  if (isRounded && data === undefined)
+  if (hasLowEntropy && data === undefined)
     throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",
     });

@@ -19,7 +19,7 @@ import type {
   Inferred,
   Inputs,
   PackedWeight,
-  Restored,
+  RemainingPart,
   Site,
   WeightRole,
 } from "../define.ts";
@@ -193,7 +193,7 @@ function keepBlocks(
   [rows, blocks]: readonly [readonly number[], readonly number[]],
   bits: number,
   rank: number,
-): Restored {
+): RemainingPart {
   const perByte = 8 / bits;
   const columns = Math.ceil(blocks.length / perByte);
   const dims = rank === 1 ? [rows.length * columns] : [rows.length, columns, 1].slice(0, rank);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
-import { decaysOf, trainedValues } from "./groups.ts";
+import { decaysOf, trainedValues } from "./trained-values.ts";
 
 /** Returns the names of trained tensors with weight decay. */
 function decaying(text: string): readonly string[] {
