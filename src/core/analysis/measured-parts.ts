@@ -1,0 +1,125 @@
+/**
+ * Finds the parts of an output: those that a Concat has joined, divided further by the scale of measured values. The scale shows parts that other
+ * operators have joined, or that one layer computes: [price, rating].
+ */
+import type { Model } from "../graph/model.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { elementCount, sameDims } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { infer } from "./infer.ts";
+import { assumedScores, outputKind } from "./output-kind.ts";
+import { definePart, joinedParts, type OutputPart, selectPart } from "./output-parts.ts";
+
+/**
+ * Ratio of standard deviations above which neighboring spans have different scales. Their variances then differ by 100, so that losing the smaller
+ * one costs less than the default maximum drop of 0.01 in R² if both have equally many values. The classes of one head differ by less.
+ */
+const minScaleRatio = 10;
+/** Maximum size of an axis whose indices can have different meanings. Longer axes count positions or entries of a vocabulary. */
+const maxIndices = 1024;
+/** Minimum number of values per index, for a standard deviation within about 20 %. */
+const minValues = 16;
+/** Share of the mean square that rounding can explain. An index with less variance is constant and has no scale. */
+const roundingShare = 1e-12;
+
+/**
+ * Returns the parts of an output, at least one. Embeddings have one part. Class scores are divided by a Concat only, because the scores of rare
+ * classes can have any scale.
+ * @param values the original's output on some samples. Without values, only the graph decides.
+ */
+export function partsOf(model: Model, name: string, values: readonly Dense[] = []): readonly OutputPart[] {
+  const output = model.graph.outputs.find((value) => value.name === name);
+  const kind = outputKind(model, name);
+  const joined = (kind === "vector" ? undefined : output && joinedParts(model, infer(model)).get(output)) ?? [
+    definePart(name, new Map()),
+  ];
+  const hasScales =
+    kind === "number" || kind === "image" || (kind === "classes" && assumedScores(model, name) !== undefined);
+  return hasScales ? joined.flatMap((part) => divideByScale(name, part, values)) : joined;
+}
+
+function divideByScale(name: string, part: OutputPart, values: readonly Dense[]): readonly OutputPart[] {
+  const selected = values.map((dense) => selectPart(dense, part));
+  const sizes = selected[0]?.dims.slice(1) ?? [];
+  if (!selected.every(({ type, dims }) => isFloat(type) && sameDims(dims.slice(1), sizes))) return [part];
+  const statistics = positionStatistics(selected, elementCount(sizes));
+  for (const [index, size] of sizes.entries()) {
+    const axis = index + 1;
+    if (part.indices.has(axis) || size < 2 || size > maxIndices) continue;
+    const starts = startsOfScales(deviationsAlong(statistics, size, elementCount(sizes.slice(axis))));
+    if (starts.length < 2) continue;
+    return starts.map((start, position) => {
+      const end = starts[position + 1] ?? size;
+      const indices = Array.from({ length: end - start }, (_, offset) => start + offset);
+      return definePart(name, new Map([...part.indices, [axis, indices]]), part.source);
+    });
+  }
+  return [part];
+}
+
+interface Statistics {
+  readonly samples: number;
+  /** Mean and Σ (x − mean)² of each position of a sample. */
+  readonly means: Float64Array;
+  readonly squares: Float64Array;
+}
+
+function positionStatistics(values: readonly Dense[], width: number): Statistics {
+  const [means, squares] = [new Float64Array(width), new Float64Array(width)];
+  let samples = 0;
+  for (const dense of values) {
+    const numbers = toFloat64(dense);
+    for (let start = 0; start + width <= numbers.length && width > 0; start += width) {
+      samples++;
+      for (let position = 0; position < width; position++) {
+        // Welford (1962)
+        const value = numbers[start + position] ?? 0;
+        const deviation = value - (means[position] ?? 0);
+        means[position] = (means[position] ?? 0) + deviation / samples;
+        squares[position] = (squares[position] ?? 0) + deviation * (value - (means[position] ?? 0));
+      }
+    }
+  }
+  return { samples, means, squares };
+}
+
+/** Returns the standard deviation of each index of an axis; 0 for a constant index. Returns none if there are too few values, or NaN among them. */
+function deviationsAlong({ samples, means, squares }: Statistics, size: number, inner: number): readonly number[] {
+  const count = (samples * means.length) / size;
+  if (samples < 2 || count < minValues) return [];
+  const [variations, powers] = [new Float64Array(size), new Float64Array(size)];
+  for (const [position, square] of squares.entries()) {
+    const index = Math.floor(position / inner) % size;
+    variations[index] = (variations[index] ?? 0) + square;
+    powers[index] = (powers[index] ?? 0) + square + samples * (means[position] ?? 0) ** 2;
+  }
+  if (!powers.every(Number.isFinite)) return [];
+  return Array.from(variations, (variation, index) =>
+    variation > roundingShare * (powers[index] ?? 0) ? Math.sqrt(variation / count) : 0,
+  );
+}
+
+/**
+ * Returns the first index of each span with a scale of its own. Scales belong together unless a gap of `minScaleRatio` separates them in ascending
+ * order. If indices of two scales alternate, they are one span: a class that no sample has among classes that samples have.
+ */
+function startsOfScales(deviations: readonly number[]): readonly number[] {
+  const ascending = [...deviations.entries()]
+    .filter(([, deviation]) => deviation > 0)
+    .toSorted(([, a], [, b]) => a - b);
+  const scales: { first: number; last: number }[] = [];
+  let previous = 0;
+  for (const [index, deviation] of ascending) {
+    const scale = deviation > minScaleRatio * previous ? undefined : scales.at(-1);
+    if (scale === undefined) scales.push({ first: index, last: index });
+    else [scale.first, scale.last] = [Math.min(scale.first, index), Math.max(scale.last, index)];
+    previous = deviation;
+  }
+  const starts: number[] = [];
+  let end = -1;
+  for (const { first, last } of scales.toSorted((a, b) => a.first - b.first)) {
+    if (first > end) starts.push(starts.length === 0 ? 0 : first);
+    end = Math.max(end, last);
+  }
+  return starts;
+}

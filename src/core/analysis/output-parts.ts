@@ -1,0 +1,218 @@
+/**
+ * Finds the parts of an output: the spans along an axis that different branches of the network compute and a Concat joins. A detector joins boxes from
+ * 0 to 640 with scores from 0 to 1. A sum over the whole output would not show an error in the scores.
+ *
+ * Each input of a joining node starts a part. The part follows its indices through the axis links of later nodes (Reshape, Transpose, Mul). It ends at
+ * nodes that mix the indices of that axis, or add a computed value without these parts.
+ */
+import type { Node, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { AxisEnd, AxisLink } from "../ops/entry.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { cachePerRevision } from "./cache-per-revision.ts";
+import type { Inference } from "./infer.ts";
+
+/** The indices of a part by axis, in ascending order. A part has all indices of axes that the map does not contain. */
+export type PartIndices = ReadonlyMap<number, readonly number[]>;
+
+export interface OutputPart {
+  /** Output and indices in messages: `"output0"[:, 4:9]`. */
+  readonly name: string;
+  readonly indices: PartIndices;
+  /** Joined value that the part is derived from; undefined for a whole output and for parts that only their scale shows. */
+  readonly source: Value | undefined;
+}
+
+/** Maximum number of parts. An output with more is a list of equal things, such as one value per anchor. */
+const maxParts = 64;
+
+/** Returns the parts of each output that a Concat has made, with at least two parts each. Axis 0 counts samples and has no parts. */
+export const joinedParts = cachePerRevision(
+  (model: Model, inference: Inference): ReadonlyMap<Value, readonly OutputPart[]> => {
+    const regions = new Map<Value, readonly Region[]>();
+    for (const node of model.graph.nodes())
+      for (const [value, found] of regionsOf(node, regions, inference)) regions.set(value, found);
+    return new Map(
+      model.graph.outputs.flatMap((output) => {
+        const found = regions.get(output) ?? [];
+        if (found.length < 2 || found.some(({ indices }) => indices.has(0))) return [];
+        return [[output, found.map(({ source, indices }) => definePart(output.name, indices, source))] as const];
+      }),
+    );
+  },
+);
+
+export function definePart(output: string, indices: PartIndices, source?: Value): OutputPart {
+  const axes = [...indices.keys()];
+  const spans = Array.from({ length: Math.max(0, ...axes.map((axis) => axis + 1)) }, (_, axis) =>
+    spanText(indices.get(axis)),
+  );
+  return { name: `"${output}"${spans.length === 0 ? "" : `[${spans.join(", ")}]`}`, indices, source };
+}
+
+/** Returns indices as in NumPy: "4:9", and ":" for all. */
+function spanText(indices: readonly number[] | undefined): string {
+  const [first] = indices ?? [];
+  const last = indices?.at(-1);
+  if (indices === undefined || first === undefined || last === undefined) return ":";
+  const step = indices.length > 1 ? (indices[1] ?? first) - first : 1;
+  const isRegular = indices.every((index, position) => index === first + step * position);
+  if (isRegular) return step === 1 ? `${first}:${last + 1}` : `${first}:${last + 1}:${step}`;
+  return `(${indices.slice(0, 4).join(", ")}, … ${last})`;
+}
+
+/** Returns the elements of a part, in their order. */
+export function selectPart(dense: Dense, { indices }: Pick<OutputPart, "indices">): Dense {
+  return [...indices].reduce((selected, [axis, positions]) => selectAlong(selected, axis, positions), dense);
+}
+
+function selectAlong(dense: Dense, axis: number, positions: readonly number[]): Dense {
+  if (dense.type === "string") return dense;
+  const size = dense.dims[axis] ?? 0;
+  const inner = elementCount(dense.dims.slice(axis + 1));
+  const outer = elementCount(dense.dims.slice(0, axis));
+  const data = dense.data.slice(0, outer * positions.length * inner) as Exclude<Dense, Dense<"string">>["data"];
+  let offset = 0;
+  for (let block = 0; block < outer; block++)
+    for (const position of positions) {
+      const start = (block * size + position) * inner;
+      data.set(dense.data.subarray(start, start + inner) as never, offset);
+      offset += inner;
+    }
+  return { ...dense, dims: dense.dims.with(axis, positions.length), data } as Dense;
+}
+
+interface Region {
+  readonly source: Value;
+  readonly indices: PartIndices;
+}
+
+function regionsOf(
+  node: Node,
+  known: ReadonlyMap<Value, readonly Region[]>,
+  inference: Inference,
+): readonly (readonly [Value, readonly Region[]])[] {
+  const rule = inference.facet(node, "quantize");
+  const isJoin = rule?.kind === "activation" && rule.joins === true;
+  if (!isJoin && !node.inputs.some((input) => input !== undefined && known.has(input))) return [];
+  const links = inference.facet(node, "axes")?.links ?? [];
+  return node.outputs.flatMap((output, index) => {
+    if (output === undefined || !isFloat(inference.operand(output)?.type ?? "string")) return [];
+    const regions = isJoin
+      ? joinRegions(node, links, known, inference)
+      : followRegions(node, links, `out${index}`, known, inference);
+    return regions.length < 2 || regions.length > maxParts ? [] : [[output, regions] as const];
+  });
+}
+
+/** Returns the regions of all inputs, shifted along the axis on which the node joins them. Returns none if an input's size is unknown. */
+function joinRegions(
+  node: Node,
+  links: readonly AxisLink[],
+  known: ReadonlyMap<Value, readonly Region[]>,
+  inference: Inference,
+): readonly Region[] {
+  const regions = node.inputs.map((input, index): readonly Region[] => {
+    if (input === undefined) return [];
+    return (known.get(input) ?? [{ source: input, indices: new Map() }]).flatMap(({ source, indices }) => {
+      const moved = new Map(indices);
+      for (const link of links) {
+        if (!("from" in link) || link.map === undefined || link.from[0] !== `in${index}`) continue;
+        const [, axis] = link.from;
+        const size = inference.operand(input)?.dims?.[axis];
+        if (typeof size !== "number") return [];
+        const before = indices.get(axis) ?? Array.from({ length: size }, (_, position) => position);
+        moved.set(link.to[1], before.flatMap(link.map));
+        return [{ source, indices: moved }];
+      }
+      return [];
+    });
+  });
+  return regions.every((list) => list.length > 0) ? regions.flat() : [];
+}
+
+/** Returns the regions of the inputs in the indices of an output. Returns none if the node mixes them, or if its computed inputs have different ones. */
+function followRegions(
+  node: Node,
+  links: readonly AxisLink[],
+  port: AxisEnd[0],
+  known: ReadonlyMap<Value, readonly Region[]>,
+  inference: Inference,
+): readonly Region[] {
+  const computed = node.inputs.flatMap((value, index) => {
+    const operand = value && inference.operand(value);
+    if (value === undefined || operand === undefined || operand.stored || !isFloat(operand.type)) return [];
+    const joints = links.flatMap((link) => jointOf(link, `in${index}`, port, node, inference) ?? []);
+    return [{ joints, regions: known.get(value)?.map((region) => moveRegion(region, joints)) }];
+  });
+  const [first = [], ...others] = computed.flatMap(({ regions }) => (regions === undefined ? [] : [regions]));
+  if (first.some((region) => region === undefined) || others.some((other) => !haveSameIndices(first, other))) return [];
+  const regions = first.flatMap((region) => (region === undefined || isEmpty(region) ? [] : [region]));
+  const axes = new Set(regions.flatMap(({ indices }) => [...indices.keys()]));
+  const isMixed = computed.some((input) => input.regions === undefined && input.joints.some(({ to }) => axes.has(to)));
+  return isMixed ? [] : regions;
+}
+
+const isEmpty = ({ indices }: Region): boolean => [...indices.values()].some((positions) => positions.length === 0);
+
+function haveSameIndices(a: readonly (Region | undefined)[], b: readonly (Region | undefined)[]): boolean {
+  const [first, second] = [a, b].map((regions) =>
+    JSON.stringify(regions.map((region) => [...(region?.indices ?? [])])),
+  );
+  return first === second;
+}
+
+/** How indices along axis `from` of an input become indices along axis `to` of the output; undefined if an index is divided. */
+interface Joint {
+  readonly from: number;
+  readonly to: number;
+  move(indices: readonly number[]): readonly number[] | undefined;
+}
+
+function jointOf(
+  link: AxisLink,
+  input: AxisEnd[0],
+  output: AxisEnd[0],
+  node: Node,
+  inference: Inference,
+): Joint | undefined {
+  if (!("from" in link)) return undefined;
+  const { map = (index: number): readonly number[] => [index] } = link;
+  const [[start, from], [end, to]] = [link.from, link.to];
+  if (start === input && end === output) return { from, to, move: (indices) => indices.flatMap(map) };
+  if (start !== output || end !== input) return undefined;
+  const value = node.outputs[Number(output.slice(3))];
+  const size = value && inference.operand(value)?.dims?.[from];
+  return {
+    from: to,
+    to: from,
+    move(indices) {
+      if (typeof size !== "number") return undefined;
+      const wanted = new Set(indices);
+      const images = Array.from({ length: size }, (_, index) => ({ index, sources: map(index) }));
+      const touched = images.filter(({ sources }) => sources.some((source) => wanted.has(source)));
+      const isWhole = touched.every(({ sources }) => sources.every((source) => wanted.has(source)));
+      return isWhole ? touched.map(({ index }) => index) : undefined;
+    },
+  };
+}
+
+function moveRegion({ source, indices }: Region, joints: readonly Joint[]): Region | undefined {
+  const moved = new Map<number, readonly number[]>();
+  for (const [axis, before] of indices) {
+    const [end] = joints.flatMap(({ from, to, move }) => {
+      const after = from === axis ? move(before) : undefined;
+      return after === undefined ? [] : [{ to, after }];
+    });
+    if (end === undefined) return undefined;
+    const other = moved.get(end.to);
+    const after = other === undefined ? end.after : other.filter((index) => end.after.includes(index));
+    moved.set(
+      end.to,
+      after.toSorted((a, b) => a - b),
+    );
+  }
+  return { source, indices: moved };
+}
