@@ -213,10 +213,6 @@ describe("operators without an integer kernel are not quantized, and reported as
     ["Div", between('two: float32[] = 2\n  o = Div "own" (h, two)')],
     ["Softmax", between('o = Softmax "own" (h)')],
     [
-      "ConvTranspose",
-      between('t.weight: float32[4, 4, 2, 2] = random(seed 4)\n  o = ConvTranspose "own" (h, t.weight)'),
-    ],
-    [
       "InstanceNormalization",
       between('g: float32[4] = ones\n  s: float32[4] = zeros\n  o = InstanceNormalization "own" (h, g, s)'),
     ],
@@ -232,6 +228,19 @@ describe("operators without an integer kernel are not quantized, and reported as
     expect(misses.map(({ at }) => at).some((at) => at?.includes("own") || at === "t")).toBe(true);
   });
 });
+
+test.each(["t", "Relu(t)", "LeakyRelu(t)"])(
+  "a transposed convolution in groups keeps its float bias between quantized values: o = %s",
+  async (activation) => {
+    const { ran } = await optimized(
+      between(`t.weight: float32[4, 2, 2, 2] = random(seed 4)
+  t.bias: float32[4] = random(seed 5)
+  t = ConvTranspose "own" (h, t.weight, t.bias) {group=2}
+  o = ${activation === "t" ? "Identity(t)" : activation}`),
+    );
+    expect([count(ran, "ConvTranspose"), count(ran, "QLinearConv")]).toEqual([1, 2]);
+  },
+);
 
 test("a dilated average pool stays in float, and the file loads", async () => {
   // Between quantized values, ONNX Runtime 1.30 fuses it to QLinearAveragePool, which has no dilations.

@@ -71,6 +71,28 @@ describe("arithmetic in float16", () => {
     await expectNear(model, feeds, 35);
   });
 
+  test.each(["", " {value=float32[1] [0]}"])(
+    "computes a fill, and the layer that reads it, in float16:%s",
+    async (value) => {
+      const model = parseModel(`opset 17
+graph (x: float32[t, b, 8]) -> (y: float32[t, 1, b, 16]) {
+  lstm.weight: float32[1, 64, 8] = random(seed 1, from -0.1 to 0.1)
+  lstm.recurrent: float32[1, 64, 16] = random(seed 2, from -0.1 to 0.1)
+  one: int64[1] = [1]
+  two: int64[1] = [2]
+  width: int64[1] = [16]
+  s = Shape(x)
+  batch = Slice(s, one, two)
+  shape = Concat(one, batch, width) {axis=0}
+  zero = ConstantOfShape(shape)${value}
+  y = LSTM "lstm" (x, lstm.weight, lstm.recurrent, _, _, zero, zero) {hidden_size=16}
+}`);
+      const { misses } = await expectNear(model, { x: numbersFor([3, 2, 8]) });
+      expect(misses).toEqual([]);
+      expect(typeOf(model, "lstm.weight")).toBe("float16");
+    },
+  );
+
   test("leaves normalizations in float32 whose squares and epsilon float16 cannot hold", async () => {
     const model = parseModel(`opset 13
 graph (x: float32[n, 16]) -> (y: float32[n, 4]) {

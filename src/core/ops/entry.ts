@@ -381,8 +381,8 @@ export interface Traits {
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
   /** The attribute that makes ONNX Runtime 1.24 to 1.30 compute wrong results in float16 subgraphs. Pith omits it there. */
   readonly wrongInHalfInside?: string;
-  /** Whether the operator reads its weights once for many steps. Dequantizing them is then cheap, and an integer form is not faster. */
-  readonly manySteps?: true;
+  /** Attributes that apply if a node omits them, and that determine types or values. */
+  readonly defaults?: Readonly<Record<string, Attribute>>;
   /** Whether the operator's gradient is faster than that of its primitives. Such an operator is not lowered before differentiation. */
   readonly differentiatedWhole?: true;
 }

@@ -279,7 +279,6 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
 function defineRecurrent(kind: Kind): Op {
   return defineOp<Settings>({
     name: kind,
-    manySteps: true,
     mustBe: ({ inputs: [, w] }) => {
       if (w === undefined) return [];
       const dims = [unknownDim("", 0), unknownDim("", 1), w.dims?.[2] ?? unknownDim("", 2)];

@@ -94,6 +94,7 @@ export const Constant = defineOp<Inferred | undefined>({
 
 export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dense | undefined }>({
   name: "ConstantOfShape",
+  defaults: { value: { kind: "tensor", value: inMemory(float32([1], [0])) } },
   read: (site) => {
     const value = site.attribute("value");
     return value?.kind === "tensor"

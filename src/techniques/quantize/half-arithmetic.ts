@@ -100,7 +100,8 @@ const isFloat32 = (value: Value | undefined): value is Value => value?.type?.typ
 
 function readFill(node: Node): readonly [name: string, tensor: Tensor] | undefined {
   if (node.inputs.some(isFloat32)) return undefined;
-  for (const [name, attribute] of node.attributes)
+  const attributes = { ...entryOf(node)?.defaults, ...Object.fromEntries(node.attributes) };
+  for (const [name, attribute] of Object.entries(attributes))
     if (attribute.kind === "tensor" && attribute.value.type === "float32") return [name, attribute.value];
   return undefined;
 }

@@ -119,7 +119,7 @@ export function place(
     const readsQuantized = node.inputs.some((value) => value !== undefined && activations.has(value));
     if (!readsQuantized) continue;
     if (rule instanceof Miss) {
-      if (node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
+      if (layer === undefined && node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
       continue;
     }
     const [input] = node.inputs;

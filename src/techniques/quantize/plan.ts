@@ -79,9 +79,10 @@ export const weightFormChoice =
     return new Miss(reason ?? "no format supports it", layer.name);
   };
 
-/** Returns whether a layer of an integer scheme stores quantized weights but computes in float, as embedding lookups do. */
+/** Returns whether a layer of an integer scheme stores its weight in 8 bits but computes in float: a lookup, or an operator without integer kernel. */
 export const keepsFloatArithmetic = (layer: Layer): boolean =>
-  weightMiss(layer) === undefined && (layer.role.kind === "lookup" || entryOf(layer.node)?.manySteps === true);
+  weightMiss(layer) === undefined &&
+  (layer.role.kind === "lookup" || entryOf(layer.node)?.facets.quantize instanceof Miss);
 
 /** Plans layers that share the quantized values of an embedding table. If one of them cannot read its form, the table gets another form. */
 function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {

@@ -45,7 +45,8 @@ export async function quantizeStatically(
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
   const { targets, integers, misses: rejected } = findCoverage(model, options);
-  if (targets.length === 0) return { changes: [], misses: rejected };
+  if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
+    return { changes: [], misses: rejected };
   const needsOtherWidths = targets.some((layer) => {
     const { activations, bits } = optionsOfLayer(options, layer).own;
     return isWide(activations) || bits === 4;

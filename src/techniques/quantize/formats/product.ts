@@ -2,18 +2,15 @@
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { Miss } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
+import { type Emit, emitter } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { replaceNode } from "../../../core/graph/replace.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
-import type { Dense } from "../../../core/tensor/types.ts";
 import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { findTarget, type Target } from "../target.ts";
-import type { Writing } from "./format.ts";
+import { oncePerRun, type Writing } from "./format.ts";
 
 export function requireMatrix(layer: Layer, inference: Inference): Target | Miss {
   const target = findTarget(layer, inference);
@@ -48,24 +45,28 @@ export async function writeProduct(
   keepLayerName(layer);
   // The data is read from the node, because rewriting an earlier layer can replace it.
   const { product, named = product } = await productOf(emit, node.inputs[role.data] ?? data);
-  const bias = await readScaledBias(run.model, target, run.context);
-  const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
-  replaceNode(node, [addend === undefined ? product : emit.named(`${output.name}_sum`).Add([product, addend])]);
+  const bias = await scaledBias(target, run);
+  replaceNode(node, [bias === undefined ? product : emit.named(`${output.name}_sum`).Add([product, bias])]);
   handOnLayerName(layer, named);
 }
 
-/** Returns the bias times the operator's factor. A vector with one value per channel gets the shape that aligns it with the channels. */
-async function readScaledBias(
-  model: Model,
-  { layer, rule }: Target,
-  context: Context,
-): Promise<Dense | Value | undefined> {
-  const { bias } = layer;
+const biases = oncePerRun<Value>();
+
+/**
+ * Returns the bias times the operator's factor. A vector with one value per channel gets the shape that aligns it with the channels.
+ * Layers that share a bias share the result.
+ */
+async function scaledBias({ layer, rule }: Target, run: Writing): Promise<Value | undefined> {
+  const { bias, outputs } = layer;
   if (bias === undefined) return undefined;
-  const dims = rule.channelDims(layer.outputs);
+  const dims = rule.channelDims(outputs);
   const factor = rule.biasFactor ?? 1;
   if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
-  const dense = await readStoredValue(model, bias, context.engine);
-  const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
-  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
+  return biases(run, bias, `${factor} ${dims}`, async () => {
+    const dense = await readStoredValue(run.model, bias, run.context.engine);
+    const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
+    const isVector = dense.dims.length === 1 && scaled.length === outputs;
+    const emit = emitter(bias.graph, { by: "quantize", opsets: run.model.header.opsets });
+    return emit.constant(float32(isVector ? dims : dense.dims, scaled), bias.name);
+  });
 }
