@@ -36,11 +36,14 @@ interface Ran {
   readonly calls: string;
 }
 
+const recordCalls = '#!/bin/sh\necho "$@" >> "$GH_CALLS"\n';
+
 /** @param weights of the model after the change. @param inputs of the action. @param event with which the workflow starts. */
 async function runAction(
   weights: string,
   inputs: Readonly<Record<string, string>> = {},
   event: "push" | "pull_request" = "pull_request",
+  gh = recordCalls,
 ): Promise<Ran> {
   const folder = temporaryFolder();
   const at = (name: string): string => join(folder, name);
@@ -59,7 +62,7 @@ async function runAction(
   const base = git("origin", "rev-parse", "HEAD").trim();
   git("", "clone", "--quiet", at("origin"), at("work"));
   await save(parseModel(classifier(weights)), at("work/models/small.onnx"));
-  writeFileSync(at("bin/gh"), '#!/bin/sh\necho "$@" >> "$GH_CALLS"\n');
+  writeFileSync(at("bin/gh"), gh);
   chmodSync(at("bin/gh"), 0o755);
   const command = `${process.execPath} ${join(inject("compiled"), "app/cli/main.js")}`;
   const values: Record<string, string> = {
@@ -143,6 +146,20 @@ describe("the action", () => {
     expect(outputs).toBe("outcome=failed\n");
     expect(calls).toContain("POST");
     expect(code).not.toBe(0);
+  });
+
+  test.each([
+    ["gh: Resource not accessible by integration (HTTP 403)", "the token may not write comments"],
+    [
+      "gh: 100% wrong\n::error::Validation Failed (HTTP 422)",
+      "gh: 100%25 wrong%0A::error::Validation Failed (HTTP 422)",
+    ],
+  ])("says why a comment was not written: %j", async (failure, reason) => {
+    const gh = `#!/bin/sh\ncase "$*" in *--paginate*) exit 0 ;; esac\necho '${failure}' >&2\nexit 1\n`;
+    const { code, output } = await runAction("[[1, 0.002], [0.002, 1]]", {}, "pull_request", gh);
+    expect(output).toContain(`because the comment was not written: ${reason}\n`);
+    expect(output).not.toMatch(/^::error/m);
+    expect(code).toBe(0);
   });
 
   test("neither compares nor comments for a push", async () => {

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { speedFinding } from "../../src/app/cli/commands/check-findings.ts";
@@ -290,10 +290,37 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
       /models\[0\]\.drop: no number of samples shows that nothing is lost/,
     ],
     ["YAML that is none", "models: [\n", /invalid YAML/],
+    ["a value that contains itself", "models: &a\n  - { model: b.onnx, baseline: *a }\n", /one that contains itself/],
   ])("rejects budgets with %s, and names the place", async (_, text, message) => {
     const { code, err } = await pith("check", write(text));
     expect(err).toMatch(message);
     expect(code).toBe(2);
+  });
+
+  test("runs code that the budgets name only if the command line names it, too", async () => {
+    const text = `import { writeFileSync } from "node:fs";\nwriteFileSync(${JSON.stringify(at("ran"))}, "");\n`;
+    writeFileSync(at("rows.mjs"), `${text}export default async function* () {}\n`);
+    symlinkSync(at("rows.mjs"), at("linked.mjs"));
+    for (const data of ["rows.mjs", "linked.mjs"]) {
+      const path = writeEntry(`model: right.onnx, baseline: right-copy.onnx, data: ${data}, drop: 1%`);
+      copyFileSync(at("right.onnx"), at("right-copy.onnx"));
+      const { code, out } = await pith("check", path);
+      expect(out).toMatch(/"\S+\.mjs" is code that the command line does not name\. .* --modules \S+\.mjs/);
+      expect(code).toBe(1);
+      expect(existsSync(at("ran"))).toBe(false);
+    }
+    const path = writeEntry("model: right.onnx, baseline: right-copy.onnx, data: linked.mjs, drop: 1%");
+    await pith("check", path, "--modules", at("rows.mjs"));
+    expect(existsSync(at("ran"))).toBe(true);
+  });
+
+  test("prints no command of GitHub Actions for a name of a model", async () => {
+    const names = ["::error title=a::b.onnx", "##[error]b.onnx"];
+    for (const name of names) copyFileSync(at("right.onnx"), at(name));
+    const entries = names.map((name) => `  - { model: "${name}", bytes: 1 }\n`);
+    const { out } = await pith("check", write(`models:\n${entries.join("")}`));
+    expect(out).toContain("\\u003a:error title=a::b.onnx\n");
+    expect(out).toContain("#\\u0023[error]b.onnx\n");
   });
 
   test("has no budgets in a package.json that depends on pith, and quotes one that is not JSON", async () => {

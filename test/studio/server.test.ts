@@ -53,10 +53,12 @@ async function serve(session = echo) {
   for (const each of [page, uploads]) await mkdir(each);
   await writeFile(join(page, "index.html"), "<html><head></head>the page</html>");
   await writeFile(join(folder, "secret"), "secret");
-  const server = await serveStudio({ page, uploads, session, start: { model: `"a&b".onnx` }, port: 0 });
+  let visits = 0;
+  const onVisit = (): void => void visits++;
+  const server = await serveStudio({ page, uploads, session, start: { model: `"a&b".onnx` }, port: 0, onVisit });
   servers.push(server);
   const { port, origin, pathname } = new URL(server.address);
-  return { folder, uploads, port, origin, key: pathname };
+  return { folder, uploads, port, origin, key: pathname, visits: () => visits };
 }
 
 /** Visits the printed address, as the browser does. */
@@ -76,7 +78,8 @@ async function visit() {
 
 describe("the server of the studio", () => {
   test("accepts the printed key once, and exchanges it for a cookie that scripts and other sites cannot use", async () => {
-    const { port, key, path, setCookie, call } = await visit();
+    const { port, key, path, setCookie, call, visits } = await visit();
+    expect(visits()).toBe(1);
     expect(setCookie).toContain(`Path=${path}; HttpOnly; SameSite=Strict`);
     expect((await send(port, key)).status).toBe(403);
     const page = await send(port, path, { headers: { cookie: call.headers.cookie } });

@@ -52,7 +52,7 @@ export interface Session {
   readonly folders: ReadonlyMap<string, string>;
   /**
    * Runs a job (`jobs/<module>.ts`) in a separate process, or with `isHere` in this process. With `keeps`, a stop waits until the job has saved its
-   * work. `modules` are the user's modules that the job can import.
+   * work.
    */
   job<J extends Job>(
     module: string | URL,
@@ -62,7 +62,7 @@ export interface Session {
   ): Promise<Awaited<ReturnType<J>>>;
 }
 
-export interface JobOptions extends Pick<RunOptions, "keeps" | "modules"> {
+export interface JobOptions extends Pick<RunOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */
   readonly isHere?: boolean;
 }

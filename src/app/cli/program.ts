@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { moduleOf } from "#root";
 import { capitalize, type ErrorCode, PithError } from "../../core/errors.ts";
+import { permitModules } from "../../core/platform/node-modules.ts";
 import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
@@ -32,6 +33,7 @@ export interface ProgramEnvironment {
 export async function runProgram(line: readonly string[], surroundings: ProgramEnvironment): Promise<number> {
   const { signal } = surroundings;
   const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
+  permitModules(words.flatMap(pathsOf));
   // Some programs use -V for the version, and others -v, so Pith accepts both flags.
   if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words);
@@ -105,6 +107,12 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
+}
+
+/** Returns the paths that a word can name: `rows.mjs`, `--data=rows.mjs`, `a.mjs,b.mjs`. Code at other paths never runs. */
+function pathsOf(word: string): readonly string[] {
+  const value = word.slice(word.indexOf("=") + 1);
+  return [word, value, ...value.split(",")];
 }
 
 const fullHelp = "--help-all";

@@ -8,12 +8,17 @@ export function markdownTable(columns: readonly Column[], rows: readonly (readon
   return [titles, separators, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-/** Escapes markup, HTML, line and cell ends, and invisible characters. */
+/**
+ * Escapes markup, HTML, line and cell ends, and invisible characters. A zero-width space ends mentions (`@name`), references (`#1`) and addresses, because
+ * GitHub links them in escaped text, too.
+ */
 export function escapeMarkdown(text: string): string {
   // An underscore inside a word needs no escape.
-  return oneLine(text).replace(/[&<>\\`*[\]|#~]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, (character) =>
-    "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
-  );
+  return oneLine(text)
+    .replace(/[&<>\\`*[\]|#~]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, (character) =>
+      "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
+    )
+    .replace(/@|(?<!&)#(?=\d)|\bGH-(?=\d)|:(?=\/\/)|\bwww(?=\.)/gi, "$&&#8203;");
 }
 
 export function codeSpan(text: string): string {

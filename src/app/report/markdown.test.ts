@@ -28,6 +28,15 @@ test("escapes underscores only at the edge of a word", () => {
   expect(escapeMarkdown("onnx/model_q4f16.onnx _a_ __b__")).toBe("onnx/model_q4f16.onnx \\_a\\_ \\_\\_b\\_\\_");
 });
 
+test.each([
+  ["@name", "@&#8203;name"],
+  ["a@b.de", "a@&#8203;b.de"],
+  ["https://a.de and www.a.de", "https:&#8203;//a.de and www&#8203;.a.de"],
+  ["owner/repo#1, GH-1", "owner/repo\\#&#8203;1, GH-&#8203;1"],
+])("does not let GitHub link or notify %s", (text, escaped) => {
+  expect(escapeMarkdown(text)).toBe(escaped);
+});
+
 test("escapes the metric name in the title row of a table", () => {
   const text = variantsMarkdown({ ...exampleRun, metric: { ...exampleRun.metric, name: `a|b\n${evilName}` } });
   expect(text.split("\n")[0]).toContain("a\\|b &#60;script&#62;");

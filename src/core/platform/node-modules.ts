@@ -1,13 +1,26 @@
+import { realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
 
-let permittedPaths: ReadonlySet<string> | undefined;
+let permittedPaths: Set<string> | undefined;
 
-/** Limits the modules that this process can import: `importModule` then rejects all modules that are not in `paths`. */
+/** Limits the modules that this process can import to those of all calls: `importModule` then rejects others. */
 export function permitModules(paths: readonly string[]): void {
-  permittedPaths = new Set(paths.map((path) => resolve(path)));
+  permittedPaths ??= new Set();
+  for (const path of paths) permittedPaths.add(withoutLinks(path));
+}
+
+/** Returns the absolute paths of `permitModules`; undefined if this process can import any module. */
+export const permittedModules = (): readonly string[] | undefined => permittedPaths && [...permittedPaths];
+
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
 }
 
 /**
@@ -16,9 +29,9 @@ export function permitModules(paths: readonly string[]): void {
  */
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const absolutePath = resolve(path);
-  if (permittedPaths?.has(absolutePath) === false)
-    throw new PithError("E_OPTION", `"${path}" is code that this worker was not started with.`, {
-      hint: "Start the worker with --modules, and name your own file of this content.",
+  if (permittedPaths?.has(withoutLinks(absolutePath)) === false)
+    throw new PithError("E_OPTION", `"${path}" is code that the command line does not name.`, {
+      hint: `Code runs with your rights. If you trust it: --modules ${path}`,
     });
   const stats = await stat(absolutePath).catch(() => undefined);
   if (stats?.isFile() !== true) {

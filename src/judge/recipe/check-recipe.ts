@@ -7,11 +7,11 @@ import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
-import { isNestedDeeper, isObject } from "../../core/plain.ts";
+import { isObject } from "../../core/plain.ts";
 import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";
-import { fail, maxDepth, type Source, tooDeep } from "./source.ts";
+import { fail, requireShallow, type Source } from "./source.ts";
 import { stepPasses } from "./steps.ts";
 
 /**
@@ -30,7 +30,7 @@ const recipeKeys = ["version", "samples", "steps"];
 
 export function checkRecipe(source: Source, passes: Passes): Recipe {
   const { data } = source;
-  if (isNestedDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
+  requireShallow(source);
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors use `$schema` to find the schema of a JSON file.

@@ -2,6 +2,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 import { errorMessage, PithError } from "../../core/errors.ts";
 import { integer } from "../../core/numbers.ts";
+import { isNestedDeeper } from "../../core/plain.ts";
 import type { Path } from "./courses.ts";
 
 export interface Source {
@@ -11,8 +12,8 @@ export interface Source {
 }
 
 /** Maximum nesting of values. Valid options have at most four levels. */
-export const maxDepth = 20;
-export const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
+const maxDepth = 20;
+const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
 
 /** Maximum number of characters, because parsing cannot be interrupted. */
 const maxText = 2 ** 20;
@@ -67,6 +68,11 @@ export function readSource(text: string, name: string, shorter?: string): Source
       return positionOf(offset);
     },
   };
+}
+
+/** @throws PithError E_OPTION for values that are nested too deep, or that contain themselves by an alias. */
+export function requireShallow(source: Source): void {
+  if (isNestedDeeper(source.data, maxDepth)) fail(source, [], "value", tooDeep);
 }
 
 function startOf(node: unknown): number | undefined {

@@ -8,6 +8,7 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { moduleOf } from "#root";
 import { PithError, throwIfAborted } from "../../core/errors.ts";
+import { permittedModules } from "../../core/platform/node-modules.ts";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import { fromFault } from "../../core/platform/serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "../../core/platform/source-modules.ts";
@@ -20,7 +21,7 @@ export interface RunOptions {
   readonly onEvent?: (event: JobEvent) => void;
   /** A stopped job saves its progress, which takes longer: it gets `keepingGrace`. */
   readonly keeps?: boolean;
-  /** The only user modules that the job may import; default: any. */
+  /** The only user modules that the job may import (default: those of this process). */
   readonly modules?: readonly string[] | undefined;
   /** Runs with the lowest priority, so that speed measurements are not disturbed. */
   readonly isBackground?: boolean;
@@ -132,7 +133,8 @@ export async function runJob<J extends Job>(
         );
       });
       child.on("close", (code, killedBy) => resolve(lastAnswer ?? { pith: "ended", code, signal: killedBy }));
-      send(child, { pith: "start", module: module.href, input, temporary: temporary.path, modules: options.modules });
+      const { modules = permittedModules() } = options;
+      send(child, { pith: "start", module: module.href, input, temporary: temporary.path, modules });
     });
     await outputRead;
     if (answer.pith !== "ended") flush();

@@ -5,7 +5,7 @@ import { bytesOf, countOption, parsableBy, positiveOption, sizeOption } from "..
 import { isObject } from "../../../core/plain.ts";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withShares } from "../../../judge/recipe/check-recipe.ts";
-import { fail, readSource, type Source } from "../../../judge/recipe/source.ts";
+import { fail, readSource, requireShallow, type Source } from "../../../judge/recipe/source.ts";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
 import { describeAnyLoss } from "../flags/metrics.ts";
@@ -74,6 +74,7 @@ export function parseBudgets(text: string, name: string): readonly Budgets[] {
 }
 
 function checkBudgets(source: Source, path: readonly string[]): readonly Budgets[] {
+  requireShallow(source);
   let data = withShares(source.data);
   for (const key of path) data = isObject(data) ? data[key] : undefined;
   const result = v.safeParse(schema, data, inWords);

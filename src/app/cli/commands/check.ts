@@ -46,6 +46,7 @@ export default defineCommand({
   ],
   options: v.object({
     base: option(v.string(), "folder of the budgets before the change, to compare bytes", { value: "folder" }),
+    modules: option(v.array(v.string()), "code that the budgets may name as data", { value: "rows.mjs" }),
     markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
   }),
   examples: ["check", "check budgets.yaml --base ../main --markdown $GITHUB_STEP_SUMMARY"],

@@ -1,7 +1,7 @@
-/** Finds transformers.js next to the user's program, the models or Pith, and checks a folder's results by loading them with it. */
+/** Finds transformers.js in the current project or next to Pith, and checks a folder's results by loading them with it. */
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { root } from "#root";
 import { Miss, PithError } from "../../../core/errors.ts";
@@ -28,7 +28,7 @@ export async function openLoader(
 ): Promise<Loader | Miss> {
   const config = await readSettings(join(folder, "config.json"));
   if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
-  const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
+  const library = [process.cwd(), fileURLToPath(root())].map(libraryFrom).find((path) => path);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
   // The config.json of the originals may not state the number of their external data files.
   const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));

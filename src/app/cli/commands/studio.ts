@@ -1,5 +1,4 @@
 /** The command `pith studio`: serves the page on which a model becomes smaller, with the native runtime. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -11,6 +10,7 @@ import { option } from "../../../core/pass/options.ts";
 import { temporaryFolder } from "../../../core/platform/node-temporary.ts";
 import { defineCommand } from "../command.ts";
 import { requireModel } from "../files/model-folder.ts";
+import { openBrowser } from "../studio/open-browser.ts";
 import { serveStudio } from "../studio/server.ts";
 import { createSessionProcess } from "../studio/session-process.ts";
 
@@ -46,14 +46,24 @@ export default defineCommand({
       folder: folder.path,
       paths: Object.values(start).filter((path) => path !== undefined),
     });
+    let closeBrowserFile = async (): Promise<void> => {};
     try {
-      const server = await serveStudio({ page: join(built, "page"), uploads: folder.path, session, start, port });
+      const onVisit = (): void => void closeBrowserFile();
+      const server = await serveStudio({
+        page: join(built, "page"),
+        uploads: folder.path,
+        session,
+        start,
+        port,
+        onVisit,
+      });
       terminal.note("studio", `Pith Studio: ${server.address} (for one visit; Ctrl-C ends)`);
-      if (open) openBrowser(server.address);
+      if (open) closeBrowserFile = await openBrowser(server.address);
       if (!signal.aborted) await once(signal, "abort");
       server.close();
       return { data: {}, print: (to) => to.line("Pith Studio has ended.") };
     } finally {
+      await closeBrowserFile();
       await session.end();
       await folder.remove();
     }
@@ -62,14 +72,3 @@ export default defineCommand({
 
 const pathOf = (place: string | undefined): string | undefined =>
   place === undefined || /^https?:/i.test(place) ? place : resolve(place);
-
-/** Opens an address in the user's browser. Without a browser, the user opens the printed address. */
-function openBrowser(address: string): void {
-  const [program, ...words]: readonly [string, ...string[]] =
-    process.platform === "win32"
-      ? ["rundll32", "url.dll,FileProtocolHandler", address]
-      : [process.platform === "darwin" ? "open" : "xdg-open", address];
-  spawn(program, words, { stdio: "ignore", detached: true })
-    .on("error", () => {})
-    .unref();
-}

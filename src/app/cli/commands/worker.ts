@@ -50,7 +50,7 @@ export default defineCommand({
           const work = readJob(data);
           name = `${work.name} of ${basename(work.input.model)}`;
           const localInput = await receiveInput(shared, work.input, rename);
-          await session.job<Job>(work.kind, localInput as never, name, { keeps: true, modules });
+          await session.job<Job>(work.kind, localInput as never, name, { keeps: true });
           finishedJobs++;
           terminal.note("done", `${name}: ${duration(performance.now() - startTime)}`);
         } catch (error) {

@@ -1,6 +1,6 @@
 /** Evaluates a model file with a function of the user, as in `--score ./score.mjs`. */
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { importModule } from "#platform";
 import { errorMessage, PithError } from "../../../core/errors.ts";
 
 /**
@@ -20,10 +20,8 @@ export async function scoreOf(module: string, model: string): Promise<number> {
 }
 
 async function load(module: string): Promise<(model: string) => unknown> {
-  const exports: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
-    throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${errorMessage(cause)}`, { cause });
-  });
-  if (isFunction(exports.default)) return exports.default;
+  const { default: scorer } = await importModule(module, "E_OPTION");
+  if (isFunction(scorer)) return scorer;
   throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
     hint: "export default async (modelFile) => 0.93;",
   });

@@ -12,6 +12,9 @@ test.each([
   ["\u001b[31mred\u001b[39m", "\\u001b[31mred\\u001b[39m"],
   ["fc\u200b1\ufeff\u2060\u00ad", "fc\\u200b1\\ufeff\\u2060\\u00ad"],
   ["a\u{e0041}", "a\\udb40\\udc41"],
+  ["::error::a::b", "\\u003a:error::a::b"],
+  ["  ::add-mask::a", "  \\u003a:add-mask::a"],
+  ["a ##[group]", "a #\\u0023[group]"],
 ])("prints %j as %s, with and without colors", (text, shown) => {
   expect(printable(text)).toBe(shown);
   expect(printable(text, { keepsColors: true })).toBe(shown);

@@ -1,4 +1,7 @@
-/** Escapes text for terminals, because names in a file can contain escape sequences, forged lines or bidirectional controls. */
+/**
+ * Escapes text for terminals and logs of GitHub Actions, because names in a file can contain escape sequences, forged lines, bidirectional controls or
+ * commands to the runner (`::error::` at the start of a line, `##[error]` anywhere). JSON reads the escapes as the same text.
+ */
 import { randomUUID } from "node:crypto";
 import picocolors from "picocolors";
 import { escapeUnprintable } from "../../report/printable.ts";
@@ -34,8 +37,13 @@ export interface PrintableOptions {
 
 export function printable(text: string, { keepsColors = false, keepsLines = false }: PrintableOptions = {}): string {
   const pieces = keepsColors ? text.split(styled) : [text];
-  return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, keepsLines))).join("");
+  return pieces
+    .map((piece, index) => (index % 2 === 1 ? piece : escapeCommands(escapeUnprintable(piece, keepsLines))))
+    .join("");
 }
+
+const escapeCommands = (text: string): string =>
+  text.replace(/^(\s*):(?=:)/gm, "$1\\u003a").replace(/##(?=\[)/g, "#\\u0023");
 
 export function removeMarks(text: string): string {
   return text.replaceAll(mark, "");

@@ -25,6 +25,8 @@ export interface StudioOptions {
   readonly start: { readonly model?: string | undefined; readonly data?: string | undefined };
   /** 0 selects a free port. */
   readonly port: number;
+  /** Called when the address with the key was opened. */
+  readonly onVisit?: () => void;
 }
 
 export interface StudioServer {
@@ -57,7 +59,14 @@ const maxCallBytes = 2 ** 26;
 const freeBytes = 2 ** 30;
 
 /** @throws PithError E_FILE if the port is not available. */
-export async function serveStudio({ page, uploads, session, start, port }: StudioOptions): Promise<StudioServer> {
+export async function serveStudio({
+  page,
+  uploads,
+  session,
+  start,
+  port,
+  onVisit,
+}: StudioOptions): Promise<StudioServer> {
   let key: string | undefined = randomKey();
   const [folder, cookieValue] = [`/${randomKey()}/`, randomKey()];
   const files = new Set(
@@ -86,6 +95,7 @@ export async function serveStudio({ page, uploads, session, start, port }: Studi
     if (sent.host !== ownHost || (sent.origin !== undefined && !isOwnOrigin)) return refuse(response);
     if (method === "GET" && key !== undefined && isEqual(address, `/${key}`)) {
       key = undefined;
+      onVisit?.();
       response.setHeader("Set-Cookie", `${cookie}; Path=${folder}; HttpOnly; SameSite=Strict`);
       response.setHeader("Content-Type", types[".html"] ?? "");
       // A redirect would belong to the navigation of another program, to which the browser does not send strict cookies.

@@ -119,7 +119,7 @@ function start(module: URL, input: Pick<SessionOptions, "folder" | "paths">): Ru
         else if (message.ready === true) resolve(child);
       });
     };
-    const options = { name: "The computation", signal: controller.signal, modules: input.paths, grace: 0, onChild };
+    const options = { name: "The computation", signal: controller.signal, grace: 0, onChild };
     ended = runJob<Job>(module, input as never, options);
   });
   return { ready, calls, ended, end: () => controller.abort() };
