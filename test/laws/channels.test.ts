@@ -13,6 +13,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import type { Op } from "../../src/core/ops/define.ts";
 import type { AxisEnd, AxisLink, AxisRule, ChannelCut } from "../../src/core/ops/entry.ts";
 import { entryOf, operators } from "../../src/core/ops/index.ts";
+import { listFor } from "../../src/core/ops/shared/rules.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { stridesOf } from "../../src/core/tensor/dims.ts";
@@ -201,8 +202,11 @@ async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed
   const cutNode = lastNode(cut.model);
   for (const [name, attribute] of Object.entries(change?.attributes ?? {}))
     cutNode.graph.setAttribute(cutNode, name, attribute);
-  for (const [input, dense] of Object.entries(change?.inputs ?? {}))
-    cutNode.graph.setInput(cutNode, Number(input), cutNode.graph.addTensor("rewritten", inMemory(dense)));
+  const listAt = (input: string, numbers: readonly number[]): Dense => listFor(cutNode, Number(input), numbers);
+  for (const [input, numbers] of Object.entries(change?.inputs ?? {})) {
+    const rewritten = cutNode.graph.addTensor("rewritten", inMemory(listAt(input, numbers)));
+    cutNode.graph.setInput(cutNode, Number(input), rewritten);
+  }
   for (const [input, { dims, of }] of Object.entries(change?.packed ?? {})) {
     const before = await node.inputs[Number(input)]?.tensor?.read();
     if (before === undefined) throw new Error(`input ${input} is not stored`);
@@ -211,8 +215,10 @@ async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed
     cutNode.graph.setInput(cutNode, Number(input), cutNode.graph.addTensor("left", inMemory(remaining)));
   }
   const emit = emitInto(cut.model, { before: cutNode });
-  for (const [input, steps] of Object.entries(change?.shifts ?? {}))
-    cutNode.graph.setInput(cutNode, Number(input), emit.Add([cutNode.inputs[Number(input)], emit.constant(steps)]));
+  for (const [input, steps] of Object.entries(change?.shifts ?? {})) {
+    const shifted = emit.Add([cutNode.inputs[Number(input)], emit.constant(listAt(input, steps))]);
+    cutNode.graph.setInput(cutNode, Number(input), shifted);
+  }
   const touchesOutputs = node.outputs.some((output) => output !== undefined && removed.has(output));
   const zeroed = touchesOutputs ? absorbed(node, rule, removed) : removed;
   const actual = await run(cut.model, cut.feeds);

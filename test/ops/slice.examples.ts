@@ -29,6 +29,8 @@ export const sliceExamples: readonly Example[] = [
   ...table()`
     Slice to the end as exporters write it |
       (x: float32[batch, 4]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; axes: int64[1] = [1]; y = Slice(x, starts, ends, axes)
+    Slice with 32-bit bounds |
+      (x: float32[batch, 5]) starts: int32[2] = [0, 1]; ends: int32[2] = [1000000000, 4]; axes: int32[2] = [0, 1]; y = Slice(x, starts, ends, axes)
     Slice to the end through a cast that changes nothing |
       (x: float32[batch, 4]) starts: int64[1] = [1]; end: int64[1] = [${end}]; axes: int64[1] = [1]; ends = Cast(end) {to=7};
       y = Slice(x, starts, ends, axes)

@@ -27,6 +27,17 @@ describe("a pruned network equals the network with silenced channels", () => {
     ["a Pad with an attribute", 10, "  p = Pad(r) {pads=[0, 0, 0, 0, 0, 4, 0, 0]}"],
     ["a Pad on the channel axis", 21, "  pads: int64[2] = [0, 4]\n  axes: int64[1] = [1]\n  p = Pad(r, pads, _, axes)"],
     [
+      "32-bit bounds",
+      18,
+      `  starts: int32[2] = [0, 0]
+  ends: int32[2] = [1000000000, 1000000000]
+  axes: int32[2] = [0, 1]
+  all = Slice(r, starts, ends, axes)
+  pads: int64[2] = [0, 4]
+  channel: int64[1] = [1]
+  p = Pad(all, pads, _, channel)`,
+    ],
+    [
       "concatenated zeros",
       17,
       "  shape: int64[4] = [2, 4, 5, 5]\n  z = ConstantOfShape(shape)\n  p = Concat(r, z) {axis=1}",

@@ -145,6 +145,16 @@ export const layouts: readonly RuleExample[] = [
         y = Transpose(f) {perm=[0, 3, 1, 2]}`,
         images,
       ),
+      "a Slice with 32-bit bounds and without axes": nodes(
+        `
+        starts: int32[4] = [0, 1, 0, 0]
+        ends: int32[4] = [9, 3, 9, 2]
+        t = Transpose(x) {perm=[0, 2, 3, 1]}
+        l = Slice(t, starts, ends)
+        h = Relu(l)
+        y = Transpose(h) {perm=[0, 3, 1, 2]}`,
+        images,
+      ),
       "parts of a Split": nodes(
         `
         t = Transpose(x) {perm=[0, 2, 3, 1]}

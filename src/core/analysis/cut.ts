@@ -5,6 +5,7 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
 import type { AxisEnd, ChannelCut, NodeChange, RemainingPart } from "../ops/entry.ts";
+import { listFor } from "../ops/shared/rules.ts";
 import { deferTensor } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
@@ -224,12 +225,17 @@ function sliceAxes(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): 
 function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, shifts = {} }: NodeChange): void {
   const { graph } = node;
   for (const [name, attribute] of Object.entries(attributes)) graph.setAttribute(node, name, attribute);
-  for (const [input, dense] of Object.entries(inputs)) setStored(node, Number(input), inMemory(dense));
-  for (const [input, dense] of Object.entries(shifts)) {
+  for (const [input, numbers] of Object.entries(inputs))
+    setStored(node, Number(input), inMemory(listFor(node, Number(input), numbers)));
+  for (const [input, offsets] of Object.entries(shifts)) {
     const before = node.inputs[Number(input)];
     if (before === undefined) continue;
     const emit = emitInto(model, { before: node });
-    graph.setInput(node, Number(input), emit.Add([before, emit.constant(dense, `${before.name}_cut`)]));
+    graph.setInput(
+      node,
+      Number(input),
+      emit.Add([before, emit.constant(listFor(node, Number(input), offsets), `${before.name}_cut`)]),
+    );
   }
 }
 

@@ -128,11 +128,12 @@ export type AxisLink =
 export interface NodeChange {
   /** The new value of each changed attribute. The value undefined removes the attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
-  readonly inputs?: Readonly<Record<number, Dense>>;
+  /** The new integers of each changed list. */
+  readonly inputs?: Readonly<Record<number, readonly number[]>>;
   /** The remaining part of each stored input whose axes do not count channels, such as packed blocks. */
   readonly packed?: Readonly<Record<number, RemainingPart>>;
   /** Offsets to add to an integer input (a shape) that is assembled at run time and only partly known. */
-  readonly shifts?: Readonly<Record<number, Dense>>;
+  readonly shifts?: Readonly<Record<number, readonly number[]>>;
 }
 
 /** The part of a stored tensor that remains after the removal of channels. */

@@ -151,7 +151,7 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
       const numbers = fixedDims(newSizes.flatMap((dim) => dim ?? []));
       return numbers === undefined
         ? { shifts: { [sizesInput]: shapeChange(sizes, newSizes) } }
-        : { inputs: { [sizesInput]: fromNumbers("int64", [numbers.length], numbers) } };
+        : { inputs: { [sizesInput]: numbers } };
     },
   };
 }

@@ -122,9 +122,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
       resize: (cut) => {
         const newDims = cut.dims("out0");
         const sizes = fixedDims(newDims);
-        return sizes === undefined
-          ? { shifts: { 0: shapeChange(shape, newDims) } }
-          : { inputs: { 0: fromNumbers("int64", [sizes.length], sizes) } };
+        return sizes === undefined ? { shifts: { 0: shapeChange(shape, newDims) } } : { inputs: { 0: sizes } };
       },
     };
   },

@@ -10,6 +10,7 @@ import { allGraphs, describe, type Graph, type Node, type Value } from "../../co
 import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
+import { listFor } from "../../core/ops/shared/rules.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
@@ -100,11 +101,12 @@ function storeShapeInputs(node: Node, inference: Inference): boolean {
   };
   const { inputs = {} } = rule.resize({ dims: dimsAt, removed: () => [] });
   let isChanged = false;
-  for (const [index, dense] of Object.entries(inputs)) {
+  for (const [index, numbers] of Object.entries(inputs)) {
     const before = node.inputs[Number(index)];
     const operand = before === undefined ? undefined : inference.operand(before);
-    if (operand?.stored !== false || !isShape(dense, operand.elements)) continue;
-    const stored = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(dense));
+    if (operand?.stored !== false || !isShape(numbers, operand.elements)) continue;
+    const list = listFor(node, Number(index), numbers);
+    const stored = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(list));
     node.graph.setInput(node, Number(index), stored);
     isChanged = true;
   }
@@ -112,10 +114,10 @@ function storeShapeInputs(node: Node, inference: Inference): boolean {
 }
 
 /** Returns whether a stored shape matches the known elements: equal numbers, and 0 or -1 for symbols. */
-function isShape(dense: Dense, elements: readonly Dim[] | undefined): boolean {
-  if (elements === undefined || dense.type === "string" || dense.data.length !== elements.length) return false;
+function isShape(numbers: readonly number[], elements: readonly Dim[] | undefined): boolean {
+  if (numbers.length !== elements?.length) return false;
   return elements.every((element, index) => {
-    const number = Number(dense.data[index]);
+    const number = numbers[index];
     return typeof element === "number" ? number === element : number === 0 || number === -1;
   });
 }

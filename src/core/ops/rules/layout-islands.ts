@@ -8,6 +8,7 @@
 import type { Node, Use, Value } from "../../graph/graph.ts";
 import { isUsed } from "../../graph/remove-unused.ts";
 import { replaceUses } from "../../graph/replace.ts";
+import { listFor } from "../shared/rules.ts";
 import type { AxisChange } from "./axis-change.ts";
 import { reshapeOperators } from "./layout.ts";
 import { isReshape, permutationOf } from "./layout-chains.ts";
@@ -126,7 +127,7 @@ function changeNode({ emitBefore, visit }: StructureScope, node: Node, change: A
   for (const [name, attribute] of Object.entries(change.attributes ?? {}))
     node.graph.setAttribute(node, name, attribute);
   for (const [input, numbers] of Object.entries(change.lists ?? {})) {
-    const list = { type: "int64", dims: [numbers.length], data: BigInt64Array.from(numbers, BigInt) } as const;
+    const list = listFor(node, Number(input), numbers);
     node.graph.setInput(node, Number(input), emitBefore(node).constant(list, `${node.outputs[0]?.name}_list`));
   }
   for (const output of node.outputs) {

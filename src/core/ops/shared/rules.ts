@@ -1,6 +1,6 @@
 import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
+import type { Node, Value } from "../../graph/graph.ts";
 import { fromNumbers, isHalf, scalarOf, toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
 import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
@@ -148,17 +148,21 @@ export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<str
   const entries = Object.entries(lists);
   if (isInAttributes)
     return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
-  const dense = entries.map(([, value], index) => [1 + index, fromNumbers("int64", [value.length], value)] as const);
-  return { inputs: Object.fromEntries(dense) };
+  return { inputs: Object.fromEntries(entries.map(([, value], index) => [1 + index, value])) };
+}
+
+/** Returns integers for an input of a node, in the type of the list that they replace or join: Slice accepts int32 or int64 for all its lists. */
+export function listFor({ inputs }: Pick<Node, "inputs">, input: number, numbers: readonly number[]): Dense {
+  const type = (inputs[input] ?? inputs[1])?.type?.type === "int32" ? "int32" : "int64";
+  return fromNumbers(type, [numbers.length], numbers);
 }
 
 /** Returns the offsets to add to a shape that is computed at run time, so that its known dimensions become `newDims`. */
-export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | undefined)[]): Dense {
-  const offsets = shape.map((dim, axis) => {
+export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | undefined)[]): number[] {
+  return shape.map((dim, axis) => {
     const size = newDims[axis];
     return typeof dim === "number" && dim > 0 && typeof size === "number" ? size - dim : 0;
   });
-  return fromNumbers("int64", [offsets.length], offsets);
 }
 
 /** Returns the input index 0 if the dimensions of input 0 are known to equal those of the output. */
