@@ -66,7 +66,12 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   const axes = definition instanceof Miss ? definition : definition.axes();
   if (axes instanceof Miss)
     return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refuses: [], absorbs: [] };
-  const axisLinks = withStatistics ? axes.links.map(linkStatistics) : axes.links;
+  const axisLinks = axes.links.map((link): AxisLink => {
+    if (!("refuses" in link)) return link;
+    const isUnread = link.element !== undefined && !isElementRead(node.outputs[0], link.element, inference);
+    if (isUnread) return { absorbs: link.refuses };
+    return withStatistics ? linkStatistics(link) : link;
+  });
   const links = axisLinks.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = axisLinks.flatMap((link) =>
     "refuses" in link
@@ -77,8 +82,41 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   return { node, refusal: undefined, links, refuses, absorbs };
 }
 
-function linkStatistics(link: AxisLink): AxisLink {
-  if (!("refuses" in link) || link.statistics === undefined) return link;
+/** Returns whether a node, other than those that only move or convert elements, reads an element of a vector. */
+function isElementRead(
+  value: Value | undefined,
+  element: number,
+  inference: Inference,
+  visited = new Map<Value, Set<number>>(),
+): boolean {
+  const elements = (value && visited.get(value)) ?? new Set();
+  if (value === undefined || elements.has(element)) return false;
+  visited.set(value, elements.add(element));
+  if (value.graph.isOutput(value)) return true;
+  return [...value.uses].some(({ node, input }) => {
+    if (node.graph !== value.graph) return true;
+    const isInput = ([port, axis]: AxisEnd): boolean => port === `in${input}` && axis === 0;
+    const isReadThrough = ([port, axis]: AxisEnd, areImages: (index: number) => boolean): boolean => {
+      const other = valueAt(node, port);
+      const size = sizeAlong({ value: other, axis });
+      if (port.startsWith("in") || axis !== 0 || size === undefined) return true;
+      return Array.from({ length: size }, (_, index) => index).some(
+        (index) => areImages(index) && isElementRead(other, index, inference, visited),
+      );
+    };
+    const readings = inference.facet(node, "axes")?.links.flatMap((link): boolean[] => {
+      if ("absorbs" in link) return isInput(link.absorbs) ? [true] : [];
+      if ("refuses" in link) return isInput(link.refuses) ? [link.reads?.includes(element) ?? true] : [];
+      const { from, to, map = (index: number) => [index] } = link;
+      if (isInput(from)) return [isReadThrough(to, (index) => map(element).includes(index))];
+      return isInput(to) ? [isReadThrough(from, (index) => map(index).includes(element))] : [];
+    });
+    return readings === undefined || readings.length === 0 || readings.includes(true);
+  });
+}
+
+function linkStatistics(link: Extract<AxisLink, { refuses: AxisEnd }>): AxisLink {
+  if (link.statistics === undefined) return link;
   const { to } = link.statistics;
   return to === undefined ? { absorbs: link.refuses } : { from: link.refuses, to };
 }

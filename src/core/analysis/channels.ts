@@ -106,15 +106,19 @@ function findUnits(
   let units = spreadUnits();
   const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
   // Operators with equal sizes get the same choice, because their units meet: those of queries meet those of keys.
-  for (const similar of groupBy(alternatives.filter(isOpen), sizesOf).values())
+  // All sets together are the last resort: a key head that all query heads share has no such choice, so that queries and their outputs must agree.
+  const open = alternatives.filter(isOpen);
+  for (const similar of [...groupBy(open, sizesOf).values(), open])
     for (let choice = 0; choice < (similar[0]?.links.length ?? 0); choice++) {
-      const stuckSets = similar.filter(isStuck);
-      if (stuckSets.length === 0) break;
-      for (const set of stuckSets) set.chosen = set.links[choice];
-      const secondResult = spreadUnits();
-      const failedSets = stuckSets.filter((set) => freedom(set, secondResult) !== "free");
-      for (const set of failedSets) set.chosen = undefined;
-      if (failedSets.length < stuckSets.length) units = failedSets.length === 0 ? secondResult : spreadUnits();
+      let chosenSets = similar.filter(isStuck);
+      for (const set of chosenSets) set.chosen = set.links[choice];
+      while (chosenSets.length > 0) {
+        const result = spreadUnits();
+        const freeSets = chosenSets.filter((set) => freedom(set, result) === "free");
+        if (freeSets.length === chosenSets.length) units = result;
+        for (const set of chosenSets) if (!freeSets.includes(set)) set.chosen = undefined;
+        chosenSets = freeSets.length === chosenSets.length ? [] : freeSets;
+      }
     }
   const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
   return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };

@@ -116,13 +116,20 @@ export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: numb
  * - `{ from, to }`: index i of `from` corresponds to index i of `to`, or to all indices `map(i)`. If all of `map(i)` are removed, so is i.
  * - `{ absorbs }`: the axis is summed over, so a channel of zeros changes nothing. An absorbed axis can also be linked.
  * - `{ refuses, reason }`: indices cannot be removed, because the result would change. `statistics` marks a change that only comes from a mean or
- *   variance over fewer indices; these correspond to the indices of `statistics.to`.
+ *   variance over fewer indices; these correspond to the indices of `statistics.to`. With `element`, the refusal holds if a node reads this element of
+ *   output 0. With `reads`, the node reads only these indices.
  * Indices of an axis without a link cannot be removed. Links of absent inputs and outputs are ignored.
  */
 export type AxisLink =
   | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }
   | { readonly absorbs: AxisEnd }
-  | { readonly refuses: AxisEnd; readonly reason: string; readonly statistics?: { readonly to?: AxisEnd } };
+  | {
+      readonly refuses: AxisEnd;
+      readonly reason: string;
+      readonly statistics?: { readonly to?: AxisEnd };
+      readonly element?: number;
+      readonly reads?: readonly number[] | undefined;
+    };
 
 /** The attributes or small constant inputs of a node that must change with the dimensions of its operands. */
 export interface NodeChange {

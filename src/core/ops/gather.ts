@@ -95,8 +95,11 @@ export const Gather = defineOp({
   axes: (s, site, dims) => {
     const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
-    const links = dims.map((_, axis): AxisLink => {
-      if (axis === s.axis) return { refuses: ["in0", axis], reason: "Gather selects by position along this axis" };
+    const links = dims.map((dim, axis): AxisLink => {
+      if (axis === s.axis) {
+        const reads = constantIntegersOf(site.inputs[1])?.map((pick) => (pick < 0 ? pick + Number(dim) : pick));
+        return { refuses: ["in0", axis], reason: "Gather selects by position along this axis", reads };
+      }
       return { from: ["in0", axis], to: ["out0", axis < s.axis ? axis : axis - 1 + indices.length] };
     });
     return [...links, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))];

@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import { elementCount, multiplyDims } from "../tensor/dims.ts";
 import type { Site } from "./define.ts";
 import { readFlag, readFloat, readInteger, readIntegers, readString } from "./shared/attributes.ts";
-import { defineInert } from "./shared/inert.ts";
+import { defineInert, linkChannels } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
 
@@ -27,6 +27,7 @@ export const RoiAlign = defineInert(inferenceOnly, {
     scale: readFloat(site, "spatial_scale", 1),
   }),
   infer: (s, site) => inferPooledBoxes(site, [s.height, s.width]),
+  axes: linkChannels,
   // The number of samples grows with the box. For a box far larger than the image, ONNX Runtime runs out of memory.
   wants: (s, site) => {
     const [images, , height, width] = site.inputs[0]?.dims ?? [];
@@ -44,6 +45,7 @@ export const MaxRoiPool = defineInert(inferenceOnly, {
   name: "MaxRoiPool",
   read: (site) => ({ shape: readIntegers(site, "pooled_shape") ?? [1, 1], scale: readFloat(site, "spatial_scale", 1) }),
   infer: (s, site) => inferPooledBoxes(site, s.shape),
+  axes: linkChannels,
   // The first column is the image index.
   wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[0]),
 });
@@ -58,6 +60,7 @@ export const GridSample = defineInert(inferenceOnly, {
   }),
   infer: (_, site) =>
     inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
+  axes: linkChannels,
 });
 
 /** Writes a sampling grid: x' = A·(x, 1) for every position x. The grid is N × (D ×) H × W × axes, for sizes N × C × (D ×) H × W. */

@@ -33,11 +33,13 @@ export const Shape = defineOp({
   },
   // Channels of axes outside the range can be removed, because the output depends on no elements, only on the dimensions in the range.
   axes: (s, _site, dims) => {
-    const requestedAxes = new Set([...dims.keys()].slice(s.start, s.end));
-    return dims.map(
-      (_, axis): AxisLink =>
-        requestedAxes.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] },
-    );
+    const requestedAxes = [...dims.keys()].slice(s.start, s.end);
+    return dims.map((_, axis): AxisLink => {
+      const element = requestedAxes.indexOf(axis);
+      return element < 0
+        ? { absorbs: ["in0", axis] }
+        : { refuses: ["in0", axis], reason: "reports dimensions", element };
+    });
   },
   gradient: ignoresElements,
 });

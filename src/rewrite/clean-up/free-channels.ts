@@ -6,7 +6,7 @@
 import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../../core/analysis/channels.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { emitInto } from "../../core/graph/emit.ts";
-import { describe, type Value } from "../../core/graph/graph.ts";
+import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
@@ -99,13 +99,18 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
     return product;
   };
   const changes: Change[] = [];
-  for (const node of [...graph.nodes()]) {
-    if (node.outputs.every((output) => output === undefined || inference.operand(output)?.elements !== undefined))
-      continue;
+  const visited = new Set<Node>();
+  /** Rewrites the sizes that a node reads. If only some elements of a size are named, such as batch and channels, rewrites its operands. */
+  const readInputSizes = (node: Node): void => {
+    if (visited.has(node)) return;
+    visited.add(node);
     for (const [index, value] of node.inputs.entries()) {
       if (value === undefined || !isNamedSize(value, inference) || readsOnly(value, inputs, inference)) continue;
       const parts = inference.operand(value)?.elements?.map((dim) => (isSymbolic(dim) ? nameSize(dim, places) : [dim]));
-      if (parts === undefined || !parts.every((part) => part !== undefined)) continue;
+      if (parts?.every((part) => part !== undefined) !== true) {
+        if (value.producer?.graph === graph) readInputSizes(value.producer);
+        continue;
+      }
       const vector = emit.Concat(
         parts.map((part) => ("text" in part ? writeSize(part) : part)),
         { axis: 0 },
@@ -113,6 +118,11 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
       graph.setInput(node, index, value.type?.dims?.length === 0 ? emit.Reshape([vector, []]) : vector);
       changes.push(change(describe(node), `reads "${value.name}" from the inputs`));
     }
+  };
+  for (const node of [...graph.nodes()]) {
+    if (node.outputs.every((output) => output === undefined || inference.operand(output)?.elements !== undefined))
+      continue;
+    readInputSizes(node);
   }
   if (changes.length > 0) removeUnusedEverywhere(model);
   return changes;

@@ -14,7 +14,7 @@ import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Op, OpDef, Operand } from "../define.ts";
 import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
-import { defineInertOp, defineMicrosoftOp, gpuOnly } from "../shared/inert.ts";
+import { defineInertOp, defineMicrosoftOp, gpuOnly, linkChannels } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import { alignedAxes, inferShape, requireInput, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
 import { poolDims, readPool, type Window } from "../shared/window.ts";
@@ -181,6 +181,7 @@ export const microsoftMiscOperators: readonly Op[] = [
       ];
       return inferShape(site, croppedDims, undefined, [0, 1]);
     },
+    axes: linkChannels,
     reason: "crops boxes from images",
   }),
   defineInertOp<Window>({

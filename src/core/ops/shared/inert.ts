@@ -1,14 +1,18 @@
 /** Defines operators that Pith cannot train, prune or quantize: only types, shapes and cost are known. */
 import { Miss } from "../../errors.ts";
-import { type Complete, defineOp, type Op, type OpDef } from "../define.ts";
+import { type AxisLink, type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 
-type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">>;
+type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">> &
+  Partial<Pick<OpDef<S>, "axes">>;
 
-/** Defines an operator without gradients, removal of channels and quantization. `reason` is the reason for all three. */
+/** Defines an operator without gradients, removal of channels and quantization. `reason` is the reason for all that `row` leaves out. */
 export function defineInert<S = null>(reason: Miss, row: InertDefinition<S>): Op {
   const { read = () => null as S, parameters = [], cost = () => 0, gradient = reason, ...rest } = row;
-  return defineOp<S>({ ...rest, read, parameters, cost, gradient, axes: reason, quantize: reason });
+  return defineOp<S>({ axes: reason, ...rest, read, parameters, cost, gradient, quantize: reason });
 }
+
+/** Links the channels of images and of their regions, both N × C × …: each channel is sampled alone. */
+export const linkChannels = (): readonly AxisLink[] => [{ from: ["in0", 1], to: ["out0", 1] }];
 
 export const defineMicrosoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
@@ -17,7 +21,8 @@ export const defineMicrosoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
 export const gpuOnly = "ONNX Runtime runs it on GPUs only";
 
 interface TypedDefinition<S>
-  extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight" | "needsFloat32"> {
+  extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight" | "needsFloat32">,
+    Pick<InertDefinition<S>, "axes"> {
   readonly reason: string;
 }
 
