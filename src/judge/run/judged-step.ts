@@ -30,7 +30,7 @@ import { whyNotSmaller } from "./improvement.ts";
 import { judgeResult, type Lost } from "./judgement.ts";
 import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "./kept-function.ts";
 import { fitToBytes } from "./size-budget.ts";
-import { findFallback, type SparingJudge, type SparingRequest, type StepOutput } from "./sparing.ts";
+import { findFallback, NoFallback, type SparingJudge, type SparingRequest, type StepOutput } from "./sparing.ts";
 import { randomSearch, type SeparateSearch, separateSearchSamples } from "./sparing-samples.ts";
 import { formatSettings, type Sparing } from "./sparing-text.ts";
 import { lessLossyAdvice } from "./step-advice.ts";
@@ -113,7 +113,7 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   const judgement = await judgeModel(step, result);
   const fallbackResult = await keepWithFallback(step, { ...outcome, model: result }, judgement);
   if (fallbackResult === undefined || fallbackResult instanceof Miss) {
-    const rejection = await findRejection(step, result, judgement, outcome.changes, fallbackResult?.reason);
+    const rejection = await findRejection(step, result, judgement, outcome.changes, fallbackResult);
     if (rejection === undefined || force) warnOfLoss(step, judgement);
     if (rejection === undefined && fallbackResult !== undefined)
       context.log({
@@ -124,7 +124,13 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
     return { ...baseResult, result, judgement, noGainText, rejection };
   }
   const { output, sparing, judgement: sparedJudgement } = fallbackResult;
-  const rejection = await findRejection(step, output.model, sparedJudgement, output.changes, describeFallback(sparing));
+  const rejection = await findRejection(
+    step,
+    output.model,
+    sparedJudgement,
+    output.changes,
+    new Miss(describeFallback(sparing)),
+  );
   if (rejection === undefined || force) warnOfLoss(step, sparedJudgement);
   const { changes, misses, model } = output;
   return {
@@ -235,8 +241,9 @@ interface FallbackResult {
 async function keepWithFallback(
   step: OpenStep,
   requestedOutput: StepOutput,
-  { lost, goalCheck }: Judgement,
+  requestedJudgement: Judgement,
 ): Promise<FallbackResult | Miss | undefined> {
+  const { lost, goalCheck } = requestedJudgement;
   const { pass, task, force, fallback, condition, context } = step;
   if (force || !fallback || pass.milderForms === undefined) return undefined;
   const isMissed = goalCheck !== undefined && needsFallback(goalCheck.verdict, goalCheck.goal);
@@ -250,12 +257,13 @@ async function keepWithFallback(
   }
   const cause = condition !== undefined ? "tokens of texts are lost" : isMissed ? formatDrop(goalCheck) : lost?.text;
   context.log({ id: "sparing", text: `${cause}: looking for the layers with the largest error` });
-  context.stage("sparing");
+  context.stage("precision fallback");
   const { separateSearch, request, quietContext } = await openSearch(step);
   if (separateSearch instanceof Miss) return separateSearch;
   const search = (await condition?.(request.search, quietContext)) ?? request.search;
   const searchContext = { ...quietContext, log: context.log, progress: context.progress };
-  const fallbackOutput = await findFallback({ ...request, search, requestedOutput }, searchContext);
+  const evaluated = evaluatedCount(requestedJudgement);
+  const fallbackOutput = await findFallback({ ...request, search, requestedOutput, evaluated }, searchContext);
   if (fallbackOutput instanceof Miss) {
     // The model is rejected although it passes alone, because it fails together with other models.
     if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(fallbackOutput.reason)}.`);
@@ -280,7 +288,7 @@ interface LimitedStep {
 async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
   const { limit, options, context } = step;
   if (limit === undefined) return { step, options, searched: undefined };
-  context.stage("bits");
+  context.stage("choose bits");
   const { separateSearch, request, quietContext } = await openSearch(step);
   const withProgress = { ...quietContext, progress: context.progress };
   const { samples } = request.search;
@@ -354,14 +362,16 @@ const describeFallback = ({ settings, spared }: Sparing): string =>
 async function findRejection(
   step: OpenStep,
   result: Model,
-  { compared, goalCheck, lost }: Judgement,
+  judgement: Judgement,
   changes: readonly Change[],
-  fallbackText: string | undefined,
+  fallback: Miss | undefined,
 ): Promise<Rejection | undefined> {
+  const { compared, goalCheck, lost } = judgement;
   if (lost === undefined) return undefined;
   const { because, text } = lost;
   const isLostByStrictness = because === "goal" && goalCheck !== undefined && isUnshown(goalCheck);
-  const blamed = isLostByStrictness || step.force ? undefined : await blameLayer(step, result, because, changes);
+  const blamed =
+    isLostByStrictness || step.force ? undefined : await blameLayer(step, result, judgement, changes, fallback);
   const isLostBefore =
     goalCheck !== undefined &&
     compared?.reference?.judges === true &&
@@ -370,7 +380,7 @@ async function findRejection(
   return {
     because,
     text,
-    tried: fallbackText,
+    tried: fallback?.reason,
     blamed,
     changes,
     isUnshown: isLostByStrictness,
@@ -383,21 +393,32 @@ async function findRejection(
 async function blameLayer(
   { pass, options, input, like = input.model, task, output, context }: OpenStep,
   result: Model,
-  because: Lost["because"],
+  judgement: Judgement,
   changes: readonly Change[],
+  fallback: Miss | undefined,
 ): Promise<Blame | undefined> {
+  const because = judgement.lost?.because;
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
+  const changedLayers = new Set(changes.map(({ at }) => at));
+  if (fallback instanceof NoFallback && fallback.blamed !== undefined)
+    return restrictToChanged(fallback.blamed, changedLayers);
   const reference = await equalizedReference(pass, like, changes, async (equalizingPass) => {
     const model = input.model.clone();
     await runStep(equalizingPass, model, options, task ?? {}, { ...context, log: () => {} });
     return model;
   });
-  const { engine, seed, signal } = context;
-  const errors = await findLayerToBlame(engine, reference, result, task?.test, { output, seed, signal });
-  return errors && restrictToChanged(errors, new Set(changes.map(({ at }) => at)));
+  const { engine, seed, signal, progress } = context;
+  context.stage("layer errors");
+  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement) };
+  const errors = await findLayerToBlame(engine, reference, result, task?.test, limits);
+  return errors && restrictToChanged(errors, changedLayers);
 }
+
+/** Returns the number of samples on which both models ran for the judgement. */
+const evaluatedCount = ({ compared, kept }: Judgement): number =>
+  compared?.answers.given.length ?? (typeof kept?.likeness === "object" ? kept.likeness.samples : 0);
 
 function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
   const { pass, input, options, context } = step;

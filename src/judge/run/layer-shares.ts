@@ -3,12 +3,20 @@ import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import { type Context, equalizedReference } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
-import { layerErrors } from "../../runtime/noise/layer-errors.ts";
+import { type Blame, layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import type { SparingRequest } from "./sparing.ts";
 
 export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
   readonly samples: Dataset | undefined;
+}
+
+export interface ErrorShares {
+  /** Measured shares of the output error by layer. */
+  readonly shares: ReadonlyMap<string, number>;
+  /** Measured or estimated shares of all layers. */
+  readonly estimates: ReadonlyMap<string, number>;
+  readonly blamed: Blame | undefined;
 }
 
 const samplesOfErrors = 32;
@@ -20,11 +28,12 @@ const maxRunBytes = 2 ** 29;
  * whichever predicts the measured shares better.
  */
 export async function errorSharesOf(
-  { pass, options: requestedOptions, original, requestedOutput, run, samples, output }: ErrorsRequest,
+  { pass, options: requestedOptions, original, requestedOutput, run, samples, output, evaluated }: ErrorsRequest,
   layers: ReadonlySet<string>,
   context: Context,
-): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
-  const { engine, seed, signal } = context;
+): Promise<ErrorShares> {
+  const { engine, seed, signal, progress } = context;
+  let blamed: Blame | undefined;
   const noise = new Map<string, number>();
   const shares = new Map<string, number>();
   let slopes: ReadonlyMap<string, number> = new Map();
@@ -39,7 +48,11 @@ export async function errorSharesOf(
         async (otherPass) => (await run(requestedOptions, otherPass)).model,
       );
       const options = { samples: samplesOfErrors, output, seed, signal };
-      const errors = await layerErrors(engine, reference, requestedOutput.model, samples, options);
+      const errors = await layerErrors(engine, reference, requestedOutput.model, samples, {
+        ...{ ...options, evaluated },
+        progress: (done, total) => progress(done, total, "errors of layers"),
+      });
+      blamed = errors instanceof Miss ? undefined : errors.blamed;
       for (const { layer, own, share, signalToNoise } of errors instanceof Miss ? [] : errors.layers) {
         if (!layers.has(layer)) continue;
         noise.set(layer, noiseOf(own ?? signalToNoise));
@@ -63,7 +76,7 @@ export async function errorSharesOf(
     const candidates = [shares.get(layer), bestPredictor?.predict(layer), predictors[0]?.predict(layer)];
     return [layer, candidates.find((estimate) => estimate !== undefined) ?? 0] as const;
   });
-  return { shares, estimates: new Map(estimates) };
+  return { shares, estimates: new Map(estimates), blamed };
 }
 
 /**

@@ -73,7 +73,8 @@ export async function findLessLossyStep(
       log: (event) => (event.id === "duration" ? context.log(event) : undefined),
     };
     const requestedOutput = await openOutput(requestedResult, run);
-    const request = { ...(await stepRequest(step, input, run)), requestedOutput, search };
+    const evaluated = evaluator.took.samples;
+    const request = { ...(await stepRequest(step, input, run)), requestedOutput, search, evaluated };
     const result = await findFallback(request, quietContext);
     if (result instanceof Miss) return { reason: result.reason };
     const { changes, misses } = result.output;

@@ -22,10 +22,11 @@ import { encodedSize } from "../../core/onnx/encode.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dataset } from "../../data/index.ts";
+import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import type { StepResult } from "../steps/runner.ts";
 import { whyNotSmaller } from "./improvement.ts";
-import { errorSharesOf } from "./layer-shares.ts";
+import { type ErrorShares, errorSharesOf } from "./layer-shares.ts";
 import { formatSettings, type SparedLayer, type Sparing, type SparingAttempt, sparingReason } from "./sparing-text.ts";
 
 export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
@@ -53,6 +54,18 @@ export interface SparingRequest {
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: SparingJudge;
   readonly output: string | undefined;
+  /** Number of samples on which both models ran before, which limits the search for the layers with the largest error; default: no limit. */
+  readonly evaluated?: number | undefined;
+}
+
+/** Reason why no layers at higher precision meet the goal, and the layers with the largest error. */
+export class NoFallback extends Miss {
+  readonly blamed: Blame | undefined;
+
+  constructor(reason: string, blamed: Blame | undefined) {
+    super(reason);
+    this.blamed = blamed;
+  }
 }
 
 const maxAttempts = 24;
@@ -113,8 +126,9 @@ export async function bisectSettings<T>(
 
 async function findSparedLayers(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { original, requestedOutput, options, search } = request;
-  const { moves, shares } = await rankMoves(request, context);
-  if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");
+  const { moves, shares, blamed } = await rankMoves(request, context);
+  const noFallback = (reason: string): Miss => new NoFallback(reason, blamed);
+  if (moves.length === 0) return noFallback("none of its layers has a higher-precision form");
   const attempts: SparingAttempt[] = [];
   const verdicts = new Map<string, SparingVerdict["holds"] | "no smaller">();
   let best: { readonly output: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
@@ -129,7 +143,8 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
     if (verdictBefore !== undefined) return verdictBefore;
     throwIfAborted(context.signal, "Stopped while layers to keep at higher precision were searched.");
     const layers = layersOf(moves).length;
-    context.progress(attempts.length, maxAttempts, `${counted(layers, "layer")} at higher precision`);
+    const attemptText = `attempt ${attempts.length + 1} of ${maxAttempts}`;
+    context.progress(attempts.length, maxAttempts, `${attemptText}: ${counted(layers, "layer")} at higher precision`);
     const startTime = performance.now();
     const output = await request.run(changed);
     if ((await whyNotSmaller(original, output.model)) !== undefined) {
@@ -151,7 +166,8 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
   const longestPrefix = await longestPrefixSmallerThanOriginal(moves, original, requestedOutput.model);
   if (longestPrefix >= minPrefix) {
     const verdict = await attempt(moves.slice(0, longestPrefix), ["clearly", "barely"]);
-    if (verdict === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${lastText}`);
+    if (verdict === "no")
+      return noFallback(`no choice of layers keeps the goal and makes the file smaller: ${lastText}`);
     if (verdict === "clearly") passing = longestPrefix;
     else limit = longestPrefix;
   }
@@ -163,7 +179,7 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
     count = limit > moves.length ? Math.min(2 * count, moves.length) : Math.floor((failing + limit) / 2);
   }
   if (best === undefined)
-    return new Miss(`no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`);
+    return noFallback(`no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`);
   // A result that barely meets the goal keeps all of its layers at higher precision.
   const isClear = passing > 0;
   for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < maxAttempts; ) {
@@ -221,7 +237,7 @@ const overheadBytes = 256;
 async function rankMoves(
   request: SparingRequest,
   context: Context,
-): Promise<{ readonly moves: readonly MilderStep[]; readonly shares: ReadonlyMap<string, number> }> {
+): Promise<Pick<ErrorShares, "shares" | "blamed"> & { readonly moves: readonly MilderStep[] }> {
   const { pass, options, original, requestedOutput } = request;
   const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
   for (const change of requestedOutput.changes) {
@@ -229,7 +245,8 @@ async function rankMoves(
     if (forms.length > 0) formsByLayer.set(change.at, { change, forms });
   }
   const { samples } = request.search;
-  const { shares, estimates } = await errorSharesOf({ ...request, samples }, new Set(formsByLayer.keys()), context);
+  const layers = new Set(formsByLayer.keys());
+  const { shares, estimates, blamed } = await errorSharesOf({ ...request, samples }, layers, context);
   const elementCounts = new Map(
     allLayers(original, infer(original)).map(({ name, effective }) => [
       name,
@@ -251,7 +268,7 @@ async function rankMoves(
       };
     }),
   );
-  return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };
+  return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares, blamed };
 }
 
 export function applyForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {

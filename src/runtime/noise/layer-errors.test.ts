@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createEngine } from "../../core/engine/index.ts";
+import { createEngine, type Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
@@ -216,6 +216,44 @@ test("attributes the error to a layer that outputs infinities", async () => {
 test("finds the same layer on random inputs", async () => {
   const errors = await layerErrors(engine, parseModel(network), spoiled("d", 0.5), undefined);
   expect(errors).toMatchObject({ blamed: { layers: ["d"], share: expect.closeTo(1, 5) } });
+});
+
+test("runs on no more samples than the command did before, and reports progress by layers", async () => {
+  const names = Array.from({ length: 4 }, (_, at) => `w${at}`);
+  const steps = names.map((name, at) => `  h${at + 1} = MatMul(h${at}, ${name})`).join("\n");
+  const wide = `opset 21
+graph (h0: float32[n, 256, 256]) -> (h4: float32[n, 256, 256]) {
+${names.map((name, at) => `  ${name}: float32[256, 256] = random(seed ${at})`).join("\n")}
+${steps}
+}`;
+  const original = parseModel(wide);
+  const candidate = parseModel(wide.replaceAll("random(seed ", "random(seed 5"));
+  let rows = 0;
+  const counting: Engine = {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      // The joined model computes both models.
+      const models = model.graph.feeds.length;
+      return {
+        ...session,
+        release: () => session.release(),
+        run(feeds, fetch) {
+          rows += models * (feeds.h0?.dims[0] ?? 0);
+          return session.run(feeds, fetch);
+        },
+      };
+    },
+  };
+  const samples = memory("images", { h0: float32([16, 256, 256], new Float32Array(16 * 256 * 256).fill(0.01)) });
+  const evaluated = 24;
+  const reported: string[] = [];
+  const progress = (done: number, total?: number) => void reported.push(`${done}/${total}`);
+  const options = { samples: 16, evaluated, progress };
+  const errors = await layerErrors(counting, original, candidate, samples, options);
+  const measured = errors instanceof Miss ? [] : errors.layers.filter(({ share }) => share !== undefined);
+  expect(measured).toHaveLength(2);
+  expect(rows).toBeLessThanOrEqual(2 * evaluated);
+  expect(reported.slice(-2)).toEqual(["0/2", "1/2"]);
 });
 
 test("explains the error of the requested output", async () => {

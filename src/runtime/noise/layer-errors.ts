@@ -13,7 +13,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
-import { inputsFor } from "../run/paired-runs.ts";
+import { inputsFor, minSamples } from "../run/paired-runs.ts";
 import { exchange } from "./exchange.ts";
 import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
 
@@ -49,12 +49,16 @@ export interface LayerErrorOptions extends ObserveOptions {
   readonly seed?: number | undefined;
   /** Samples for single layers (8), and maximum multiply-accumulates (1e11). */
   readonly alone?: { readonly samples: number; readonly work: number };
+  /** Number of samples on which the command ran both models before: the search then takes about as long at most (default: no such limit). */
+  readonly evaluated?: number | undefined;
 }
 
-const randomRuns = 2;
+const [randomRuns, infinite] = [2, Number.POSITIVE_INFINITY];
 const defaultAlone = { samples: 8, work: 1e11 };
-/** Minimum number of layers that run alone. */
-const minLayersAlone = 8;
+/** Minimum number of layers that run alone, without and with a limit by `evaluated`. */
+const minLayersAlone = { unlimited: 8, limited: 2 };
+/** Multiply-accumulates that `evaluated` does not limit, because they take less than a second. */
+const smallWork = 1e9;
 
 /**
  * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
@@ -76,11 +80,14 @@ export async function layerErrors(
   original: Model,
   candidate: Model,
   data: Dataset | undefined,
-  { output, seed = 0, ...options }: LayerErrorOptions = {},
+  { output, seed = 0, ...requested }: LayerErrorOptions = {},
 ): Promise<LayerErrors | Miss> {
-  const { signal } = options;
-  const inputs = await inputsFor(engine, original, candidate, data, { seed, signal });
+  const { signal, evaluated = infinite, samples: maxSamples = infinite } = requested;
+  const work = evaluated === infinite ? undefined : smallWork;
+  const inputs = await inputsFor(engine, original, candidate, data, { seed, signal, work });
   if (inputs instanceof Miss) return inputs;
+  const observed = Math.min(maxSamples, Math.max(minSamples, Math.floor(evaluated / 8)));
+  const options = { ...requested, evaluated: evaluated / inputs.perRun, samples: observed };
   const models = [inputs.original, inputs.result] as const;
   const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
@@ -220,7 +227,7 @@ async function errorsOfSingleLayers(
   [original, candidate]: readonly [Model, Model],
   places: readonly Place[],
   samples: Samples,
-  { output, alone = defaultAlone, ...options }: Omit<LayerErrorOptions, "seed">,
+  { output, alone = defaultAlone, evaluated = infinite, ...options }: Omit<LayerErrorOptions, "seed">,
 ): Promise<readonly SingleLayerError[] | Miss> {
   if (places.length === 0) return [];
   const exchanged = await exchange(engine, original, candidate, places, samples);
@@ -234,7 +241,7 @@ async function errorsOfSingleLayers(
       exchanged.names.flatMap(({ original, candidate }) => [original, candidate]),
     );
     let [batches, work] = [0, 0];
-    await overBatches(samples, { batch, ...options }, async (rows) => {
+    const observedCount = await overBatches(samples, { batch, ...options }, async (rows) => {
       const observed = await originalRunner.run(rows);
       batches++;
       for (const [index, names] of exchanged.names.entries()) {
@@ -247,7 +254,8 @@ async function errorsOfSingleLayers(
     const ownErrors: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
     const originalOutputs: Batch[] = [];
     const outputRunner = await exchanged.runner(new Set(), []);
-    await overBatches(samples, aloneOptions, async (rows) => void originalOutputs.push(await outputRunner.run(rows)));
+    const keepOutputs = async (rows: Batch) => void originalOutputs.push(await outputRunner.run(rows));
+    const aloneCount = await overBatches(samples, aloneOptions, keepOutputs);
     /** Returns Σ noise / signal over the outputs with the selected places replaced. */
     const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
       const runner = await exchanged.runner(selected, []);
@@ -271,11 +279,17 @@ async function errorsOfSingleLayers(
     };
     const totalError = await errorWith(new Set(places.keys()));
     const noisy = [...places.keys()].filter((index) => ownErrors[index] !== Number.POSITIVE_INFINITY);
-    const affordable = Math.max(minLayersAlone, Math.floor(alone.work / ((work * originalOutputs.length) / batches)));
+    const workOfLayer = (work * originalOutputs.length) / batches;
+    // Without optimization, a run takes about twice the time of an evaluation. Two such runs on `observedCount` samples and two on `aloneCount` are done.
+    const withinEvaluated = (evaluated / 2 - 2 * (observedCount + aloneCount)) / aloneCount;
+    const affordable = Math.min(alone.work / workOfLayer, Math.max(withinEvaluated, smallWork / workOfLayer));
+    const minLayers = evaluated === infinite ? minLayersAlone.unlimited : minLayersAlone.limited;
     const shares = new Map<number, number>();
-    for (const index of noisy
+    const measured = noisy
       .toSorted((a, b) => sortable(ownErrors[a] ?? 0) - sortable(ownErrors[b] ?? 0))
-      .slice(0, affordable)) {
+      .slice(0, Math.max(minLayers, affordable));
+    for (const [done, index] of measured.entries()) {
+      options.progress?.(done, measured.length);
       const error = await errorWith(new Set([index]));
       if (Number.isFinite(error)) shares.set(index, totalError > 0 ? error / totalError : 0);
       // A layer that divides by zero only without the other changes gives no information about the result.

@@ -68,6 +68,8 @@ export interface PairOptions {
   readonly seed: number;
   /** Maximum number of samples (32); the minimum is four. */
   readonly samples?: number | undefined;
+  /** Maximum multiply-accumulates of all runs of a model (1e11), except for the minimum of samples. */
+  readonly work?: number | undefined;
   readonly optimize?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
@@ -117,11 +119,12 @@ export async function inputsFor(
   data: Dataset | undefined,
   options: Omit<PairOptions, "sizes">,
 ) {
-  if (data !== undefined) return { original, result, samples: data };
+  if (data !== undefined) return { original, result, samples: data, perRun: 1 };
   const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
   if (runs instanceof Miss) return runs;
   if (runs.otherDraws !== undefined) return new Miss(runs.otherDraws);
-  return { original: runs.original, result: runs.result, samples: runs.pairs.map(({ feeds }) => feeds) };
+  const samples = runs.pairs.map(({ feeds }) => feeds);
+  return { original: runs.original, result: runs.result, samples, perRun: runs.pairs[0]?.samples ?? 1 };
 }
 
 async function runBoth(
@@ -201,12 +204,13 @@ interface Candidate {
 function* candidates(
   model: Model,
   inputs: RandomInputs,
-  { sizes, known }: PairOptions,
+  { sizes, known, work: maxWork = maxTotalWork }: PairOptions,
 ): Generator<Candidate, void, undefined> {
   const workOf = workCounter(model, inputs);
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
-  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= maxWorkPerRun;
+  const fits = (assignment: Assignment, batch: number): boolean =>
+    batch === 1 || workOf(assignment) <= Math.min(maxWorkPerRun, maxWork);
   const lengths = hasSeveralSizes ? growingLengths : likelyLengths;
   for (const guess of guesses(model, inputs, {
     known,
@@ -217,8 +221,8 @@ function* candidates(
     yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + workOfReading };
 }
 
-function affordableSamplesOf(work: number, requested: number): number {
-  return Math.max(minSamples, Math.min(requested, Math.floor(maxTotalWork / Math.max(1, work))));
+function affordableSamplesOf(work: number, { samples = defaultSamples, work: maxWork = maxTotalWork }: PairOptions) {
+  return Math.max(minSamples, Math.min(samples, Math.floor(maxWork / Math.max(1, work))));
 }
 
 function workCounter(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
@@ -274,8 +278,7 @@ async function runsOf(
   for (const { shapes, work } of candidates(model, inputs, options)) {
     if (!(await attempt(shapes, draws++))) continue;
     acceptedShapes.push(shapes);
-    if (sizes === "one")
-      targetRuns = Math.ceil(affordableSamplesOf(work / samples, options.samples ?? defaultSamples) / samples);
+    if (sizes === "one") targetRuns = Math.ceil(affordableSamplesOf(work / samples, options) / samples);
     if (sizes === "one" || runs.length === targetRuns) break;
   }
   if (acceptedShapes.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
