@@ -35,3 +35,12 @@ function formIfOverClasses(
     ? form
     : undefined;
 }
+
+/** Returns whether the values of an output are between 0 and 1, because a Sigmoid or a Softmax computes them. */
+export function isShare(output: Value, inference: Inference): boolean {
+  for (const { bound } of makersOf(output, inference)) {
+    const bounds = bound.saturates();
+    if (bounds !== undefined) return bounds[0] === 0;
+  }
+  return false;
+}

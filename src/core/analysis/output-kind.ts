@@ -2,7 +2,8 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
-import { distributionOf } from "./distribution.ts";
+import { detectionForm } from "./detection-form.ts";
+import { distributionOf, isShare } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
 import { makersOf } from "./makers.ts";
 
@@ -16,18 +17,19 @@ const numberNames =
 
 /** Returns whether a label of one class per sample cannot be compared with the output, because it contains boxes, or values at several positions. */
 export function isBeyondClasses(model: Model): boolean {
-  if (outputKind(model, undefined) === "boxes") return true;
+  if (["boxes", "detections"].includes(outputKind(model, undefined))) return true;
   return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
 }
 
-export type OutputKind = "boxes" | "vector" | "class" | "classes" | "number" | "image";
+/** "labels": probabilities of labels that are independent of each other; "detections": boxes and their scores in one output. */
+export type OutputKind = "boxes" | "detections" | "vector" | "class" | "classes" | "labels" | "number" | "image";
 
 /** Guesses what an output contains from its name, type, shape and operators. Data loaders and metrics choose their defaults by this. */
 export function outputKind(model: Model, output: string | undefined): OutputKind {
   return guessOf(model, output).kind;
 }
 
-/** Returns the output if its shape alone suggests class scores, while its name and operators do not. A regression output can have the same shape. */
+/** Returns the output if its shape alone suggests scores of classes or labels, while its name and operators do not. A regression output can have the same shape. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return guessOf(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -55,7 +57,13 @@ function guessOf(model: Model, output: string | undefined): Guess {
     return { kind: "number" };
   // If a second axis has the batch size, the output contains similarities between samples.
   if (typeof dims[0] !== "number" && sizes.some((dim) => dim === dims[0])) return { kind: "number" };
-  if (distributionOf(main, inference) !== undefined || classNames.test(main.name)) return { kind: "classes" };
+  if (distributionOf(main, inference) !== undefined) return { kind: "classes" };
+  if (detectionForm(main, inference) !== undefined) return { kind: "detections" };
+  const isNamed = classNames.test(main.name);
+  const isNumber = numberNames.test(main.name) || isLikeInput(model, dims);
+  if (typeof dims[1] === "number" && dims.length === 2 && isShare(main, inference) && (isNamed || !isNumber))
+    return isNamed ? { kind: "labels" } : { kind: "labels", isAssumed: true };
+  if (isNamed) return { kind: "classes" };
   if (isImage(dims)) return { kind: "image" };
   // Scores concatenated with boxes are the unprocessed output of a detector.
   if (hasManyPositions(dims) && isJoined(main, inference)) return { kind: "number" };

@@ -65,11 +65,6 @@ export function boundsOf(output: Value, inference: Inference): readonly [low: nu
   return findSaturating(output, inference)?.bounds;
 }
 
-/** Returns whether the values of an output are between 0 and 1. */
-export function isShare(output: Value, inference: Inference): boolean {
-  return boundsOf(output, inference)?.[0] === 0;
-}
-
 /** Returns the float inputs of the saturating operators that compute the outputs, by name of the output. */
 function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
   const inference = infer(model);

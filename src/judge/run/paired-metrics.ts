@@ -198,7 +198,7 @@ export async function rowsOf(
     signal: context.signal,
     output,
   });
-  const measured = await measure(context.engine, models, missingSamples, [metric, answers(output)], {
+  const measured = await measure(context.engine, models, missingSamples, [metric, answers(output, metric)], {
     batch,
     signal: context.signal,
     progress: (done, total) => context.progress(before + done, total && before + total),

@@ -64,8 +64,8 @@ describe("outputKind", () => {
   test("recognizes scores by their name if there are as many classes as features", () => {
     const model = (name: string) =>
       parseModel(`opset 21\ngraph (x: float32[batch, 2]) -> (${name}: float32[batch, 2]) {\n  ${name} = Sigmoid(x)\n}`);
-    expect(outputKind(model("logits"), undefined)).toBe("classes");
-    expect(outputKind(model("class_probabilities"), undefined)).toBe("classes");
+    expect(outputKind(model("logits"), undefined)).toBe("labels");
+    expect(outputKind(model("class_probabilities"), undefined)).toBe("labels");
     expect(outputKind(model("reconstruction"), undefined)).toBe("number");
   });
 
@@ -73,7 +73,7 @@ describe("outputKind", () => {
     ["y = Tanh(x)", "number"],
     ["t = Tanh(x)\n  y = Mul(t, c)", "number"],
     ["t = Softsign(x)\n  s = Mul(t, c)\n  a = Add(s, c)\n  y = Identity(a)", "number"],
-    ["y = Sigmoid(x)", "classes"],
+    ["y = Sigmoid(x)", "labels"],
     ["t = Tanh(x)\n  y = MatMul(t, w)", "classes"],
     ["t = Tanh(x)\n  y = Mul(t, x)", "classes"],
   ])("returns number for outputs between bounds of both signs: %s", (body, kind) => {
@@ -187,5 +187,38 @@ describe("agreement for one number per step", () => {
     expect(chosen(modelOf("batch, 6, 1", "scores")).name).toBe("agreement");
     expect(chosen(modelOf("batch, 6, 3")).name).toBe("agreement");
     expect(chosen(modelOf("batch, 1, 3")).name).toBe("agreement");
+  });
+});
+
+describe("independent labels and detections", () => {
+  const labels = parseModel(
+    "opset 18\ngraph (x: float32[n, 4]) -> (y: float32[n, 6]) {\n  w: float32[4, 6] = zeros\n  s = MatMul(x, w)\n  y = Sigmoid(s)\n}",
+  );
+  const detector = parseModel(
+    "opset 18\ngraph (b: float32[n, 4, 64], c: float32[n, 5, 64]) -> (y: float32[n, 9, 64]) {\n  s = Sigmoid(c)\n  y = Concat(b, s) {axis=1}\n}",
+  );
+  const nameOf = (model: typeof labels, metric: MetricName, labelled: boolean): string =>
+    selectMetric(model, metric, undefined, { labelled }).name;
+
+  test("have the default metrics of their kind, with and without labels", () => {
+    expect(nameOf(labels, "accuracy", false)).toBe("agreement of label sets");
+    expect(nameOf(labels, "accuracy", true)).toBe("mean F1");
+    expect(nameOf(labels, "map", true)).toBe("mAP");
+    expect(nameOf(detector, "accuracy", false)).toBe("agreement of detections");
+    expect(nameOf(detector, "accuracy", true)).toBe("mAP");
+    expect(nameOf(detector, "map-50", true)).toBe("mAP at IoU 0.5");
+    expect(nameOf(detector, "r-squared", false)).toBe("R²");
+  });
+
+  test("are compared by the metrics of their kind first", () => {
+    expect(comparisonMetrics(labels, undefined).map(({ name }) => name)).toEqual([
+      "agreement of label sets",
+      "signal to noise",
+    ]);
+    expect(comparisonMetrics(detector, undefined).map(({ name }) => name)).toEqual([
+      "agreement of detections",
+      "R²",
+      "signal to noise",
+    ]);
   });
 });

@@ -1,6 +1,7 @@
 /** Names the metrics of commands and options, and selects the metric of a model by its outputs and the labels of the data. */
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
-import { distributionOf } from "../../core/analysis/distribution.ts";
+import { detectionForm } from "../../core/analysis/detection-form.ts";
+import { distributionOf, isShare } from "../../core/analysis/distribution.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { assumedScores, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
@@ -8,17 +9,18 @@ import type { Model } from "../../core/graph/model.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { detectionAgreement } from "../../runtime/metrics/detections.ts";
 import { cosine, minSamplesOf, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
+import { sameLabels } from "../../runtime/metrics/label-sets.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { isShare } from "../compare/saturation.ts";
 import { type MetricName, namedMetrics } from "./named-metrics.ts";
 
 export interface Judging {
   readonly labelled: boolean;
   readonly hasOriginal?: boolean;
-  /** Form of the output by its values (`findProbability`), if the graph does not show it. */
-  readonly from?: MetricOptions["from"] | undefined;
+  /** How the output is read, by its graph and its values (`findReading`); default: by the graph alone. */
+  readonly reading?: MetricOptions | undefined;
 }
 
 /** Returns the requested metric if the data supports it. Without labels, returns the metric that compares this kind of output with the original. */
@@ -26,15 +28,15 @@ export function selectMetric(
   model: Model,
   name: MetricName,
   output: string | undefined,
-  { labelled, hasOriginal = true, from }: Judging,
+  { labelled, hasOriginal = true, reading = readingOf(model, output) }: Judging,
 ): Metric {
-  const metric = namedMetrics[name]({ ...readingOf(model, output), ...(from && { from }) });
+  const defaultName = typeof reading.form === "object" ? "map" : reading.form === "label sets" ? "f1" : name;
+  const metric = namedMetrics[name === "accuracy" ? defaultName : name](reading);
   if (name === "agreement") requireClasses(model, output);
   // An embedding has no classes, so that accuracy does not apply.
-  if (labelled && hasOriginal && name === "accuracy" && outputKind(model, output) === "vector")
-    return cosine(readingOf(model, output));
+  if (labelled && hasOriginal && name === "accuracy" && outputKind(model, output) === "vector") return cosine(reading);
   if (labelled || metric.truth === "original") return metric;
-  return comparisonMetrics(model, output)[0] ?? agreement({ output });
+  return comparisonMetrics(model, output, { reading })[0] ?? agreement({ output });
 }
 
 /** Checks that outputs can be classes. @throws PithError E_DATA for shape [batch, steps, 1], where agreement would treat steps as classes. */
@@ -67,11 +69,18 @@ export function comparisonMetrics(
   {
     samples = Number.POSITIVE_INFINITY,
     metric,
-  }: { readonly samples?: number | undefined; readonly metric?: MetricName } = {},
+    reading: options = readingOf(model, output),
+  }: {
+    readonly samples?: number | undefined;
+    readonly metric?: MetricName;
+    readonly reading?: MetricOptions | undefined;
+  } = {},
 ): readonly Metric[] {
-  const options = readingOf(model, output);
   const isNumber = metric !== undefined && numericMetrics.has(metric) && assumedScores(model, output) !== undefined;
-  switch (isNumber ? "number" : outputKind(model, output)) {
+  if (isNumber) return [determination(options), signalToNoise(options)];
+  if (options.form === "label sets") return [sameLabels(options), signalToNoise(options)];
+  if (options.form !== undefined) return [detectionAgreement(options), determination(options), signalToNoise(options)];
+  switch (outputKind(model, output)) {
     case "boxes":
       // Two models can return different numbers of boxes, so their values cannot be paired for signal to noise.
       return [
@@ -87,18 +96,20 @@ export function comparisonMetrics(
         signalToNoise(options),
       ];
     case "number":
+    case "detections":
     case "image":
       return [determination(options), signalToNoise(options)];
     case "class":
       return [agreement(options)];
+    case "labels":
     case "classes":
       return [agreement(options), meanKl(options), signalToNoise(options)];
   }
 }
 
 /**
- * Decides from the graph whether the main output contains probabilities, because after quantization their sum is not 1. If the graph does not show
- * this, the metric decides by the values.
+ * Decides from the graph whether the main output contains probabilities, because after quantization their sum is not 1, and whether it contains
+ * independent labels or detections. If the graph does not show this, `findReading` decides by the values.
  */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
@@ -106,9 +117,11 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   if (value === undefined) return { output };
   // A single output of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
-  const areShares = isBinary || distributionOf(value, inference) === "probabilities";
+  const kind = outputKind(model, output);
+  const form = kind === "labels" ? "label sets" : kind === "detections" ? detectionForm(value, inference) : undefined;
+  const areShares = isBinary || kind === "labels" || distributionOf(value, inference) === "probabilities";
   const sizes = value.type?.dims?.slice(1) ?? [];
   const fixedSizes = sizes.slice(sizes.findLastIndex((size) => typeof size !== "number") + 1);
   const width = elementCount(fixedSizes.filter((size) => typeof size === "number"));
-  return { output, width, ...(areShares && { from: "probabilities" }) };
+  return { output, width, ...(form && { form }), ...(areShares && { from: "probabilities" }) };
 }

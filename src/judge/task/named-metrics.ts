@@ -1,7 +1,9 @@
 /** The metrics that users select by name. */
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
 import { agreement, determination, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { detectionAgreement, meanAveragePrecision } from "../../runtime/metrics/detections.ts";
 import { cosine, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
+import { labelF1, labelPrecision, sameLabels } from "../../runtime/metrics/label-sets.ts";
 import {
   accuracy,
   crossEntropy,
@@ -19,8 +21,11 @@ export const namedMetrics = {
   "top-5": (options: MetricOptions) => topK(5, options),
   "cross-entropy": crossEntropy,
   perplexity,
-  f1: macroF1,
+  f1: (options: MetricOptions) => (options.form === "label sets" ? labelF1(options) : macroF1(options)),
   matthews,
+  map: (options: MetricOptions) =>
+    options.form === "label sets" ? labelPrecision(options) : meanAveragePrecision(options),
+  "map-50": (options: MetricOptions) => meanAveragePrecision(options, [0.5]),
   "mean-squared-error": meanSquaredError,
   psnr: peakSignalToNoise,
   "rank-correlation": rankCorrelation,
@@ -29,7 +34,9 @@ export const namedMetrics = {
   "signal-to-noise": signalToNoise,
   cosine,
   "same-top-10": (options: MetricOptions) => neighbourOverlap(10, options),
+  "label-sets": sameLabels,
   "box-overlap": () => boxOverlap(),
+  detections: detectionAgreement,
 } as const satisfies Readonly<Record<string, (options: MetricOptions) => Metric>>;
 
 export type MetricName = keyof typeof namedMetrics;

@@ -21,6 +21,7 @@ import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../
 import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
 import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
 import { describeRepeats } from "../../data/sources/repeats.ts";
+import { areBoxLabels } from "../../runtime/metrics/detections.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
@@ -28,8 +29,8 @@ import type { Settings } from "./contents.ts";
 import { selectMetric } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
-import { findProbability } from "./probability.ts";
 import { randomData, randomName } from "./random-data.ts";
+import { findReading } from "./reading.ts";
 
 export interface TaskOptions {
   /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */
@@ -103,8 +104,8 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 export interface OpenedTask extends Task, Preparation {
   /** Whether the metric treats outputs as class scores, although nothing in the model shows that they are scores. */
   readonly assumesScores: boolean;
-  /** Form of the output by its values, if the graph does not show it. */
-  readonly from: MetricOptions["from"] | undefined;
+  /** How the metric reads the output. */
+  readonly reading: MetricOptions | undefined;
   readonly stored: Parts;
   readonly seen: Dataset;
   /** Metadata to be recorded in the model: its preprocessing, and the samples it is trained on. */
@@ -201,7 +202,20 @@ export async function openTask(
   if (preprocessingText !== "") record.set(preprocessingKey, preprocessingText);
   if (trainedText !== undefined) record.set(trainedKey, trainedText);
   for (const [key, value] of record) model.header.metadata.set(key, value);
-  const { ready, labelled } = preparation;
+  const { ready } = preparation;
+  const reading =
+    typeof metric === "string"
+      ? await findReading(
+          reference ?? model,
+          output,
+          ready(testSamples),
+          // The values of a model that will be trained on labels are not those of the trained model.
+          { metric, labelled: preparation.labelled, isFinal: learns !== "labels" },
+          context,
+        )
+      : undefined;
+  // The class of an image is not the truth for a detector.
+  const labelled = typeof reading?.form === "object" ? await hasBoxLabels(ready(testSamples)) : preparation.labelled;
   // For running text, the labels are its own tokens, so they are never withheld.
   const withholdsLabels =
     learns !== undefined && stored.divided && (await firstBatch(testSamples)).tokens === undefined;
@@ -215,35 +229,35 @@ export async function openTask(
       id: "labels",
       text: `${(stored.testSource ?? testSamples).name} has one part: its labels are used for testing, not for training`,
     });
-  // The values of a model that will be trained on labels are not those of the trained model.
-  const from =
-    labelled && learns !== "labels" && typeof metric === "string"
-      ? await findProbability(reference ?? model, output, ready(testSamples), context)
-      : undefined;
-  const taskMetric =
-    typeof metric === "string" ? selectMetric(model, metric, output, { ...preparation, from }) : metric;
+  const taskMetric = typeof metric === "string" ? selectMetric(model, metric, output, { labelled, reading }) : metric;
   if (texts !== undefined) {
     const truth =
       taskMetric.truth === "original" ? `; no labels: ${taskMetric.name} with the original is measured` : "";
     context.log({ id: "texts", text: `texts: column "${texts}" of ${testSamples.name}${truth}` });
   }
   const isAssumed = metric === "accuracy" && taskMetric.truth === "original" && sidecars.classes === undefined;
-  const assumedOutput = isAssumed ? assumedScores(model, output) : undefined;
-  if (assumedOutput !== undefined)
+  const assumedOutput = isAssumed && typeof reading?.form !== "object" ? assumedScores(model, output) : undefined;
+  if (assumedOutput !== undefined && reading?.form === undefined)
     context.log({
       id: "metric",
       text: `"${assumedOutput.name}" ${dimsText(assumedOutput.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${ofNumbers}`,
     });
+  if (metric === "accuracy" && reading?.form === "label sets")
+    context.log({
+      id: "metric",
+      text: `results are compared by the sets of labels with a probability above 0.5, because ${labelled ? "the labels are rows of 0 and 1" : "each score has its own Sigmoid"}`,
+    });
   const train = withholdsLabels ? removeLabels(stored.train) : stored.train;
   return {
     ...preparation,
+    labelled,
     ...(train === undefined
       ? {}
       : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
     test: ready(testSamples),
     metric: taskMetric,
-    from,
+    reading,
     assumesScores: assumedOutput !== undefined,
     stored,
     seen: testSamples,
@@ -306,6 +320,11 @@ function noteOnce(note: (text: string) => void): (text: string) => void {
     if (!isNoted) note(text);
     isNoted = true;
   };
+}
+
+async function hasBoxLabels(data: Dataset): Promise<boolean> {
+  const { label } = await firstBatch(data);
+  return label !== undefined && areBoxLabels(label);
 }
 
 function removeLabels(data: Dataset | undefined): Dataset | undefined {

@@ -38,6 +38,15 @@ function area([x1, y1, x2, y2]: Box): number {
 /** Minimum score of a detection, and minimum IoU of two boxes that match. */
 const threshold = 0.5;
 
+/** Limits of a detection. */
+export interface Limits {
+  readonly minScore: number;
+  /** IoU above which the better of two boxes of a class suppresses the other. */
+  readonly maxOverlap: number;
+  /** Maximum number per image. */
+  readonly count?: number;
+}
+
 /** Indices of a detection and the true box that it matches, and their intersection over union. */
 export interface BoxMatch {
   readonly detection: number;
@@ -66,11 +75,15 @@ export function matchBoxes(
 }
 
 /** Non-maximum suppression within each class. Returns the kept detections by falling score. */
-export function suppressOverlaps(candidates: readonly Detection[]): readonly Detection[] {
+export function suppressOverlaps(
+  candidates: readonly Detection[],
+  { maxOverlap, count = Number.POSITIVE_INFINITY }: Omit<Limits, "minScore"> = { maxOverlap: threshold },
+): readonly Detection[] {
   const keptDetections: Detection[] = [];
   for (const [, detection] of sortByScore(candidates)) {
+    if (keptDetections.length >= count) break;
     const isCovered = keptDetections.some(
-      (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > threshold,
+      (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > maxOverlap,
     );
     if (!isCovered) keptDetections.push(detection);
   }
@@ -142,6 +155,12 @@ function areProbabilities(values: Float64Array, classes: number): boolean {
   return true;
 }
 
+export function noBoxesError(samples: number): PithError {
+  const text = `Neither model detects anything on ${samples} samples: there are no boxes to compare.`;
+  const hint = "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.";
+  return new PithError("E_DATA", text, { hint });
+}
+
 /** Box overlap with the original's detections: Σ IoU of matched boxes / number of boxes that either model finds. An unmatched box counts as 0. */
 export function boxOverlap(): Metric {
   return {
@@ -169,10 +188,7 @@ export function boxOverlap(): Metric {
     gathered(rows, samples) {
       const [, boxes = 0] = columnSums(rows, 2);
       if (boxes > 0) return rows;
-      const text = `Neither model detects anything on ${samples} samples: there are no boxes to compare.`;
-      const hint =
-        "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.";
-      throw new PithError("E_DATA", text, { hint });
+      throw noBoxesError(samples);
     },
     detail(rows) {
       const [, boxes = 0] = columnSums(rows, 2);

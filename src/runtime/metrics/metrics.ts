@@ -1,4 +1,5 @@
 /** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
+import type { DetectionForm } from "../../core/analysis/detection-form.ts";
 import { PithError } from "../../core/errors.ts";
 import { moments } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -24,6 +25,8 @@ export interface MetricOptions {
   readonly output?: string | undefined;
   /** Whether outputs are scores or probabilities; detected from the values by default. */
   readonly from?: ScoreForm;
+  /** Form of outputs that are not one distribution over classes: independent labels, or boxes with scores. */
+  readonly form?: "label sets" | DetectionForm | undefined;
   /** Number of elements per sample in the evaluated output, after the last axis whose size the model does not fix (default: 1). */
   readonly width?: number | undefined;
 }

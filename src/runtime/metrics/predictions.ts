@@ -18,7 +18,7 @@ export interface Answers {
 const nanClass = -2;
 
 /** Rows of (label, predicted class), collected by `measure` together with the evaluated metric. */
-export function answers(output?: string): Metric {
+export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasses"> = {}): Metric {
   return {
     name: "answers",
     unit: "",
@@ -28,7 +28,9 @@ export function answers(output?: string): Metric {
       const samples = samplesIn(batch);
       const dense = mainOutput(outputs, output);
       const scores =
-        hasOnePrediction(dense, samples) && dense.type !== "string" ? readScores(dense, samples, samples) : undefined;
+        hasClasses !== false && hasOnePrediction(dense, samples) && dense.type !== "string"
+          ? readScores(dense, samples, samples)
+          : undefined;
       const rows = new Float64Array(2 * samples);
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {

@@ -14,6 +14,8 @@ export interface Metric {
   readonly columns: number;
   /** Reference of `rows`: the batch with its labels (default), or the original model's outputs. */
   readonly truth?: "labels" | "original";
+  /** false if samples do not have one predicted class each: for independent labels. */
+  readonly hasClasses?: false;
   /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
   readonly interval?: "proportion" | "mean";
   /** Returns [samples, columns], row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */

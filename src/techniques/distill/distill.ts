@@ -8,6 +8,7 @@ import { modelOption } from "../../core/pass/modules.ts";
 import { described, option, parsableBy } from "../../core/pass/options.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
+import type { Dense } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
@@ -149,7 +150,8 @@ export const distill = definePass({
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
     const { temperature, alpha, loss: requestedLoss, match, ...options } = others;
-    const defaultLoss = requestedLoss === undefined ? chooseLoss(model) : undefined;
+    const label = await firstLabel(options.data);
+    const defaultLoss = requestedLoss === undefined ? chooseLoss(model, label) : undefined;
     if (defaultLoss?.loss !== undefined && (temperature ?? alpha) !== undefined) {
       const text = `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${defaultLoss.why}.`;
       throw new PithError("E_OPTION", text, {
@@ -163,16 +165,15 @@ export const distill = definePass({
     const preparation = describeOtherPreprocessing(model, teacher);
     if (preparation !== undefined) context.log({ id: "preprocessing", text: preparation, level: "warning" });
     const teachers = [teacher, ...otherTeachers];
-    const labelled = await hasLabels(options.data);
     const loss = requestedLoss ?? defaultLoss?.loss;
     const batchStatistics =
       options.batchStatistics &&
       hasRunningStatistics(model, infer(model)) &&
       (options.batch ?? batchSize(model, defaultBatch, {}, teachers).size) >= minBatchForStatistics;
-    const settings = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
+    const settings = { temperature: temperature ?? 4, alpha: alpha ?? (label === undefined ? 1 : 0.7) };
     const reason = defaultLoss === undefined ? "" : `, because ${defaultLoss.why} (\`loss\` sets another)`;
     const noLabels =
-      loss === undefined && !labelled && alpha === undefined ? "; the training samples have no labels" : "";
+      loss === undefined && label === undefined && alpha === undefined ? "; the training samples have no labels" : "";
     const text = loss ?? hintonText(settings.temperature, settings.alpha);
     context.log({ id: "loss", text: `loss: ${text}${reason}${noLabels}` });
     const imitation = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? settings : {}) });
@@ -210,6 +211,6 @@ function describeOtherPreprocessing(student: Model, teacher: Model): string | un
   return `the teacher's file states the preprocessing "${teacherText}", the student's "${studentText}": both get the student's samples`;
 }
 
-async function hasLabels(data: string | Dataset): Promise<boolean> {
-  return (await firstBatch(await trainPart(data))).label !== undefined;
+async function firstLabel(data: string | Dataset): Promise<Dense | undefined> {
+  return (await firstBatch(await trainPart(data), 64)).label;
 }

@@ -1,5 +1,6 @@
 /** Creates distillation losses. The teacher in the training graph depends on no trained parameter, so it runs as a separate, optimized graph. */
 import * as v from "valibot";
+import { distributionOf } from "../../core/analysis/distribution.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Matching } from "../../core/analysis/match.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
@@ -7,9 +8,11 @@ import { capitalize, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
+import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import { scoreLosses, temperatureOf, temperatureRange } from "./losses/class-scores.ts";
 import { featureLosses } from "./losses/features.ts";
 import type { DistillationLoss } from "./losses/read.ts";
@@ -31,23 +34,36 @@ export interface DistillationOptions {
 }
 
 /**
- * Chooses the loss for a model's main output: the default of `distillation` for class scores along the last axis, `embedding` for
- * embeddings, `output-mse` for other outputs.
+ * Chooses the loss for a model's main output: the default of `distillation` for class scores along the last axis, `label-bce` for
+ * independent labels, `embedding` for embeddings, `output-mse` for other outputs.
+ * @param label Labels of samples. Rows of 0 and 1 are independent labels.
  * @returns The text of the loss (undefined for the default), and the reason of the choice.
  * @throws PithError E_UNSUPPORTED if the main output is not of floats: it has no gradient.
  */
-export function chooseLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
-  infer(model);
-  const { name, type } = mainOutput(model.graph.outputs) ?? {};
+export function chooseLoss(
+  model: Model,
+  label?: Dense | undefined,
+): { readonly loss: string | undefined; readonly why: string } {
+  const inference = infer(model);
+  const output = mainOutput(model.graph.outputs);
+  const { name, type } = output ?? {};
   const shown = `"${name}" ${dimsText(type?.dims)}`;
   if (type !== undefined && !isFloat(type.type))
     throw new PithError("E_UNSUPPORTED", `The model's output ${shown} is ${type.type}: only floats have a gradient.`, {
       hint: "Use the model without its last rounding or ArgMax, so that scores are its output.",
     });
   const kind = outputKind(model, undefined);
+  const isDistribution = output !== undefined && distributionOf(output, inference) !== undefined;
+  const hasLabelSets = label !== undefined && areLabelSets(label, Number(type?.dims?.at(-1)));
+  if ((kind === "labels" && label === undefined) || (type?.dims?.length === 2 && hasLabelSets && !isDistribution))
+    return {
+      loss: hasLabelSets ? "0.7 * label-bce + 0.3 * binary" : "label-bce",
+      why: `${shown} scores independent labels`,
+    };
   if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
   if (kind === "boxes") return { loss: "output-mse", why: "the outputs are boxes and their scores" };
-  if (kind !== "classes") return { loss: "output-mse", why: `${shown} does not hold class scores` };
+  if (kind !== "classes" && kind !== "labels")
+    return { loss: "output-mse", why: `${shown} does not hold class scores` };
   if ((type?.dims?.length ?? 0) > 3)
     return { loss: "output-mse", why: `${shown} does not hold classes along its last axis` };
   return { loss: undefined, why: `${shown} scores classes` };

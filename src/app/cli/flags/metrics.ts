@@ -10,8 +10,12 @@ const meanings: Meanings = {
   title: "Metrics (--metric), explained in docs/data.md",
   rows: [
     ["of classes", "accuracy, top-5, cross-entropy, perplexity, f1, matthews"],
+    ["of labels, boxes", "f1, map; for boxes map-50"],
     ["of numbers", "mean-squared-error, rank-correlation; for images psnr"],
-    ["without labels", "agreement, r-squared, signal-to-noise, cosine, same-top-10, box-overlap"],
+    [
+      "without labels",
+      "agreement, r-squared, signal-to-noise, cosine, same-top-10, label-sets, box-overlap, detections",
+    ],
   ],
 };
 

@@ -175,14 +175,16 @@ async function measureOnData(
   const mainMetric = selectMetric(original ?? candidate, input.metric, output, {
     labelled,
     hasOriginal: original !== undefined,
-    from: task.from,
+    reading: task.reading,
   });
   if (mainMetric.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
   const otherMetrics =
-    original === undefined ? [] : comparisonMetrics(original, output, { samples: dataset.count, metric: input.metric });
+    original === undefined
+      ? []
+      : comparisonMetrics(original, output, { ...task, samples: dataset.count, metric: input.metric });
   const metrics = [mainMetric, ...otherMetrics.filter(({ name }) => name !== mainMetric.name)];
-  const predictionMetric = answers(output);
+  const predictionMetric = answers(output, mainMetric);
   const readySamples = task.ready(dataset);
   // Labels that the metric does not use are removed, because they can have a form that does not fit the model.
   const preparedSamples =

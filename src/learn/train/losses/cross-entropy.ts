@@ -1,5 +1,5 @@
 /** Losses on class scores: cross-entropy, binary cross-entropy and Kullback-Leibler divergence. */
-import { distributionOf } from "../../../core/analysis/distribution.ts";
+import { distributionOf, isShare } from "../../../core/analysis/distribution.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
@@ -17,7 +17,7 @@ import {
   requireColumn,
   scaledSum,
 } from "../loss.ts";
-import { createTargetLoss, elementLoss } from "./numbers.ts";
+import { createTargetLoss, readElements } from "./numbers.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
   /** Whether the output is logits, probabilities or their logarithms (default: detected from the graph). */
@@ -125,15 +125,32 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
 
 /**
  * Binary cross-entropy of logits x against targets t from 0 to 1: mean of max(x, 0) - x·t + log(1 + exp(-|x|)), the stable form
- * of -(t log σ(x) + (1 - t) log(1 - σ(x))).
+ * of -(t log σ(x) + (1 - t) log(1 - σ(x))). If the model ends in a sigmoid, x is computed from its probabilities.
  * @example
  * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
  */
 export function binaryCrossEntropy(options: LossOptions = {}): Loss {
   // The loss equals Softplus(x) - x·t, with Softplus(x) = log(1 + exp(x)), which the runtime computes stably.
-  return elementLoss("binary", options, (emit, logits, target) =>
-    emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target])]),
-  );
+  const read = (scope: LossScope, output: Value) => readElements(scope, labelLogits(scope, output));
+  return createTargetLoss("binary", options, read, (emit, logits, target, count) => {
+    const entries = emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target])]);
+    return scaledSum(emit, entries, 1 / count);
+  });
+}
+
+/** Distance of a probability from 0 and 1 that keeps its logit finite in float32. */
+const minShare = 1e-7;
+
+/** Returns the logits of independent labels: log p - log(1 - p) if the model ends in a sigmoid. */
+function labelLogits({ emit, model }: Pick<LossScope, "emit" | "model">, output: Value): Value {
+  if (!isShare(output, infer(model))) return output;
+  const shares = emit.Max([emit.Min([output, 1 - minShare]), minShare]);
+  return emit.Sub([emit.Log([shares]), emit.Log([emit.Sub([1, shares])])]);
+}
+
+/** Returns the logits [rows, labels] of independent labels. */
+export function labelRows(scope: Pick<LossScope, "emit" | "model">, output: Value): ReturnType<typeof asRows> {
+  return asRows(scope.emit, labelLogits(scope, output));
 }
 
 /** Lower bound of target probabilities, which keeps log(0) finite, so that 0 · log 0 is 0. */

@@ -33,23 +33,16 @@ export function createTargetLoss(
 }
 
 /** Builds a loss that is the mean of `entries` over all elements. */
-export const elementLoss = (
-  name: string,
-  options: LossOptions,
-  entries: (emit: Emit, output: Value, target: Value) => Value,
-): Loss =>
-  createTargetLoss(
-    name,
-    options,
-    ({ emit }, output) => ({
-      rows: castToFloat32(emit, output),
-      count: elementCount(fixedDims(output.type?.dims) ?? []),
-    }),
-    (emit, output, target, count) => scaledSum(emit, entries(emit, output, target), 1 / count),
+const errorLoss = (name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss =>
+  createTargetLoss(name, options, readElements, (emit, output, target, count) =>
+    scaledSum(emit, entries(emit, emit.Sub([output, target])), 1 / count),
   );
 
-const errorLoss = (name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss =>
-  elementLoss(name, options, (emit, output, target) => entries(emit, emit.Sub([output, target])));
+/** Returns an output as it is, with the number of its elements. */
+export const readElements = ({ emit }: LossScope, output: Value) => ({
+  rows: castToFloat32(emit, output),
+  count: elementCount(fixedDims(output.type?.dims) ?? []),
+});
 
 const readRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
 

@@ -1,4 +1,4 @@
-/** Distillation losses that compare class scores [rows, classes] of student and teacher. Rows of padding tokens are masked. */
+/** Distillation losses that compare scores [rows, classes] of classes or independent labels of student and teacher. Rows of padding tokens are masked. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
@@ -104,6 +104,21 @@ export const scoreLosses: readonly DistillationLoss[] = [
       averageOverTeachers(emit, pairs, ({ student, teacher }) => {
         const errors = square(emit, emit.Sub([student, teacher]));
         return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
+      }),
+  }),
+  /** Mean over labels of KL(σ(t) ‖ σ(s)), which is the binary cross-entropy minus its minimum Softplus(t) - t σ(t). */
+  distillationLoss({
+    name: "label-bce",
+    meaning: "binary cross-entropy of independent labels",
+    reads: "labels",
+    write: ({ emit, mask }, pairs) =>
+      averageOverTeachers(emit, pairs, ({ student, teacher }) => {
+        const shares = emit.Sigmoid([teacher]);
+        const [loss, minimum] = [student, teacher].map((logits) =>
+          emit.Sub([emit.Softplus([logits]), emit.Mul([logits, shares])]),
+        );
+        const rows = emit.ReduceMean([emit.Sub([loss, minimum]), [-1]], { keepdims: 0 });
+        return mean(emit, rows, mask);
       }),
   }),
   distillationLoss({

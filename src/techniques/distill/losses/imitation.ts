@@ -18,17 +18,18 @@ export type Pairs = readonly [Pair, ...Pair[]];
 /**
  * The values that a loss compares, unless its settings `student` and `teacher` name them:
  * - `scores`: class scores [rows, classes] of the outputs; a pair for each teacher.
+ * - `labels`: logits [rows, labels] of independent labels; a pair for each teacher.
  * - `output`: the main output as it is.
  * - `outputs`: each output of floats as it is.
  * - `features`: outputs of matched layers: maps [batch, channels, height, width] (height 1 for [batch, channels, length]), tokens
  *   [batch, tokens, width] or vectors [batch, width].
  */
-export type Reading = "scores" | "output" | "outputs" | "features";
+export type Reading = "scores" | "labels" | "output" | "outputs" | "features";
 
 /** The arguments with which a loss formula writes its nodes into the training graph. */
 export interface Writing {
   readonly emit: Emit;
-  /** 1 for tokens, 0 for padding. Shape: [rows] for `scores`, [batch, tokens] for other values; undefined without tokens. */
+  /** 1 for tokens, 0 for padding. Shape: [rows] for `scores` and `labels`, [batch, tokens] for other values; undefined without tokens. */
   readonly mask: Value | undefined;
   /** Adds a trained parameter of the loss, initialized uniformly between `start` - `reach` and `start` + `reach`. */
   parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;

@@ -142,7 +142,19 @@ const published = (golden<Golden>("distillation")?.cases ?? []).map((goldenCase)
 const customGolden = JSON.parse(
   readFileSync(new URL("../../../../test/golden/distillation.generated.json", import.meta.url), "utf8"),
 ) as Golden;
+/** Mean over labels of KL(σ(t) ‖ σ(s)) = (σ(t) − σ(s)) (t − s) for t = −s; its gradient is (σ(s) − σ(t)) / labels. */
+const shareDifference = Math.tanh(1 / 2);
+const row = (...data: readonly number[]): GoldenTensor => ({ dtype: "float64", shape: [1, data.length], data });
+const independentLabels: Case = {
+  loss: "label-bce",
+  name: "of labels with equal and opposite logits",
+  options: {},
+  value: shareDifference / 2,
+  inputs: { student: row(0, 1), teacher: row(0, -1) },
+  gradients: { student: row(0, shareDifference / 2) },
+};
 const all = [
+  { ...independentLabels, text: "label-bce" },
   ...published.filter(({ text }) => text !== ""),
   ...customGolden.cases.map((goldenCase) => ({ ...goldenCase, text: goldenCase.loss })),
 ];

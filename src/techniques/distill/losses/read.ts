@@ -22,7 +22,7 @@ import {
   outputOf,
   type Target,
 } from "../../../learn/train/loss.ts";
-import { scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
+import { labelRows, scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
 import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
 import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
@@ -67,6 +67,7 @@ function buildLoss(
   write: (writing: Writing, pairs: Pairs) => Value,
   inputs: LossInputs,
 ): Loss {
+  const isScores = reads === "scores" || reads === "labels";
   return {
     name,
     build(scope) {
@@ -75,7 +76,7 @@ function buildLoss(
       const feeders: ((batch: Batch) => Batch)[] = [];
       const maskOf = (dims: readonly [number, number]): Value => {
         const key = dims.join();
-        const unit = reads === "scores" ? "prediction" : "token";
+        const unit = isScores ? "prediction" : "token";
         const mask = masks.get(key) ?? addTokenMask(scope, dims, inputs.label, unit);
         if (!masks.has(key)) feeders.push(mask.feeds);
         masks.set(key, mask);
@@ -87,7 +88,7 @@ function buildLoss(
         const mask = tokens && maskOf(tokens);
         const writing: Writing = {
           emit,
-          mask: mask && reads === "scores" ? emit.Reshape([mask, [-1]]) : mask,
+          mask: mask && isScores ? emit.Reshape([mask, [-1]]) : mask,
           parameter(parameterName, dims, start, reach = 0) {
             isProjected ||= parameterName.startsWith("projection");
             const generator = random(scope.seed, name, parameterName, values.length);
@@ -96,7 +97,7 @@ function buildLoss(
           },
         };
         values.push(write(writing, pairs));
-        if (reads === "scores") continue;
+        if (isScores) continue;
         const end = isProjected ? ", projected" : "";
         scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
       }
@@ -120,13 +121,14 @@ interface ComparedValues {
 
 function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): readonly ComparedValues[] {
   const teachers = inputs.teachers.map((teacher) => scope.teacher(teacher));
-  if (reads === "scores") {
+  if (reads === "scores" || reads === "labels") {
+    const rowsOf = reads === "labels" ? labelRows : scoreRows;
     const output =
       inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
-    const scores = scoreRows(scope, output);
+    const scores = rowsOf(scope, output);
     const [first, ...more] = teachers.map((teacher): Pair => {
       const targetName = inputs.teacher;
-      const target = scoreRows(
+      const target = rowsOf(
         scope,
         targetName === undefined
           ? counterpartOf(output, teacher)

@@ -1,0 +1,83 @@
+import { expect, it } from "vitest";
+import { parseModel } from "../../core/graph/text.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { findReading } from "./reading.ts";
+
+it("reads a single output as a probability only if all values are between 0 and 1, and the labels are 0 and 1", async () => {
+  const values = Array.from({ length: 40 }, (_, index) => index / 10 - 2);
+  const formOf = async (y: string, labels = values.map((value) => Number(value > 0))) => {
+    const model = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 1]) {
+      one: float32[] = 1
+      m = Neg(x)
+      e = Exp(m)
+      s = Add(e, one)
+      y = ${y}
+    }`);
+    const data = memory("rows", { x: float32([40, 1], values), label: int64([40], labels) });
+    const texts: string[] = [];
+    const context = completeContext({ log: ({ text }) => texts.push(text) });
+    const request = { metric: "accuracy", labelled: true, isFinal: true } as const;
+    return [(await findReading(model, undefined, data, request, context)).from, ...texts];
+  };
+  expect(await formOf("Reciprocal(s)")).toEqual(["probabilities", expect.stringContaining("on 40 samples")]);
+  expect(await formOf("Identity(x)")).toEqual([undefined]);
+  expect(await formOf("Reciprocal(s)", Array(40).fill(3))).toEqual([undefined]);
+});
+
+const detector = parseModel(`opset 18
+graph (x: float32[n, 6, 12]) -> (y: float32[n, 6, 12]) {
+  y = Identity(x)
+}`);
+
+/** Returns the reading of an output with two classes and 12 boxes of 10 pixels, and the logged texts. */
+async function readDetector(change: (row: number, value: number) => number, label?: ReturnType<typeof int64>) {
+  const rows = [20, 20, 10, 10, 0.9, 0.1];
+  const values = Array.from({ length: 8 * 6 * 12 }, (_, index) => {
+    const row = Math.floor(index / 12) % 6;
+    return change(row, (rows[row] ?? 0) * (1 - (index % 12) / 24));
+  });
+  const x = float32([8, 6, 12], values);
+  const data = memory("boxes", label === undefined ? { x } : { x, label });
+  const texts: string[] = [];
+  const context = completeContext({ log: ({ text }) => texts.push(text) });
+  const request = { metric: "accuracy", labelled: label !== undefined, isFinal: true } as const;
+  return { form: (await findReading(detector, undefined, data, request, context)).form, texts };
+}
+
+it("recognizes detections by their values if the graph does not show them, and prints the form", async () => {
+  const { form, texts } = await readDetector((_, value) => value);
+  expect(form).toEqual({ layout: "[N, 4 + classes, boxes]", classes: 2 });
+  expect(texts).toEqual(['"y" contains detections of 2 classes, form [N, 4 + classes, boxes]']);
+});
+
+it.each([
+  ["scores above 1", (row: number, value: number) => (row < 4 ? value : 3 * value)],
+  ["sizes below 0", (row: number, value: number) => (row === 2 ? -value : value)],
+  ["coordinates between 0 and 1", (row: number, value: number) => (row < 4 ? value / 100 : value)],
+])("recognizes no detections with %s", async (_, change) => {
+  expect(await readDetector(change)).toEqual({ form: undefined, texts: [] });
+});
+
+it("compares numbers if the original detects nothing", async () => {
+  const { form, texts } = await readDetector((row, value) => (row < 4 ? value : value / 10));
+  expect(form).toBeUndefined();
+  expect(texts).toEqual([expect.stringContaining("none on 8 samples has a score of at least 0.25")]);
+});
+
+it("reads scores as independent labels if the labels are rows of 0 and 1, and a Sigmoid as classes if they are classes", async () => {
+  const readingFor = async (operator: string, label: ReturnType<typeof int64>) => {
+    const text = `opset 18\ngraph (x: float32[n, 4]) -> (scores: float32[n, 3]) {\n  w: float32[4, 3] = zeros\n  s = MatMul(x, w)\n  scores = ${operator}\n}`;
+    const data = memory("rows", { x: float32([4, 4], new Float32Array(16)), label });
+    const request = { metric: "accuracy", labelled: true, isFinal: true } as const;
+    const context = completeContext({});
+    const { form, from } = await findReading(parseModel(text), undefined, data, request, context);
+    return { form, from };
+  };
+  const sets = int64([4, 3], [1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0]);
+  expect(await readingFor("Identity(s)", sets)).toEqual({ form: "label sets", from: undefined });
+  expect(await readingFor("Sigmoid(s)", sets)).toEqual({ form: "label sets", from: "probabilities" });
+  expect(await readingFor("Sigmoid(s)", int64([4], [0, 1, 2, 1]))).toEqual({ form: undefined, from: "probabilities" });
+  expect((await readingFor("Softmax(s) {axis=1}", sets)).form).toBeUndefined();
+});

@@ -1,0 +1,118 @@
+/** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
+import { possibleDetectionForms } from "../../core/analysis/detection-form.ts";
+import { mainOutput } from "../../core/analysis/output-kind.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { isIndexed } from "../../data/batches/indexed.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/index.ts";
+import { areDetections, hasPixels, readDetections } from "../../runtime/metrics/detections.ts";
+import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
+import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
+import { overSamples } from "../../runtime/run/over-samples.ts";
+import { readingOf } from "./metrics.ts";
+import type { MetricName } from "./named-metrics.ts";
+
+const checkedSamples = 64;
+
+interface Request {
+  readonly metric: MetricName;
+  readonly labelled: boolean;
+  /** Whether the values of the model are those of the tested model. */
+  readonly isFinal: boolean;
+}
+
+/** Returns how the metric reads the main output. Logs each decision that the graph alone does not make. */
+export async function findReading(
+  model: Model,
+  output: string | undefined,
+  samples: Dataset,
+  { metric, labelled, isFinal }: Request,
+  context: Context,
+): Promise<MetricOptions> {
+  const reading = readingOf(model, output);
+  const value = mainOutput(model.graph.outputs, output);
+  const dims = value?.type?.dims;
+  if (value === undefined || dims === undefined) return reading;
+  const { name } = value;
+  const valuesOf = async (count: number): Promise<readonly Checked[]> => {
+    const checked: Checked[] = [];
+    const order = isIndexed(samples) ? { shuffle: context.seed } : {};
+    const options = { samples: count, optimize: true, signal: context.signal, ...order };
+    await overSamples(context.engine, [{ model, observed: [name] }], samples, options, ([results], { label }) => {
+      const dense = results?.[name];
+      if (dense !== undefined) checked.push({ dense, label });
+    });
+    return checked;
+  };
+  const log = (text: string): void => context.log({ id: "reading", text });
+  if (dims.slice(1).every((size) => size === 1))
+    return reading.from !== undefined || !labelled || !isFinal
+      ? reading
+      : findProbability(reading, name, await valuesOf(checkedSamples), log);
+  const label = labelled ? (await firstBatch(samples, checkedSamples)).label : undefined;
+  if (dims.length === 2 && label !== undefined) {
+    const areSets = areLabelSets(label, reading.width) && (reading.form !== undefined || reading.from === undefined);
+    if (areSets && reading.form === undefined)
+      log(`"${name}" scores independent labels, because the labels are rows of 0 and 1`);
+    return { ...reading, form: areSets ? "label sets" : undefined };
+  }
+  const known = reading.form === undefined ? undefined : [reading.form];
+  const forms = (known ?? possibleDetectionForms(dims)).filter((form) => typeof form === "object");
+  if (forms.length === 0 || !detectionMetrics.has(metric)) return reading;
+  const checked = isFinal ? await valuesOf(checkedDetections) : [];
+  const form = forms.find((each) =>
+    checked.every(({ dense }) => areDetections(dense, each) && (known !== undefined || hasPixels(dense, each))),
+  );
+  if (form === undefined || (known === undefined && !isFinal)) return { ...reading, form: undefined };
+  const count = checked.reduce(
+    (sum, { dense }) => sum + readDetections(dense, form).reduce((total, { length }) => total + length, 0),
+    0,
+  );
+  const classes = form.classes === undefined ? "" : ` of ${counted(form.classes, "class")}`;
+  const text = `"${name}" contains detections${classes}, form ${form.layout}`;
+  if (count > 0 || !isFinal || metric !== "accuracy") {
+    log(text);
+    return { ...reading, form };
+  }
+  const samplesText = counted(
+    checked.reduce((sum, { dense }) => sum + (dense.dims[0] ?? 0), 0),
+    "sample",
+  );
+  log(`${text}, but none on ${samplesText} has a score of at least 0.25: outputs are compared as numbers`);
+  return { ...reading, form: undefined };
+}
+
+/** Metrics that read detections. "accuracy" is the default metric. */
+const detectionMetrics: ReadonlySet<MetricName> = new Set(["accuracy", "detections", "map", "map-50"]);
+const checkedDetections = 16;
+
+interface Checked {
+  readonly dense: Dense;
+  readonly label: Dense | undefined;
+}
+
+/** Reads one value per sample as a probability if all values are between 0 and 1, and the labels are 0 and 1. */
+function findProbability(
+  reading: MetricOptions,
+  name: string,
+  checked: readonly Checked[],
+  log: (text: string) => void,
+): MetricOptions {
+  let count = 0;
+  for (const { dense, label } of checked) {
+    const [values, labels] = [dense, label].map((column) =>
+      column === undefined || column.type === "string" ? Float64Array.of(Number.NaN) : toFloat64(column),
+    );
+    if (values?.every((share) => share >= 0 && share <= 1) !== true) return reading;
+    if (labels?.every((value) => value === 0 || value === 1) !== true) return reading;
+    count += values.length;
+  }
+  log(
+    `"${name}" is read as the probability of class 1, because its values on ${counted(count, "sample")} are all between 0 and 1: the threshold is 0.5`,
+  );
+  return { ...reading, from: "probabilities" };
+}

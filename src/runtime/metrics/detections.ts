@@ -1,0 +1,258 @@
+/** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
+import type { DetectionForm } from "../../core/analysis/detection-form.ts";
+import { PithError } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { type Box, type Detection, type Limits, matchBoxes, noBoxesError, suppressOverlaps } from "./boxes.ts";
+import { columnSums, labelOf, type MetricOptions } from "./metrics.ts";
+import { mainOutput, mainOutputName } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+/** Defaults of `non_max_suppression` of ultralytics (utils/ops.py). */
+const predictionLimits: Limits = { minScore: 0.25, maxOverlap: 0.45, count: 300 };
+
+/** Limits of a validation by ultralytics (conf, iou), and the 100 detections per image of COCO. */
+const validationLimits: Limits = { minScore: 0.001, maxOverlap: 0.7, count: 100 };
+
+/** Returns the detections of each image. @throws PithError E_DATA if the output does not have the form. */
+export function readDetections(
+  output: Dense,
+  { layout, classes }: DetectionForm,
+  limits = predictionLimits,
+): readonly (readonly Detection[])[] {
+  const isTransposed = layout === "[N, 4 + classes, boxes]";
+  const [images = 0, rows = 0, columns = 0, ...more] = output.dims;
+  const [width, boxes] = isTransposed ? [rows, columns] : [columns, rows];
+  const first = layout === "[N, boxes, 5 + classes]" ? 5 : 4;
+  if (more.length > 0 || width !== (classes === undefined ? 6 : first + classes))
+    throw new PithError("E_DATA", `An output of ${dimsText(output.dims)} has no detections of the form ${layout}.`);
+  const values = toFloat64(output);
+  return Array.from({ length: images }, (_, image) => {
+    const candidates: Detection[] = [];
+    for (let box = 0; box < boxes; box++) {
+      const at = (field: number): number =>
+        values[isTransposed ? (image * width + field) * boxes + box : (image * boxes + box) * width + field] ?? 0;
+      const corners: Box = [at(0), at(1), at(2), at(3)];
+      if (classes === undefined) {
+        if (at(4) >= limits.minScore) candidates.push({ box: corners, score: at(4), class: at(5) });
+        continue;
+      }
+      let best = 0;
+      for (let index = 1; index < classes; index++) if (at(first + index) > at(first + best)) best = index;
+      const score = at(first + best) * (first === 5 ? at(4) : 1);
+      if (!(score >= limits.minScore)) continue;
+      const [x, y, w, h] = corners;
+      candidates.push({ box: [x - w / 2, y - h / 2, x + w / 2, y + h / 2], score, class: best });
+    }
+    // A detector that names classes has suppressed overlaps itself.
+    return suppressOverlaps(candidates, classes === undefined ? { ...limits, maxOverlap: 1 } : limits);
+  });
+}
+
+/** Returns whether the values of an output can be detections: scores between 0 and 1, sizes of at least 0, classes that are integers. */
+export function areDetections(output: Dense, { layout, classes }: DetectionForm): boolean {
+  const isTransposed = layout === "[N, 4 + classes, boxes]";
+  const [, rows = 0, columns = 0] = output.dims;
+  const tolerance = 1e-3;
+  return toFloat64(output).every((value, index) => {
+    const field = isTransposed ? Math.floor(index / columns) % rows : index % columns;
+    if (field < 2 || (field < 4 && classes === undefined)) return Number.isFinite(value);
+    if (field < 4) return value >= 0;
+    return classes === undefined && field === 5
+      ? Number.isInteger(value)
+      : value >= -tolerance && value <= 1 + tolerance;
+  });
+}
+
+/** Returns whether coordinates are in pixels. Values between 0 and 1 alone do not show that an output contains boxes. */
+export function hasPixels(output: Dense, { layout }: DetectionForm): boolean {
+  const isTransposed = layout === "[N, 4 + classes, boxes]";
+  const [, rows = 0, columns = 0] = output.dims;
+  return toFloat64(output).some(
+    (value, index) => value > 2 && (isTransposed ? Math.floor(index / columns) % rows : index % columns) < 4,
+  );
+}
+
+/**
+ * Agreement of the detections with the original's: 2 · matched / (n₁ + n₂), for the numbers n₁ and n₂ of detections of both models on all samples.
+ * A detection matches one of the original of the same class with an IoU of at least 0.5.
+ */
+export function detectionAgreement(options: MetricOptions = {}): Metric {
+  return {
+    name: "agreement of detections",
+    unit: "share",
+    better: "higher",
+    columns: 2,
+    truth: "original",
+    rows(outputs, original) {
+      const form = requireForm(options);
+      const name = mainOutputName(original, options.output);
+      const [ours, theirs] = [outputs, original].map((batch) => readDetections(mainOutput(batch, name), form));
+      return Float64Array.from(
+        (theirs ?? []).flatMap((truths, image) => {
+          const detected = ours?.[image] ?? [];
+          return [2 * matchBoxes(detected, truths).length, detected.length + truths.length];
+        }),
+      );
+    },
+    gathered(rows, samples) {
+      const [, boxes = 0] = columnSums(rows, 2);
+      if (boxes > 0) return rows;
+      throw noBoxesError(samples);
+    },
+    detail(rows) {
+      const { minScore, maxOverlap } = predictionLimits;
+      const [matched = 0, boxes = 0] = columnSums(rows, 2);
+      return `${counted(matched / 2, "match")} of ${counted(boxes, "detection")} of both models with a score of at least ${minScore}, after non-maximum suppression (IoU ${maxOverlap})`;
+    },
+    reduce(rows) {
+      const [matched = 0, boxes = 0] = columnSums(rows, 2);
+      // A bootstrap sample in which neither model detects anything shows no loss.
+      return boxes === 0 ? 1 : matched / boxes;
+    },
+  };
+}
+
+/** IoU thresholds of COCO. */
+const cocoOverlaps = Array.from({ length: 10 }, (_, index) => (50 + 5 * index) / 100);
+
+/** Recall thresholds at which COCO samples the precision. */
+const recalls = Array.from({ length: 101 }, (_, index) => index / 100);
+
+const maxScoreCode = 2 ** 30 - 1;
+const [scoreUnit, classUnit] = [2 ** 10, 2 ** 40];
+/** Maximum number of classes in the labels of an image. */
+const maxImageClasses = 100;
+const columns = (validationLimits.count ?? 0) + maxImageClasses;
+
+/**
+ * Mean average precision with the definition of COCO (pycocotools, COCOeval): 101 recall thresholds, at most 100 detections per image, the mean over
+ * classes with labels, and over the IoU thresholds.
+ *
+ * A row has one number per detection, class · 2⁴⁰ + (1 − score) · 2³⁰ · 2¹⁰ + one bit per IoU threshold at which it matches a label. Sorted numbers
+ * are in the order of classes and falling scores. Then follows one number per class of the labels, class · 2⁴⁰ + number of boxes. −1 fills the rest.
+ * Labels are rows of class, x1, y1, x2 and y2 per image; those with a class below 0 are not counted.
+ */
+export function meanAveragePrecision(options: MetricOptions = {}, overlaps: readonly number[] = cocoOverlaps): Metric {
+  return {
+    name: overlaps.length === 1 ? `mAP at IoU ${overlaps[0]}` : "mAP",
+    unit: "share",
+    better: "higher",
+    columns,
+    rows(outputs, batch) {
+      const form = requireForm(options);
+      const detected = readDetections(mainOutput(outputs, options.output), form, validationLimits);
+      const truths = readBoxLabels(labelOf(batch), form);
+      const rows = new Float64Array(columns * truths.length).fill(-1);
+      for (const [image, boxes] of truths.entries()) {
+        const found = detected[image] ?? [];
+        const matches = new Float64Array(found.length);
+        for (const [bit, overlap] of overlaps.entries())
+          for (const { detection } of matchBoxes(found, boxes, overlap))
+            matches[detection] = (matches[detection] ?? 0) + 2 ** bit;
+        const codes = found.map(
+          ({ class: index, score }, detection) =>
+            index * classUnit +
+            Math.round((1 - Math.min(1, score)) * maxScoreCode) * scoreUnit +
+            (matches[detection] ?? 0),
+        );
+        const counts = new Map<number, number>();
+        for (const { class: index } of boxes) counts.set(index, (counts.get(index) ?? 0) + 1);
+        if (counts.size > maxImageClasses)
+          throw new PithError(
+            "E_DATA",
+            `The labels of an image name ${counts.size} classes, more than ${maxImageClasses}.`,
+          );
+        rows.set(codes, columns * image);
+        rows.set(
+          [...counts].map(([index, count]) => index * classUnit + count),
+          columns * (image + 1) - maxImageClasses,
+        );
+      }
+      return rows;
+    },
+    gathered(rows) {
+      if (labelCounts(rows).size > 0) return rows;
+      throw new PithError("E_DATA", "The labels contain no boxes: there is nothing to detect.");
+    },
+    detail(rows) {
+      const boxes = [...labelCounts(rows).values()].reduce((sum, count) => sum + count, 0);
+      return `${counted(boxes, "labeled box")} of ${counted(labelCounts(rows).size, "class")}`;
+    },
+    reduce(rows) {
+      const truths = labelCounts(rows);
+      const codes = rows.filter((code, index) => code >= 0 && index % columns < columns - maxImageClasses).sort();
+      let sum = 0;
+      for (let start = 0, end = 0; start < codes.length; start = end) {
+        const index = Math.floor((codes[start] ?? 0) / classUnit);
+        while (end < codes.length && Math.floor((codes[end] ?? 0) / classUnit) === index) end++;
+        const count = truths.get(index);
+        if (count === undefined) continue;
+        const bits = Array.from(codes.subarray(start, end), (code) => code % scoreUnit);
+        for (const bit of overlaps.keys()) sum += averagePrecision(bits, 2 ** bit, count);
+      }
+      // A bootstrap sample without labels has no precision.
+      return truths.size === 0 ? 0 : sum / truths.size / overlaps.length;
+    },
+  };
+}
+
+function labelCounts(rows: Float64Array): ReadonlyMap<number, number> {
+  const counts = new Map<number, number>();
+  for (let start = columns - maxImageClasses; start < rows.length; start += columns)
+    for (let index = start; index < start + maxImageClasses; index++) {
+      const code = rows[index] ?? -1;
+      if (code < 0) break;
+      const label = Math.floor(code / classUnit);
+      counts.set(label, (counts.get(label) ?? 0) + (code % classUnit));
+    }
+  return counts;
+}
+
+/** Returns the mean over `recalls` of the largest precision at this recall or a larger one. */
+function averagePrecision(bits: readonly number[], bit: number, truths: number): number {
+  const hits: number[] = [];
+  for (const [index, matches] of bits.entries()) if (Math.floor(matches / bit) % 2 === 1) hits.push(index + 1);
+  let [precision, sum, recall] = [0, 0, recalls.length - 1];
+  for (let found = hits.length; found > 0; found--) {
+    precision = Math.max(precision, found / (hits[found - 1] ?? 1));
+    // Recalls above (found − 1) / truths are first reached by this hit.
+    for (; recall >= 0 && (recalls[recall] ?? 0) > (found - 1) / truths; recall--)
+      if ((recalls[recall] ?? 0) <= found / truths) sum += precision;
+  }
+  // All hits reach the recall 0.
+  return (sum + precision) / recalls.length;
+}
+
+/** Returns whether labels are boxes: rows of class, x1, y1, x2 and y2 per image. */
+export const areBoxLabels = ({ dims, type }: Dense): boolean => dims.length === 3 && dims[2] === 5 && type !== "string";
+
+function readBoxLabels(label: Dense, { classes = Number.POSITIVE_INFINITY }: DetectionForm) {
+  if (!areBoxLabels(label))
+    throw new PithError("E_DATA", `The label is ${dimsText(label.dims)}: expected [N, boxes, 5] for a detector.`, {
+      hint: "A row is class, x1, y1, x2, y2 in the units of the model's boxes; fill missing rows with class −1.",
+    });
+  const [images = 0, boxes = 0] = label.dims;
+  const values = toFloat64(label);
+  return Array.from({ length: images }, (_, image) =>
+    Array.from({ length: boxes }, (_, row) => {
+      const start = 5 * (image * boxes + row);
+      const [index = -1, x1 = 0, y1 = 0, x2 = 0, y2 = 0] = values.subarray(start, start + 5);
+      if (!Number.isInteger(index) || index >= classes)
+        throw new PithError(
+          "E_DATA",
+          `A box has the class ${index}, and the model detects the classes 0 to ${classes - 1}.`,
+        );
+      return { class: index, box: [x1, y1, x2, y2] as const };
+    }).filter(({ class: index }) => index >= 0),
+  );
+}
+
+function requireForm({ form }: MetricOptions): DetectionForm {
+  if (typeof form === "object") return form;
+  throw new PithError("E_DATA", "The output has none of the known forms of detections.", {
+    hint: "The forms are [N, 4 + classes, boxes], [N, boxes, 5 + classes] and [N, boxes, 6], with scores between 0 and 1.",
+  });
+}
