@@ -57,6 +57,14 @@ describe("pith simplify", () => {
     expect([...(await open(at("explained.onnx"))).graph.nodes()].map(({ op }) => op)).toContain("Identity");
   });
 
+  test("writes nothing with --explain alone", async () => {
+    const files = readdirSync(folder);
+    const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000", "--explain");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^nothing written: --explain only shows what would change/m);
+    expect(readdirSync(folder)).toEqual(files);
+  });
+
   test("states with --explain how much larger the file would be without a rule", async () => {
     const [full, without] = [at("full.onnx"), at("without.onnx")];
     const words = ["simplify", at("model.onnx"), "--set", "rate=16000"];

@@ -36,7 +36,10 @@ export default defineCommand({
       value: "rule",
     }),
     skip: option(v.array(v.string()), "do not apply this rule", { value: "rule" }),
-    explain: option(v.boolean(), "show each rule that applied, how often, where, and the bytes that it saves"),
+    explain: option(
+      v.boolean(),
+      "show each rule that applied, how often, where, and the bytes that it saves; writes nothing without -o",
+    ),
     shortNames: option(
       v.boolean(),
       "shorten the names of intermediate values; names of inputs, outputs and layers stay",
@@ -65,11 +68,12 @@ export default defineCommand({
     const fix = Object.fromEntries(parseNamedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(parseNamedSizes(options.dim));
     await requireModel(model);
+    const writes = options.out !== undefined || options.explain !== true;
     const { precompress } = options;
-    const copies = copiesOf(out, precompress);
+    const copies = writes ? copiesOf(out, precompress) : [];
     for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
-    await requireWritablePlace(place, copies);
-    const replaced = await exists(out);
+    if (writes) await requireWritablePlace(place, copies);
+    const replaced = writes && (await exists(out));
     const {
       keepOutput: keepOutputs,
       only,
@@ -80,12 +84,27 @@ export default defineCommand({
       explain = false,
     } = options;
     const input = {
-      ...{ model, out, set, fix, keepOutputs, only, skip, explain, shortNames, finalize, sizes, force, precompress },
+      ...{
+        model,
+        out,
+        writes,
+        set,
+        fix,
+        keepOutputs,
+        only,
+        skip,
+        explain,
+        shortNames,
+        finalize,
+        sizes,
+        force,
+        precompress,
+      },
       ...{ copiesSidecars: place.folder !== undefined, seed: session.seed },
     };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
-    const result = await withoutLeftovers([out, ...copies], job);
-    await completePlace(place, session.terminal);
+    const result = writes ? await withoutLeftovers([out, ...copies], job) : await job();
+    if (writes) await completePlace(place, session.terminal);
     return show(model, { ...result, copies }, replaced);
   },
 });
@@ -121,7 +140,9 @@ function show(
           `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
         );
       terminal.line(
-        `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
+        written === undefined
+          ? "nothing written: --explain only shows what would change. -o out.onnx writes the result."
+          : `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
       );
     },
   };

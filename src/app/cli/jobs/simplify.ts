@@ -22,6 +22,8 @@ import { rejectUnloadable } from "./loadable.ts";
 export interface SimplifyInput {
   readonly model: string;
   readonly out: string;
+  /** Whether the result is written; otherwise the job only reports what would change. */
+  readonly writes: boolean;
   /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly set: Readonly<Record<string, number | number[]>>;
@@ -56,7 +58,8 @@ export interface SimplifyOutput {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   readonly comparison: Sameness | string;
   readonly held: number;
-  readonly written: string;
+  /** Path of the result; undefined if nothing was written. */
+  readonly written: string | undefined;
 }
 
 export default async function simplifyJob(input: SimplifyInput, context: JobContext): Promise<SimplifyOutput> {
@@ -92,18 +95,21 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differenceError(comparison);
   throwIfAborted(signal, "Stopped before anything was written.");
-  context.stage("write");
-  await saveResult(model, input, context);
+  let bytes = await encodedSize(model);
+  if (input.writes) {
+    context.stage("write");
+    await saveResult(model, input, context);
+    bytes = await fileBytes(filesOfModel(await open(input.out), input.out));
+  }
   warnOfDefaults(original, context);
-  const written = await open(input.out);
   return {
     before: { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, input.model)) },
-    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOfModel(written, input.out)) },
+    after: { nodes: nodesIn(model), bytes },
     ...{ changes: outcome.changes, saved },
     misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
     comparison,
     held: [...allValues(model.graph)].filter(({ role }) => role !== undefined).length,
-    written: input.out,
+    written: input.writes ? input.out : undefined,
   };
 }
 
