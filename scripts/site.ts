@@ -50,14 +50,11 @@ function collectPages(): void {
   for (const [address, text] of Object.entries(galleryFiles())) writeFileSync(join(pages, "public", address), text);
 }
 
-/** Adds a picture and the studio after the first paragraph of the landing page. */
+/** Adds a link to the studio after the first paragraph of the landing page. */
 function withInvitation(text: string): string {
   const [title = "", first = "", ...remaining] = text.split("\n\n");
   const invitation = `<p><a href="./studio/" target="_self">Try it in the browser</a>: nothing is uploaded.</p>`;
-  const picture = "![Bytes by layer of a network and of its int8 version](/images/studio-smaller.png)";
-  const caption =
-    "A small network in the studio. In int8 it is 3.62 × smaller, but slower in a browser: Pith measures both.";
-  return [title, first, invitation, picture, caption, ...remaining].join("\n\n");
+  return [title, first, invitation, ...remaining].join("\n\n");
 }
 
 function run(program: string, words: readonly string[], folder: string, env: NodeJS.ProcessEnv = {}): void {

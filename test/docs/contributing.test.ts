@@ -55,6 +55,7 @@ describe("modules run as a page states", () => {
   const half = ["prune", at("mixed.onnx"), "--amount", "50%"];
   const commands: Readonly<Record<string, readonly (readonly string[])[]>> = {
     "near-mean.mjs": [[...half, "--importance"]],
+    "largest-weight.mjs": [["prune", at("hidden.onnx"), "--structured", "50%", "--importance"]],
     "scaled.mjs": [[...half, "--data", at("points.csv"), "--importance"]],
     "comb.mjs": [["prune", at("mixed.onnx"), "--pattern"]],
     "deeper.mjs": [

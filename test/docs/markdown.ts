@@ -20,15 +20,15 @@ function sectionOf(page: string, title: string): string {
 }
 
 export interface CommandLine {
-  /** Without the leading `npx pith`. */
+  /** Without the words that start Pith. */
   readonly words: readonly string[];
   /** Text after the `#`. */
   readonly comment: string;
 }
 
-/** Returns every `npx pith …` of a page, in code blocks and in sentences, without placeholders and redirections. */
+/** Returns every `npx pith …` and `npx --no-install pith …` of a page, in code blocks and in sentences, without placeholders and redirections. */
 export function commandLines(page: string): readonly CommandLine[] {
-  const lines = page.replaceAll(/\\\n\s*/g, " ").matchAll(/npx pith (?!<)([^\n`#]*)(?:#([^\n]*))?/g);
+  const lines = page.replaceAll(/\\\n\s*/g, " ").matchAll(/npx (?:--no-install )?pith (?!<)([^\n`#]*)(?:#([^\n]*))?/g);
   return [...lines].map(([, text = "", comment = ""]) => ({
     words: (text.replace(/ >>? .*/, "").match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) =>
       word.replaceAll(/^["']|["']$/g, ""),

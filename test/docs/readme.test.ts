@@ -141,7 +141,7 @@ describe("command lines on the pages", () => {
 
   test("set the preprocessing of photos in the README, because photos can lack labels", () => {
     const photos = commandLines(pageOf("README.md")).filter(({ words }) => words.includes("photos/"));
-    expect(photos.map(({ words: [name] }) => name)).toEqual(["compress", "quantize", "prune", "recover"]);
+    expect(photos.map(({ words: [name] }) => name)).toEqual(["quantize", "compress"]);
     for (const { words } of photos) expect(words).toContain("--preprocess");
   });
 
