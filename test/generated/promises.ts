@@ -2,6 +2,7 @@
 
 import { adapting } from "./promises/adapting.ts";
 import { analyses } from "./promises/analyses.ts";
+import { arrays } from "./promises/arrays.ts";
 import { cleanUps } from "./promises/clean-ups.ts";
 import { factorizing } from "./promises/factorizing.ts";
 import { integers } from "./promises/integers.ts";
@@ -22,4 +23,5 @@ export const promises: readonly Promised[] = [
   ...factorizing,
   ...adapting,
   ...training,
+  ...arrays,
 ];

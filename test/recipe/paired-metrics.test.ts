@@ -126,6 +126,11 @@ test("rejects an original at chance level, for which no drop can be measured", a
   expect((await figuresOf(90)).atChance).toBeUndefined();
 });
 
+test("rejects an original that is not clearly better than chance", async () => {
+  expect((await figuresOf(52)).atChance).toContain("The original scores 52.0 %");
+  expect((await figuresOf(60)).atChance).toBeUndefined();
+});
+
 test("allows a drop of one point by default, with and without labels", async () => {
   expect((await figuresOf(90)).goal({}, false)).toEqual({ maxDrop: 0.01 });
   expect((await figuresOf(90, agreement(), false)).goal({ strict: true }, false)).toEqual({

@@ -1,14 +1,12 @@
 /**
  * Binds columns of a dataset to model inputs by name, before every run. If the model has one input and the data one column besides the label, names
- * need not match. Types are converted: integers change width, floats are rounded. Dimensions are adapted if the number of elements is equal: [N, 784]
- * fits an input of [1, 784, 1].
+ * need not match. Types are converted: integers change width, floats are rounded. Arrays are never reshaped, with the exceptions of `fitSample`.
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { type Dim, dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { type Dim, dimsText, elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { rowLength } from "./rows.ts";
 import { beginColumn } from "./states.ts";
 
 export interface ModelInput {
@@ -23,12 +21,14 @@ export function copyInput({ name, type }: ModelInput): ModelInput {
 export interface Binding {
   /** The number of samples per run if the model has a fixed batch size; undefined for any batch size. */
   readonly size: number | undefined;
+  /** A sentence for each column whose rows are flattened or unflattened. */
+  readonly notes: readonly string[];
   /** Returns the model's inputs for a batch. If `size` is defined, the batch must have this number of samples. */
   feeds(batch: Batch): Batch;
 }
 
 /**
- * Binds batches to inputs. All batches must have the columns and dimensions of `batch`. @param owner The name of the dataset in errors.
+ * Binds batches to inputs. All batches must have the columns of `batch`. @param owner The name of the dataset in errors.
  * @throws PithError E_DATA if an input has no column, or if its column does not fit.
  */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
@@ -43,12 +43,13 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
   const [size] = sizes.keys();
   return {
     size,
+    notes: bindings.flatMap(({ note }) => note ?? []),
     feeds: (fed) =>
       Object.fromEntries(
-        bindings.map(({ input, column, shape }) => {
+        bindings.map(({ input, column, dimsOf }) => {
           const dense = fed[column];
           if (dense === undefined) throw new PithError("E_DATA", `${owner}: a batch has no "${column}".`);
-          return [input.name, convert({ ...dense, dims: shape(dense) } as Dense, input, column, owner)];
+          return [input.name, convert({ ...dense, dims: dimsOf(dense) } as Dense, input, column, owner)];
         }),
       ),
   };
@@ -58,7 +59,8 @@ interface InputBinding {
   readonly input: ModelInput;
   readonly column: string;
   readonly size: number | undefined;
-  readonly shape: (dense: Dense) => readonly number[];
+  readonly note: string | undefined;
+  readonly dimsOf: (dense: Dense) => readonly number[];
 }
 
 function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: string): InputBinding {
@@ -74,27 +76,89 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
     );
   }
   const declared = input.type?.dims;
-  const binding = { input, column };
-  if (declared === undefined) return { ...binding, size: undefined, shape: ({ dims }) => dims };
-  const sampleDims = dense.dims.slice(1);
+  if (declared === undefined) return { input, column, size: undefined, note: undefined, dimsOf: ({ dims }) => dims };
   const [first, ...rest] = declared;
-  const size = typeof first === "number" ? first : undefined;
-  if (first !== undefined && fitsDims(rest, sampleDims)) return { ...binding, size, shape: ({ dims }) => dims };
-  const elements = rowLength(dense);
-  const fixedSampleDims = fixedDims(rest);
-  if (first !== undefined && fixedSampleDims !== undefined && elementCount(fixedSampleDims) === elements) {
-    return { ...binding, size, shape: ({ dims }) => [dims[0] ?? 0, ...fixedSampleDims] };
+  // A model for one sample has no axis of samples.
+  const targets = [...(first === undefined ? [] : [rest]), declared];
+  const sample = dense.dims.slice(1);
+  const fits = targets.flatMap((target) => {
+    const sampleFit = fitSample(target, sample);
+    return sampleFit === undefined ? [] : [{ target, ...sampleFit }];
+  });
+  const misfit = (dims: readonly number[]): PithError =>
+    new PithError(
+      "E_DATA",
+      `${owner}: array "${column}" is [${["N", ...dims].join(", ")}], input "${input.name}" takes ${dimsText(declared)}.`,
+      dense.type === "string" ? textHint(input) : shapeHint(rest, dims),
+    );
+  const best = fits.find(({ isFlat }) => !isFlat) ?? fits[0];
+  if (best === undefined) throw misfit(sample);
+  const { target, dims: inputDims, isFlat } = best;
+  const hasRows = target === rest;
+  const fixedRows = typeof first === "number" ? first : undefined;
+  return {
+    input,
+    column,
+    size: hasRows ? fixedRows : 1,
+    note: isFlat ? `${owner}: each sample of "${column}" ${flatText(sample, inputDims)}` : undefined,
+    dimsOf({ dims: [count = 0, ...dims] }) {
+      const sampleFit = fitSample(target, dims);
+      if (sampleFit?.isFlat !== isFlat) throw misfit(dims);
+      return hasRows ? [count, ...sampleFit.dims] : sampleFit.dims;
+    },
+  };
+}
+
+/** The dimensions that a sample gets, and whether it is read as a flat row. */
+interface SampleFit {
+  readonly dims: readonly number[];
+  readonly isFlat: boolean;
+}
+
+/**
+ * Returns how a sample fits the dimensions of an input, or undefined if it does not. The order of its elements never changes:
+ * - Each axis has the declared size.
+ * - Axes of size 1 are added or left out: [28, 28] fits [1, 28, 28].
+ * - The sample or the input is a flat row (one axis): [784] fits [1, 28, 28]. Callers state this.
+ */
+export function fitSample(declared: readonly Dim[], sample: readonly number[]): SampleFit | undefined {
+  if (fitsDims(declared, sample)) return { dims: sample, isFlat: false };
+  const dims = fixedDims(declared);
+  if (dims === undefined || elementCount(dims) !== elementCount(sample)) return undefined;
+  const [from, to] = [sample, dims].map((axes) => axes.filter((axis) => axis !== 1)) as [number[], number[]];
+  if (sameDims(from, to)) return { dims, isFlat: false };
+  return from.length === 1 || to.length === 1 ? { dims, isFlat: true } : undefined;
+}
+
+/** Formats a change between a flat row and a tensor. */
+export function flatText(from: readonly number[], to: readonly number[]): string {
+  return `${dimsText(from)} is read as ${dimsText(to)}, in the same order of elements`;
+}
+
+/** Returns how to change an array so that it fits an input, if its sizes suggest it. */
+function shapeHint(declared: readonly Dim[], sample: readonly number[]): { readonly hint?: string } {
+  const order = axisOrder(declared, sample);
+  if (order !== undefined) {
+    const axes = [0, ...order.map((axis) => axis + 1)].join(", ");
+    return { hint: `It has the same sizes in another order. Transpose it, in NumPy: array.transpose(${axes}).` };
   }
-  // A model for one sample has no batch axis.
-  if (fitsDims(declared, sampleDims)) return { ...binding, size: 1, shape: ({ dims }) => dims.slice(1) };
-  const dimsWithoutBatch = fixedDims(declared);
-  if (dimsWithoutBatch !== undefined && elementCount(dimsWithoutBatch) === elements)
-    return { ...binding, size: 1, shape: () => dimsWithoutBatch };
-  throw new PithError(
-    "E_DATA",
-    `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
-    dense.type === "string" ? textHint(input) : {},
+  if (sample.length > 0 && fitsDims(declared.slice(1), sample))
+    return { hint: "If it is a single sample, add the axis of samples, in NumPy: array[None]." };
+  if (elementCount(declared) !== elementCount(sample)) return {};
+  return {
+    hint: `Arrays are not reshaped. If its elements are in the order of the input, in NumPy: array.reshape(-1, ${declared.join(", ")}).`,
+  };
+}
+
+/** Returns the axes of a sample in the order of the declared dimensions; undefined if their sizes are not the same. */
+function axisOrder(declared: readonly Dim[], sample: readonly number[]): readonly number[] | undefined {
+  const unused = [...sample.keys()];
+  const take = (index: number): number | undefined => unused.splice(index, index < 0 ? 0 : 1)[0];
+  const fixedAxes = declared.map((dim) =>
+    typeof dim === "number" ? take(unused.findIndex((axis) => sample[axis] === dim)) : -1,
   );
+  const order = fixedAxes.map((axis) => (axis === -1 ? take(0) : axis));
+  return unused.length === 0 && order.every((axis) => axis !== undefined) ? order : undefined;
 }
 
 function takesHint({ name, type }: ModelInput): string {

@@ -147,6 +147,11 @@ describe("preprocessBatch", () => {
     ).toThrow("d has no stored images");
   });
 
+  it("rejects images of several channels that would have to be reshaped", () => {
+    expect(() => preprocessBatch(planes, input([n, 4, 3]), presets.raw, "d")).toThrow("takes [N, 4, 3]");
+    expect(() => preprocessBatch(planes, input([n, 3, 4]), presets.raw, "d")).toThrow("takes [N, 3, 4]");
+  });
+
   it("keeps count and random access in the dataset of preprocess", async () => {
     const dataset = preprocess(memory("m", planes), input([n, 3, 2, 2]), presets.raw);
     expect(dataset.count).toBe(2);
@@ -240,7 +245,7 @@ describe("bindInputs", () => {
     expect(() => bindInputs(two, { x: x([4, 3]), y: x([4, 3]) }, "d")).toThrow("different fixed batch sizes");
   });
 
-  it("reshapes equal elements, and drops the sample axis of models without one", () => {
+  it("reads flat rows, adds axes of size 1, and drops the sample axis of models without one", () => {
     const shaped = (declared: readonly (number | typeof n)[], dims: readonly number[]): readonly number[] | undefined =>
       bindInputs([input(declared)], { x: x(dims) }, "d").feeds({ x: x(dims) }).x?.dims;
     expect(shaped([1, 784, 1], [1, 784])).toEqual([1, 784, 1]);
@@ -248,7 +253,49 @@ describe("bindInputs", () => {
     expect(shaped([784], [1, 784])).toEqual([784]);
     expect(shaped([28, 28], [1, 784])).toEqual([28, 28]);
     expect(shaped([2, 1, 128], [1, 2, 1, 128])).toEqual([2, 1, 128]);
-    expect(() => shaped([n, 100], [5, 784])).toThrow('d: "x" is [5, 784], input "x" takes [N, 100].');
+    expect(() => shaped([n, 100], [5, 784])).toThrow('d: array "x" is [N, 784], input "x" takes [N, 100].');
+  });
+
+  it.each([
+    { array: [2, 32, 32, 3], declared: [n, 3, 32, 32], hint: "array.transpose(0, 3, 1, 2)" },
+    { array: [2, 8, 5, 3], declared: [n, 3, n, 8], hint: "array.transpose(0, 3, 2, 1)" },
+    { array: [2, 6, 4], declared: [n, 2, 3, 4], hint: "array.reshape(-1, 2, 3, 4)" },
+    { array: [3, 8, 8], declared: [n, 3, 8, 8], hint: "array[None]" },
+    { array: [2, 7, 7], declared: [n, 3, 8, 8], hint: undefined },
+  ])("never reshapes $array for $declared", ({ array, declared, hint }) => {
+    const message = `array "x" is [N, ${array.slice(1).join(", ")}], input "x" takes [N, ${declared
+      .slice(1)
+      .map((dim) => (typeof dim === "number" ? dim : dim.text))
+      .join(", ")}].`;
+    expect(() => bindInputs([input(declared)], { x: x(array) }, "d")).toThrow(
+      expect.objectContaining({
+        code: "E_DATA",
+        message: expect.stringContaining(message),
+        hint: hint && expect.stringContaining(hint),
+      }),
+    );
+  });
+
+  it("rejects a later batch that would have to be reshaped", () => {
+    const { feeds } = bindInputs([input([n, 2, 3])], { x: x([4, 2, 3]) }, "d");
+    expect(feeds({ x: x([1, 2, 3]) }).x?.dims).toEqual([1, 2, 3]);
+    for (const dims of [
+      [4, 3, 2],
+      [4, 6],
+    ])
+      expect(() => feeds({ x: x(dims) })).toThrow(`array "x" is [N, ${dims.slice(1).join(", ")}]`);
+  });
+
+  it("states which rows are flat", () => {
+    const notes = (declared: readonly (number | typeof n)[], dims: readonly number[]): readonly string[] =>
+      bindInputs([input(declared)], { x: x(dims) }, "d").notes;
+    expect(notes([n, 3, 2, 2], [5, 12])).toEqual([
+      'd: each sample of "x" [12] is read as [3, 2, 2], in the same order of elements',
+    ]);
+    expect(notes([n, 12], [5, 3, 2, 2])).toEqual([
+      'd: each sample of "x" [3, 2, 2] is read as [12], in the same order of elements',
+    ]);
+    expect(notes([n, 1, 4], [5, 4])).toEqual([]);
   });
 
   it("widens integers, and rejects bytes, fractions and texts with the reason", () => {

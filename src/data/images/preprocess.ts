@@ -1,9 +1,9 @@
 /** Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once. */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount, fixedDims, isSymbolic } from "../../core/tensor/dims.ts";
+import { dimsText, isSymbolic } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { copyInput, fitsDims, type ModelInput } from "../batches/bind.ts";
+import { copyInput, fitSample, fitsDims, flatText, type ModelInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
@@ -120,9 +120,19 @@ export function findImages(batch: Batch): StoredImages | undefined {
   return undefined;
 }
 
+/** Returns how stored images become or come from flat rows; undefined if they do not. */
+export function flatImageText(batch: Batch, input: ImageInput, how: Preprocessing): string | undefined {
+  const images = how.resize === undefined && how.crop === undefined ? findImages(batch) : undefined;
+  if (images === undefined) return undefined;
+  const { dims, flatFrom } = inputShapeFor(images, input, how);
+  return flatFrom === undefined ? undefined : flatText(flatFrom, dims);
+}
+
 interface Target {
   readonly dims: readonly number[];
   readonly layout: "NCHW" | "NHWC";
+  /** The dimensions of the image, if it or the input is a flat row. */
+  readonly flatFrom?: readonly number[];
 }
 
 function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessing): Target {
@@ -136,13 +146,9 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   for (const inputDims of [declared.slice(1), declared]) {
     const exactTarget = targets.find((target) => fitsDims(inputDims, target.dims));
     if (exactTarget !== undefined) return exactTarget;
-    const fixedInputDims = fixedDims(inputDims);
-    if (
-      fixedInputDims !== undefined &&
-      elementCount(fixedInputDims) === channels * height * width &&
-      inputDims.length < 3 + Number(channels === 1)
-    ) {
-      return { dims: fixedInputDims, layout: how.layout ?? "NCHW" };
+    for (const { dims, layout } of targets) {
+      const fitted = fitSample(inputDims, dims);
+      if (fitted !== undefined) return { layout, dims: fitted.dims, ...(fitted.isFlat ? { flatFrom: dims } : {}) };
     }
   }
   const size = `${height}×${width} with ${channelsText(channels)}`;

@@ -66,10 +66,10 @@ export class Holdout {
   oneClassWarning(maxDrop: number): string | undefined {
     const knowledge = this.#measuredKnowledge;
     if (knowledge === undefined) return undefined;
-    const { name, original, chance, given } = knowledge;
+    const { name, original, chance, given, atChance } = knowledge;
     if (given.length < minSamplesOfClasses || !Number.isFinite(maxDrop)) return undefined;
     const isLabelled = name === "accuracy";
-    if (original - chance > maxDrop || (isLabelled && original <= chance)) return undefined;
+    if (original - chance > maxDrop || (isLabelled && atChance)) return undefined;
     if (chance === 1)
       return `the original names the same class for all ${counted(given.length, "sample")}, so ${name} shows little: ${ofNumbers}`;
     const constantText = `a model that always predicts one class would meet the goal (${name} ${figure("share", chance)} on ${counted(given.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;

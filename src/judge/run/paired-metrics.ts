@@ -98,7 +98,7 @@ export class PairedMetrics {
   /** Whether the original is better than chance, or there are no labels that could show it. */
   get aboveChance(): boolean {
     const baseline = this.holdout.knowledge;
-    return baseline === undefined || baseline.name === "agreement" || baseline.original > baseline.chance;
+    return baseline === undefined || baseline.name === "agreement" || !baseline.atChance;
   }
 
   get atChance(): string | undefined {

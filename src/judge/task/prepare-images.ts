@@ -10,7 +10,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import { imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
+import { flatImageText, imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
 import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
@@ -60,6 +60,8 @@ export async function prepareImages(
   };
   const preparedTask = (transform: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
     const record = { images: transform };
+    const flat = flatImageText(first, input, transform);
+    if (flat !== undefined) context.log({ id: "shape", text: `${dataset.name}: each image ${flat}` });
     const prepared = ready((part) => preprocess(part, input, transform));
     return { preprocessing, preset: transform.name, warnings, atChance, labelled, record, ready: prepared };
   };

@@ -19,6 +19,7 @@ import { type Dataset, mapBatches, type Preprocessing, tokenize } from "../../da
 import type { PreprocessingSpec } from "../../data/sidecars/preprocessing-spec.ts";
 import { rateInput, readingFor, type Sidecars, soundInput } from "../../data/sidecars/sidecars.ts";
 import { textColumns, tokenInput, unknownShare, unusualTextColumn } from "../../data/text/sequences.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 
@@ -172,6 +173,9 @@ async function prepareKind(
     default: {
       const states = carriedStates(model, [...Object.keys(first), ...constants.keys()]);
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
+      const ready = preparation((part) => part);
+      const { notes } = feedingOf(model, await firstBatch(ready(dataset)), dataset.name);
+      for (const text of notes) context.log({ id: "shape", text });
       const textsById = [
         ["preprocessing", await rangeText(model, dataset, stated.images ?? sidecars.preprocessing)],
         ["not-finite", await brokenRowsText(model, dataset)],
@@ -182,7 +186,7 @@ async function prepareKind(
         context.log({ id, text, level: "warning" });
         warnings.push(text);
       }
-      return { ...defaults, warnings, preprocessing, preset: undefined, ready: preparation((part) => part) };
+      return { ...defaults, warnings, preprocessing, preset: undefined, ready };
     }
   }
 }

@@ -8,8 +8,9 @@ import type { Model } from "../../core/graph/model.ts";
 import { replaceNode } from "../../core/graph/replace.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { zeros } from "../../core/tensor/dense.ts";
-import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } from "../../core/tensor/dims.ts";
+import { dimsText, dimValue, fixedDims, isSymbolic, sameDims } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
+import { fitSample } from "../../data/batches/bind.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
@@ -104,7 +105,8 @@ export function requireFittingTeacher(student: Model, teacher: Model): void {
     if (studentInput === undefined && teacher.graph.feeds.length === 1) throw missingInput(teacherInput, student);
     if (studentInput === undefined) continue;
     const [from, to] = [studentInput, teacherInput].map(({ type }) => fixedDims(type?.dims?.slice(1)));
-    if (from !== undefined && to !== undefined && !canReshape(from, to)) throw misfit(studentInput, teacherInput);
+    if (from !== undefined && to !== undefined && fitSample(to, from) === undefined)
+      throw misfit(studentInput, teacherInput);
   }
 }
 
@@ -113,14 +115,6 @@ function missingInput({ name }: Value, { graph }: Model): PithError {
   return new PithError("E_NAME", `The teacher has an input "${name}", and the student's inputs are ${names}.`, {
     hint: "Both get the same samples: use a teacher with the student's inputs.",
   });
-}
-
-/** Returns whether a reshape converts the shape: 784 to 1×28×28, but not 3×32×32 to 32×32×3, which would mix channels. */
-function canReshape(from: readonly number[], to: readonly number[]): boolean {
-  const a = from.filter((dim) => dim !== 1);
-  const b = to.filter((dim) => dim !== 1);
-  const isPermuted = a.length === b.length && a.some((dim, axis) => dim !== b[axis]);
-  return elementCount(from) === elementCount(to) && !isPermuted;
 }
 
 function misfit(studentInput: Value, teacherInput: Value): PithError {
@@ -141,8 +135,8 @@ function fitInput(emit: Emit, studentInput: Value, teacherInput: Value): Value {
   const [from, to] = [fixedDims(studentInput.type?.dims), fixedDims(teacherInput.type?.dims)];
   const [type, teacherType] = [studentInput.type?.type, teacherInput.type?.type];
   const isOtherKind = type !== undefined && teacherType !== undefined && isFloat(type) !== isFloat(teacherType);
-  if (from === undefined || to === undefined || !canReshape(from, to) || isOtherKind)
-    throw misfit(studentInput, teacherInput);
+  const fits = from?.[0] === to?.[0] && from && to && fitSample(to.slice(1), from.slice(1)) !== undefined;
+  if (!fits || isOtherKind) throw misfit(studentInput, teacherInput);
   const converted =
     teacherType === undefined || type === teacherType
       ? studentInput

@@ -1,6 +1,6 @@
 /** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
 
-import { mcnemarExact } from "../../core/math/interval.ts";
+import { mcnemarExact, wilson } from "../../core/math/interval.ts";
 import { counted, figure, integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
@@ -83,6 +83,15 @@ export function shareOfMostFrequent(answers: Float64Array): number | undefined {
   return total === 0 ? undefined : Math.max(...counts.values()) / total;
 }
 
+/** Minimum share of the possible gain over chance, below which an accuracy has to be significantly better than chance. */
+const minGain = 0.05;
+
+/** Returns whether a model is about as accurate as always predicting the most frequent class. @param chance The accuracy of that prediction. */
+export function isAtChance(accuracy: number, chance: number, samples: number): boolean {
+  if (accuracy <= chance) return true;
+  return accuracy - chance < minGain * (1 - chance) && wilson(Math.round(accuracy * samples), samples).low <= chance;
+}
+
 /** Maximum share of the accuracy above chance that may be lost. */
 const maxLostShare = 0.5;
 const significance = 0.05;
@@ -96,6 +105,7 @@ export interface Knowledge {
   readonly original: number;
   /** Accuracy of a constant prediction of the most frequent class. */
   readonly chance: number;
+  readonly atChance: boolean;
 }
 
 export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
@@ -105,7 +115,10 @@ export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
   const chance = shareOfMostFrequent(truth);
   if (chance === undefined) return undefined;
   const correct = correctFlags(given, truth).reduce((sum, isRight) => sum + isRight, 0);
-  return { name: labelled ? "accuracy" : "agreement", truth, given, original: correct / countLabels(truth), chance };
+  const samples = countLabels(truth);
+  const original = correct / samples;
+  const atChance = isAtChance(original, chance, samples);
+  return { name: labelled ? "accuracy" : "agreement", truth, given, original, chance, atChance };
 }
 
 /** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */

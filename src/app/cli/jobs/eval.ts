@@ -32,7 +32,7 @@ import { storeStates } from "../../../judge/task/open-task.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
-import { answers, answersOf, isAllNaN, shareOfMostFrequent } from "../../../runtime/metrics/predictions.ts";
+import { answers, answersOf, isAllNaN, isAtChance, shareOfMostFrequent } from "../../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../../runtime/metrics/types.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -242,12 +242,13 @@ async function measureOnData(
   // Only the original must be above chance, because the candidate can have lost everything.
   const originalScore =
     labelled && mainMetric.interval === "proportion"
-      ? estimate(mainMetric, rows[0]?.[0] ?? new Float64Array()).value
+      ? estimate(mainMetric, rows[0]?.[0] ?? new Float64Array())
       : undefined;
   const chance = shareOfMostFrequent((predictions[0] ?? noPredictions).labels);
-  const atChance = originalScore !== undefined && chance !== undefined && originalScore <= chance;
+  const atChance =
+    originalScore !== undefined && chance !== undefined && isAtChance(originalScore.value, chance, originalScore.count);
   if (atChance && !task.atChance && unmeasured === undefined) {
-    context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore, chance), level: "warning" });
+    context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore.value, chance), level: "warning" });
   }
   const comparisonOptions = { samples: comparedSamples, seed: input.seed, signal: context.signal };
   const compareOutputs = async (reference: Model, values: ComparedValues) =>
