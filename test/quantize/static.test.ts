@@ -7,7 +7,7 @@ import { assertValid } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
-import { memory } from "../../src/data/index.ts";
+import { type Dataset, memory } from "../../src/data/index.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { value } from "../find.ts";
 import {
@@ -37,6 +37,27 @@ graph (x: float32[n, 4]) -> (x, y: float32[n, 4]) {
   expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(["x", "y"]);
   expect([...(await run(await reopened(model), { x }))]).toEqual(toNumbers(x));
+});
+
+test("calibrates on batches of different lengths", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[n, length, 4]) -> (y: float32[n, length, 4]) {
+  fc.weight: float32[4, 4] = random(seed 1)
+  y = MatMul(x, fc.weight)
+}`);
+  const lengths = [3, 7, 1, 7, 16, 2];
+  const data: Dataset = {
+    name: "lengths",
+    count: undefined,
+    async *batches() {
+      for (const length of lengths) yield { x: numbersFor([12, length, 4]) };
+    },
+  };
+  const x = numbersFor([2, 5, 4]);
+  const expected = await run(model, { x });
+  const { changes } = await quantize(model, { scheme: "static", data, biasCorrection: "full" });
+  expect(changes).not.toEqual([]);
+  expect(difference(await run(await reopened(model), { x }), expected)).toBeLessThan(0.05);
 });
 
 test.each(["Identity(h)", "Relu(h)", "MatMul(h, fc.weight)"])("removes an unread node: %s", async (call) => {

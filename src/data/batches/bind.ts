@@ -85,11 +85,11 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
     const sampleFit = fitSample(target, sample);
     return sampleFit === undefined ? [] : [{ target, ...sampleFit }];
   });
-  const misfit = (dims: readonly number[]): PithError =>
+  const misfit = (dims: readonly number[], hint = shapeHint(input, dims)): PithError =>
     new PithError(
       "E_DATA",
       `${owner}: array "${column}" is [${["N", ...dims].join(", ")}], input "${input.name}" takes ${dimsText(declared)}.`,
-      dense.type === "string" ? textHint(input) : shapeHint(rest, dims),
+      dense.type === "string" ? textHint(input) : hint,
     );
   const best = fits.find(({ isFlat }) => !isFlat) ?? fits[0];
   if (best === undefined) throw misfit(sample);
@@ -103,7 +103,7 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
     note: isFlat ? `${owner}: each sample of "${column}" ${flatText(sample, inputDims)}` : undefined,
     dimsOf({ dims: [count = 0, ...dims] }) {
       const sampleFit = fitSample(target, dims);
-      if (sampleFit?.isFlat !== isFlat) throw misfit(dims);
+      if (sampleFit?.isFlat !== isFlat) throw misfit(dims, { hint: lengthsHint });
       return hasRows ? [count, ...sampleFit.dims] : sampleFit.dims;
     },
   };
@@ -135,8 +135,12 @@ export function flatText(from: readonly number[], to: readonly number[]): string
   return `${dimsText(from)} is read as ${dimsText(to)}, in the same order of elements`;
 }
 
+const lengthsHint =
+  "Samples of different sizes need an input with named dimensions: pad or resize them to one size, or export the model again.";
+
 /** Returns how to change an array so that it fits an input, if its sizes suggest it. */
-function shapeHint(declared: readonly Dim[], sample: readonly number[]): { readonly hint?: string } {
+function shapeHint({ type }: ModelInput, sample: readonly number[]): { readonly hint?: string } {
+  const [, ...declared] = type?.dims ?? [];
   const order = axisOrder(declared, sample);
   if (order !== undefined) {
     const axes = [0, ...order.map((axis) => axis + 1)].join(", ");
@@ -144,10 +148,12 @@ function shapeHint(declared: readonly Dim[], sample: readonly number[]): { reado
   }
   if (sample.length > 0 && fitsDims(declared.slice(1), sample))
     return { hint: "If it is a single sample, add the axis of samples, in NumPy: array[None]." };
-  if (elementCount(declared) !== elementCount(sample)) return {};
-  return {
-    hint: `Arrays are not reshaped. If its elements are in the order of the input, in NumPy: array.reshape(-1, ${declared.join(", ")}).`,
-  };
+  if (elementCount(declared) === elementCount(sample))
+    return {
+      hint: `Arrays are not reshaped. If its elements are in the order of the input, in NumPy: array.reshape(-1, ${declared.join(", ")}).`,
+    };
+  const isTable = sample.length < 2 && type !== undefined && isFloat(type.type);
+  return sample.length === declared.length && !isTable ? { hint: lengthsHint } : {};
 }
 
 /** Returns the axes of a sample in the order of the declared dimensions; undefined if their sizes are not the same. */

@@ -1,9 +1,10 @@
 /** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
 import { PithError } from "../../core/errors.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { isIndexed, memory, pendingBatches, range, register, view } from "./indexed.ts";
-import { joinBatches, sampleCount, sliceBatch } from "./rows.ts";
+import { joinBatches, sampleCount, samplesIn, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** Returns the first `count` samples, or all if there are fewer. */
@@ -49,12 +50,20 @@ export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
 }
 
-/** Returns a random subset of `count` samples in random order, and the other samples in their order. The seed makes the result reproducible. */
-export function setAside(
-  dataset: IndexedDataset,
-  count: number,
-  seed: number,
-): { readonly drawn: IndexedDataset; readonly rest: IndexedDataset } {
+/** The samples that are set aside, and the others. */
+interface Division<D extends Dataset> {
+  readonly drawn: D;
+  readonly rest: D;
+}
+
+/**
+ * Returns a random subset of `count` samples in random order, and the other samples in their order. The seed makes the result reproducible.
+ * For a stream, the subset is its first samples.
+ */
+export function setAside(dataset: IndexedDataset, count: number, seed: number): Division<IndexedDataset>;
+export function setAside(dataset: Dataset, count: number, seed: number): Division<Dataset>;
+export function setAside(dataset: Dataset, count: number, seed: number): Division<Dataset> {
+  if (!isIndexed(dataset)) return { drawn: take(dataset, count), rest: skip(dataset, count) };
   const order = random(seed, "draw").permutation(dataset.count);
   return {
     drawn: view(dataset, dataset.name, order.slice(0, count)),
@@ -112,13 +121,45 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
 
 /**
  * Reads a dataset into memory, up to `limit` samples.
- * @throws PithError E_DATA if it is empty, or if batches differ in layout.
+ * @throws PithError E_DATA if it is empty, or if samples differ in size.
  */
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
+  const kept = await keepInMemory(dataset, limit);
+  if (isIndexed(kept)) return kept;
+  throw new PithError("E_DATA", `${dataset.name} has samples of different sizes, which cannot be used here.`, {
+    hint: "Pad them to one size, with an attention mask if the model has one. Calibration and evaluation accept different sizes.",
+  });
+}
+
+/**
+ * Reads a dataset into memory, up to `limit` samples. If batches differ in the size of their samples, the result is a stream of these batches.
+ * @throws PithError E_DATA if it is empty, or if batches differ in columns or types.
+ */
+export async function keepInMemory(
+  dataset: Dataset,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<Dataset & { readonly count: number }> {
+  const { name, classes } = dataset;
   const batches: Batch[] = [];
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
-  if (batches.length === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-  return memory(dataset.name, joinBatches(batches, dataset.name), dataset.classes);
+  const [first] = batches;
+  if (first === undefined) throw new PithError("E_DATA", `${name} has no samples.`);
+  const hasSizesOfFirst = (batch: Batch): boolean =>
+    Object.entries(first).every(([column, { dims }]) => {
+      const other = batch[column]?.dims ?? dims;
+      return other.length !== dims.length || sameDims(other.slice(1), dims.slice(1));
+    });
+  if (batches.every(hasSizesOfFirst)) return memory(name, joinBatches(batches, name), classes);
+  return {
+    name,
+    classes,
+    count: batches.reduce((sum, batch) => sum + sampleCount(batch, name), 0),
+    async *batches({ size, dropLast }) {
+      for (const batch of batches)
+        for (let start = 0; start < samplesIn(batch); start += size)
+          if (dropLast !== true || start + size <= samplesIn(batch)) yield sliceBatch(batch, start, start + size);
+    },
+  };
 }
 
 /** Returns the first batch, with up to `size` samples. @throws PithError E_DATA if there are no samples. */

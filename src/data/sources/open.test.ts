@@ -4,7 +4,9 @@ import { gzipSync, zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { collect } from "../batches/select.ts";
 import { type Dataset, openDataset } from "../index.ts";
+import { openParts } from "./parts.ts";
 
 const root = temporaryFolder();
 
@@ -117,6 +119,32 @@ describe("openDataset", () => {
     );
     expect(parts.map((part) => part.length)).toEqual([40, 10]);
     expect(parts.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index));
+  });
+
+  it("sets batches of different lengths aside, each with its length", async () => {
+    const ids = (rows: number, length: number) => Array.from({ length: rows }, (_, row) => new Array(length).fill(row));
+    const batches = "export function* test() { for (const ids of BATCHES) yield { ids }; }";
+    const path = await folder("lengths", {
+      "a.mjs": batches.replace("BATCHES", JSON.stringify([ids(2, 3), ids(4, 5), ids(1, 2), ids(3, 3)])),
+    });
+    const { calibrate, test } = await openParts(join(path, "a.mjs"), { calibrate: 5 });
+    const dimsOf = async (dataset: Dataset | undefined): Promise<unknown[]> => {
+      const dims: unknown[] = [];
+      for await (const batch of dataset?.batches({ size: 2 }) ?? []) dims.push(batch.ids?.dims);
+      return dims;
+    };
+    expect(calibrate?.count).toBe(5);
+    expect(await dimsOf(calibrate)).toEqual([
+      [2, 3],
+      [2, 5],
+      [1, 5],
+    ]);
+    expect(await dimsOf(test)).toEqual([
+      [1, 5],
+      [1, 2],
+      [3, 3],
+    ]);
+    await expect(collect(await openDataset(join(path, "a.mjs")))).rejects.toThrow("has samples of different sizes");
   });
 
   it("reads train.csv and test.csv in a folder, a single table, and a gzipped table", async () => {

@@ -6,7 +6,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
-import { collect, draw, firstBatch, setAside } from "../../data/batches/select.ts";
+import { draw, firstBatch, keepInMemory, setAside } from "../../data/batches/select.ts";
 import { openStorage } from "../../data/batches/store.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
@@ -32,13 +32,14 @@ export async function correctRoundedBiases(
   if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
   const { engine, seed, signal } = context;
   const dataset = await trainPart(data);
-  const chosenSamples = isIndexed(dataset) ? draw(dataset, samples, seed) : await collect(dataset, samples);
+  const chosenSamples = isIndexed(dataset) ? draw(dataset, samples, seed) : await keepInMemory(dataset, samples);
   if (
     chosenSamples.count < minSamples ||
     feedingOf(original, await firstBatch(chosenSamples), chosenSamples.name).states.length > 0
   )
     return [];
-  const { drawn: heldOut, rest } = setAside(chosenSamples, Math.floor(chosenSamples.count / 4), seed);
+  const heldOutCount = Math.floor(chosenSamples.count / 4);
+  const { drawn: heldOut, rest } = setAside(chosenSamples, heldOutCount, seed);
   const match = await matchOriginal(model, original, engine);
   const inference = infer(model);
   const correction = {
@@ -65,7 +66,7 @@ export async function correctRoundedBiases(
     return corrected > 0;
   });
   if (gain === undefined) return [];
-  const samplesText = counted(Math.min(heldOut.count, maxHeldOut), "other sample");
+  const samplesText = counted(Math.min(heldOutCount, maxHeldOut), "other sample");
   const text = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${samplesText}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
