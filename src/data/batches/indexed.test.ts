@@ -135,9 +135,7 @@ describe("collect", () => {
         yield { x: { type: "float32", dims: [1, 3], data: new Float32Array(3) } };
       },
     };
-    await expect(collect(uneven)).rejects.toThrow(
-      'uneven: "x" is float32[1, 2] in the first batch and float32[1, 3] in batch 2.',
-    );
+    await expect(collect(uneven)).rejects.toThrow("uneven has samples of different sizes");
   });
 });
 
