@@ -35,6 +35,15 @@ export function* makersOf(
   }
 }
 
+/** Returns the asymptotes of the saturating operator that computes a value: 0 and 1 for Sigmoid. Undefined for other operators. */
+export function boundsOf(value: Value, inference: Inference): readonly [low: number, high: number] | undefined {
+  for (const { bound } of makersOf(value, inference)) {
+    const bounds = bound.saturates();
+    if (bounds !== undefined) return bounds;
+  }
+  return undefined;
+}
+
 /** Returns whether a node only moves, casts or quantizes elements. */
 export function keepsContents(node: Node, bound: Bound, inference: Inference): boolean {
   const rule = bound.quantize();
