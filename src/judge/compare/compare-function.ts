@@ -30,6 +30,8 @@ export interface Likeness extends OutputLikeness {
   readonly uncompared?: readonly string[];
   /** Operators that the runtime does not support and that were removed from both models for the comparison. */
   readonly without?: readonly string[];
+  /** Number of random samples that were left out because outputs of the original are not finite. */
+  readonly leftOut?: number;
   /** Present if samples of data were compared instead of random inputs. */
   readonly ofData?: true;
 }
@@ -165,11 +167,12 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
   if (typeof worst !== "object") return { likeness: worst, saturated };
-  const { without } = runs;
+  const { without, leftOut = 0 } = runs;
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
     ...(without.length === 0 ? {} : { without }),
+    ...(leftOut === 0 ? {} : { leftOut }),
   };
   return { likeness, saturated };
 }

@@ -270,6 +270,7 @@ function similarityLine(likeness: Likeness | string): string {
     uncompared = [],
     ofData,
     filled,
+    leftOut,
   } = likeness;
   const distance = outputDifferenceText(likeness);
   const outcome =
@@ -283,7 +284,9 @@ function similarityLine(likeness: Likeness | string): string {
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
   const filledText =
     filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
-  return `${outputsText}: ${outcome}, on ${count}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
+  const leftOutText =
+    leftOut === undefined ? "" : `; ${counted(leftOut, "other")} left out, on which the original is not finite`;
+  return `${outputsText}: ${outcome}, on ${count}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
 }
 
 const unmovedNote = {
