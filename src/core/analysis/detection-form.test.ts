@@ -7,7 +7,7 @@ function formOf(inputs: string, body: string) {
   const model = parseModel(`opset 18\ngraph (${inputs}) -> (y) {\n  ${body}\n}`);
   const inference = infer(model);
   const [output] = model.graph.outputs;
-  return output && detectionForm(output, inference);
+  return output && detectionForm(model, output, inference);
 }
 
 describe("detectionForm", () => {
@@ -47,7 +47,7 @@ describe("detectionForm", () => {
     ["scores without a Sigmoid", "y = Concat(b, c) {axis=1}"],
     ["scores of a Softmax over positions", "t = Tanh(c)\n  y = Concat(b, t) {axis=1}"],
     ["no boundary after four numbers", "s = Sigmoid(c)\n  y = Concat(s, b) {axis=1}"],
-    ["a value computed from the parts", "s = Sigmoid(c)\n  j = Concat(b, s) {axis=1}\n  y = Relu(j)"],
+    ["a value that mixes the parts", "s = Sigmoid(c)\n  j = Concat(b, s) {axis=1}\n  y = LpNormalization(j) {axis=1}"],
   ])("does not recognize %s", (_, body) => {
     expect(formOf("b: float32[n, 4, 64], c: float32[n, 5, 64]", body)).toBeUndefined();
   });

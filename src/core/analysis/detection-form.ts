@@ -6,13 +6,12 @@
  *     [N, boxes, 5 + classes]    center x, center y, width, height, objectness, scores (YOLOv5)
  *     [N, boxes, 6]              x1, y1, x2, y2, score, class, after the suppression of overlaps (YOLOv10)
  */
-import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { isFloat } from "../tensor/convert.ts";
+import type { Model } from "../graph/model.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { isShare } from "./distribution.ts";
 import type { Inference } from "./infer.ts";
-import { keepsContents } from "./makers.ts";
+import { joinedParts } from "./output-parts.ts";
 
 export const detectionLayouts = [
   "[N, 4 + classes, boxes]",
@@ -27,13 +26,15 @@ export interface DetectionForm {
   readonly classes: number | undefined;
 }
 
+/** Returns the axis along which the values of a box lie. */
+export const fieldAxis = (layout: DetectionForm["layout"]): 1 | 2 => (layout === "[N, 4 + classes, boxes]" ? 1 : 2);
+
 /** Returns the forms that the dimensions of an output allow. */
 export function possibleDetectionForms(dims: readonly Dim[] | undefined): readonly DetectionForm[] {
   if (dims?.length !== 3) return [];
-  const [, rows, columns] = dims;
   return detectionLayouts.flatMap((layout): DetectionForm[] => {
-    const isTransposed = layout === "[N, 4 + classes, boxes]";
-    const [size, boxes] = isTransposed ? [rows, columns] : [columns, rows];
+    const axis = fieldAxis(layout);
+    const [size, boxes] = [dims[axis], dims[3 - axis]];
     if (typeof size !== "number" || (typeof boxes === "number" && boxes <= size && layout !== "[N, boxes, 6]"))
       return [];
     if (layout === "[N, boxes, 6]") return size === 6 ? [{ layout, classes: undefined }] : [];
@@ -42,62 +43,17 @@ export function possibleDetectionForms(dims: readonly Dim[] | undefined): readon
   });
 }
 
-/** Returns the form of an output that concatenates four numbers of a box with scores of a Sigmoid; undefined for other outputs. */
-export function detectionForm(output: Value, inference: Inference): DetectionForm | undefined {
+/** Returns the form of an output that joins four numbers of a box with scores of a Sigmoid; undefined for other outputs. */
+export function detectionForm(model: Model, output: Value, inference: Inference): DetectionForm | undefined {
+  const parts = joinedParts(model, inference).get(output) ?? [];
   return possibleDetectionForms(inference.operand(output)?.dims).find(({ layout, classes }) => {
-    if (classes === undefined) return false;
-    const parts = joinedParts(output, layout === "[N, 4 + classes, boxes]" ? 1 : 2, inference);
-    const starts = parts.map((_, index) => parts.slice(0, index).reduce((sum, { size }) => sum + size, 0));
+    const axis = fieldAxis(layout);
+    const starts = parts.map(({ indices }) => indices.get(axis)?.[0] ?? Number.NaN);
     const scores = parts.filter((_, index) => (starts[index] ?? 0) >= 4);
-    const boxes = parts.length - scores.length;
     // Objectness is a separate part, or the boxes consist of centers and sizes because they and all scores come from one Sigmoid.
-    const hasObjectness = starts.includes(5) || (layout !== "[N, 4 + classes, boxes]" && boxes > 1);
-    return (
-      starts.includes(4) &&
-      scores.every(({ value }) => isShare(value, inference)) &&
-      hasObjectness === layout.includes("5")
-    );
+    const hasObjectness = starts.includes(5) || (axis === 2 && starts.includes(2));
+    const areShares = scores.every(({ source }) => source !== undefined && isShare(source, inference));
+    const isJoined = classes !== undefined && starts.includes(4) && !starts.some(Number.isNaN);
+    return isJoined && areShares && hasObjectness === (layout === "[N, boxes, 5 + classes]");
   });
-}
-
-interface Part {
-  readonly value: Value;
-  readonly size: number;
-}
-
-/** Returns the values that are joined along an axis of a value, behind nodes that only move elements; none if it is not joined along the axis. */
-function joinedParts(output: Value, outputAxis: number, inference: Inference): readonly Part[] {
-  let [current, axis] = [output, outputAxis];
-  for (;;) {
-    const { producer } = current;
-    const dims = inference.operand(current)?.dims;
-    if (dims === undefined || producer === undefined) return [];
-    const inputs = producer.inputs.flatMap((value) => {
-      const operand = value && inference.operand(value);
-      return value && isFloat(operand?.type ?? "string") ? [{ value, dims: operand?.dims ?? [] }] : [];
-    });
-    const [first] = inputs;
-    const joined = inputs.length < 2 ? -1 : dims.findIndex((_, index) => isSum(dims, inputs, index));
-    if (first === undefined) return [];
-    if (joined === axis) return inputs.map(({ value, dims: sizes }) => ({ value, size: Number(sizes[axis]) }));
-    if (joined < 0) {
-      const bound = inference.at(producer);
-      const axes = [...first.dims.keys()].filter((index) => first.dims[index] === dims[axis]);
-      if (bound instanceof Miss || !keepsContents(producer, bound, inference) || axes.length !== 1) return [];
-      axis = axes[0] ?? axis;
-    }
-    current = first.value;
-  }
-}
-
-/** Returns whether the sizes along an axis add up to that of the result, and all other sizes are equal. */
-function isSum(dims: readonly Dim[], parts: readonly { readonly dims: readonly Dim[] }[], axis: number): boolean {
-  let sum = 0;
-  for (const { dims: part } of parts) {
-    const size = part[axis];
-    if (part.length !== dims.length || typeof size !== "number") return false;
-    if (part.some((other, index) => index !== axis && other !== dims[index])) return false;
-    sum += size;
-  }
-  return sum === dims[axis];
 }

@@ -47,9 +47,8 @@ export function compareRows(
       `A comparison needs the same samples of both models, got ${sampleCounts.join(" and ")}.`,
     );
   }
-  const part = metric.worstPart?.(candidate);
   const commonFields = {
-    metric: part === undefined ? metric.name : `${metric.name} of "${part}"`,
+    metric: metric.name,
     unit: metric.unit,
     better: metric.better,
     original: estimate(metric, original),

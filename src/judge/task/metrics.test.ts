@@ -201,22 +201,21 @@ describe("independent labels and detections", () => {
     selectMetric(model, metric, undefined, { labelled }).name;
 
   test("have the default metrics of their kind, with and without labels", () => {
-    expect(nameOf(labels, "accuracy", false)).toBe("agreement of label sets");
+    expect(nameOf(labels, "accuracy", false)).toBe("agreement");
+    expect(selectMetric(labels, "accuracy", undefined, { labelled: false }).hasClasses).toBe(false);
     expect(nameOf(labels, "accuracy", true)).toBe("mean F1");
     expect(nameOf(labels, "map", true)).toBe("mAP");
-    expect(nameOf(detector, "accuracy", false)).toBe("agreement of detections");
+    expect(nameOf(detector, "accuracy", false)).toBe("agreement");
+    expect(selectMetric(detector, "agreement", undefined, { labelled: false }).columns).toBe(2);
     expect(nameOf(detector, "accuracy", true)).toBe("mAP");
     expect(nameOf(detector, "map-50", true)).toBe("mAP at IoU 0.5");
     expect(nameOf(detector, "r-squared", false)).toBe("R²");
   });
 
   test("are compared by the metrics of their kind first", () => {
-    expect(comparisonMetrics(labels, undefined).map(({ name }) => name)).toEqual([
-      "agreement of label sets",
-      "signal to noise",
-    ]);
+    expect(comparisonMetrics(labels, undefined).map(({ name }) => name)).toEqual(["agreement", "signal to noise"]);
     expect(comparisonMetrics(detector, undefined).map(({ name }) => name)).toEqual([
-      "agreement of detections",
+      "agreement",
       "R²",
       "signal to noise",
     ]);

@@ -3,7 +3,6 @@ import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts"
 import { detectionForm } from "../../core/analysis/detection-form.ts";
 import { distributionOf, isShare } from "../../core/analysis/distribution.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import { partsOf } from "../../core/analysis/measured-parts.ts";
 import { assumedScores, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -77,9 +76,7 @@ export function comparisonMetrics(
     readonly reading?: MetricOptions | undefined;
   } = {},
 ): readonly Metric[] {
-  const hasScales = options.form === undefined && (options.parts ?? []).length > 1;
-  const isNumeric = hasScales || (metric !== undefined && numericMetrics.has(metric));
-  const isNumber = isNumeric && assumedScores(model, output) !== undefined;
+  const isNumber = metric !== undefined && numericMetrics.has(metric) && assumedScores(model, output) !== undefined;
   if (isNumber) return [determination(options), signalToNoise(options)];
   if (options.form === "label sets") return [sameLabels(options), signalToNoise(options)];
   if (options.form !== undefined) return [detectionAgreement(options), determination(options), signalToNoise(options)];
@@ -121,17 +118,11 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   // A single output of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
   const kind = outputKind(model, output);
-  const form = kind === "labels" ? "label sets" : kind === "detections" ? detectionForm(value, inference) : undefined;
+  const form =
+    kind === "labels" ? "label sets" : kind === "detections" ? detectionForm(model, value, inference) : undefined;
   const areShares = isBinary || kind === "labels" || distributionOf(value, inference) === "probabilities";
   const sizes = value.type?.dims?.slice(1) ?? [];
   const fixedSizes = sizes.slice(sizes.findLastIndex((size) => typeof size !== "number") + 1);
   const width = elementCount(fixedSizes.filter((size) => typeof size === "number"));
-  const parts = partsOf(model, value.name);
-  return {
-    output,
-    width,
-    ...(parts.length > 1 && { parts }),
-    ...(form && { form }),
-    ...(areShares && { from: "probabilities" }),
-  };
+  return { output, width, ...(form && { form }), ...(areShares && { from: "probabilities" }) };
 }

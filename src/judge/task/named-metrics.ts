@@ -29,7 +29,12 @@ export const namedMetrics = {
   "mean-squared-error": meanSquaredError,
   psnr: peakSignalToNoise,
   "rank-correlation": rankCorrelation,
-  agreement,
+  agreement: (options: MetricOptions) =>
+    options.form === "label sets"
+      ? sameLabels(options)
+      : options.form === undefined
+        ? agreement(options)
+        : detectionAgreement(options),
   "r-squared": determination,
   "signal-to-noise": signalToNoise,
   cosine,

@@ -8,6 +8,7 @@ import { pairedMeans } from "../../core/math/interval.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { flatImageText, imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
@@ -77,8 +78,12 @@ export async function prepareImages(
   }
   if (!labelled) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));
-    const reason =
-      first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
+    const { label } = first;
+    const isOneClass = label !== undefined && elementCount(label.dims) === label.dims[0];
+    const classesText = isOneClass
+      ? "Classes are not ground truth for a detector"
+      : "Its labels are not one class per image";
+    const reason = label === undefined ? `${dataset.name} has no labels` : classesText;
     throw new PithError("E_DATA", `${reason}, so the preprocessing of its images cannot be guessed.`, {
       hint: `Set the one that the application or the model card uses: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });

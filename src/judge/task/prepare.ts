@@ -1,5 +1,5 @@
 /** Prepares the samples of a task as the model requires: detects images, texts and sound, and applies their preprocessing. */
-import { isBeyondClasses, outputKind } from "../../core/analysis/output-kind.ts";
+import { isBeyondClasses, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -19,6 +19,8 @@ import { type Dataset, mapBatches, type Preprocessing, tokenize } from "../../da
 import type { PreprocessingSpec } from "../../data/sidecars/preprocessing-spec.ts";
 import { rateInput, readingFor, type Sidecars, soundInput } from "../../data/sidecars/sidecars.ts";
 import { textColumns, tokenInput, unknownShare, unusualTextColumn } from "../../data/text/sequences.ts";
+import { areBoxLabels } from "../../runtime/metrics/detections.ts";
+import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
@@ -124,9 +126,16 @@ async function prepareKind(
   const defaults = { warnings: [], atChance: false, labelled, record: {} };
   switch (kind) {
     case "images": {
-      const hasOneClassPerSample = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
+      const { label } = first;
+      const hasOneClassPerSample = label !== undefined && elementCount(label.dims) === label.dims[0];
       const hasUsableLabels = labelled && !(hasOneClassPerSample && isBeyondClasses(model));
-      return prepareImages(model, dataset, { first, labelled: hasUsableLabels, ready: preparation }, options, context);
+      // The guess compares accuracies, which boxes and sets of labels do not have.
+      const width = Number(mainOutput(model.graph.outputs)?.type?.dims?.at(-1));
+      const canGuess = hasUsableLabels && label !== undefined && !areBoxLabels(label) && !areLabelSets(label, width);
+      const needsLabels = options.needsLabels && !hasUsableLabels;
+      const images = { first, labelled: canGuess, ready: preparation };
+      const prepared = await prepareImages(model, dataset, images, { ...options, needsLabels }, context);
+      return { ...prepared, labelled: hasUsableLabels };
     }
     case "tokens": {
       const isLanguageModel = readingFor(model, sidecars, stated).running !== undefined;

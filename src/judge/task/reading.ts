@@ -1,8 +1,6 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
 import { possibleDetectionForms } from "../../core/analysis/detection-form.ts";
-import { canHaveScales, partsOf } from "../../core/analysis/measured-parts.ts";
 import { mainOutput } from "../../core/analysis/output-kind.ts";
-import { asPithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -32,11 +30,14 @@ export async function findReading(
   model: Model,
   output: string | undefined,
   samples: Dataset,
-  request: Request,
+  { metric, labelled, isFinal }: Request,
   context: Context,
 ): Promise<MetricOptions> {
-  const name = mainOutput(model.graph.outputs, output)?.name;
-  if (name === undefined) return readingOf(model, output);
+  const reading = readingOf(model, output);
+  const value = mainOutput(model.graph.outputs, output);
+  const dims = value?.type?.dims;
+  if (value === undefined || dims === undefined) return reading;
+  const { name } = value;
   const valuesOf = async (count: number): Promise<readonly Checked[]> => {
     const checked: Checked[] = [];
     const order = isIndexed(samples) ? { shuffle: context.seed } : {};
@@ -47,37 +48,6 @@ export async function findReading(
     });
     return checked;
   };
-  const reading = await findForm(model, output, samples, request, valuesOf, context);
-  if (request.labelled || !request.isFinal || !canHaveScales(model, name)) return reading;
-  const checked = await valuesOf(checkedScales).catch((error: unknown) => {
-    // The measurement on all samples fails as well, with a message for the user.
-    asPithError(error);
-    throwIfAborted(context.signal);
-    return [];
-  });
-  const parts = partsOf(
-    model,
-    name,
-    checked.map(({ dense }) => dense),
-  );
-  return parts.length > 1 ? { ...reading, parts } : reading;
-}
-
-const checkedScales = 16;
-
-async function findForm(
-  model: Model,
-  output: string | undefined,
-  samples: Dataset,
-  { metric, labelled, isFinal }: Request,
-  valuesOf: (count: number) => Promise<readonly Checked[]>,
-  context: Context,
-): Promise<MetricOptions> {
-  const reading = readingOf(model, output);
-  const value = mainOutput(model.graph.outputs, output);
-  const dims = value?.type?.dims;
-  if (value === undefined || dims === undefined) return reading;
-  const { name } = value;
   const log = (text: string): void => context.log({ id: "reading", text });
   if (dims.slice(1).every((size) => size === 1))
     return reading.from !== undefined || !labelled || !isFinal
@@ -104,7 +74,7 @@ async function findForm(
   );
   const classes = form.classes === undefined ? "" : ` of ${counted(form.classes, "class")}`;
   const text = `"${name}" contains detections${classes}, form ${form.layout}`;
-  if (count > 0 || !isFinal || metric !== "accuracy") {
+  if (count > 0 || !isFinal || metric.startsWith("map") || metric === "detections") {
     log(text);
     return { ...reading, form };
   }
@@ -117,7 +87,7 @@ async function findForm(
 }
 
 /** Metrics that read detections. "accuracy" is the default metric. */
-const detectionMetrics: ReadonlySet<MetricName> = new Set(["accuracy", "detections", "map", "map-50"]);
+const detectionMetrics: ReadonlySet<MetricName> = new Set(["accuracy", "agreement", "detections", "map", "map-50"]);
 const checkedDetections = 16;
 
 interface Checked {

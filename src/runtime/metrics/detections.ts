@@ -1,5 +1,5 @@
 /** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
-import type { DetectionForm } from "../../core/analysis/detection-form.ts";
+import { type DetectionForm, fieldAxis } from "../../core/analysis/detection-form.ts";
 import { PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -22,18 +22,18 @@ export function readDetections(
   { layout, classes }: DetectionForm,
   limits = predictionLimits,
 ): readonly (readonly Detection[])[] {
-  const isTransposed = layout === "[N, 4 + classes, boxes]";
-  const [images = 0, rows = 0, columns = 0, ...more] = output.dims;
-  const [width, boxes] = isTransposed ? [rows, columns] : [columns, rows];
+  const axis = fieldAxis(layout);
+  const [images = 0, ...sizes] = output.dims;
+  const [width = 0, boxes = 0] = axis === 1 ? sizes : sizes.toReversed();
   const first = layout === "[N, boxes, 5 + classes]" ? 5 : 4;
-  if (more.length > 0 || width !== (classes === undefined ? 6 : first + classes))
+  if (sizes.length !== 2 || width !== (classes === undefined ? 6 : first + classes))
     throw new PithError("E_DATA", `An output of ${dimsText(output.dims)} has no detections of the form ${layout}.`);
   const values = toFloat64(output);
   return Array.from({ length: images }, (_, image) => {
     const candidates: Detection[] = [];
     for (let box = 0; box < boxes; box++) {
       const at = (field: number): number =>
-        values[isTransposed ? (image * width + field) * boxes + box : (image * boxes + box) * width + field] ?? 0;
+        values[axis === 1 ? (image * width + field) * boxes + box : (image * boxes + box) * width + field] ?? 0;
       const corners: Box = [at(0), at(1), at(2), at(3)];
       if (classes === undefined) {
         if (at(4) >= limits.minScore) candidates.push({ box: corners, score: at(4), class: at(5) });
@@ -52,27 +52,25 @@ export function readDetections(
 }
 
 /** Returns whether the values of an output can be detections: scores between 0 and 1, sizes of at least 0, classes that are integers. */
-export function areDetections(output: Dense, { layout, classes }: DetectionForm): boolean {
-  const isTransposed = layout === "[N, 4 + classes, boxes]";
-  const [, rows = 0, columns = 0] = output.dims;
+export function areDetections(output: Dense, form: DetectionForm): boolean {
   const tolerance = 1e-3;
   return toFloat64(output).every((value, index) => {
-    const field = isTransposed ? Math.floor(index / columns) % rows : index % columns;
-    if (field < 2 || (field < 4 && classes === undefined)) return Number.isFinite(value);
+    const field = fieldOf(index, output, form);
+    if (field < 2 || (field < 4 && form.classes === undefined)) return Number.isFinite(value);
     if (field < 4) return value >= 0;
-    return classes === undefined && field === 5
-      ? Number.isInteger(value)
-      : value >= -tolerance && value <= 1 + tolerance;
+    if (field === 5 && form.classes === undefined) return Number.isInteger(value);
+    return value >= -tolerance && value <= 1 + tolerance;
   });
 }
 
 /** Returns whether coordinates are in pixels. Values between 0 and 1 alone do not show that an output contains boxes. */
-export function hasPixels(output: Dense, { layout }: DetectionForm): boolean {
-  const isTransposed = layout === "[N, 4 + classes, boxes]";
-  const [, rows = 0, columns = 0] = output.dims;
-  return toFloat64(output).some(
-    (value, index) => value > 2 && (isTransposed ? Math.floor(index / columns) % rows : index % columns) < 4,
-  );
+export function hasPixels(output: Dense, form: DetectionForm): boolean {
+  return toFloat64(output).some((value, index) => value > 2 && fieldOf(index, output, form) < 4);
+}
+
+/** Returns which value of a box an element is. */
+function fieldOf(index: number, { dims: [, rows = 1, columns = 1] }: Dense, { layout }: DetectionForm): number {
+  return fieldAxis(layout) === 1 ? Math.floor(index / columns) % rows : index % columns;
 }
 
 /**
@@ -81,7 +79,7 @@ export function hasPixels(output: Dense, { layout }: DetectionForm): boolean {
  */
 export function detectionAgreement(options: MetricOptions = {}): Metric {
   return {
-    name: "agreement of detections",
+    name: "agreement",
     unit: "share",
     better: "higher",
     columns: 2,

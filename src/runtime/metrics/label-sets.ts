@@ -7,10 +7,10 @@ import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** Share of samples for which both models predict the same set of labels: those with a probability above 0.5. */
+/** Share of samples with the same set of labels in both models: those with a probability above 0.5. */
 export function sameLabels(options: MetricOptions = {}): Metric {
   return averageRows({
-    name: "agreement of label sets",
+    name: "agreement",
     unit: "share",
     better: "higher",
     hasClasses: false,

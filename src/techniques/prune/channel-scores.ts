@@ -130,7 +130,7 @@ export async function defaultUnitScorer(
   if (data === undefined) return scoreBy({ importance: magnitude });
   const note = (text: string): void => context.log({ id: "criterion", text, level: "note" });
   let reason = "the model does not score classes";
-  if (loss !== undefined || outputKind(model, undefined) === "classes") {
+  if (loss !== undefined || ["classes", "labels"].includes(outputKind(model, undefined))) {
     try {
       const scorer = await scoreBy({ importance: taylor, loss: loss ?? (await evenCrossEntropy()) });
       note("channels are ranked by Taylor scores");
