@@ -12,6 +12,7 @@ export { plotPage } from "./app/report/plot/plot.ts";
 export { sharedStyle } from "./app/report/style.ts";
 export { drawTraining } from "./app/report/training-chart.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
+export { filesOfRecipe } from "./judge/recipe/pass-steps.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";
 export { parseRecipe, recipeText } from "./judge/recipe/recipe-text.ts";
 export type { Measured, Run, SampleView, Variant } from "./judge/record/data.ts";

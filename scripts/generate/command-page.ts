@@ -47,7 +47,7 @@ ${table(
   definitions.map(({ name, summary }) => [`[${name}](#${name})`, cell(summary)]),
 )}
 
-Every command accepts \`--help\` and \`--json\`. With \`--json\`, standard output is one JSON document. The exit codes are 0 (done), 1 (failed, or a goal was missed), 2 (wrong usage), 3 (\`check\`: not shown), 130 (Ctrl-C) and 143 (SIGTERM).
+Every command accepts \`--help\` and \`--json\`. With \`--json\`, standard output is one JSON document. The exit codes are 0 (done), 1 (failed, or a goal was missed), 2 (wrong usage), 3 (\`check\`: undecided), 130 (Ctrl-C) and 143 (SIGTERM).
 
 Shares are written as \`30%\` or \`0.3\`. Lists are separated by commas. [completion](#completion) completes commands, options and values in a shell, if \`pith\` is on the PATH.
 

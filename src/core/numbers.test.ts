@@ -4,16 +4,17 @@ import {
   bytes,
   change,
   changeInterval,
+  changeTexts,
   clock,
   count,
   counted,
   difference,
-  differenceWithInterval,
   duration,
   figure,
   figureInterval,
   formatDistinct,
   integer,
+  intervalNote,
   percent,
   times,
 } from "./numbers.ts";
@@ -94,21 +95,42 @@ test("formatDistinct writes two values with as few digits as distinguish them", 
   expect(formatDistinct("", 0.98997, 0.99)).toEqual(["0.98997", "0.99000"]);
 });
 
-test("figureInterval and differenceWithInterval describe missing bounds in words", () => {
+test("figureInterval and intervalNote describe missing bounds in words", () => {
   const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   expect(figureInterval("dB", { low, high })).toBe("too few samples for an interval");
   expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");
   expect(figureInterval("dB", { low: 20, high })).toBe("20.00 dB … ∞ dB");
   expect(figureInterval("share", { low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
-  expect(differenceWithInterval("", { value: -0.118, low, high, count: 5, confidence: 0.95 })).toBe(
-    "−0.118 (5 samples, too few for an interval)",
+  expect(intervalNote("", { value: -0.118, low, high, count: 5, confidence: 0.95 })).toBe(
+    "(5 samples, too few for an interval)",
   );
-  expect(differenceWithInterval("", { value: -0.118, low: -0.2, high, count: 5, confidence: 0.95 })).toBe(
-    "−0.118 (95 % interval −0.200 … +∞, 5 samples)",
+  expect(intervalNote("", { value: -0.118, low: -0.2, high, count: 5, confidence: 0.95 })).toBe(
+    "(95 % interval −0.200 … +∞, 5 samples)",
   );
-  expect(
-    differenceWithInterval("share", { value: -0.752, low: -0.806, high: -0.686, count: 512, confidence: 0.9973 }),
-  ).toBe("−75.2 points (99.7 % interval −80.6 … −68.6, 512 samples)");
+  expect(intervalNote("share", { value: -0.752, low: -0.806, high: -0.686, count: 512, confidence: 0.9973 })).toBe(
+    "(99.7 % interval −80.6 … −68.6, 512 samples)",
+  );
+});
+
+test("changeTexts prints values whose difference is the printed change, with a second digit if one is not enough", () => {
+  expect(changeTexts("share", 0.93, 0.923)).toEqual({ before: "93.0 %", after: "92.3 %", change: "−0.7" });
+  expect(changeTexts("share", 0.8702, 0.8676)).toEqual({ before: "87.02 %", after: "86.76 %", change: "−0.26" });
+  expect(changeTexts("share", 2 / 3, 1 / 3)).toEqual({ before: "66.67 %", after: "33.33 %", change: "−33.34" });
+  expect(changeTexts("dB", Number.POSITIVE_INFINITY, 33.2)).toEqual({
+    before: "∞ dB",
+    after: "33.20 dB",
+    change: "−∞",
+  });
+  const numberOf = (text: string): number => Number(text.replace("−", "-").split(" ")[0]);
+  for (let count = 20; count < 1500; count += 7)
+    for (const [before, after] of [
+      [count - 3, count - 4],
+      [count - 1, count - 2],
+      [Math.floor(count / 3), Math.floor(count / 2)],
+    ].map((pair) => pair.map((right) => right / count))) {
+      const texts = changeTexts("share", before ?? 0, after ?? 0);
+      expect(numberOf(texts.after) - numberOf(texts.before)).toBeCloseTo(numberOf(texts.change), 9);
+    }
 });
 
 test("bytes writes three digits and decimal units", () => {

@@ -37,16 +37,41 @@ export function sparsityMatters(share: number | undefined, other: number | undef
 
 /** Formats two values with enough digits to distinguish them, such as "99.89 %" and "99.90 %". */
 export function formatDistinct(unit: Unit, value: number, other: number): readonly [string, string] {
-  const texts = (digits: number): readonly [string, string] =>
-    unit === "share"
-      ? [percent(value, digits), percent(other, digits)]
-      : [figure(unit, value, digits + 3), figure(unit, other, digits + 3)];
-  for (let digits = 1; digits < 12 && value !== other; digits++) {
-    const [first, second] = texts(digits);
+  for (let extra = 0; extra < 11 && value !== other; extra++) {
+    const [first, second] = [figure(unit, value, extra), figure(unit, other, extra)];
     if (first !== second) return [first, second];
   }
-  return texts(1);
+  return [figure(unit, value), figure(unit, other)];
 }
+
+export interface ChangeTexts {
+  readonly before: string;
+  readonly after: string;
+  /** Without the unit. */
+  readonly change: string;
+}
+
+/** Formats two values and their difference so that the printed values have the printed difference: "87.00 %", "86.75 %" and "−0.25". */
+export function changeTexts(unit: Unit, before: number, after: number, value = after - before): ChangeTexts {
+  const textsWith = (extra: number): ChangeTexts => ({
+    before: figure(unit, before, extra),
+    after: figure(unit, after, extra),
+    change: difference(unit, value, extra).split(" ")[0] ?? "",
+  });
+  const printedChange = (texts: ChangeTexts): number => numberIn(texts.after) - numberIn(texts.before);
+  const agree = (texts: ChangeTexts): boolean => {
+    const [, decimals = ""] = texts.change.split(".");
+    return Math.abs(printedChange(texts) - numberIn(texts.change)) < 0.499 * 10 ** -decimals.length;
+  };
+  const attempts = [0, 1, 2].slice(0, unit === "share" ? 2 : 3).map(textsWith);
+  const [first = textsWith(0), second = first] = attempts;
+  const agreeing = attempts.find(agree);
+  if (agreeing !== undefined || unit !== "share" || !Number.isFinite(value)) return agreeing ?? first;
+  // Thirds agree with no number of digits, so the printed change is that of the printed values.
+  return { ...second, change: change(unit, printedChange(second) / 100, 2) };
+}
+
+const numberIn = (text: string): number => Number(text.replace("−", "-").split(" ")[0]);
 
 /** Formats a factor, such as "1.49 ×". */
 export function times(value: number): string {
@@ -59,9 +84,9 @@ export function isSlower(speedup: number): boolean {
 }
 
 /** Formats a metric value, such as "91.5 %", "3.498", "23.10 dB" or "∞ dB". */
-export function figure(unit: Unit, value: number, digits = 4): string {
-  const text = Number.isFinite(value) ? value.toPrecision(digits) : String(value).replace("Infinity", "∞");
-  return unit === "share" ? percent(value) : `${minus(text)}${unitSuffix(unit)}`;
+export function figure(unit: Unit, value: number, extraDigits = 0): string {
+  const text = Number.isFinite(value) ? value.toPrecision(4 + extraDigits) : String(value).replace("Infinity", "∞");
+  return unit === "share" ? percent(value, 1 + extraDigits) : `${minus(text)}${unitSuffix(unit)}`;
 }
 
 export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, format = figure): string {
@@ -82,9 +107,9 @@ export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" |
 }
 
 /** Formats a difference, such as "+0.3 points" or "−1.20 dB". Uses more digits if the result would be 0. */
-export function difference(unit: Unit, value: number): string {
+export function difference(unit: Unit, value: number, extraDigits = 0): string {
   const isHidden = (digits: number): boolean => value !== 0 && Number((100 * value).toFixed(digits)) === 0;
-  const digits = [1, 2].find((digitCount) => !isHidden(digitCount)) ?? 3;
+  const digits = [1, 2].find((digitCount) => digitCount > extraDigits && !isHidden(digitCount)) ?? 3;
   return change(unit, value, digits) + unitSuffix(unitOfChange(unit));
 }
 
@@ -92,22 +117,17 @@ export function confidenceText({ confidence }: Pick<Estimate, "confidence">): st
   return `${Number((100 * confidence).toFixed(1))} %`;
 }
 
-/** Formats a difference with its interval, such as "−2.1 points (95 % interval −3.6 … −0.6, 1,000 samples)". */
-export function differenceWithInterval(unit: Unit, estimate: Estimate): string {
-  const [value, samples] = [difference(unit, estimate.value), counted(estimate.count, "sample")];
+/** Returns the interval of a difference, such as "(95 % interval −3.6 … −0.6, 1,000 samples)". */
+export function intervalNote(unit: Unit, estimate: Estimate): string {
+  const samples = counted(estimate.count, "sample");
   return Number.isFinite(estimate.low) || Number.isFinite(estimate.high)
-    ? `${value} (${confidenceText(estimate)} interval ${changeInterval(unit, estimate)}, ${samples})`
-    : `${value} (${samples}, too few for an interval)`;
+    ? `(${confidenceText(estimate)} interval ${changeInterval(unit, estimate)}, ${samples})`
+    : `(${samples}, too few for an interval)`;
 }
 
 /** Formats an allowed drop, which is a difference without the plus sign. */
 export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");
-}
-
-export function lossInterval(unit: Unit, loss: Estimate): string {
-  if (!Number.isFinite(loss.low) && !Number.isFinite(loss.high)) return "too few samples for an interval";
-  return `${confidenceText(loss)} interval ${changeInterval(unit, loss).replaceAll("+", "")}`;
 }
 
 export function unitOfChange(unit: Unit): string {

@@ -135,7 +135,7 @@ describe("the action", () => {
       "not-shown": choice,
       file: "few.yaml",
     });
-    expect(outputs).toBe("outcome=not shown\n");
+    expect(outputs).toBe("outcome=undecided\n");
     expect(output.includes("::warning::")).toBe(choice === "warn");
     expect(code === 0 ? 0 : 1).toBe(expected);
   });

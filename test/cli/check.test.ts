@@ -75,9 +75,9 @@ describe("pith check", () => {
       "check",
       writeEntry(`model: right.onnx, baseline: mixed.onnx, data: points.csv, ${budgets}`),
     );
-    expect(out).toMatch(/agreement +at least 80\.0 % +.* not shown/);
+    expect(out).toMatch(/agreement +at least 80\.0 % +.* undecided/);
     expect(out).toContain("agreement: 12 samples do not decide");
-    expect(out).toMatch(/\nnot shown\n$/);
+    expect(out).toMatch(/\nundecided\n$/);
     expect(code).toBe(3);
   });
 
@@ -106,10 +106,10 @@ describe("pith check", () => {
       outcome: string;
       models: { findings: object[] }[];
     };
-    expect(outcome).toBe("not shown");
+    expect(outcome).toBe("undecided");
     expect(models[0]?.findings).toMatchObject([
       { budget: "bytes", outcome: "passed" },
-      { budget: "drop", outcome: "not shown", reason: expect.stringMatching(/elsewhere" is not here$/) },
+      { budget: "drop", outcome: "undecided", reason: expect.stringMatching(/elsewhere" is not here$/) },
     ]);
   });
 
@@ -344,7 +344,7 @@ describe("the speed of a model", () => {
   test.each([
     ["passes if all timings reach the limit", [2, 1.5, 1.8], "passed"],
     ["fails if no timing reaches it", [1, 1.4, 1.1], "failed"],
-    ["is not decided by timings on both sides of it, as on a busy machine", [1.4, 1.6, 1.6], "not shown"],
+    ["is not decided by timings on both sides of it, as on a busy machine", [1.4, 1.6, 1.6], "undecided"],
   ] as const)("%s", (_, speeds, outcome) => {
     expect(speedFinding(1.5, speeds.map(timing)).outcome).toBe(outcome);
   });
@@ -352,6 +352,6 @@ describe("the speed of a model", () => {
   test("is not decided if processor time cannot be read", () => {
     const unknown = { before: Number.NaN, after: Number.NaN };
     const finding = speedFinding(1.5, [timing(2), unknown, timing(2)]);
-    expect(finding).toMatchObject({ outcome: "not shown", reason: "processor time cannot be read here" });
+    expect(finding).toMatchObject({ outcome: "undecided", reason: "processor time cannot be read here" });
   });
 });

@@ -22,7 +22,7 @@ describe("prune", () => {
     expect(masked.out).toMatch(/\nnext: pith train '.*next\.onnx' --data SAMPLES {2}# the zeros stay\n$/);
     const cut = await pith(...words, "--structured", "50%", "--force");
     const kept = await pith(...words, "--structured", "50%", "--force", ...data);
-    expect(kept.out).toMatch(/^Measured loss: .* (The goal is met|The estimate meets the goal)/m);
+    expect(kept.out).toMatch(/^Measured change: .* (The goal is met|The estimate meets the goal)/m);
     expect(kept.out).toMatch(/^next: pith recover .* --data '?.*points\.csv'? .*# labels are not needed$/m);
     // The printed command runs if it gets samples.
     const lines = cut.out.match(/(?<=^next: pith ).*$/gm) ?? [];

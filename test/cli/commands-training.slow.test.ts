@@ -195,7 +195,7 @@ describe("train of a pruned model", () => {
     await pruned("60%");
     const { out } = await pith(...words);
     expect(out).toMatch(
-      /^Measured loss against \S+thin\.onnx \([\d.]+ %\): .* \(goal: 1\.0\), .*\. Give --original to compare with the model before pruning\.$/m,
+      /^Measured change against \S+thin\.onnx \([\d.]+ %\): .* \(goal: at least −1\.0\), .*\. Give --original to compare with the model before pruning\.$/m,
     );
     expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
     const unprunedReport = await json("train", at("hidden.onnx"), ...rest.slice(1));
@@ -280,7 +280,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^Measured loss against \S+\.onnx: 0\.0 points \(goal: 1\.0\), .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
+      /^Measured change against \S+\.onnx: 0\.0 points \(goal: at least −1\.0\), .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
     );
     const few = await pith(
       "eval",
@@ -298,7 +298,7 @@ describe("progress and result", () => {
     );
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-    expect(knowsNothing.out).not.toContain("Measured loss");
+    expect(knowsNothing.out).not.toContain("Measured change");
     expect(knowsNothing.err).not.toContain("Nothing is written if");
     expect(await json("train", at("one-answer.onnx"), ...words)).toMatchObject({ knewNothing: true });
   });

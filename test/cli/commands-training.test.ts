@@ -90,7 +90,7 @@ describe("recover and distill with a reference model", () => {
       expect(result.out).toMatch(
         /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
       );
-      expect(result.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
+      expect(result.out).toMatch(/^(No loss compared with|Measured change against) .*near\.onnx/m);
       if (words[0] === "distill")
         expect(result.out).toMatch(
           /\. But the result is still [\d.]+ points worse than .*hidden\.onnx\. With --max-drop, such a loss is rejected\.$/m,
@@ -246,7 +246,7 @@ describe("progress and result", () => {
     expect(await pith("recover", at("right.onnx"), ...data)).toEqual({
       code: 2,
       out: "",
-      err: "E_USAGE: --original is needed: the original model.\nhint: See pith recover --help.\n",
+      err: "E_USAGE: recover needs --original: the model that the input was made from.\nhint: Add --original with the path of an ONNX model. See pith recover --help.\n",
     });
   });
 });

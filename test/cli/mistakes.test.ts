@@ -422,3 +422,15 @@ test("a worker names the server to start if none answers", async () => {
     err: "E_FILE: No server answers at redis://127.0.0.1:1 (ECONNREFUSED).\nhint: Start redis-server or valkey-server there, or check the address.\n",
   });
 });
+
+test.each([
+  ["simplify", "--dim"],
+  ["simplify", "--fix"],
+  ["bench", "--dim"],
+])("%s %s rejects a dimension that no input has, and lists those that there are", async (command, flag) => {
+  const out = command === "bench" ? [] : ["-o", at("dims.onnx")];
+  expect(await pith(command, at("net.onnx"), flag, "nonsense=20", ...out)).toMatchObject({
+    code: 2,
+    err: 'E_NAME: No input has a dimension "nonsense", only batch.\n',
+  });
+});

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text-parse.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
@@ -13,6 +14,7 @@ import {
   compareRuns,
   lossOf,
 } from "../../src/judge/compare/compare-function.ts";
+import { randomSearch } from "../../src/judge/run/sparing-samples.ts";
 import type { Pair } from "../../src/runtime/run/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
@@ -549,4 +551,36 @@ test("reports an empty output as not compared", async () => {
   const body = "s: int64[1] = [0]\n  a: int64[1] = [1]\n  y = Relu(x)\n  e = Slice(x, s, s, a)\n  none = IsNaN(e)";
   const model = line(body, "x: float32[batch, 4]) -> (y: float32[batch, 4], none: bool[batch, 0]");
   expect(await compare(model, model.clone())).toMatchObject({ lost: undefined, uncompared: ["none"] });
+});
+
+describe("an original that is not finite on some random inputs", () => {
+  /** Divides rows by a flag, and adds noise that a sum over the batch spreads from one row to all. */
+  const divided = (factor: number, spread = "") =>
+    line(
+      `scale = Cast(on) {to=1}\n  quotient = Div(x, scale)\n  scaled = Mul(quotient, factor)${spread || "\n  y = Identity(scaled)"}
+  factor: float32[1] = [${factor}]`,
+      "x: float32[batch, 4], on: bool[batch, 1]) -> (y: float32[batch, 4]",
+    );
+  const sums =
+    "\n  sum = ReduceSum(scaled, axes) {keepdims=1}\n  zero: float32[1] = [0]\n  none = Mul(sum, zero)\n  y = Add(scaled, none)\n  axes: int64[1] = [0]";
+
+  test("is compared on other samples, whose number is stated", async () => {
+    expect(await compare(divided(1), divided(1.01, sums))).toMatchObject({
+      lost: undefined,
+      leftOut: expect.any(Number),
+      samples: 32,
+      signalToNoise: expect.closeTo(40, 0),
+    });
+    expect(await compare(divided(1), divided(-1))).toMatchObject({ lost: expect.stringContaining("3 dB") });
+  });
+
+  test("is compared on all samples if it is finite on none", async () => {
+    const factors = (value: string) => line(`y = Mul(x, c)\n  c: float32[4] = [${value}, 1, 1, 1]`);
+    const [ordinary, broken, logs] = [factors("1"), factors("nan"), line("y = Sqrt(x)")];
+    expect(await compare(logs, logs.clone())).toMatchObject({ lost: undefined });
+    const lost = "on random inputs the result is not a number where the original is";
+    expect(await compare(ordinary, broken)).toMatchObject({ lost });
+    const search = randomSearch(ordinary, undefined, completeContext({ engine: createEngine() }));
+    expect(await search.measure(broken)).toEqual({ holds: "no", text: lost });
+  });
 });

@@ -1,5 +1,6 @@
 /** Tests the scheme "static": integer arithmetic, layers in float, and the reasons. For exact values see static-golden.test.ts. */
 import { describe, expect, test } from "vitest";
+import type { Value } from "../../src/core/graph/graph.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -385,6 +386,50 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     'Tanh "squash": stays in float: no quantized kernel',
     'MatMul "attend": both operands are activations',
   ]);
+});
+
+test("quantizes a factor with many values near 0, whose error is small", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 8]) -> (y) {
+  a.weight: float32[8, 8] = random(seed 1, from -4 to 4)
+  b.weight: float32[8, 4] = random(seed 2)
+  one: float32[] = 1
+  h = MatMul(x, a.weight)
+  e = Erf(h)
+  s = Add "factor" (e, one)
+  g = Mul "gate" (h, s)
+  y = MatMul(g, b.weight)
+}`);
+  const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x: numbersFor([64, 8]) }) });
+  expect(changes.map(({ at }) => at)).toContain('Mul "gate"');
+});
+
+test.each([
+  ["Add", ["MaxPool", "Add", "Add"]],
+  ["shortcut", ["MaxPool", "Add"]],
+  ["poo*", ["MaxPool"]],
+  ["/second/Conv", ["MaxPool", "Conv"]],
+])("keeps nodes that `except` names in float, with unrounded operands: %s", async (except, expected) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 4, 6, 6]) -> (y) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  b.weight: float32[4, 4, 1, 1] = random(seed 2)
+  c.weight: float32[4, 4, 1, 1] = random(seed 3)
+  h = Conv "/first/Conv" (x, a.weight)
+  p = MaxPool "pool" (h) {kernel_shape=[1, 1]}
+  i = Conv "/second/Conv" (p, b.weight)
+  s = Add "shortcut" (i, p)
+  t = Add "again" (s, p)
+  y = Conv "/third/Conv" (t, c.weight)
+}`);
+  await quantize(model, { scheme: "static", except, data: memory("x", { x: numbersFor([4, 4, 6, 6]) }) });
+  assertValid(model);
+  const isFloat = (value: Value | undefined): boolean =>
+    value?.type?.type === "float32" && value.producer?.op !== "DequantizeLinear";
+  const float = [...model.graph.nodes()].filter(({ op, inputs: [input] }) => !/Linear$/.test(op) && isFloat(input));
+  expect(float.map(({ op }) => op)).toEqual(expected);
+  const unknown = quantize(model.clone(), { scheme: "static", except: "Softmax" });
+  await expect(unknown).rejects.toMatchObject({ code: "E_NAME" });
 });
 
 describe("padding", () => {

@@ -159,7 +159,7 @@ export const exampleRun: Run = {
       comparison: compared(0.919),
       agreement: estimate(0.955),
       verdict: {
-        verdict: "not shown",
+        verdict: "undecided",
         met: true,
         drop: { value: 0.007, low: -0.005, high: 0.019, count: 1000, confidence: 0.95 },
       },

@@ -1,7 +1,7 @@
 /** The server of `pith studio` refuses everything that is not its own page. */
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -151,6 +151,35 @@ describe("the server of the studio", () => {
     await send(port, `${path}files/photos/a%20cat/1.jpg`, { ...call, method: "PUT", body: "pixels" });
     expect(readFileSync(join(uploads, "photos/a cat/1.jpg"), "utf8")).toBe("pixels");
     expect(existsSync(join(uploads, "photos/a%20cat"))).toBe(false);
+  });
+
+  test("reports a file that cannot be stored, and a call that is too long, and keeps the connection", async () => {
+    const { uploads, port, path, call } = await visit();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const sockets = new Set<unknown>();
+    const sendAgain = (to: string, method: string, body: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const options = { host: "127.0.0.1", port, path: path + to, method, headers: call.headers, agent };
+        const sent = request(options, async (response) => {
+          let text = "";
+          for await (const chunk of response) text += chunk;
+          resolve(text);
+        });
+        sent.on("socket", (socket) => sockets.add(socket));
+        sent.on("error", reject).end(body);
+      });
+    const content = "pixels".repeat(100_000);
+    expect(await sendAgain("files/cat.jpg", "PUT", content)).toBe("");
+    for (const name of ["a".repeat(300), ".candidates", "cat.jpg/1.jpg", "%zz", "%00", ""]) {
+      const text = await sendAgain(`files/${name}`, "PUT", content);
+      expect([name, JSON.parse(text).failure]).toMatchObject([name, { code: "E_FILE" }]);
+    }
+    const failure = { code: "E_OPTION", message: expect.stringContaining("A call has more than") };
+    expect(JSON.parse(await sendAgain("calls/make", "POST", "a".repeat(2 ** 26 + 1)))).toMatchObject({ failure });
+    expect(await sendAgain("calls/make", "POST", "[]")).toContain("make");
+    expect(readFileSync(join(uploads, "cat.jpg"), "utf8")).toBe(content);
+    expect(sockets.size).toBe(1);
+    agent.destroy();
   });
 
   test("describes a crash of the computation as a failure", async () => {

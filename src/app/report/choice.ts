@@ -1,9 +1,10 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
-import { bytes, counted, difference, integer, times } from "../../core/numbers.ts";
+import { bytes, counted, integer, times } from "../../core/numbers.ts";
 import { isWithin } from "../../judge/compare/goal.ts";
 import type { Run, StepRecord } from "../../judge/record/data.ts";
 import {
   accuracySentence,
+  changeOf,
   chosenOf,
   gainSentence,
   goalSentence,
@@ -167,7 +168,7 @@ export function slowerText(run: Run): string {
 }
 
 /** Returns "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */
-function smallerButLostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
+function smallerButLostSentence({ variants, chosen, goal, search }: Run): string | undefined {
   const keptResult = variants[chosen ?? -1]?.result;
   if (keptResult === undefined || goal === undefined || search?.apart !== true) return undefined;
   const sizeOf = comparedSize(search);
@@ -177,7 +178,7 @@ function smallerButLostSentence({ variants, chosen, goal, search, metric: { unit
     return isSmaller && drop <= goal.maxDrop && verdict !== undefined && !isWithin(verdict.drop, goal);
   });
   if (lostVariants.length === 0) return undefined;
-  const drops = lostVariants.map(({ comparison }) => difference(unit, comparison?.difference.value ?? Number.NaN));
+  const drops = lostVariants.map(({ comparison }) => (comparison === undefined ? "" : changeOf(comparison)));
   const names = lostVariants.map(({ name }) => name).join("; ");
   return `${names} ${lostVariants.length === 1 ? "is" : "are"} smaller and kept the goal in the search, but missed it on the other samples: ${drops.join(", ")}.`;
 }

@@ -30,7 +30,7 @@ describe("a report", () => {
     expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast.</h1>");
     expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
-      "Accuracy went from 92.6 % to 91.9 %. Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.5 … 1.9. The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
+      "Accuracy went from 92.6 % to 91.9 %. Measured change: −0.7 points (goal: at least −1.0), 95 % interval −1.9 … +0.5. The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
     );
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
@@ -337,8 +337,10 @@ describe("a report of another outcome", () => {
     const comparison = first?.comparison;
     if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
     const drop = { value: 0.012, low: 0, high: 0.03, count: 333, confidence: 0.95 };
-    const worse = { ...comparison, difference: { ...drop, value: -0.012 } };
-    const verdict = { verdict: "not shown", met: false, drop } as const;
+    const { original } = comparison;
+    const candidate = { ...original, value: original.value - 0.012 };
+    const worse = { ...comparison, candidate, difference: { ...drop, value: -0.012 } };
+    const verdict = { verdict: "undecided", met: false, drop } as const;
     const validation = { comparison: worse, verdict, lost: undefined };
     const shown = reportPage({
       ...exampleRun,

@@ -2,7 +2,6 @@
 
 import {
   bytes,
-  change,
   changeInterval,
   count,
   figure,
@@ -14,7 +13,14 @@ import {
 } from "../../core/numbers.ts";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/goal.ts";
 import type { Run, Variant } from "../../judge/record/data.ts";
-import { comparesWithOriginal, markOf, notChosenText, steadyTimingOf } from "../../judge/record/verdict.ts";
+import {
+  changeOf,
+  comparesWithOriginal,
+  markOf,
+  notChosenText,
+  steadyTimingOf,
+  textsOf,
+} from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Column of a table of texts, for the terminal and for Markdown. */
@@ -70,6 +76,8 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
       return value === undefined ? undefined : { text: text(value), note: ratioOf(original[key], value) };
     }),
   });
+  const texts = variants.map(({ comparison }) => comparison && textsOf(comparison));
+  const [longest] = texts.flatMap((text) => text?.before ?? []).toSorted((a, b) => b.length - a.length);
   const columns: readonly VariantColumn[] = [
     ...[
       amountColumn("bytes", bytes),
@@ -85,18 +93,29 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
     },
     {
       title: metric.name,
-      cells: models.map((model) => {
+      cells: models.map((model, index) => {
         if (model === undefined) return undefined;
         const isExact = model === original && comparesWithOriginal(run);
         const { estimate } = model;
-        return { text: figure(unit, estimate.value), note: isExact ? undefined : figureInterval(unit, estimate) };
+        const text = index === 0 ? longest : texts[index - 1]?.after;
+        return {
+          text: text ?? figure(unit, estimate.value),
+          note: isExact ? undefined : figureInterval(unit, estimate),
+        };
       }),
     },
     {
       title: changeTitle(unit),
-      cells: [undefined, ...variants.map(({ comparison }) => comparison?.difference)].map(
-        (moved) => moved && { text: change(unit, moved.value), note: changeInterval(unit, moved) },
-      ),
+      cells: [
+        undefined,
+        ...variants.map(
+          ({ comparison }) =>
+            comparison && {
+              text: changeOf(comparison).split(" ")[0] ?? "",
+              note: changeInterval(unit, comparison.difference),
+            },
+        ),
+      ],
     },
     {
       title: "speed",
@@ -139,7 +158,7 @@ function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): 
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
-  if (verdict !== "not shown") return `goal ${verdict === "kept" ? "met" : "missed"}`;
+  if (verdict !== "undecided") return `goal ${verdict === "kept" ? "met" : "missed"}`;
   if (isWithin(drop, goal))
     return met ? "goal met by the estimate" : "goal met by the estimate alone, so rejected (--strict)";
   return met ? "goal missed by the estimate, which is not statistically significant" : "goal missed by the estimate";

@@ -9,7 +9,6 @@
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { isShare } from "./distribution.ts";
 import type { Inference } from "./infer.ts";
 import { joinedParts } from "./output-parts.ts";
 
@@ -52,7 +51,7 @@ export function detectionForm(model: Model, output: Value, inference: Inference)
     const scores = parts.filter((_, index) => (starts[index] ?? 0) >= 4);
     // Objectness is a separate part, or the boxes consist of centers and sizes because they and all scores come from one Sigmoid.
     const hasObjectness = starts.includes(5) || (axis === 2 && starts.includes(2));
-    const areShares = scores.every(({ source }) => source !== undefined && isShare(source, inference));
+    const areShares = scores.every(({ range }) => range === 1);
     const isJoined = classes !== undefined && starts.includes(4) && !starts.some(Number.isNaN);
     return isJoined && areShares && hasObjectness === (layout === "[N, boxes, 5 + classes]");
   });

@@ -6,7 +6,7 @@
 import type { Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
-import { makersOf } from "./makers.ts";
+import { boundsOf, makersOf } from "./makers.ts";
 
 /** Returns whether a value holds probabilities or log-probabilities; undefined if the graph shows neither. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
@@ -38,9 +38,5 @@ function formIfOverClasses(
 
 /** Returns whether the values of an output are between 0 and 1, because a Sigmoid or a Softmax computes them. */
 export function isShare(output: Value, inference: Inference): boolean {
-  for (const { bound } of makersOf(output, inference)) {
-    const bounds = bound.saturates();
-    if (bounds !== undefined) return bounds[0] === 0;
-  }
-  return false;
+  return boundsOf(output, inference)?.[0] === 0;
 }

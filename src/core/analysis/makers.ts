@@ -28,11 +28,25 @@ export function* makersOf(
     const bound = inference.at(node);
     if (bound instanceof Miss || node.outputs[0] !== output) return;
     yield { node, bound, output };
-    const rule = bound.quantize();
     const affine = throughScaling ? bound.affine() : undefined;
-    const isRearrangement = !(rule instanceof Miss) && rule.kind === "transparent";
     if (affine !== undefined && !(affine instanceof Miss)) output = node.inputs[affine.data];
-    else if (!isRearrangement && bound.unchanged() === undefined && !convertsQuantization(node, inference)) return;
+    else if (!keepsContents(node, bound, inference)) return;
     else output = node.inputs[bound.unchanged() ?? 0];
   }
+}
+
+/** Returns the asymptotes of the saturating operator that computes a value: 0 and 1 for Sigmoid. Undefined for other operators. */
+export function boundsOf(value: Value, inference: Inference): readonly [low: number, high: number] | undefined {
+  for (const { bound } of makersOf(value, inference)) {
+    const bounds = bound.saturates();
+    if (bounds !== undefined) return bounds;
+  }
+  return undefined;
+}
+
+/** Returns whether a node only moves, casts or quantizes elements. */
+export function keepsContents(node: Node, bound: Bound, inference: Inference): boolean {
+  const rule = bound.quantize();
+  const isRearrangement = !(rule instanceof Miss) && rule.kind === "transparent";
+  return isRearrangement || bound.unchanged() !== undefined || convertsQuantization(node, inference);
 }

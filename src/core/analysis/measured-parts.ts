@@ -8,7 +8,7 @@ import { elementCount, sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { infer } from "./infer.ts";
 import { assumedScores, outputKind } from "./output-kind.ts";
-import { definePart, joinedParts, type OutputPart, selectPart } from "./output-parts.ts";
+import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from "./output-parts.ts";
 
 /**
  * Ratio of standard deviations above which neighboring spans have different scales. Their variances then differ by 100, so that losing the smaller
@@ -24,34 +24,54 @@ const roundingShare = 1e-12;
 
 /**
  * Returns the parts of an output, at least one. Embeddings have one part. Class scores are divided by a Concat only, because the scores of rare
- * classes can have any scale.
+ * classes can have any scale. If nothing but its shape shows that an output contains class scores, it has several parts only if their scales differ.
  * @param values the original's output on some samples. Without values, only the graph decides.
  */
 export function partsOf(model: Model, name: string, values: readonly Dense[] = []): readonly OutputPart[] {
+  const inference = infer(model);
   const output = model.graph.outputs.find((value) => value.name === name);
-  const kind = outputKind(model, name);
-  const joined = (kind === "vector" ? undefined : output && joinedParts(model, infer(model)).get(output)) ?? [
-    definePart(name, new Map()),
-  ];
-  const hasScales =
-    kind === "number" || kind === "image" || (kind === "classes" && assumedScores(model, name) !== undefined);
-  return hasScales ? joined.flatMap((part) => divideByScale(name, part, values)) : joined;
+  const wholeOutput = definePart(name, new Map(), output && rangeOf(output, inference));
+  if (output === undefined || outputKind(model, name) === "vector") return [wholeOutput];
+  const joined = joinedParts(model, inference).get(output) ?? [wholeOutput];
+  const isMeasured = values.length > 0 && canHaveScales(model, name, values);
+  const dims = inference.operand(output)?.dims ?? [];
+  const axes = isMeasured ? [...dims.keys()].filter((axis) => typeof dims[axis] === "number") : [];
+  const isAssumed = assumedScores(model, name) !== undefined;
+  if (isAssumed && divideByScale(name, wholeOutput, axes, values).length < 2) return [wholeOutput];
+  return joined.flatMap((part) => divideByScale(name, part, axes, values));
 }
 
-function divideByScale(name: string, part: OutputPart, values: readonly Dense[]): readonly OutputPart[] {
+/** Returns whether the scales of an output can show parts. Values of one saturating operator have one scale, and so have shares of classes. */
+export function canHaveScales(model: Model, name: string, values: readonly Dense[] = []): boolean {
+  const kind = outputKind(model, name);
+  if (kind === "number" || kind === "image" || kind === "detections") return true;
+  const output = assumedScores(model, name);
+  if (kind !== "classes" || output === undefined || rangeOf(output, infer(model)) !== undefined) return false;
+  const areShares = (dense: Dense): boolean =>
+    dense.type !== "string" && toFloat64(dense).every((value) => value >= 0 && value <= 1);
+  return values.length === 0 || !values.every(areShares);
+}
+
+/** @param axes axes of fixed size. */
+function divideByScale(
+  name: string,
+  part: OutputPart,
+  axes: readonly number[],
+  values: readonly Dense[],
+): readonly OutputPart[] {
   const selected = values.map((dense) => selectPart(dense, part));
   const sizes = selected[0]?.dims.slice(1) ?? [];
   if (!selected.every(({ type, dims }) => isFloat(type) && sameDims(dims.slice(1), sizes))) return [part];
   const statistics = positionStatistics(selected, elementCount(sizes));
-  for (const [index, size] of sizes.entries()) {
-    const axis = index + 1;
+  for (const axis of axes) {
+    const size = sizes[axis - 1] ?? 0;
     if (part.indices.has(axis) || size < 2 || size > maxIndices) continue;
     const starts = startsOfScales(deviationsAlong(statistics, size, elementCount(sizes.slice(axis))));
     if (starts.length < 2) continue;
     return starts.map((start, position) => {
       const end = starts[position + 1] ?? size;
       const indices = Array.from({ length: end - start }, (_, offset) => start + offset);
-      return definePart(name, new Map([...part.indices, [axis, indices]]), part.source);
+      return definePart(name, new Map([...part.indices, [axis, indices]]), part.range);
     });
   }
   return [part];

@@ -1,11 +1,12 @@
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
+import type { Dim } from "../tensor/dims.ts";
 import { detectionForm } from "./detection-form.ts";
 import { distributionOf, isShare } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
 import { makersOf } from "./makers.ts";
+import { joinedParts } from "./output-parts.ts";
 
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
@@ -66,7 +67,7 @@ function guessOf(model: Model, output: string | undefined): Guess {
   if (isNamed) return { kind: "classes" };
   if (isImage(dims)) return { kind: "image" };
   // Scores concatenated with boxes are the unprocessed output of a detector.
-  if (hasManyPositions(dims) && isJoined(main, inference)) return { kind: "number" };
+  if (hasManyPositions(dims) && joinedParts(model, inference).has(main)) return { kind: "number" };
   // An output [samples, steps, 1] has one number per step.
   if (dims.length === 3 && dims[2] === 1) return { kind: "number" };
   if (numberNames.test(main.name) || isBetweenSigns(main, inference)) return { kind: "number" };
@@ -87,30 +88,6 @@ function isBetweenSigns(value: Value, inference: Inference): boolean {
 
 function hasManyPositions(dims: readonly Dim[] | undefined): boolean {
   return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
-}
-
-/** Returns whether an output concatenates several values, possibly reshaped. */
-function isJoined(output: Value, inference: Inference): boolean {
-  const elements = (value: Value): number | undefined => countOf(inference.operand(value)?.dims);
-  let current = output;
-  for (let { producer } = current; producer !== undefined; { producer } = current) {
-    const parts = producer.inputs.flatMap((input) => (input === undefined ? [] : [input]));
-    const [first] = parts;
-    if (first === undefined) return false;
-    const count = elements(current);
-    const sizes = parts.map(elements);
-    const numbers = parts.filter((part) => isFloat(inference.operand(part)?.type ?? "string"));
-    const sum = sizes.reduce((total: number, size) => total + (size ?? Number.NaN), 0);
-    if (parts.length > 1 && numbers.length === parts.length && sum === count) return true;
-    if (count === undefined || sizes[0] !== count || numbers.length !== 1) return false;
-    current = first;
-  }
-  return false;
-}
-
-function countOf(dims: readonly Dim[] | undefined): number | undefined {
-  const sizes = dims?.slice(1).filter((dim) => typeof dim === "number");
-  return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
 /** Returns whether the class axis (the last axis, or axis 1 of feature maps) has a fixed size. A symbolic size is a sequence length. */

@@ -9,27 +9,31 @@ import { selectPart } from "./output-parts.ts";
 const branches = `  size: float32[] = 640
   b = Sigmoid(boxes)
   scaled = Mul(b, size)
-  s = Sigmoid(scores)`;
+  s = Sigmoid(scores)
+  joined = Concat(boxes, scores) {axis=1}`;
 
-function partNames(body: string, dims = "N, 9, 8", out = "y"): readonly string[] {
-  const model = parseModel(`opset 17
+function parsed(body: string, dims: string, out: string) {
+  return parseModel(`opset 17
 graph (boxes: float32[N, 4, 8], scores: float32[N, 5, 8]) -> (${out}: float32[${dims}]) {
 ${branches}
 ${body}
 }`);
-  return partsOf(model, out).map(({ name }) => name);
+}
+
+function partNames(body: string, dims = "N, 9, 8", out = "y"): readonly string[] {
+  return partsOf(parsed(body, dims, out), out).map(({ name }) => name);
 }
 
 describe("parts of an output that a Concat has joined", () => {
   test("are the inputs of a Concat of channels", () => {
-    expect(partNames("  y = Concat(scaled, s) {axis=1}")).toEqual(['"y"[:, 0:4]', '"y"[:, 4:9]']);
+    expect(partNames("  y = Concat(scaled, s) {axis=1}")).toEqual(["y[:, 0:4]", "y[:, 4:9]"]);
   });
 
   test("are the inputs of a Concat along the last axis", () => {
     const body = `  p = Transpose(scaled) {perm=[0, 2, 1]}
   q = Transpose(s) {perm=[0, 2, 1]}
   y = Concat(p, q) {axis=-1}`;
-    expect(partNames(body, "N, 8, 9")).toEqual(['"y"[:, :, 0:4]', '"y"[:, :, 4:9]']);
+    expect(partNames(body, "N, 8, 9")).toEqual(["y[:, :, 0:4]", "y[:, :, 4:9]"]);
   });
 
   test("follow a Transpose, a Cast and a product with a stored vector", () => {
@@ -38,17 +42,44 @@ describe("parts of an output that a Concat has joined", () => {
   m = Mul(c, f)
   t = Transpose(m) {perm=[0, 2, 1]}
   y = Cast(t) {to=1}`;
-    expect(partNames(body, "N, 8, 9")).toEqual(['"y"[:, :, 0:4]', '"y"[:, :, 4:9]']);
+    expect(partNames(body, "N, 8, 9")).toEqual(["y[:, :, 0:4]", "y[:, :, 4:9]"]);
   });
 
   test("follow a Reshape that merges or divides the axis", () => {
     const join = "  c = Concat(scaled, s) {axis=1}";
-    const merge = `${join}\n  y = Flatten(c)`;
-    expect(partNames(merge, "N, 72")).toEqual(['"y"[:, 0:32]', '"y"[:, 32:72]']);
-    const divide = `${merge.replace("y =", "f =")}\n  shape: int64[3] = [-1, 9, 8]\n  y = Reshape(f, shape)`;
-    expect(partNames(divide)).toEqual(['"y"[:, 0:4]', '"y"[:, 4:9]']);
-    const interleave = `${join}\n  t = Transpose(c) {perm=[0, 2, 1]}\n  y = Flatten(t)`;
-    expect(partNames(interleave, "N, 72")).toEqual(['"y"[:, (0, 1, 2, 3, … 66)]', '"y"[:, (4, 5, 6, 7, … 71)]']);
+    const merge = `${join}\n  coords = Flatten(c)`;
+    expect(partNames(merge, "N, 72", "coords")).toEqual(["coords[:, 0:32]", "coords[:, 32:72]"]);
+    const divide = `${merge.replace("coords =", "f =")}\n  shape: int64[3] = [-1, 9, 8]\n  y = Reshape(f, shape)`;
+    expect(partNames(divide)).toEqual(["y[:, 0:4]", "y[:, 4:9]"]);
+    const interleave = `${join}\n  t = Transpose(c) {perm=[0, 2, 1]}\n  coords = Flatten(t)`;
+    expect(partNames(interleave, "N, 72", "coords")).toEqual([
+      "coords[:, (0, 1, 2, 3, … 66)]",
+      "coords[:, (4, 5, 6, 7, … 71)]",
+    ]);
+  });
+
+  test("have the range of the Sigmoid that computes them, before or after the Concat", () => {
+    const ranges = (body: string) => partsOf(parsed(`  y = ${body}`, "N, 9, 8", "y"), "y").map(({ range }) => range);
+    expect(ranges("Concat(scaled, s) {axis=1}")).toEqual([undefined, 1]);
+    const before = ranges("Concat(boxes, scores) {axis=1}");
+    expect(before).toEqual([undefined, undefined]);
+    expect(ranges("Sigmoid(joined)")).toEqual([1, 1]);
+  });
+
+  test("divide an output that only its shape shows to be class scores if their scales differ", () => {
+    const model = parsed("  c = Concat(scaled, s) {axis=1}\n  y = Flatten(c)", "N, 72", "y");
+    const values = (scale: number) => {
+      const { normal } = random(1, "values");
+      return [
+        float32(
+          [16, 72],
+          Array.from({ length: 16 * 72 }, (_, index) => (index % 72 < 32 ? scale : 1) * normal()),
+        ),
+      ];
+    };
+    expect(partsOf(model, "y").map(({ name }) => name)).toEqual(["y"]);
+    expect(partsOf(model, "y", values(2)).map(({ name }) => name)).toEqual(["y"]);
+    expect(partsOf(model, "y", values(640)).map(({ name }) => name)).toEqual(["y[:, 0:32]", "y[:, 32:72]"]);
   });
 
   test("are the parts of all joined values if one Concat follows another", () => {
@@ -56,16 +87,16 @@ describe("parts of an output that a Concat has joined", () => {
   d = Concat(s, scaled) {axis=1}
   y = Concat(c, d) {axis=2}`;
     expect(partNames(body, "N, 9, 16")).toEqual([
-      '"y"[:, 0:4, 0:8]',
-      '"y"[:, 4:9, 0:8]',
-      '"y"[:, 0:5, 8:16]',
-      '"y"[:, 5:9, 8:16]',
+      "y[:, 0:4, 0:8]",
+      "y[:, 4:9, 0:8]",
+      "y[:, 0:5, 8:16]",
+      "y[:, 5:9, 8:16]",
     ]);
   });
 
   test("end at nodes that mix the joined axis, and at sums with a computed value", () => {
     const mixed = "  c = Concat(scaled, s) {axis=1}\n  y = Softmax(c) {axis=1}";
-    expect(partNames(mixed)).toEqual(['"y"']);
+    expect(partNames(mixed)).toEqual(["y"]);
     const summed = `  w: float32[8, 8] = ${JSON.stringify(Array.from({ length: 8 }, () => Array(8).fill(1)))}
   c = Concat(scaled, s) {axis=1}
   d = MatMul(boxes, w)
@@ -76,19 +107,20 @@ describe("parts of an output that a Concat has joined", () => {
   r = Concat(boxes, scores) {axis=1}
   t = Softmax(r) {axis=1}
   y = Add(c, t)`;
-    expect(partNames(residual)).toEqual(['"y"']);
+    expect(partNames(residual)).toEqual(["y"]);
   });
 
   test("are absent in an embedding, along the axis of samples and along an axis of unknown size", () => {
-    expect(partNames("  embedding = Concat(scaled, s) {axis=1}", "N, 9, 8", "embedding")).toEqual(['"embedding"']);
-    expect(partNames("  y = Concat(scaled, scaled) {axis=0}", "M, 4, 8")).toEqual(['"y"']);
+    expect(partNames("  embedding = Concat(scaled, s) {axis=1}", "N, 9, 8", "embedding")).toEqual(["embedding"]);
+    expect(partNames("  y = Concat(scaled, scaled) {axis=0}", "M, 4, 8")).toEqual(["y"]);
   });
 });
 
 function modelOf(name: string, dims: string) {
   return parseModel(`opset 17
 graph (x: float32[${dims}]) -> (${name}: float32[${dims}]) {
-  ${name} = Tanh(x)
+  two: float32[] = 2
+  ${name} = Mul(x, two)
 }`);
 }
 
@@ -107,26 +139,26 @@ describe("parts of an output that measured scales divide", () => {
     partsOf(modelOf(name, `N, ${scales.length}, 6`), name, valuesOf(scales)).map((part) => part.name);
 
   test("are spans whose standard deviations differ by more than 10", () => {
-    expect(names([150, 120, 80, 90, 0.1, 0.03, 0.2, 0.05])).toEqual(['"y"[:, 0:4]', '"y"[:, 4:8]']);
+    expect(names([150, 120, 80, 90, 0.1, 0.03, 0.2, 0.05])).toEqual(["y[:, 0:4]", "y[:, 4:8]"]);
   });
 
   test("are one part if the scales of all indices differ by less", () => {
-    expect(names([1, 4, 2, 3, 0.7, 5, 1, 2])).toEqual(['"y"']);
-    expect(names([8, 4, 2, 1, 0.5, 0.25, 0.12, 0.06, 0.03])).toEqual(['"y"']);
+    expect(names([1, 4, 2, 3, 0.7, 5, 1, 2])).toEqual(["y"]);
+    expect(names([8, 4, 2, 1, 0.5, 0.25, 0.12, 0.06, 0.03])).toEqual(["y"]);
   });
 
   test("are one part if two scales alternate, as with an outlier among features", () => {
-    expect(names([1, 2, 1, 900, 1, 2, 3, 1])).toEqual(['"y"']);
+    expect(names([1, 2, 1, 900, 1, 2, 3, 1])).toEqual(["y"]);
   });
 
   test("are absent in an embedding and without enough values", () => {
-    expect(names([150, 120, 0.1, 0.03], "embedding")).toEqual(['"embedding"']);
+    expect(names([150, 120, 0.1, 0.03], "embedding")).toEqual(["embedding"]);
     const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([2, 2, 1], data.slice(0, 4)));
     expect(partsOf(modelOf("y", "N, 2, 1"), "y", few)).toHaveLength(1);
   });
 
   test("contain constant indices in the span before them", () => {
-    expect(names([0, 150, 120, 0, 0.1, 0])).toEqual(['"y"[:, 0:4]', '"y"[:, 4:6]']);
+    expect(names([0, 150, 120, 0, 0.1, 0])).toEqual(["y[:, 0:4]", "y[:, 4:6]"]);
   });
 });
 

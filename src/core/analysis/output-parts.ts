@@ -5,6 +5,7 @@
  * Each input of a joining node starts a part. The part follows its indices through the axis links of later nodes (Reshape, Transpose, Mul). It ends at
  * nodes that mix the indices of that axis, or add a computed value without these parts.
  */
+import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
@@ -13,16 +14,17 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
+import { boundsOf, keepsContents } from "./makers.ts";
 
 /** The indices of a part by axis, in ascending order. A part has all indices of axes that the map does not contain. */
 export type PartIndices = ReadonlyMap<number, readonly number[]>;
 
 export interface OutputPart {
-  /** Output and indices in messages: `"output0"[:, 4:9]`. */
+  /** Output and indices as in NumPy: "output0[:, 4:9]". */
   readonly name: string;
   readonly indices: PartIndices;
-  /** Joined value that the part is derived from; undefined for a whole output and for parts that only their scale shows. */
-  readonly source: Value | undefined;
+  /** Width of the range of the saturating operator that computes the part: 1 for Sigmoid. Undefined for other operators. */
+  readonly range?: number | undefined;
 }
 
 /** Maximum number of parts. An output with more is a list of equal things, such as one value per anchor. */
@@ -38,18 +40,22 @@ export const joinedParts = cachePerRevision(
       model.graph.outputs.flatMap((output) => {
         const found = regions.get(output) ?? [];
         if (found.length < 2 || found.some(({ indices }) => indices.has(0))) return [];
-        return [[output, found.map(({ source, indices }) => definePart(output.name, indices, source))] as const];
+        return [[output, found.map(({ indices, range }) => definePart(output.name, indices, range))] as const];
       }),
     );
   },
 );
 
-export function definePart(output: string, indices: PartIndices, source?: Value): OutputPart {
-  const axes = [...indices.keys()];
-  const spans = Array.from({ length: Math.max(0, ...axes.map((axis) => axis + 1)) }, (_, axis) =>
-    spanText(indices.get(axis)),
-  );
-  return { name: `"${output}"${spans.length === 0 ? "" : `[${spans.join(", ")}]`}`, indices, source };
+/** @param range see `OutputPart`. */
+export function definePart(output: string, indices: PartIndices, range?: number): OutputPart {
+  const count = Math.max(0, ...[...indices.keys()].map((axis) => axis + 1));
+  const spans = Array.from({ length: count }, (_, axis) => spanText(indices.get(axis)));
+  return { name: count === 0 ? output : `${output}[${spans.join(", ")}]`, indices, range };
+}
+
+export function rangeOf(value: Value, inference: Inference): number | undefined {
+  const bounds = boundsOf(value, inference);
+  return bounds && bounds[1] - bounds[0];
 }
 
 /** Returns indices as in NumPy: "4:9", and ":" for all. */
@@ -84,10 +90,7 @@ function selectAlong(dense: Dense, axis: number, positions: readonly number[]): 
   return { ...dense, dims: dense.dims.with(axis, positions.length), data } as Dense;
 }
 
-interface Region {
-  readonly source: Value;
-  readonly indices: PartIndices;
-}
+type Region = Pick<OutputPart, "indices" | "range">;
 
 function regionsOf(
   node: Node,
@@ -99,12 +102,17 @@ function regionsOf(
   if (!isJoin && !node.inputs.some((input) => input !== undefined && known.has(input))) return [];
   const links = inference.facet(node, "axes")?.links ?? [];
   return node.outputs.flatMap((output, index) => {
-    if (output === undefined || !isFloat(inference.operand(output)?.type ?? "string")) return [];
+    if (output === undefined || !isNumeric(output, inference)) return [];
     const regions = isJoin
       ? joinRegions(node, links, known, inference)
       : followRegions(node, links, `out${index}`, known, inference);
     return regions.length < 2 || regions.length > maxParts ? [] : [[output, regions] as const];
   });
+}
+
+function isNumeric(value: Value, inference: Inference): boolean {
+  const { type = "string" } = inference.operand(value) ?? {};
+  return isFloat(type) || type === "int8" || type === "uint8";
 }
 
 /** Returns the regions of all inputs, shifted along the axis on which the node joins them. Returns none if an input's size is unknown. */
@@ -116,19 +124,21 @@ function joinRegions(
 ): readonly Region[] {
   const regions = node.inputs.map((input, index): readonly Region[] => {
     if (input === undefined) return [];
-    return (known.get(input) ?? [{ source: input, indices: new Map() }]).flatMap(({ source, indices }) => {
-      const moved = new Map(indices);
-      for (const link of links) {
-        if (!("from" in link) || link.map === undefined || link.from[0] !== `in${index}`) continue;
-        const [, axis] = link.from;
-        const size = inference.operand(input)?.dims?.[axis];
-        if (typeof size !== "number") return [];
-        const before = indices.get(axis) ?? Array.from({ length: size }, (_, position) => position);
-        moved.set(link.to[1], before.flatMap(link.map));
-        return [{ source, indices: moved }];
-      }
-      return [];
-    });
+    return (known.get(input) ?? [{ indices: new Map(), range: rangeOf(input, inference) }]).flatMap(
+      ({ indices, range }) => {
+        const moved = new Map(indices);
+        for (const link of links) {
+          if (!("from" in link) || link.map === undefined || link.from[0] !== `in${index}`) continue;
+          const [, axis] = link.from;
+          const size = inference.operand(input)?.dims?.[axis];
+          if (typeof size !== "number") return [];
+          const before = indices.get(axis) ?? Array.from({ length: size }, (_, position) => position);
+          moved.set(link.to[1], before.flatMap(link.map));
+          return [{ indices: moved, range }];
+        }
+        return [];
+      },
+    );
   });
   return regions.every((list) => list.length > 0) ? regions.flat() : [];
 }
@@ -142,8 +152,7 @@ function followRegions(
   inference: Inference,
 ): readonly Region[] {
   const computed = node.inputs.flatMap((value, index) => {
-    const operand = value && inference.operand(value);
-    if (value === undefined || operand === undefined || operand.stored || !isFloat(operand.type)) return [];
+    if (value === undefined || inference.operand(value)?.stored !== false || !isNumeric(value, inference)) return [];
     const joints = links.flatMap((link) => jointOf(link, `in${index}`, port, node, inference) ?? []);
     return [{ joints, regions: known.get(value)?.map((region) => moveRegion(region, joints)) }];
   });
@@ -152,7 +161,17 @@ function followRegions(
   const regions = first.flatMap((region) => (region === undefined || isEmpty(region) ? [] : [region]));
   const axes = new Set(regions.flatMap(({ indices }) => [...indices.keys()]));
   const isMixed = computed.some((input) => input.regions === undefined && input.joints.some(({ to }) => axes.has(to)));
-  return isMixed ? [] : regions;
+  if (isMixed) return [];
+  const bounds = inference.facet(node, "saturates");
+  return regions.map(({ indices, range }) => {
+    const newRange = bounds ? bounds[1] - bounds[0] : keepsRange(node, inference) ? range : undefined;
+    return { indices, range: newRange };
+  });
+}
+
+function keepsRange(node: Node, inference: Inference): boolean {
+  const bound = inference.at(node);
+  return !(bound instanceof Miss) && keepsContents(node, bound, inference);
 }
 
 const isEmpty = ({ indices }: Region): boolean => [...indices.values()].some((positions) => positions.length === 0);
@@ -199,7 +218,7 @@ function jointOf(
   };
 }
 
-function moveRegion({ source, indices }: Region, joints: readonly Joint[]): Region | undefined {
+function moveRegion({ indices, range }: Region, joints: readonly Joint[]): Region | undefined {
   const moved = new Map<number, readonly number[]>();
   for (const [axis, before] of indices) {
     const [end] = joints.flatMap(({ from, to, move }) => {
@@ -214,5 +233,5 @@ function moveRegion({ source, indices }: Region, joints: readonly Joint[]): Regi
       after.toSorted((a, b) => a - b),
     );
   }
-  return { source, indices: moved };
+  return { indices: moved, range };
 }

@@ -1,10 +1,12 @@
 import { PithError, truncateList } from "../errors.ts";
+import { allNodes, type Graph, type Node, nodeName } from "../graph/graph.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
 /** Options that select layers and override other options per layer. */
 export interface Selection {
-  /** Names, patterns or operator types: "fc1", "layer1.*", "Conv". Default: all. */
+  /** Names of layers or of their nodes, patterns, or operator types: "fc1", "layer1.*", "Conv". Default: all. */
   readonly layers?: string | readonly string[] | undefined;
+  /** Can also name nodes without a weight: techniques that change such nodes leave them as they are. */
   readonly except?: string | readonly string[] | undefined;
   /** Options by layer name, pattern or operator type. */
   readonly overrides?: Readonly<Record<string, object>> | undefined;
@@ -14,23 +16,20 @@ export interface Selection {
 
 interface Selectable {
   readonly name: string;
-  readonly node?: { readonly op: string };
+  readonly node?: Node;
 }
 
 /**
  * Returns the layers that a selection includes.
- * @param extraTypes Operator types that a selection can name even if no layer has them.
  * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type; E_OPTION if `except` excludes all selected layers.
  */
-export function selectLayers<L extends Selectable>(
-  all: readonly L[],
-  selection: Selection,
-  extraTypes: ReadonlySet<string> = new Set(),
-): readonly L[] {
+export function selectLayers<L extends Selectable>(all: readonly L[], selection: Selection): readonly L[] {
   const patterns = splitPatterns(selection.layers);
   const excludedPatterns = splitPatterns(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excludedPatterns ?? [])]) {
-    if (extraTypes.has(pattern) || all.some((layer) => isLayer([pattern], layer))) continue;
+    if (all.some((layer) => isLayer([pattern], layer))) continue;
+    if (excludedPatterns?.includes(pattern) === true && nodesAround(all).some((node) => isNode([pattern], node)))
+      continue;
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
   }
@@ -56,7 +55,7 @@ export function selectLayers<L extends Selectable>(
  */
 export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   options: O,
-  { name, node }: Selectable,
+  { name, node }: { readonly name: string; readonly node?: Pick<Node, "op"> },
   exclusive: readonly string[] = [],
 ): { readonly own: O; readonly decidedBy: "global" | "op" | "layer" } {
   const overrides = Object.entries(options.overrides ?? {});
@@ -88,11 +87,20 @@ function namesHint(pattern: string, names: readonly string[]): string {
 }
 
 const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
-  isNamed(patterns, name) || patterns?.some((pattern) => pattern === node?.op) === true;
+  isNamed(patterns, name) || (node !== undefined && isNode(patterns, node));
 
-/** Returns whether `except` names an operator type. */
-export const excludesType = ({ except }: Selection, type: string): boolean =>
-  splitPatterns(except)?.includes(type) === true;
+const isNode = (patterns: readonly string[] | undefined, node: Node): boolean =>
+  isNamed(patterns, nodeName(node)) || patterns?.includes(node.op) === true;
+
+/** Returns the nodes of the model that contains the layers. */
+function nodesAround([first]: readonly Selectable[]): readonly Node[] {
+  let graph: Graph | undefined = first?.node?.graph;
+  while (graph?.parent !== undefined) graph = graph.parent.graph;
+  return graph === undefined ? [] : [...allNodes(graph)];
+}
+
+/** Returns whether `except` names a node, by its name, a pattern or its operator type. */
+export const excludesNode = ({ except }: Selection, node: Node): boolean => isNode(splitPatterns(except), node);
 
 /** Returns whether a name matches one of the patterns. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {

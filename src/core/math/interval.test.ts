@@ -55,9 +55,9 @@ test("a few changed predictions are lost if the whole interval of their share ex
     [40, 2],
     [10, 1],
   ] as const)
-    expect(verdictOf(count, changed)).toMatchObject({ verdict: "not shown", met: true });
+    expect(verdictOf(count, changed)).toMatchObject({ verdict: "undecided", met: true });
   // Other predictions of a labeled sample can become right, so three wrong ones can be chance.
-  expect(verdictOf(40, 3, accuracy())).toMatchObject({ verdict: "not shown", met: true });
+  expect(verdictOf(40, 3, accuracy())).toMatchObject({ verdict: "undecided", met: true });
 });
 
 test("judge accepts a loss of agreement that is not significant, for any number of intervals", () => {
@@ -278,18 +278,18 @@ describe("judge", () => {
 
   it("uses the estimate by default and the bound if strict", () => {
     const open = outcome(400, 6, 5);
-    expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
+    expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "undecided", met: true });
     expect(judge(open, { maxDrop: 0.01, strict: true })).toMatchObject({
-      verdict: "not shown",
+      verdict: "undecided",
       met: false,
     });
   });
 
   it("rejects only a drop that exceeds the goal and is significant", () => {
     // A drop of 1.25 points is not significant with 3 gained and 8 lost, but with 0 and 5.
-    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
+    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "undecided", met: true });
     expect(judge(outcome(400, 3, 8), { maxDrop: 0.01, strict: true }).met).toBe(false);
-    expect(judge(outcome(400, 0, 5), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: false });
+    expect(judge(outcome(400, 0, 5), { maxDrop: 0.01 })).toMatchObject({ verdict: "undecided", met: false });
     // A significant drop of 0.1 points is within 1 point, and a drop of 5 points is within 5.
     expect(judge(outcome(10_000, 0, 10), { maxDrop: 0.01 })).toMatchObject({ verdict: "kept", met: true });
     expect(judge(outcome(1000, 0, 50), { maxDrop: 0.05 }).met).toBe(true);
@@ -318,9 +318,9 @@ describe("judge", () => {
 
   it("requires enough samples to show that nothing is lost", () => {
     const verdict = judge(outcome(50, 0, 0), { maxDrop: 0.01 });
-    expect(verdict).toMatchObject({ verdict: "not shown", met: true });
+    expect(verdict).toMatchObject({ verdict: "undecided", met: true });
     expect(judge(outcome(381, 0, 0), { maxDrop: 0.01 }).verdict).toBe("kept");
-    expect(judge(outcome(380, 0, 0), { maxDrop: 0.01 }).verdict).toBe("not shown");
+    expect(judge(outcome(380, 0, 0), { maxDrop: 0.01 }).verdict).toBe("undecided");
   });
 
   it("reverses the sign for metrics where lower is better", () => {

@@ -17,6 +17,7 @@ import {
   nothingCompared,
   type OutputLikeness,
   type OutputsOptions,
+  worstOf,
 } from "./output-comparison.ts";
 import { withSaturating } from "./saturation.ts";
 
@@ -29,6 +30,8 @@ export interface Likeness extends OutputLikeness {
   readonly uncompared?: readonly string[];
   /** Operators that the runtime does not support and that were removed from both models for the comparison. */
   readonly without?: readonly string[];
+  /** Number of random samples that were left out because outputs of the original are not finite. */
+  readonly leftOut?: number;
   /** Present if samples of data were compared instead of random inputs. */
   readonly ofData?: true;
 }
@@ -164,11 +167,12 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
   if (typeof worst !== "object") return { likeness: worst, saturated };
-  const { without } = runs;
+  const { without, leftOut = 0 } = runs;
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
     ...(without.length === 0 ? {} : { without }),
+    ...(leftOut === 0 ? {} : { leftOut }),
   };
   return { likeness, saturated };
 }
@@ -179,21 +183,16 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
  */
 function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likeness | string | undefined {
   if (outputs.length === 0) return noNumbers;
-  const findings: Finding[] = [];
-  const reasons = new Map<string, string>();
-  for (const output of outputs) {
-    const { name, likeness } = output;
-    if (typeof likeness === "string") reasons.set(name, likeness);
-    else if (likeness !== undefined) findings.push({ ...output, likeness });
-  }
-  const [worst] = findings.toSorted(
-    (a, b) => rankOf(a) - rankOf(b) || a.likeness.signalToNoise - b.likeness.signalToNoise,
+  const findings = outputs.flatMap(({ likeness }) => (typeof likeness === "object" ? [likeness] : []));
+  const reasons = new Map(
+    outputs.flatMap(({ name, likeness }) => (typeof likeness === "string" ? [[name, likeness] as const] : [])),
   );
+  const worst = worstOf(outputs);
   if (worst === undefined) return [...reasons.values()].at(-1);
-  const { name, likeness } = worst;
+  const { name, likeness, isPart = false } = worst;
   const { lost, otherForm } = likeness;
-  const samples = Math.max(...findings.map((finding) => finding.likeness.samples));
-  if (!isNamed) return { ...likeness, samples };
+  const samples = Math.max(...findings.map((finding) => finding.samples));
+  if (!isNamed && !isPart) return { ...likeness, samples };
   return {
     ...likeness,
     samples,
@@ -202,18 +201,4 @@ function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likene
     outputs: findings.length,
     ...(reasons.size === 0 ? {} : { uncompared: [...reasons.keys()] }),
   };
-}
-
-interface Finding extends ComparedOutput {
-  readonly likeness: OutputLikeness;
-}
-
-/**
- * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs. Among different and
- * among equal outputs, those that do not depend on the inputs come last.
- */
-function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary }: Finding): number {
-  if (lost !== undefined) return otherForm ? 0 : 1;
-  const differs = relativeError !== 0;
-  return (differs ? 2 : 6) + (isAuxiliary ? 1 : 0) + (unmoved === undefined ? 0 : 2);
 }

@@ -47,8 +47,9 @@ export function compareRows(
       `A comparison needs the same samples of both models, got ${sampleCounts.join(" and ")}.`,
     );
   }
+  const part = metric.worstPart?.(candidate);
   const commonFields = {
-    metric: metric.name,
+    metric: part === undefined ? metric.name : `${metric.name} of "${part}"`,
     unit: metric.unit,
     better: metric.better,
     original: estimate(metric, original),

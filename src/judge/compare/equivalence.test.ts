@@ -40,6 +40,28 @@ describe("compareOutputs", () => {
     });
   });
 
+  it.each([3, 50])("tries more sizes of a first axis that is time, of which a kernel needs %i", async (kernel) => {
+    const convolution = (weight: number) => `(x: float32[time, 2]) -> (y: float32[steps, 1]) {
+  w: float32[1, 2, ${kernel}] = random(seed ${weight})
+  axis: int64[1] = [0]
+  a = Transpose(x) {perm=[1, 0]}
+  b = Unsqueeze(a, axis)
+  c = Conv(b, w)
+  d = Squeeze(c, axis)
+  y = Transpose(d) {perm=[1, 0]}
+}`;
+    expect(await compare(convolution(1), convolution(1))).toMatchObject({ difference: 0, inputs: 4 });
+    expect(await compare(convolution(1), convolution(2))).toMatchObject({ at: "y" });
+  });
+
+  it("names the option that sets free sizes if no size runs", async () => {
+    const impossible =
+      "(x: float32[time, 3]) -> (y: float32[n, 7]) {\n  shape: int64[2] = [-1, 7]\n  y = Reshape(x, shape)\n}";
+    const fixed = impossible.replace("7]\n", "1009]\n").replace("n, 7", "n, 1009");
+    expect(await compare(fixed, fixed)).toContain("`dim` sets the sizes of free dimensions");
+    expect(await compare(fixed, fixed, { sizes: new Map([["time", 1009]]) })).toMatchObject({ difference: 0 });
+  });
+
   it("returns the output and the difference of functions that are not equal", async () => {
     const other = doubled.replace("= 2", "= 2.5");
     expect(await compare(doubled, other)).toMatchObject({ at: "y", difference: expect.closeTo(0.25, 5) });

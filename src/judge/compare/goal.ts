@@ -38,7 +38,7 @@ export interface Goal {
 }
 
 export interface Verdict {
-  readonly verdict: "kept" | "lost" | "not shown";
+  readonly verdict: "kept" | "lost" | "undecided";
   readonly met: boolean;
   /** Drop from the original to the candidate; positive if the candidate is worse. */
   readonly drop: Estimate;
@@ -65,7 +65,7 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   const drop =
     comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop };
-  const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
+  const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "undecided";
   const isMet =
     goal.strict === true
       ? verdict === "kept"

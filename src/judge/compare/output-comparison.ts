@@ -6,17 +6,17 @@
  * that hardly depends on the inputs is lost only if x and y differ greatly. On samples of data, this is an output that varies by no more than rounding.
  */
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { partsOf } from "../../core/analysis/measured-parts.ts";
+import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
 import { figure } from "../../core/numbers.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
-import { Difference, decibels, variation } from "../../runtime/run/difference.ts";
+import { Difference, decibels, minChange, minVariationOfData, variation } from "../../runtime/run/difference.ts";
 import { fillPredicate } from "../../runtime/run/mask-values.ts";
 import { countSamples, minSamples, type Pair, type PairedRuns } from "../../runtime/run/paired-runs.ts";
-import { boundsOf } from "./saturation.ts";
 
 export interface OutputLikeness {
   readonly samples: number;
@@ -38,7 +38,9 @@ export interface OutputLikeness {
 type Unmoved = "equal" | "nearly equal" | "one class";
 
 export interface ComparedOutput {
+  /** Name of the output, or of its part that differs most. */
   readonly name: string;
+  readonly isPart?: boolean;
   /** The comparison's result; a text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
   readonly likeness: OutputLikeness | string | undefined;
   /**
@@ -65,10 +67,6 @@ export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relative
 
 /** Minimum variance over random inputs, as a share of the mean square, at which an output counts as depending on its inputs. */
 const minVariation = 1e-3;
-/** The same for samples of data: ten times the squared error of rounding to float16. A temperature of 300 ± 2 K varies by 5e-5. */
-const minVariationOfData = 1e-6;
-/** Minimum change over the samples, as a share of the operator's range, at which the output of a saturating operator is not saturated. */
-const minChange = 0.01;
 /** Maximum squared error on random inputs that counts as rounding, as a share of the output's squared values. */
 const maxRoundingNoise = 0.01;
 /**
@@ -97,26 +95,69 @@ export function compareEachOutput(
   const answer = outputs.length > 0 ? mainOutputName(expected, requested) : undefined;
   const hasNumericOutput = outputs.some(([, dense]) => isNumeric(dense));
   const isDataDependent = dataDependentSizes(original);
-  const inference = infer(original);
   const shouldCompareValues = (name: string): boolean => {
     if (values === "all") return requested === undefined || (before.get(name) ?? name) === requested;
     return values !== "none" && requested === undefined && name !== answer;
   };
   return [
     ...missingOutputs.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
-    ...outputs.map(([name, dense]) => {
+    ...outputs.map(([name, dense]): ComparedOutput => {
       const form = findOtherForm(name, pairs, isDataDependent(name));
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
-      if (!shouldCompareValues(name)) return { name, ...kind, likeness: undefined, isSaturated: false };
-      const value = original.graph.value(name);
-      const bounds = value && boundsOf(value, inference);
-      return compareValues(
-        { name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] },
-        pairs,
-      );
+      const uncompared = { name, ...kind, likeness: undefined, isSaturated: false };
+      if (!shouldCompareValues(name)) return uncompared;
+      const values = pairs.flatMap(({ expected }) => expected[name] ?? []);
+      const parts = partsOf(original, name, values);
+      const compared = parts.map((part) => {
+        const output = { name: part.name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: part.range };
+        const comparison = compareValues(output, parts.length < 2 ? pairs : selectPairs(pairs, name, part));
+        // No operator behind the whole output saturates one part of it.
+        return parts.length < 2 ? comparison : { ...comparison, isSaturated: false, isPart: true };
+      });
+      return worstOf(compared) ?? compared[0] ?? uncompared;
     }),
   ];
+}
+
+function selectPairs(pairs: readonly Pair[], name: string, part: OutputPart): readonly Pair[] {
+  const select = (batch: Batch): Batch => {
+    const dense = batch[name];
+    return dense === undefined ? {} : { [part.name]: selectPart(dense, part) };
+  };
+  return pairs.map(({ expected, got, exchanged, ...pair }) => ({
+    ...pair,
+    expected: select(expected),
+    got: select(got),
+    exchanged: exchanged && select(exchanged),
+  }));
+}
+
+/** A comparison of values that has a result. */
+export interface Finding extends ComparedOutput {
+  readonly likeness: OutputLikeness;
+}
+
+/** Returns the finding that differs most; undefined if no values were compared. */
+export function worstOf(outputs: readonly ComparedOutput[]): Finding | undefined {
+  const findings = outputs.flatMap((output): Finding[] => {
+    const { likeness } = output;
+    return typeof likeness === "object" ? [{ ...output, likeness }] : [];
+  });
+  const [worst] = findings.toSorted(
+    (a, b) => rankOf(a) - rankOf(b) || a.likeness.signalToNoise - b.likeness.signalToNoise,
+  );
+  return worst;
+}
+
+/**
+ * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs. Among different and
+ * among equal outputs, those that do not depend on the inputs come last.
+ */
+function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary }: Finding): number {
+  if (lost !== undefined) return otherForm ? 0 : 1;
+  const differs = relativeError !== 0;
+  return (differs ? 2 : 6) + (isAuxiliary ? 1 : 0) + (unmoved === undefined ? 0 : 2);
 }
 
 /** Returns whether the elements are quantities with a rounding error, and not texts, classes or positions. */

@@ -60,11 +60,6 @@ function repeatMove({ graph }: Model, { op, domain, inputs, attributes, outputs 
   return output;
 }
 
-/** Returns the bounds of the saturating operator that computes an output: 0 and 1 for Sigmoid. Undefined for other operators. */
-export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
-  return findSaturating(output, inference)?.bounds;
-}
-
 /** Returns the float inputs of the saturating operators that compute the outputs, by name of the output. */
 function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
   const inference = infer(model);
@@ -79,8 +74,7 @@ function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
 function findSaturating(output: Value, inference: Inference) {
   const moves: Node[] = [];
   for (const { node, bound } of makersOf(output, inference)) {
-    const bounds = bound.saturates();
-    if (bounds !== undefined) return { input: node.inputs[0], bounds, moves };
+    if (bound.saturates() !== undefined) return { input: node.inputs[0], moves };
     // Casts and dequantization after the operator are not repeated on its input, which has another type.
     if (bound.unchanged() === undefined && !convertsQuantization(node, inference)) moves.unshift(node);
   }

@@ -6,7 +6,7 @@ import { groupBy } from "../../core/tensor/group-by.ts";
 import { completeOptions, partFor } from "../steps/step-options.ts";
 import { optionsInRound, withCurves } from "./courses.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
-import { stepPasses } from "./steps.ts";
+import { stepPasses, steps } from "./steps.ts";
 
 export interface PassStep {
   readonly id: string;
@@ -50,6 +50,17 @@ const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judge
 /** Replaces module paths in options by the modules' exports. @throws PithError as `openModules`. */
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
   withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
+
+/** Returns the paths of files that a recipe reads and writes, without modules. */
+export const filesOfRecipe = ({ steps }: Recipe): readonly string[] =>
+  steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).flatMap(filesOfStep);
+
+export function filesOfStep({ id, options }: RecipeStep): readonly string[] {
+  const { reference, restores, furtherReferences, command } = steps.get(id) ?? {};
+  const names = [reference, restores, furtherReferences, ...(command?.reads ?? []), ...(command?.writes ?? [])];
+  const texts = [...new Set(names)].flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
+  return texts.filter((text): text is string => typeof text === "string" && text !== "original");
+}
 
 export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
   withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));

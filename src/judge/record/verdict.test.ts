@@ -10,7 +10,7 @@ import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { unsteadyNote } from "../../runtime/run/latency.ts";
 import { compareRows } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
-import { judge, type Verdict } from "../compare/goal.ts";
+import { type Comparison, judge, type Verdict } from "../compare/goal.ts";
 import type { Run, StepRecord, Variant } from "./data.ts";
 import {
   accuracySentence,
@@ -32,20 +32,30 @@ import {
 } from "./verdict.ts";
 
 const open: Verdict = {
-  verdict: "not shown",
+  verdict: "undecided",
   met: true,
   drop: { value: 0.003, low: -0.004, high: 0.011, count: 667, confidence: 0.95 },
 };
 
+/** Returns a comparison with this drop from 93 %. */
+const dropped = (drop: Verdict["drop"]): Comparison => ({
+  ...{ metric: "accuracy", unit: "share", better: "higher", variance: 0, pairs: undefined },
+  original: { ...drop, value: 0.93 },
+  candidate: { ...drop, value: 0.93 - drop.value },
+  difference: { ...drop, value: -drop.value, low: -drop.high, high: -drop.low },
+});
+
 describe("the sentence of a goal", () => {
+  const sentenceOf = (verdict: Verdict, others: Parameters<typeof verdictSentence>[3] = {}) =>
+    verdictSentence({ maxDrop: 0.01 }, verdict, dropped(verdict.drop), others);
   const phraseOf = (verdict: Partial<Verdict>, validation?: number) =>
-    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
-  const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
+    sentenceOf({ ...open, ...verdict }, { validation });
+  const loss = "Measured change: −0.3 points (goal: at least −1.0), 95 % interval −1.1 … +0.4.";
   const undecided = `${loss} The estimate meets the goal; the interval does not exclude a larger loss`;
 
   const wide = { ...open.drop, low: -0.024, high: 0.037 };
   const adviceFor = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
-    verdictSentence({ maxDrop: 0.01 }, { ...open, drop }, "share", numbers);
+    sentenceOf({ ...open, drop }, numbers);
 
   test("states that the loss is close to the limit if the interval is narrow", () => {
     expect(phraseOf({})).toBe(`${undecided}. The loss is close to the limit.`);
@@ -57,7 +67,7 @@ describe("the sentence of a goal", () => {
 
   test("asks for more samples if there are fewer than 30, and states how many", () => {
     const few = (count: number) => ({ ...open.drop, count });
-    expect(adviceFor({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; at least 100 are needed\.$/);
+    expect(adviceFor({}, few(3))).toMatch(/0\.4\. 3 samples are too few to decide; at least 100 are needed\.$/);
     expect(adviceFor({}, { ...wide, count: 20 })).toContain(
       "20 samples are too few to decide; at least 190 are needed.",
     );
@@ -102,14 +112,14 @@ describe("the sentence of a goal", () => {
     );
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
     expect(phraseOf(beyond)).toBe(
-      "Measured loss: 2.0 points (goal: 1.0), 95 % interval −0.4 … 3.0. With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
+      "Measured change: −2.0 points (goal: at least −1.0), 95 % interval −3.0 … +0.4. With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
     );
     expect(phraseOf({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(
-      / 0\.1 … 3\.0\. The goal is missed\.$/,
+      / −3\.0 … −0\.1\. The goal is missed\.$/,
     );
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     expect(phraseOf({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
-      "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. The estimate meets the goal; the interval does not exclude a larger loss.",
+      "Measured change: +0.4 points (goal: at least −1.0), too few samples for an interval. The estimate meets the goal; the interval does not exclude a larger loss.",
     );
   });
 
@@ -267,7 +277,7 @@ test("marks only variants within the goal with a tick", () => {
   if (first?.verdict === undefined || first.comparison === undefined) throw new Error("The example has a verdict.");
   const { verdict, comparison } = first;
   expect(markOf(first, goal)).toBe("✓");
-  const outside = { ...verdict, verdict: "not shown", drop: { ...verdict.drop, value: 0.05 } } as const;
+  const outside = { ...verdict, verdict: "undecided", drop: { ...verdict.drop, value: 0.05 } } as const;
   expect(markOf({ ...first, verdict: outside }, goal)).toBe("?");
   expect(markOf({ ...first, validation: { comparison, verdict: outside } }, goal)).toBe("?");
   expect(markOf({ ...first, verdict: { ...outside, met: false } }, goal)).toBe("✗");
@@ -466,8 +476,8 @@ describe("compared with a reference model", () => {
   });
 
   test("verdictSentence names the reference model", () => {
-    expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", {}, "big.onnx")).toBe(
-      "Measured loss against big.onnx: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1. The goal is met.",
+    expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, dropped(open.drop), {}, "big.onnx")).toBe(
+      "Measured change against big.onnx: −0.3 points (goal: at least −1.0), 95 % interval −1.1 … +0.4. The goal is met.",
     );
   });
 });

@@ -4,15 +4,18 @@ import type { Unit } from "../../core/estimate.ts";
 import {
   allowance,
   bytes,
+  type ChangeTexts,
+  changeInterval,
+  changeTexts,
   confidenceText,
   counted,
   difference,
-  differenceWithInterval,
   figure,
   integer,
-  lossInterval,
+  intervalNote,
   percent,
   times,
+  unitOfChange,
 } from "../../core/numbers.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
@@ -40,7 +43,7 @@ export function outcomeOf(run: Run): Outcome {
   if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
   if (isIdentical(run)) return { word: "identical", mood: "good" };
   const { verdict, met } = chosen.verdict;
-  const word = verdict === "not shown" ? "needs more samples" : verdict;
+  const word = verdict === "undecided" ? "needs more samples" : verdict;
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
@@ -136,8 +139,7 @@ export function notChosenText(variant: Variant, goal: Goal | undefined): string 
       ? `not chosen: ${dropText(comparison, drop)} together with the samples of the search`
       : undefined;
   if (validation?.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
-  const { unit, difference: change } = validation.comparison;
-  return `not chosen: ${difference(unit, change.value)} on the validation samples`;
+  return `not chosen: ${changeOf(validation.comparison)} on the validation samples`;
 }
 
 /**
@@ -213,6 +215,10 @@ export function outputDifferenceText({ same, unmoved, signalToNoise, relativeErr
   return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
 }
 
+/** Explains decibels to readers of a table. The relative amplitude of the error is 10^(−dB / 20). */
+export const decibelsLegend =
+  "signal to noise: at 40 dB there is hardly any difference (an error of 1 %), at 20 dB 10 %, at 10 dB it is visible (30 %)";
+
 /** Returns "right on: node ✓ wasm ✓ webgpu ✗", and one line with the finding per target. */
 export function targetLines(checks: readonly OnTarget[]): readonly string[] {
   const marks = checks.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
@@ -265,15 +271,15 @@ function isIdentical({ noise }: Run): boolean {
   );
 }
 
-/** Returns "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. The estimate meets the goal; …". */
+/** Returns "Measured change: −0.7 points (goal: at least −1.0), 95 % interval −2.0 … +0.6. The estimate meets the goal; …". */
 export function goalSentence(run: Run): string | undefined {
-  const { goal, metric, data, search, noise } = run;
-  const verdict = chosenOf(run)?.verdict;
-  if (goal === undefined || verdict === undefined) return undefined;
+  const { goal, data, search, noise } = run;
+  const { verdict, comparison } = chosenOf(run) ?? {};
+  if (goal === undefined || verdict === undefined || comparison === undefined) return undefined;
   if (isIdentical(run))
     return `The result is identical to the original: no layer's output differs on ${counted(noise?.samples ?? 0, "sample")}.`;
   const searched = search?.apart === true ? search.samples : undefined;
-  return verdictSentence(goal, verdict, metric.unit, { ...data, searched });
+  return verdictSentence(goal, verdict, comparison, { ...data, searched });
 }
 
 export function chanceSentence(original: number, chance: number): string {
@@ -284,17 +290,34 @@ export function chanceSentence(original: number, chance: number): string {
 export function verdictSentence(
   goal: Goal,
   verdict: Verdict,
-  unit: Unit,
+  comparison: Comparison,
   others: Others = {},
   reference?: string,
 ): string {
-  const { drop } = verdict;
+  const { unit, better, difference: moved } = comparison;
   const againstText = reference === undefined ? "" : ` against ${reference}`;
-  const [maxDropText = ""] = allowance(unit, goal.maxDrop).split(" ");
-  const gain = drop.value < 0 ? ", a gain" : "";
-  const lossPhrase = `Measured loss${againstText}: ${allowance(unit, drop.value)}${gain} (goal: ${maxDropText}), ${lossInterval(unit, drop)}`;
-  return `${lossPhrase}. ${verdictPhrase(verdict, goal, unit, others)}.`;
+  const [limit = ""] = difference(unit, better === "higher" ? -goal.maxDrop : goal.maxDrop).split(" ");
+  const limitText = `${better === "higher" ? "at least" : "at most"} ${limit}`;
+  const interval =
+    Number.isFinite(moved.low) || Number.isFinite(moved.high)
+      ? `${confidenceText(moved)} interval ${changeInterval(unit, moved)}`
+      : "too few samples for an interval";
+  const changePhrase = `Measured change${againstText}: ${changeOf(comparison)} (goal: ${limitText}), ${interval}`;
+  return `${changePhrase}. ${verdictPhrase(verdict, goal, unit, others)}.`;
 }
+
+/** Returns the printed original and result, and their difference with its unit. */
+export function textsOf({ unit, original, candidate, difference: moved }: Comparison): ChangeTexts {
+  const texts = changeTexts(unit, original.value, candidate.value, moved.value);
+  return { ...texts, change: `${texts.change} ${unitOfChange(unit)}`.trim() };
+}
+
+/** Returns the change from the original to the result, "−0.3 points". */
+export const changeOf = (comparison: Comparison): string => textsOf(comparison).change;
+
+/** Returns "−0.3 points (95 % interval −1.1 … +0.4, 667 samples)". */
+export const changeWithInterval = (comparison: Comparison): string =>
+  `${changeOf(comparison)} ${intervalNote(comparison.unit, comparison.difference)}`;
 
 function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
   if (verdict === "kept") return "The goal is met";
@@ -328,13 +351,10 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
  * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), more than chance explains". Undefined if the drop
  * is not statistically significant.
  */
-export function lossWarning(
-  { metric, unit, better, truth, original, difference: change }: Comparison,
-  verdict: Verdict,
-  goal: Goal,
-): string | undefined {
+export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
+  const { metric, unit, better, truth, original } = comparison;
   const { drop } = verdict;
-  const differenceText = difference(unit, change.value);
+  const differenceText = changeOf(comparison);
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
@@ -345,15 +365,12 @@ export function lossWarning(
 }
 
 /** Returns "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)". */
-export function distanceText(
-  model: string,
-  { metric, unit, original, candidate, difference: change }: Comparison,
-): string {
-  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, change)) ?? [];
-  const distance = difference(unit, Math.abs(change.value)).replace("+", "");
-  const position =
-    candidate.value === original.value ? "equals it" : `is ${distance} ${change.value < 0 ? "below" : "above"} it`;
-  return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${position}${interval}`;
+export function distanceText(model: string, comparison: Comparison): string {
+  const { metric, unit, original, candidate, difference: moved } = comparison;
+  const { before, change } = textsOf(comparison);
+  const side = moved.value < 0 ? "below" : "above";
+  const position = candidate.value === original.value ? "equals it" : `is ${change.replace(/^[+−]/, "")} ${side} it`;
+  return `${metric} of ${model}: ${before}; the result ${position} ${intervalNote(unit, moved)}`;
 }
 
 /** Returns a warning if the samples show no gain of a training: "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)". */
@@ -369,11 +386,9 @@ function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undef
   return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${confidence})`;
 }
 
-function changeTextOf(comparison: Comparison): string {
-  return `${fromTo(comparison)}: ${differenceWithInterval(comparison.unit, comparison.difference)}`;
-}
+const changeTextOf = (comparison: Comparison): string => `${fromTo(comparison)}: ${changeWithInterval(comparison)}`;
 
-function fromTo({ metric, unit, original, candidate }: Comparison): string {
-  const [before, after] = [original, candidate].map(({ value }) => figure(unit, value));
-  return `${metric} went from ${before} to ${after}`;
+function fromTo(comparison: Comparison): string {
+  const { before, after } = textsOf(comparison);
+  return `${comparison.metric} went from ${before} to ${after}`;
 }

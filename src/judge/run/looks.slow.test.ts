@@ -130,7 +130,7 @@ describe("looks at 512, 1,024 and 2,048 samples", () => {
       const rows = right.map(() => Number(draw.uniform() >= lost));
       const settled = [512, 1024]
         .map((size) => judge(compareRows(accuracy(), right.slice(0, size), rows.slice(0, size), earlyLevel), goal))
-        .find(({ verdict }) => verdict !== "not shown");
+        .find(({ verdict }) => verdict !== "undecided");
       const { verdict, drop } = settled ?? judge(compareRows(accuracy(), right, rows), goal);
       if (verdict === "kept") counted.kept++;
       if (drop.low <= lost && drop.high >= lost) counted.held++;

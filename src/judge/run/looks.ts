@@ -87,7 +87,7 @@ export class Looks {
     const isSettled =
       goal === undefined || needsAll
         ? undefined
-        : ({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown";
+        : ({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "undecided";
     const { rows, compared } = await this.look(model, isSettled, earlyLevel);
     logBatch(this.#context, rows.batchNote, "the result");
     return compared;

@@ -102,8 +102,9 @@ export function randomSearch(original: Model, output: string | undefined, contex
       if (typeof likeness === "string") return { holds: "no", text: likeness };
       const isNear =
         likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;
-      const verdict = lossOf(likeness) !== undefined ? "no" : isNear ? "clearly" : "barely";
-      return { holds: verdict, text: `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
+      const lost = lossOf(likeness);
+      const verdict = lost !== undefined ? "no" : isNear ? "clearly" : "barely";
+      return { holds: verdict, text: lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
     },
   };
 }

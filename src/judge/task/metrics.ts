@@ -3,6 +3,7 @@ import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts"
 import { detectionForm } from "../../core/analysis/detection-form.ts";
 import { distributionOf, isShare } from "../../core/analysis/distribution.ts";
 import { infer } from "../../core/analysis/infer.ts";
+import { partsOf } from "../../core/analysis/measured-parts.ts";
 import { assumedScores, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -76,7 +77,9 @@ export function comparisonMetrics(
     readonly reading?: MetricOptions | undefined;
   } = {},
 ): readonly Metric[] {
-  const isNumber = metric !== undefined && numericMetrics.has(metric) && assumedScores(model, output) !== undefined;
+  const hasScales = options.form === undefined && (options.parts ?? []).length > 1;
+  const isNumeric = hasScales || (metric !== undefined && numericMetrics.has(metric));
+  const isNumber = isNumeric && assumedScores(model, output) !== undefined;
   if (isNumber) return [determination(options), signalToNoise(options)];
   if (options.form === "label sets") return [sameLabels(options), signalToNoise(options)];
   if (options.form !== undefined) return [detectionAgreement(options), determination(options), signalToNoise(options)];
@@ -124,5 +127,12 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   const sizes = value.type?.dims?.slice(1) ?? [];
   const fixedSizes = sizes.slice(sizes.findLastIndex((size) => typeof size !== "number") + 1);
   const width = elementCount(fixedSizes.filter((size) => typeof size === "number"));
-  return { output, width, ...(form && { form }), ...(areShares && { from: "probabilities" }) };
+  const parts = partsOf(model, value.name);
+  return {
+    output,
+    width,
+    ...(parts.length > 1 && { parts }),
+    ...(form && { form }),
+    ...(areShares && { from: "probabilities" }),
+  };
 }

@@ -236,7 +236,8 @@ export async function openTask(
     context.log({ id: "texts", text: `texts: column "${texts}" of ${testSamples.name}${truth}` });
   }
   const isAssumed = metric === "accuracy" && taskMetric.truth === "original" && sidecars.classes === undefined;
-  const assumedOutput = isAssumed && typeof reading?.form !== "object" ? assumedScores(model, output) : undefined;
+  const hasOtherForm = typeof reading?.form === "object" || reading?.parts !== undefined;
+  const assumedOutput = isAssumed && !hasOtherForm ? assumedScores(model, output) : undefined;
   if (assumedOutput !== undefined && reading?.form === undefined)
     context.log({
       id: "metric",

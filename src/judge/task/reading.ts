@@ -1,6 +1,8 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
 import { possibleDetectionForms } from "../../core/analysis/detection-form.ts";
+import { canHaveScales, partsOf } from "../../core/analysis/measured-parts.ts";
 import { mainOutput } from "../../core/analysis/output-kind.ts";
+import { asPithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -30,14 +32,11 @@ export async function findReading(
   model: Model,
   output: string | undefined,
   samples: Dataset,
-  { metric, labelled, isFinal }: Request,
+  request: Request,
   context: Context,
 ): Promise<MetricOptions> {
-  const reading = readingOf(model, output);
-  const value = mainOutput(model.graph.outputs, output);
-  const dims = value?.type?.dims;
-  if (value === undefined || dims === undefined) return reading;
-  const { name } = value;
+  const name = mainOutput(model.graph.outputs, output)?.name;
+  if (name === undefined) return readingOf(model, output);
   const valuesOf = async (count: number): Promise<readonly Checked[]> => {
     const checked: Checked[] = [];
     const order = isIndexed(samples) ? { shuffle: context.seed } : {};
@@ -48,6 +47,37 @@ export async function findReading(
     });
     return checked;
   };
+  const reading = await findForm(model, output, samples, request, valuesOf, context);
+  if (request.labelled || !request.isFinal || !canHaveScales(model, name)) return reading;
+  const checked = await valuesOf(checkedScales).catch((error: unknown) => {
+    // The measurement on all samples fails as well, with a message for the user.
+    asPithError(error);
+    throwIfAborted(context.signal);
+    return [];
+  });
+  const parts = partsOf(
+    model,
+    name,
+    checked.map(({ dense }) => dense),
+  );
+  return parts.length > 1 ? { ...reading, parts } : reading;
+}
+
+const checkedScales = 16;
+
+async function findForm(
+  model: Model,
+  output: string | undefined,
+  samples: Dataset,
+  { metric, labelled, isFinal }: Request,
+  valuesOf: (count: number) => Promise<readonly Checked[]>,
+  context: Context,
+): Promise<MetricOptions> {
+  const reading = readingOf(model, output);
+  const value = mainOutput(model.graph.outputs, output);
+  const dims = value?.type?.dims;
+  if (value === undefined || dims === undefined) return reading;
+  const { name } = value;
   const log = (text: string): void => context.log({ id: "reading", text });
   if (dims.slice(1).every((size) => size === 1))
     return reading.from !== undefined || !labelled || !isFinal

@@ -1,12 +1,12 @@
 /** Replaces named dimensions by sizes in all stated types, also inside sums and products. */
 import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
-import { PithError } from "../../core/errors.ts";
+import { PithError, truncateList } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
-import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../../core/tensor/dims.ts";
+import { type Dim, dimText, dimValue, isSymbolic, isUnknownDim, symbol } from "../../core/tensor/dims.ts";
 import { change } from "./clean-up.ts";
 
 export const fixOption = described(
@@ -29,7 +29,7 @@ export const fixDimensions = definePass({
   options: v.strictObject({ fix: fixOption }),
   async run(model, { fix }) {
     if (Object.keys(fix).length === 0) return { changes: [], misses: [] };
-    requireNames(model, fix);
+    requireDimensions([model], Object.keys(fix));
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       const { graph, stated } = value;
@@ -56,18 +56,17 @@ function fixDim(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   return text === dim.text ? dim : symbol(text);
 }
 
-function requireNames(model: Model, sizes: Readonly<Record<string, number>>): void {
-  const names = new Set<string>();
-  for (const { type } of model.graph.feeds) {
-    for (const dim of type?.dims ?? []) {
-      if (!isSymbolic(dim)) continue;
-      names.add(dimText(dim));
-      for (const [word] of dim.text.matchAll(/[A-Za-z_]\w*/g)) names.add(word);
-    }
+/** Checks the names of dimensions. A dimension such as "2*length" has the name "length", too. @throws PithError E_NAME for a name that no input has. */
+export function requireDimensions(models: readonly Model[], names: Iterable<string>): void {
+  const dims = models.flatMap(({ graph }) => graph.feeds.flatMap(({ type }) => type?.dims ?? []));
+  const wordsOf = (dim: Dim): readonly string[] =>
+    isUnknownDim(dim) ? [] : (dimText(dim).match(/[A-Za-z_]\w*/g) ?? []);
+  const known = new Set(dims.filter(isSymbolic).flatMap((dim) => [dimText(dim), ...wordsOf(dim)]));
+  for (const name of names) {
+    if (known.has(name)) continue;
+    throw new PithError(
+      "E_NAME",
+      `No input has a dimension "${name}", only ${truncateList([...known]) || "fixed ones"}.`,
+    );
   }
-  const unknownName = Object.keys(sizes).find((name) => !names.has(name));
-  if (unknownName === undefined) return;
-  throw new PithError("E_NAME", `No input has a dimension "${unknownName}".`, {
-    hint: `Named dimensions: ${[...names].join(", ") || "none"}.`,
-  });
 }

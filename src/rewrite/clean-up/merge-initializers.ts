@@ -49,7 +49,7 @@ async function merge(groups: readonly (readonly Value[])[], { signal }: Context)
         byHash.set(hash, [replacement, ...more]);
         names.set(replacement, first?.name ?? replacement.name);
       }
-      changes.push(change(name, `stored once, as "${replacement.name}"`, "stored once"));
+      changes.push(change(name, `stored once, as "${replacement.name}"`, "duplicate constants merged"));
       replaceUses(value, replacement);
       graph.removeValue(value);
     }

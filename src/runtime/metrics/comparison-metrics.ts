@@ -1,10 +1,11 @@
 /** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
+import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
 import { PithError } from "../../core/errors.ts";
 import { integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { Difference, decibels } from "../run/difference.ts";
+import { Difference, decibels, minChange, minVariationOfData } from "../run/difference.ts";
 import { fillPredicate } from "../run/mask-values.ts";
 import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";
 import {
@@ -50,12 +51,14 @@ export function meanKl(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. */
+/**
+ * Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. The worst part of the output counts.
+ */
 export function signalToNoise(options: MetricOptions = {}): Metric {
   return defineSumMetric(
     { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY },
     options,
-    ({ signal, noise }) => decibels(signal, noise),
+    ({ signal, noise }, _, total) => decibels(signal > 0 ? signal : (total?.signal ?? 0), noise),
   );
 }
 
@@ -63,54 +66,80 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
 const roundingShare = 1e-12;
 
 /**
- * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed.
+ * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed. The worst part of the
+ * output counts.
  *
  * Each of the `width` elements of a sample has a separate mean over the samples. A common mean would count an offset between two outputs, such as 5
- * and 300, as explained variance. A single sample has one mean over all of its values. A constant original yields 1 or 0.
+ * and 300, as explained variance. A single sample has one mean over all of its values. A constant original yields 1 or 0. A part that hardly varies
+ * is divided by its power instead, a saturated part by its squared range, and a part of zeros by the power of the whole output.
  */
 export function determination(options: MetricOptions = {}): Metric {
-  return defineSumMetric({ name: "R²", unit: "", best: 1 }, options, (sums, samples) => {
-    const { noise, signal, sum, count, spread } = sums;
+  return defineSumMetric({ name: "R²", unit: "", best: 1 }, options, (sums, samples, total) => {
+    const { noise, signal, sum, count, spread, range } = sums;
     const variance = samples > 1 ? spread : signal - sum ** 2 / Math.max(1, count);
     if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
-    return variance > roundingShare * signal ? 1 - noise / variance : Number(noise === 0);
+    if (total === undefined) return variance > roundingShare * signal ? 1 - noise / variance : Number(noise === 0);
+    // The variance of an even distribution over `minChange` of the range.
+    const isSaturated = range !== undefined && variance < (count * (minChange * range) ** 2) / 12;
+    const power = isSaturated ? count * range ** 2 : variance > minVariationOfData * signal ? variance : signal;
+    return noise === 0 ? 1 : 1 - noise / (power > 0 ? power : total.signal);
   });
 }
 
 /**
- * Columns of a row: Σ (x − y)², Σ x² and Σ x of the original's values x and the model's values y, and their number; Σ (x − m)², with the mean m of
- * each element over the samples; and the number of values that masks set, which are left out of all of these.
+ * Columns of a row, for each part: Σ (x − y)², Σ x² and Σ x of the original's values x and the model's values y, and their number; Σ (x − m)², with
+ * the mean m of each element over the samples; and the number of values that masks set, which are left out of all of these.
  */
 const columnsOfSums = ["noise", "signal", "sum", "count", "spread", "filled"] as const;
 
 type Sums = Readonly<Record<(typeof columnsOfSums)[number], number>>;
 
-function sumsOfRows(rows: Float64Array): Sums {
-  const sums = columnSums(rows, columnsOfSums.length);
-  const entries = columnsOfSums.map((name, index) => [name, sums[index] ?? 0] as const);
-  return Object.fromEntries(entries) as Sums;
-}
+type PartSums = Sums & Pick<OutputPart, "range">;
 
+type Part = Pick<OutputPart, "name" | "indices" | "range">;
+
+const wholeOutput: Part = { name: "", indices: new Map() };
+
+/**
+ * Defines a metric whose value is the lowest value of a part.
+ * @param reduce returns the value of a part. `total` are the sums over all parts; undefined if there is one part.
+ */
 function defineSumMetric(
   metric: Pick<Metric, "name" | "unit" | "best">,
   options: MetricOptions,
-  reduce: (sums: Sums, samples: number) => number,
+  reduce: (part: PartSums, samples: number, total: Sums | undefined) => number,
 ): Metric {
-  const columns = columnsOfSums.length;
+  const { parts = [wholeOutput] } = options;
+  const columns = columnsOfSums.length * parts.length;
   const createRows = (): Metric["rows"] => {
-    const means = new RunningMeans(options.width ?? 1);
+    const means: RunningMeans[] = [];
     return (outputs, original) => {
-      const pairs = pair(outputs, original, options);
-      const rows = new Float64Array(columns * pairs.samples);
-      for (let sample = 0; sample < pairs.samples; sample++) {
-        const sums = sumsOfSample(pairs, sample, means);
-        rows.set(
-          columnsOfSums.map((name) => sums[name]),
-          columns * sample,
-        );
+      const pairs = parts.map((part) => pair(outputs, original, options, part));
+      const samples = pairs[0]?.samples ?? 0;
+      const rows = new Float64Array(columns * samples);
+      for (const [index, partPair] of pairs.entries()) {
+        means[index] ??= new RunningMeans(partPair.positions);
+        for (let sample = 0; sample < samples; sample++) {
+          const sums = sumsOfSample(partPair, sample, means[index]);
+          const offset = columns * sample + columnsOfSums.length * index;
+          rows.set(
+            columnsOfSums.map((name) => sums[name]),
+            offset,
+          );
+        }
       }
       return rows;
     };
+  };
+  const findWorst = (rows: Float64Array) => {
+    const sums = columnSums(rows, columns);
+    const total = readSums(sums);
+    const values = parts.map(({ range }, index) => {
+      const partSums = readSums(sums.subarray(columnsOfSums.length * index, columnsOfSums.length * (index + 1)));
+      return reduce({ ...partSums, range }, rows.length / columns, parts.length > 1 ? total : undefined);
+    });
+    const value = Math.min(...values);
+    return { value, part: parts[values.findIndex((other) => Object.is(other, value))], total };
   };
   return {
     ...metric,
@@ -119,15 +148,36 @@ function defineSumMetric(
     truth: "original",
     rows: (...batches) => createRows()(...batches),
     createRows,
-    reduce: (rows) => reduce(sumsOfRows(rows), rows.length / columns),
+    reduce: (rows) => findWorst(rows).value,
+    worstPart(rows) {
+      const { value, part } = findWorst(rows);
+      return parts.length < 2 || value === metric.best ? undefined : part?.name;
+    },
     detail(rows) {
-      const { filled, count } = sumsOfRows(rows);
-      const total = filled + count;
-      return filled === 0
-        ? undefined
-        : `${integer(filled)} of ${integer(total)} values are set by masks (such as −1e4 and −∞) and are left out`;
+      const {
+        part,
+        value,
+        total: { filled, count },
+      } = findWorst(rows);
+      const texts = [
+        ...(filled === 0
+          ? []
+          : [
+              `${integer(filled)} of ${integer(filled + count)} values are set by masks (such as −1e4 and −∞) and are left out`,
+            ]),
+        ...(parts.length < 2 || value === metric.best
+          ? []
+          : [`of "${part?.name}", the worst of ${parts.length} parts`]),
+      ];
+      return texts.length === 0 ? undefined : texts.join("; ");
     },
   };
+}
+
+/** Reads the sums of one part, or the sums over several parts. */
+function readSums(columns: Float64Array): Sums {
+  const sums = columnSums(columns, columnsOfSums.length);
+  return Object.fromEntries(columnsOfSums.map((name, index) => [name, sums[index] ?? 0])) as Sums;
 }
 
 function divergence(ours: Scores, reference: Scores, position: number): number {
@@ -184,17 +234,34 @@ interface Pair<T> {
 
 interface Numbers extends Pair<Float64Array> {
   readonly isFill: ReturnType<typeof fillPredicate>;
+  /** Number of elements of a sample, each with a mean over the samples. */
+  readonly positions: number;
 }
 
-function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
-  const { ours, theirs, ...rest } = matchOutputs(outputs, original, options);
+function pair(outputs: Batch, original: Batch, options: MetricOptions, part: Part): Numbers {
+  const { ours, theirs, samples, ...rest } = matchOutputs(outputs, original, options);
   if (theirs.type === "string" || ours.type === "string") {
     throw new PithError("E_DATA", `Output "${rest.name}" contains text, and this metric compares numbers.`, {
       hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }
-  const expected = toFloat64(theirs);
-  return { ...rest, ours: toFloat64(ours), theirs: expected, isFill: fillPredicate(expected, theirs.type) };
+  const selected = selectPart(theirs, part);
+  const expected = toFloat64(selected);
+  // The part's share of the elements that have means in the whole output.
+  const { width: wholePositions = 1 } = options;
+  const tailSizes = theirs.dims.map((_, axis) => elementCount(theirs.dims.slice(axis)));
+  const tailStart = tailSizes.indexOf(wholePositions);
+  const positions =
+    part.indices.size === 0 ? wholePositions : tailStart < 0 ? 1 : elementCount(selected.dims.slice(tailStart));
+  return {
+    ...rest,
+    samples,
+    width: expected.length / samples,
+    ours: toFloat64(selectPart({ ...ours, dims: theirs.dims } as Dense, part)),
+    theirs: expected,
+    isFill: fillPredicate(expected, theirs.type),
+    positions,
+  };
 }
 
 /** Returns the compared output of both models. @throws PithError E_DATA if their sizes or kinds differ. */

@@ -1,5 +1,6 @@
 /** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
 import type { DetectionForm } from "../../core/analysis/detection-form.ts";
+import type { OutputPart } from "../../core/analysis/output-parts.ts";
 import { PithError } from "../../core/errors.ts";
 import { moments } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -29,6 +30,8 @@ export interface MetricOptions {
   readonly form?: "label sets" | DetectionForm | undefined;
   /** Number of elements per sample in the evaluated output, after the last axis whose size the model does not fix (default: 1). */
   readonly width?: number | undefined;
+  /** Parts of the evaluated output, each with a value of R² and of signal to noise; the worst counts (default: one part). */
+  readonly parts?: readonly OutputPart[] | undefined;
 }
 
 /** Share of samples whose label has the highest score (top-1). NaN counts as wrong; of equal scores the first counts as the highest. */

@@ -25,6 +25,8 @@ export interface Metric {
   /** For values that depend on all samples (nearest neighbors): converts the collected results of `rows` to rows of `columns` values. */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
+  /** Returns the name of the output's part that determines the value; undefined if the output has one part, or no part has an error. */
+  readonly worstPart?: (rows: Float64Array) => string | undefined;
   /** Returns details for reports, such as the number of boxes; undefined if there are none. */
   detail?(rows: Float64Array): string | undefined;
 }

@@ -14,7 +14,8 @@ import { findUnknownOperator, type UnknownOperator } from "../../core/engine/run
 import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Dim } from "../../core/tensor/dims.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { type Dim, isSymbolic } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
@@ -25,6 +26,7 @@ import { explainFailedLoad, ResultFails } from "./load-check.ts";
 import { imageSides } from "./random-images.ts";
 import {
   type Assignment,
+  type Guess,
   guesses,
   lengthsOf,
   likelyLengths,
@@ -57,6 +59,8 @@ export interface PairedRuns {
   readonly result: Model;
   /** Reason why values cannot be compared: the models draw different random numbers. */
   readonly otherDraws: string | undefined;
+  /** Number of random samples that were left out because outputs of the original are not finite. */
+  readonly leftOut?: number;
 }
 
 export interface PairOptions {
@@ -156,14 +160,16 @@ async function runBoth(
     if (engineError.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
   }
-  let runs: readonly ModelRun[] | Miss;
+  let drawn: DrawnRuns | Miss;
   try {
-    runs = await runsOf(session, first, second, inputs, options);
+    drawn = await runsOf(session, first, second, inputs, options);
   } finally {
     await session.release();
   }
-  if (runs instanceof Miss) return runs;
-  return { ...(await pairWithResult(engine, first, second, runs, options)), without: unknown.map(operatorName) };
+  if (drawn instanceof Miss) return drawn;
+  const { runs, leftOut } = drawn;
+  const without = unknown.map(operatorName);
+  return { ...(await pairWithResult(engine, first, second, runs, options)), without, leftOut };
 }
 
 /** Runs the result on the inputs of the original's runs. @throws ResultFails if it does not load or run. */
@@ -188,15 +194,36 @@ function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
     const { feeds, samples } = run;
     if (samples <= 1) return { ...run, feeds: runs[(index + 1) % runs.length]?.feeds ?? feeds };
     const next = Uint32Array.from({ length: samples }, (_, sample) => (sample + 1) % samples);
-    return {
-      ...run,
-      feeds: mapColumns(feeds, (dense) => (dense.dims[0] === samples ? gatherRows(dense, next) : dense)),
-    };
+    return { ...run, feeds: gatherSamples(run, next) };
   });
 }
 
-interface Candidate {
-  readonly shapes: Shapes;
+function gatherSamples({ feeds, samples }: Pick<ModelRun, "feeds" | "samples">, positions: Uint32Array): Batch {
+  return mapColumns(feeds, (dense) => (dense.dims[0] === samples ? gatherRows(dense, positions) : dense));
+}
+
+/** Returns the positions of the samples for which all outputs are finite. */
+function finiteSamples({ expected, samples }: ModelRun): readonly number[] {
+  const hasFinite = new Array<boolean>(samples).fill(true);
+  for (const dense of Object.values(expected)) {
+    if (dense.type === "string" || !isFloat(dense.type)) continue;
+    const values = toFloat64(dense);
+    const width = countSamples(dense, { samples }) === samples ? values.length / samples : values.length;
+    for (const [index, value] of values.entries()) {
+      if (Number.isFinite(value)) continue;
+      if (width === values.length) hasFinite.fill(false);
+      hasFinite[Math.floor(index / width)] = false;
+    }
+  }
+  return hasFinite.flatMap((holds, sample) => (holds ? [sample] : []));
+}
+
+interface DrawnRuns {
+  readonly runs: readonly ModelRun[];
+  readonly leftOut: number;
+}
+
+interface Candidate extends Pick<Guess, "shapes" | "isUsual"> {
   /** In multiply-accumulates. */
   readonly work: number;
 }
@@ -218,7 +245,7 @@ function* candidates(
     batches: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
     fits,
   }))
-    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + workOfReading };
+    yield { ...guess, work: workOf(guess.assignment(model)) + workOfReading };
 }
 
 function affordableSamplesOf(work: number, { samples = defaultSamples, work: maxWork = maxTotalWork }: PairOptions) {
@@ -252,41 +279,65 @@ async function runsOf(
   other: Model,
   inputs: RandomInputs,
   options: PairOptions,
-): Promise<readonly ModelRun[] | Miss> {
-  const { sizes, set = {}, seed, signal, progress } = options;
+): Promise<DrawnRuns | Miss> {
+  const { sizes, set = {}, seed, signal, progress, known } = options;
   const names = namesInBoth(model, other);
   const isBatch = hasBatchAxis(model);
-  const runs: ModelRun[] = [];
-  let [reason, samples, targetRuns] = ["the model has no input", 0, minSamples];
-  const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
+  let runs: ModelRun[] = [];
+  const brokenRuns: ModelRun[] = [];
+  let [reason, leftOut, targetRuns] = ["the model has no input", 0, minSamples];
+  const countAll = (all: readonly ModelRun[]): number =>
+    all.reduce((sum, run) => sum + countSamples(Object.values(run.expected)[0], run), 0);
+  const attempt = async (shapes: Shapes, draw: number): Promise<ModelRun | undefined> => {
     throwIfAborted(signal, "The comparison was stopped.");
     try {
       const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
-      const expected = await session.run(feeds, names);
-      const run: ModelRun = { feeds, expected, samples: isBatch ? (Object.values(feeds)[0]?.dims[0] ?? 1) : 1 };
-      runs.push(run);
-      samples += countSamples(Object.values(expected)[0], run);
+      const samples = isBatch ? (Object.values(feeds)[0]?.dims[0] ?? 1) : 1;
+      let run: ModelRun = { feeds, expected: await session.run(feeds, names), samples };
+      const finite = sizes === "one" ? finiteSamples(run) : undefined;
+      if (finite !== undefined && finite.length > 0 && finite.length < samples) {
+        const others = gatherSamples(
+          run,
+          Uint32Array.from({ length: samples }, (_, at) => finite[at % finite.length] ?? 0),
+        );
+        run = { feeds: others, expected: await session.run(others, names), samples };
+      }
+      leftOut += samples - (finite?.length ?? samples);
+      (finite?.length === 0 && samples > 0 ? brokenRuns : runs).push(run);
+      progress?.(runs.length, 2 * Math.max(targetRuns, runs.length));
+      return run;
     } catch (error) {
       reason = stripPeriod(asPithError(error).message);
-      return false;
+      return undefined;
     }
-    progress?.(runs.length, 2 * Math.max(targetRuns, runs.length));
-    return true;
   };
   let draws = 0;
   const acceptedShapes: Shapes[] = [];
-  for (const { shapes, work } of candidates(model, inputs, options)) {
-    if (!(await attempt(shapes, draws++))) continue;
+  let isUsualAccepted = false;
+  for (const { shapes, work, isUsual } of candidates(model, inputs, options)) {
+    if (isUsualAccepted && !isUsual) break;
+    const run = await attempt(shapes, draws++);
+    if (run === undefined) continue;
     acceptedShapes.push(shapes);
+    isUsualAccepted ||= isUsual;
+    const samples = countAll([run]);
     if (sizes === "one") targetRuns = Math.ceil(affordableSamplesOf(work / samples, options) / samples);
     if (sizes === "one" || runs.length === targetRuns) break;
   }
-  if (acceptedShapes.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
+  if (acceptedShapes.length === 0) {
+    const areFree = model.graph.feeds.some(({ type }) => type?.dims?.some(isSymbolic));
+    const advice = known !== undefined && areFree ? "; `dim` sets the sizes of free dimensions" : "";
+    return new Miss(`the original ran on none of the random inputs: ${reason}${advice}`);
+  }
   // Some draws may be rejected, because a graph does not state all requirements of its inputs.
-  for (let tries = 0; runs.length < targetRuns && tries < 2 * targetRuns; tries++)
+  for (let tries = 0; runs.length < targetRuns && tries < 2 * targetRuns; tries++) {
+    if (runs.length === 0 && brokenRuns.length >= targetRuns) break;
     await attempt(acceptedShapes[tries % acceptedShapes.length] ?? new Map(), draws++);
-  return samples >= minSamples || runs.length >= targetRuns
-    ? runs
+  }
+  // If too few samples are finite, the values that are not finite are compared by themselves.
+  if (countAll(runs) < minSamples && runs.length < targetRuns) [runs, leftOut] = [[...runs, ...brokenRuns], 0];
+  return countAll(runs) >= minSamples || runs.length >= targetRuns
+    ? { runs, leftOut }
     : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${reason}`);
 }
 
@@ -340,7 +391,7 @@ async function explainOtherDraws(
   return secondRun.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
 
-export function countSamples(output: Dense | undefined, { samples }: ModelRun): number {
+export function countSamples(output: Dense | undefined, { samples }: Pick<ModelRun, "samples">): number {
   return samples > 0 && output?.dims[0] === samples ? samples : 1;
 }
 

@@ -150,8 +150,9 @@ function pixelScaleOf(hint: Interval | undefined): readonly [number, number] | u
 }
 
 export interface Guess {
-  readonly batch: number;
   readonly shapes: Shapes;
+  /** Whether the first axis has a usual number of samples. If all of these fail, the axis may count something else, such as time. */
+  readonly isUsual: boolean;
   assignment(model: Model): Assignment;
 }
 
@@ -184,18 +185,23 @@ export function* guesses(
   { known = new Map(), lengths, batches, fits }: GuessOptions,
 ): Generator<Guess, void, undefined> {
   const visited = new Set<string>();
-  for (const length of lengths) {
-    for (const batch of batches) {
-      const assignment = (assignedModel: Model): Assignment => guessSizes(assignedModel, known, batch, length);
-      const sizes = assignment(model);
-      const shapes = inputs.shapes(sizes);
-      const text = JSON.stringify([...shapes]);
-      if (visited.has(text) || fits?.(sizes, batch) === false) continue;
-      visited.add(text);
-      yield { batch, shapes, assignment };
-    }
+  const usual = lengths.flatMap((length) => batches.map((batch) => ({ length, batch, isUsual: true })));
+  const unusual = lengths
+    .slice(0, 1)
+    .flatMap((length) => firstSizes.map((batch) => ({ length, batch, isUsual: false })));
+  for (const { length, batch, isUsual } of [...usual, ...unusual]) {
+    const assignment = (assignedModel: Model): Assignment => guessSizes(assignedModel, known, batch, length);
+    const sizes = assignment(model);
+    const shapes = inputs.shapes(sizes);
+    const text = JSON.stringify([...shapes]);
+    if (visited.has(text) || fits?.(sizes, batch) === false) continue;
+    visited.add(text);
+    yield { shapes, isUsual, assignment };
   }
 }
+
+/** Sizes of a first axis that counts no samples. */
+const firstSizes = [3, 4, 7, 16, 32, 64, 128, 512];
 
 export async function firstThatRuns(
   session: Session,

@@ -6,6 +6,7 @@ import { isFloat } from "../../core/tensor/convert.ts";
 import { dimsText, dimText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
@@ -33,7 +34,7 @@ export async function timedShapes(
   models: readonly Model[],
   { sizes, length = timedLength, fixed = [], seed }: TimedOptions,
 ): Promise<readonly TimedShapes[]> {
-  requireNames(models, sizes);
+  requireDimensions(models, sizes.keys());
   const modelInputs = models.map((model, index) => ({ model, inputs: requireDrawable(model, fixed[index]) }));
   const [first] = modelInputs;
   if (first === undefined) return [];
@@ -87,13 +88,4 @@ function requireDrawable(model: Model, fixed: Batch = {}): RandomInputs {
     "E_UNSUPPORTED",
     `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
   );
-}
-
-function requireNames(models: readonly Model[], sizes: ReadonlyMap<string, number>): void {
-  const dims = models.flatMap(({ graph }) => graph.feeds.flatMap(({ type }) => type?.dims ?? []));
-  const used = new Set(dims.filter(isSymbolic).map(dimText));
-  for (const name of sizes.keys()) {
-    if (used.has(name)) continue;
-    throw new PithError("E_NAME", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
-  }
 }

@@ -4,7 +4,7 @@
  */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
+import { excludesNode, optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
 import { Miss, type PithError } from "../../core/errors.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -21,7 +21,7 @@ import {
   explainUnfitRange,
   formatNumber,
   isUnresolved,
-  measureLostShare,
+  measureNoise,
   reportUnresolved,
 } from "./resolution.ts";
 import type { ModelRoundings } from "./rounding.ts";
@@ -62,6 +62,8 @@ export async function placeWithScales(
   const unfit = new Map<Value, string>();
   const unresolved = new Map<Value, ValueRange>();
   const inFloat = new Map<Node, string>();
+  for (const node of model.graph.nodes())
+    if (excludesNode(options, node)) inFloat.set(node, "stays in float: excluded");
   const ranges = new Map<Value, ValueRange>();
   const stored = new Set<Value>();
   let firstError: PithError | undefined;
@@ -79,7 +81,7 @@ export async function placeWithScales(
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
       // A bias is stored as int32 with a scale per channel, which resolves any range.
       const reason = placement.constants.has(value)
-        ? explainUnfitRange(range, measureLostShare(dense, range, bitsOf(value)), "needed", bitsOf(value))
+        ? explainUnfitRange(range, measureNoise(dense, range, bitsOf(value)), "needed", bitsOf(value))
         : explainNotFinite(range);
       if (reason !== undefined) unfit.set(value, reason);
       else ranges.set(value, range);
@@ -92,13 +94,13 @@ export async function placeWithScales(
     );
     if (unmeasured.length > 0) {
       const needed = findNeededValues(placement);
-      for (const [value, { range, lost }] of await measureRanges(model, unmeasured, bitsOf, options, context)) {
+      for (const [value, { range, noise }] of await measureRanges(model, unmeasured, bitsOf, options, context)) {
         ranges.set(value, range);
         const kind = needed.has(value) ? "needed" : "free";
-        const reason = explainUnfitRange(range, isProbabilities(value, inference) ? 0 : lost, kind, bitsOf(value));
+        const reason = explainUnfitRange(range, isProbabilities(value, inference) ? 0 : noise, kind, bitsOf(value));
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
-        if (isUnresolved(lost, kind)) unresolved.set(value, range);
+        if (isUnresolved(noise, kind)) unresolved.set(value, range);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
           firstError ??= notFiniteError(value.name, range);
       }

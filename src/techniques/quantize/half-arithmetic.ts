@@ -23,7 +23,7 @@
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
-import { excludesType, selectLayers } from "../../core/analysis/selection.ts";
+import { excludesNode, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitter } from "../../core/graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
@@ -57,13 +57,12 @@ export async function quantizeToHalfArithmetic(
   raiseOpset(model, castOpset);
   const all = allLayers(model, infer(model));
   const nodes = [...allNodes(model.graph)];
-  const types = new Set(nodes.map(({ op }) => op));
-  const chosen = new Set(selectLayers(all, options, types).map(({ node }) => node));
+  const chosen = new Set(selectLayers(all, options).map(({ node }) => node));
   const layerOfNode = new Map(all.map((layer) => [layer.node, layer]));
   const { unfit: unfitStored, endless: infinities } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const candidates = nodes.filter((node) =>
-    layerOfNode.has(node) ? chosen.has(node) : options.layers === undefined && !excludesType(options, node.op),
+    layerOfNode.has(node) ? chosen.has(node) : options.layers === undefined && !excludesNode(options, node),
   );
   const { halved: halfNodes, misses } = chooseNodes(model, candidates, { unfit, infinities, layerOfNode });
   if (halfNodes.size === 0) return { changes: [], misses };

@@ -44,6 +44,7 @@ export interface Placement {
    * - operators with an operand derived from stored integers, which it fuses into kernels that may not support its form;
    * - operators that it takes for integer operators (`mistakenForIntegers` in their definition);
    * - layers whose result is rounded, directly or after one more operator: their weights would be quantized per tensor;
+   * - operators that stay in float between rounded values (`inFloat`), which it would compute on integers;
    * - operators that move values to such operators, or whose result is not rounded: it would add int8 rounding that it then rejects.
    */
   readonly unrounded: ReadonlySet<Node>;
@@ -122,6 +123,11 @@ export function place(
       if (layer === undefined && node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
       continue;
     }
+    const floatReason = inFloat.get(node);
+    if (floatReason !== undefined && rule.kind !== "weighted") {
+      misses.push(new Miss(floatReason, describe(node)));
+      continue;
+    }
     const [input] = node.inputs;
     switch (rule.kind) {
       case "weighted":
@@ -131,9 +137,7 @@ export function place(
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
         const isOutputScore =
           !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
-        const floatReason = explainFloat(node, operands);
-        const reason =
-          inFloat.get(node) ?? (isOutputScore ? "stays in float: it is an output of the model" : floatReason);
+        const reason = isOutputScore ? "stays in float: it is an output of the model" : explainFloat(node, operands);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))
@@ -189,7 +193,7 @@ export function place(
       node.inputs.some(comesFromCodes) ||
       kind === mistakenForIntegers ||
       (isUnread && kind === "transparent") ||
-      (isBetween && kind === "weighted")
+      (isBetween && (kind === "weighted" || inFloat.has(node)))
     )
       unrounded.add(node);
   }

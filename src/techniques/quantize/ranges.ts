@@ -18,7 +18,7 @@ import { measureOnce, observeOnce } from "../calibrate/kept.ts";
 import { observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { MeasureOptions } from "./activation-scales.ts";
-import { estimateLostShare, lostShareStatistic } from "./resolution.ts";
+import { estimateNoise, noiseStatistic } from "./resolution.ts";
 
 const clippedShare = 1e-5;
 const levels = 255;
@@ -105,13 +105,13 @@ function limitRange({ min, max }: ValueRange, low: number, high: number): ValueR
   return { min: Math.max(Math.min(min, 0), Math.min(low, 0)), max: Math.min(Math.max(max, 0), Math.max(high, 0)) };
 }
 
-/** Number of samples on which the values that become 0 are counted. */
+/** Number of samples on which the noise is measured. */
 const countedSamples = 16;
 
 interface MeasuredRange {
   readonly range: ValueRange;
-  /** Share of the small values that quantization over this range rounds to 0 (`resolution.ts`). */
-  readonly lost: number;
+  /** Noise of quantization over this range, relative to the bulk of the values (`resolution.ts`). */
+  readonly noise: number;
 }
 
 /** Returns the range of each activation over samples. */
@@ -134,24 +134,24 @@ export async function measureRanges(
     const ranges = await measureOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
     const countable = names.filter((name) => isCountable(ranges.get(name)));
     const countedOrder = { ...order, samples: Math.min(countedSamples, samples) };
-    const lostStatistic = (name: string): Statistic<number> =>
-      lostShareStatistic(ranges.get(name) ?? emptyRange, bits.get(name) ?? 8);
-    const lostShares = new Map<string, number>();
+    const statistic = (name: string): Statistic<number> =>
+      noiseStatistic(ranges.get(name) ?? emptyRange, bits.get(name) ?? 8);
+    const noises = new Map<string, number>();
     for (const width of new Set(bits.values())) {
-      const cacheKey = { of: data, setting: `lost at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
+      const cacheKey = { of: data, setting: `noise at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
       const values = countable.flatMap((name) => (bits.get(name) === width ? [{ name }] : []));
-      for (const [name, share] of await observeOnce(engine, model, cacheKey, values, lostStatistic, countedOrder))
-        lostShares.set(name, share);
+      for (const [name, noise] of await observeOnce(engine, model, cacheKey, values, statistic, countedOrder))
+        noises.set(name, noise);
     }
-    for (const [name, range] of ranges) measured.set(name, { range, lost: lostShares.get(name) ?? 0 });
+    for (const [name, range] of ranges) measured.set(name, { range, noise: noises.get(name) ?? 0 });
   } else {
     const histograms = await observeWithStates(engine, model, data, names, histogram, observeOptions);
     for (const [name, bins] of histograms) {
       const range = isCountable(bins) ? clippedRanges[method](bins) : bins;
-      measured.set(name, { range, lost: isCountable(bins) ? estimateLostShare(bins, range, bits.get(name) ?? 8) : 0 });
+      measured.set(name, { range, noise: isCountable(bins) ? estimateNoise(bins, range, bits.get(name) ?? 8) : 0 });
     }
   }
-  return new Map(values.map((value) => [value, measured.get(value.name) ?? { range: emptyRange, lost: 0 }]));
+  return new Map(values.map((value) => [value, measured.get(value.name) ?? { range: emptyRange, noise: 0 }]));
 }
 
 const emptyRange: ValueRange = { min: 0, max: 0 };

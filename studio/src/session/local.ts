@@ -4,8 +4,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, openAsBlob, statSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { lstat, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { encodeToBytes, inspect, open, PithError } from "pith";
+import { filesOfRecipe, recipeFrom } from "pith/compress";
 import { size } from "pith/evaluate";
 import type { DownloadSizes, StoredFile, Subject } from "../backend/backend.ts";
 import type { Request } from "../backend/messages.ts";
@@ -32,41 +34,63 @@ export default async function serveSession(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
   process.chdir(folder);
-  await mkdir(candidateFolder, { recursive: true });
   const send = (message: object): void => void process.send?.(message);
   const answer = createAnswerer(
-    createLocalSession(paths),
+    createLocalSession(folder, paths),
     ({ id, ...content }) => send({ id, isLast: !("progress" in content), line: encode(content) }),
     "Use fewer samples, or a machine with more memory.",
   );
   process.on("message", (message: Message | { readonly pith: string }) => {
     if ("pith" in message) return;
-    answer("stop" in message ? message : ({ ...message, parameters: decode(message.parameters) } as Request));
+    answer("stop" in message ? message : ({ ...message, parameters: parametersOf(message.parameters) } as Request));
   });
   send({ ready: true });
   await new Promise((resolve) => signal.addEventListener("abort", resolve));
 }
 
+/** Returns an empty list for a text that is not a list. The call then reports what is missing. */
+function parametersOf(text: string): readonly unknown[] {
+  try {
+    const parameters = decode(text);
+    return Array.isArray(parameters) ? parameters : [];
+  } catch {
+    return [];
+  }
+}
+
 /** The session, in which files are passed by their paths. */
-type LocalSession = Omit<Session, "make" | "layerErrors" | "downloadSizes"> & {
+type LocalSession = Omit<Session, "make" | "layerErrors" | "timeOnGpu" | "downloadSizes"> & {
   make(...parameters: Parameters<Session["make"]>): Promise<object>;
   layerErrors(subject: Subject, file: StoredFile, context: CallContext): Promise<unknown>;
+  timeOnGpu(subject: Subject, file: StoredFile, context: CallContext): Promise<string>;
   downloadSizes(file: StoredFile | string): Promise<DownloadSizes>;
 };
 
-function createLocalSession(paths: readonly string[]): LocalSession {
-  const check = (path: string): void => {
-    if (paths.includes(path) || /^https?:/i.test(path)) return;
-    if (/^[/\\]|^[a-z]:|(^|[/\\])\.\.([/\\]|$)/i.test(path))
-      throw new PithError("E_FILE", `"${path}" is not a file of this page.`, { hint: "Choose it in the page." });
-    if (/\.[cm]?[jt]s$/.test(path))
-      throw new PithError("E_UNSUPPORTED", `"${path}" is code, which the page does not run.`, {
-        hint: `Name it on the command line: pith studio model.onnx --data ${path}`,
-      });
-  };
-  const session = createSession(check);
+const pathsOfSubject = ({ model, samples }: Subject): readonly unknown[] =>
+  samples === undefined ? [model] : [model, samples.data];
 
-  return {
+/** All paths in the parameters of each call. No call is made before they are checked. */
+const pathsOf: {
+  readonly [K in keyof LocalSession]: (...parameters: Parameters<LocalSession[K]>) => readonly unknown[];
+} = {
+  addFiles: () => [],
+  openModel: (place) => [place],
+  graph: pathsOfSubject,
+  openSamples: (model, { data }) => [model, data],
+  make: (subject, { made }) => [
+    ...pathsOfSubject(subject),
+    ...("steps" in made ? filesOfRecipe(recipeFrom(made)) : []),
+  ],
+  layerErrors: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
+  timeOnGpu: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
+  downloadSizes: (file) => [typeof file === "string" ? file : file.storedAt],
+  report: () => [],
+};
+
+/** Returns the session of a working folder. @param paths that may be read in addition to the folder. */
+export function createLocalSession(folder: string, paths: readonly string[]): LocalSession {
+  const session = createSession();
+  const calls: LocalSession = {
     ...session,
     async make(subject, request, context) {
       const { file, ...candidate } = await session.make(subject, request, context);
@@ -75,19 +99,76 @@ function createLocalSession(paths: readonly string[]): LocalSession {
       return { ...candidate, file: { storedAt: path } satisfies StoredFile };
     },
     async layerErrors(subject, { storedAt }, context) {
-      check(storedAt);
-      return session.layerErrors(subject, await openAsBlob(storedAt), context);
+      return session.layerErrors(subject, await openStored(storedAt), context);
+    },
+    async timeOnGpu(subject, { storedAt }, context) {
+      return session.timeOnGpu(subject, await openStored(storedAt), context);
     },
     async downloadSizes(file) {
       const place = typeof file === "string" ? file : file.storedAt;
-      check(place);
       const isSingleFile = existsSync(place) && (typeof file !== "string" || (await hasAllWeights(place)));
       const part = isSingleFile ? place : await encodeToBytes(await openPlace(place));
-      const content = typeof part === "string" ? contentOfFile(await openAsBlob(part)) : contentOfBytes(part);
+      const content = typeof part === "string" ? contentOfFile(await openStored(part)) : contentOfBytes(part);
       return { gzip: await gzipSize(content), brotli: (await size(part)).brotli };
     },
   };
+  const checked = Object.entries(calls).map(([name, call]) => {
+    const checkedCall = async (...parameters: unknown[]): Promise<unknown> => {
+      const callPaths = readPaths(name, pathsOf[name as keyof LocalSession] as AnyCall, parameters);
+      for (const path of callPaths) if (!paths.includes(path)) await requireInside(folder, path);
+      return (call as AnyCall)(...parameters);
+    };
+    return [name, checkedCall];
+  });
+  return Object.fromEntries(checked) as LocalSession;
 }
+
+/** @throws PithError E_FILE. */
+async function openStored(path: string): Promise<Blob> {
+  try {
+    return await openAsBlob(path);
+  } catch (cause) {
+    throw new PithError("E_FILE", `"${path}" cannot be opened.`, { cause });
+  }
+}
+
+type AnyCall = (...parameters: readonly unknown[]) => unknown;
+
+/** @throws PithError E_OPTION for parameters that the call does not have. */
+function readPaths(name: string, read: AnyCall, parameters: readonly unknown[]): readonly string[] {
+  try {
+    return (read(...parameters) as readonly unknown[]).map((path) => {
+      if (typeof path === "string") return path;
+      throw new TypeError(`a path is ${typeof path}`);
+    });
+  } catch (cause) {
+    if (cause instanceof PithError) throw cause;
+    throw new PithError("E_OPTION", `The parameters of the call "${name}" are not valid.`, { cause });
+  }
+}
+
+/** Checks that a path is a URL, or leads to files of the folder only. @throws PithError E_FILE; E_UNSUPPORTED for code. */
+async function requireInside(folder: string, path: string): Promise<void> {
+  const parts = path.split("/");
+  const isUrl = /^https?:\/\//i.test(path) && URL.canParse(path);
+  let isOutside = parts.includes("..") || (!isUrl && /^\/|[\0\\:]/.test(path));
+  let place = folder;
+  for (const part of isOutside || isUrl ? [] : parts) {
+    place = join(place, part);
+    const stats = await lstat(place).catch(() => undefined);
+    isOutside ||= stats?.isSymbolicLink() === true;
+  }
+  // A folder of samples is read with all that is in it.
+  const entries = isOutside || isUrl ? [] : await readdir(place, options).catch(() => []);
+  if (isOutside || entries.some((entry) => entry.isSymbolicLink()))
+    throw new PithError("E_FILE", `"${path}" is not a file of this page.`, { hint: "Choose it in the page." });
+  if (/\.[cm]?[jt]s(\/|$)/i.test(path) && !isUrl)
+    throw new PithError("E_UNSUPPORTED", `"${path}" is code, which the page does not run.`, {
+      hint: `Name it on the command line: pith studio model.onnx --data ${path}`,
+    });
+}
+
+const options = { recursive: true, withFileTypes: true } as const;
 
 const openPlace = (place: string) => open(/^https?:/i.test(place) ? new URL(place) : place);
 

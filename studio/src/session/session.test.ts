@@ -38,12 +38,3 @@ test("opens the model of a call in a session that has none", async () => {
   const candidate = await createSession().make({ model: small, samples: undefined }, request, context);
   expect(candidate.inspection.parameters).toBe(inspection.parameters);
 });
-
-test("opens no path that the page may not read", async () => {
-  const session = createSession((path) => {
-    throw new Error(`${path} is rejected`);
-  });
-  const rejection = `${small} is rejected`;
-  await expect(async () => session.openModel(small, context)).rejects.toThrow(rejection);
-  await expect(async () => session.graph({ model: small, samples: undefined }, context)).rejects.toThrow(rejection);
-});

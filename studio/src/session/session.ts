@@ -59,16 +59,12 @@ const dtypeViews = Object.entries(dtypes).map(
   }),
 );
 
-/**
- * Code is loaded by the first call that needs it, so that a model is inspected soon.
- * @param check throws if the page may not read a path.
- */
-export function createSession(check: (path: string) => void = () => {}): Session {
+/** Code is loaded by the first call that needs it, so that a model is inspected soon. */
+export function createSession(): Session {
   let lastOpened: Opened | undefined;
   let lastSampled: Sampled | undefined;
 
   async function openModel(place: string, { signal, report }: CallContext): Promise<Opened> {
-    check(place);
     report({ stage: "read the graph" });
     const warnings: string[] = [];
     const model = await open(/^https?:/i.test(place) ? new URL(place) : place, { warn: (text) => warnings.push(text) });
@@ -84,7 +80,6 @@ export function createSession(check: (path: string) => void = () => {}): Session
     lastOpened?.place === place ? lastOpened : openModel(place, context);
 
   async function openSamples(opened: Opened, request: SamplesRequest, context: CallContext): Promise<SamplesView> {
-    check(request.data);
     const samples = await import("./samples.ts");
     const { view, task } = await samples.openSamples(opened.model, request, context);
     context.signal.throwIfAborted();

@@ -1,17 +1,17 @@
-/** Decides for each budget of a model: passed, failed, or not shown. */
+/** Decides for each budget of a model: passed, failed, or undecided. */
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import { wilson } from "../../../core/math/interval.ts";
-import { bytes, counted, difference, integer, percent, times } from "../../../core/numbers.ts";
+import { bytes, changeInterval, counted, difference, integer, percent, times } from "../../../core/numbers.ts";
 import { roundUp } from "../../../judge/record/more-samples.ts";
-import { verdictSentence } from "../../../judge/record/verdict.ts";
+import { changeOf, verdictSentence } from "../../../judge/record/verdict.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
-/** "not shown": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
-export type Outcome = "passed" | "failed" | "not shown";
+/** "undecided": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
+export type Outcome = "passed" | "failed" | "undecided";
 
 export interface Finding {
   readonly budget: string;
@@ -38,7 +38,7 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   const limit = `at most ${limitText}`;
   if (brotli === undefined) return [...findings, notShown("download", limit, "brotli is not available here")];
   const isClose = sampled && Math.abs(brotli - download) <= estimateError * download;
-  const outcome = isClose ? "not shown" : brotli <= download ? "passed" : "failed";
+  const outcome = isClose ? "undecided" : brotli <= download ? "passed" : "failed";
   const reason = isClose ? "the size after brotli is estimated, and within 5 % of the budget" : undefined;
   const measured = `${sampled ? "≈ " : ""}${sizeText}`;
   return [...findings, { budget: "download", limit, measured, outcome, reason }];
@@ -73,7 +73,7 @@ const notShown = (budget: string, limit: string, reason: string): Finding => ({
   budget,
   limit,
   measured: "–",
-  outcome: "not shown",
+  outcome: "undecided",
   reason,
 });
 
@@ -97,7 +97,7 @@ export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput
     findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, measured)));
   }
   for (const { target, right, found } of targets) {
-    const outcome = right === undefined ? "not shown" : right ? "passed" : "failed";
+    const outcome = right === undefined ? "undecided" : right ? "passed" : "failed";
     findings.push({ budget: `outputs on ${target}`, limit: rightLimit, measured: found, outcome });
   }
   return findings;
@@ -108,17 +108,19 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
   const findings: Finding[] = [];
   if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {
     const { unit } = comparison;
-    const { value, low, high } = comparison.difference;
     const isKept = verdict.verdict === "kept";
     findings.push({
       budget: "drop",
       limit: dropLimit(budgets.drop, unit),
-      measured: `${difference(unit, value)} (${difference(unit, low)} … ${difference(unit, high)})`,
-      outcome: isKept ? "passed" : verdict.met ? "not shown" : "failed",
+      measured: `${changeOf(comparison)} (${changeInterval(unit, comparison.difference)})`,
+      outcome: isKept ? "passed" : verdict.met ? "undecided" : "failed",
       reason: isKept
         ? undefined
         : // In budgets, `samples` is a key and not a flag.
-          verdictSentence({ maxDrop: budgets.drop }, verdict, unit, measured).replaceAll("--samples ", "samples: "),
+          verdictSentence({ maxDrop: budgets.drop }, verdict, comparison, measured).replaceAll(
+            "--samples ",
+            "samples: ",
+          ),
     });
   }
   if (budgets.agreement !== undefined) {
@@ -152,7 +154,7 @@ function shareFinding(budget: string, limit: string, minimum: number, { value, l
   const needed = samplesToDecide(value, minimum, count);
   const advice = needed === undefined ? "" : `; about ${integer(needed)} would`;
   const reason = `${counted(count, "sample")} ${count === 1 ? "does" : "do"} not decide${advice}`;
-  return { budget, limit, measured, outcome: "not shown", reason };
+  return { budget, limit, measured, outcome: "undecided", reason };
 }
 
 /**
@@ -176,13 +178,13 @@ export function speedFinding(minimum: number, timings: readonly (PairedRunTimes 
     budget: "speed",
     limit,
     measured,
-    outcome: "not shown",
+    outcome: "undecided",
     reason: "the timings are on both sides of the limit",
   };
 }
 
-/** Returns the outcome of several findings: the worst, where "not shown" is between the others. */
+/** Returns the outcome of several findings: the worst, where "undecided" is between the others. */
 export function outcomeOf(findings: readonly Pick<Finding, "outcome">[]): Outcome {
   const outcomes = new Set(findings.map(({ outcome }) => outcome));
-  return outcomes.has("failed") ? "failed" : outcomes.has("not shown") ? "not shown" : "passed";
+  return outcomes.has("failed") ? "failed" : outcomes.has("undecided") ? "undecided" : "passed";
 }

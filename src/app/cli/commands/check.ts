@@ -73,10 +73,10 @@ export default defineCommand({
     return {
       data: { outcome, models },
       goalMissed: outcome === "failed",
-      notShown: outcome === "not shown",
+      notShown: outcome === "undecided",
       print(terminal) {
         const { bold, red, green, yellow } = terminal.color;
-        const colors = { passed: green, failed: red, "not shown": yellow };
+        const colors = { passed: green, failed: red, undecided: yellow };
         for (const { model, findings, before } of models) {
           terminal.line(bold(model));
           terminal.table(
@@ -313,7 +313,7 @@ const cellsOf = ({ budget, limit, measured, outcome }: Finding, color = (text: s
   color(outcome),
 ];
 
-const marks = { passed: "✅", failed: "❌", "not shown": "❔" };
+const marks = { passed: "✅", failed: "❌", undecided: "❔" };
 
 function markdownText(models: readonly CheckedModel[], outcome: Outcome): string {
   const sections = models.flatMap(({ model, findings, before }) => [

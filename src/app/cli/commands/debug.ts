@@ -4,6 +4,7 @@ import { capitalize, type Miss } from "../../../core/errors.ts";
 import { counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
+import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { defineCommand } from "../command.ts";
@@ -76,12 +77,7 @@ export default defineCommand({
                 shareText(row.share),
               ]),
           );
-        if (changedLayers.length > 0)
-          terminal.line(
-            dim(
-              "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it. Share of the error of the outputs: of each layer alone, so they need not add up to 100 %",
-            ),
-          );
+        if (changedLayers.length > 0) for (const line of legend) terminal.line(dim(line));
         const jointNote = togetherNote(changedLayers.slice(0, maxLayers));
         if (jointNote !== "") terminal.line(dim(jointNote));
         if (changedLayers.length > maxLayers)
@@ -97,6 +93,12 @@ export default defineCommand({
     };
   },
 });
+
+const legend = [
+  decibelsLegend,
+  "weight: of the stored weight; isolated: of the layer's output, with the original's inputs; cumulative: with the errors of all layers before it",
+  "share of error: error of the model's outputs with only this layer changed, relative to the whole error (shares need not add up to 100 %)",
+];
 
 function notComparedLines(misses: readonly Miss[]): readonly string[] {
   return Array.from(

@@ -16,7 +16,13 @@ import {
 import { option } from "../../../core/pass/options.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
+import {
+  decibelsLegend,
+  othersSentence,
+  targetLines,
+  textsOf,
+  verdictSentence,
+} from "../../../judge/record/verdict.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import { defineCommand } from "../command.ts";
@@ -139,6 +145,8 @@ export default defineCommand({
             [...columns("", "value"), { title: "95 % interval" }],
             rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
           );
+        const hasDecibels = measured?.figures.some(({ unit }) => unit === "dB") === true;
+        if (hasDecibels) terminal.line(terminal.color.dim(decibelsLegend));
         for (const text of detailsOf(result)) terminal.line(text);
         const otherOutputs = measured?.others;
         if (otherOutputs !== undefined && goals.every(({ kind }) => kind !== "outputs"))
@@ -177,7 +185,7 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
     goals.push({
       kind: "drop",
       met: verdict.met,
-      text: verdictSentence({ maxDrop }, verdict, comparison.unit, measured),
+      text: verdictSentence({ maxDrop }, verdict, comparison, measured),
     });
   if (lostKnowledge !== undefined && !isLost)
     goals.push({ kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` });
@@ -251,9 +259,16 @@ function figureRows({
   }
   // A metric that compares with the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
-  const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
-  const change = row("difference", comparison.unit, comparison.difference, difference);
-  return [before, ...rows.slice(0, 1), change, ...rows.slice(1)];
+  const { before, after, change } = textsOf(comparison);
+  const [[name, , interval] = ["", "", ""], ...others] = rows;
+  const [, , originalInterval] = row("", comparison.unit, comparison.original);
+  const [, , changeInterval] = row("", comparison.unit, comparison.difference, difference);
+  return [
+    [`${comparison.metric} of the original`, before, originalInterval],
+    [name, after, interval],
+    ["difference", change, changeInterval],
+    ...others,
+  ];
 }
 
 function detailsOf({ measured }: EvalOutput): readonly string[] {

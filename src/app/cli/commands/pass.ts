@@ -165,6 +165,11 @@ function modelIn(word: string | undefined, referenceModel: unknown, name: string
   );
 }
 
+const referenceNeeds = {
+  original: "the model that the input was made from",
+  teacher: "the model that the student learns from",
+};
+
 function requireMandatoryFlags(
   { id: name, options, reference, command }: AnyPass,
   data: DataRequest | undefined,
@@ -174,8 +179,8 @@ function requireMandatoryFlags(
   if (data === undefined && requiredKeys(options).has("data"))
     throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
   if (reference !== undefined && referenceModel === undefined && !command?.takesStudent)
-    throw new PithError("E_USAGE", `${flagName(reference)} is needed: the ${reference} model.`, {
-      hint: `See ${help}`,
+    throw new PithError("E_USAGE", `${name} needs ${flagName(reference)}: ${referenceNeeds[reference]}.`, {
+      hint: `Add ${flagName(reference)} with the path of an ONNX model. See ${help}`,
     });
 }
 

@@ -9,7 +9,7 @@ import { open } from "../../../core/onnx/index.ts";
 import type { Change } from "../../../core/pass/pass.ts";
 import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
-import { fixDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
+import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { shortenNames } from "../../../rewrite/clean-up/shorten-names.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
@@ -66,6 +66,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
+  requireDimensions([model], Object.keys(input.sizes));
   const original = model.clone();
   const engine = watchLoads(createEngine());
   context.stage("simplify");

@@ -1,12 +1,13 @@
 /** Prints the result of `pith compress`: the table of variants, the choice and the written files. */
 import { PithError } from "../../../core/errors.ts";
-import { allowance, counted, difference, integer } from "../../../core/numbers.ts";
+import { allowance, counted, integer } from "../../../core/numbers.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import { isWithin } from "../../../judge/compare/goal.ts";
 import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {
   accuracySentence,
+  changeOf,
   chosenOf,
   downloadSentence,
   gainSentence,
@@ -157,10 +158,9 @@ function noteOf({ rejected, comparison, verdict }: Variant, { goal }: Run): stri
   if (rejected !== undefined) return rejected;
   if (comparison === undefined) return "";
   const { unit } = comparison;
-  const { value } = comparison.difference;
-  const text = value === 0 ? "unchanged" : difference(unit, value);
+  const text = comparison.difference.value === 0 ? "unchanged" : changeOf(comparison);
   if (goal === undefined || verdict === undefined) return text;
   const allowedDrop = allowance(unit, goal.maxDrop);
   if (!isWithin(verdict.drop, goal)) return `${text}, ${allowedDrop} allowed${verdict.met ? ", not significant" : ""}`;
-  return verdict.met ? text : `${text}, not shown to be within ${allowedDrop} (--strict)`;
+  return verdict.met ? text : `${text}, undecided whether within ${allowedDrop} (--strict)`;
 }

@@ -6,8 +6,6 @@ import {
   confidenceText,
   count,
   counted,
-  difference,
-  differenceWithInterval,
   figure,
   integer,
   percent,
@@ -18,11 +16,15 @@ import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { isWithin, judge } from "../../../judge/compare/goal.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
+  changeOf,
+  changeWithInterval,
+  decibelsLegend,
   distanceText,
   metadataNote,
   othersSentence,
   outputDifferenceText,
   targetLines,
+  textsOf,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
@@ -157,12 +159,12 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
             : [
                 [
                   comparison.metric,
-                  figure(comparison.unit, comparison.original.value),
-                  figure(comparison.unit, comparison.candidate.value),
+                  textsOf(comparison).before,
+                  textsOf(comparison).after,
                   // The interval is omitted if the line about the goal shows it.
                   verdict !== undefined && reference === undefined
-                    ? difference(comparison.unit, comparison.difference.value)
-                    : differenceWithInterval(comparison.unit, comparison.difference),
+                    ? changeOf(comparison)
+                    : changeWithInterval(comparison),
                 ],
               ]),
         ],
@@ -174,6 +176,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
       if (shouldPrint(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
+      const printsDecibels = comparison?.unit === "dB" || [likeness, others].some(isDecibels);
+      if (printsDecibels) terminal.line(terminal.color.dim(decibelsLegend));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
@@ -237,10 +241,11 @@ function goalLine(
   comparisonCommand: string,
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
-  const { unit, original } = comparison;
-  const sentence = (against?: string): string => verdictSentence(goal, verdict, unit, samples?.test, against);
+  const { unit } = comparison;
+  const judged = reference?.judges === true ? reference.comparison : comparison;
+  const sentence = (against?: string): string => verdictSentence(goal, verdict, judged, samples?.test, against);
   if (reference === undefined && pruned === true)
-    return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
+    return `${sentence(`${model} (${textsOf(comparison).before})`)} Give --original to compare with the model before pruning.`;
   if (continues === true) return `${sentence(model)} Compare with the first original: ${comparisonCommand}`;
   // A trained model can have been pruned before, so its original can be another model.
   if (reference === undefined) return sentence(training === undefined ? undefined : model);
@@ -258,6 +263,9 @@ function shouldPrint(likeness: Likeness | string | undefined): likeness is Liken
   return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
 }
 
+const isDecibels = (likeness: Likeness | string | undefined): boolean =>
+  typeof likeness === "object" && shouldPrint(likeness) && outputDifferenceText(likeness).endsWith("dB");
+
 function similarityLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const {
@@ -270,6 +278,7 @@ function similarityLine(likeness: Likeness | string): string {
     uncompared = [],
     ofData,
     filled,
+    leftOut,
   } = likeness;
   const distance = outputDifferenceText(likeness);
   const outcome =
@@ -283,7 +292,9 @@ function similarityLine(likeness: Likeness | string): string {
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
   const filledText =
     filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
-  return `${outputsText}: ${outcome}, on ${count}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
+  const leftOutText =
+    leftOut === undefined ? "" : `; ${counted(leftOut, "other")} left out, on which the original is not finite`;
+  return `${outputsText}: ${outcome}, on ${count}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
 }
 
 const unmovedNote = {

@@ -5,10 +5,9 @@ import { PithError } from "../../../core/errors.ts";
 import { sha256Text } from "../../../core/files/hash.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { isObject } from "../../../core/plain.ts";
-import { withOptions } from "../../../judge/recipe/pass-steps.ts";
+import { filesOfStep, withOptions } from "../../../judge/recipe/pass-steps.ts";
 import type { RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe, recipeText } from "../../../judge/recipe/recipe-text.ts";
-import { steps } from "../../../judge/recipe/steps.ts";
 import type { SharedInput } from "./inputs.ts";
 
 export type RenameModule = (module: string) => Promise<string>;
@@ -69,15 +68,16 @@ async function withRecipeModules(text: string, rename: RenameModule): Promise<st
   return recipeText(recipe);
 }
 
-function requireNoFiles({ id, options }: RecipeStep): void {
-  const { reference, restores, furtherReferences, command } = steps.get(id) ?? {};
-  const names = [reference, restores, furtherReferences, ...(command?.reads ?? []), ...(command?.writes ?? [])];
-  const texts = names.flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
-  const file = texts.find((text) => typeof text === "string" && text !== "original");
+function requireNoFiles(step: RecipeStep): void {
+  const [file] = filesOfStep(step);
   if (file === undefined) return;
-  throw new PithError("E_OPTION", `${id}: "${file}" is a file of this machine: workers of a queue do not have it.`, {
-    hint: "Run the recipe without --queue.",
-  });
+  throw new PithError(
+    "E_OPTION",
+    `${step.id}: "${file}" is a file of this machine: workers of a queue do not have it.`,
+    {
+      hint: "Run the recipe without --queue.",
+    },
+  );
 }
 
 /** Returns plain data of any depth in which modules are renamed. */

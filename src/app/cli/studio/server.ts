@@ -6,13 +6,14 @@
  * rebinding, and calls must name it as their origin. Everything else is refused with 403.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { createReadStream, createWriteStream, readdirSync } from "node:fs";
-import { mkdir, readFile, rm, stat, statfs } from "node:fs/promises";
+import { createReadStream, readdirSync } from "node:fs";
+import { mkdir, open as openHandle, readFile, rm, stat, statfs } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, extname, join, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type ErrorCode, errorMessage, PithError } from "../../../core/errors.ts";
+import { throwFileError } from "../../../core/platform/node-file-errors.ts";
 import type { Answer, SessionProcess } from "./session-process.ts";
 
 export interface StudioOptions {
@@ -74,8 +75,14 @@ export async function serveStudio({
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name)),
   );
+  // The session writes candidates there, so no uploaded file can have this name.
+  await mkdir(join(uploads, ".candidates"), { recursive: true });
   const server = createServer((request, response) => {
-    answer(request, response).catch((error) => fail(response, error));
+    answer(request, response).catch((error) => {
+      // A connection on which a part of a request remains cannot be used again.
+      request.resume();
+      fail(response, error);
+    });
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, host, resolve)).catch(
     (cause) => {
@@ -127,10 +134,10 @@ export async function serveStudio({
 
   async function sendStored(response: ServerResponse, name: string): Promise<void> {
     const path = uploadPath(uploads, name);
-    const { size } = (await stat(path).catch(() => undefined)) ?? {};
-    if (size === undefined) return refuse(response);
+    const stats = await stat(path).catch(() => undefined);
+    if (stats?.isFile() !== true) return refuse(response);
     response.setHeader("Content-Type", "application/octet-stream");
-    response.setHeader("Content-Length", size);
+    response.setHeader("Content-Length", stats.size);
     await pipeline(createReadStream(path), response);
   }
 
@@ -142,12 +149,17 @@ export async function serveStudio({
       throw new PithError("E_FILE", `"${name}" does not fit into the folder of temporary files.`, {
         hint: "Name the file on the command line, which reads it where it is: pith studio model.onnx --data path.",
       });
-    await mkdir(dirname(path), { recursive: true });
+    const throwUnwritable = throwFileError(`"${name}" cannot be written`);
+    await mkdir(dirname(path), { recursive: true }).catch(throwUnwritable);
+    const handle = await openHandle(path, "w").catch(throwUnwritable);
     try {
-      await pipeline(request, createWriteStream(path));
+      for await (const chunk of request.iterator({ destroyOnReturn: false }))
+        await handle.appendFile(chunk).catch(throwUnwritable);
     } catch (error) {
       await rm(path, { force: true });
       throw error;
+    } finally {
+      await handle.close();
     }
     response.end();
   }
@@ -198,16 +210,25 @@ function fail(response: ServerResponse, error: unknown): void {
 
 /** Returns the path of an uploaded file. @throws PithError E_FILE if the name leaves the folder. */
 function uploadPath(folder: string, name: string): string {
-  const path = join(folder, decodeURIComponent(name));
+  const path = join(folder, decodePath(name));
   if (!path.startsWith(folder + sep) || /[\0\\:]/.test(path.slice(folder.length + 1)))
     throw new PithError("E_FILE", `"${name}" is not a name for a file.`, { hint: "Rename the file." });
   return path;
 }
 
+/** Returns a path that is not a name for a file if the encoding is not valid. */
+function decodePath(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return "";
+  }
+}
+
 async function readText(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += chunk.length;
     if (bytes > maxCallBytes) throw new PithError("E_OPTION", `A call has more than ${maxCallBytes} bytes.`);
     chunks.push(chunk);
