@@ -1,5 +1,13 @@
 /** Writes and finds compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send these copies instead of the model. */
-import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
+import {
+  type Chunks,
+  compressed,
+  type Encoding,
+  fileKind,
+  openFile,
+  type Parts,
+  writeFilesAtomically,
+} from "#platform";
 import { concatBytes } from "../tensor/dense.ts";
 import { bytesOfFile } from "./hash.ts";
 
@@ -65,11 +73,36 @@ export function precompress(
 ): Promise<CopySizes> {
   const sources = files.map((file) => ({ name: file, chunks: () => bytesOfFile(file) }));
   const write = async (copy: string, bytes: AsyncIterable<Uint8Array>): Promise<number> => {
-    await writeFileAtomically(copy, bytes);
+    await writeFilesAtomically([[copy, bytes]], "replaced");
     return (await openFile(copy)).size;
   };
   return writeCopies(sources, requested, write, signal);
 }
+
+/** Replaces a file together with its compressed copies: no copy of the old contents is ever next to the new file. */
+export const writeWithCopies = (path: string, contents: Parts, requested: readonly Encoding[] = []): Promise<void> =>
+  writeFilesAtomically(
+    [
+      [path, contents],
+      ...[...new Set(requested)].map(
+        (encoding) =>
+          [
+            `${path}${fileEndings[encoding]}`,
+            (written: string) => compressed(() => bytesOfFile(written), encoding, undefined),
+          ] as const,
+      ),
+    ],
+    "followed",
+    copiesOf(path, requested),
+  );
+
+/** Returns the total size per encoding of the copies that files have. */
+export const sizesOfCopies = (files: readonly string[], requested: readonly Encoding[]): Promise<CopySizes> =>
+  writeCopies(
+    files.map((name) => ({ name, chunks: () => [] })),
+    requested,
+    async (copy) => (await openFile(copy)).size,
+  );
 
 /** Compresses a file in memory, and returns the name and bytes of each copy. */
 export async function copiesInMemory(

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
 import type { Parts } from "../platform/files.ts";
 import { bytesOfText } from "../tensor/dense.ts";
+import { copiesOf, encodings } from "./compressed-copies.ts";
 import { bytesHash, fileHash } from "./hash.ts";
 
 /**
@@ -55,17 +56,26 @@ export async function planWrites(
   return { writes, kept: keptPaths };
 }
 
-/** Writes files, and the record of their folder at `path`, atomically. The record is written first. */
+/**
+ * Writes files, and the record of their folder at `path`, atomically. The record is written first. Compressed copies that Pith wrote of these files
+ * are removed, unless they are among the files.
+ */
 export function writeOwned(
   path: string,
   record: object,
   written: FileHashes,
   files: readonly NewFile[],
 ): Promise<void> {
-  return writeFilesAtomically([
-    [path, [bytesOfText(formatJson({ ...record, written: Object.fromEntries(written) }))]],
-    ...files.map((file) => [joinPath(folderOf(path), file.path), file.parts()] as const),
-  ]);
+  const inFolder = (file: string): string => joinPath(folderOf(path), file);
+  const copies = files.flatMap((file) => copiesOf(file.path, encodings)).filter((copy) => written.has(copy));
+  return writeFilesAtomically(
+    [
+      [path, [bytesOfText(formatJson({ ...record, written: Object.fromEntries(written) }))]],
+      ...files.map((file) => [inFolder(file.path), file.parts()] as const),
+    ],
+    "followed",
+    copies.map(inFolder),
+  );
 }
 
 export const formatJson = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;

@@ -1,5 +1,6 @@
-import { blobSource, bytesSource, openBeside, openFile, writeFileAtomically } from "#platform";
+import { blobSource, bytesSource, folderOf, joinPath, openBeside, openFile } from "#platform";
 import { PithError } from "../errors.ts";
+import { precompress as writeCopies, writeWithCopies } from "../files/compressed-copies.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
@@ -55,7 +56,7 @@ export async function open(
  * model read are removed. Models that are open, also in other processes, stay readable.
  * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does. `fileBytes` is the maximum size in
  * bytes of each file. The weights of larger models are stored in several files `<path>_data`, `<path>_data_1`, …; a file can exceed the limit only
- * for a single tensor.
+ * for a single tensor. `precompress` also writes compressed copies of each file. No copy of the replaced model is ever next to the new one.
  * @throws PithError E_FILE if the file cannot be written; E_UNSUPPORTED if it would be too large for one file, or in a browser.
  *
  * @example
@@ -63,7 +64,7 @@ export async function open(
  * await save(model, "copy.onnx");
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
-  const { externalData, fileBytes } = options;
+  const { externalData, fileBytes, precompress } = options;
   // Removes abandoned files before writing, because they can fill the disk.
   await removeAbandoned(path);
   if (externalData !== true) {
@@ -71,11 +72,15 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
     if (externalData === false) requireFit(pieces);
     if (externalData === false || fitInFile(pieces, fileBytes)) {
       const replaced = await ownDataFiles(path);
-      await writeFileAtomically(path, parts(pieces));
+      await writeWithCopies(path, parts(pieces), precompress);
       return removeUnread(path, replaced);
     }
   }
-  return saveOutside(model, path, fileBytes);
+  await saveOutside(model, path, fileBytes, precompress);
+  await writeCopies(
+    [path, ...[...(await ownDataFiles(path))].map((name) => joinPath(folderOf(path), name))],
+    precompress,
+  );
 }
 
 function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | ByteSource {

@@ -2,7 +2,16 @@
  * Saves models with weights in separate files. Several files cannot be replaced at once, so weights are first written under unused names, then the
  * model that refers to these names. After that, the weight files get their final names one by one, and the model is valid at every step.
  */
-import { folderOf, joinPath, type Parts, processSuffix, renameWhileRead, writeFilesAtomically } from "#platform";
+import {
+  type Encoding,
+  folderOf,
+  joinPath,
+  type Parts,
+  processSuffix,
+  renameWhileRead,
+  writeFilesAtomically,
+} from "#platform";
+import { copiesOf } from "../files/compressed-copies.ts";
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -19,6 +28,8 @@ export interface SaveOptions {
   readonly externalData?: boolean;
   /** The maximum bytes per file. Weights of 1 KiB and more of a larger model are stored in several files. A tensor is never split. */
   readonly fileBytes?: number | undefined;
+  /** Encodings of compressed copies, which servers send instead of the files: `model.onnx.gz`, `model.onnx.br`. */
+  readonly precompress?: readonly Encoding[] | undefined;
 }
 
 /** The minimum bytes of an external tensor. Smaller tensors stay in the model, because shape inference of other tools reads them. */
@@ -30,7 +41,12 @@ const alignment = 4096;
  * Writes a model with external weights. If the path is a link, it becomes a file, and the link's target is unchanged.
  * @throws PithError E_FILE, E_UNSUPPORTED
  */
-export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
+export async function saveOutside(
+  model: Model,
+  path: string,
+  fileBytes = Number.POSITIVE_INFINITY,
+  precompressed: readonly Encoding[] = [],
+): Promise<void> {
   const { places, files } = layOutTensors(model, fileBytes);
   const { names, replacedNames } = await chooseDataNames(path, files.length);
   const ending = processSuffix();
@@ -45,7 +61,9 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   };
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
   const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), parts(pieces)] as const);
-  await writeFilesAtomically([...data, [path, await encodeWith(temporaryNames)]], "replaced");
+  const copies = [path, ...[...names, ...replacedNames].map(inFolder)].flatMap((file) => copiesOf(file, precompressed));
+  const contents = await encodeWith(temporaryNames);
+  await writeFilesAtomically([...data, [path, contents]], "replaced", [...new Set(copies)]);
   // The model is now saved. If weight files cannot be renamed, they keep their temporary names until the next `save`.
   const rename = async (): Promise<void> => {
     for (const [file, name] of names.entries()) {

@@ -3,7 +3,7 @@ import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.
 import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { fileAt, namesIn, pathBeside, sourceAt } from "./browser-files.ts";
-import type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
+import type { Chunks, Digest, Encoding, ScratchFile } from "./files.ts";
 import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
@@ -44,7 +44,7 @@ const rejectWrite = (path: string, hint: string): Promise<never> =>
 const downloadAdvice = "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.";
 
 export const writeFileAtomically = (path: string): Promise<void> => rejectWrite(path, downloadAdvice);
-export const writeFilesAtomically = (files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> =>
+export const writeFilesAtomically = (files: readonly (readonly [path: string, parts: unknown])[]): Promise<void> =>
   rejectWrite(files.map(([path]) => path).join('", "'), downloadAdvice);
 export const renameWhileRead = (_from: string, to: string): Promise<void> => rejectWrite(to, downloadAdvice);
 export const appendFile = (path: string): Promise<void> => rejectWrite(path, "Leave the file out.");

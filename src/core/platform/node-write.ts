@@ -8,6 +8,7 @@ import {
   copyFile,
   type FileHandle,
   link,
+  lstat,
   open,
   realpath,
   rename,
@@ -62,27 +63,43 @@ export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
 /** Whether a symbolic link at the path is followed to its target, or replaced by the file. */
 export type Links = "followed" | "replaced";
 
-/** Writes related files, either all or none. They are renamed in the given order after all are complete. */
+/**
+ * Writes related files, either all or none. They are renamed in the given order after all are complete.
+ * @param files of which a function gets the first file's temporary path.
+ * @param stale paths that must not exist beside a new file, such as copies of the old one: they are removed before the first rename. Links are not
+ * followed there.
+ */
 export async function writeFilesAtomically(
-  files: readonly (readonly [path: string, parts: Parts])[],
+  files: readonly (readonly [path: string, parts: Parts | ((first: string) => Parts)])[],
   links: Links = "followed",
+  stale: readonly string[] = [],
 ): Promise<void> {
   const stagedFiles: StagedFile[] = [];
+  const removedFiles: { readonly path: string; readonly backup: string }[] = [];
   try {
     for (const [path, parts] of files) {
-      const file = await stage(path, links).catch(throwUnwritable(path));
+      const file = await stage(path, stale.includes(path) ? "replaced" : links).catch(throwUnwritable(path));
       stagedFiles.push(file);
-      await writeTemporary(file, parts);
+      await writeTemporary(file, typeof parts === "function" ? parts(stagedFiles[0]?.temporary ?? "") : parts);
+    }
+    for (const path of stale) {
+      if ((await lstat(path).catch(() => undefined)) === undefined) continue;
+      const backup = temporaryPathFor(path);
+      await rename(path, backup).catch(throwUnwritable(path));
+      removedFiles.push({ path, backup });
     }
     for (const [index, file] of stagedFiles.entries()) {
       // The last file needs no backup, because no step after its rename can fail.
-      await renameToTarget(file, index < stagedFiles.length - 1).catch(throwUnwritable(file.path));
+      const keepsOld = index < stagedFiles.length - 1 && !stale.includes(file.path);
+      await renameToTarget(file, keepsOld).catch(throwUnwritable(file.path));
     }
   } catch (error) {
     for (const file of stagedFiles.reverse()) await undo(file);
+    for (const { path, backup } of removedFiles) await rename(backup, path).catch(() => {});
     throw error;
   }
-  for (const { backup } of stagedFiles) if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
+  for (const { backup } of [...stagedFiles, ...removedFiles])
+    if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
   for (const folder of new Set(stagedFiles.map(({ target }) => dirname(target)))) await syncFolder(folder);
 }
 
@@ -122,7 +139,8 @@ export async function renameWhileRead(from: string, to: string, between: () => P
 
 async function stage(path: string, links: Links): Promise<StagedFile> {
   const target = links === "followed" ? await realpath(path).catch(() => path) : path;
-  const oldStats = await stat(target).catch(() => undefined);
+  const isLink = links === "replaced" && (await lstat(target).catch(() => undefined))?.isSymbolicLink() === true;
+  const oldStats = isLink ? undefined : await stat(target).catch(() => undefined);
   if (oldStats !== undefined && !oldStats.isFile()) {
     throw new PithError(
       "E_FILE",

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { link, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -254,6 +254,27 @@ describe("writeFilesAtomically", () => {
     ).rejects.toMatchObject({ code: "E_FILE", message: expect.stringMatching(/it is a folder/) });
     expect(await readFile(a, "utf8")).toBe("old a");
     expect(await readdir(folder)).toEqual(["a", "b"]);
+  });
+
+  test("removes stale files only if all files are complete, restores them after an error, and follows no link there", async () => {
+    const [file, copy, target] = [join(folder, "a"), join(folder, "a.gz"), join(folder, "target")];
+    await writeFile(file, "old");
+    await writeFile(target, "other");
+    await symlink("target", copy);
+    const content = new TextEncoder().encode("new");
+    const failing = async function* (): AsyncGenerator<Uint8Array> {
+      expect(await readFile(copy, "utf8")).toBe("other");
+      await mkdir(join(folder, "b"));
+      yield content;
+    };
+    const files = [file, copy].map((path) => [path, [content]] as const);
+    const write = node.writeFilesAtomically([...files, [join(folder, "b"), failing()]], "followed", [copy]);
+    await expect(write).rejects.toMatchObject({ code: "E_FILE" });
+    expect([await readFile(file, "utf8"), await readlink(copy)]).toEqual(["old", "target"]);
+    expect(await readdir(folder)).toEqual(["a", "a.gz", "b", "target"]);
+    await node.writeFilesAtomically(files, "followed", [copy]);
+    for (const path of [file, copy]) expect(await readFile(path, "utf8")).toBe("new");
+    expect(await readFile(target, "utf8")).toBe("other");
   });
 
   test("rejects a target that is not a regular file", async () => {

@@ -6,7 +6,7 @@ import { keptKey } from "../../../core/analysis/provenance.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
 import type { Engine } from "../../../core/engine/index.ts";
 import { joinList } from "../../../core/errors.ts";
-import { formatOutdated, outdatedCopies, precompress } from "../../../core/files/compressed-copies.ts";
+import { formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
 import { passKey } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -48,13 +48,12 @@ export async function saveResult(
 ): Promise<Partial<CompressedSize>> {
   const missingSidecars = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
-  await save(result, out, { fileBytes });
   const outdated = await outdatedCopies(out, encodings);
   if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
+  if (encodings !== undefined) stage("compress");
+  await save(result, out, { fileBytes, precompress: encodings });
   if (missingSidecars.length > 0) log({ id: "sidecars", text: missingText(missingSidecars) });
-  if (encodings === undefined) return {};
-  stage("compress");
-  return precompress(filesOfModel(await open(out), out), encodings);
+  return encodings === undefined ? {} : sizesOfCopies(filesOfModel(await open(out), out), encodings);
 }
 
 function missingText(files: readonly string[]): string {
