@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseRecipe, parseSensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
+import { formatRecipe } from "../../src/app/cli/jobs/sensitivity.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { filesIn } from "./compressing.ts";
@@ -76,6 +77,16 @@ test("prints the data with --json, and keeps files that an author changed", asyn
   const { err } = await pith(...words);
   expect(err).toContain("prune.yaml stays as it is");
   expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh starts again`);
+});
+
+test("a recipe of a sweep that ran out of time states how many settings were measured", () => {
+  const recipe = parseRecipe("steps: [{ prune: { amount: 10% } }]");
+  const drop = { value: 0, low: 0, high: 0, confidence: 0.95, count: 1 };
+  const rows = [{ kind: "prune", layers: ["fc1"], setting: 0.2, drop, bytes: 4, saved: 1 } as const];
+  const headerOf = (open: number): string => formatRecipe({ share: 0.9, recipe }, { model: "m", rows, open }, "bytes");
+  expect(headerOf(71)).toContain("\n# Only 1 of 72 settings were measured before time ran out;");
+  expect(headerOf(0)).not.toContain("measured");
+  expect(parseRecipe(headerOf(71))).toEqual(recipe);
 });
 
 test.each([

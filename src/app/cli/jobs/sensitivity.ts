@@ -130,12 +130,21 @@ const costWords: Readonly<Record<SensitivityCost, string>> = {
   time: "the processor time",
 };
 
-const remainingCostText = ({ share }: Allocation, cost: SensitivityCost): string =>
+const remainingCostText = ({ share }: Pick<Allocation, "share">, cost: SensitivityCost): string =>
   `${percent(share, 0)} of ${costWords[cost]}`;
 
 const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
   `${kind}.yaml leaves ${remainingCostText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
 
-function formatRecipe(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
-  return `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
+/** Formats a recipe with a header, which states how much of the sweep the recipe relies on. */
+export function formatRecipe(
+  allocation: Pick<Allocation, "share" | "recipe">,
+  { model, rows, open }: Pick<Sensitivity, "model" | "rows" | "open">,
+  cost: SensitivityCost,
+): string {
+  const openText =
+    open === 0
+      ? ""
+      : `# Only ${integer(rows.length)} of ${counted(rows.length + open, "setting")} were measured before time ran out; layers without a measurement keep their weights.\n`;
+  return `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.\n${openText}${recipeText(allocation.recipe)}`;
 }
