@@ -111,6 +111,19 @@ describe("a job", () => {
     });
   });
 
+  test("notes that one run of the model takes long, and fails with E_ENGINE if the run does not end", async () => {
+    const events: JobEvent[] = [];
+    const error = await failure(
+      { kind: "endless-run" },
+      { name: "eval m.onnx", runLimits: { note: 100, stop: 600 }, onEvent: (event) => events.push(event) },
+    );
+    expect(error).toMatchObject({
+      code: "E_ENGINE",
+      message: "eval m.onnx: one run of the model did not end within 0.01 minutes.",
+    });
+    expect(events).toMatchObject([{ kind: "log", id: "long-run", level: "note" }]);
+  });
+
   test("rejects a module without a job", async () => {
     const error = await runJob(address("core/errors.js"), {} as never).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: "E_OPTION" });

@@ -433,6 +433,12 @@ describe("models that cannot be compared:", () => {
       undefined,
       /^the original ran on none of the random inputs: /,
     ],
+    [
+      "a value of gigabytes",
+      "s: int64[1] = [700000000]\n  y = Expand(x, s)",
+      "x: float32[1]) -> (y: float32[700000000]",
+      'the original ran on none of the random inputs: value "y" takes 2.80 GB, and a comparison runs models with values of at most 2.15 GB',
+    ],
   ])("%s", async (_, body, types, reason) => {
     const model = line(body, types);
     const comparison = await compare(model, model.clone());

@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type PluginBuild } from "esbuild";
 import type { TestProject } from "vitest/node";
 import { bundle } from "../../scripts/build/bundle.ts";
 
@@ -18,14 +18,28 @@ declare module "vitest" {
 
 /** Modules that tests import in addition to the entries. */
 const looked = [
-  ...["app/cli/program", "data/prefetch/feed", "core/errors", "runtime/job/run", "runtime/run/run"],
+  ...[
+    "app/cli/program",
+    "data/prefetch/feed",
+    "core/errors",
+    "core/engine/observed-runs",
+    "runtime/job/run",
+    "runtime/run/run",
+  ],
   "app/cli/studio/session-process",
   ...["data/sidecars/preprocessing-spec", "data/sidecars/sidecars"],
 ];
 /** Jobs of tests, compiled into `jobs/`. */
 const jobs = ["behave", "never"];
 
-const errors = { path: "../core/errors.js", external: true };
+/** Modules whose classes and state the jobs of tests share with the compiled sources. */
+const sharedModules = {
+  name: "shared",
+  setup({ onResolve }: PluginBuild) {
+    onResolve({ filter: /src\/core\/errors/ }, () => ({ path: "../core/errors.js", external: true }));
+    onResolve({ filter: /\/observed-runs/ }, () => ({ path: "../core/engine/observed-runs.js", external: true }));
+  },
+};
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -47,7 +61,7 @@ export default async function compile({ provide }: TestProject): Promise<() => v
     external: ["#*"],
     format: "esm",
     platform: "node",
-    plugins: [{ name: "compiled", setup: (to) => to.onResolve({ filter: /src\/core\/errors/ }, () => errors) }],
+    plugins: [sharedModules],
   });
   provide("compiled", dist);
   return () => rmSync(folder, { recursive: true, force: true });

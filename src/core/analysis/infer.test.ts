@@ -31,6 +31,13 @@ describe("infer", () => {
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 3, 4]");
   });
 
+  it("states that pieces without length cannot be split off", () => {
+    const net = model(
+      "  size: int64[] = [0]\n  at: int64[] = [0]\n  s = SplitToSequence (x, size)\n  y = SequenceAt (s, at)",
+    );
+    expect(infer(net).misses.map(({ reason }) => reason)).toContain("its pieces have no length");
+  });
+
   it("marks values that depend only on stored tensors", () => {
     const net = model("  w: float32[4] = zeros\n  m: float32[4] mask = ones\n  p = Mul (w, m)\n  y = Mul (x, p)");
     const inference = infer(net);

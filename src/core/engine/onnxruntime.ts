@@ -7,6 +7,7 @@ import { errorMessage, PithError } from "../errors.ts";
 import { operatorName } from "../graph/graph.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";
+import { observed } from "./observed-runs.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { plainMessage, unknownOperator } from "./runtime-messages.ts";
 import {
@@ -128,11 +129,13 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
           const buffers: Record<string, OnnxValue | null> = {};
           for (const [name, dense] of Object.entries(fetch)) buffers[name] = toRuntime(name, dense);
           if (listOutput !== undefined) buffers[listOutput] = null;
-          await session.run(tensors, buffers);
+          await observed(() => session.run(tensors, buffers));
           return fetch;
         }
         const names = requestedNames(fetch) ?? fetchedNames;
-        const results = await (names === undefined ? session.run(tensors) : session.run(tensors, names));
+        const results = await observed(() =>
+          names === undefined ? session.run(tensors) : session.run(tensors, names),
+        );
         const outputs = Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)] as const);
         return deliverOutputs(Object.fromEntries(outputs), fetch);
       } catch (cause) {

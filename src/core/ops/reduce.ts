@@ -62,8 +62,12 @@ function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined
   return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? range(rank));
 }
 
+/** Whether ONNX Runtime reduces in another size than the standard demands: an empty tensor along negative axes. */
+const isMissized = ({ axes }: Settings, dims: readonly Dim[]): boolean =>
+  dims.includes(0) && axes !== undefined && axes !== "runtime" && axes.some((axis) => axis < 0);
+
 function reducedDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined {
-  const reducedSet = reducedAxes(s, dims.length);
+  const reducedSet = isMissized(s, dims) ? undefined : reducedAxes(s, dims.length);
   return reducedSet && dims.flatMap((dim, axis): Dim[] => (reducedSet.has(axis) ? (s.keepsAxes ? [1] : []) : [dim]));
 }
 

@@ -228,9 +228,10 @@ function defineReshapeOperator(
 const rejectRuntimeAxes = (site: Site): Miss | undefined =>
   readAttributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
 
+/** Returns the listed axes; undefined without a list, which can also be empty: Squeeze then removes every axis of size 1. */
 function knownAxes(site: Site): readonly number[] | undefined {
   const axes = readAttributeOrInput(site, "axes", 1);
-  return axes === undefined || axes === "runtime" ? undefined : axes.known;
+  return axes === undefined || axes === "runtime" || axes.known.length === 0 ? undefined : axes.known;
 }
 
 export const reshapeOperators: readonly Op[] = [

@@ -179,6 +179,7 @@ export const SplitToSequence = defineSequenceOperator({
     const [size] = split.elements ?? [];
     if (split.dims?.length !== 0 || size === undefined)
       return sequenceOfSizes(split.dims?.length === 1 ? split.elements : undefined);
+    if (typeof size === "number" && size < 1) return new Miss("its pieces have no length");
     const count = floorDims(length, size);
     if (typeof length !== "number" || typeof size !== "number" || typeof count !== "number" || count > maxItems)
       return sequenceOfSizes(undefined);

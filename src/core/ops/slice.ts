@@ -1,7 +1,7 @@
 /** Slice and Pad. Opset history: bounds of Slice are attributes before 10; `pads` is an attribute before 11; Pad has `axes` since 18. */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
+import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, sliceRange, symbol } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
 import {
   constantIntegersOf,
@@ -55,18 +55,11 @@ function readSlice(site: Site): readonly SliceRange[] | Miss {
   }));
 }
 
-interface ResolvedRange {
-  readonly first: number;
-  readonly count: number;
-}
+type ResolvedRange = ReturnType<typeof sliceRange>;
 
-/** Returns start and count for an axis of fixed size, with bounds clamped as in the ONNX specification. Returns undefined for symbolic bounds. */
+/** Returns start and count for an axis of fixed size. Returns undefined for symbolic bounds. */
 function resolveRange({ start, end, step, isOpen }: SliceRange, size: number): ResolvedRange | undefined {
-  if (isOpen === true || isSymbolic(start) || isSymbolic(end)) return undefined;
-  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
-  const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
-  const firstIndex = clamp(start);
-  return { first: firstIndex, count: Math.max(0, Math.ceil((clamp(end) - firstIndex) / step)) };
+  return isOpen === true || isSymbolic(start) || isSymbolic(end) ? undefined : sliceRange(size, start, end, step);
 }
 
 /** Returns the size of a slice. Symbolic bounds are assumed to be within the axis, as for a position table that covers the longest sequence. */

@@ -193,7 +193,7 @@ function functionValue(text: string, sizes: Readonly<Record<string, number>>): n
     const values = splitOutside(argumentsText, /^, /).parts.map(value);
     if (!values.every((part) => part !== undefined)) return undefined;
     const [size = 0, start = 0, end = 0, step = 1] = values;
-    return name === "slice" ? sliceCount(size, start, end, step) : Math[name](...values);
+    return name === "slice" ? sliceRange(size, start, end, step).count : Math[name](...values);
   }
   const { parts, separators } = splitOutside(argumentsText, /^[/*]/);
   if (parts.length === 1 && unwrapParentheses(parts[0] ?? "") === text) return undefined;
@@ -219,11 +219,13 @@ function unwrapParentheses(text: string): string {
   return text;
 }
 
-/** Returns the number of elements of x[start:end:step], by NumPy's rules. */
-function sliceCount(size: number, start: number, end: number, step: number): number {
+/** Returns the elements of x[start:end:step], as ONNX Runtime selects them: the largest int32 and int64 stand for no end, also backward. */
+export function sliceRange(size: number, start: number, end: number, step: number) {
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
-  return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step));
+  const hasNoEnd = step < 0 && (end === 2 ** 31 - 1 || end >= 2 ** 63);
+  const first = Math.max(0, clamp(start));
+  return { first, count: Math.max(0, Math.ceil(((hasNoEnd ? low : clamp(end)) - first) / step)) };
 }
 
 /** Returns the product of all dimensions. */

@@ -1,5 +1,6 @@
 /** The process of a job: receives the request, runs the job and sends the result. */
 import { rmSync } from "node:fs";
+import { observeRuns } from "../../core/engine/observed-runs.ts";
 import { PithError } from "../../core/errors.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
@@ -50,6 +51,7 @@ async function start(
     if (!isJob(job))
       throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
     send({ pith: "begun" });
+    observeRuns((isRunning) => send({ pith: "run", isRunning }));
     const output = await job(input as never, context(temporary));
     finish({ pith: "result", output });
   } catch (error) {

@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly grace?: number;
   /** The maximum milliseconds until the job's module is loaded. */
   readonly startLimit?: number;
+  /** Milliseconds of one run of a model after which a note is printed, and after which the job is stopped. */
+  readonly runLimits?: { readonly note: number; readonly stop: number };
   /** Receives the process, to exchange messages without a `pith` key with the job. */
   readonly onChild?: (child: ChildProcess) => void;
 }
@@ -44,6 +46,8 @@ const keepingGrace = 10_000;
 const noticeDelay = 500;
 /** Maximum milliseconds for loading modules, which usually takes a second. */
 const defaultStartLimit = 120_000;
+/** A minute, and an hour: the largest models on slow processors take minutes. */
+const defaultRunLimits = { note: 60_000, stop: 3_600_000 };
 /** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;
 /** Number of lines of output that are kept to explain a crash. */
@@ -65,6 +69,7 @@ export async function runJob<J extends Job>(
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
   const { grace = keeps ? keepingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
+  const { runLimits = defaultRunLimits } = options;
   throwIfAborted(signal);
   const temporary = await temporaryFolder();
   const child = start(module);
@@ -102,11 +107,22 @@ export async function runJob<J extends Job>(
   if (signal?.aborted === true) stop();
 
   let closer: NodeJS.Timeout | undefined;
-  let isLate = false;
-  const starting = setTimeout(() => {
-    isLate = true;
-    child.kill("SIGKILL");
-  }, startLimit);
+  let overrun: PithError | undefined;
+  const stopLate = (error: PithError): void => {
+    overrun = error;
+    kill();
+  };
+  const starting = setTimeout(() => stopLate(startError(name, startLimit)), startLimit);
+  let runTimers: NodeJS.Timeout[] = [];
+  const watchRun = (isRunning: boolean): void => {
+    for (const timer of runTimers) clearTimeout(timer);
+    if (!isRunning) return;
+    const text = `one run of the model takes longer than ${runLimits.note / 1000} s; Ctrl-C stops it`;
+    runTimers = [
+      setTimeout(() => onEvent({ kind: "log", id: "long-run", text, level: "note" }), runLimits.note),
+      setTimeout(() => stopLate(runError(name, runLimits.stop)), runLimits.stop),
+    ];
+  };
   try {
     const answer = await new Promise<Answer | Ending>((resolve, reject) => {
       let lastAnswer: Answer | undefined;
@@ -114,6 +130,7 @@ export async function runJob<J extends Job>(
       child.on("message", (message) => {
         if (!isJobMessage<ToParent>(message)) return;
         clearTimeout(starting);
+        if (message.pith === "run") return watchRun(message.isRunning);
         flush();
         if (message.pith === "event") onEvent(message.event);
         else if (message.pith !== "begun") {
@@ -141,14 +158,10 @@ export async function runJob<J extends Job>(
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
     throwIfAborted(signal, `${name} was stopped.`);
-    if (isLate) {
-      throw new PithError("E_ENGINE", `${name}: its process did not begin within ${startLimit / 1000} s.`, {
-        hint: "The machine may be too busy, or short of memory. Nothing was written.",
-      });
-    }
-    throw crash(name, answer, lines);
+    throw overrun ?? crash(name, answer, lines);
   } finally {
     clearTimeout(starting);
+    watchRun(false);
     clearTimeout(closer);
     for (const timer of stopTimers) clearTimeout(timer);
     clearTimeout(flusher);
@@ -159,7 +172,17 @@ export async function runJob<J extends Job>(
   }
 }
 
-type Answer = Exclude<ToParent, { pith: "event" | "begun" }>;
+const startError = (name: string, limit: number): PithError =>
+  new PithError("E_ENGINE", `${name}: its process did not begin within ${limit / 1000} s.`, {
+    hint: "The machine may be too busy, or short of memory. Nothing was written.",
+  });
+
+const runError = (name: string, limit: number): PithError =>
+  new PithError("E_ENGINE", `${name}: one run of the model did not end within ${limit / 60_000} minutes.`, {
+    hint: "A Loop of the model may not end. For large models, pass a smaller `batch`, or smaller sizes (`--dim`).",
+  });
+
+type Answer = Exclude<ToParent, { pith: "event" | "begun" | "run" }>;
 
 interface Ending {
   readonly pith: "ended";

@@ -14,7 +14,9 @@ import { findUnknownOperator, type UnknownOperator } from "../../core/engine/run
 import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { bytes } from "../../core/numbers.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { bytesFor } from "../../core/tensor/dense.ts";
 import { type Dim, isSymbolic } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -86,6 +88,8 @@ export const minSamples = 4;
 const defaultSamples = 32;
 /** Maximum work of one run, which also limits memory, and of all runs of a model; in multiply-accumulates. */
 const [maxWorkPerRun, maxTotalWork] = [1e10, 1e11];
+/** Maximum bytes of one computed value. A model that computes a larger one is not run on random inputs, because it could exhaust the memory. */
+const maxValueBytes = 2 ** 31;
 /** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values (the largest cost in large models). */
 const [workPerWrite, workPerDraw, workPerRead] = [20, 5000, 40];
 /** Minimum side of an image after halving. Sides are halved while a sample exceeds the work of a run, if the network allows it. */
@@ -226,6 +230,8 @@ interface DrawnRuns {
 interface Candidate extends Pick<Guess, "shapes" | "isUsual"> {
   /** In multiply-accumulates. */
   readonly work: number;
+  /** A computed value that is too large to run the model. */
+  readonly largeValue: string | undefined;
 }
 
 function* candidates(
@@ -233,26 +239,31 @@ function* candidates(
   inputs: RandomInputs,
   { sizes, known, work: maxWork = maxTotalWork }: PairOptions,
 ): Generator<Candidate, void, undefined> {
-  const workOf = workCounter(model, inputs);
+  const costOf = costCounter(model, inputs);
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean =>
-    batch === 1 || workOf(assignment) <= Math.min(maxWorkPerRun, maxWork);
+    batch === 1 || costOf(assignment).work <= Math.min(maxWorkPerRun, maxWork);
   const lengths = hasSeveralSizes ? growingLengths : likelyLengths;
   for (const guess of guesses(model, inputs, {
     known,
     lengths,
     batches: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
     fits,
-  }))
-    yield { ...guess, work: workOf(guess.assignment(model)) + workOfReading };
+  })) {
+    const { work, largeValue } = costOf(guess.assignment(model));
+    yield { ...guess, work: work + workOfReading, largeValue };
+  }
 }
 
 function affordableSamplesOf(work: number, { samples = defaultSamples, work: maxWork = maxTotalWork }: PairOptions) {
   return Math.max(minSamples, Math.min(samples, Math.floor(maxWork / Math.max(1, work))));
 }
 
-function workCounter(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
+function costCounter(
+  model: Model,
+  inputs: RandomInputs,
+): (assignment: Assignment) => Pick<Candidate, "work" | "largeValue"> {
   const copy = model.clone();
   const inference = infer(copy);
   const macs = [...cost(copy, inference).perNode.values()];
@@ -265,11 +276,16 @@ function workCounter(model: Model, inputs: RandomInputs): (assignment: Assignmen
     const countOf = (value: Value): number =>
       inference.operand(value)?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0;
     const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
-    return (
+    const work =
       macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
       workPerWrite * count(computedValues) +
-      workPerDraw * count(copy.graph.feeds)
-    );
+      workPerDraw * count(copy.graph.feeds);
+    const bytesOf = (value: Value): number => {
+      const type = value.type?.type ?? "string";
+      return type === "string" ? 0 : bytesFor(type, countOf(value));
+    };
+    const large = computedValues.find((value) => bytesOf(value) > maxValueBytes);
+    return { work, largeValue: large && `"${large.name}" takes ${bytes(bytesOf(large))}` };
   };
 }
 
@@ -314,8 +330,12 @@ async function runsOf(
   let draws = 0;
   const acceptedShapes: Shapes[] = [];
   let isUsualAccepted = false;
-  for (const { shapes, work, isUsual } of candidates(model, inputs, options)) {
+  for (const { shapes, work, largeValue, isUsual } of candidates(model, inputs, options)) {
     if (isUsualAccepted && !isUsual) break;
+    if (largeValue !== undefined) {
+      reason = `value ${largeValue}, and a comparison runs models with values of at most ${bytes(maxValueBytes)}`;
+      continue;
+    }
     const run = await attempt(shapes, draws++);
     if (run === undefined) continue;
     acceptedShapes.push(shapes);
@@ -397,7 +417,7 @@ export function countSamples(output: Dense | undefined, { samples }: Pick<ModelR
 
 function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
   let pair: readonly [Model, Model] = [original, result];
-  while (workCounter(pair[0], randomInputs(pair[0]))(() => 1) > maxWorkPerRun) {
+  while (costCounter(pair[0], randomInputs(pair[0]))(() => 1).work > maxWorkPerRun) {
     const [first, second] = pair.map(halveSides);
     if (first === undefined || second === undefined) break;
     pair = [first, second];

@@ -3,7 +3,10 @@ import { spawn } from "node:child_process";
 import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { importModule } from "#platform";
+import { createEngine } from "../../../src/core/engine/index.ts";
 import { PithError, throwIfAborted } from "../../../src/core/errors.ts";
+import { parseModel } from "../../../src/core/graph/text.ts";
+import { float32 } from "../../../src/core/tensor/dense.ts";
 import type { JobContext } from "../../../src/runtime/job/job.ts";
 
 export type Behaviour =
@@ -19,6 +22,7 @@ export type Behaviour =
   | { readonly kind: "exit"; readonly code: number }
   | { readonly kind: "exhaust-memory" }
   | { readonly kind: "die-with-child" }
+  | { readonly kind: "endless-run" }
   | { readonly kind: "wait" }
   | { readonly kind: "keep-what-is-done" }
   | { readonly kind: "block" }
@@ -70,6 +74,18 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
     case "exhaust-memory": {
       const kept: string[][] = [];
       for (;;) kept.push(Array.from({ length: 1e5 }, (_, index) => `${kept.length} ${index}`));
+    }
+    case "endless-run": {
+      const loop = parseModel(`opset 21
+graph (x: float32[]) -> (y) {
+  trips: int64[] = [1000000000000]
+  y = Loop(trips, _, x) {body=graph (i: int64[], go: bool[], s: float32[]) -> (on, t) {
+    on = Identity(go)
+    t = Cos(s)
+  }}
+}`);
+      const session = await createEngine().load(loop);
+      return session.run({ x: float32([], [1]) });
     }
     case "wait":
       context.stage("wait");

@@ -82,6 +82,8 @@ const attention: Structure = {
     if (typeof outer?.[1] !== "number" || !facts.every((fact) => fact?.type === "float32" && fact.dims?.length === 4))
       return undefined;
     if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;
+    // ONNX Runtime's Attention rejects empty operands.
+    if (facts.some((fact) => fact?.dims?.includes(0))) return undefined;
     const axis = readInteger(site(parts.softmax), "axis", -1);
     if ((axis !== -1 && axis !== 3) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
     const k = untransposed(scope, parts.transposed);

@@ -1,9 +1,9 @@
 /** A rule for a Concat of parts of one value: replaces the parts by the value itself, by one Slice, or by one Gather. */
 import type { Node, Value } from "../../graph/graph.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
+import { addDims, type Dim, sliceRange } from "../../tensor/dims.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import type { Structure, StructureScope } from "./rule.ts";
-import { boundsOf, runOf } from "./selections.ts";
+import { boundsOf } from "./selections.ts";
 
 /** The elements of `x` along one axis that the node `source` selects: a range [start, end), or a list of indices. An infinite end means all. */
 interface Part {
@@ -36,8 +36,8 @@ function partOf({ site, operand }: StructureScope, value: Value, axis: number): 
       if (axes.length !== 1 || axes[0] !== axis || steps[0] !== 1) return undefined;
       const size = dims[axis];
       if (typeof size === "number") {
-        const run = runOf(size, start, end, 1);
-        return { x, source: producer, range: { start: run.start, end: run.start + run.count } };
+        const { first, count } = sliceRange(size, start, end, 1);
+        return { x, source: producer, range: { start: first, end: first + count } };
       }
       // If the length is unknown, the order of a negative and another bound is, too.
       if (start < 0 || end < start) return undefined;

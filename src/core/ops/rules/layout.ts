@@ -163,6 +163,8 @@ export const padWindowPair: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
+    // ONNX Runtime rejects windows over an empty axis.
+    if (firstSite.inputs[0]?.dims?.includes(0) === true) return undefined;
     // MaxPool can also output indices, which refer to the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
     if (firstSite.inputs[3] !== undefined || readString(firstSite, "mode", "constant") !== "constant") return undefined;

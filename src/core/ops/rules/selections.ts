@@ -1,7 +1,7 @@
 /** Rules for two nodes that select elements along axes: Slice, and Gather with stored indices. */
 import type { Node, Use, Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, sliceRange } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant } from "../shared/rules.ts";
@@ -27,23 +27,13 @@ export function boundsOf(site: Site): Bounds | undefined {
 }
 
 /** The elements of a slice along one axis of known length. */
-interface Run {
-  readonly start: number;
+interface Run extends ReturnType<typeof sliceRange> {
   readonly step: number;
-  readonly count: number;
-}
-
-/** Returns the elements x[start:end:step] of an axis, by NumPy's rules. */
-export function runOf(size: number, start: number, end: number, step: number): Run {
-  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
-  const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
-  const first = Math.max(0, clamp(start));
-  return { start: first, step, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
 }
 
 /** Returns the `end` of a Slice that selects these elements. If steps are negative and the last element is element 0, `end` is -size - 1. */
-function endOf({ start, step, count }: Run, size: number): number {
-  const last = start + (count - 1) * step;
+function endOf({ first, step, count }: Run, size: number): number {
+  const last = first + (count - 1) * step;
   if (step > 0) return last + 1;
   return last === 0 ? -size - 1 : last - 1;
 }
@@ -59,15 +49,11 @@ function mergeBounds(a: Bounds, b: Bounds, dims: readonly Dim[]): Bounds | undef
     }
     const size = dims[axis];
     if (typeof size !== "number") return undefined;
-    const first = runOf(size, inner.start, inner.end, inner.step);
-    const second = runOf(first.count, outer.start, outer.end, outer.step);
+    const { first, count } = sliceRange(size, inner.start, inner.end, inner.step);
+    const second = sliceRange(count, outer.start, outer.end, outer.step);
     if (second.count === 0) return undefined;
-    const run = {
-      start: first.start + second.start * first.step,
-      step: first.step * second.step,
-      count: second.count,
-    };
-    entryByAxis.set(axis, { start: run.start, step: run.step, end: endOf(run, size) });
+    const run = { ...second, first: first + second.first * inner.step, step: inner.step * outer.step };
+    entryByAxis.set(axis, { start: run.first, step: run.step, end: endOf(run, size) });
   }
   const list = (key: "start" | "end" | "step"): readonly number[] =>
     [...entryByAxis.values()].map((entry) => entry[key]);
@@ -127,7 +113,7 @@ const slicedShape: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
     if (first.attributes.size > 0) return undefined;
-    const interval = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
+    const interval = second.op === "Slice" ? slicedInterval(secondSite, rank) : gatherRange(secondSite, rank);
     return interval && { value: emitNamed(scope).Shape([x], interval) };
   },
 };
@@ -137,7 +123,7 @@ interface Interval {
   readonly end: number;
 }
 
-function sliceRange(site: Site, rank: number): Interval | undefined {
+function slicedInterval(site: Site, rank: number): Interval | undefined {
   const { starts = [], ends = [], steps = [] } = boundsOf(site) ?? {};
   if (starts.length !== 1 || steps[0] !== 1) return undefined;
   const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
@@ -196,8 +182,9 @@ function selectionOf(node: Node, site: Site): Selection | undefined {
   const [axis = 0] = axes;
   const size = dims[axis];
   if (axes.length !== 1 || typeof size !== "number" || size > maxIndices) return undefined;
-  const { start, step, count } = runOf(size, starts[0] ?? 0, ends[0] ?? 0, steps[0] ?? 1);
-  return { axis, indices: Array.from({ length: count }, (_, index) => start + index * step), dropsAxis: false };
+  const [step = 1] = steps;
+  const { first, count } = sliceRange(size, starts[0] ?? 0, ends[0] ?? 0, step);
+  return { axis, indices: Array.from({ length: count }, (_, index) => first + index * step), dropsAxis: false };
 }
 
 /** Selects from a selection along the same axis: x[i][j] = x[i[j]]. */
