@@ -7,15 +7,16 @@ import { bytesSource } from "#platform";
 import { decodePlainly } from "../../src/core/platform/image-plain.ts";
 import { decodeImage } from "../../src/core/platform/node-image.ts";
 import { random } from "../../src/core/tensor/random.ts";
-import { archiveMemory, readAll } from "../../src/data/files/bytes.ts";
+import { archiveMemory, readAll, unpackGzip } from "../../src/data/files/bytes.ts";
 import { idxColumn } from "../../src/data/files/idx.ts";
 import { npzColumns, parseNpz } from "../../src/data/files/npy.ts";
 import { openWav } from "../../src/data/files/wav.ts";
-import { csv, jsonl } from "../../src/data/index.ts";
+import { csv, jsonl, openDataset } from "../../src/data/index.ts";
 import { readSettings } from "../../src/data/text/tokenizer.ts";
 import { counting } from "../counting.ts";
 import { temporaryFolder } from "../temporary.ts";
 
+const folder = temporaryFolder();
 const mebibyte = 2 ** 20;
 
 /** Returns bytes that compression does not shrink: they repeat at a distance beyond DEFLATE's window. */
@@ -201,11 +202,45 @@ describe(".npz archives made to fill memory", () => {
   });
 
   test("are rejected once their arrays need more than 2 GiB", () => {
-    const keep = archiveMemory("a.npz");
+    const keep = archiveMemory("a.npz", Number.POSITIVE_INFINITY);
     for (let array = 0; array < 4; array++) keep(2 ** 29);
     keep(-(2 ** 29));
     expect(() => keep(2 ** 29)).not.toThrow();
     expect(() => keep(1)).toThrow("a.npz exceeds 2 GiB of compressed arrays.");
+    expect(() => archiveMemory("a.npz", 2 ** 30)(2 ** 29 + 1)).toThrow("exceeds half of the free memory (512 MiB)");
+  });
+
+  test("are unpacked into memory of their size, without a larger copy", async () => {
+    const taken: number[] = [];
+    const size = 40 * mebibyte;
+    const content = deflateRawSync(new Uint8Array(size));
+    const source = unpackGzip(
+      bytesSource(content, "f"),
+      size,
+      (bytes) => taken.push(bytes),
+      crc32(new Uint8Array(size)),
+    );
+    await source.read(0, 100);
+    expect(taken.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(2 * mebibyte);
+    await source.read(size - 1, size);
+    expect(Math.max(...taken)).toBeLessThan(size);
+    expect(taken.reduce((sum, bytes) => sum + bytes, 0)).toBe(size);
+  });
+});
+
+describe("arrays without elements", () => {
+  const open = async (dims: string) => {
+    const path = join(folder, "empty.npy");
+    writeFileSync(path, npy("<f4", dims));
+    return openDataset(path);
+  };
+
+  test("are rejected at once if they declare a huge number of samples", async () => {
+    await expect(open("1000000000, 0")).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining('"data" has 1000000000 samples without elements.'),
+    });
+    expect((await open("100, 0, 8")).count).toBe(100);
   });
 });
 
@@ -271,7 +306,6 @@ describe("large tables", () => {
 });
 
 test("settings that are nested too deeply are rejected", async () => {
-  const folder = temporaryFolder();
   const write = (levels: number): string => {
     const path = join(folder, `${levels}.json`);
     writeFileSync(path, `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`);

@@ -1,5 +1,5 @@
 /** Reads files with data, decompressing gzip. Size limits are checked before and during decompression. */
-import { inflated } from "#platform";
+import { availableMemory, inflated } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { concatBytes, unwrapBuffer } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
@@ -59,14 +59,17 @@ const maxUnpacked = 2 ** 31;
 /** The bytes of memory that an open decompression stream needs: two pieces of output and zlib's buffers. */
 const streamMemory = 2 ** 19;
 
-export function archiveMemory(name: string): MemoryCounter {
+/** @param available The available bytes of memory, of which arrays take at most half. */
+export function archiveMemory(name: string, available = availableMemory()): MemoryCounter {
   let total = 0;
+  const max = Math.min(maxUnpacked, available / 2);
   return (bytes) => {
     total += bytes;
-    if (total > maxUnpacked)
-      throw new PithError("E_DATA", `${name} exceeds 2 GiB of compressed arrays.`, {
-        hint: "Save it without compression (numpy.savez or .npy files): rows are then read on demand.",
-      });
+    if (total <= max) return;
+    const limit = max === maxUnpacked ? "2 GiB" : `half of the free memory (${Math.floor(max / 2 ** 20)} MiB)`;
+    throw new PithError("E_DATA", `${name} exceeds ${limit} of compressed arrays.`, {
+      hint: "Save it without compression (numpy.savez or .npy files): rows are then read on demand.",
+    });
   };
 }
 
@@ -96,7 +99,8 @@ export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryC
         throw new PithError("E_DATA", `${name} contains more than the declared ${size} bytes.`);
       else {
         if (count + value.length > unpackedBytes.length) {
-          const length = Math.min(size, 2 * (count + value.length));
+          // The first bytes contain the header. If more are needed, all are, and pages that are not written take no memory.
+          const length = count === 0 ? Math.min(size, 2 * value.length) : size;
           memory(length - unpackedBytes.length);
           const grown = new Uint8Array(length);
           grown.set(unpackedBytes.subarray(0, count));

@@ -93,12 +93,18 @@ export async function readRows(
   return readRanges(source, ranges);
 }
 
+/** The maximum number of samples without elements, which a few bytes can declare. */
+const maxEmptyRows = 2 ** 20;
+
 /** Creates a dataset of columns. @throws PithError E_DATA if their numbers of samples differ. */
 export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
   const entries = Object.entries(columns);
   // `sampleCount` needs only the dimensions.
   const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);
   const count = sampleCount(Object.fromEntries(shapes), name);
+  const empty = entries.find(([, { dims }]) => count > maxEmptyRows && elementCount(dims) === 0);
+  if (empty !== undefined)
+    throw new PithError("E_DATA", `${name}: "${empty[0]}" has ${count} samples without elements.`);
   return indexed(name, count, async (positions): Promise<Batch> => {
     const rows = await Promise.all(entries.map(async ([key, column]) => [key, await column.rows(positions)] as const));
     return Object.fromEntries(rows);
