@@ -86,7 +86,7 @@ async function measured(network: Network): Promise<boolean> {
       { seed, log: clock.log },
     );
     overheads.push(clock.overhead(run));
-    const parts = searchParts(task.test, seed);
+    const parts = searchParts(task.test);
     const { test } = parts;
     const before = isDownload
       ? await search(await open(files.model), task, { ...time, goal, purpose: "size", rounds: 9 }, { seed })

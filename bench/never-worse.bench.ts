@@ -59,7 +59,7 @@ async function compared(path: string): Promise<Row> {
   // The network's goal also applies if all test samples were used for training.
   const goal = { maxDrop: network?.maxDrop ?? usualDrop(task.metric, 1) };
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
-  const judged = { ...task, test: searchParts(test, seed).test };
+  const judged = { ...task, test: searchParts(test).test };
   const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });
   const [searchChoice, formatChoice] = [chosenOf(run), chosenOf(before.run)];
   const sizeOf = (one: typeof searchChoice): number => one?.result.bytes ?? run.original.bytes;

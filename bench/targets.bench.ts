@@ -72,7 +72,7 @@ if (files === undefined) line(`  not measured: the shared folder (../shared, or 
 else {
   const model = await open(files.model);
   const task = await taskOf(model, files.data, network, seed);
-  const parts = searchParts(task.test, seed);
+  const parts = searchParts(task.test);
   const temporary = await mkdtemp(join(tmpdir(), "pith-grid-"));
   const folder = values.folder ?? temporary;
   const store = await openStore(model, { resumeFolder: folder });

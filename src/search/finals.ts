@@ -95,7 +95,7 @@ export class Finals {
     const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
       evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
-        ? searchParts(evaluationOptions.seen, context.seed)
+        ? searchParts(evaluationOptions.seen)
         : undefined;
     const samplesToShow = storedParts && { seen: test === parts.search ? storedParts.search : storedParts.test };
     const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };

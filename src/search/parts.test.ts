@@ -22,18 +22,18 @@ async function numbersOf({ search, test }: ReturnType<typeof searchParts>): Prom
 }
 
 test("uses no sample for both the search and the test", async () => {
-  const [search = [], judged = []] = await numbersOf(searchParts(splitOf(1001), 0));
+  const [search = [], judged = []] = await numbersOf(searchParts(splitOf(1001)));
   expect([search.length, judged.length]).toEqual([500, 501]);
   expect(new Set([...search, ...judged]).size).toBe(1001);
 });
 
 test("uses most of many samples for the test", async () => {
-  const { search, test } = searchParts(splitOf(10_000), 0);
+  const { search, test } = searchParts(splitOf(10_000));
   expect([search.count, test.count]).toEqual([2048, 7952]);
 });
 
 test("spreads the samples of the first look over all samples", async () => {
-  const [search = []] = await numbersOf(searchParts(splitOf(10_000), 0));
+  const [search = []] = await numbersOf(searchParts(splitOf(10_000)));
   const of5 = Array.from({ length: 5 }, (_, fifth) =>
     search.slice(0, firstLook).filter((number) => Math.floor(number / 2000) === fifth),
   );
@@ -41,6 +41,6 @@ test("spreads the samples of the first look over all samples", async () => {
 });
 
 test("uses all of few samples for both the search and the test", () => {
-  const { search, test, isApart } = searchParts(splitOf(199), 0);
+  const { search, test, isApart } = searchParts(splitOf(199));
   expect([search.count, test.count, isApart]).toEqual([199, 199, false]);
 });

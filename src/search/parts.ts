@@ -1,6 +1,7 @@
 /** Splits the test samples of a search into search samples, on which candidates are compared, and evaluation samples. */
 import { random } from "../core/tensor/random.ts";
 import { isIndexed, view } from "../data/batches/indexed.ts";
+import { testSeed } from "../data/batches/select.ts";
 import type { Dataset } from "../data/index.ts";
 
 /** Minimum number of samples for the search and for the evaluation. With fewer, both use all samples. */
@@ -24,9 +25,9 @@ export interface SearchParts {
  * Splits the test samples: candidates are compared on at most half of them, and finalists are evaluated on the others. Small data sets and streams
  * are not split.
  */
-export function searchParts(test: Dataset, seed: number): SearchParts {
+export function searchParts(test: Dataset): SearchParts {
   if (!isIndexed(test) || test.count < 2 * minSamples) return { search: test, test, isApart: false };
-  const order = random(seed, "search").permutation(test.count);
+  const order = random(testSeed, "search").permutation(test.count);
   const searchCount = Math.min(Math.floor(test.count / 2), maxSearchSamples);
   return {
     search: view(test, test.name, order.slice(0, searchCount)),

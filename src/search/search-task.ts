@@ -51,7 +51,7 @@ export async function openSearchTask(
   options: PooledSearchOptions,
   context: Context,
 ): Promise<SearchTask> {
-  const parts = searchParts(task.test, context.seed);
+  const parts = searchParts(task.test);
   const target = (options.targets ?? []).map(({ name }) => name);
   const combinations = await combinationsFor(await store.open(store.original), task, { ...options, target });
   const timeLimitController = new AbortController();

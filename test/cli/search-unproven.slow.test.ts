@@ -86,7 +86,7 @@ async function searched(name: string, proof: () => Row, more: readonly string[] 
     place: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) },
   }));
   const easyPlaces = new Set<number>();
-  for await (const { place } of searchParts(places, 0).search.batches({ size: count }))
+  for await (const { place } of searchParts(places).search.batches({ size: count }))
     for (const row of place?.data ?? []) easyPlaces.add(Number(row));
   const rowsOf = (isEasy: (at: number) => boolean): Row[] =>
     [...range(count)].map((row) => (isEasy(row) ? labelled(easy()) : proof()));

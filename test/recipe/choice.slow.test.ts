@@ -200,7 +200,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
   }
 
-  const { validation, test: tested } = drawHoldout(count, seed, false) ?? {
+  const { validation, test: tested } = drawHoldout(count, false) ?? {
     validation: new Uint32Array(),
     test: new Uint32Array(),
   };

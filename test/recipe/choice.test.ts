@@ -88,7 +88,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
   }
 
-  const { test: tested } = drawHoldout(count, seed, false) ?? { test: new Uint32Array() };
+  const { test: tested } = drawHoldout(count, false) ?? { test: new Uint32Array() };
   const options = { ...quick, goal: { maxDrop: 0.05 } };
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });

@@ -7,6 +7,9 @@ import { isIndexed, memory, pendingBatches, range, register, view } from "./inde
 import { joinBatches, sampleCount, samplesIn, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
+/** The seed of all draws that decide which samples are tested. It is constant, so that results of several seeds can be compared. */
+export const testSeed = 0;
+
 /** Returns the first `count` samples, or all if there are fewer. */
 export function take(dataset: IndexedDataset, count: number): IndexedDataset;
 export function take(dataset: Dataset, count: number): Dataset;

@@ -137,13 +137,26 @@ describe("openParts on train and test splits sorted by class", () => {
     expect(new Set(await column(judged, "label")).size).toBe(10);
   });
 
-  test("gives equal parts for equal seeds, and others for another seed", async () => {
+  test("gives equal parts for equal seeds, and other calibration but the same test samples for another seed", async () => {
     const path = await folder("sorted", files);
     const partsOf = async (seed: number) => all(await openParts(path, { calibrate: 50, test: 50, seed }));
     const [first, again, other] = [await partsOf(1), await partsOf(1), await partsOf(2)];
     expect(again).toEqual(first);
     expect(other.calibrate).not.toEqual(first.calibrate);
-    expect(other.test).not.toEqual(first.test);
+    expect(other.test).toEqual(first.test);
+  });
+
+  test.each([
+    ["a limit", { test: 60 }],
+    ["calibration", { calibrate: 30 }],
+    ["calibration and a limit", { calibrate: 30, test: 60 }],
+    ["training", { trains: true, calibrate: 30, test: 20 }],
+    ["training without labels", { trainAlone: 100, calibrate: 30 }],
+    ["samples of an earlier training", { heldOut: true, calibrate: 10, test: 15 }],
+  ])("never changes the test samples of a single split by the seed, with %s", async (_, options) => {
+    const path = join(await folder("single", { "rows.csv": sorted(300) }), "rows.csv");
+    const testOf = async (seed: number) => column((await openParts(path, { ...options, seed })).test, "features");
+    expect(await testOf(7)).toEqual(await testOf(1));
   });
 
   test("uses all training samples for training without calibration", async () => {

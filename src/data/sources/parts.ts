@@ -1,7 +1,7 @@
 /** Divides the data at a path into disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
 import { PithError } from "../../core/errors.ts";
 import { isIndexed } from "../batches/indexed.ts";
-import { draw, keepInMemory, setAside, skip } from "../batches/select.ts";
+import { draw, keepInMemory, setAside, skip, testSeed } from "../batches/select.ts";
 import type { Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
@@ -44,7 +44,7 @@ export interface PartsOptions extends SourceReading {
   readonly heldOut?: boolean;
   /** The maximum number of test samples; all by default. The selection does not depend on the other options. */
   readonly test?: number;
-  /** The seed of the random subsets; 0 by default. */
+  /** The seed of the calibration samples of a training split; 0 by default. It never changes the test samples. */
   readonly seed?: number;
 }
 
@@ -79,7 +79,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     seed = 0,
   } = options;
   const testSubset = (test: Dataset) => ({
-    test: limit === undefined ? test : draw(test, limit, seed),
+    test: limit === undefined ? test : draw(test, limit, testSeed),
     testable: test.count,
   });
   const withCalibration = async (train: Dataset) => {
@@ -139,7 +139,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     };
   }
   if (trainCount + calibrationCount === 0) return { ...untrained, ...testSubset(singleSplit), ...sources };
-  const { drawn, rest } = await divide(singleSplit, trainCount + calibrationCount, maxTaken, seed, limit);
+  const { drawn, rest } = await divide(singleSplit, trainCount + calibrationCount, maxTaken, testSeed, limit);
   const testable = singleSplit.count === undefined ? undefined : singleSplit.count - (drawn.count ?? 0);
   const tested = { ...testSubset(rest), testable, totalCount: singleSplit.count, ...sources };
   return trainCount === 0

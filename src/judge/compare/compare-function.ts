@@ -7,6 +7,7 @@ import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
+import { testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type PairedRuns, pairedRuns } from "../../runtime/run/paired-runs.ts";
@@ -151,7 +152,7 @@ export async function runPair(
   { seed = 0, ...options }: RunOptions,
 ): Promise<PairedRuns | Miss> {
   if (data === undefined) return pairedRuns(engine, original, result, { sizes: "one", seed, ...options });
-  const order = isIndexed(data) ? { shuffle: seed } : {};
+  const order = isIndexed(data) ? { shuffle: testSeed } : {};
   return pairedSamples(engine, original, result, data, { ...order, ...options });
 }
 

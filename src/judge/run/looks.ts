@@ -11,6 +11,7 @@ import { defaultLevel, earlyLevel, type Level } from "../../core/math/interval.t
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
+import { testSeed } from "../../data/batches/select.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import type { Rows } from "./holdout.ts";
@@ -66,7 +67,7 @@ export class Looks {
     const { test } = task;
     const interimLooks = interimLookSizes(task, firstLook);
     if (!isIndexed(test) || interimLooks.length === 0) return new Looks(model, task, options, context, infinite);
-    const order = random(context.seed, "looks").permutation(test.count);
+    const order = random(testSeed, "looks").permutation(test.count);
     // Sorted, because files are read in order.
     for (const [look, from] of [0, ...interimLooks].entries()) order.subarray(from, interimLooks[look]).sort();
     return new Looks(model, { ...task, test: view(test, test.name, order) }, options, context, firstLook);

@@ -23,7 +23,7 @@ export interface PairedMetricsOptions {
   readonly threads?: number | undefined;
   /** Model whose predictions replace missing labels (default: the original). */
   readonly truth?: Model | undefined;
-  /** Reserve validation samples, drawn by the seed, for choosing among several results. */
+  /** Reserve validation samples for choosing among several results. */
   readonly choice?: boolean | undefined;
   readonly level?: Level | undefined;
   /** Requested maximum drop (default: that of the metric), for the warning that a constant prediction meets the goal. */
@@ -58,7 +58,7 @@ export class PairedMetrics {
     this.#options = options;
     this.#context = context;
     const count = isIndexed(task.test) ? task.test.count : allRows.answers.given.length;
-    const division = options.choice === true ? drawHoldout(count, context.seed, !isIndexed(task.test)) : undefined;
+    const division = options.choice === true ? drawHoldout(count, !isIndexed(task.test)) : undefined;
     this.holdout = new Holdout(task.metric, allRows, division?.test ?? range(count));
     this.validation = division === undefined ? undefined : new Holdout(task.metric, allRows, division.validation);
   }

@@ -41,7 +41,7 @@ export async function separateSearchSamples(
     const searched = metrics.validation?.samples.length ?? 0;
     return { search, searched, compare: (model) => metrics.compare(model) };
   }
-  const division = drawHoldout(test.count, context.seed, false);
+  const division = drawHoldout(test.count, false);
   if (division === undefined) return new Miss(tooFewSamples);
   const [samples, testSamples] = [division.validation, division.test].map((positions) =>
     view(test, test.name, positions),

@@ -7,7 +7,7 @@ import { counted, integer } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
-import { firstBatch, setAside } from "../../data/batches/select.ts";
+import { firstBatch, setAside, testSeed } from "../../data/batches/select.ts";
 import { parseState, setStates } from "../../data/batches/states.ts";
 import { type Dataset, draw, mapBatches, openDataset, type Preprocessing } from "../../data/index.ts";
 import {
@@ -334,8 +334,8 @@ function removeLabels(data: Dataset | undefined): Dataset | undefined {
 
 async function randomParts(model: Model, maxTest: number | undefined, context: Context): Promise<Parts> {
   const all = await randomData(model, context);
-  const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
-  const test = maxTest === undefined ? rest : draw(rest, maxTest, context.seed);
+  const { drawn: train, rest } = setAside(all, 0.8 * all.count, testSeed);
+  const test = maxTest === undefined ? rest : draw(rest, maxTest, testSeed);
   const text =
     "random inputs are used instead of samples: results say little about real data; prefer unlabeled samples of the same kind";
   context.log({ id: "random-data", text, level: "warning" });

@@ -15,7 +15,7 @@ import { flatImageText, imageChannels, usedGeometryText } from "../../data/image
 import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
 import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
-import { confidence } from "../../runtime/metrics/metrics.ts";
+import { accuracy, confidence } from "../../runtime/metrics/metrics.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import { fewSamples } from "../compare/compare-function.ts";
 import {
@@ -72,9 +72,9 @@ export async function prepareImages(
   }
   if (stated.images !== undefined && !isRecorded && !learns && outputKind(reference, undefined) === "classes") {
     onGuess();
-    const options = { batch, signal: context.signal };
-    const confident = await findConfidentPreprocessing(context.engine, reference, dataset, stated.images, options);
-    if (confident !== undefined) warn("preprocessing", confidenceText(stated.images.name, confident));
+    const options = { batch, signal: context.signal, labelled };
+    const better = await findBetterPreprocessing(context.engine, reference, dataset, stated.images, options);
+    if (better !== undefined) warn("preprocessing", doubtText(stated.images.name, better));
   }
   if (!labelled) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));
@@ -164,13 +164,13 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   );
 }
 
-function confidenceText(
-  name: string,
-  { preprocessing, statedConfidence, confidence, samples }: ConfidentPreprocessing,
-): string {
-  const [statedText, presetText] = [percent(statedConfidence), percent(confidence)];
-  const [preset = name] = name.split(" ");
-  return `With preprocessing "${preset}" the model is less confident in its predictions (mean top probability ${statedText}) than with "${preprocessing.name}" (${presetText}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
+function doubtText(name: string, { preprocessing, measure, stated, value, samples }: BetterPreprocessing): string {
+  const [statedText, betterText] = [percent(stated), percent(value)];
+  const comparison =
+    measure === "accuracy"
+      ? `is less accurate (${statedText}`
+      : `is less confident in its predictions (mean top probability ${statedText}`;
+  return `With preprocessing "${name}" the model ${comparison}) than with "${preprocessing.name}" (${betterText}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
 }
 
 function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
@@ -209,17 +209,20 @@ export function chanceQuestion(
   return `${condition === "" ? capitalize(modelText) : condition + modelText} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${trainingNote}`;
 }
 
-export interface ConfidentPreprocessing {
+export interface BetterPreprocessing {
   readonly preprocessing: Preprocessing;
-  /** Mean highest probability per image with the stated preprocessing. */
-  readonly statedConfidence: number;
-  /** Mean highest probability per image with this preprocessing. */
-  readonly confidence: number;
+  readonly measure: "accuracy" | "confidence";
+  /** Accuracy, or mean highest probability per image, with the stated preprocessing. */
+  readonly stated: number;
+  /** The same with this preprocessing. */
+  readonly value: number;
   readonly samples: number;
 }
 
 /** Maximum number of images. A few suffice, because the confidence differs by tens of percentage points. */
 const maxImages = 64;
+/** The same for accuracy, which differs less. */
+const maxLabelled = 256;
 const minDifference = 0.05;
 /**
  * Maximum ratio of a preprocessing's input range to that of the stated one. A network almost without biases is more confident on larger inputs, so
@@ -228,19 +231,18 @@ const minDifference = 0.05;
 const maxRangeRatio = 1.01;
 
 /**
- * Finds a common preprocessing with which a classifier is more confident than with the stated one, which is then probably wrong. Tries only presets
- * whose input range is not wider than the stated one.
- * @returns the preset with the highest confidence; undefined if no preset is better, or the data has no images.
+ * Finds a preprocessing with which a classifier does better than with the stated one, which is then probably wrong: the other order of channels, by
+ * accuracy if there are labels; or a common preset, by confidence. Tries only presets whose input range is not wider than the stated one.
+ * @returns the best one; undefined if none is better, or the data has no images.
  */
-export async function findConfidentPreprocessing(
+export async function findBetterPreprocessing(
   engine: Engine,
   model: Model,
   dataset: Dataset,
   stated: Preprocessing,
-  options: EvaluateOptions = {},
-): Promise<ConfidentPreprocessing | undefined> {
-  const samples = draw(dataset, maxImages, drawSeed);
-  const batch = await firstBatch(samples);
+  { labelled = false, ...options }: EvaluateOptions & { readonly labelled?: boolean } = {},
+): Promise<BetterPreprocessing | undefined> {
+  const batch = await firstBatch(draw(dataset, maxImages, drawSeed));
   const channels = imageChannels(batch, imageInput(model));
   if (channels === undefined) return undefined;
   const { resize, crop, layout } = stated;
@@ -248,19 +250,31 @@ export async function findConfidentPreprocessing(
     .filter((preset) => contrastOf(preset) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(preset, stated))
     .map((preset) => ((resize ?? crop) ? replaceGeometry(preset, stated) : preset))
     .map((preset) => ({ ...preset, ...(layout === undefined ? {} : { layout }) }));
-  if (presets.length === 0) return undefined;
-  const evaluationStream = evaluateEach(engine, model, samples, batch, [stated, ...presets], [confidence()], options);
-  let reference: Float64Array | undefined;
-  let best: ConfidentPreprocessing | undefined;
-  for await (const { preprocessing, evaluations } of evaluationStream) {
-    const rows = evaluations[0]?.rows ?? new Float64Array();
-    reference ??= rows;
-    const { value, low } = pairedMeans(reference, rows);
-    // For NaN outputs, which have no confidence, these comparisons are false.
-    if (low > 0 && value >= minDifference && mean(rows) > (best?.confidence ?? 0))
-      best = { preprocessing, statedConfidence: mean(reference), confidence: mean(rows), samples: reference.length };
-  }
-  return best;
+  const findBetter = async (all: readonly Preprocessing[], measure: BetterPreprocessing["measure"]) => {
+    const samples = draw(dataset, measure === "accuracy" ? maxLabelled : maxImages, drawSeed);
+    const metric = measure === "accuracy" ? accuracy() : confidence();
+    const evaluationStream = evaluateEach(engine, model, samples, batch, [stated, ...all], [metric], options);
+    let reference: Float64Array | undefined;
+    let best: BetterPreprocessing | undefined;
+    for await (const { preprocessing, evaluations } of evaluationStream) {
+      const rows = evaluations[0]?.rows ?? new Float64Array();
+      reference ??= rows;
+      const { value, low } = pairedMeans(reference, rows);
+      // For NaN outputs, which have no confidence, these comparisons are false.
+      if (low > 0 && value >= minDifference && mean(rows) > (best?.value ?? 0))
+        best = { preprocessing, measure, stated: mean(reference), value: mean(rows), samples: reference.length };
+    }
+    return best;
+  };
+  const swapped =
+    channels === 3 ? await findBetter([swapChannels(stated)], labelled ? "accuracy" : "confidence") : undefined;
+  return swapped ?? (presets.length === 0 ? undefined : findBetter(presets, "confidence"));
+}
+
+function swapChannels(stated: Preprocessing): Preprocessing {
+  const channels = stated.channels === "RGB" ? "BGR" : "RGB";
+  const words = stated.name.split(" ").filter((word) => !word.startsWith("channels="));
+  return { ...stated, channels, name: [...words, `channels=${channels}`].join(" ") };
 }
 
 function haveSameValues(a: Preprocessing, b: Preprocessing): boolean {

@@ -6,6 +6,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
 import { indexed } from "../../data/batches/indexed.ts";
 import { joinBatches } from "../../data/batches/rows.ts";
+import { testSeed } from "../../data/batches/select.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
 import {
   firstThatRuns,
@@ -23,15 +24,12 @@ const sampleCount = 10_000;
 const lengths: readonly TrialSizes[] = [[64, 224], [32, 64], ...likelyLengths];
 
 /** Returns 10,000 random samples in sizes that the model accepts. @throws PithError E_UNSUPPORTED for inputs for which no random values exist. */
-export async function randomData(
-  model: Model,
-  { engine, seed }: Pick<Context, "engine" | "seed">,
-): Promise<IndexedDataset> {
+export async function randomData(model: Model, { engine }: Pick<Context, "engine">): Promise<IndexedDataset> {
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined)
     throw new PithError("E_UNSUPPORTED", `No random values can be generated for the input "${inputs.undrawable}".`);
   const session = await engine.load(model);
-  const run = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), seed);
+  const run = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), testSeed);
   await session.release();
   if (run instanceof PithError) throw run;
   const { shapes } = run.guess;
@@ -41,7 +39,7 @@ export async function randomData(
       "E_UNSUPPORTED",
       `The input "${wideInput}" does not take single samples, so no random ones can be generated.`,
     );
-  const sample = (position: number) => inputs.draw(shapes, random(seed, "random data", position));
+  const sample = (position: number) => inputs.draw(shapes, random(testSeed, "random data", position));
   return indexed(`${randomName} inputs`, sampleCount, (positions) =>
     joinBatches(Array.from(positions, sample), "random inputs"),
   );

@@ -9,7 +9,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
-import { firstBatch } from "../../data/batches/select.ts";
+import { firstBatch, testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";
 import { areDetections, hasPixels, readDetections } from "../../runtime/metrics/detections.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
@@ -39,7 +39,7 @@ export async function findReading(
   if (name === undefined) return readingOf(model, output);
   const valuesOf = async (count: number): Promise<readonly Checked[]> => {
     const checked: Checked[] = [];
-    const order = isIndexed(samples) ? { shuffle: context.seed } : {};
+    const order = isIndexed(samples) ? { shuffle: testSeed } : {};
     const options = { samples: count, optimize: true, signal: context.signal, ...order };
     await overSamples(context.engine, [{ model, observed: [name] }], samples, options, ([results], { label }) => {
       const dense = results?.[name];

@@ -71,7 +71,7 @@ export default defineCommand({
     ...freshFlag,
     ...metricFlags,
     ...dataFlags,
-    samples: option(countOption, "use at most n test samples, drawn by --seed (default: 1024)", {
+    samples: option(countOption, "use at most n test samples, drawn at random (default: 1024)", {
       value: "n",
       group: dataGroup,
       common: true,

@@ -32,7 +32,7 @@ export const dataFlags = {
     value: "output=input",
     group: dataGroup,
   }),
-  samples: option(countOption, "use at most n training and n test samples, drawn by --seed", {
+  samples: option(countOption, "use at most n training and n test samples, drawn at random", {
     value: "n",
     group: dataGroup,
   }),
