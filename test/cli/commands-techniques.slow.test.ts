@@ -1,13 +1,13 @@
-/** Slow tests of quantize, factorize, distill, train and lora; see commands-techniques.test.ts. */
+/** Slow tests of quantize, factorize, distill and train; see commands-techniques.test.ts. */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { keptKey } from "../../src/core/analysis/provenance.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { expectNothingGained } from "./nothing-gained.ts";
 import { json, pith, program } from "./run.ts";
-import { classifier, samples, smallModels } from "./small-models.ts";
+import { samples, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 
@@ -130,39 +130,6 @@ describe("factorize and distill", () => {
   });
 });
 
-describe("files besides the model and the result", () => {
-  test("lora saves no adapters in a dry run, or over the model or the result", async () => {
-    const [adapted, out, adapters] = [at("hidden.lora.onnx"), at("hidden.merged.onnx"), at("adapters.onnx")];
-    const inserted = await pith("lora", at("hidden.onnx"), "--rank", "1");
-    expect(inserted).toMatchObject({ code: 0, out: expect.stringMatching(/\nnext: pith train .*\n$/) });
-    const merge = ["lora", adapted, "--merge", "-o", out];
-    const original = readFileSync(adapted);
-    expect(await pith(...merge, "--save", adapters, "--dry-run")).toMatchObject({ code: 0 });
-    expect(existsSync(adapters)).toBe(false);
-    for (const [file, reason] of [
-      [adapted, "is the model itself"],
-      [out, "is the result itself"],
-    ] as const)
-      expect(await pith(...merge, "--save", file)).toMatchObject({ code: 2, err: expect.stringContaining(reason) });
-    expect(readFileSync(adapted).equals(original)).toBe(true);
-    expect(await pith(...merge, "--save", at("none/adapters.onnx"))).toMatchObject({
-      code: 1,
-      err: expect.stringContaining("does not exist"),
-    });
-    const merged = await pith(...merge, "--save", adapters);
-    expect(merged).toMatchObject({
-      code: 0,
-      out: expect.stringMatching(/\nwritten: .*hidden\.merged\.onnx {2}.*adapters\.onnx\n$/),
-    });
-    expect(await json(...merge, "--save", adapters)).toMatchObject({ written: out, alsoWritten: [adapters] });
-    expect((await pith(...merge, "--save", adapters)).out).toMatch(
-      /\nwritten: .*hidden\.merged\.onnx \(replaced\) {2}.*adapters\.onnx \(replaced\)\n$/,
-    );
-    const over = await pith("lora", at("hidden.onnx"), "--from", adapters, "-o", adapters);
-    expect(over).toMatchObject({ code: 2, err: expect.stringContaining("is the file of --from") });
-  });
-});
-
 describe("train", () => {
   const data = ["--data", at("points.csv")];
 
@@ -275,19 +242,6 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     const labelled = await pith("distill", at("zero.onnx"), ...words, "--alpha", "0.1", "-o", at("alpha.onnx"));
     expect(labelled.err).toContain('E_DATA: The training samples have no "label".');
     expect(out).toMatch(/^accuracy /m);
-  });
-});
-
-describe("files besides the model and the result", () => {
-  test("lora --error-of compares with the better model, and rejects swapped models", async () => {
-    const [original, poor, codes] = [at("whole.onnx"), at("poor.onnx"), at("whole.codes.onnx")];
-    await save(parseModel(classifier("[[1, 0], [0, 1]]")), original);
-    await save(parseModel(classifier("[[1, 0], [0, 0]]")), poor);
-    const mended = await json("lora", poor, "--error-of", original, "--rank", "1");
-    expect(mended).toMatchObject({ code: 0, changes: [{ at: "fc" }], likeness: { relativeError: 0 } });
-    await pith("quantize", original, "--scheme", "weights", "--force", "-o", codes);
-    const swapped = await pith("lora", poor, "--error-of", codes, "--rank", "1");
-    expect(swapped).toMatchObject({ code: 1, out: expect.stringContaining("the two models are swapped") });
   });
 });
 

@@ -177,16 +177,6 @@ describe("flags", () => {
     expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
   });
 
-  test.each([
-    [["--ratio", "0.5"], 'It was removed: set a budget for the model, or for each layer (--override "*:budget=0.5").'],
-    [["--energy", "0.9"], "It was removed: set a budget or a rank. Without either, layers keep 95 % of their energy."],
-    [["--allocation", "spectrum"], "It was removed: a budget is spread by singular values."],
-    [["--activations", "asvd"], "It was removed: whitening loses less."],
-  ])("names the replacement of a removed option for factorize %j", async (words, hint) => {
-    const { code, err } = await pith("factorize", at("net.onnx"), ...words);
-    expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
-  });
-
   test("rejects a network without layers to drop before it reads data", async () => {
     const words = ["--drop-layers", "1", "--data"];
     expect(await pith("prune", at("net.onnx"), ...words, at("missing.csv"))).toMatchObject({

@@ -105,7 +105,6 @@ test.each<[string, () => string[]]>([
   ["quantize", () => ["--scheme", "static", ...data()]],
   ["prune", () => ["--amount", "0.6"]],
   ["factorize", () => ["--rank", "1", "--no-timing"]],
-  ["lora", () => ["--rank", "1"]],
   ["simplify", () => []],
   ["train", train],
   ["distill", () => [...train(), "--teacher", at("hidden.onnx")]],

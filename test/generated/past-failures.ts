@@ -197,26 +197,6 @@ export const pastFailures: readonly PastFailure[] = [
     network: { oldest: true, start: "IsNaN of a batch", steps: [{ block: "gemm", choices: [] }] },
   },
   {
-    promise: "lora in float16",
-    network: { steps: [{ block: "gemm", choices: [] }] },
-  },
-  {
-    promise: "lora in float16",
-    network: {
-      batch: 1,
-      steps: [
-        { block: "scan", choices: [0, 0, 0, 22, 0, 559, 627] },
-        { block: "gemm", choices: [] },
-      ],
-    },
-  },
-  {
-    promise: "lora",
-    network: {
-      steps: [{ block: "two layers of one matrix, stored twice", choices: [0, 0, 0, 0, 1, 0, 599, 8] }],
-    },
-  },
-  {
     promise: "quantize static of 16 bits computes what its weights give",
     network: { batch: 2, steps: [{ block: "gemm", choices: [63, 0, 0, 0, 0, 1, 0, 0, 0, 7] }] },
   },

@@ -1,6 +1,5 @@
 /** The promises of every pass and every technique, each checked on one network. */
 
-import { adapting } from "./promises/adapting.ts";
 import { analyses } from "./promises/analyses.ts";
 import { arrays } from "./promises/arrays.ts";
 import { cleanUps } from "./promises/clean-ups.ts";
@@ -21,7 +20,6 @@ export const promises: readonly Promised[] = [
   ...rounding,
   ...recovering,
   ...factorizing,
-  ...adapting,
   ...training,
   ...arrays,
 ];

@@ -107,7 +107,6 @@ const guides: ReadonlyMap<string, string> = new Map([
   ["prune", "pruning.md"],
   ["quantize", "quantization.md"],
   ["factorize", "low-rank.md"],
-  ["lora", "low-rank.md"],
   ["distill", "distillation.md"],
   ["recover", "pruning.md"],
   ["reinitialize", "training.md"],

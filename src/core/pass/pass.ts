@@ -85,8 +85,6 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option for the reference model. An `original` can be omitted if the context contains one. */
   readonly reference?: "teacher" | "original";
-  /** The option for the model that the pass restores. The result is compared with that model. */
-  readonly restores?: string;
   /** The option for further reference models. */
   readonly furtherReferences?: string;
   /**

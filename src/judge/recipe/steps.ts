@@ -2,7 +2,7 @@ import type { AnyPass } from "../../core/pass/pass.ts";
 import { reinitialize, rewind, train } from "../../learn/train/index.ts";
 import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
 import { distill } from "../../techniques/distill/index.ts";
-import { factorize, lora } from "../../techniques/factorize/index.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
 import {
   customFromMask,
   globalUnstructured,
@@ -25,7 +25,6 @@ const passes: readonly AnyPass[] = [
   equalize,
   quantize,
   factorize,
-  lora,
   distill,
   recover,
   reinitialize,

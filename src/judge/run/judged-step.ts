@@ -171,7 +171,7 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
 }
 
 async function checkFunction(
-  { output, force = false, pass, input, like = input.model, task, context }: OpenStep,
+  { output, force = false, pass, input, task, context }: OpenStep,
   result: Model,
   compared: Compared | undefined,
 ): Promise<KeptFunction | undefined> {
@@ -183,7 +183,7 @@ async function checkFunction(
   const trained: Training = trains(pass) ? "labels" : "none";
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
-    const functionCheck = await checkFunctionAndLoading(context, like, result, {
+    const functionCheck = await checkFunctionAndLoading(context, input.model, result, {
       test,
       comparison: compared?.comparison,
       trained,
@@ -391,7 +391,7 @@ async function findRejection(
 
 /** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
 async function blameLayer(
-  { pass, options, input, like = input.model, task, output, context }: OpenStep,
+  { pass, options, input, task, output, context }: OpenStep,
   result: Model,
   judgement: Judgement,
   changes: readonly Change[],
@@ -404,7 +404,7 @@ async function blameLayer(
   const changedLayers = new Set(changes.map(({ at }) => at));
   if (fallback instanceof NoFallback && fallback.blamed !== undefined)
     return restrictToChanged(fallback.blamed, changedLayers);
-  const reference = await equalizedReference(pass, like, changes, async (equalizingPass) => {
+  const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
     const model = input.model.clone();
     await runStep(equalizingPass, model, options, task ?? {}, { ...context, log: () => {} });
     return model;

@@ -31,8 +31,6 @@ export interface StepRequest {
   readonly options: OptionValues;
   readonly input: NamedModel;
   readonly references?: References;
-  /** Model whose outputs the result should have, if it is not the input model: the model before pruning that `recover` restores. */
-  readonly like?: Model;
   /** Data and metric; undefined to compare models on random inputs. */
   readonly task?: StepTask | undefined;
   /** Metadata of the data that the result records. */

@@ -7,14 +7,12 @@
 import { factorsAfter } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { weightMatrices } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { extract } from "../../core/graph/extract.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Matrix } from "../../core/math/matrix.ts";
 import type { PackedWeight } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { isFloat, toFloat64, toFloats } from "../../core/tensor/convert.ts";
@@ -40,11 +38,6 @@ export async function readWeight(model: Model, layer: Layer, engine: Engine): Pr
   const dense = await readStoredValue(model, effective, engine);
   if (isFloat(dense.type)) return { dims: dense.dims, values: toFloats(dense) };
   return decodeWeight(model, layer, dense, engine);
-}
-
-export async function readMatrices(model: Model, layer: Layer, engine: Engine): Promise<readonly Matrix[] | Miss> {
-  const weight = await readWeight(model, layer, engine);
-  return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
 }
 
 async function unpackWeight(

@@ -45,9 +45,7 @@ export const factorizeOptions = v.pipe(
       },
     }),
     /** Minimize the error of layer outputs on samples instead of the weight error. */
-    activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights", {
-      instead: { asvd: "It was removed: whitening loses less." },
-    }),
+    activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights"),
     /** Time each layer and its replacement (true). */
     timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
       negated: "do not measure the speed of layers",

@@ -21,15 +21,7 @@ import { admitsLowEntropy, hasOption, isLowEntropy, reconstructsOutputs, setting
 export const rangeMethods = ["min-max", "percentile", "mse", "entropy"] as const;
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
-const weights = v.pipe(
-  v.picklist(["int8", "uint8", "nf4", "palette"]),
-  v.metadata({
-    instead: {
-      float8: "It was removed: int8, the default, is as small, and integers run on every runtime.",
-      fp4: "It was removed: nf4 has the same size and loses less.",
-    },
-  }),
-);
+const weights = v.picklist(["int8", "uint8", "nf4", "palette"]);
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
@@ -175,7 +167,6 @@ const entries = v.strictObject({
         ["entropy", "least Kullback-Leibler divergence"],
       ],
     },
-    instead: { average: "It was removed: percentile also clips rare values." },
   }),
   /** Equalize channels across layers before quantizing (true). Without `data`, only weights with a single scale are equalized. */
   equalize: described(
@@ -200,7 +191,6 @@ const entries = v.strictObject({
           ["none", "biases stay"],
         ],
       },
-      instead: { fast: "It was removed: full, the default, also compensates for quantized activations." },
     },
   ),
   /** Calibration data or its path, for the static scheme and rounding methods that need samples. The train split is used if there is one. */

@@ -67,7 +67,6 @@ export async function openStep(
       context,
     );
   const stepContext = { ...wordedContext(pass, context, input), stage: context.stage.bind(context) };
-  const restoredPath = pass.restores === undefined ? undefined : input.options[pass.restores];
   const data =
     input.data === undefined
       ? undefined
@@ -77,7 +76,6 @@ export async function openStep(
     ...{ pass, references, force, output, dryRun, targets },
     options: data?.options ?? input.options,
     input: { path: input.model, model: original },
-    ...(typeof restoredPath === "string" ? { like: await open(restoredPath) } : {}),
     task: data && { ...data.task, available: data.samples.test.available },
     record: data?.task.record,
     goal: { maxDrop, strict },

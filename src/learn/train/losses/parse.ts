@@ -112,18 +112,6 @@ export function outputNames(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
 
-/** Maps removed losses to the losses that replace them. */
-const replacements: ReadonlyMap<string, string> = new Map([
-  ["dkd", "hinton"],
-  ["dist", "hinton"],
-  ["fsp", "nst"],
-  ["minilm", "hidden-mse"],
-  ["minilm-v2", "hidden-mse"],
-  ["attention-mse", "hidden-mse"],
-  ["attention-kl", "hidden-mse"],
-  ["attention-ce", "hidden-mse"],
-]);
-
 function parseTerm<Extra extends readonly unknown[]>(
   declared: readonly DeclaredLoss<Extra>[],
   text: string,
@@ -155,16 +143,14 @@ function parseTerm<Extra extends readonly unknown[]>(
 
 function unknownLoss(text: string, name: string, declared: readonly Pick<DeclaredLoss, "name">[]): PithError {
   const all = declared.map((loss) => loss.name);
-  const replacement = all.find((loss) => loss === replacements.get(name));
-  const similar = replacement ?? nearest(name, all);
+  const similar = nearest(name, all);
   let problem = `"${name === "" ? text : name}" is not a loss`;
   if (text === "") problem = "A loss is missing beside a +";
   else if (/\([^)]*$/.test(text)) problem = `"${text}" lacks a closing bracket`;
   else if (similar === undefined) problem += `; the losses are ${all.join(", ")}`;
   let hint =
     'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".';
-  if (replacement !== undefined) hint = `It was removed: use ${replacement}.`;
-  else if (similar !== undefined) hint = `Did you mean ${similar}?`;
+  if (similar !== undefined) hint = `Did you mean ${similar}?`;
   return new PithError("E_OPTION", `${problem}.`, { hint });
 }
 

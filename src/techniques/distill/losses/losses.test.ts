@@ -237,16 +237,6 @@ describe("a loss rejects", () => {
     expect(() => distillation({ teacher: [], loss })).toThrow(message);
   });
 
-  test.each([
-    ["dkd", "hinton"],
-    ["0.5 * minilm-v2(heads=2)", "hidden-mse"],
-    ["attention-kl", "hidden-mse"],
-  ])("a removed loss and names its replacement: %s", (loss, replacement) => {
-    expect(() => distillation({ teacher: [], loss })).toThrow(
-      expect.objectContaining({ code: "E_OPTION", hint: `It was removed: use ${replacement}.` }),
-    );
-  });
-
   test("a separate temperature if the loss is text", () => {
     expect(() => distillation({ teacher: [], loss: "hinton", temperature: 2 })).toThrow("are settings of the default");
   });
