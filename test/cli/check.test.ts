@@ -339,7 +339,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
 });
 
 describe("the speed of a model", () => {
-  const timing = (speed: number): PairedRunTimes => ({ before: 1, after: 1 / speed });
+  const timing = (speed: number): PairedRunTimes => ({ before: 1, after: 1 / speed, ratios: [] });
 
   test.each([
     ["passes if all timings reach the limit", [2, 1.5, 1.8], "passed"],

@@ -143,8 +143,8 @@ test("has a column of speeds per target, with notes on machines and slower files
   );
   expect(rows).toEqual([
     ["dtype", "file", "speed, node", "speed, wasm"],
-    ["q8", "a", "2.00 ×", "0.50 ×"],
-    ["q4", "b", "", "0.95 ×"],
+    ["q8", "a", "2.00 × (1.90–2.10)", "0.50 × (0.40–0.60)"],
+    ["q4", "b", "", "0.95 × (0.85–1.05)"],
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in the place of node, the place of wasm: compared with the original/),
@@ -193,7 +193,7 @@ test("names the machine of speeds and the version of transformers.js in notes", 
   );
   expect(rows).toEqual([
     ["dtype", "file", "speed", "transformers.js"],
-    ["q8", "a", "1.83 ×", "31.20 dB"],
+    ["q8", "a", "1.83 × (1.80–1.90)", "31.20 dB"],
     ["q4", "b", "", ""],
   ]);
   expect(notes).toEqual([

@@ -3,7 +3,7 @@ import type { Encoding } from "#platform";
 import { joinList } from "../../core/errors.ts";
 import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/interval.ts";
-import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
+import { bytes, changeInterval, confidenceText, counted, figure, integer, speedText } from "../../core/numbers.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
@@ -115,7 +115,7 @@ export function folderTable<R extends Row>(
       title: targets.length === 1 ? "speed" : `speed, ${target}`,
       text: (row: Row) => {
         const speed = findSpeed(row, target);
-        return speed === undefined ? "" : times(speed.factor);
+        return speed === undefined ? "" : speedText({ ...speed, median: speed.factor }, "");
       },
     })),
     {

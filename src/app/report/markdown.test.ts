@@ -9,8 +9,8 @@ test("writes a row for the original and each variant, with equally many cells", 
   expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
   expect(lines[0]).toContain("| brotli | MACs | accuracy | change, points | speed |");
   expect(lines.at(-1)).toContain("| **prune + train + quantize** | 440 kB (");
-  expect(lines.at(-1)).toContain("| 91.9 % (90.2 % … 93.6 %) | −0.7 (−1.9 … +0.5) | 2.20 × |");
-  expect(lines[3]).toContain("| 1.20 × |");
+  expect(lines.at(-1)).toContain("| 91.9 % (90.2 % … 93.6 %) | −0.7 (−1.9 … +0.5) | 2.20 × (");
+  expect(lines[3]).toContain("| 1.20 × (");
   expect(lines[4]).toContain("factorize<br>nothing changed: every layer was rejected | – | – | – | – |");
 });
 

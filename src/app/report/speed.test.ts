@@ -1,43 +1,46 @@
 import { expect, test } from "vitest";
 import { benchCommand } from "../../judge/record/shell-command.ts";
-import { notFasterText, type Speed, slowerText, speedLines, speedRecord, timeRow } from "./speed.ts";
+import { notFasterText, type Speed, slowerText, speedLines, speedOf, speedRecord, timeRow } from "./speed.ts";
 
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };
 const macsOf = (count: number, per = "batch") => ({ macs: { count, per } });
+const spreadOf = (median: number) => ({ median, low: median / 1.12, high: median * 1.12 });
 const text = (count: number, median: number, more: object = {}) =>
-  notFasterText(median, { before: macsOf(100), changes: [], ...more }, macsOf(count));
+  notFasterText(spreadOf(median), { before: macsOf(100), changes: [], ...more }, macsOf(count));
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
+    "48 % of the MACs, but no clear difference in speed (0.88–1.11 ×): 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
   );
 });
 
 test("explains a lower speed by slower layers, and by no reason if none is known", () => {
   const changes = [0.6, 0.99, 1.5].map((speed, at) => ({ at: `${at}`, what: "", speed, decidedBy: "global" as const }));
   expect(text(86, 0.69, { changes })).toBe(
-    "86 % of the MACs, but about 0.69 × as fast: 2 of the 3 changed layers are slower than before",
+    "86 % of the MACs, but 0.69 × as fast (0.62–0.77): 2 of the 3 changed layers are slower than before",
   );
-  expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time is spent elsewhere");
+  expect(text(50, 1.1)).toBe(
+    "50 % of the MACs, but no clear difference in speed (0.98–1.23 ×): its time is spent elsewhere",
+  );
 });
 
 test("returns nothing if the gain is fair, or MACs are nearly equal or not comparable", () => {
   expect(text(50, 1.3, { uneven })).toBeUndefined();
   expect(text(95, 0.9, { uneven })).toBeUndefined();
   expect(text(120, 0.8)).toBeUndefined();
-  expect(notFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
-  expect(notFasterText(0.9, { before: macsOf(0), changes: [] }, macsOf(0))).toBeUndefined();
+  expect(notFasterText(spreadOf(0.9), { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
+  expect(notFasterText(spreadOf(0.9), { before: macsOf(0), changes: [] }, macsOf(0))).toBeUndefined();
 });
 
 test("prints the speed in a row, or in a line, or why it is missing", () => {
-  const speed: Speed = { factor: 0.6914, before: 1.21, milliseconds: 1.75 };
+  const speed: Speed = { ...spreadOf(0.6914), before: 1.21, milliseconds: 1.75 };
   expect(timeRow("a.onnx", { against: "a.onnx", found: speed })).toEqual([
-    ["time, 1 thread", "1.21 ms", "1.75 ms", "about 0.69 × as fast"],
+    ["time, 1 thread", "1.21 ms", "1.75 ms", "0.69 × as fast (0.62–0.77)"],
   ]);
   expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", found: speed })).toEqual([]);
   expect(timeRow("a.onnx", { against: "t.onnx", found: speed })).toEqual([]);
   expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", found: speed })).toEqual([
-    "speed: about 0.69 × as fast as t.onnx on one thread",
+    "speed, compared with t.onnx on one thread: 0.69 × as fast (0.62–0.77)",
   ]);
   const slow = { against: "a b.onnx", found: { unmeasured: "a run takes 1.2 s" } };
   expect(timeRow("a b.onnx", slow)).toEqual([]);
@@ -49,23 +52,20 @@ test("prints the speed in a row, or in a line, or why it is missing", () => {
 });
 
 test.each([
-  [1.63, "about 1.6 × as fast"],
-  [1.04, "about as fast"],
-  [0.96, "about as fast"],
-  [0.9, "about as fast"],
-  [0.87, "about 0.87 × as fast"],
-  [12.3, "about 12 × as fast"],
-  [0.335, "about 0.34 × as fast"],
-  [0.4, "about 0.40 × as fast"],
-  [234, "about 234 × as fast"],
-])("prints a factor of %f with its reproducible digits", (factor, told) => {
-  const [row] = timeRow("a", { against: "a", found: { factor, before: 1, milliseconds: 1 / factor } });
+  [1.63, [1.6, 1.7], "1.63 × as fast (1.46–1.83)"],
+  [1.63, [1.2, 1.5, 2.1, 2.2], "1.63 × as fast (1.29–2.17)"],
+  [1.04, [1.03, 1.05], "no clear difference in speed (0.93–1.16 ×)"],
+  [1.4, [0.9, 1.4, 1.5], "no clear difference in speed (1.00–1.57 ×)"],
+  [12.3, [12, 13], "12.3 × as fast (11.0–13.8)"],
+])("prints a speed of %f with the spread of its series, and at least that of processes", (ratio, ratios, told) => {
+  const [row] = timeRow("a", { against: "a", found: speedOf({ before: ratio, after: 1, ratios }) });
   expect(row?.[3]).toBe(told);
 });
 
 test("warns only if a result is clearly slower", () => {
-  const slower = (factor: number) => slowerText({ against: "a.onnx", found: { factor, before: 1, milliseconds: 1 } });
-  expect(slower(0.62)).toBe("the result is slower: about 0.62 × as fast as a.onnx on one thread");
+  const slower = (factor: number) =>
+    slowerText({ against: "a.onnx", found: { ...spreadOf(factor), before: 1, milliseconds: 1 } });
+  expect(slower(0.62)).toBe("the result is slower than a.onnx on one thread: 0.62 × as fast (0.55–0.69)");
   expect([0.93, 1, 2].map(slower)).toEqual([undefined, undefined, undefined]);
   expect(slowerText({ against: "a", found: { unmeasured: "too large" } })).toBeUndefined();
 });

@@ -2,15 +2,15 @@
 import type { UnevenChannels } from "../../core/analysis/uneven-channels.ts";
 import { widestBlock } from "../../core/channel-block.ts";
 import { truncateList } from "../../core/errors.ts";
-import { integer, isSlower, percent, runTime } from "../../core/numbers.ts";
+import { integer, isSlower, percent, runTime, speedText } from "../../core/numbers.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
+import { type Spread, spread } from "../../runtime/run/latency.ts";
+import type { PairedRunTimes } from "../../runtime/run/relative-time.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 
-/** Speed on one thread. It is measured in one process, and has no interval. */
-export interface Speed {
-  /** Speed relative to the other model. A factor of 2 means half the time. */
-  readonly factor: number;
+/** Speed on one thread relative to the other model, measured in one process. A median of 2 means half the time. */
+export interface Speed extends Spread {
   /** Processor time per run in milliseconds, of the other model (`before`) and of the result (`milliseconds`). */
   readonly before: number;
   readonly milliseconds: number;
@@ -42,12 +42,12 @@ interface Computed {
  * Explains why fewer operations do not make the result faster, as far as known. Returns undefined if it is faster, or if the operations are not
  * fewer.
  */
-export function notFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
+export function notFasterText(speed: Spread, { before, changes, uneven }: Computed, after: Macs): string | undefined {
   const [originalMacs, resultMacs] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (
     originalMacs === 0 ||
     resultMacs > maxMacs * originalMacs ||
-    factor - 1 >= minGain * (originalMacs / resultMacs - 1)
+    speed.median - 1 >= minGain * (originalMacs / resultMacs - 1)
   )
     return undefined;
   const slowerCount = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
@@ -58,7 +58,7 @@ export function notFasterText(factor: number, { before, changes, uneven }: Compu
     ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
   ];
   const cause = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
-  return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${factorText(factor)}: ${cause}`;
+  return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${speedText(speed)}: ${cause}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
@@ -66,26 +66,32 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
-/** Relative difference between measurements of one model in several processes on a busy machine. */
-const maxNoise = 0.12;
+/** Factor between measurements of one model in several processes on a busy machine. */
+const noise = 1.12;
 
-/** Returns "about 1.6 × as fast", or "about as fast" if the difference can be noise. */
-export function factorText(factor: number): string {
-  return Math.abs(factor - 1) <= maxNoise
-    ? "about as fast"
-    : `about ${factor < 9.5 ? factor.toPrecision(2) : factor.toFixed(0)} × as fast`;
+/** Returns the speed, with the 10th and 90th percentile over the series of runs, and at least the difference between processes. */
+export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
+  const median = before / after;
+  const { low, high } = spread(Float64Array.from(ratios));
+  return {
+    median,
+    low: Math.min(low, median / noise),
+    high: Math.max(high, median * noise),
+    before,
+    milliseconds: after,
+  };
 }
 
-/** Returns a warning if the result is slower by more than the noise; else undefined. */
+/** Returns a warning if the result is clearly slower; else undefined. */
 export function slowerText(timed: Timed | undefined): string | undefined {
-  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= 1 - maxNoise) return undefined;
-  return `the result is slower: ${factorText(timed.found.factor)} as ${timed.against} on one thread`;
+  if (timed === undefined || "unmeasured" in timed.found || timed.found.high >= 1) return undefined;
+  return `the result is slower than ${timed.against} on one thread: ${speedText(timed.found)}`;
 }
 
 export function timeRow(model: string, timed: Timed | undefined): string[][] {
   if (timed === undefined || timed.against !== model || "unmeasured" in timed.found) return [];
-  const { before, milliseconds, factor } = timed.found;
-  return [["time, 1 thread", runTime(before), runTime(milliseconds), factorText(factor)]];
+  const { before, milliseconds } = timed.found;
+  return [["time, 1 thread", runTime(before), runTime(milliseconds), speedText(timed.found)]];
 }
 
 export function speedLines(model: string, written: string, timed: Timed | undefined): string[] {
@@ -93,7 +99,7 @@ export function speedLines(model: string, written: string, timed: Timed | undefi
   const { against, found } = timed;
   if ("unmeasured" in found)
     return [`speed: not measured, ${found.unmeasured}; ${benchCommand([against, written])} measures it`];
-  return against === model ? [] : [`speed: ${factorText(found.factor)} as ${against} on one thread`];
+  return against === model ? [] : [`speed, compared with ${against} on one thread: ${speedText(found)}`];
 }
 
 export function speedRecord(timed: Timed | undefined): object {

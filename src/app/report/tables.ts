@@ -8,6 +8,7 @@ import {
   figureInterval,
   percent,
   sparsityMatters,
+  speedText,
   times,
   unitOfChange,
 } from "../../core/numbers.ts";
@@ -120,8 +121,10 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
     {
       title: "speed",
       cells: models.map((_, index) => {
-        const median = index === 0 ? speeds && 1 : speeds?.[index]?.speedup.median;
-        return median === undefined ? undefined : { text: times(median) };
+        const speed = speeds?.[index]?.speedup;
+        if (speed === undefined) return undefined;
+        const [text = "", note] = speedText(speed, "").split(/ \(|\)/);
+        return index === 0 ? { text: times(1) } : { text, note };
       }),
     },
   ];

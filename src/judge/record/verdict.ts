@@ -95,7 +95,7 @@ function gainText(run: Run, size: string): string {
     const work = relativeWorkOf(run, run.chosen);
     return work === undefined
       ? `${size}. Speed was not measured: the machine was too busy.`
-      : `${size}, and a run takes ${times(work)} the processor time: the machine was too busy to measure speed.`;
+      : `${size}; a run takes ${times(work)} the original's processor time. Elapsed times were not compared: the machine was too busy.`;
   }
   if (speed === undefined) return `${size}.`;
   if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;

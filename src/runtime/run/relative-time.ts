@@ -16,6 +16,8 @@ import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 export interface PairedRunTimes {
   readonly before: number;
   readonly after: number;
+  /** Ratio of `before` to `after` in each series of runs. */
+  readonly ratios: readonly number[];
 }
 
 interface TimingContext {
@@ -64,8 +66,9 @@ export async function relativeTimer(original: Model, { engine, seed, signal }: T
     async timePair(model: Model): Promise<PairedRunTimes> {
       const changed = await engine.load(model, { threads: 1 });
       try {
-        const [before = Number.NaN, after = Number.NaN] = await minTimesPerRun([session, changed], feeds, signal);
-        return { before, after };
+        const [originalTimes = [], changedTimes = []] = await timeSeries([session, changed], feeds, signal);
+        const ratios = originalTimes.map((time, series) => time / (changedTimes[series] ?? Number.NaN));
+        return { before: Math.min(...originalTimes), after: Math.min(...changedTimes), ratios };
       } finally {
         await changed.release();
       }
@@ -87,15 +90,20 @@ export const shareOfTime = ({ before, after }: PairedRunTimes): number => after 
 const [seriesTime, totalTime] = [0.2, 40];
 const minSeries = 3;
 
+/** Returns each session's fastest processor time per run in milliseconds. @throws PithError as `timeSeries`. */
+export async function minTimesPerRun(...args: Parameters<typeof timeSeries>): Promise<readonly number[]> {
+  return (await timeSeries(...args)).map((times) => Math.min(...times));
+}
+
 /**
- * Returns each session's fastest processor time per run in milliseconds; NaN if it cannot be read (browsers). Runs are interleaved.
+ * Returns each session's processor times per run in milliseconds, one of each series; NaN if they cannot be read (browsers). Runs are interleaved.
  * @throws PithError E_STOPPED on the signal.
  */
-export async function minTimesPerRun(
+async function timeSeries(
   sessions: readonly Session[],
   feeds: Batch,
   signal: AbortSignal,
-): Promise<readonly number[]> {
+): Promise<readonly (readonly number[])[]> {
   const now = (): number => processorTime() ?? Number.NaN;
   const timeRuns = async (session: Session, runs: number): Promise<number> => {
     const before = now();
@@ -107,14 +115,14 @@ export async function minTimesPerRun(
     await timeRuns(session, minSeries);
     runs = Math.max(runs, Math.min(1000, Math.ceil(seriesTime / (await timeRuns(session, 1)))));
   }
-  const minTimes = sessions.map(() => Number.POSITIVE_INFINITY);
+  const times: number[][] = sessions.map(() => []);
   const began = now();
   for (let count = 0; count < minSeries || now() - began < sessions.length * totalTime; count++) {
     throwIfAborted(signal);
     // The order alternates, because a session runs faster or slower after another one.
     const order = [...sessions.entries()];
     for (const [index, session] of count % 2 === 0 ? order : order.toReversed())
-      minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timeRuns(session, runs));
+      times[index]?.push(await timeRuns(session, runs));
   }
-  return minTimes;
+  return times;
 }

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { bytes, count, counted, duration, runTime } from "../../../core/numbers.ts";
+import { bytes, count, counted, duration, runTime, speedText } from "../../../core/numbers.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
 import { unsteadyNote } from "../../../runtime/run/latency.ts";
@@ -155,7 +155,7 @@ const numberColumns: Readonly<Record<string, CellText>> = {
   p50: ({ runs }) => runTime(runs?.p50),
   p90: ({ runs }) => runTime(runs?.p90),
   "per second": ({ throughput }, isSteady) => (isSteady ? count(throughput.samples) : "–"),
-  speed: ({ speedup }, isSteady) => (isSteady ? `${(speedup?.median ?? Number.NaN).toFixed(2)} ×` : "–"),
+  speed: ({ speedup }, isSteady) => (isSteady && speedup !== undefined ? speedText(speedup, "") : "–"),
   load: ({ load = Number.NaN }) => duration(load),
   memory: (row) => sizeText(row.memory),
 };

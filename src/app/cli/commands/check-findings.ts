@@ -162,7 +162,10 @@ function shareFinding(budget: string, limit: string, minimum: number, { value, l
  * passes if all ratios reach the limit, and fails if none does.
  * @param timings a text is the reason why the models cannot be timed.
  */
-export function speedFinding(minimum: number, timings: readonly (PairedRunTimes | string)[]): Finding {
+export function speedFinding(
+  minimum: number,
+  timings: readonly (Pick<PairedRunTimes, "before" | "after"> | string)[],
+): Finding {
   const limit = `at least ${times(minimum)}`;
   const reason = timings.find((timing) => typeof timing === "string");
   if (reason !== undefined) return notShown("speed", limit, reason);

@@ -10,7 +10,7 @@ import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { MetricName } from "../../../judge/task/index.ts";
 import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
-import type { Timed } from "../../report/speed.ts";
+import type { Speed, Timed } from "../../report/speed.ts";
 import type { DataRequest } from "../flags/data.ts";
 import type { Weight } from "../print/weight.ts";
 import type { SampleUse } from "./task.ts";
@@ -73,8 +73,8 @@ export interface UnwrittenOutput extends StepReport {
 
 /** Cost of the result of a dry run; undefined if it is the same as the input model's. */
 export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
-  /** Processor time of a run on one thread, relative to the original's; undefined if not measured. */
-  readonly time: number | undefined;
+  /** Undefined if not measured. */
+  readonly speed: Speed | undefined;
   readonly uneven: UnevenChannels;
 }
 

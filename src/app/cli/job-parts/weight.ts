@@ -14,7 +14,7 @@ import { zeroShare } from "../../../rewrite/edit/stored.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type CompressedSize, gzipSize, isEstimated, measureSize } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
-import type { Timed } from "../../report/speed.ts";
+import { speedOf, type Timed } from "../../report/speed.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
 import { maxTimedBytes, type Weight } from "../print/weight.ts";
 import { timedTokenCount } from "./timed-tokens.ts";
@@ -79,8 +79,7 @@ export async function measureSpeed(
       ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
       : await relativeTime(model, result, context, await timedTokenCount(path));
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
-  const { before, after } = times;
-  return { against: path, found: { factor: before / after, before, milliseconds: after } };
+  return { against: path, found: speedOf(times) };
 }
 
 const operatorsOf = ({ graph }: Model): string =>

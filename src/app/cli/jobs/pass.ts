@@ -14,12 +14,12 @@ import { readSidecars } from "../../../data/sidecars/sidecars.ts";
 import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts";
+import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { size } from "../../../runtime/run/size.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
-import { notFasterText, slowerText, type Timed } from "../../report/speed.ts";
+import { notFasterText, slowerText, speedOf, type Timed } from "../../report/speed.ts";
 import { filesOfModel } from "../files/files.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
@@ -178,7 +178,7 @@ function warnOfSpeed(
 ): void {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
   const slowerWarning = slowerText(speed);
-  const text = notFasterText(speed.found.factor, reasons, after) ?? slowerWarning;
+  const text = notFasterText(speed.found, reasons, after) ?? slowerWarning;
   if (text === undefined) return;
   const advice = slowerWarning === undefined ? "" : fasterAdvice(pass, options);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
@@ -195,7 +195,7 @@ async function costOf(
   const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context);
   return {
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
-    time: time === undefined || time instanceof Miss ? undefined : shareOfTime(time),
+    speed: time === undefined || time instanceof Miss ? undefined : speedOf(time),
   };
 }
 

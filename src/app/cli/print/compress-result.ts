@@ -115,7 +115,11 @@ const shownColumns: ReadonlySet<string> = new Set(["bytes", "brotli", "MACs", "z
 
 function printVariants(terminal: Terminal, run: Run): void {
   const shown = variantColumns(run).filter(({ title }) => title === run.metric.name || shownColumns.has(title));
-  const cellsOf = (row: number): string[] => shown.map(({ cells }) => cells[row]?.text ?? "");
+  const cellsOf = (row: number): string[] =>
+    shown.map(({ title, cells }) => {
+      const { text = "", note } = cells[row] ?? {};
+      return title === "speed" && note !== undefined ? `${text} (${note})` : text;
+    });
   const { green, red, yellow, dim } = terminal.color;
   const colored = { "✓": green, "?": yellow, "✗": red, "": dim };
   terminal.table(

@@ -10,6 +10,7 @@ import {
   integer,
   percent,
   sparsityMatters,
+  speedText,
   times,
 } from "../../../core/numbers.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
@@ -29,7 +30,7 @@ import {
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
-import { factorText, notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
+import { notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
@@ -63,15 +64,14 @@ export function showPlan(result: PassOutput): Result {
  * Returns lines about cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here". If
  * the result is not faster, a line explains why.
  */
-function plannedLines({ before, changes }: PassOutput, { parameters, macs, time, uneven }: PlannedCost): string[] {
+function plannedLines({ before, changes }: PassOutput, { parameters, macs, speed, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
     `${count(parameters)} parameters (${times(before.parameters / parameters)} fewer)`,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
-    ...(time === undefined ? [] : [`${factorText(1 / time)} on one thread here`]),
+    ...(speed === undefined ? [] : [`${speedText(speed)} on one thread here`]),
   ];
-  const notFasterReason =
-    time === undefined ? undefined : notFasterText(1 / time, { before, changes, uneven }, { macs });
+  const notFasterReason = speed === undefined ? undefined : notFasterText(speed, { before, changes, uneven }, { macs });
   return [`result: ${parts.join(", ")}`, ...(notFasterReason === undefined ? [] : [`speed: ${notFasterReason}`])];
 }
 
