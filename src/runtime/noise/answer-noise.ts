@@ -1,10 +1,15 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
+import { partsOf } from "../../core/analysis/measured-parts.ts";
+import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
+import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { overSamples, type Samples } from "../run/over-samples.ts";
@@ -37,22 +42,52 @@ export function noiseMeter(
   };
 }
 
-/** Returns Σ noise / signal over the float outputs; infinite if an output is not finite. */
+/** Returns Σ noise / signal over the parts of the float outputs; infinite if an output is not finite. */
 async function measureNoise(
   original: Model,
   candidate: Model,
   samples: Samples,
   { engine, signal, samples: count }: NoiseContext,
 ): Promise<number> {
-  const names = original.graph.outputs.map(({ name }) => name);
-  const differences = new Map(names.map((name) => [name, new Difference()]));
-  const models = [original, candidate].map((model) => ({ model, observed: names }));
-  await overSamples(engine, models, samples, { signal, samples: count, optimize: true }, ([before, after]) => {
-    for (const [name, difference] of differences) {
-      const [x, y] = [before?.[name], after?.[name]];
-      if (x !== undefined && y !== undefined && isFloat(x.type)) difference.addTensors(x, y);
+  const noise = new OutputNoise(original);
+  const observed = original.graph.outputs.map(({ name }) => name);
+  const models = [original, candidate].map((model) => ({ model, observed }));
+  await overSamples(engine, models, samples, { signal, samples: count, optimize: true }, ([before, after]) =>
+    noise.add(before ?? {}, after ?? {}),
+  );
+  return Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum;
+}
+
+/** Sums up the noise of float outputs. Each part of an output is divided by its own power. */
+export class OutputNoise {
+  readonly #original: Model;
+  readonly #parts = new Map<string, readonly { readonly part: OutputPart; readonly difference: Difference }[]>();
+
+  constructor(original: Model) {
+    this.#original = original;
+  }
+
+  /** Adds the outputs of one batch. The first batch shows the scales of parts. */
+  add(original: Batch, other: Batch): void {
+    for (const [name, before] of Object.entries(original)) {
+      const after = other[name];
+      if (after === undefined || !isFloat(before.type)) continue;
+      const parts = memoize(this.#parts, name, () =>
+        partsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
+      );
+      for (const { part, difference } of parts)
+        if (parts.length > 1 && sameDims(before.dims, after.dims))
+          difference.addTensors(selectPart(before, part), selectPart(after, part));
+        else difference.addTensors(before, after);
     }
-  });
-  const sum = [...differences.values()].reduce((total, { relativeNoise }) => total + relativeNoise, 0);
-  return Number.isNaN(sum) ? Number.POSITIVE_INFINITY : sum;
+  }
+
+  /** Σ noise / signal. Outputs that cannot be compared are left out. An output of zeros has no signal to divide by. */
+  get sum(): number {
+    const differences = [...this.#parts.values()].flat().filter(({ difference }) => difference.apart === undefined);
+    return differences.reduce(
+      (sum, { difference: { signal, noise, relativeNoise } }) => sum + (signal === 0 ? noise : relativeNoise),
+      0,
+    );
+  }
 }

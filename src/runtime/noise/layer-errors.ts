@@ -6,14 +6,13 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { asPithError, joinList, Miss, stripPeriod } from "../../core/errors.ts";
 import { type Node, storedBytes, usedValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor, minSamples } from "../run/paired-runs.ts";
+import { OutputNoise } from "./answer-noise.ts";
 import { exchange } from "./exchange.ts";
 import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
 
@@ -63,7 +62,7 @@ const smallWork = 1e9;
 /**
  * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
  *
- * A layer's share is Σ noise / signal over the float outputs with only this layer replaced, divided by the same with all replaced. Shares of
+ * A layer's share is Σ noise / signal over the parts of the float outputs with only this layer replaced, divided by the same with all replaced. Shares of
  * independent errors sum to about 1. An error between two layers (a quantized softmax, a sum in float16) counts to the layer after it, unless the
  * candidate quantizes its inputs there. Layers whose outputs cannot be compared because channels were removed count together.
  *
@@ -256,26 +255,17 @@ async function errorsOfSingleLayers(
     const outputRunner = await exchanged.runner(new Set(), []);
     const keepOutputs = async (rows: Batch) => void originalOutputs.push(await outputRunner.run(rows));
     const aloneCount = await overBatches(samples, aloneOptions, keepOutputs);
-    /** Returns Σ noise / signal over the outputs with the selected places replaced. */
+    /** Returns Σ noise / signal over the parts of the outputs with the selected places replaced. */
     const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
       const runner = await exchanged.runner(selected, []);
-      const differences = new Map<string, Difference>();
+      const noise = new OutputNoise(original);
       let batch = 0;
       await overBatches(samples, aloneOptions, async (rows) => {
-        const outputs = await runner.run(rows);
-        for (const [name, originalOutput] of Object.entries(originalOutputs[batch++] ?? {})) {
-          const after = outputs[name];
-          if (after === undefined || !isFloat(originalOutput.type) || (output !== undefined && name !== output))
-            continue;
-          memoize(differences, name, () => new Difference()).addTensors(originalOutput, after);
-        }
+        const before = Object.entries(originalOutputs[batch++] ?? {});
+        const explained = before.filter(([name]) => output === undefined || name === output);
+        noise.add(Object.fromEntries(explained), await runner.run(rows));
       });
-      const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);
-      // An output of zeros has no signal to divide by.
-      return comparable.reduce(
-        (sum, { signal, noise, relativeNoise }) => sum + (signal === 0 ? noise : relativeNoise),
-        0,
-      );
+      return noise.sum;
     };
     const totalError = await errorWith(new Set(places.keys()));
     const noisy = [...places.keys()].filter((index) => ownErrors[index] !== Number.POSITIVE_INFINITY);
