@@ -5,6 +5,7 @@ import { arrays } from "./promises/arrays.ts";
 import { cleanUps } from "./promises/clean-ups.ts";
 import { factorizing } from "./promises/factorizing.ts";
 import { integers } from "./promises/integers.ts";
+import { parts } from "./promises/parts.ts";
 import type { Promised } from "./promises/promised.ts";
 import { cutting, pruning, recovering } from "./promises/pruning.ts";
 import { quantizing, rounding } from "./promises/quantizing.ts";
@@ -12,6 +13,7 @@ import { training } from "./promises/training.ts";
 
 export const promises: readonly Promised[] = [
   ...analyses,
+  ...parts,
   ...cleanUps,
   ...pruning,
   ...cutting,

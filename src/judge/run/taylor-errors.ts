@@ -4,7 +4,7 @@
  *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
  *
  * uᵀ J is the gradient of the loss Σ u y. The signs of different samples are independent, so the squared sum over a batch estimates the sum of the
- * squares of its samples. Labels are not used.
+ * squares of its samples. Labels are not used. If an output has several parts, y is divided by the root mean square of each part.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
@@ -17,7 +17,8 @@ import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
-import { castToFloat32, type Loss, outputOf } from "../../learn/train/loss.ts";
+import { type Loss, outputOf } from "../../learn/train/loss.ts";
+import { scaleParts } from "../../learn/train/losses/imitation.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
@@ -104,7 +105,8 @@ function projectionLoss(output: string | undefined, seed: number): Loss {
     name: "projection",
     build(scope) {
       const { emit, model } = scope;
-      const outputValue = castToFloat32(emit, outputOf(scope, output));
+      const target = outputOf(scope, output);
+      const [outputValue] = scaleParts(emit, scope, target, [target]);
       const dims = fixedDims(outputValue.type?.dims);
       if (dims === undefined)
         throw new PithError(

@@ -1,5 +1,7 @@
 /** Scores a model by its similarity to the original on held-out samples. */
 
+import { partsOf } from "../../core/analysis/measured-parts.ts";
+import { mainOutput } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { minus } from "../../core/numbers.ts";
@@ -26,7 +28,9 @@ export async function scorer(
 ): Promise<Scorer> {
   const measure = (model: Model, metrics: readonly Metric[]) =>
     evaluateAll(engine, model, data, metrics, { original, signal });
-  const metrics = [signalToNoise({ output }), agreement({ output })];
+  const { name } = mainOutput(original.graph.outputs, output) ?? {};
+  const parts = name === undefined ? undefined : partsOf(original, name);
+  const metrics = [signalToNoise({ output, parts }), agreement({ output })];
   // Models with one output value per sample have no classes.
   const reference = await measure(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;

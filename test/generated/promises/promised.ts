@@ -15,6 +15,8 @@ import { engine, expectThat, originalAnswers } from "../runs.ts";
 
 export interface Promised {
   readonly name: string;
+  /** Number of networks in the slow suite, if it differs from that of the other promises. */
+  readonly networks?: number;
   keep(network: Network): Promise<void>;
 }
 

@@ -334,3 +334,25 @@ graph (x: float32[batch, 4, ${area}]) -> (logits) {
     await expect(stepFor("hidden-mse", 6, 6)).rejects.toThrow("are not both tokens");
   });
 });
+
+test("output-mse is the mean of the relative noise of the parts if an output has several", async () => {
+  const detector = (boxes: readonly number[], scores: readonly number[]) =>
+    parseModel(`opset 18
+graph (nothing: float32[N, 1, 1]) -> (y: float32[N, 3, 2]) {
+  boxes: float32[1, 2, 2] parameter = ${JSON.stringify(boxes)}
+  scores: float32[1, 1, 2] parameter = ${JSON.stringify(scores)}
+  b = Add(boxes, nothing)
+  s = Add(scores, nothing)
+  y = Concat(b, s) {axis=1}
+}`);
+  const [teacher, student] = [detector([300, 400, 0, 0], [0.6, 0.8]), detector([300, 450, 0, 0], [0.6, 0.3])];
+  const batch = { nothing: float32([1, 1, 1], [0]) };
+  const loss = distillation({ teacher, loss: "output-mse" });
+  const step = await createStep(student, batch, { loss, parameters: ["boxes", "scores"] });
+  try {
+    // (50² / 500² + 0.5² / 1²) / 2
+    expect(await step.run(batch)).toBeCloseTo((0.01 + 0.25) / 2, 5);
+  } finally {
+    await step.release();
+  }
+});

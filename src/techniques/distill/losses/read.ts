@@ -15,7 +15,6 @@ import { random } from "../../../core/tensor/random.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import {
   addTokenMask,
-  castToFloat32,
   type Loss,
   type LossScope,
   type NamedValues,
@@ -23,8 +22,9 @@ import {
   type Target,
 } from "../../../learn/train/loss.ts";
 import { labelRows, scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
+import { scaleParts } from "../../../learn/train/losses/imitation.ts";
 import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
-import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
+import { average, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
 /** Arguments of a distillation loss. `student` and `teacher`, settings of the loss, are the names of the values to compare. */
 export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
@@ -145,10 +145,8 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
     pairsOf(scope, teacher, reads, inputs).map((pair): ComparedValues => {
       if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
         throw mismatch(pair, "differ along their first axis, the samples");
-      return {
-        pairs: [mapPair(pair, (value) => castToFloat32(scope.emit, value))],
-        tokens: tokensOf(pair.student),
-      };
+      const [student, target] = scaleParts(scope.emit, teacher, pair.teacher, [pair.student, pair.teacher]);
+      return { pairs: [{ student, teacher: target }], tokens: tokensOf(pair.student) };
     }),
   );
 }
