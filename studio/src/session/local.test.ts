@@ -82,6 +82,7 @@ const paths: readonly (readonly [kind: string, path: string])[] = [
   ["a file URL in capitals", pathToFileURL(secret).href.replace("file", "FILE")],
   ["a path that leads out", relative(folder, secret)],
   ["a path that leads out of a folder in it", `photos/../../${relative(join(folder, ".."), secret)}`],
+  ["a path that leads out on Windows", `.. /${relative(join(folder, ".."), secret)}`],
   ["an address without a host that leads out", `http:/..${relative(folder, secret)}`],
   ["an address that leads out", `http://a/../../${relative(folder, secret)}`],
   ["a path of Windows", "C:\\secret.onnx"],

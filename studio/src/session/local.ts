@@ -151,7 +151,8 @@ function readPaths(name: string, read: AnyCall, parameters: readonly unknown[]):
 async function requireInside(folder: string, path: string): Promise<void> {
   const parts = path.split("/");
   const isUrl = /^https?:\/\//i.test(path) && URL.canParse(path);
-  let isOutside = parts.includes("..") || (!isUrl && /^\/|[\0\\:]/.test(path));
+  // Windows reads ".. " as "..".
+  let isOutside = parts.some((part) => /^\.[. ]+$/.test(part)) || (!isUrl && /^\/|[\0\\:]/.test(path));
   let place = folder;
   for (const part of isOutside || isUrl ? [] : parts) {
     place = join(place, part);

@@ -1,8 +1,9 @@
 /** Finds transformers.js in the current project or next to Pith, and checks a folder's results by loading them with it. */
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { realPath } from "#platform";
 import { root } from "#root";
 import { Miss, PithError } from "../../../core/errors.ts";
 import { readSettings } from "../../../data/text/tokenizer.ts";
@@ -28,7 +29,11 @@ export async function openLoader(
 ): Promise<Loader | Miss> {
   const config = await readSettings(join(folder, "config.json"));
   if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
-  const library = [process.cwd(), fileURLToPath(root())].map(libraryFrom).find((path) => path);
+  // A model's folder can come from a stranger, so a copy in it does not run.
+  const foreign = (await realPath(folder)) + sep;
+  const library = [process.cwd(), fileURLToPath(root())]
+    .map(libraryFrom)
+    .find((path) => path?.startsWith(foreign) === false);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
   // The config.json of the originals may not state the number of their external data files.
   const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));

@@ -211,7 +211,7 @@ function fail(response: ServerResponse, error: unknown): void {
 /** Returns the path of an uploaded file. @throws PithError E_FILE if the name leaves the folder. */
 function uploadPath(folder: string, name: string): string {
   const path = join(folder, decodePath(name));
-  if (!path.startsWith(folder + sep) || /[\0\\:]/.test(path.slice(folder.length + 1)))
+  if (!path.startsWith(folder + sep) || /[\0\\:]|(^|[/\\])\.[. ]+([/\\]|$)/.test(path.slice(folder.length + 1)))
     throw new PithError("E_FILE", `"${name}" is not a name for a file.`, { hint: "Rename the file." });
   return path;
 }
