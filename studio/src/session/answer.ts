@@ -35,7 +35,7 @@ export function createAnswerer(
   async function answer({ id, name, parameters }: Call, signal: AbortSignal): Promise<void> {
     const report = (progress: Progress): void => reply({ id, progress });
     try {
-      if (!Object.hasOwn(session, name)) throw new Error(`"${name}" is not a call.`);
+      if (!Object.hasOwn(session, name)) throw new PithError("E_OPTION", `"${name}" is not a call.`);
       const call = session[name] as (...values: readonly unknown[]) => unknown;
       reply({ id, value: await call(...parameters, { signal, report, whenIdle }) });
     } catch (error) {

@@ -20,7 +20,7 @@ export async function timeOnGpu(
   { signal, report }: CallContext,
 ): Promise<string> {
   report({ stage: "check the outputs on WebGPU" });
-  const adapter = await (navigator as { gpu?: Gpu }).gpu?.requestAdapter();
+  const adapter = await (globalThis.navigator as { gpu?: Gpu } | undefined)?.gpu?.requestAdapter();
   if (adapter === undefined || adapter === null) return "not measured, because this browser finds no device for it.";
   const [gpu, wasm] = await Promise.all([import("onnxruntime-web/webgpu"), import("onnxruntime-web/wasm")]);
   gpu.env.wasm.wasmPaths = wasm.env.wasm.wasmPaths ?? "";

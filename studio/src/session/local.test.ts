@@ -116,6 +116,11 @@ test("the session opens the model of the command line after errors, and rejects 
   expect(await call("openModel", [model])).toMatchObject({ value: { name: "model.onnx" } });
 });
 
+test("rejects calls that do not exist", async () => {
+  for (const name of ["none", "constructor", "__proto__"])
+    expect(await call(name, [])).toMatchObject({ failure: { code: "E_OPTION", message: `"${name}" is not a call.` } });
+});
+
 test("does not run code, however its name is written", async () => {
   for (const name of ["rows.mjs", "rows.MJS", "rows.mjs/."])
     expect(await call("openSamples", [model, { data: name }])).toMatchObject({ failure: { code: "E_UNSUPPORTED" } });
