@@ -38,7 +38,7 @@ export function unsupportedWeights(
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 
-/** Returns a `Miss` for each node whose subgraphs contain trained matrices. */
+/** Returns a `Miss` for each node whose subgraphs contain trained matrices or layers. */
 export function layersInside(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
@@ -57,7 +57,10 @@ function hasMatrices(node: Node, inference: Inference): boolean {
     (graph) =>
       [...graph.values()].some((value) => isMatrix(value, inference)) ||
       [...graph.nodes()].some(
-        (inner) => inner.inputs.some((value) => isMatrix(value, inference)) || hasMatrices(inner, inference),
+        (inner) =>
+          inner.inputs.some((value) => isMatrix(value, inference)) ||
+          !(layerAt(inner, inference) instanceof Miss) ||
+          hasMatrices(inner, inference),
       ),
   );
 }

@@ -4,7 +4,7 @@ import { elementCount } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 import { layerAt, layers } from "./layers.ts";
 import { unsupportedWeights } from "./no-layers.ts";
-import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "./weight.ts";
+import { hasFloatWeights, requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "./weight.ts";
 
 const stored = "w: float32[4, 4] = zeros";
 const product = "y = MatMul(x, w)";
@@ -84,6 +84,42 @@ graph (x: float32[n, 128]) -> (y) {
   expect(unsupportedWeights(model, inference, layers(model, inference)).map((miss) => miss.reason)).toEqual([
     `its weight is computed from constants${wayOut}`,
   ]);
+});
+
+test("unsupportedWeights names the node with quantized layers in its subgraph", () => {
+  const model = parseModel(`opset 17
+graph (x: int8[n, 4], c: bool[]) -> (y) {
+  w: int8[4, 4] = zeros
+  step: float32[] = 0.5
+  zero: int8[] = 0
+  y = If "branch" (c) {then_branch=graph then () -> (a) {
+    a = QLinearMatMul(x, step, zero, w, step, zero, step, zero)
+  }, else_branch=graph else () -> (b) {
+    b = Identity(x)
+  }}
+}`);
+  const inference = infer(model);
+  expect(unsupportedWeights(model, inference, layers(model, inference)).map(({ at, reason }) => [at, reason])).toEqual([
+    ['If "branch"', expect.stringContaining("layers inside subgraphs are not changed")],
+  ]);
+});
+
+test.each([
+  [
+    "a table and integer layers",
+    "e = Gather(t, i)\n  q, s, z = DynamicQuantizeLinear(e)\n  y = MatMulInteger(q, w, z)",
+    false,
+  ],
+  ["a table and a float layer", "e = Gather(t, i)\n  y = MatMul(e, f)", true],
+] as const)("hasFloatWeights: %s", (_, nodes, expected) => {
+  const model = parseModel(`opset 17
+graph (i: int64[n]) -> (y) {
+  t: float32[8, 4] = zeros
+  w: int8[4, 4] = zeros
+  f: float32[4, 4] = zeros
+  ${nodes}
+}`);
+  expect(hasFloatWeights(model, infer(model))).toBe(expected);
 });
 
 test.each(["factorize", "solve", "fuse"] as const)(

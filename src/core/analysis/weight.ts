@@ -139,8 +139,9 @@ export function weightStorage({
 
 export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
 
+/** Returns whether a layer computes with a float weight, so that training can change it. A table is no such layer. */
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
-  allLayers(model, inference).some((layer) => !isQuantized(layer));
+  allLayers(model, inference).some((layer) => layer.role.kind !== "lookup" && !isQuantized(layer));
 
 /** Returns the name of the tensor that this value is a tied copy of, or of its first tied copy; undefined if the value is not tied. */
 function tiedName({ role, graph, name }: Value): string | undefined {

@@ -1,7 +1,7 @@
 /** The work of the pass `prune`, which is loaded when it runs. */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { isQuantized } from "../../core/analysis/weight.ts";
+import { hasFloatWeights, isQuantized } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context, OptionValues, Outcome } from "../../core/pass/pass.ts";
@@ -20,8 +20,9 @@ import { solvers } from "./solvers.ts";
 export async function runPrune(model: Model, options: PruneSettings, context: Context): Promise<Outcome> {
   const { dropLayers: layersToDrop, data, samples } = options;
   requireMasks(model, options);
-  const layers = allLayers(model, infer(model));
-  if ((layersToDrop !== undefined || options.structured !== false) && layers.length > 0 && layers.every(isQuantized))
+  const inference = infer(model);
+  const removesLayersOrChannels = layersToDrop !== undefined || options.structured !== false;
+  if (removesLayersOrChannels && allLayers(model, inference).some(isQuantized) && !hasFloatWeights(model, inference))
     context.log({ id: "order", text: codesFirst, level: "warning" });
   // The analysis of layers and channels is loaded only if layers or channels are removed.
   if (layersToDrop !== undefined) {
