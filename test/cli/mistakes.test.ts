@@ -88,11 +88,11 @@ describe("flags", () => {
   });
 
   test.each([
-    [["--macs", "50%"], "E_OPTION: --macs is for --structured.\n"],
+    [["--macs", "50%"], "E_OPTION: --macs is for --structured without an amount: use --structured --macs 0.5.\n"],
     [["--round-to", "8", "--amount", "50%"], "E_OPTION: --round-to is for --structured.\n"],
     [
-      ["--structured", "--macs", "50%", "--amount", "50%"],
-      "E_OPTION: Give only one of --amount, a number for --structured, ",
+      ["--structured", "10%", "--macs", "90%"],
+      "E_OPTION: --macs is for --structured without an amount: use --structured --macs 0.9.\n",
     ],
     [
       [],

@@ -88,23 +88,26 @@ test("states how much would be left if a target cannot be reached", async () => 
 });
 
 test.each([
-  { structured: true, macs: 0.5, amount: 0.5 },
-  { structured: true, macs: 0.5, parameters: 0.5 },
-  { structured: 0.5, faster: 2 },
-])("rejects %j, which sets the amount twice", async (options) => {
+  [{ macs: 0.5 }, "`macs: 0.5`"],
+  [{ structured: true, macs: 0.5, amount: 0.5 }, "`macs: 0.5`"],
+  [{ parameters: 0.5, amount: 0.5 }, "`parameters: 0.5`"],
+  [{ targetSize: "1MB" }, "`targetSize: 1000000`"],
+  [{ structured: 0.5, faster: 2 }, "`faster: 2`"],
+] as const)("rejects %j, and shows how to use the bound", async (options, use) => {
   await expect(prune(network(), options)).rejects.toMatchObject({
     code: "E_OPTION",
-    message: expect.stringContaining(
-      "give only one of amount, a number for structured, macs, parameters, targetSize and faster",
-    ),
+    message: expect.stringContaining(`is for \`structured\` without an amount: use \`structured\` ${use}`),
+  });
+});
+
+test("rejects two bounds", async () => {
+  await expect(prune(network(), { structured: true, macs: 0.5, parameters: 0.5 })).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: expect.stringContaining("give only one of macs, parameters, targetSize and faster"),
   });
 });
 
 test.each([
-  ["macs", { macs: 0.5 }],
-  ["parameters", { parameters: 0.5, amount: 0.5 }],
-  ["targetSize", { targetSize: "1MB" }],
-  ["faster", { faster: 2 }],
   ["roundTo", { amount: 0.5, roundTo: 8 }],
   ["norm", { amount: 0.5, norm: 1 }],
   ["throughNorms", { amount: 0.5, throughNorms: true }],

@@ -138,6 +138,14 @@ const rule = <Name extends keyof Fields>(
 const forChannels = <Name extends keyof Fields>(name: Name, unset?: Fields[Name]) =>
   rule(name, (options) => options.structured !== false || options[name] === unset, "is for `structured`");
 
+/** Rejects a cost bound without `structured`, or with an amount. */
+const onlyBound = (name: (typeof costs)[number]) =>
+  rule(
+    name,
+    ({ structured, amount, ...others }) => others[name] === undefined || (structured === true && amount === undefined),
+    (options) => `is for \`structured\` without an amount: use \`structured\` \`${name}: ${options[name]}\``,
+  );
+
 /** Rejects an option of shares with a pattern that determines the share. */
 const notWithShare = (name: "amount" | "scope" | "maxLayerAmount" | "overrides") =>
   rule(
@@ -203,16 +211,11 @@ export const pruneOptions = v.pipe(
     ({ solver, importance, structured }) => solver === undefined || (importance === undefined && structured === false),
     "is for individual weights, without `importance` and `structured`",
   ),
-  forChannels("macs"),
-  forChannels("parameters"),
-  forChannels("targetSize"),
-  forChannels("faster"),
-  v.check(
-    ({ amount, structured, ...others }) =>
-      costBounds(others).length === 0 ||
-      (structured === true && amount === undefined && costBounds(others).length === 1),
-    "give only one of amount, a number for structured, macs, parameters, targetSize and faster",
-  ),
+  onlyBound("macs"),
+  onlyBound("parameters"),
+  onlyBound("targetSize"),
+  onlyBound("faster"),
+  v.check((options) => costBounds(options).length < 2, "give only one of macs, parameters, targetSize and faster"),
   forChannels("throughNorms", false),
   forChannels("roundTo"),
   forChannels("norm", 2),
