@@ -207,6 +207,21 @@ describe("a run rejects", () => {
     ]);
   });
 
+  test.each([
+    ["a recipe", [{ recover: {} }, { quantize: { scheme: "weights" } }]],
+    ["a recipe that trains", [{ train: { epochs: 3 } }, { quantize: { scheme: "weights" } }]],
+  ])("%s whose pruning removes less than a block, without training, although it is forced", async (_, more) => {
+    const stages: string[] = [];
+    const steps = recipeFrom({ version: 1, steps: [{ prune: { amount: 0.02, structured: true } }, ...more] });
+    const options = { ...quick, force: true, onStage: (name: string) => stages.push(name) };
+    await expect(runRecipe(net, steps, task, options)).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringMatching(/^Nothing changed: fc1: no channel of this layer is in the lowest-scoring 2 %/),
+    });
+    expect(stages).not.toContain("train");
+    expect(stages).not.toContain("recover");
+  });
+
   test("a recipe that changes nothing, with the first reason", async () => {
     const steps = recipe({ factorize: { layers: "fc3", rank: 8 } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({

@@ -75,14 +75,19 @@ export async function runCandidate(
       records.push(result.record);
       evaluation = result.evaluation;
       input = result.output;
+      if (
+        isIdle(step, records) &&
+        candidate.steps.slice(index + 1).some(hasOtherCandidates ? () => true : dependsOnLoss)
+      )
+        return { ...noAttempt, variant: failedVariant(candidate.name, records, nothingChanged(records), "unchanged") };
     }
   } catch (error) {
     const { code, message } = asPithError(error);
     if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
-    return { variant: failedVariant(candidate.name, records, message), usable: false, evaluation: undefined };
+    return { ...noAttempt, variant: failedVariant(candidate.name, records, message) };
   }
   if (evaluation === undefined)
-    return { variant: failedVariant(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
+    return { ...noAttempt, variant: failedVariant(candidate.name, records, "it has no steps") };
   const { comparison, agreement, measured, validation } = evaluation;
   const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
   const functionCheck = unchangedReason === undefined ? await compareFunctions(evaluation, candidate, run) : undefined;
@@ -117,6 +122,15 @@ export async function runCandidate(
     (validation !== undefined && findLostKnowledge(validation, goal) !== undefined);
   return { variant, usable: (unchangedReason ?? largerReason) === undefined && !isWrong, evaluation };
 }
+
+const noAttempt = { usable: false, evaluation: undefined };
+
+/** Returns whether a technique and all steps before it changed nothing, so that the rest of the recipe is that of another candidate. */
+const isIdle = ({ pass }: PassStep, records: readonly StepRecord[]): boolean =>
+  pass.moves !== undefined && !trains(pass) && records.every(({ changes }) => changes.length === 0);
+
+/** Returns whether a step makes up for the loss of earlier steps. */
+const dependsOnLoss = ({ pass }: PassStep): boolean => trains(pass) || pass.restores !== undefined;
 
 /** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */
 export function isTrained({ steps }: CandidateSteps): boolean {
@@ -203,9 +217,14 @@ async function takeStep(
   return { record: { ...record, after: measured, comparison, agreement }, evaluation, output };
 }
 
-function failedVariant(name: string, records: readonly StepRecord[], rejected: string): Variant {
+function failedVariant(
+  name: string,
+  records: readonly StepRecord[],
+  rejected: string,
+  rejectedAs: "failed" | "unchanged" = "failed",
+): Variant {
   const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...noResult, rejected: stripPeriod(rejected), rejectedAs: "failed" };
+  return { name, steps: records, ...noResult, rejected: stripPeriod(rejected), rejectedAs };
 }
 
 function rejectedAs(

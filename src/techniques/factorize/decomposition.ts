@@ -1,4 +1,5 @@
 /** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each choice of ranks. */
+import { widestBlock } from "../../core/channel-block.ts";
 import type { Miss } from "../../core/errors.ts";
 import { frobenius, type Matrix, type Multiply } from "../../core/math/matrix.ts";
 
@@ -87,7 +88,17 @@ export function wholeCost(problem: Problem): Cost {
   return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
 }
 
-export const ranksUpTo = (full: number): readonly number[] => Array.from({ length: full }, (_, index) => index + 1);
+/**
+ * Returns the ranks from which budgets and energies choose. Runtimes compute blocks of channels, so they are multiples of 16, or of 8 for layers with
+ * fewer than 64 inputs or outputs; lower ones are powers of 2. Layers with fewer than 16 inputs or outputs can have any rank.
+ */
+export function ranksUpTo(full: number, { matrices: [first], kernel }: Problem): readonly number[] {
+  const width = Math.min(first?.rows ?? 0, (first?.columns ?? 0) / product(kernel));
+  const block = width < widestBlock ? 1 : width < 4 * widestBlock ? widestBlock / 2 : widestBlock;
+  return Array.from({ length: full }, (_, index) => index + 1).filter(
+    (rank) => rank === full || rank % block === 0 || (rank < block && Number.isInteger(Math.log2(rank))),
+  );
+}
 
 /** Returns W, or W S with input weights. */
 export async function applyInputWeights(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {

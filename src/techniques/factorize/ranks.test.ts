@@ -2,6 +2,7 @@
 import { expect, it, onTestFinished, vi } from "vitest";
 import {
   convolutions,
+  dims,
   errorIn,
   factorize,
   inputsOf,
@@ -154,16 +155,16 @@ it.each([
 });
 
 it.each([
-  [10, 1],
-  [11, 0],
+  [16, 1],
+  [17, 0],
 ])("without a rank, accepts at most two thirds of the weights at any speed: %d", async (rank, count) => {
-  const model = rankOne();
-  // Each rank takes 64 of 1024 weights: 62.5 % for rank 10 and 68.8 % for rank 11.
-  setWeight(model, "fc.weight", (index) => (index % 33 === 0 && index / 33 < rank ? 1 : 0));
+  const model = network({ fc: linear(56, 56) }, { input: ["batch", 56], seed: 1 });
+  // Each rank takes 112 of 3136 weights: 57.1 % for rank 16 and 85.7 % for rank 24.
+  setWeight(model, "fc.weight", (index) => (index % 57 === 0 && index / 57 < rank ? 1 : 0));
   for (const layer of count === 0 ? [1, 10, 100] : [100]) {
     const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
     expect(changes).toHaveLength(count);
-    const reason = "rank 11 keeps 95 % of the energy, but takes 68.8 % of its weights, more than two thirds";
+    const reason = "rank 24 keeps 95 % of the energy, but takes 85.7 % of its weights, more than two thirds";
     expect(misses).toMatchObject(count === 0 ? [{ at: "fc", reason }] : []);
   }
 });
@@ -180,9 +181,26 @@ it("reports the fastest chain if all chains are slower than the layer", async ()
 it("without a rank, keeps layers that would not become smaller", async () => {
   const { misses } = await factorizeTimed(mlp(), {}, { engine: timed(10, 20) });
   expect(misses.map(({ reason }) => reason)).toEqual([
-    "rank 114 does not make the layer smaller, ranks up to 110 do",
+    "rank 128 does not make the layer smaller, ranks up to 110 do",
     "rank 10 does not make the layer smaller, ranks up to 9 do",
   ]);
+});
+
+it.each<[string, FactorizeOptions]>([
+  ["a budget of the model", { budget: 0.5 }],
+  ["a budget of MACs", { budget: 0.5, cost: "macs" }],
+  ["a budget of each layer", { overrides: { "*": { budget: 0.45 } } }],
+])("%s chooses multiples of 16, and of 8 for narrow layers", async (_, options) => {
+  const model = network({ wide: linear(112, 112), narrow: linear(112, 40) }, { input: ["batch", 112], seed: 1 });
+  const { changes } = await factorize(model, options);
+  expect(changes.length).toBeGreaterThan(0);
+  const rankOf = (name: string): number => dims(model, `${name}.down.weight`)?.[0] ?? 1;
+  for (const { at } of changes) expect(rankOf(at) % (at === "wide" ? 16 : 8)).toBe(0);
+});
+
+it("applies a given rank that is no multiple of a block", async () => {
+  const { changes } = await factorize(mlp(), { layers: "fc1", rank: 13 });
+  expect(changes[0]?.what).toContain("rank 13,");
 });
 
 it("applies a given rank even if it is slower, and reports the ratio", async () => {

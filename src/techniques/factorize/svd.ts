@@ -52,7 +52,8 @@ function defineSvd(
     ];
     return { ...chainCost(problem, parts), ranks: [rank], parts };
   };
-  const steps = (problem: Problem): readonly Step[] => ranksUpTo(sizes(problem).full).map((rank) => at(problem, rank));
+  const steps = (problem: Problem): readonly Step[] =>
+    ranksUpTo(sizes(problem).full, problem).map((rank) => at(problem, rank));
   return {
     summary,
     at,

@@ -56,7 +56,7 @@ export const tucker2: Decomposition = {
       );
       return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - keptSquares) };
     };
-    return lowerRanks(step, ranksUpTo(maxOut), ranksUpTo(maxIn));
+    return lowerRanks(step, ranksUpTo(maxOut, problem), ranksUpTo(maxIn, problem));
   },
   async factors(problem, { ranks: [rankOut = 1, rankIn = 1], parts }) {
     const { matrices, multiply, seed } = problem;

@@ -91,7 +91,8 @@ export async function pruneStructured(model: Model, options: Options, context: C
   const unchosen = chosen.flatMap(({ group, units }) =>
     units.length > 0 ? [] : missesOf(group, explainNoneChosen(group, ranked.sets, options, amount)),
   );
-  const allMisses = [...misses, ...ranked.misses, ...unchosen, ...refused];
+  // If nothing is removed, the first reason is quoted alone: an amount that is too small, which the user can change.
+  const allMisses = [...unchosen, ...misses, ...ranked.misses, ...refused];
   if (removals.length > 0) {
     const failure = await cut(model, removals);
     if (failure instanceof Miss) return { changes: [], misses: [...allMisses, failure] };

@@ -61,6 +61,15 @@ describe.each(Object.entries(networks))("the estimate of a %s network", (_, crea
     expect(Math.abs(estimate / bytes - 1)).toBeLessThan(0.1);
   });
 
+  test("of pruned channels is the model itself if the amount is less than half of a block", async () => {
+    const model = create();
+    const settings: Settings = { ...initialSettings("channels"), amount: 0.01, storage: "float32" };
+    const inspection = await inspect(model);
+    const { changes } = await prune(model, { amount: 0.01, structured: true });
+    expect(changes).toEqual([]);
+    expect(estimatedBytes(inspection, settings)).toBe(inspection.bytes);
+  });
+
   test("of a low rank is within 15 % of the measured bytes", async () => {
     const model = create();
     const settings: Settings = { ...initialSettings("low-rank"), amount: 0.6, storage: "float32" };

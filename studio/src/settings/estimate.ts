@@ -2,7 +2,7 @@
  * Estimates from shapes how large each layer will be, so that the picture follows a slider without running anything.
  *
  * Bytes of a layer: parameters · kept share · bits / 8, plus scales, plus what is not its weight (bias). Kept share of pruning the share f: (1 − f · cuttable
- * outputs / outputs) · (1 − f · cuttable inputs / inputs).
+ * outputs / outputs) · (1 − f · cuttable inputs / inputs), where f · cuttable is rounded to blocks of channels.
  */
 import type { Inspection } from "pith";
 import type { DtypeView } from "../backend/backend.ts";
@@ -49,7 +49,10 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
   const layers = inspection.layers.map((layer) => {
     const isFloat = layer.weight.startsWith("float32");
     if (!isFloat || layer.parameters === 0) return { ...layer, format: formatOf(layer) };
-    const kept = settings.preset === "channels" ? keptShare(layer, settings.amount) : (factorized.get(layer) ?? 1);
+    const kept =
+      settings.preset === "channels"
+        ? keptShare(layer, inspection.layers, settings.amount)
+        : (factorized.get(layer) ?? 1);
     const parameters = layer.parameters * kept;
     const rest = Math.max(0, layer.bytes - bytesPerFloat * layer.parameters);
     switch (form) {
@@ -85,9 +88,18 @@ const formOfDtype = ({ bits }: DtypeView): readonly [form: "bits" | "float16" | 
   bits,
 ];
 
-function keptShare({ cuttable, outputs, cuttableInputs, inputs }: Layer, amount: number): number {
-  const [kept, keptInputs] = [1 - (amount * cuttable) / (outputs || 1), 1 - (amount * cuttableInputs) / (inputs || 1)];
-  return kept * keptInputs;
+/** Returns the share of a layer that pruning keeps. Its inputs are the channels of the layer before it, or several positions of each. */
+function keptShare(layer: Layer, layers: readonly Layer[], amount: number): number {
+  const { cuttable, outputs, cuttableInputs, inputs } = layer;
+  const before = layers.slice(0, layers.indexOf(layer)).findLast((other) => inputs % other.outputs === 0);
+  return keptChannels(cuttable, outputs, amount) * keptChannels(cuttableInputs, inputs, amount, before?.outputs);
+}
+
+/** Pruning keeps blocks of 16, 8 or 4 channels, by the number of channels. */
+function keptChannels(cuttable: number, size: number, amount: number, channels = size): number {
+  const block = [16, 8, 4].find((width) => channels >= 4 * width) ?? 1;
+  const share = cuttable / (size || 1);
+  return 1 - (block * Math.round((amount * share * channels) / block)) / (channels || 1);
 }
 
 /** Returns the share that each layer keeps if all layers with a rank that saves bytes shrink alike, to the wanted share of all weights. */
