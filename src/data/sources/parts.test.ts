@@ -235,7 +235,7 @@ test.each([
   ["200 samples", { trainAlone: Number.POSITIVE_INFINITY }, 160],
   ["30 samples", { trainAlone: 30 }, 30],
   ["500 samples, with 20 test samples", { trainAlone: 500, test: 20 }, 160],
-  ["500 samples, with at least 100 test samples", { trainAlone: 500, leastTested: 100 }, 40],
+  ["500 samples, with at least 100 test samples", { trainAlone: 500, leastTested: 100 }, 100],
 ])("openParts never trains on the last fifth of a single split, for any seed: %s", async (_, options, count) => {
   const path = await folder("last-fifth", { "test.csv": sorted(200) });
   const parts = await openParts(path, { ...options, seed: 5 });
@@ -244,6 +244,17 @@ test.each([
   expect([trained.length, last.test.length, last.calibrate.length]).toEqual([count, 40, 20]);
   expect(new Set([...trained, ...last.test]).size).toBe(count + 40);
   expect(new Set([...last.test, ...last.calibrate]).size).toBe(60);
+});
+
+test.each([
+  [500, 256, 244],
+  [400, 250, 150],
+  [200, 100, 100],
+  [5000, 256, 4744],
+])("openParts trains on most of %i samples without parts: on %i", async (count, trained, tested) => {
+  const path = await folder(`most-${count}`, { "test.csv": sorted(count) });
+  const parts = await openParts(path, { trainAlone: 256 });
+  expect([parts.train?.count, parts.test.count]).toEqual([trained, tested]);
 });
 
 test("openParts tests on the same samples of a single split with or without calibration", async () => {

@@ -36,7 +36,10 @@ export interface PartsOptions extends SourceReading {
    * if `test` leaves more samples unused. A small split provides up to 32 samples, but at most half.
    */
   readonly calibrate?: number;
-  /** The number of training samples from a single split, 0 by default. It is limited as `calibrate` is; Infinity requests four fifths. */
+  /**
+   * The number of training samples from a single split, 0 by default. A fifth remains for the test, and 150 samples or half; Infinity requests four
+   * fifths.
+   */
   readonly trainAlone?: number;
   /** The minimum number of test samples if a single split is divided: 0 by default, and at most half of the split. */
   readonly leastTested?: number;
@@ -52,6 +55,8 @@ export interface PartsOptions extends SourceReading {
 const maxShareOfOnePart = 0.2;
 /** The minimum number of samples for a useful calibration. */
 export const minCalibrated = 32;
+/** The number of test samples that suffices after a training, which the others of a single split then serve. */
+const testedAfterTraining = 150;
 /** The maximum share of training samples that is used for calibration. */
 const maxShareOfTraining = 0.5;
 
@@ -115,10 +120,16 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   const trainCount = singleSplit.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
   const minTested = (count: number): number =>
     Math.max(defaultTestCount(count), Math.min(leastTested, Math.ceil(count / 2)));
-  const maxTaken = (count: number): number =>
-    trainCount === Number.POSITIVE_INFINITY
+  const maxTaken = (count: number): number => {
+    const spared = trainCount === 0 ? count : Math.max(minTested(count), Math.min(testedAfterTraining, count / 2));
+    return trainCount === Number.POSITIVE_INFINITY
       ? count - minTested(count)
-      : Math.max(maxShareOfOnePart * count, Math.min(minCalibrated, count / 2), count - (limit ?? count));
+      : Math.max(
+          maxShareOfOnePart * count,
+          Math.min(minCalibrated, count / 2),
+          count - Math.min(spared, limit ?? count),
+        );
+  };
   if (indexedSplit !== undefined && (heldOut || trainCount > 0 || (source.divisible && (trains || part === "test")))) {
     // Training samples are the first ones of a random order that is always the same. So no training uses the last fifth.
     const tested = (count: number): number => {
