@@ -17,6 +17,8 @@ export interface Context {
   progress(done: number, total?: number, figures?: string, loss?: number): void;
   /** Opens the model at a path or under another name. */
   open(reference: string): Promise<Model>;
+  /** Measures the model before the pass trains it, if the pass has made it smaller. */
+  beforeTraining?(model: Model): Promise<void>;
 }
 
 export interface Change {

@@ -121,5 +121,6 @@ export function completeContext(context: Partial<Context> = {}): Context {
     log: context.log ?? (() => {}),
     progress: context.progress ?? (() => {}),
     open: context.open ?? open,
+    ...(context.beforeTraining && { beforeTraining: context.beforeTraining }),
   };
 }

@@ -4,7 +4,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { hasFloatWeights } from "../../core/analysis/weight.ts";
 import { capitalize, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { allowance, counted } from "../../core/numbers.ts";
+import { allowance, counted, figure } from "../../core/numbers.ts";
 import {
   type AnyPass,
   type Change,
@@ -99,7 +99,11 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
   context.stage(pass.id);
   const store = memoryModels(copyInput(request), request.temporary);
-  const runner = new Runner({ store, parts: task ?? {} }, context);
+  let untrained: Compared | undefined;
+  const beforeTraining = async (model: Model): Promise<void> => {
+    untrained = await comparison?.compare(model);
+  };
+  const runner = new Runner({ store, parts: task ?? {} }, { ...context, beforeTraining });
   const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
   if (!dryRun) await announceCalibration(pass, options, input.model, task?.calibrate, context);
   const outcome = await runner.run({ pass, options }, store.original);
@@ -111,6 +115,13 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   const noGainText = pass.makesSmaller === "file" ? await whyNotSmaller(input.model, result) : undefined;
   if (noGainText !== undefined && !force) return { ...baseResult, result, noGainText };
   const judgement = await judgeModel(step, result);
+  if (untrained !== undefined && judgement.compared !== undefined) {
+    const [before, after] = [untrained, judgement.compared].map(({ comparison: { unit, candidate } }) =>
+      figure(unit, candidate.value),
+    );
+    const text = `the student before training: ${untrained.comparison.metric} ${before}, after it ${after}`;
+    context.log({ id: "student", text });
+  }
   const fallbackResult = await keepWithFallback(step, { ...outcome, model: result }, judgement);
   if (fallbackResult === undefined || fallbackResult instanceof Miss) {
     const rejection = await findRejection(step, result, judgement, outcome.changes, fallbackResult);

@@ -177,6 +177,7 @@ export const distill = definePass({
     const text = loss ?? hintonText(settings.temperature, settings.alpha);
     context.log({ id: "loss", text: `loss: ${text}${reason}${noLabels}` });
     const imitation = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? settings : {}) });
+    if (removals.length > 0) await context.beforeTraining?.(model);
     const trained = await train(model, { ...options, batchStatistics, loss: imitation }, context);
     return { ...trained, changes: [...removals, ...trained.changes] };
   },
