@@ -54,7 +54,7 @@ const fileName = (dtype: Variant): string => `onnx/model${dtypes[dtype].suffix}.
 
 async function evaluate(name: string, path: string, samples: string): Promise<readonly string[]> {
   const published = join(folder, "published");
-  const words = ["--against", join(published, "onnx/model.onnx"), "--data", samples, "--samples", options.samples];
+  const words = ["--original", join(published, "onnx/model.onnx"), "--data", samples, "--samples", options.samples];
   const { data: result, error } = await pith("eval", path, ...words);
   const size = bytes(statSync(path).size);
   if (error !== undefined) return [name, size, error, ""];

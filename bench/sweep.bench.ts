@@ -1,12 +1,12 @@
 /**
  * Runs every command on every .onnx file below the given folders, and counts results that are written, rejected, wrong, slow or crashed.
  *
- *     npm run bench -- sweep FOLDER… [--only part,…] [--commands simplify,weights] [--limit 120] [--json out/sweep.json] [--against old.json]
+ *     npm run bench -- sweep FOLDER… [--only part,…] [--commands simplify,weights] [--limit 120] [--json out/sweep.json] [--original old.json]
  *
  * Each command runs in a separate process and folder, and is killed after --limit seconds. ONNX Runtime loads the written file, as it is and
  * optimized, and runs it and its original on the same random inputs. The output sizes must agree, and `simplify`, `quantize` and
  * `factorize` have a minimum signal-to-noise ratio. Other faults: a stack trace, an error that is not a sentence, or files left behind.
- * --json keeps the rows; an existing file is continued, so that a sweep can be stopped. --against compares with the rows of another sweep.
+ * --json keeps the rows; an existing file is continued, so that a sweep can be stopped. --original compares with the rows of another sweep.
  * The folder "conformance" contains the models of ONNX's backend tests. Requires `npm run build`. Exit code 1 if there is a fault.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

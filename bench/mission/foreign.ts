@@ -1,7 +1,7 @@
 /**
  * Part "foreign": published networks, through the command line and without preprocessing flags.
  *
- * Every step writes its file (--force), and `pith eval --against` measures that file.
+ * Every step writes its file (--force), and `pith eval --original` measures that file.
  */
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -120,7 +120,7 @@ async function row(name: string, result: PassOutput, { out, file, data, seconds 
   if (result.written === undefined)
     return [name, "refused", "", "", "", "", "", `nothing to do; ${seconds.toFixed(1)} s`];
   const { after, lost, comparison } = result;
-  const checked = await pith("eval", out, "--against", file, "--data", data);
+  const checked = await pith("eval", out, "--original", file, "--data", data);
   if (checked.data === undefined) return [name, "FAILED", "", "", "", "", "", checked.error ?? ""];
   const { figures, comparison: pairs } = checked.data as Measurement;
   const value = (metric: string): number => figures.find((one) => one.metric === metric)?.estimate.value ?? Number.NaN;

@@ -149,7 +149,7 @@ const typed: readonly Mistake[] = [
     name: "a threshold without an original",
     words: ["eval", "net.onnx", ...points, "--min-agreement", "97%"],
     code: 2,
-    says: /E_USAGE: --min-agreement needs --against/,
+    says: /E_USAGE: --min-agreement needs --original/,
   },
   {
     name: "a threshold of 90",
@@ -372,7 +372,7 @@ const data: readonly Mistake[] = [
   },
   {
     name: "images for a model of points",
-    words: ["eval", "net.onnx", "--data", "photos", "--against", "net.onnx"],
+    words: ["eval", "net.onnx", "--data", "photos", "--original", "net.onnx"],
     code: 1,
     says: /E_DATA: /,
   },
@@ -481,13 +481,13 @@ const results: readonly Mistake[] = [
   },
   {
     name: "an original of another kind",
-    words: ["eval", "untrained.onnx", "--against", "net.onnx", ...points],
+    words: ["eval", "untrained.onnx", "--original", "net.onnx", ...points],
     code: 1,
     says: /E_DATA: The models differ: this one takes "input".*The original answers in "logits", which the model does not have\./,
   },
   {
     name: "a drop that is too large",
-    words: ["eval", "worse.onnx", "--against", "net.onnx", ...points, "--max-drop", "1%"],
+    words: ["eval", "worse.onnx", "--original", "net.onnx", ...points, "--max-drop", "1%"],
     code: 1,
     says: /The goal is missed/,
     answer: true,
@@ -506,7 +506,7 @@ const results: readonly Mistake[] = [
   },
   {
     name: "a cosine of 2",
-    words: ["eval", "lopsided.onnx", "--against", "lopsided.onnx", "--data", "unlabelled.csv", "--min-cosine", "2"],
+    words: ["eval", "lopsided.onnx", "--original", "lopsided.onnx", "--data", "unlabelled.csv", "--min-cosine", "2"],
     code: 2,
     says: /E_OPTION: --min-cosine/,
   },

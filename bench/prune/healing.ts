@@ -154,7 +154,7 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
     const result = ran.data as PassOutput | undefined;
     if (result?.written === undefined) throw new Error(`${words.join(" ")}: ${ran.error ?? "nothing was written"}`);
     const metric = chain.metric === undefined ? [] : ["--metric", chain.metric];
-    const judged = await pith("eval", out, "--against", model, ...samples, ...metric);
+    const judged = await pith("eval", out, "--original", model, ...samples, ...metric);
     last = (judged.data as Measurement | undefined)?.comparison;
     if (last === undefined) throw new Error(`eval: ${judged.error ?? "no labels"}`);
     const { unit, original, candidate, difference } = last;

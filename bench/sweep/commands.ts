@@ -36,7 +36,7 @@ export const commands: readonly Swept[] = [
   { name: "inspect weights", words: ({ model }) => ["inspect", model, "--weights"] },
   { name: "plot", words: ({ model, out }) => ["plot", model, "-o", out], writes: ".html" },
   { name: "bench", words: ({ model }) => ["bench", model, "--rounds", "3"] },
-  withData("eval", ({ model, data }) => ["eval", model, "--against", model, "--data", data, "--samples", "16"]),
+  withData("eval", ({ model, data }) => ["eval", model, "--original", model, "--data", data, "--samples", "16"]),
   pass("simplify", ["simplify"], 60),
   pass("prune", ["prune", "--amount", "30%"]),
   pass("prune channels", ["prune", "--structured", "30%"]),

@@ -25,7 +25,7 @@ const writeEntry = (budgets: string): string => write(`models:\n  - { ${budgets}
 describe("pith check", () => {
   test("passes a model within its budgets", async () => {
     const path = writeEntry(
-      "model: mixed.onnx, baseline: right.onnx, data: points.csv, bytes: 1 kB, drop: 5%, agreement: 90%",
+      "model: mixed.onnx, original: right.onnx, data: points.csv, bytes: 1 kB, drop: 5%, agreement: 90%",
     );
     const { code, out } = await pith("check", path);
     expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed/);
@@ -53,7 +53,7 @@ describe("pith check", () => {
   test("fails a model that loses more than it may, and says how much", async () => {
     const { code, out } = await pith(
       "check",
-      writeEntry("model: zero.onnx, baseline: right.onnx, data: points.csv, drop: 1%"),
+      writeEntry("model: zero.onnx, original: right.onnx, data: points.csv, drop: 1%"),
     );
     expect(out).toMatch(/drop +lose at most 1\.0 points +−\d+\.\d points \(.*\) +failed/);
     expect(out).toContain("The goal is missed");
@@ -63,7 +63,7 @@ describe("pith check", () => {
   test("fails a model whose predictions differ too often", async () => {
     const { code, out } = await pith(
       "check",
-      writeEntry("model: zero.onnx, baseline: right.onnx, data: points.csv, agreement: 90%"),
+      writeEntry("model: zero.onnx, original: right.onnx, data: points.csv, agreement: 90%"),
     );
     expect(out).toMatch(/agreement +at least 90\.0 % +.* failed/);
     expect(code).toBe(1);
@@ -73,7 +73,7 @@ describe("pith check", () => {
     const budgets = "samples: 12, drop: 5%, agreement: 80%";
     const { code, out } = await pith(
       "check",
-      writeEntry(`model: right.onnx, baseline: mixed.onnx, data: points.csv, ${budgets}`),
+      writeEntry(`model: right.onnx, original: mixed.onnx, data: points.csv, ${budgets}`),
     );
     expect(out).toMatch(/agreement +at least 80\.0 % +.* undecided/);
     expect(out).toContain("agreement: 12 samples do not decide");
@@ -81,11 +81,11 @@ describe("pith check", () => {
     expect(code).toBe(3);
   });
 
-  test("does not decide on data on which the baseline is at chance level", async () => {
+  test("does not decide on data on which the original is at chance level", async () => {
     copyFileSync(at("zero.onnx"), at("also-zero.onnx"));
-    const budgets = "model: also-zero.onnx, baseline: zero.onnx, data: points.csv, drop: 1%";
+    const budgets = "model: also-zero.onnx, original: zero.onnx, data: points.csv, drop: 1%";
     const { code, out } = await pith("check", writeEntry(budgets));
-    expect(out).toContain("drop: the baseline is no better than always predicting the most frequent class");
+    expect(out).toContain("drop: the original is no better than always predicting the most frequent class");
     expect(code).toBe(3);
   });
 
@@ -101,7 +101,7 @@ describe("pith check", () => {
   });
 
   test("does not decide without the data", async () => {
-    const budgets = "model: right.onnx, baseline: mixed.onnx, data: elsewhere, bytes: 1kB, drop: 1%";
+    const budgets = "model: right.onnx, original: mixed.onnx, data: elsewhere, bytes: 1kB, drop: 1%";
     const { outcome, models } = (await json("check", writeEntry(budgets))) as {
       outcome: string;
       models: { findings: object[] }[];
@@ -113,29 +113,29 @@ describe("pith check", () => {
     ]);
   });
 
-  test("fails if the baseline is missing, and checks the other models", async () => {
+  test("fails if the original is missing, and checks the other models", async () => {
     const path = write(
-      "models:\n  - { model: right.onnx, baseline: lost.onnx, data: points.csv, drop: 1% }\n  - { model: right.onnx, bytes: 1kB }\n",
+      "models:\n  - { model: right.onnx, original: lost.onnx, data: points.csv, drop: 1% }\n  - { model: right.onnx, bytes: 1kB }\n",
     );
     const { code, out } = await pith("check", path);
     expect(out).toMatch(
-      /model +can be measured +no +failed\nmodel: The baseline ".*lost\.onnx" of "right\.onnx" does not exist\. Commit it/,
+      /model +can be measured +no +failed\nmodel: The original ".*lost\.onnx" of "right\.onnx" does not exist\. Commit it/,
     );
     expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed\nfailed\n$/);
     expect(code).toBe(1);
   });
 
-  test("fails if the baseline is another file than the one of the budgets", async () => {
+  test("fails if the original is another file than the one of the budgets", async () => {
     const hash = createHash("sha256")
       .update(readFileSync(at("mixed.onnx")))
       .digest("hex");
-    const baseline = (file: string): string => `baseline: { file: ${file}, sha256: ${hash} }`;
+    const original = (file: string): string => `original: { file: ${file}, sha256: ${hash} }`;
     const budgets = (file: string): string =>
-      writeEntry(`model: right.onnx, ${baseline(file)}, data: points.csv, drop: 5%`);
+      writeEntry(`model: right.onnx, ${original(file)}, data: points.csv, drop: 5%`);
     expect((await pith("check", budgets("mixed.onnx"))).code).toBe(0);
     const { code, out } = await pith("check", budgets("near.onnx"));
     expect(out).toMatch(
-      /The baseline ".*near\.onnx" is another file: expected SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}\./,
+      /The original ".*near\.onnx" is another file: expected SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}\./,
     );
     expect(code).toBe(1);
   });
@@ -153,9 +153,9 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
     const files = ["model.onnx", "model.onnx_data"].map((name) => at(`outside/${name}`));
     const digest = createHash("sha256");
     for (const file of files) digest.update(readFileSync(file));
-    const baseline = `baseline: { file: model.onnx, sha256: ${digest.digest("hex")} }`;
+    const original = `original: { file: model.onnx, sha256: ${digest.digest("hex")} }`;
     const path = write(
-      `models:\n  - { model: ../right.onnx, ${baseline}, bytes: 1kB }\n  - { model: model.onnx, bytes: 3kB }\n`,
+      `models:\n  - { model: ../right.onnx, ${original}, bytes: 1kB }\n  - { model: model.onnx, bytes: 3kB }\n`,
       "outside/pith.check.yaml",
     );
     const check = () => pith("check", path, "--base", at("outside/base"));
@@ -168,23 +168,23 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
     expect(code).toBe(1);
   });
 
-  test("rejects a model that is its own baseline, also through a link", async () => {
+  test("rejects a model that is its own original, also through a link", async () => {
     symlinkSync(at("right.onnx"), at("link.onnx"));
-    const { code, err } = await pith("check", writeEntry("model: right.onnx, baseline: link.onnx, speed: 0.01"));
+    const { code, err } = await pith("check", writeEntry("model: right.onnx, original: link.onnx, speed: 0.01"));
     mkdirSync(at("folder"));
     copyFileSync(at("right.onnx"), at("folder/right.onnx"));
-    expect((await pith("check", writeEntry("model: folder, baseline: folder, speed: 0.01"))).code).toBe(2);
-    expect(err).toMatch(/^E_OPTION: "right\.onnx" is its own baseline/);
+    expect((await pith("check", writeEntry("model: folder, original: folder, speed: 0.01"))).code).toBe(2);
+    expect(err).toMatch(/^E_OPTION: "right\.onnx" is its own original/);
     expect(code).toBe(2);
   });
 
-  test("leaves out the baseline in a folder, and follows links of models", async () => {
+  test("leaves out the original in a folder, and follows links of models", async () => {
     mkdirSync(at("variants"));
     copyFileSync(at("right.onnx"), at("variants/model.onnx"));
     symlinkSync(at("zero.onnx"), at("variants/linked.onnx"));
     const { code, out } = await pith(
       "check",
-      writeEntry("model: variants, baseline: variants/model.onnx, data: points.csv, agreement: 90%"),
+      writeEntry("model: variants, original: variants/model.onnx, data: points.csv, agreement: 90%"),
     );
     expect(out).toMatch(/^variants.linked\.onnx\n[\s\S]*failed\nfailed\n$/);
     expect(out).not.toContain("variants/model.onnx\n");
@@ -193,25 +193,25 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
 
   test("does not decide on the speed of a model with other inputs", async () => {
     await save(parseModel(classifier("[[1, 0], [0, 1]]").replaceAll("features", "points")), at("renamed.onnx"));
-    const { code, out } = await pith("check", writeEntry("model: renamed.onnx, baseline: right.onnx, speed: 0.01"));
-    expect(out).toContain("speed: the inputs have other names or types than those of the baseline");
+    const { code, out } = await pith("check", writeEntry("model: renamed.onnx, original: right.onnx, speed: 0.01"));
+    expect(out).toContain("speed: the inputs have other names or types than those of the original");
     expect(code).toBe(3);
   });
 
   test("says how many samples would decide", async () => {
-    const budgets = "model: mixed.onnx, baseline: right.onnx, data: points.csv, samples: 100, agreement: 97%";
+    const budgets = "model: mixed.onnx, original: right.onnx, data: points.csv, samples: 100, agreement: 97%";
     expect((await pith("check", writeEntry(budgets))).out).toMatch(/100 samples do not decide; about \d+ would/);
   });
 
   test("fails a model that cannot run, if only its speed is limited", async () => {
     await save(parseModel(classifier("[[1, 0], [0, 1]]").replace("Gemm", "NoSuchOperator")), at("unknown.onnx"));
-    const { code, out } = await pith("check", writeEntry("model: unknown.onnx, baseline: right.onnx, speed: 0.01"));
+    const { code, out } = await pith("check", writeEntry("model: unknown.onnx, original: right.onnx, speed: 0.01"));
     expect(out).toMatch(/model +can be measured +no +failed\n.*NoSuchOperator/);
     expect(code).toBe(1);
   });
 
   test("measures the ratio of processor times", async () => {
-    const path = writeEntry("model: mixed.onnx, baseline: right.onnx, speed: 0.01");
+    const path = writeEntry("model: mixed.onnx, original: right.onnx, speed: 0.01");
     const { models } = (await json("check", path)) as { models: { findings: { budget: string; limit: string }[] }[] };
     expect(models[0]?.findings).toMatchObject([{ budget: "speed", limit: "at least 0.01 ×" }]);
   });
@@ -226,7 +226,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
     }
     const { code, out } = await pith(
       "check",
-      writeEntry("model: small, baseline: original, data: points.csv, agreement: 60%"),
+      writeEntry("model: small, original: original, data: points.csv, agreement: 60%"),
     );
     expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.ONNX\n[\s\S]*failed\nfailed\n$/);
     expect(code).toBe(1);
@@ -267,8 +267,8 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
       "models:\n  - { model: a.onnx }\n",
       /2:5: models\[0\]: "a\.onnx" has no budget: bytes, download, drop/,
     ],
-    ["a drop without data", "models:\n  - { model: a.onnx, baseline: b.onnx, drop: 1% }\n", /"drop" needs "data"/],
-    ["a drop without baseline", "models:\n  - { model: a.onnx, data: c, drop: 1% }\n", /"drop" needs "baseline"/],
+    ["a drop without data", "models:\n  - { model: a.onnx, original: b.onnx, drop: 1% }\n", /"drop" needs "data"/],
+    ["a drop without original", "models:\n  - { model: a.onnx, data: c, drop: 1% }\n", /"drop" needs "original"/],
     [
       "a size that is none",
       "models:\n  - { model: a.onnx, bytes: small }\n",
@@ -276,21 +276,21 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
     ],
     [
       "a drop that allows any loss",
-      "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, drop: 1 }\n",
+      "models:\n  - { model: a.onnx, original: b.onnx, data: c, drop: 1 }\n",
       /2:\d+: models\[0\]\.drop: 1 would allow any loss: write 1% \(one point\)/,
     ],
     [
       "an agreement that no model reaches",
-      "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, agreement: 97 }\n",
+      "models:\n  - { model: a.onnx, original: b.onnx, data: c, agreement: 97 }\n",
       /models\[0\]\.agreement: takes a share such as 97%, got 97/,
     ],
     [
       "a drop that no number of samples shows",
-      "models:\n  - { model: a.onnx, baseline: b.onnx, data: c, drop: 0 }\n",
+      "models:\n  - { model: a.onnx, original: b.onnx, data: c, drop: 0 }\n",
       /models\[0\]\.drop: no number of samples shows that nothing is lost/,
     ],
     ["YAML that is none", "models: [\n", /invalid YAML/],
-    ["a value that contains itself", "models: &a\n  - { model: b.onnx, baseline: *a }\n", /one that contains itself/],
+    ["a value that contains itself", "models: &a\n  - { model: b.onnx, original: *a }\n", /one that contains itself/],
   ])("rejects budgets with %s, and names the place", async (_, text, message) => {
     const { code, err } = await pith("check", write(text));
     expect(err).toMatch(message);
@@ -302,14 +302,14 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
     writeFileSync(at("rows.mjs"), `${text}export default async function* () {}\n`);
     symlinkSync(at("rows.mjs"), at("linked.mjs"));
     for (const data of ["rows.mjs", "linked.mjs"]) {
-      const path = writeEntry(`model: right.onnx, baseline: right-copy.onnx, data: ${data}, drop: 1%`);
+      const path = writeEntry(`model: right.onnx, original: right-copy.onnx, data: ${data}, drop: 1%`);
       copyFileSync(at("right.onnx"), at("right-copy.onnx"));
       const { code, out } = await pith("check", path);
       expect(out).toMatch(/"\S+\.mjs" is code that the command line does not name\. .* --modules \S+\.mjs/);
       expect(code).toBe(1);
       expect(existsSync(at("ran"))).toBe(false);
     }
-    const path = writeEntry("model: right.onnx, baseline: right-copy.onnx, data: linked.mjs, drop: 1%");
+    const path = writeEntry("model: right.onnx, original: right-copy.onnx, data: linked.mjs, drop: 1%");
     await pith("check", path, "--modules", at("rows.mjs"));
     expect(existsSync(at("ran"))).toBe(true);
   });

@@ -73,7 +73,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     await save(parseModel(net("Add(h, none)")), at("nan.onnx"));
     await save(parseModel(net("Identity(h)")), at("finite.onnx"));
     writeFileSync(at("unlabelled.csv"), "a,b\n1,2\n3,1\n2,2\n");
-    const without = ["--data", at("unlabelled.csv"), "--against"];
+    const without = ["--data", at("unlabelled.csv"), "--original"];
     for (const [model, original] of [
       ["nan.onnx", "finite.onnx"],
       ["finite.onnx", "nan.onnx"],
@@ -102,7 +102,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
   });
 
   test("has an agreement with a perfect original that equals the accuracy", async () => {
-    const { figures, comparison } = await json("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+    const { figures, comparison } = await json("eval", at("near.onnx"), ...data, "--original", at("right.onnx"));
     const [accuracy, agreement] = figures as { metric: string; estimate: { value: number } }[];
     expect(agreement?.metric).toBe("agreement");
     expect(agreement?.estimate.value).toBe(accuracy?.estimate.value);
@@ -112,7 +112,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
   });
 
   test("exits with 0 if a goal is met, and with 1 if it is missed", async () => {
-    const against = ["eval", at("near.onnx"), ...data, "--against", at("right.onnx")];
+    const against = ["eval", at("near.onnx"), ...data, "--original", at("right.onnx")];
     expect(await json(...against, "--max-drop", "50%", "--min-agreement", "50%")).toMatchObject({
       code: 0,
       verdict: { verdict: "kept" },
@@ -131,8 +131,8 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(out).toMatch(/\nmissed: accuracy .* % \(.*, n = 400\), 90\.0 % required\n$/);
   });
 
-  test("with --against, prints signal to noise in decibels and a difference in points", async () => {
-    const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+  test("with --original, prints signal to noise in decibels and a difference in points", async () => {
+    const { out } = await pith("eval", at("near.onnx"), ...data, "--original", at("right.onnx"));
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
     expect(out).toMatch(/difference +−\d+\.\d points/);
@@ -143,17 +143,17 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     const [original, result] = [at("right $(touch x).onnx"), at("near `y`.onnx")];
     copyFileSync(at("right.onnx"), original);
     copyFileSync(at("near.onnx"), result);
-    const { out } = await pith("eval", result, ...data, "--against", original);
+    const { out } = await pith("eval", result, ...data, "--original", original);
     expect(out).toContain(`layer by layer: pith debug '${original}' '${result}' ${data.join(" ")}\n`);
   });
 
-  test("--score needs no data, and can be a goal with --against", async () => {
+  test("--score needs no data, and can be a goal with --original", async () => {
     const size = "import { statSync } from 'node:fs';\nexport default (file) => -statSync(file).size;\n";
     writeFileSync(at("score.mjs"), size);
     const words = ["eval", at("hidden.onnx"), "--score", at("score.mjs")];
     const bytes = (name: string): number => readFileSync(at(name)).length;
     expect(await json(...words)).toMatchObject({ code: 0, score: { value: -bytes("hidden.onnx") } });
-    const against = [...words, "--against", at("right.onnx"), "--max-drop"];
+    const against = [...words, "--original", at("right.onnx"), "--max-drop"];
     const larger = bytes("hidden.onnx") - bytes("right.onnx");
     expect(await json(...against, String(larger))).toMatchObject({ code: 0, goals: { score: true } });
     expect(await json(...against, String(larger - 1))).toMatchObject({ code: 1, goals: { score: false } });
@@ -185,7 +185,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
   test("prints all metric values if one goal cannot be checked, and checks the others", async () => {
     writeFileSync(at("unlabelled.csv"), readFileSync(at("points.csv"), "utf8").replace(/,\w+$/gm, ""));
     const goals = ["--min-accuracy", "90%", "--min-agreement", "50%"];
-    const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--against", at("right.onnx"), ...goals];
+    const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--original", at("right.onnx"), ...goals];
     const { code, out, err } = await pith(...words);
     expect(code).toBe(1);
     expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not checked: accuracy is not measured on .*\nmet: agreement /);
@@ -221,7 +221,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
       ),
       at("three.onnx"),
     );
-    const { code, err } = await pith("eval", at("three.onnx"), ...data, "--against", at("right.onnx"));
+    const { code, err } = await pith("eval", at("three.onnx"), ...data, "--original", at("right.onnx"));
     expect(code).toBe(1);
     expect(err).toMatch(
       /^E_\w+: The models differ: this one takes "features" float32\[batch, 3\], the original "features" float32\[batch, 2\]\./,
@@ -232,13 +232,16 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
   test.each([
     [[], "--data is needed"],
     [["--score", "score.mjs", "--min-accuracy", "90%"], "--min-accuracy needs --data"],
-    [[...data, "--against", at("right.onnx"), "--min-cosine", "0.9"], "--min-cosine cannot be checked: the output of "],
+    [
+      [...data, "--original", at("right.onnx"), "--min-cosine", "0.9"],
+      "--min-cosine cannot be checked: the output of ",
+    ],
     [["--samples", "5"], "--samples needs --data"],
-    [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
-    [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
-    [[...data, "--metric", "cosine"], "--metric cosine needs --against"],
+    [[...data, "--max-drop", "1%"], "--max-drop needs --original"],
+    [[...data, "--min-agreement", "1%"], "--min-agreement needs --original"],
+    [[...data, "--metric", "cosine"], "--metric cosine needs --original"],
     [[...data, "--min-accuracy", "90"], "--min-accuracy: 90 exceeds 1 (100 %): write 90% or 0.9."],
-    [[...data, "--against", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
+    [[...data, "--original", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
     [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],
     [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],
     [[...data, "--metric", "accurcy"], '--metric: expected "accuracy", '],

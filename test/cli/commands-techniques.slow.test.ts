@@ -223,7 +223,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     changed.header.metadata.set(keptKey, "{}");
     await save(changed, at("step.onnx"));
     const { out } = await pith("quantize", at("step.onnx"), ...words, "-o", at("second.onnx"));
-    const command = `pith eval ${at("second.onnx")} --against original.onnx --data ${at("points.csv")}`;
+    const command = `pith eval ${at("second.onnx")} --original original.onnx --data ${at("points.csv")}`;
     expect(out).toContain(`Measured change against ${at("step.onnx")}: `);
     expect(out).toMatch(/^Measured change against .* Compare with the first original: /m);
     expect(out).toContain(command);

@@ -285,7 +285,7 @@ describe("progress and result", () => {
     const few = await pith(
       "eval",
       at("mixed.onnx"),
-      "--against",
+      "--original",
       at("right.onnx"),
       ...data,
       "--samples",

@@ -119,11 +119,11 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     [flat, 'output "z" is ['],
     [alone, 'the result has no output "z"'],
   ] as const) {
-    const measured = await pith("eval", model, "--against", original, "--data", data, "--max-drop", "1%");
+    const measured = await pith("eval", model, "--original", original, "--data", data, "--max-drop", "1%");
     expect(measured).toMatchObject({ code: 1, out: expect.stringContaining(`missed: `) });
     expect(measured.out).toContain(text);
     expect(measured.out).not.toContain("is met");
-    const asked = await pith("eval", model, "--against", original, "--data", data, "--output", "y");
+    const asked = await pith("eval", model, "--original", original, "--data", data, "--output", "y");
     expect(asked).toMatchObject({ code: 0, out: expect.not.stringContaining("missed") });
     for (const more of [[], ["--data", data]])
       expect((await pith("debug", original, model, ...more)).out.toLowerCase()).toContain(text);

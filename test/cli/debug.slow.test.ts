@@ -13,7 +13,7 @@ test("reports swapped models with the command in the right order", async () => {
   const lines = (before: string, after: string) => [
     ["debug", before, after],
     ["bench", before, after, "--rounds", "1"],
-    ["eval", after, "--against", before, "--data", at("points.csv")],
+    ["eval", after, "--original", before, "--data", at("points.csv")],
   ];
   for (const [index, words] of lines(result, original).entries()) {
     const { err } = await pith(...words);

@@ -14,7 +14,7 @@ test("warns of models that are equal byte for byte", async () => {
   for (const words of [
     ["debug", at("hidden.onnx"), at("copy.onnx")],
     ["bench", at("hidden.onnx"), at("copy.onnx"), "--rounds", "1"],
-    ["eval", at("copy.onnx"), "--against", at("hidden.onnx"), "--data", at("points.csv")],
+    ["eval", at("copy.onnx"), "--original", at("hidden.onnx"), "--data", at("points.csv")],
   ])
     expect((await pith(...words)).err).toContain(same);
   await save(parseModel(hidden.replace("[0, 0.5]]", "[0, 0.4]]")), at("spoiled.onnx"));

@@ -94,7 +94,7 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
   writeFileSync(at("tokenizer.json"), JSON.stringify(tokenizer));
   const judge = async (name: string, text: string) => {
     writeFileSync(at(name), text.repeat(10));
-    return pith("eval", at("words.onnx"), "--against", at("words.onnx"), "--data", at(name));
+    return pith("eval", at("words.onnx"), "--original", at("words.onnx"), "--data", at(name));
   };
   expect(await judge("known.txt", "good film\nbad film\ngood good\nbad bad bad luck\n")).toMatchObject({
     code: 0,

@@ -58,7 +58,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   expect((await pith(...words, "symmetric")).err).not.toContain("less confident");
   // A recorded preprocessing causes no warning.
   await pith(...words, "mnist");
-  const again = await pith("eval", out, "--against", model, "--data", photos);
+  const again = await pith("eval", out, "--original", model, "--data", photos);
   expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
   expect(again.err).not.toContain("less confident");
   writeFileSync(
@@ -120,7 +120,7 @@ graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
   found = Concat(scores, boxes) {axis=1}
 }`;
     await save(parseModel(text), path);
-    const against = ["--against", path, "--data", folder];
+    const against = ["--original", path, "--data", folder];
     expect((await pith("eval", path, ...against)).err).toContain("for a detector");
     const report = await json("eval", path, ...against, "--preprocess", "unit");
     expect(report).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });

@@ -53,7 +53,7 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
       const path = join(root, file);
       await writeFile(path, content, "latin1");
       const modelPath = model(of) ?? "";
-      const { code, err, out } = await pith("eval", modelPath, "--against", modelPath, "--data", path, ...how);
+      const { code, err, out } = await pith("eval", modelPath, "--original", modelPath, "--data", path, ...how);
       expect(err).toMatch(says);
       expect(err).toMatch(/^E_DATA/m);
       expect([code, out]).toEqual([1, ""]);

@@ -100,7 +100,7 @@ graph (x: float32[batch, 3, 2, 2]) -> (scores: float32[batch, 2]) {
   const words = ["eval", model, "--data", photos, "--preprocess", "mnist"];
   const { code, err } = await pith(...words);
   expect({ code, err }).toMatchObject({ code: 1, err: expect.stringMatching(/^E_DATA: .* has no labels/) });
-  expect((await pith(...words, "--against", model)).err).toContain("E_ENGINE");
+  expect((await pith(...words, "--original", model)).err).toContain("E_ENGINE");
 });
 
 test('feeds a column "y" to an input of that name, and uses it as label otherwise', async () => {
@@ -149,7 +149,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
   test("is compared with its original, because classes are no ground truth for boxes", async () => {
     const folder = onePixel("lamps", { train: [200, 255], t10k: [200, 255] });
     const model = await detector("detector.onnx");
-    const against = ["--against", model, "--data", folder];
+    const against = ["--original", model, "--data", folder];
     const report = await json("eval", model, ...against, "--preprocess", "unit");
     expect(report).toMatchObject({
       code: 0,
@@ -181,7 +181,7 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
 }`;
     await save(parseModel(text), path);
     const data = ["--data", folder, "--preprocess", "unit"];
-    expect(await json("eval", path, "--against", path, ...data)).toMatchObject({
+    expect(await json("eval", path, "--original", path, ...data)).toMatchObject({
       code: 0,
       comparison: { metric: "R²", candidate: { value: 1 } },
     });
@@ -215,7 +215,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     const folder = onePixel("dark", { train: [200, 255], t10k: [200, 255] });
     const model = await detector("blind.onnx");
     const how = ["--preprocess", "mean=127 std=128"];
-    const { code, err } = await pith("eval", model, "--against", model, "--data", folder, ...how);
+    const { code, err } = await pith("eval", model, "--original", model, "--data", folder, ...how);
     expect(code).toBe(1);
     expect(err).toContain("black and white differ by 0.008 only");
     expect(err).toContain("Neither model detects anything on 80 samples");

@@ -18,7 +18,7 @@ test.skipIf(dtln === "" || sound === "")(
     const out = join(folder, "dtln.onnx");
     const quantizeReport = await json("quantize", dtln, "-o", out, "--scheme", "static", "--data", sound, ...samples);
     expect(quantizeReport).toMatchObject({ code: 0, comparison: { metric: "R²" } });
-    const evalReport = await json("eval", out, "--against", dtln, "--data", sound, ...samples);
+    const evalReport = await json("eval", out, "--original", dtln, "--data", sound, ...samples);
     expect(evalReport).toMatchObject({ code: 0, truth: "original" });
     const [figure] = evalReport.figures as { estimate: { value: number } }[];
     expect(figure?.estimate.value).toBeGreaterThan(0.99);

@@ -109,10 +109,10 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
 `),
       other,
     );
-    const same = await pith("eval", model, "--against", model, "--target", "wasm");
+    const same = await pith("eval", model, "--original", model, "--target", "wasm");
     expect(same.code).toBe(0);
     expect(same.out).toMatch(/^right on: wasm ✓\n {2}wasm: WebAssembly in .*: signal to noise .* on 8 random inputs$/m);
-    const wrong = await pith("eval", other, "--against", model, "--target", "node");
+    const wrong = await pith("eval", other, "--original", model, "--target", "node");
     expect(wrong.code).toBe(1);
     expect(wrong.out).toMatch(/^right on: node ✗\n {2}node: .*; the first layer with a large error is second$/m);
   }, 120_000);

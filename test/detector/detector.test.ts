@@ -34,7 +34,7 @@ describe("a detector without most of its scores", () => {
   });
 
   test("misses the goal of eval, although R² is nearly 1", async () => {
-    const report = await json("eval", at("pruned.onnx"), "--against", model, ...data, "--max-drop", "1%");
+    const report = await json("eval", at("pruned.onnx"), "--original", model, ...data, "--max-drop", "1%");
     expect(report).toMatchObject({
       code: 1,
       verdict: { met: false },
@@ -47,7 +47,7 @@ describe("a detector without most of its scores", () => {
   });
 
   test("fails the budgets of a check", async () => {
-    const budgets = `{ model: pruned.onnx, baseline: shapes.onnx, data: shapes.npz, drop: 1%, agreement: 90% }`;
+    const budgets = `{ model: pruned.onnx, original: shapes.onnx, data: shapes.npz, drop: 1%, agreement: 90% }`;
     writeFileSync(at("pith.check.yaml"), `models:\n  - ${budgets}\n`);
     const { code, out } = await pith("check", at("pith.check.yaml"));
     expect(out).toMatch(/drop .* failed/);

@@ -138,7 +138,14 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
       const compressedText = `${models[at]?.sampled === true ? "≈ " : ""}${bytes(models[at]?.brotli ?? 0)}`;
       expect({ file, brotli }).toEqual({ file, brotli: compressedText });
       if (at === 0) continue;
-      const evaluation = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
+      const evaluation = await json(
+        "eval",
+        join(out, file),
+        "--original",
+        join(out, "onnx/model.onnx"),
+        "--data",
+        data,
+      );
       const nearness = comparedNearness(evaluation.comparison as Comparison);
       expect({ file, measured: others[nearness?.metric ?? ""] }).toEqual({
         file,

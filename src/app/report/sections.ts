@@ -140,7 +140,7 @@ const hashText = (sha256: string | undefined): Content =>
 
 function nextSection(run: Run): Markup {
   const [before, after] = filesOf(run);
-  const evaluate = `pith eval ${quoteWord(after)} --against ${quoteWord(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
+  const evaluate = `pith eval ${quoteWord(after)} --original ${quoteWord(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
   return html`<h2>Next</h2>
 <p class="note">Time both models on the machine that will run them, and evaluate them on other samples:</p>
 <pre>${[benchCommand([before, after], run.targets), evaluate].map((line) => `npx ${line}`).join("\n")}</pre>`;

@@ -17,7 +17,7 @@ test.each([
 test("suggests flags in the same way as keys", () => {
   expect(unknownOptionHint("--lr", ["--batch", "--learning-rate"])).toBe("Did you mean --learning-rate?");
   expect(unknownOptionHint("--weightDecay", ["--weight-decay"])).toBe("Did you mean --weight-decay?");
-  expect(unknownOptionHint("--original", ["--data", "--against"])).toBe("Did you mean --against?");
+  expect(unknownOptionHint("--against", ["--data", "--original"])).toBe("Did you mean --original?");
 });
 
 test("suggests only existing names", () => {

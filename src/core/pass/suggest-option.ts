@@ -26,8 +26,8 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["exclude", "except"],
   ["ignore", "except"],
   ["multiple", "roundTo"],
-  ["original", "against"],
   ["against", "original"],
+  ["baseline", "original"],
 ]);
 
 /** Returns a question that suggests the most similar accepted words; undefined if none is similar. */

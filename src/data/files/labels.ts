@@ -72,7 +72,7 @@ export function withLabel(columns: Batch, owner: string, inputs: readonly NamedI
     throw new PithError(
       "E_DATA",
       `${owner}: "label" is an input of the model, and "${title}" cannot be the label under the same name.`,
-      { hint: [`Leave "${title}" out.`, "Without labels the model can be compared with its original (`against`)."] },
+      { hint: [`Leave "${title}" out.`, "Without labels the model can be compared with its original (`original`)."] },
     );
   }
   const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== title));

@@ -165,7 +165,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
   const output = mainOutput(outputs, options.output);
   if (output.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
-      hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`against`)."],
+      hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`original`)."],
     });
   }
   const scores = readScores(output, label.dims[0] ?? 0, labels.length);

@@ -23,7 +23,7 @@ const modelBudgets = v.strictObject({
   /** An ONNX file, or a folder whose ONNX files all have these budgets. */
   model: v.string(),
   /** The original: a file, or a folder with files of the same paths. */
-  baseline: v.optional(
+  original: v.optional(
     v.union([v.string(), v.strictObject({ file: v.string(), sha256: hash })], "takes a path, or { file, sha256 }"),
   ),
   bytes: v.optional(size),
@@ -35,7 +35,7 @@ const modelBudgets = v.strictObject({
   metric: v.optional(v.picklist(Object.keys(namedMetrics) as [MetricName, ...MetricName[]]), "accuracy"),
   /** Largest drop of the metric. */
   drop: v.optional(amount),
-  /** Smallest share of samples with the baseline's prediction. */
+  /** Smallest share of samples with the original's prediction. */
   agreement: v.optional(
     v.pipe(
       amount,
@@ -44,7 +44,7 @@ const modelBudgets = v.strictObject({
       v.ltValue(1, "takes a share below 100%: no number of samples shows that nothing differs"),
     ),
   ),
-  /** Smallest ratio of the baseline's processor time to the model's. */
+  /** Smallest ratio of the original's processor time to the model's. */
   speed: v.optional(positiveOption),
   runtimes: v.optional(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty("takes at least one runtime"))),
 });
@@ -56,7 +56,7 @@ const schema = v.strictObject({
 
 export type Budgets = v.InferOutput<typeof modelBudgets>;
 
-/** Budgets that compare a model with its baseline. */
+/** Budgets that compare a model with its original. */
 const comparing = ["drop", "agreement", "speed", "runtimes"] as const;
 /** Budgets that need samples. */
 const sampled = ["drop", "agreement"] as const;
@@ -89,8 +89,8 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
     const [compared, measured] = [firstOf(comparing), firstOf(sampled)];
     if (firstOf(limits) === undefined)
       fail(source, at, "value", `"${budgets.model}" has no budget: ${limits.join(", ")}`);
-    if (compared !== undefined && budgets.baseline === undefined)
-      fail(source, [...at, compared], "key", `"${compared}" needs "baseline": it compares the model with its original`);
+    if (compared !== undefined && budgets.original === undefined)
+      fail(source, [...at, compared], "key", `"${compared}" needs "original": it compares the model with its original`);
     const isUnprovable = budgets.drop === 0 && namedMetrics[budgets.metric]({}).unit === "share";
     const unprovable = isUnprovable ? "no number of samples shows that nothing is lost: write 0.5%" : undefined;
     const unusable = describeAnyLoss(budgets.drop, budgets.metric) ?? unprovable;

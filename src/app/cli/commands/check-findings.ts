@@ -67,7 +67,7 @@ export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason:
 export const missingRuntimes = (runtimes: readonly string[], reason: string): readonly Finding[] =>
   runtimes.map((target) => notShown(`outputs on ${target}`, rightLimit, reason));
 
-const rightLimit = "as the baseline in Node";
+const rightLimit = "as the original in Node";
 
 const notShown = (budget: string, limit: string, reason: string): Finding => ({
   budget,
@@ -87,12 +87,12 @@ export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput
     if (broken !== undefined)
       findings.push({
         budget: "outputs",
-        limit: "as the baseline",
+        limit: "as the original",
         measured: "lost",
         outcome: "failed",
         reason: broken,
       });
-    const chanceText = "the baseline is no better than always predicting the most frequent class";
+    const chanceText = "the original is no better than always predicting the most frequent class";
     const isMeaningless = measured.atChance && broken === undefined;
     findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, measured)));
   }

@@ -55,7 +55,7 @@ export default defineCommand({
     const budgets = parseBudgets(text, path);
     const entries = await listModels(budgets, dirname(path));
     if (markdown !== undefined) {
-      const files = entries.flatMap(({ model, baseline, data }) => [model, baseline, data]);
+      const files = entries.flatMap(({ model, original, data }) => [model, original, data]);
       await requireOther(markdown, [
         ["the budgets", path],
         ...files.map((file) => ["a file of the check", file] as const),
@@ -114,7 +114,7 @@ async function readBudgets(file: string | undefined): Promise<{ readonly path: s
   throw new PithError("E_USAGE", `No budgets: ${missing}.`, {
     hint: [
       "Write pith.check.yaml, for example:",
-      "models: [{ model: small.onnx, bytes: 300kB, baseline: original.onnx, data: samples/, drop: 1%, agreement: 97% }]",
+      "models: [{ model: small.onnx, bytes: 300kB, original: original.onnx, data: samples/, drop: 1%, agreement: 97% }]",
       "Or name the file: pith check budgets.yaml",
     ],
   });
@@ -124,7 +124,7 @@ interface Entry {
   /** Path of the model as the budgets name it. */
   readonly name: string;
   readonly model: string;
-  readonly baseline: string | undefined;
+  readonly original: string | undefined;
   readonly data: string | undefined;
   readonly budgets: Budgets;
 }
@@ -141,17 +141,16 @@ interface CheckedModel {
 async function listModels(budgets: readonly Budgets[], folder: string): Promise<readonly Entry[]> {
   const lists = budgets.map(async (each): Promise<readonly Entry[]> => {
     const at = (path: string): string => relative(".", resolve(folder, path)) || ".";
-    const { baseline = undefined } = each;
-    const original = typeof baseline === "object" ? baseline.file : baseline;
+    const named = typeof each.original === "object" ? each.original.file : each.original;
     const data = each.data === undefined ? undefined : at(each.data);
     const model = at(each.model);
-    const reference = original === undefined ? undefined : at(original);
+    const reference = named === undefined ? undefined : at(named);
     if (reference !== undefined && (await isSamePlace(reference, model))) {
-      const sentence = `"${each.model}" is its own baseline, so nothing can be compared.`;
-      throw new PithError("E_OPTION", sentence, { hint: "Name the original." });
+      const sentence = `"${each.model}" is its own original, so nothing can be compared.`;
+      throw new PithError("E_OPTION", sentence, { hint: "Name the model that it was made from." });
     }
     if ((await fileKind(model)) !== "folder")
-      return [{ name: each.model, model, baseline: reference, data, budgets: each }];
+      return [{ name: each.model, model, original: reference, data, budgets: each }];
     const files: string[] = [];
     for (const name of (await readdir(model, { recursive: true })).filter((name) => /\.onnx$/i.test(name)).sort()) {
       const path = join(model, name);
@@ -164,7 +163,7 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     return files.map((name) => ({
       name: join(each.model, name),
       model: join(model, name),
-      baseline: reference !== undefined && isFolder ? join(reference, name) : reference,
+      original: reference !== undefined && isFolder ? join(reference, name) : reference,
       data,
       budgets: each,
     }));
@@ -181,7 +180,7 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
       [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
       if (size !== undefined) findings.push(...sizeFindings(budgets, size));
     }
-    findings.push(...(await compareWithBaseline(entry, session)));
+    findings.push(...(await compareWithOriginal(entry, session)));
   } catch (error) {
     // One model that fails does not keep the others from being checked.
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
@@ -199,11 +198,11 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
 
 const reasonOf = ({ sentence, hint }: PithError): string => [sentence, ...[hint ?? []].flat()].join(" ");
 
-async function compareWithBaseline(entry: Entry, session: Session): Promise<readonly Finding[]> {
-  const { model, baseline, data, budgets } = entry;
+async function compareWithOriginal(entry: Entry, session: Session): Promise<readonly Finding[]> {
+  const { model, original, data, budgets } = entry;
   const { drop, agreement, speed, runtimes = [], metric, preprocess, samples } = budgets;
-  if (baseline === undefined) return [];
-  await requireBaseline(baseline, budgets);
+  if (original === undefined) return [];
+  await requireOriginal(original, budgets);
   const isMeasured = drop !== undefined || agreement !== undefined;
   const hasData = data !== undefined && (await fileKind(data)) !== undefined;
   const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
@@ -211,7 +210,7 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   if ((isMeasured && hasData) || runtimes.length > 0) {
     const evaluate = (targets: typeof runtimes): Promise<EvalOutput> => {
       const input = {
-        ...{ model, against: baseline, metric, output: undefined, maxDrop: drop, strict: false, seed: session.seed },
+        ...{ model, original, metric, output: undefined, maxDrop: drop, strict: false, seed: session.seed },
         ...{ score: undefined, targets, demanded: agreement === undefined ? [] : ["agreement"] },
         data: isMeasured && hasData ? request : undefined,
       };
@@ -230,7 +229,7 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   }
   if (speed !== undefined) {
     const timings: Awaited<ReturnType<typeof relativeTimeJob>>[] = [];
-    const input = { original: baseline, model, seed: session.seed };
+    const input = { original, model, seed: session.seed };
     while (timings.length < timingProcesses)
       timings.push(await session.job<typeof relativeTimeJob>("relative-time", input, `check ${model}`));
     findings.push(speedFinding(speed, timings));
@@ -238,18 +237,18 @@ async function compareWithBaseline(entry: Entry, session: Session): Promise<read
   return findings;
 }
 
-/** @throws PithError E_FILE if the baseline is missing, E_SOURCE_CHANGED if it is another file. */
-async function requireBaseline(path: string, { model, baseline }: Budgets): Promise<void> {
+/** @throws PithError E_FILE if the original is missing, E_SOURCE_CHANGED if it is another file. */
+async function requireOriginal(path: string, { model, original }: Budgets): Promise<void> {
   if ((await fileKind(path)) !== "file")
-    throw new PithError("E_FILE", `The baseline "${path}" of "${model}" does not exist.`, {
+    throw new PithError("E_FILE", `The original "${path}" of "${model}" does not exist.`, {
       hint: "Commit it, fetch it before the check (Git LFS), or change the path in the budgets.",
     });
-  if (typeof baseline !== "object") return;
+  if (typeof original !== "object") return;
   const digest = sha256();
   for (const file of await filesOf(path)) for await (const piece of bytesOfFile(file)) digest.add(piece);
   const actual = await digest.end();
-  if (actual === baseline.sha256.toLowerCase()) return;
-  const sentence = `The baseline "${path}" is another file: expected SHA-256 ${baseline.sha256}, got ${actual}.`;
+  if (actual === original.sha256.toLowerCase()) return;
+  const sentence = `The original "${path}" is another file: expected SHA-256 ${original.sha256}, got ${actual}.`;
   throw new PithError("E_SOURCE_CHANGED", sentence, {
     hint: "Restore the file. If the change is intended, write the new SHA-256 into the budgets.",
   });

@@ -45,7 +45,7 @@ export default defineCommand({
   summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    against: option(v.string(), "the original, to measure agreement and paired difference", {
+    original: option(v.string(), "the original, to measure agreement and paired difference", {
       value: "original.onnx",
       common: true,
     }),
@@ -73,11 +73,11 @@ export default defineCommand({
   }),
   examples: [
     "eval resnet20.onnx --data cifar10/ --preprocess imagenet",
-    "eval m.q4.onnx --against m.onnx --target wasm,webgpu",
-    "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
+    "eval m.q4.onnx --original m.onnx --target wasm,webgpu",
+    "eval m.int8.onnx --original m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = options;
+    const { original, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = options;
     const data = dataRequest(options);
     if (data === undefined && score === undefined && target.length === 0)
       throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
@@ -89,7 +89,7 @@ export default defineCommand({
       "min-cosine": minCosine,
       target: target[0],
     })) {
-      if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
+      if (value !== undefined && original === undefined) throw new PithError("E_USAGE", `--${flag} needs --original.`);
     }
     const { metric, output } = options;
     const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
@@ -103,13 +103,13 @@ export default defineCommand({
     if (options.markdown !== undefined) {
       await requireOther(options.markdown, [
         ["the model itself", model],
-        ["the original", against],
+        ["the original", original],
         ["the data", data?.path],
         ["the score", score],
       ]);
       await requireAppendable(options.markdown);
     }
-    const request = { model, against, data, score, metric, output, maxDrop, strict, demanded, targets: target };
+    const request = { model, original, data, score, metric, output, maxDrop, strict, demanded, targets: target };
     const input = { ...request, seed: session.seed };
     const result = await session.job<typeof evalJob>("eval", input, `eval ${model}`);
     const { measured, targets } = result;
@@ -125,7 +125,7 @@ export default defineCommand({
     return {
       data: {
         model,
-        against,
+        original,
         ...measured,
         score: result.score,
         targets,
@@ -153,8 +153,8 @@ export default defineCommand({
           terminal.line(othersSentence(otherOutputs));
         if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
-        if (against !== undefined)
-          terminal.line(terminal.color.dim(`layer by layer: ${debugCommand(against, model, data)}`));
+        if (original !== undefined)
+          terminal.line(terminal.color.dim(`layer by layer: ${debugCommand(original, model, data)}`));
       },
     };
   },

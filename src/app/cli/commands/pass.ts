@@ -147,7 +147,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
 const timeOf = async (path: string): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.mtimeMs;
 
 function evalCommand(out: string, data: DataRequest | undefined): string {
-  const words = ["pith", "eval", out, "--against", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
+  const words = ["pith", "eval", out, "--original", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
   return words.map(quoteWord).join(" ");
 }
 

@@ -19,7 +19,7 @@ export default defineCommand({
       described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer marked at first"),
       0.5,
     ),
-    against: option(v.string(), "the original: show the bytes of each layer in both models", {
+    original: option(v.string(), "the original: show the bytes of each layer in both models", {
       value: "original.onnx",
     }),
   }),
@@ -28,23 +28,23 @@ export default defineCommand({
   examples: [
     "plot model.onnx -o model.html",
     "plot resnet20.onnx --amount 0.8",
-    "plot small.onnx --against original.onnx",
+    "plot small.onnx --original original.onnx",
   ],
-  async run([word = ""], { out: outFlag, amount, against }, session) {
+  async run([word = ""], { out: outFlag, amount, original }, session) {
     const model = await findModel(word, session.terminal);
     const out = outFlag ?? pageOf(word, model);
     await requireOther(out, [
       ["the model itself", model],
-      ["the original", against],
+      ["the original", original],
     ]);
     if (outFlag === undefined) await requireOwnPage(out);
     await requireWritable(out);
     const replaced = await exists(out);
-    const input = { model, name: basename(model), out, amount, against };
+    const input = { model, name: basename(model), out, amount, original };
     const work = () => session.job<typeof plotJob>("plot", input, `plot ${model}`);
     const size = await withoutLeftovers([out], work);
     return {
-      data: { model, against, written: out, replaced, bytes: size },
+      data: { model, original, written: out, replaced, bytes: size },
       print: (terminal) =>
         terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})${replaced ? " (replaced)" : ""}`),
     };

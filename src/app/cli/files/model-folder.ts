@@ -6,7 +6,7 @@ import type { Terminal } from "../print/terminal.ts";
 import { isFolder } from "./files.ts";
 
 /** Names of command and pass options whose values are models. */
-const modelFlags = ["against", "original", "teacher", "otherTeachers", "errorOf", "from"];
+const modelFlags = ["original", "teacher", "otherTeachers", "from"];
 
 /** Returns the path of a model. For a folder with exactly one original model, returns that model and prints a note. Variants do not count. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {

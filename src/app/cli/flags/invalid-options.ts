@@ -31,7 +31,6 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
 
 /** Names of options that several commands have and that messages of the library mention. */
 const sharedOptions = [
-  "against",
   "batch",
   "batchStatistics",
   "data",
@@ -40,6 +39,7 @@ const sharedOptions = [
   "force",
   "loss",
   "metric",
+  "original",
   "output",
   "overrides",
   "part",

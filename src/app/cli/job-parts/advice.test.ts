@@ -85,12 +85,12 @@ test("ownAdvice drops parts of a hint that name options of other commands", () =
   const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });
   const flags = new Set(["--output", "--force"]);
   const hintOf = (...hint: string[]) => rewordForCommand(error(...hint), flags).hint;
-  expect(hintOf("Name an output: `output`.", "Or compare it with its original (`against`).")).toBe(
+  expect(hintOf("Name an output: `output`.", "Or compare it with its original (`original`).")).toBe(
     "Name an output: --output.",
   );
-  expect(hintOf("Compare it with its original (`against`).")).toBeUndefined();
-  expect(hintOf("--force writes it; judge it then (pith eval --against).")).toBe(
-    "--force writes it; judge it then (pith eval --against).",
+  expect(hintOf("Compare it with its original (`original`).")).toBeUndefined();
+  expect(hintOf("--force writes it; judge it then (pith eval --original).")).toBe(
+    "--force writes it; judge it then (pith eval --original).",
   );
   expect(rewordForCommand(error("Export it again."), flags).hint).toBe("Export it again.");
 });

@@ -48,7 +48,7 @@ const comparedSamples = 32;
 
 export interface EvalInput
   extends Pick<PassInput, "model" | "data" | "metric" | "output" | "maxDrop" | "strict" | "seed"> {
-  readonly against: string | undefined;
+  readonly original: string | undefined;
   readonly score: string | undefined;
   readonly demanded?: readonly string[];
   readonly targets: readonly TargetName[];
@@ -95,21 +95,21 @@ export interface Measurement {
 }
 
 export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
-  const { against } = input;
-  if (against !== undefined) requireMeasured(await open(against), against, input);
+  const { original } = input;
+  if (original !== undefined) requireMeasured(await open(original), original, input);
   return withTargets(input.targets, context, (targets) => evaluate(input, targets, context));
 }
 
 async function evaluate(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
-  const { model, against, score, data } = input;
+  const { model, original, score, data } = input;
   const measurements = data === undefined ? undefined : await measureOnData(input, data, context);
   const onTarget =
-    against === undefined
+    original === undefined
       ? []
       : await reportTargets(
           createEngine(),
           targets,
-          await open(against),
+          await open(original),
           await open(model),
           { ...input, samples: measurements?.samples },
           context,
@@ -121,7 +121,7 @@ async function evaluate(input: EvalInput, targets: readonly RunTarget[], context
         ? undefined
         : {
             value: await scoreOf(score, model),
-            original: against === undefined ? undefined : await scoreOf(score, against),
+            original: original === undefined ? undefined : await scoreOf(score, original),
           },
     measured: measurements?.measured,
   };
@@ -132,17 +132,17 @@ async function measureOnData(
   data: DataRequest,
   context: JobContext,
 ): Promise<{ readonly measured: Measurement; readonly samples: Dataset }> {
-  const { against, output } = input;
+  const { original: originalPath, output } = input;
   const engine = createEngine();
   const candidate = await openModel(input.model, context);
-  const original = against === undefined ? undefined : await open(against);
-  if (against !== undefined && original !== undefined)
+  const original = originalPath === undefined ? undefined : await open(originalPath);
+  if (originalPath !== undefined && original !== undefined)
     await warnOfOrder(
       [
-        { model: original, path: against },
+        { model: original, path: originalPath },
         { model: candidate, path: input.model },
       ],
-      (originalMetricRows, candidateMetricRows) => ["eval", candidateMetricRows, "--against", originalMetricRows],
+      (originalMetricRows, candidateMetricRows) => ["eval", candidateMetricRows, "--original", originalMetricRows],
       context,
     );
   const reference = original ?? candidate;
@@ -169,7 +169,7 @@ async function measureOnData(
         ? `${dataset.name} has no labels${preprocessingNote}${await columnsText(dataset)}.`
         : `${dataset.name} has class labels, which are no ground truth for this model.`;
     throw new PithError("E_DATA", text, {
-      hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --against original.onnx.`,
+      hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --original original.onnx.`,
     });
   }
   const mainMetric = selectMetric(original ?? candidate, input.metric, output, {
@@ -178,7 +178,7 @@ async function measureOnData(
     reading: task.reading,
   });
   if (mainMetric.truth === "original" && original === undefined)
-    throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
+    throw new PithError("E_USAGE", `--metric ${input.metric} needs --original: it compares a model with its original.`);
   const otherMetrics =
     original === undefined
       ? []
@@ -238,7 +238,7 @@ async function measureOnData(
   const isNaNAfter =
     !values.some((value) => value !== 0 && !Number.isNaN(value)) &&
     (values.some(Number.isNaN) || isAllNaN(predictions.at(-1) ?? noPredictions));
-  const unmeasured = isNaNBefore ? against : isNaNAfter ? input.model : undefined;
+  const unmeasured = isNaNBefore ? originalPath : isNaNAfter ? input.model : undefined;
   // Only the original must be above chance, because the candidate can have lost everything.
   const originalScore =
     labelled && mainMetric.interval === "proportion"

@@ -14,24 +14,24 @@ export interface PlotInput {
   readonly name: string;
   readonly out: string;
   readonly amount: number;
-  readonly against?: string | undefined;
+  readonly original?: string | undefined;
 }
 
 export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
   const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   storeWeights(model);
-  const { against } = input;
-  const original = against === undefined ? undefined : await openModel(against, context);
+  const { original: originalPath } = input;
+  const original = originalPath === undefined ? undefined : await openModel(originalPath, context);
   if (original !== undefined) {
-    await requireOtherThanWeights(input.out, original, against ?? "");
+    await requireOtherThanWeights(input.out, original, originalPath ?? "");
     storeWeights(original);
   }
   context.stage("read");
   const page = await plotPage(model, infer(model), {
     name: input.name,
     amount: input.amount,
-    ...(original && { original: { name: basename(against ?? ""), model: original } }),
+    ...(original && { original: { name: basename(originalPath ?? ""), model: original } }),
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
   });

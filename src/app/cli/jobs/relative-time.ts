@@ -22,7 +22,7 @@ export default async function relativeTimeJob(
 ): Promise<PairedRunTimes | string> {
   const [originalModel, changedModel] = [await openModel(original, context), await openModel(model, context)];
   if (inputsOf(originalModel) !== inputsOf(changedModel))
-    return "the inputs have other names or types than those of the baseline";
+    return "the inputs have other names or types than those of the original";
   context.stage("time");
   const timing = { engine: createEngine(), seed, signal: context.signal };
   const timer = await relativeTimer(originalModel, timing, await timedTokenCount(original));

@@ -177,13 +177,13 @@ function differenceError({ difference, at, tolerance, run, own }: Sameness): Pit
       "E_ACCURACY_LOST",
       `Output "${at}" ${differenceText}; rounding explains ${Number(tolerance.toPrecision(2))}${explanation}. Nothing was written.`,
       {
-        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --against).",
+        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --original).",
       },
     );
   return new PithError(
     "E_ACCURACY_LOST",
     `Output "${at}" ${differenceText} with ONNX Runtime's fusions, more than ${tolerance}, but not when run node by node. Nothing was written.`,
-    { hint: "--force writes the result anyway; then evaluate it on your own data (pith eval --against)." },
+    { hint: "--force writes the result anyway; then evaluate it on your own data (pith eval --original)." },
   );
 }
 

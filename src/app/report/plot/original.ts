@@ -1,4 +1,4 @@
-/** Compares shapes, types and bytes of a plotted model's layers with those of its original (`pith plot --against`), without reading weights. */
+/** Compares shapes, types and bytes of a plotted model's layers with those of its original (`pith plot --original`), without reading weights. */
 import { cost } from "../../../core/analysis/cost.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
