@@ -9,10 +9,13 @@ import { steps } from "./steps.ts";
 /** Options whose text is not a path, although their schema accepts any text. */
 const names = ["layers", "except", "keep", "keepLayers", "operators", "output", "loss", "augment", "validation"];
 
+const isSchema = (node: unknown): node is v.GenericSchema =>
+  typeof node === "object" && node !== null && "~run" in node;
+
 test.each([...steps])("finds each option of %s that names a file", (id, { options }) => {
   const path = "/folder/file.onnx";
   const acceptsPath = (at: readonly (string | number)[]): boolean =>
-    nodesAt(options, at).some((node) => v.safeParse(node as unknown as v.GenericSchema, path).success);
+    nodesAt(options, at).some((node) => isSchema(node) && v.safeParse(node, path).success);
   for (const name of namesAt(options)) {
     if (names.includes(name) || runOptionNames.includes(name)) continue;
     if (acceptsPath([name])) expect(filesOfStep({ id, options: { [name]: path } })).toEqual([path]);

@@ -14,6 +14,8 @@ test.each([
   ["a\u{e0041}", "a\\udb40\\udc41"],
   ["::error::a::b", "\\u003a:error::a::b"],
   ["  ::add-mask::a", "  \\u003a:add-mask::a"],
+  ["\u3000::add-mask::a", "\u3000\\u003a:add-mask::a"],
+  ["a ##vso[task]", "a #\\u0023vso[task]"],
   ["a ##[group]", "a #\\u0023[group]"],
 ])("prints %j as %s, with and without colors", (text, shown) => {
   expect(printable(text)).toBe(shown);

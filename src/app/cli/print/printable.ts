@@ -1,6 +1,6 @@
 /**
  * Escapes text for terminals and logs of GitHub Actions, because names in a file can contain escape sequences, forged lines, bidirectional controls or
- * commands to the runner (`::error::` at the start of a line, `##[error]` anywhere). JSON reads the escapes as the same text.
+ * commands to the runner (`::error::` at the start of a line, `##[error]` or `##vso[…]` anywhere). JSON reads the escapes as the same text.
  */
 import { randomUUID } from "node:crypto";
 import picocolors from "picocolors";
@@ -43,7 +43,7 @@ export function printable(text: string, { keepsColors = false, keepsLines = fals
 }
 
 const escapeCommands = (text: string): string =>
-  text.replace(/^(\s*):(?=:)/gm, "$1\\u003a").replace(/##(?=\[)/g, "#\\u0023");
+  text.replace(/^(\s*):(?=:)/gm, "$1\\u003a").replace(/##(?=\w*\[)/g, "#\\u0023");
 
 export function removeMarks(text: string): string {
   return text.replaceAll(mark, "");
