@@ -31,6 +31,11 @@ describe("infer", () => {
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 3, 4]");
   });
 
+  it("states that a Slice has no step of 0", () => {
+    const net = model("  zero: int64[1] = [0]\n  end: int64[1] = [3]\n  y = Slice (x, zero, end, zero, zero)");
+    expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["a step is 0"]);
+  });
+
   it("states that pieces without length cannot be split off", () => {
     const net = model(
       "  size: int64[] = [0]\n  at: int64[] = [0]\n  s = SplitToSequence (x, size)\n  y = SequenceAt (s, at)",

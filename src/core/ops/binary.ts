@@ -178,7 +178,6 @@ export const binaryOperators: readonly Op[] = [
   }),
   defineBinary({
     name: "PRelu",
-    broadcastsSecondOnly: true,
     homogeneous: [[0]],
     derivatives: [
       ({ emit, up, a, b }) => emit.Where([emit.Less([a, 0]), emit.Mul([up, b]), up]),

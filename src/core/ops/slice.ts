@@ -41,6 +41,7 @@ function readSlice(site: Site): readonly SliceRange[] | Miss {
   const axes = readAttributeOrInput(site, "axes", 3);
   const steps = site.inputs[4] === undefined ? undefined : constantIntegersOf(site.inputs[4]);
   const hasRuntimeSteps = steps === undefined && site.inputs[4] !== undefined;
+  if (steps?.includes(0) === true) return new Miss("a step is 0");
   if (starts === undefined || ends === undefined || axes === "runtime" || hasRuntimeSteps) {
     const count = site.inputs[1]?.dims?.[0];
     const leadingAxes = range(typeof count === "number" ? Math.min(count, rank) : rank);

@@ -45,6 +45,8 @@ const reducedTwice: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const [inner, outer] = [axesOf(firstSite, rank), axesOf(secondSite, secondSite.inputs[0]?.dims?.length)];
     if (!isOnlyReader || rank === undefined || !inner?.length || !outer?.length) return undefined;
+    // ONNX Runtime reduces empty tensors to other sizes (see `reduce.ts`).
+    if (firstSite.inputs[0]?.dims?.includes(0) === true) return undefined;
     // Means of integers are rounded, so a mean of means would differ.
     const type = firstSite.inputs[0]?.type;
     if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
@@ -72,6 +74,7 @@ const reducedPool: Pair = {
     const axes = axesOf(secondSite, rank);
     if (!isOnlyReader || x === undefined || rank === undefined || axes === undefined || axes.length === 0)
       return undefined;
+    if (firstSite.inputs[0]?.dims?.includes(0) === true) return undefined;
     const pooledAxes = range(rank - 2, 2);
     const keepdims = readFlag(secondSite, "keepdims", true) ? 1 : 0;
     // If the reduction does not keep its axes, it must remove all axes of the average.

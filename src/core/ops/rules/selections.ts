@@ -22,7 +22,7 @@ export function boundsOf(site: Site): Bounds | undefined {
   if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
   const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegersOf(site.inputs[3]);
   const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegersOf(site.inputs[4]);
-  if (axes === undefined || steps === undefined) return undefined;
+  if (axes === undefined || steps === undefined || steps.includes(0)) return undefined;
   return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
 }
 

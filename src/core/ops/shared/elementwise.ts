@@ -115,8 +115,6 @@ export interface BinaryRow<S> extends OperatorRow<S> {
   readonly neutral?: { readonly left?: number; readonly right?: number };
   /** Returns scale and shift of x for a stored value c on the right (`x ∘ c`) or on the left (`c ∘ x`). */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
-  /** Whether only the second operand can be broadcast. */
-  readonly broadcastsSecondOnly?: true;
   readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly parameters?: OpDef<S>["parameters"];
@@ -144,12 +142,7 @@ export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
     read: (site) =>
       alignsInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
-      const outputs = inferShape(
-        site,
-        (a = [], b = []) => (row.broadcastsSecondOnly ? a : broadcast(a, b)),
-        row.type,
-        [0, 1],
-      );
+      const outputs = inferShape(site, broadcast, row.type, [0, 1]);
       return outputs instanceof Miss ? outputs : outputs.map((inferred) => addKnownElements(inferred, site, row));
     },
     unchanged: (_, site) => unchangedOperand(site, row.neutral),
