@@ -44,7 +44,19 @@ test.each([
     { scheme: "weights" },
     ". Try --scheme static with samples, which is faster for many networks.",
   ],
-  ["quantize", quantize, { scheme: "static" }, ""],
+  [
+    "quantize",
+    quantize,
+    { scheme: "static" },
+    ". Keep depthwise layers in float and compare the speed: --except dw1,dw2.",
+  ],
+  [
+    "quantize without a layer",
+    quantize,
+    { scheme: "static", except: "dw1" },
+    ". Keep depthwise layers in float and compare the speed: --except dw1,dw2.",
+  ],
+  ["quantize without depthwise layers", quantize, { scheme: "static", except: "dw*" }, ""],
   [
     "factorize",
     factorize,
@@ -52,6 +64,17 @@ test.each([
     ". Omit --budget, so that only layers that do not become slower are factorized.",
   ],
   ["factorize", factorize, {}, ""],
-] as const)("fasterAdvice for %s names options that may be faster", (_name, pass, options, text) => {
-  expect(fasterAdvice(pass, options)).toBe(text);
+] as const)("fasterAdvice for %s names options that may be faster", async (_name, pass, options, text) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 4, 6, 6]) -> (y) {
+  dw1.weight: float32[4, 1, 3, 3] = random(seed 1)
+  mix.weight: float32[6, 4, 1, 1] = random(seed 2)
+  dw2.weight: float32[6, 1, 3, 3] = random(seed 3)
+  g.weight: float32[6, 3, 1, 1] = random(seed 4)
+  a = Conv(x, dw1.weight) {group=4}
+  b = Conv(a, mix.weight)
+  c = Conv(b, dw2.weight) {group=6}
+  y = Conv(c, g.weight) {group=2}
+}`);
+  expect(await fasterAdvice(pass, options, model)).toBe(text);
 });

@@ -111,7 +111,7 @@ export interface PassDescription {
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
   /** Returns advice for a result that is slower than the original, such as "Try `scheme: "static"`"; undefined if there is none. */
-  faster?(options: OptionValues): string | undefined;
+  faster?(options: OptionValues, original: Model): string | undefined | Promise<string | undefined>;
   /** Returns less lossy overrides for a layer, in descending order of loss. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** Returns less lossy settings of the pass, in descending order of loss. They are tried before `milderForms`. */

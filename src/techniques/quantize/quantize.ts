@@ -3,6 +3,7 @@ import { definePass, type Pass } from "../../core/pass/pass.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
 import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";
+import { withDtype } from "./settings.ts";
 
 /**
  * Moves factors between layers and rotates residual streams if that lowers the error of `quantize` with the same options. The
@@ -60,10 +61,14 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       : dtype === "q8" || dtype === "int8" || dtype === "uint8"
         ? 'Try `dtype: "q4"`'
         : "Leave layers in float (`except`, starting with the first and the last)",
-  faster: ({ scheme }) =>
-    scheme === "weights" || scheme === "dynamic"
+  faster: async (options, original) => {
+    const { scheme } = withDtype(options);
+    return scheme === "weights" || scheme === "dynamic"
       ? 'Try `scheme: "static"` with samples, which is faster for many networks'
-      : undefined,
+      : scheme === "static"
+        ? (await import("./run.ts")).adviseFloatDepthwise(original, options)
+        : undefined;
+  },
   milderForms,
   milderSettings,
   downloadSettings,

@@ -1,5 +1,7 @@
 /** Formats advice for results that are worse than the original. It mentions only flags that the command has. */
+
 import { capitalize, PithError } from "../../../core/errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
 import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
 import type { Rejection } from "../../../judge/run/judged-step.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
@@ -89,8 +91,12 @@ function exceptText({ except }: OptionValues, layer: string): string {
 }
 
 /** Returns a sentence about faster settings; "" if the pass has no suggestion. */
-export function fasterAdvice({ faster, options: schema }: AnyPass, options: OptionValues): string {
-  const advice = faster?.(options);
+export async function fasterAdvice(
+  { faster, options: schema }: AnyPass,
+  options: OptionValues,
+  original: Model,
+): Promise<string> {
+  const advice = await faster?.(options, original);
   return advice === undefined ? "" : `. ${asFlags(advice, keysOf(schema))}.`;
 }
 

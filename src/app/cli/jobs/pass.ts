@@ -129,7 +129,7 @@ async function writeResult(
   const uneven = hasDifferentMacs(report.before, after) ? unevenChannels(original.model, result) : undefined;
   // A result with masks is not timed, because masks are folded in before a model is used.
   const speed = masked ? undefined : await measureSpeed(result, references?.first ?? original, stepContext);
-  warnOfSpeed(speed, { ...report, uneven }, after, pass, input, context);
+  await warnOfSpeed(speed, { ...report, uneven, original: original.model }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;
   return {
@@ -168,19 +168,19 @@ const isForDownload = ({ variant, targetDownload, options }: PassInput): boolean
   variant !== undefined || targetDownload !== undefined || isLowEntropy(options);
 
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
-function warnOfSpeed(
+async function warnOfSpeed(
   speed: Timed | undefined,
-  reasons: Parameters<typeof notFasterText>[1],
+  reasons: Parameters<typeof notFasterText>[1] & { readonly original: Model },
   after: Weight,
   pass: AnyPass,
   { model, options }: PassInput,
   { log }: JobContext,
-): void {
+): Promise<void> {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
   const slowerWarning = slowerText(speed);
   const text = notFasterText(speed.found, reasons, after) ?? slowerWarning;
   if (text === undefined) return;
-  const advice = slowerWarning === undefined ? "" : fasterAdvice(pass, options);
+  const advice = slowerWarning === undefined ? "" : await fasterAdvice(pass, options, reasons.original);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
 
