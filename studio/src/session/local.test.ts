@@ -57,8 +57,6 @@ const examples: { readonly [K in keyof Calls]: (path: string) => readonly (reado
       { distill: { teacher: path } },
       { distill: { otherTeachers: ["rows.onnx", path] } },
       { recover: { original: path } },
-      { lora: { from: path } },
-      { lora: { save: path } },
       { repeat: 2, steps: [{ train: { log: path } }, { prune: { amount: 0.1 } }] },
     ].map((step) => [subject, request(step)]),
   ],
