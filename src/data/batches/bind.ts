@@ -55,15 +55,7 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
   };
 }
 
-interface InputBinding {
-  readonly input: ModelInput;
-  readonly column: string;
-  readonly size: number | undefined;
-  readonly note: string | undefined;
-  readonly dimsOf: (dense: Dense) => readonly number[];
-}
-
-function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: string): InputBinding {
+function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: string) {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const onlyColumn = inputs === 1 && columns.length === 1 ? columns[0] : undefined;
   const column = batch[input.name] === undefined ? onlyColumn : input.name;
@@ -76,43 +68,37 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
     );
   }
   const declared = input.type?.dims;
-  if (declared === undefined) return { input, column, size: undefined, note: undefined, dimsOf: ({ dims }) => dims };
+  if (declared === undefined)
+    return { input, column, size: undefined, note: undefined, dimsOf: ({ dims }: Dense) => dims };
   const [first, ...rest] = declared;
   // A model for one sample has no axis of samples.
   const targets = [...(first === undefined ? [] : [rest]), declared];
   const sample = dense.dims.slice(1);
-  const fits = targets.flatMap((target) => {
-    const sampleFit = fitSample(target, sample);
-    return sampleFit === undefined ? [] : [{ target, ...sampleFit }];
-  });
+  const fits = targets.flatMap((target) => ({ target, ...fitSample(target, sample) }));
   const misfit = (dims: readonly number[], hint = shapeHint(input, dims)): PithError =>
     new PithError(
       "E_DATA",
       `${owner}: array "${column}" is [${["N", ...dims].join(", ")}], input "${input.name}" takes ${dimsText(declared)}.`,
       dense.type === "string" ? textHint(input) : hint,
     );
-  const best = fits.find(({ isFlat }) => !isFlat) ?? fits[0];
-  if (best === undefined) throw misfit(sample);
-  const { target, dims: inputDims, isFlat } = best;
+  const {
+    target,
+    dims: inputDims,
+    isFlat,
+  } = fits.find((fit) => fit.isFlat === false) ?? fits.find((fit) => fit.dims) ?? {};
+  if (target === undefined || inputDims === undefined) throw misfit(sample);
   const hasRows = target === rest;
-  const fixedRows = typeof first === "number" ? first : undefined;
   return {
     input,
     column,
-    size: hasRows ? fixedRows : 1,
+    size: !hasRows ? 1 : typeof first === "number" ? first : undefined,
     note: isFlat ? `${owner}: each sample of "${column}" ${flatText(sample, inputDims)}` : undefined,
-    dimsOf({ dims: [count = 0, ...dims] }) {
+    dimsOf({ dims: [count = 0, ...dims] }: Dense) {
       const sampleFit = fitSample(target, dims);
-      if (sampleFit?.isFlat !== isFlat) throw misfit(dims, { hint: lengthsHint });
+      if (sampleFit === undefined || sampleFit.isFlat !== isFlat) throw misfit(dims, { hint: lengthsHint });
       return hasRows ? [count, ...sampleFit.dims] : sampleFit.dims;
     },
   };
-}
-
-/** The dimensions that a sample gets, and whether it is read as a flat row. */
-interface SampleFit {
-  readonly dims: readonly number[];
-  readonly isFlat: boolean;
 }
 
 /**
@@ -121,7 +107,10 @@ interface SampleFit {
  * - Axes of size 1 are added or left out: [28, 28] fits [1, 28, 28].
  * - The sample or the input is a flat row (one axis): [784] fits [1, 28, 28]. Callers state this.
  */
-export function fitSample(declared: readonly Dim[], sample: readonly number[]): SampleFit | undefined {
+export function fitSample(
+  declared: readonly Dim[],
+  sample: readonly number[],
+): { readonly dims: readonly number[]; readonly isFlat: boolean } | undefined {
   if (fitsDims(declared, sample)) return { dims: sample, isFlat: false };
   const dims = fixedDims(declared);
   if (dims === undefined || elementCount(dims) !== elementCount(sample)) return undefined;

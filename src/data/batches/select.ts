@@ -1,6 +1,5 @@
 /** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
 import { PithError } from "../../core/errors.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { isIndexed, memory, pendingBatches, range, register, view } from "./indexed.ts";
@@ -15,19 +14,26 @@ export function take(dataset: IndexedDataset, count: number): IndexedDataset;
 export function take(dataset: Dataset, count: number): Dataset;
 export function take(dataset: Dataset, count: number): Dataset {
   if (isIndexed(dataset)) return view(dataset, dataset.name, range(Math.min(count, dataset.count)));
+  return samplesBetween(dataset, 0, Math.max(0, count));
+}
+
+/** Returns the samples of a stream from position `first` to `end` (exclusive). */
+function samplesBetween(dataset: Dataset, first: number, end: number): Dataset {
+  const { name, classes } = dataset;
   return {
-    name: dataset.name,
-    count: dataset.count === undefined ? undefined : Math.min(count, dataset.count),
-    classes: dataset.classes,
+    name,
+    classes,
+    count: dataset.count === undefined ? undefined : Math.max(0, Math.min(end, dataset.count) - first),
     async *batches(options) {
-      let remaining = count;
-      if (remaining <= 0) return;
+      let start = 0;
+      if (end === 0) return;
       for await (const batch of dataset.batches(options)) {
-        const size = sampleCount(batch, dataset.name);
-        if (size > remaining && options.dropLast === true) return;
-        yield size > remaining ? sliceBatch(batch, 0, remaining) : batch;
-        remaining -= size;
-        if (remaining <= 0) return;
+        const size = sampleCount(batch, name);
+        const [from, to] = [Math.max(0, first - start), Math.min(size, end - start)];
+        start += size;
+        const isWhole = from === 0 && to === size;
+        if (from < to && (isWhole || options.dropLast !== true)) yield isWhole ? batch : sliceBatch(batch, from, to);
+        if (start >= end) return;
       }
     },
   };
@@ -53,11 +59,7 @@ export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
 }
 
-/** The samples that are set aside, and the others. */
-interface Division<D extends Dataset> {
-  readonly drawn: D;
-  readonly rest: D;
-}
+type Division<D extends Dataset> = { readonly [part in "drawn" | "rest"]: D };
 
 /**
  * Returns a random subset of `count` samples in random order, and the other samples in their order. The seed makes the result reproducible.
@@ -66,29 +68,12 @@ interface Division<D extends Dataset> {
 export function setAside(dataset: IndexedDataset, count: number, seed: number): Division<IndexedDataset>;
 export function setAside(dataset: Dataset, count: number, seed: number): Division<Dataset>;
 export function setAside(dataset: Dataset, count: number, seed: number): Division<Dataset> {
-  if (!isIndexed(dataset)) return { drawn: take(dataset, count), rest: skip(dataset, count) };
+  if (!isIndexed(dataset))
+    return { drawn: take(dataset, count), rest: samplesBetween(dataset, count, Number.POSITIVE_INFINITY) };
   const order = random(seed, "draw").permutation(dataset.count);
   return {
     drawn: view(dataset, dataset.name, order.slice(0, count)),
     rest: view(dataset, dataset.name, order.slice(count).sort()),
-  };
-}
-
-export function skip(dataset: Dataset, count: number): Dataset {
-  return {
-    name: dataset.name,
-    count: dataset.count === undefined ? undefined : Math.max(0, dataset.count - count),
-    classes: dataset.classes,
-    async *batches(options) {
-      let remainingSkips = count;
-      for await (const batch of dataset.batches(options)) {
-        const size = sampleCount(batch, dataset.name);
-        const skipped = Math.min(remainingSkips, size);
-        remainingSkips -= skipped;
-        if (skipped === size || (skipped > 0 && options.dropLast === true)) continue;
-        yield skipped === 0 ? batch : sliceBatch(batch, skipped, size);
-      }
-    },
   };
 }
 
@@ -147,12 +132,9 @@ export async function keepInMemory(
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
   const [first] = batches;
   if (first === undefined) throw new PithError("E_DATA", `${name} has no samples.`);
-  const hasSizesOfFirst = (batch: Batch): boolean =>
-    Object.entries(first).every(([column, { dims }]) => {
-      const other = batch[column]?.dims ?? dims;
-      return other.length !== dims.length || sameDims(other.slice(1), dims.slice(1));
-    });
-  if (batches.every(hasSizesOfFirst)) return memory(name, joinBatches(batches, name), classes);
+  const sizesOf = (batch: Batch) => Object.values(batch).map(({ dims }) => String(dims.slice(1)));
+  if (batches.every((batch) => String(sizesOf(batch)) === String(sizesOf(first))))
+    return memory(name, joinBatches(batches, name), classes);
   return {
     name,
     classes,

@@ -1,7 +1,7 @@
 /** Divides the data at a path into disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
 import { PithError } from "../../core/errors.ts";
 import { isIndexed } from "../batches/indexed.ts";
-import { draw, keepInMemory, setAside, skip, testSeed } from "../batches/select.ts";
+import { draw, keepInMemory, setAside, testSeed } from "../batches/select.ts";
 import type { Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
@@ -181,7 +181,10 @@ async function divide(
     });
   }
   // For a stream, the first samples are drawn and kept in memory. `rest` skips these samples.
-  if (!isIndexed(dataset)) return { drawn: await keepInMemory(dataset, count), rest: skip(dataset, count) };
+  if (!isIndexed(dataset)) {
+    const { drawn, rest } = setAside(dataset, count, seed);
+    return { drawn: await keepInMemory(drawn), rest };
+  }
   if (restCount >= dataset.count - count) return setAside(dataset, count, seed);
   const { drawn, rest } = setAside(dataset, restCount, seed);
   return { drawn: draw(rest, count, seed), rest: drawn };
