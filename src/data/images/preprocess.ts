@@ -151,30 +151,25 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
       if (fitted !== undefined) return { layout, dims: fitted.dims, ...(fitted.isFlat ? { flatFrom: dims } : {}) };
     }
   }
-  const size = `${height}×${width} with ${channelsText(channels)}`;
-  // The input accepts neither image planes nor flat pixels.
-  if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
-    const inputText = `${input.type?.type}${dimsText(declared)}`;
-    throw new PithError(
-      "E_DATA",
-      `Input "${input.name}" takes ${inputText}, which is not the shape of an image: the images are ${size}.`,
-      { hint: "Is this the data for this model?" },
-    );
-  }
   const channelAxis = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
   const inputChannels = declared.at(channelAxis);
-  if (declared.length > 2 && isChannels(inputChannels) && inputChannels !== channels) {
-    throw new PithError(
-      "E_DATA",
-      `Input "${input.name}" takes ${dimsText(declared)}, images of ${channelsText(inputChannels)}; the images are ${size}.`,
-      {
-        hint: "Is this the data for this model? Image files (.png, .jpg) are converted to gray or color for the model; stored images are not.",
-      },
-    );
-  }
-  throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
-    hint: `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
-  });
+  const ofOtherData = "Is this the data for this model?";
+  // The input accepts neither image planes nor flat pixels.
+  const isNoImage = declared.length < 3 && declared.slice(1).some(isSymbolic);
+  const hasOtherChannels = declared.length > 2 && isChannels(inputChannels) && inputChannels !== channels;
+  const [text, hint] = isNoImage
+    ? [`${input.type?.type}${dimsText(declared)}, which is not the shape of an image:`, ofOtherData]
+    : hasOtherChannels
+      ? [
+          `${dimsText(declared)}, images of ${channelsText(inputChannels)};`,
+          `${ofOtherData} Image files (.png, .jpg) are converted to gray or color for the model; stored images are not.`,
+        ]
+      : [
+          `${dimsText(declared)},`,
+          `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
+        ];
+  const size = `${height}×${width} with ${channelsText(channels)}`;
+  throw new PithError("E_DATA", `Input "${input.name}" takes ${text} the images are ${size}.`, { hint });
 }
 
 /** Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */

@@ -184,7 +184,7 @@ describe("findBetterPreprocessing", () => {
       expect(better).toMatchObject({
         measure: "accuracy",
         preprocessing: { channels: "RGB", name: "cifar10 channels=RGB" },
-        samples: 200,
+        samples: 128,
       });
       expect(better?.value).toBeGreaterThan((better?.stated ?? 1) + 0.1);
     });

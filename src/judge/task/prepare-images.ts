@@ -222,7 +222,7 @@ export interface BetterPreprocessing {
 /** Maximum number of images. A few suffice, because the confidence differs by tens of percentage points. */
 const maxImages = 64;
 /** The same for accuracy, which differs less. */
-const maxLabelled = 256;
+const maxLabelled = 128;
 const minDifference = 0.05;
 /**
  * Maximum ratio of a preprocessing's input range to that of the stated one. A network almost without biases is more confident on larger inputs, so

@@ -15,13 +15,14 @@ import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../..
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytes } from "../../core/numbers.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { isFloat, toNumbers } from "../../core/tensor/convert.ts";
 import { bytesFor } from "../../core/tensor/dense.ts";
 import { type Dim, isSymbolic } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
+import { range } from "../../data/batches/indexed.ts";
+import { gatherRows, mapColumns, sliceRows } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { largestDifference } from "./difference.ts";
 import { explainFailedLoad, ResultFails } from "./load-check.ts";
@@ -164,7 +165,7 @@ async function runBoth(
     if (engineError.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
   }
-  let drawn: DrawnRuns | Miss;
+  let drawn: Awaited<ReturnType<typeof runsOf>>;
   try {
     drawn = await runsOf(session, first, second, inputs, options);
   } finally {
@@ -197,7 +198,7 @@ function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
   return runs.map((run, index) => {
     const { feeds, samples } = run;
     if (samples <= 1) return { ...run, feeds: runs[(index + 1) % runs.length]?.feeds ?? feeds };
-    const next = Uint32Array.from({ length: samples }, (_, sample) => (sample + 1) % samples);
+    const next = range(samples, 1).map((sample) => sample % samples);
     return { ...run, feeds: gatherSamples(run, next) };
   });
 }
@@ -208,23 +209,12 @@ function gatherSamples({ feeds, samples }: Pick<ModelRun, "feeds" | "samples">, 
 
 /** Returns the positions of the samples for which all outputs are finite. */
 function finiteSamples({ expected, samples }: ModelRun): readonly number[] {
-  const hasFinite = new Array<boolean>(samples).fill(true);
-  for (const dense of Object.values(expected)) {
-    if (dense.type === "string" || !isFloat(dense.type)) continue;
-    const values = toFloat64(dense);
-    const width = countSamples(dense, { samples }) === samples ? values.length / samples : values.length;
-    for (const [index, value] of values.entries()) {
-      if (Number.isFinite(value)) continue;
-      if (width === values.length) hasFinite.fill(false);
-      hasFinite[Math.floor(index / width)] = false;
-    }
-  }
-  return hasFinite.flatMap((holds, sample) => (holds ? [sample] : []));
-}
-
-interface DrawnRuns {
-  readonly runs: readonly ModelRun[];
-  readonly leftOut: number;
+  const outputs = Object.values(expected).filter(({ type }) => isFloat(type));
+  const partOf = (dense: Dense, at: number): Dense =>
+    dense.dims[0] === samples ? sliceRows(dense, at, at + 1) : dense;
+  const isFiniteAt = (at: number): boolean =>
+    outputs.every((dense) => toNumbers(partOf(dense, at)).every(Number.isFinite));
+  return [...range(samples)].filter(isFiniteAt);
 }
 
 interface Candidate extends Pick<Guess, "shapes" | "isUsual"> {
@@ -295,7 +285,7 @@ async function runsOf(
   other: Model,
   inputs: RandomInputs,
   options: PairOptions,
-): Promise<DrawnRuns | Miss> {
+): Promise<{ readonly runs: readonly ModelRun[]; readonly leftOut: number } | Miss> {
   const { sizes, set = {}, seed, signal, progress, known } = options;
   const names = namesInBoth(model, other);
   const isBatch = hasBatchAxis(model);
@@ -329,9 +319,8 @@ async function runsOf(
   };
   let draws = 0;
   const acceptedShapes: Shapes[] = [];
-  let isUsualAccepted = false;
   for (const { shapes, work, largeValue, isUsual } of candidates(model, inputs, options)) {
-    if (isUsualAccepted && !isUsual) break;
+    if (!isUsual && acceptedShapes.length > 0) break;
     if (largeValue !== undefined) {
       reason = `value ${largeValue}, and a comparison runs models with values of at most ${bytes(maxValueBytes)}`;
       continue;
@@ -339,7 +328,6 @@ async function runsOf(
     const run = await attempt(shapes, draws++);
     if (run === undefined) continue;
     acceptedShapes.push(shapes);
-    isUsualAccepted ||= isUsual;
     const samples = countAll([run]);
     if (sizes === "one") targetRuns = Math.ceil(affordableSamplesOf(work / samples, options) / samples);
     if (sizes === "one" || runs.length === targetRuns) break;
