@@ -37,6 +37,35 @@ beforeAll(async () => {
   net = await trained();
 });
 
+describe("an output of boxes and scores", () => {
+  const detector = (scale: number, join = "y = Concat(b, s) {axis=1}") =>
+    line(
+      `size: float32[] = 640
+  scale: float32[] = ${scale}
+  u = Sigmoid(boxes)
+  b = Mul(u, size)
+  v = Sigmoid(scores)
+  s = Mul(v, scale)
+  ${join}`,
+      "boxes: float32[batch, 4, 8], scores: float32[batch, 5, 8]) -> (y: float32[batch, 9, 8]",
+    );
+
+  test("is lost if its scores are, and names them", async () => {
+    const lost = await lostOf(detector(1), detector(0));
+    expect(lost).toContain('output "y[:, 4:9]": on random inputs the signal to noise is');
+    expect(await lostOf(detector(1), detector(0.9))).toBeUndefined();
+  });
+
+  test("is divided by the scales of its values if no Concat joins it", async () => {
+    const padded = `pb: int64[6] = [0, 0, 0, 0, 5, 0]
+  ps: int64[6] = [0, 4, 0, 0, 0, 0]
+  wide = Pad(b, pb)
+  low = Pad(s, ps)
+  y = Add(wide, low)`;
+    expect(await lostOf(detector(1, padded), detector(0, padded))).toContain('output "y[:, 4:9]"');
+  });
+});
+
 describe("an output with a large common part, on samples", () => {
   const samples = memory("rows", {
     x: float32(

@@ -2,7 +2,9 @@ import { expect, it } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
+import { selectMetric } from "./metrics.ts";
 import { findReading } from "./reading.ts";
 
 it("reads a single output as a probability only if all values are between 0 and 1, and the labels are 0 and 1", async () => {
@@ -80,4 +82,25 @@ it("reads scores as independent labels if the labels are rows of 0 and 1, and a 
   expect(await readingFor("Sigmoid(s)", sets)).toEqual({ form: "label sets", from: "probabilities" });
   expect(await readingFor("Sigmoid(s)", int64([4], [0, 1, 2, 1]))).toEqual({ form: undefined, from: "probabilities" });
   expect((await readingFor("Softmax(s) {axis=1}", sets)).form).toBeUndefined();
+});
+
+it("divides an output into parts by its scales on samples, and then compares numbers", async () => {
+  const model = parseModel(`opset 18
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  scales: float32[4] = [900, 500, 0.2, 0.1]
+  y = Mul(x, scales)
+}`);
+  const { normal } = random(1, "rows");
+  const data = memory("rows", {
+    x: float32(
+      [32, 4],
+      Array.from({ length: 128 }, () => normal()),
+    ),
+  });
+  const request = { metric: "accuracy", labelled: false, isFinal: true } as const;
+  const reading = await findReading(model, undefined, data, request, completeContext({}));
+  expect(reading.parts?.map(({ name }) => name)).toEqual(["y[:, 0:2]", "y[:, 2:4]"]);
+  expect(selectMetric(model, "accuracy", undefined, { labelled: false, reading }).name).toBe("R²");
+  const labelled = await findReading(model, undefined, data, { ...request, labelled: true }, completeContext({}));
+  expect(labelled.parts).toBeUndefined();
 });

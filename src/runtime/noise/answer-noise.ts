@@ -1,13 +1,12 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import { partsOf } from "../../core/analysis/measured-parts.ts";
-import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
+import type { OutputPart } from "../../core/analysis/output-parts.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -75,10 +74,7 @@ export class OutputNoise {
       const parts = memoize(this.#parts, name, () =>
         partsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
       );
-      for (const { part, difference } of parts)
-        if (parts.length > 1 && sameDims(before.dims, after.dims))
-          difference.addTensors(selectPart(before, part), selectPart(after, part));
-        else difference.addTensors(before, after);
+      for (const { part, difference } of parts) difference.addTensors(before, after, part);
     }
   }
 

@@ -14,7 +14,7 @@ import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/
 import { inputsFor, minSamples } from "../run/paired-runs.ts";
 import { OutputNoise } from "./answer-noise.ts";
 import { exchange } from "./exchange.ts";
-import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
+import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces, sortable } from "./layers.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {
@@ -212,11 +212,6 @@ function largestError(layers: readonly LayerError[]): LayerError | undefined {
   if ((largest?.share ?? 0) > 0) return largest;
   const [noisiest] = layers.toSorted((a, b) => decibels(a) - decibels(b));
   return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
-}
-
-/** Returns decibels for sorting: NaN counts as the most noise. */
-function sortable(signalToNoise: number): number {
-  return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }
 
 type SingleLayerError = Pick<LayerError, "own" | "share">;

@@ -9,6 +9,7 @@ import { valuesAsRead } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";
+import { partsOf } from "../../core/analysis/measured-parts.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
 import { nodeName, type Value } from "../../core/graph/graph.ts";
@@ -99,23 +100,34 @@ export async function measureDifferences(
       before: [before],
       after: [after],
     } = place;
-    return before === undefined || after === undefined ? [] : [{ place, before, after, sum: new Difference() }];
+    if (before === undefined || after === undefined) return [];
+    const sums = partsOf(original.model, before).map((part) => ({ part, sum: new Difference() }));
+    return [{ place, before, after, sums }];
   });
   const models = [
     { ...original, observed: [...new Set(pairs.map(({ before }) => before))] },
     { ...candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
   ];
   await overSamples(original.engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { sum, before, after } of pairs) {
+    for (const { sums, before, after } of pairs) {
       const [reference, other] = [first[before], second[after]];
-      if (reference !== undefined && other !== undefined) sum.addTensors(reference, other);
+      if (reference === undefined || other === undefined) continue;
+      for (const { part, sum } of sums) sum.addTensors(reference, other, part);
     }
   });
-  return pairs.flatMap(({ place, sum: { apart, signalToNoise, cosine, largest } }) => {
+  return pairs.flatMap(({ place, sums }) => {
+    // The worst part of a model output counts.
+    const [worst] = sums.toSorted((a, b) => sortable(a.sum.signalToNoise) - sortable(b.sum.signalToNoise));
+    const { apart, signalToNoise, cosine, largest } = worst?.sum ?? new Difference();
     if (apart === undefined) return [{ place, signalToNoise, cosine, maxError: largest }];
     misses.push(new Miss(apart, place.layer));
     return [];
   });
+}
+
+/** Returns decibels for sorting: NaN counts as the most noise. */
+export function sortable(signalToNoise: number): number {
+  return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }
 
 /** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */

@@ -3,6 +3,7 @@
  *
  *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)²
  */
+import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
@@ -30,13 +31,16 @@ export class Difference {
     if (Number.isNaN(error) || error > this.largest) this.largest = error;
   }
 
-  addTensors(original: Dense, other: Dense): void {
+  /** @param part part of the tensors to add (default: all). */
+  addTensors(original: Dense, other: Dense, part?: OutputPart): void {
     const [before, after] = [dimsText(original.dims), dimsText(other.dims)];
     if (before !== after) {
       this.apart = `its output is ${before} in the original and ${after} in the model`;
       return;
     }
-    const [xs, ys] = [toFloat64(original), toFloat64(other)];
+    const [xs = [], ys = []] = [original, other].map((dense) =>
+      toFloat64(part === undefined ? dense : selectPart(dense, part)),
+    );
     for (let index = 0; index < xs.length; index++) this.add(xs[index] ?? 0, ys[index] ?? 0);
   }
 
