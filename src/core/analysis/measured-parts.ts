@@ -59,6 +59,7 @@ function divideByScale(
   axes: readonly number[],
   values: readonly Dense[],
 ): readonly OutputPart[] {
+  if (axes.length === 0) return [part];
   const selected = values.map((dense) => selectPart(dense, part));
   const sizes = selected[0]?.dims.slice(1) ?? [];
   if (!selected.every(({ type, dims }) => isFloat(type) && sameDims(dims.slice(1), sizes))) return [part];

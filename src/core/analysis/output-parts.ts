@@ -35,12 +35,12 @@ export const joinedParts = cachePerRevision(
   (model: Model, inference: Inference): ReadonlyMap<Value, readonly OutputPart[]> => {
     const regions = new Map<Value, readonly Region[]>();
     for (const node of model.graph.nodes())
-      for (const [value, found] of regionsOf(node, regions, inference)) regions.set(value, found);
+      for (const [value, parts] of regionsOf(node, regions, inference)) regions.set(value, parts);
     return new Map(
       model.graph.outputs.flatMap((output) => {
-        const found = regions.get(output) ?? [];
-        if (found.length < 2 || found.some(({ indices }) => indices.has(0))) return [];
-        return [[output, found.map(({ indices, range }) => definePart(output.name, indices, range))] as const];
+        const parts = regions.get(output) ?? [];
+        if (parts.length < 2 || parts.some(({ indices }) => indices.has(0))) return [];
+        return [[output, parts.map(({ indices, range }) => definePart(output.name, indices, range))] as const];
       }),
     );
   },
@@ -156,8 +156,9 @@ function followRegions(
     const joints = links.flatMap((link) => jointOf(link, `in${index}`, port, node, inference) ?? []);
     return [{ joints, regions: known.get(value)?.map((region) => moveRegion(region, joints)) }];
   });
-  const [first = [], ...others] = computed.flatMap(({ regions }) => (regions === undefined ? [] : [regions]));
-  if (first.some((region) => region === undefined) || others.some((other) => !haveSameIndices(first, other))) return [];
+  const [first = [], ...otherRegions] = computed.flatMap(({ regions }) => (regions === undefined ? [] : [regions]));
+  if (first.some((region) => region === undefined) || otherRegions.some((other) => !haveSameIndices(first, other)))
+    return [];
   const regions = first.flatMap((region) => (region === undefined || isEmpty(region) ? [] : [region]));
   const axes = new Set(regions.flatMap(({ indices }) => [...indices.keys()]));
   const isMixed = computed.some((input) => input.regions === undefined && input.joints.some(({ to }) => axes.has(to)));
@@ -209,10 +210,10 @@ function jointOf(
     to: from,
     move(indices) {
       if (typeof size !== "number") return undefined;
-      const wanted = new Set(indices);
+      const selected = new Set(indices);
       const images = Array.from({ length: size }, (_, index) => ({ index, sources: map(index) }));
-      const touched = images.filter(({ sources }) => sources.some((source) => wanted.has(source)));
-      const isWhole = touched.every(({ sources }) => sources.every((source) => wanted.has(source)));
+      const touched = images.filter(({ sources }) => sources.some((source) => selected.has(source)));
+      const isWhole = touched.every(({ sources }) => sources.every((source) => selected.has(source)));
       return isWhole ? touched.map(({ index }) => index) : undefined;
     },
   };

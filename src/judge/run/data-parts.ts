@@ -23,6 +23,7 @@ export async function metricInputsOf(
     original,
     test: await samplesKey(test, parts.test),
     metric: metric.name,
+    columns: metric.columns,
     batch,
     output,
     length,

@@ -80,10 +80,10 @@ describe("R² and signal to noise of an output of several parts", () => {
           never,
         ];
         for (const define of [determination, signalToNoise]) {
-          const whole = define({ output: "y", width });
+          const undivided = define({ output: "y", width });
           const onePart = define({ output: "y", width, parts: [definePart("y", new Map())] });
-          expect(onePart.rows(result, reference)).toEqual(whole.rows(result, reference));
-          expect(measure(onePart, result, reference)).toEqual(measure(whole, result, reference));
+          expect(onePart.rows(result, reference)).toEqual(undivided.rows(result, reference));
+          expect(measure(onePart, result, reference)).toEqual(measure(undivided, result, reference));
         }
       }),
     );

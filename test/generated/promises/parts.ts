@@ -82,10 +82,10 @@ export const parts: readonly Promised[] = [
       // An output of zeros has lost nothing, and a Concat of infinite numbers has no scale.
       const largest = Math.max(...numbers.map(Math.abs));
       if (!(largest > 1e-3 && largest < 1e6)) return;
-      const found = partsOf(original, joinedName);
-      expectThat(found.length >= 2, `the output has ${found.length} parts`);
+      const outputParts = partsOf(original, joinedName);
+      expectThat(outputParts.length >= 2, `the output has ${outputParts.length} parts`);
       // The output of the network can have parts as well.
-      const smallParts = found.slice(found.length / 2).map(({ name }) => name);
+      const smallParts = outputParts.slice(outputParts.length / 2).map(({ name }) => name);
       const pairs = batches.map((feeds, index) => {
         const [expected = {}, got = {}] = [before[index], after[index]];
         return { feeds, samples: sizes[index] ?? 1, expected, got };
