@@ -3,7 +3,7 @@
  * port number; this file replaces the port numbers by values of the graph.
  */
 import { Miss } from "../errors.ts";
-import { describe, type Node, type Value } from "../graph/graph.ts";
+import { describe, type Node, type Use, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
@@ -68,8 +68,9 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
     return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refuses: [], absorbs: [] };
   const axisLinks = axes.links.map((link): AxisLink => {
     if (!("refuses" in link)) return link;
-    const isUnread = link.element !== undefined && !isElementRead(node.outputs[0], link.element, inference);
-    if (isUnread) return { absorbs: link.refuses };
+    const [output] = node.outputs;
+    if (link.element !== undefined && output !== undefined && !isElementRead(output, link.element, inference))
+      return { absorbs: link.refuses };
     return withStatistics ? linkStatistics(link) : link;
   });
   const links = axisLinks.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
@@ -83,36 +84,27 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
 }
 
 /** Returns whether a node, other than those that only move or convert elements, reads an element of a vector. */
-function isElementRead(
-  value: Value | undefined,
-  element: number,
-  inference: Inference,
-  visited = new Map<Value, Set<number>>(),
-): boolean {
-  const elements = (value && visited.get(value)) ?? new Set();
-  if (value === undefined || elements.has(element)) return false;
-  visited.set(value, elements.add(element));
-  if (value.graph.isOutput(value)) return true;
-  return [...value.uses].some(({ node, input }) => {
+function isElementRead(value: Value, element: number, inference: Inference, visited = new Set<string>()): boolean {
+  const key = `${element} ${value.name}`;
+  if (visited.has(key)) return false;
+  visited.add(key);
+  const isReadBy = ({ node, input }: Use): boolean => {
     if (node.graph !== value.graph) return true;
     const isInput = ([port, axis]: AxisEnd): boolean => port === `in${input}` && axis === 0;
-    const isReadThrough = ([port, axis]: AxisEnd, areImages: (index: number) => boolean): boolean => {
-      const other = valueAt(node, port);
-      const size = sizeAlong({ value: other, axis });
-      if (port.startsWith("in") || axis !== 0 || size === undefined) return true;
-      return Array.from({ length: size }, (_, index) => index).some(
-        (index) => areImages(index) && isElementRead(other, index, inference, visited),
-      );
-    };
-    const readings = inference.facet(node, "axes")?.links.flatMap((link): boolean[] => {
+    const readings = inference.facet(node, "axes")?.links.flatMap((link) => {
       if ("absorbs" in link) return isInput(link.absorbs) ? [true] : [];
       if ("refuses" in link) return isInput(link.refuses) ? [link.reads?.includes(element) ?? true] : [];
       const { from, to, map = (index: number) => [index] } = link;
-      if (isInput(from)) return [isReadThrough(to, (index) => map(element).includes(index))];
-      return isInput(to) ? [isReadThrough(from, (index) => map(index).includes(element))] : [];
+      if (!isInput(from) && !isInput(to)) return [];
+      const end = endOf(node, isInput(from) ? to : from);
+      if (end.value === undefined || end.port.startsWith("in") || end.axis !== 0) return [true];
+      const outputs = Array.from({ length: sizeAlong(end) ?? 0 }, (_, index) => index);
+      const moved = isInput(from) ? map(element) : outputs.filter((index) => map(index).includes(element));
+      return [moved.some((index) => isElementRead(end.value ?? value, index, inference, visited))];
     });
     return readings === undefined || readings.length === 0 || readings.includes(true);
-  });
+  };
+  return value.graph.isOutput(value) || [...value.uses].some(isReadBy);
 }
 
 function linkStatistics(link: Extract<AxisLink, { refuses: AxisEnd }>): AxisLink {

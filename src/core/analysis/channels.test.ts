@@ -44,6 +44,32 @@ async function numbers(model: Model, name: string): Promise<number[]> {
   return tensor === undefined ? [] : toNumbers(await tensor.read());
 }
 
+test.each([
+  ["Gather of the height", "o = Gather(s, two)", "h 8"],
+  ["Gather of the channels", "o = Gather(s, one)", "h 8 (0)"],
+  ["Gather of the last two sizes, of which the width is read", "p = Gather(s, ends)\n  o = Slice(p, one, two)", "h 8"],
+  ["Slice of height and width", "p = Slice(s, two, four)\n  o = Mul(p, two)", "h 8"],
+  ["Slice of batch and channels", "o = Slice(s, zero, two)", "h 8 (0)"],
+  ["Cast, then Slice", "f = Cast(s) {to=1}\n  o = Slice(f, two, four)", "h 8"],
+  ["Concat with other sizes", "p = Slice(s, two, four)\n  o = Concat(one, p) {axis=0}", "h 8"],
+  ["Concat of all sizes", "o = Concat(s, one) {axis=0}", "h 8 (0)"],
+  ["ReduceProd of all sizes", "o = ReduceProd(s)", "h 8 (0)"],
+  ["size of a Reshape", "o = Reshape(h, s)", "h 8 (0)"],
+])("channels can be removed unless their number is read: %s", (_, nodes, expected) => {
+  const lines = `  a: float32[8, 3, 1, 1] = zeros
+  b: float32[2, 8, 1, 1] = zeros
+  zero: int64[1] = [0]
+  one: int64[1] = [1]
+  two: int64[1] = [2]
+  four: int64[1] = [4]
+  ends: int64[2] = [2, 3]
+  h = Conv(x, a)
+  s = Shape(h)
+  ${nodes}
+  y = Conv(h, b)`;
+  expect(summary(graph("x: float32[n, 3, height, width]", "y, o", lines))[0]).toBe(expected);
+});
+
 describe("channelGroups", () => {
   test("links a layer's rows, bias, normalization, mask and scales with its readers' columns", () => {
     const model = graph(
