@@ -50,7 +50,8 @@ async function secondsOf(runner: Runner, samples: Dataset, size: number): Promis
 
 /** Maximum bytes of weights of a model that is loaded once more for the estimate. */
 const maxModelBytes = 2 ** 29;
-const defaultSamples = 200;
+/** Number of calibration samples if the options name none. */
+export const defaultSamples = 200;
 
 interface Reporting {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;

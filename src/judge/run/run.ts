@@ -23,7 +23,7 @@ import { type GoalOptions, logBatch } from "./paired-metrics.ts";
 import { errorOfRun } from "./rejection.ts";
 import { runRecord } from "./run-record.ts";
 import { durationText } from "./time-estimate.ts";
-import { timeIfChanged } from "./timing.ts";
+import { defaultRounds, timeIfChanged } from "./timing.ts";
 import { openTrials, reservesValidation, type Trials } from "./trials.ts";
 import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
@@ -139,7 +139,7 @@ export async function compressIn(
     context,
   );
   const { candidates, evaluator } = trials;
-  const duration = await durationOf(trials, task);
+  const duration = await durationOf(trials, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
   for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, trials));
@@ -174,14 +174,18 @@ export async function compressIn(
 }
 
 /** Estimates the duration of steps that are not in the store. */
-async function durationOf({ candidates, runner, evaluator }: Trials, task: Task): Promise<string | undefined> {
+async function durationOf(
+  { candidates, runner, evaluator }: Trials,
+  task: Task,
+  timedRounds: number,
+): Promise<string | undefined> {
   const openSteps = new Map<unknown, PassStep>();
   for (const { steps } of candidates)
     for (const [index, { id, done }] of (await runner.states(steps)).entries()) {
       const step = steps[index];
       if (!done && step !== undefined) openSteps.set(id, step);
     }
-  return durationText([...openSteps.values()], evaluator.took, task);
+  return durationText([...openSteps.values()], evaluator.took, task, timedRounds);
 }
 
 function warnOf(

@@ -82,7 +82,9 @@ export async function openComparison(
 ): Promise<StepComparison> {
   const { pass, input, references, force, usesAllSamples, batch, output } = request;
   context.stage("original");
-  const announcingContext = announceDuration(context, task.test.count, references?.first === undefined ? 2 : 3);
+  // Without labels, the evaluation of the result runs the original again.
+  const passes = references?.first === undefined && task.metric.truth !== "original" ? 2 : 3;
+  const announcingContext = announceDuration(context, task.test.count, passes);
   const settings = { batch, output, maxDrop: request.goal?.maxDrop };
   const isTraining = trains(pass) || pass.beginsAnew === true;
   if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);

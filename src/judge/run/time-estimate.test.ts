@@ -3,29 +3,44 @@ import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
 import { recipeFrom } from "../recipe/check-recipe.ts";
 import { stepsOf } from "../recipe/pass-steps.ts";
 import { durationText, stepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
-const task = { train: data, metric: accuracy() };
+const task = { train: data, calibrate: memory("calibrate", { label: zeros("int64", [500]) }), metric: accuracy() };
 const steps = stepsOf(
   recipeFrom({
     steps: [{ prune: { amount: 0.5 } }, { train: { epochs: 4 } }, { quantize: { scheme: "static", samples: 100 } }],
   }),
 );
 
-test("counts an evaluation per step, three runs per training sample, one per calibration sample", () => {
-  // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 30 ms of training, 100 × 10 ms of calibration.
-  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 360 + 1);
-  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(60 + 361);
+test("counts an evaluation per step, three runs per training sample, and the runs of a calibration", () => {
+  const runs = quantize.sampleWork?.runs({ scheme: "static" }) ?? 0;
+  expect(runs).toBeGreaterThan(1);
+  // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 30 ms of training, and of calibration `runs` on 100 samples.
+  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 360 + runs);
+  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(
+    60 + 360 + runs,
+  );
+  const byDefault = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" } }] }));
+  expect(stepSeconds(byDefault, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(10 + 2 * runs);
+});
+
+test("includes the timing, and says that the precision fallback can take longer", () => {
+  const spare = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" }, judge: "spare" }] }));
+  expect(durationText(spare, { seconds: 0.1, samples: 1000 }, task)).toBeUndefined();
+  expect(durationText(spare, { seconds: 1, samples: 1000 }, task, 60 * 60)).toBe(
+    "about 40 seconds: 1 step evaluated on 1,000 samples; longer if layers need higher precision",
+  );
 });
 
 test("prints the duration in words, and nothing if it is short", () => {
   const textFor = (seconds: number) => durationText(steps, { seconds, samples: 1000 }, task);
   expect(textFor(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
   expect(textFor(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
-  expect(textFor(300)).toBe("about 3.3 hours: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(300)).toBe("about 3.5 hours: 3 steps, each evaluated on 1,000 samples");
   expect(textFor(0.1)).toBeUndefined();
   const [first] = steps;
   expect(durationText(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(

@@ -4,6 +4,7 @@ import { counted, integer, waiting } from "../../core/numbers.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, partFor } from "../steps/step-options.ts";
+import { defaultSamples } from "./duration-notice.ts";
 
 /** Time of training on a sample, in forward passes: one forward pass, and a backward pass that takes about twice as long. */
 const trainingCost = 3;
@@ -15,21 +16,25 @@ export interface OriginalTime {
 
 /**
  * Estimates the seconds of steps from their runs of the model. Computations on weights alone are not included.
- * @param task provides the size of the training split, and the metric.
+ * @param task provides the sizes of the splits, and the metric.
  */
 export function stepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,
-  { train, metric }: Pick<Task, "train" | "metric">,
+  { train, calibrate, metric }: Pick<Task, "train" | "calibrate" | "metric">,
 ): number {
   const secondsPerSample = seconds / Math.max(1, samples);
   // A metric that compares with the original runs both models.
   const evaluationSeconds = seconds * (metric.truth === "original" ? 2 : 1);
   const passSeconds = ({ pass, options }: PassStep): number => {
     if (partFor(pass, options) === undefined) return 0;
-    const { epochs, samples } = completeOptions(pass, options);
+    const complete = completeOptions(pass, options);
+    const { epochs, samples } = complete;
     const sampleLimit = typeof samples === "number" ? samples : undefined;
-    if (typeof epochs !== "number") return (sampleLimit ?? 0) * secondsPerSample;
+    if (typeof epochs !== "number") {
+      const runs = pass.sampleWork?.runs(complete) ?? 1;
+      return runs * Math.min(sampleLimit ?? defaultSamples, calibrate?.count ?? 0) * secondsPerSample;
+    }
     return (
       trainingCost * epochs * Math.min(sampleLimit ?? Number.POSITIVE_INFINITY, train?.count ?? 0) * secondsPerSample
     );
@@ -37,16 +42,25 @@ export function stepSeconds(
   return steps.reduce((sum, step) => sum + (step.judged ? evaluationSeconds : 0) + passSeconds(step), 0);
 }
 
-/** Returns "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */
+/** Minimum seconds of a model's runs in a round of timing. */
+const minRoundSeconds = 0.01;
+
+/**
+ * Returns "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. Names the precision fallback, whose attempts are not
+ * known before. @param timedRounds rounds of timing, times the number of models.
+ */
 export function durationText(
   steps: readonly PassStep[],
   took: OriginalTime,
-  task: Pick<Task, "train" | "metric">,
+  task: Pick<Task, "train" | "calibrate" | "metric">,
+  timedRounds = 0,
 ): string | undefined {
-  const time = waiting(stepSeconds(steps, took, task));
+  const roundSeconds = Math.max(minRoundSeconds, took.seconds / Math.max(1, took.samples));
+  const time = waiting(stepSeconds(steps, took, task) + timedRounds * roundSeconds);
   if (time === undefined) return undefined;
   const judgedCount = steps.filter((step) => step.judged).length;
+  const fallbackText = steps.some(({ spares }) => spares) ? "; longer if layers need higher precision" : "";
   const countText =
     judgedCount < steps.length ? `, ${integer(judgedCount)} of them` : steps.length === 1 ? "" : ", each";
-  return `${time}: ${counted(steps.length, "step")}${countText} evaluated on ${counted(took.samples, "sample")}`;
+  return `${time}: ${counted(steps.length, "step")}${countText} evaluated on ${counted(took.samples, "sample")}${fallbackText}`;
 }

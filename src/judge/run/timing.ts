@@ -8,7 +8,7 @@ import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { Attempt } from "./variant.ts";
 
-const defaultRounds = 30;
+export const defaultRounds = 30;
 
 /** Times the original and all attempts. Returns undefined if no attempt changed the model or `rounds` is 0. */
 export async function timeIfChanged(

@@ -33,7 +33,10 @@ const flags = v.object({
   modules: option(v.array(v.string()), "code that the recipe may run: criteria, rounders, curves", {
     value: "mine.mjs",
   }),
-  minutes: option(minutesOption, "search time in minutes (default: 10)", { value: "n", common: true }),
+  minutes: option(minutesOption, "search time in minutes, after the dtypes of a folder (default: 10)", {
+    value: "n",
+    common: true,
+  }),
   steps: option(countOption, "candidates to try, instead of a time limit (reproducible with --for size)", {
     value: "n",
   }),
