@@ -155,6 +155,6 @@ test("without labels, other predictions contradict an original that predicts one
   };
   expect(answered(9)).toBeUndefined();
   expect(answered(18)).toBe(
-    "the result agrees with the original on 2 of 20 samples (the original predicts one class for all of them)",
+    "the result agrees with the original on 2 of 20 samples (the original predicts the same for all of them)",
   );
 });

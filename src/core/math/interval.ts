@@ -42,8 +42,8 @@ const minBootstrapSamples = 8;
 /** The maximum number of resamples. The limits of a 95 % interval are then the 50th lowest and the 50th highest value. */
 const maxResamples = 2000;
 const minResamples = 200;
-/** The maximum number of samples drawn for all resamples together. Large data therefore gets fewer resamples. */
-const maxDraws = 2e7;
+/** The maximum number of values drawn for all resamples together. Large data therefore gets fewer resamples. */
+const maxDraws = 4e7;
 
 /**
  * Returns a proportion with Wilson's interval (95 % by default). The interval stays within 0..1 and is accurate for few samples and for proportions near 0 or 1.
@@ -139,7 +139,9 @@ function bootstrapInterval(
   if (count < minBootstrapSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
   const resampled = series.map((rows) => new Float64Array(rows.length));
-  const values = new Float64Array(Math.max(minResamples, Math.min(maxResamples, Math.floor(maxDraws / count))));
+  const values = new Float64Array(
+    Math.max(minResamples, Math.min(maxResamples, Math.floor(maxDraws / count / columns))),
+  );
   for (let index = 0; index < values.length; index++) {
     for (let to = 0; to < count * columns; to += columns) {
       const from = draw.integer(count) * columns;

@@ -181,7 +181,7 @@ export function meanAveragePrecision(options: MetricOptions = {}, overlaps: read
     },
     reduce(rows) {
       const truths = labelCounts(rows);
-      const codes = rows.filter((code, index) => code >= 0 && index % columns < columns - maxImageClasses).sort();
+      const codes = detectionCodes(rows).sort();
       let sum = 0;
       for (let start = 0, end = 0; start < codes.length; start = end) {
         const index = Math.floor((codes[start] ?? 0) / classUnit);
@@ -195,6 +195,18 @@ export function meanAveragePrecision(options: MetricOptions = {}, overlaps: read
       return truths.size === 0 ? 0 : sum / truths.size / overlaps.length;
     },
   };
+}
+
+function detectionCodes(rows: Float64Array): Float64Array {
+  const codes = new Float64Array(rows.length);
+  let count = 0;
+  for (let start = 0; start < rows.length; start += columns)
+    for (let index = start; index < start + columns - maxImageClasses; index++) {
+      const code = rows[index] ?? -1;
+      if (code < 0) break;
+      codes[count++] = code;
+    }
+  return codes.subarray(0, count);
 }
 
 function labelCounts(rows: Float64Array): ReadonlyMap<number, number> {

@@ -138,8 +138,8 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   }
   if (mcnemarExact(worse, better) >= significance) return undefined;
   const baseline = isConstant
-    ? "the original predicts one class for all of them"
-    : `always the most frequent class: ${figure("share", chance)}`;
+    ? "the original predicts the same for all of them"
+    : `always the most frequent ${name === "agreement" ? "prediction" : "class"}: ${figure("share", chance)}`;
   if (name === "agreement")
     return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${baseline})`;
   const [from, to] = [original, score].map((value) => figure("share", value));
