@@ -33,7 +33,7 @@ describe("a detector without most of its scores", () => {
     expect(existsSync(at("out.onnx"))).toBe(false);
   });
 
-  test("misses the goal of eval, although R² is nearly 1", async () => {
+  test("misses the goal of eval", async () => {
     const report = await json("eval", at("pruned.onnx"), "--original", model, ...data, "--max-drop", "1%");
     expect(report).toMatchObject({
       code: 1,
@@ -41,9 +41,7 @@ describe("a detector without most of its scores", () => {
       figures: [{ metric: "agreement" }, { metric: "R²" }, { metric: "signal to noise" }],
     });
     const { figures } = report as unknown as { readonly figures: readonly { readonly estimate: { value: number } }[] };
-    const [agreement, determination] = figures.map(({ estimate: { value } }) => value);
-    expect(agreement).toBeLessThan(0.1);
-    expect(determination).toBeGreaterThan(0.99);
+    expect(figures[0]?.estimate.value).toBeLessThan(0.1);
   });
 
   test("fails the budgets of a check", async () => {

@@ -12,15 +12,16 @@ import type { Dim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { joinedParts } from "./output-parts.ts";
 
-export const detectionLayouts = [
+/** In the order in which they are tried if only the values of an output show its form: with or without objectness, the values can be the same. */
+const layouts = [
   "[N, 4 + classes, boxes]",
-  "[N, boxes, 4 + classes]",
-  "[N, boxes, 5 + classes]",
   "[N, boxes, 6]",
+  "[N, boxes, 5 + classes]",
+  "[N, boxes, 4 + classes]",
 ] as const;
 
 export interface DetectionForm {
-  readonly layout: (typeof detectionLayouts)[number];
+  readonly layout: (typeof layouts)[number];
   /** Undefined if each box names its class. */
   readonly classes: number | undefined;
 }
@@ -31,7 +32,7 @@ export const fieldAxis = (layout: DetectionForm["layout"]): 1 | 2 => (layout ===
 /** Returns the forms that the dimensions of an output allow. */
 export function possibleDetectionForms(dims: readonly Dim[] | undefined): readonly DetectionForm[] {
   if (dims?.length !== 3) return [];
-  return detectionLayouts.flatMap((layout): DetectionForm[] => {
+  return layouts.flatMap((layout): DetectionForm[] => {
     const axis = fieldAxis(layout);
     const [size, boxes] = [dims[axis], dims[3 - axis]];
     if (typeof size !== "number" || (typeof boxes === "number" && boxes <= size && layout !== "[N, boxes, 6]"))

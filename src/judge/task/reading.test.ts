@@ -62,6 +62,17 @@ it.each([
   expect(await readDetector(change)).toEqual({ form: undefined, texts: [] });
 });
 
+it.each([
+  ["[N, boxes, 6]", [10, 10, 30, 30, 0.9, 2]],
+  ["[N, boxes, 5 + classes]", [20, 20, 10, 10, 0.9, 0.8]],
+])("recognizes the form %s by its values", async (layout, row) => {
+  const model = parseModel("opset 18\ngraph (x: float32[n, 12, 6]) -> (y: float32[n, 12, 6]) {\n  y = Identity(x)\n}");
+  const x = float32([8, 12, 6], Array.from({ length: 8 * 12 }, () => row).flat());
+  const request = { metric: "accuracy", labelled: false, isFinal: true } as const;
+  const { form } = await findReading(model, undefined, memory("boxes", { x }), request, completeContext({}));
+  expect(form).toMatchObject({ layout });
+});
+
 it("compares numbers if the original detects nothing", async () => {
   const { form, texts } = await readDetector((row, value) => (row < 4 ? value : value / 10));
   expect(form).toBeUndefined();
