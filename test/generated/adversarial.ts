@@ -240,7 +240,7 @@ export interface Built {
 }
 
 /** Numbers that rules and kernels treat in their own ways. */
-const floats = [0, 1, -1, 0.5, 2, -3, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 6, 1e-7, 1e4, -0];
+const floats = [0, 1, -1, 0.5, 2, -3, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 6, 1e-7, 50, -0];
 const integers = [0, 1, -1, 2, -2, 3, 4];
 
 export function buildAdversary({ start, seed, edits, before, after }: Adversary): Built | undefined {
