@@ -211,20 +211,20 @@ describe(".npz archives made to fill memory", () => {
   });
 
   test("are unpacked into memory of their size, without a larger copy", async () => {
-    const taken: number[] = [];
+    const usedBytes: number[] = [];
     const size = 40 * mebibyte;
     const content = deflateRawSync(new Uint8Array(size));
     const source = unpackGzip(
       bytesSource(content, "f"),
       size,
-      (bytes) => taken.push(bytes),
+      (bytes) => usedBytes.push(bytes),
       crc32(new Uint8Array(size)),
     );
     await source.read(0, 100);
-    expect(taken.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(2 * mebibyte);
+    expect(usedBytes.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(2 * mebibyte);
     await source.read(size - 1, size);
-    expect(Math.max(...taken)).toBeLessThan(size);
-    expect(taken.reduce((sum, bytes) => sum + bytes, 0)).toBe(size);
+    expect(Math.max(...usedBytes)).toBeLessThan(size);
+    expect(usedBytes.reduce((sum, bytes) => sum + bytes, 0)).toBe(size);
   });
 });
 

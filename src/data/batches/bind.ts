@@ -114,10 +114,12 @@ export function fitSample(
   if (fitsDims(declared, sample)) return { dims: sample, isFlat: false };
   const dims = fixedDims(declared);
   if (dims === undefined || elementCount(dims) !== elementCount(sample)) return undefined;
-  const [from, to] = [sample, dims].map((axes) => axes.filter((axis) => axis !== 1)) as [number[], number[]];
+  const [from, to] = [withoutOnes(sample), withoutOnes(dims)];
   if (sameDims(from, to)) return { dims, isFlat: false };
   return from.length === 1 || to.length === 1 ? { dims, isFlat: true } : undefined;
 }
+
+const withoutOnes = (dims: readonly number[]): readonly number[] => dims.filter((dim) => dim !== 1);
 
 /** Formats a change between a flat row and a tensor. */
 export function flatText(from: readonly number[], to: readonly number[]): string {

@@ -61,12 +61,12 @@ export function requireDimensions(models: readonly Model[], names: Iterable<stri
   const dims = models.flatMap(({ graph }) => graph.feeds.flatMap(({ type }) => type?.dims ?? []));
   const wordsOf = (dim: Dim): readonly string[] =>
     isUnknownDim(dim) ? [] : (dimText(dim).match(/[A-Za-z_]\w*/g) ?? []);
-  const known = new Set(dims.filter(isSymbolic).flatMap((dim) => [dimText(dim), ...wordsOf(dim)]));
+  const dimensionNames = new Set(dims.filter(isSymbolic).flatMap((dim) => [dimText(dim), ...wordsOf(dim)]));
   for (const name of names) {
-    if (known.has(name)) continue;
+    if (dimensionNames.has(name)) continue;
     throw new PithError(
       "E_NAME",
-      `No input has a dimension "${name}", only ${truncateList([...known]) || "fixed ones"}.`,
+      `No input has a dimension "${name}", only ${truncateList([...dimensionNames]) || "fixed ones"}.`,
     );
   }
 }

@@ -302,11 +302,11 @@ async function runsOf(
       let run: ModelRun = { feeds, expected: await session.run(feeds, names), samples };
       const finite = sizes === "one" ? finiteSamples(run) : undefined;
       if (finite !== undefined && finite.length > 0 && finite.length < samples) {
-        const others = gatherSamples(
+        const otherFeeds = gatherSamples(
           run,
           Uint32Array.from({ length: samples }, (_, at) => finite[at % finite.length] ?? 0),
         );
-        run = { feeds: others, expected: await session.run(others, names), samples };
+        run = { feeds: otherFeeds, expected: await session.run(otherFeeds, names), samples };
       }
       leftOut += samples - (finite?.length ?? samples);
       (finite?.length === 0 && samples > 0 ? brokenRuns : runs).push(run);
