@@ -152,6 +152,29 @@ describe("a merged decoder, whose branches share all weights", () => {
   });
 });
 
+test.each([{ scheme: "weights", bits: 4 }, { scheme: "dynamic" }, { dtype: "fp16" }] satisfies QuantizeOptions[])(
+  "keeps the names of branch outputs that equal those of the If: %j",
+  async (options) => {
+    const text = `opset 17
+graph (x: float32[n, 32], flag: bool[1]) -> (logits: float32[n, 32]) {
+  w: float32[32, 32] = random(seed 1)
+  v: float32[32, 32] = random(seed 2)
+  logits = If (flag) {then_branch=graph () -> (logits) {
+    logits = MatMul "left" (x, w)
+  }, else_branch=graph () -> (logits) {
+    logits = MatMul "right" (x, v)
+  }}
+}`;
+    const model = parseModel(text);
+    const { changes } = await quantize(model, options);
+    expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["left", "right"]));
+    expect(verify(model)).toEqual([]);
+    expect([...allGraphs(model.graph)].map(({ outputs }) => outputs[0]?.name)).toEqual(["logits", "logits", "logits"]);
+    const feeds = [true, false].map((value) => ({ x: numbers(3, 32), flag: flag(value) }));
+    expect(await leastSnr(parseModel(text), model, feeds)).toBeGreaterThan(15);
+  },
+);
+
 const twins = (): Model =>
   parseModel(`opset 17
 graph (x: float32[n, 16], flag: bool[1]) -> (y: float32[n, 16]) {

@@ -303,13 +303,14 @@ export class Graph implements Carried {
 
   /**
    * Renames a value. Roles of values that are tied to it get the new name.
-   * @throws PithError E_NAME if this graph or an outer graph already has a value with the name.
+   * @throws PithError E_NAME if this graph already has a value with the name, or reads a value of an outer graph with the name.
    */
   rename(value: Value, name: string): void {
     const ownedValue = this.#requireOwn(value);
     const { name: before } = ownedValue;
     if (before === name) return;
-    if (this.value(name) !== undefined) {
+    const existing = this.value(name);
+    if (existing?.graph === this || this.reads(existing)) {
       throw new PithError("E_NAME", `"${before}" cannot be renamed: "${name}" exists already.`);
     }
     this.#forget(ownedValue);
@@ -318,6 +319,13 @@ export class Graph implements Carried {
     this.#shared.names.take(name);
     if (ownedValue.tensor !== undefined)
       for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
+  }
+
+  /** Returns whether a node of this graph or of its subgraphs reads a value. Names of other outer values can be reused here. */
+  reads(value: Value | undefined): boolean {
+    const isInside = (graph: Graph | undefined): boolean =>
+      graph !== undefined && (graph === this || isInside(graph.parent?.graph));
+    return value !== undefined && [...value.uses].some(({ node }) => isInside(node.graph));
   }
 
   /** Sorts the nodes topologically. The sort is stable. */

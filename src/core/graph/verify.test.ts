@@ -146,10 +146,12 @@ describe("verify on links between values and nodes", () => {
 });
 
 describe("verify on names", () => {
-  test("reports a value that hides an outer one, but accepts equal names in sibling graphs", () => {
+  test("reports a value that hides an outer one that is read beside it, but accepts other equal names", () => {
     const broken = branches("t = Abs(x)");
     const [inner] = subgraphs(producer(broken.graph, "y"));
     inner?.addNode({ op: "Neg", inputs: [value(broken.graph, "x")], outputs: ["a"] });
+    expect(verify(broken)).toEqual([]);
+    inner?.addNode({ op: "Neg", inputs: [value(broken.graph, "a")], outputs: ["b"] });
     expect(verify(broken)).toEqual(['"a" in the graph in If "y" hides a value of the same name around it.']);
     expect(verify(branches("t = Abs(x); same = Neg(x)", "e = Exp(x); same = Neg(x)"))).toEqual([]);
   });

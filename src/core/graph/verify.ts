@@ -92,7 +92,7 @@ function nameFaults(graph: Graph): string[] {
   for (const value of graph.values()) {
     if (value.name === "") faults.push("A value has no name.");
     if (graph.ownValue(value.name) !== value) faults.push(`"${value.name}" is not found under its name.`);
-    if (graph.parent?.graph.value(value.name) !== undefined) {
+    if (graph.parent !== undefined && graph.reads(graph.parent.graph.value(value.name))) {
       faults.push(
         `"${value.name}" in the graph in ${describe(graph.parent)} hides a value of the same name around it.`,
       );
