@@ -26,6 +26,13 @@ export const bounds: readonly RuleExample[] = [
       "Relu and Min": model("  h = Relu(x)\n  y = Min(six, h)"),
       "two Max": model("  h = Max(x, low)\n  y = Max(h, half)"),
       "Clip with one bound": model("  h = Clip(x, low)\n  y = Clip(h, _, six)"),
+      "a bound of -∞ that becomes the lowest number": `opset 21
+graph (x: float32[batch, 4]) -> (y) {
+  lowest: float32[] = -inf
+  one: float32[] = [1]
+  h = Min(x, lowest)
+  y = Clip(h, _, one)
+}`,
       "bounds as attributes": `opset 10\n${model("  h = Clip(x) {min=0.0}\n  y = Clip(h) {max=1.0}")}`,
       integers: model("  h = Max(x, low)\n  y = Min(h, six)", "int64"),
     },

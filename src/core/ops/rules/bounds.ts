@@ -102,9 +102,11 @@ const limits: Pair = {
       return version < 8 ? undefined : { value: namedEmit.Min([x, boundValue(high)]) };
     if (version < 11) return type === "float32" ? { value: namedEmit.Clip([x], { min: low, max: high }) } : undefined;
     // Omits a bound that equals the default of Clip.
-    const [lower, upper] = [low, high].map((number) =>
-      Math.abs(number) === largestNumbers[type] ? undefined : boundValue(number),
-    );
+    const largest = largestNumbers[type] ?? Number.POSITIVE_INFINITY;
+    const [lower, upper] = [
+      low === -largest ? undefined : boundValue(low),
+      high === largest ? undefined : boundValue(high),
+    ];
     return { value: namedEmit.Clip([x, lower, upper]) };
   },
 };
