@@ -80,12 +80,18 @@ function selectAlong(dense: Dense, axis: number, positions: readonly number[]): 
   const inner = elementCount(dense.dims.slice(axis + 1));
   const outer = elementCount(dense.dims.slice(0, axis));
   const data = dense.data.slice(0, outer * positions.length * inner) as Exclude<Dense, Dense<"string">>["data"];
+  // Consecutive indices are copied together.
+  const isStart = (position: number, index: number): boolean => index === 0 || positions[index - 1] !== position - 1;
+  const starts = [...positions.entries()].filter(([index, position]) => isStart(position, index));
+  const runs = starts.map(
+    ([index, first], run) => [first, (starts[run + 1]?.[0] ?? positions.length) - index] as const,
+  );
   let offset = 0;
   for (let block = 0; block < outer; block++)
-    for (const position of positions) {
-      const start = (block * size + position) * inner;
-      data.set(dense.data.subarray(start, start + inner) as never, offset);
-      offset += inner;
+    for (const [first, length] of runs) {
+      const start = (block * size + first) * inner;
+      data.set(dense.data.subarray(start, start + length * inner) as never, offset);
+      offset += length * inner;
     }
   return { ...dense, dims: dense.dims.with(axis, positions.length), data } as Dense;
 }
