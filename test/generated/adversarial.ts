@@ -56,7 +56,7 @@ const examplesByTitle: ReadonlyMap<string, Start> = new Map(
 /** Examples by the rule or clean-up that applies to them. Every sixth network starts with another example, or with none. */
 const firing = [...plants.filter(({ fires }) => fires), ...cleanUpExamples];
 const firingRules = [...new Set(firing.map(({ rule }) => rule))];
-const others = [...plants.filter(({ fires }) => !fires), ...starts];
+const otherPlants = [...plants.filter(({ fires }) => !fires), ...starts];
 
 export function adversaryAt(index: number, seed: number): Adversary {
   const numbers = random(seed, "adversary", index);
@@ -65,7 +65,8 @@ export function adversaryAt(index: number, seed: number): Adversary {
     Array.from({ length: Math.max(0, numbers.integer(most + 2) - 1) }, () => numbers.integer(2 ** 30));
   const rule = firingRules[index % firingRules.length];
   const kind = numbers.integer(12);
-  const start = kind < 10 ? pick(firing.filter((plant) => plant.rule === rule)) : kind < 11 ? pick(others) : undefined;
+  const start =
+    kind < 10 ? pick(firing.filter((plant) => plant.rule === rule)) : kind < 11 ? pick(otherPlants) : undefined;
   return { start: start?.title, seed: index, edits: list(2), before: list(2), after: list(4) };
 }
 
@@ -97,12 +98,12 @@ export async function trySimplify({ model, batches }: Built): Promise<Omit<Trial
     // Sums of infinities depend on the order, and so do maxima with NaN: these rules are tried on finite numbers, the others without them.
     const finite = batches.map(withFiniteNumbers);
     const finiteOutputs = await runIfPossible(model, finite);
-    const others = model.clone();
-    await simplify(others, { skip }, { engine });
+    const finiteRules = model.clone();
+    await simplify(finiteRules, { skip }, { engine });
     const staysFinite =
       holdsFinite(model) && finiteOutputs?.every((run) => Object.values(run).every(isFiniteDense)) === true;
     const finiteFault = staysFinite ? await findDifference(model, result, finite, finiteOutputs) : undefined;
-    return { applied, fault: finiteFault ?? (await findDifference(model, others, batches, expected)) };
+    return { applied, fault: finiteFault ?? (await findDifference(model, finiteRules, batches, expected)) };
   } catch (error) {
     const isEngineError = error instanceof PithError && error.code === "E_ENGINE";
     // ONNX Runtime's optimizer can hide an error of the original. Some fused operators reject a named dimension of 0.
@@ -172,9 +173,9 @@ async function findDifference(
   const comparable = expected.map((run) =>
     Object.fromEntries(Object.entries(run).filter(([name, dense]) => !isWrongSize(dense, inferred.get(name)))),
   );
-  const found = differenceOf(comparable, stable);
-  if (found === undefined) return undefined;
-  const [at, difference] = found;
+  const deviation = differenceOf(comparable, stable);
+  if (deviation === undefined) return undefined;
+  const [at, difference] = deviation;
   if (Number.isFinite(difference)) {
     const moved = await ownRounding(model, batches);
     const [name = "", index = "0"] = at.split(" of run ");
@@ -198,12 +199,12 @@ function stableElements(run: Batch, plain: Batch, got: Batch): Batch {
         return [name, dense];
       if (b.type !== a.type || !sameDims(b.dims, a.dims) || a.type === "string" || dense.type === "string")
         return [name, dense];
-      const [first, second, own] = [toFloat64(a), toFloat64(b), toFloat64(dense)];
+      const [first, second, tested] = [toFloat64(a), toFloat64(b), toFloat64(dense)];
       const isStable = (index: number): boolean => {
         const [x = 0, y = 0] = [first[index], second[index]];
         return Object.is(x, y) || Math.abs(x - y) <= tolerance * Math.max(1e-6, Math.abs(x));
       };
-      const data = own.map((value, index) => (isStable(index) ? value : (first[index] ?? 0)));
+      const data = tested.map((value, index) => (isStable(index) ? value : (first[index] ?? 0)));
       return [name, fromNumbers(dense.type as "float32", dense.dims, data)];
     }),
   );
@@ -664,11 +665,11 @@ class NodeWriter {
   #combine(x: Value, values: readonly Value[], numbers: Random): void {
     const pick = <T>(items: readonly T[]): T => items[numbers.integer(items.length)] as T;
     const type = this.#operand(x)?.type;
-    const others = values.filter((value) => this.#operand(value)?.type === type);
+    const sameType = values.filter((value) => this.#operand(value)?.type === type);
     const other =
       numbers.integer(2) === 0
         ? this.#number(x, numbers, false)
-        : (others[numbers.integer(Math.max(1, others.length))] ?? x);
+        : (sameType[numbers.integer(Math.max(1, sameType.length))] ?? x);
     const operands: Inputs = numbers.integer(2) === 0 ? [x, other] : [other, x];
     const condition = (): Value => this.#constant("bool", pick([[], [1], [1, 1]]), [numbers.integer(2)]);
     const forms = [

@@ -90,7 +90,7 @@ const isLayer = (patterns: readonly string[] | undefined, { name, node }: Select
   isNamed(patterns, name) || (node !== undefined && isNode(patterns, node));
 
 const isNode = (patterns: readonly string[] | undefined, node: Node): boolean =>
-  isNamed(patterns, nodeName(node)) || patterns?.includes(node.op) === true;
+  isNamed(patterns, nodeName(node)) || patterns?.some((pattern) => pattern === node.op) === true;
 
 /** Returns the nodes of the model that contains the layers. */
 function nodesAround([first]: readonly Selectable[]): readonly Node[] {

@@ -90,14 +90,14 @@ async function findForm(
       log(`"${name}" scores independent labels, because the labels are rows of 0 and 1`);
     return { ...reading, form: areSets ? "label sets" : undefined };
   }
-  const known = reading.form === undefined ? undefined : [reading.form];
-  const forms = (known ?? possibleDetectionForms(dims)).filter((form) => typeof form === "object");
+  const graphForms = reading.form === undefined ? undefined : [reading.form];
+  const forms = (graphForms ?? possibleDetectionForms(dims)).filter((form) => typeof form === "object");
   if (forms.length === 0 || !detectionMetrics.has(metric)) return reading;
   const checked = isFinal ? await valuesOf(checkedDetections) : [];
   const form = forms.find((each) =>
-    checked.every(({ dense }) => areDetections(dense, each) && (known !== undefined || hasPixels(dense, each))),
+    checked.every(({ dense }) => areDetections(dense, each) && (graphForms !== undefined || hasPixels(dense, each))),
   );
-  if (form === undefined || (known === undefined && !isFinal)) return { ...reading, form: undefined };
+  if (form === undefined || (graphForms === undefined && !isFinal)) return { ...reading, form: undefined };
   const count = checked.reduce(
     (sum, { dense }) => sum + readDetections(dense, form).reduce((total, { length }) => total + length, 0),
     0,

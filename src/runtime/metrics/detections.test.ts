@@ -160,7 +160,7 @@ describe("mean average precision", () => {
       [[1, 0, 0, 30, 30]],
     ];
     const images = truths.map((image) =>
-      image.map(([index = 0, ...box]): Row => [...box, 0.9, index] as unknown as Row),
+      image.map(([index = 0, x1 = 0, y1 = 0, x2 = 0, y2 = 0]): Row => [x1, y1, x2, y2, 0.9, index]),
     );
     expect(precision(images, truths)).toBe(1);
     expect(precision([[], [[0, 0, 1, 1, 0.9, 2]]], truths)).toBe(0);

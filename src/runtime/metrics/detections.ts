@@ -145,12 +145,12 @@ export function meanAveragePrecision(options: MetricOptions = {}, overlaps: read
       const truths = readBoxLabels(labelOf(batch), form);
       const rows = new Float64Array(columns * truths.length).fill(-1);
       for (const [image, boxes] of truths.entries()) {
-        const found = detected[image] ?? [];
-        const matches = new Float64Array(found.length);
+        const imageDetections = detected[image] ?? [];
+        const matches = new Float64Array(imageDetections.length);
         for (const [bit, overlap] of overlaps.entries())
-          for (const { detection } of matchBoxes(found, boxes, overlap))
+          for (const { detection } of matchBoxes(imageDetections, boxes, overlap))
             matches[detection] = (matches[detection] ?? 0) + 2 ** bit;
-        const codes = found.map(
+        const codes = imageDetections.map(
           ({ class: index, score }, detection) =>
             index * classUnit +
             Math.round((1 - Math.min(1, score)) * maxScoreCode) * scoreUnit +
@@ -226,11 +226,11 @@ function averagePrecision(bits: readonly number[], bit: number, truths: number):
   const hits: number[] = [];
   for (const [index, matches] of bits.entries()) if (Math.floor(matches / bit) % 2 === 1) hits.push(index + 1);
   let [precision, sum, recall] = [0, 0, recalls.length - 1];
-  for (let found = hits.length; found > 0; found--) {
-    precision = Math.max(precision, found / (hits[found - 1] ?? 1));
-    // Recalls above (found − 1) / truths are first reached by this hit.
-    for (; recall >= 0 && (recalls[recall] ?? 0) > (found - 1) / truths; recall--)
-      if ((recalls[recall] ?? 0) <= found / truths) sum += precision;
+  for (let hitCount = hits.length; hitCount > 0; hitCount--) {
+    precision = Math.max(precision, hitCount / (hits[hitCount - 1] ?? 1));
+    // Recalls above (hitCount − 1) / truths are first reached by this hit.
+    for (; recall >= 0 && (recalls[recall] ?? 0) > (hitCount - 1) / truths; recall--)
+      if ((recalls[recall] ?? 0) <= hitCount / truths) sum += precision;
   }
   // All hits reach the recall 0.
   return (sum + precision) / recalls.length;

@@ -260,14 +260,14 @@ function figureRows({
   // A metric that compares with the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
   const { before, after, change } = textsOf(comparison);
-  const [[name, , interval] = ["", "", ""], ...others] = rows;
+  const [[name, , interval] = ["", "", ""], ...otherRows] = rows;
   const [, , originalInterval] = row("", comparison.unit, comparison.original);
   const [, , changeInterval] = row("", comparison.unit, comparison.difference, difference);
   return [
     [`${comparison.metric} of the original`, before, originalInterval],
     [name, after, interval],
     ["difference", change, changeInterval],
-    ...others,
+    ...otherRows,
   ];
 }
 
