@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { bucketPlace, openBucket, testBucket, textOf } from "../../src/app/cli/queue/bucket.ts";
-import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/bucket-inputs.ts";
+import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/shared-store.ts";
 import { bytesHash, textHash } from "../../src/core/files/hash.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { asking, type S3Server, startS3 } from "./s3-server.ts";

@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { capturedInputs } from "../../src/app/folder/captured-inputs.ts";
+import { capturedInputs } from "../../src/app/cli/jobs/captured-inputs.ts";
 import { maxTexts } from "../../src/app/folder/end-to-end.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";

@@ -3,7 +3,7 @@
  * nodes of unknown operators. As plain data for `fromPlain`.
  */
 
-import { typedField } from "../../src/core/onnx/typed-data.ts";
+import { typedField } from "../../src/core/onnx/tensor.ts";
 import { type Random, random } from "../../src/core/tensor/random.ts";
 import { bitsOf, type DataType, typeCodes } from "../../src/core/tensor/types.ts";
 

@@ -3,11 +3,16 @@ import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { multiplyAlong, orthogonalFactors } from "../../src/core/math/orthogonal.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import { rewriteOnRead } from "../../src/rewrite/edit/migrate.ts";
-import { rotate, rotationStreams, type Stream } from "../../src/rewrite/edit/rotate.ts";
+import {
+  multiplyAlong,
+  orthogonalFactors,
+  rotate,
+  rotationStreams,
+  type Stream,
+} from "../../src/rewrite/edit/rotate.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
 

@@ -4,7 +4,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { biasStage } from "../../src/techniques/recover/bias.ts";
+import { biasStage } from "../../src/techniques/recover/recover.ts";
 import { value } from "../find.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts";

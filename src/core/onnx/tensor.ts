@@ -3,10 +3,11 @@
  * saving can copy them byte for byte.
  */
 import { PithError } from "../errors.ts";
-import { bytesFor, maxSmallBytes, viewBytes } from "../tensor/dense.ts";
+import { bytesFor, concatBytes, maxSmallBytes, viewBytes, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import {
   type ByteSource,
+  bitsOf,
   type DataType,
   type Dense,
   type StoredBytes,
@@ -14,12 +15,21 @@ import {
   typeOfCode,
 } from "../tensor/types.ts";
 import { type ExternalFiles, readExternal } from "./external.ts";
-import { eachVarint, type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
+import {
+  eachVarint,
+  type Field,
+  fieldText,
+  fixedBytes,
+  joinCarried,
+  lastVarint,
+  payload,
+  splitFields,
+} from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { type DataPiece, type Origin, setOrigin } from "./origin.ts";
 import { tensorFields as f } from "./schema.ts";
-import { checkCount, decodeTyped, slotCount, typedField } from "./typed-data.ts";
 import { maxRank } from "./value-info.ts";
+import { decodeText } from "./wire.ts";
 
 const { floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data } = f;
 const dataFields = new Set<number>([floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data]);
@@ -213,5 +223,76 @@ function requireType(code: number, place: string): DataType {
 function checkDims(dims: readonly number[], place: string): void {
   if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * elementCount(dims))) {
     throw new PithError("E_MODEL", `${place}: ${dimsText(dims)} are not dimensions of a tensor.`);
+  }
+}
+
+const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
+  float32: floatData,
+  complex64: floatData,
+  float64: doubleData,
+  complex128: doubleData,
+  int64: int64Data,
+  uint32: uint64Data,
+  uint64: uint64Data,
+  string: stringData,
+};
+
+/**
+ * Returns the number of the typed field for a type. float16 and smaller types are stored as bits in int32_data. Types below 8 bits are stored packed.
+ */
+export function typedField(type: DataType): number {
+  return fieldsOf[type] ?? int32Data;
+}
+
+/**
+ * Decodes the typed fields of a TensorProto.
+ * @param place The tensor's place in error messages.
+ * @throws PithError E_MODEL if the number of elements does not match the dimensions.
+ */
+function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
+  if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
+  const number = typedField(type);
+  const typedFields = fields.filter((field) => field.number === number);
+  if (number === floatData || number === doubleData) {
+    const parts = typedFields.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
+    const [singlePart] = parts;
+    const bytes = parts.length === 1 && singlePart !== undefined ? singlePart : concatBytes(parts);
+    checkCount(bytesFor(type, elementCount(dims)), bytes.byteLength, "bytes", place);
+    return viewBytes(type, dims, bytes);
+  }
+  const expected = slotCount(type, dims);
+  // Checks the size before memory is allocated, because each number needs at least one byte.
+  const available = typedFields.reduce((size, field) => size + field.end - field.start, 0);
+  if (expected > available) checkCount(expected, available, "elements at most", place);
+  const dense = zeros(type, dims);
+  let count = 0;
+  for (const field of typedFields)
+    eachVarint(field, (cursor) => {
+      if (dense.type === "int64" || dense.type === "uint64") dense.data[count++] = cursor.bigint;
+      else if (dense.type !== "string") dense.data[count++] = cursor.low;
+    });
+  checkCount(expected, count, "elements", place);
+  return dense;
+}
+
+/** Returns the number of integers in the typed field: one per element, or, for types below 8 bits, one per byte of packed elements. */
+function slotCount(type: Exclude<DataType, "string">, dims: readonly number[]): number {
+  return bitsOf[type] < 8 ? bytesFor(type, elementCount(dims)) : elementCount(dims);
+}
+
+function decodeStrings(dims: readonly number[], fields: readonly Field[], place: string): string[] {
+  const typedFields = fields.filter((field) => field.number === stringData);
+  checkCount(elementCount(dims), typedFields.length, "strings", place);
+  return typedFields.map((field) => {
+    const text = decodeText(payload(field));
+    if (text === undefined) throw new PithError("E_MODEL", "an element is not UTF-8.", { at: place });
+    return text;
+  });
+}
+
+function checkCount(expected: number, got: number, what: string, place: string): void {
+  if (expected !== got) {
+    const sentence = `its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`;
+    throw new PithError("E_MODEL", sentence, { at: place });
   }
 }

@@ -6,9 +6,8 @@ import { memory } from "../../data/index.ts";
 import { preprocessingKey } from "../../data/sidecars/preprocessing-spec.ts";
 import { flatten, gelu, linear, network, relu, residual, sequential } from "../../learn/nn/index.ts";
 import { train } from "../../learn/train/index.ts";
-import { distill } from "./distill.ts";
+import { distill, studentText } from "./distill.ts";
 import { distillation } from "./distillation.ts";
-import { studentText } from "./student.ts";
 
 const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
 const teacher = (): Model =>

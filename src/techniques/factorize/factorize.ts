@@ -7,7 +7,7 @@
  *     h = Conv "c" (x, c.weight, c.bias)
  * → m = Conv "c.down" (x, c.down.weight); n = Conv "c.core" (m, c.core.weight); h = Conv "c.up" (n, c.up.weight, c.bias)
  *
- * A rank rule (`ranks.ts`) or budget (`budget.ts`) selects among the chains of each decomposition (`decompositions.ts`).
+ * A rank rule (`ranks.ts`) or budget (`planBudget`) selects among the chains of each decomposition (`decompositions.ts`).
  */
 import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
@@ -18,21 +18,22 @@ import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
-import type { Multiply } from "../../core/math/matrix.ts";
-import { isSlower, percent } from "../../core/numbers.ts";
+import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
+import { blockScale } from "../../core/math/blocks.ts";
+import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../../core/math/matrix.ts";
+import { integer, isSlower, percent } from "../../core/numbers.ts";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "../../core/pass/pass.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
 import { bitsOf } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { inputsOf } from "./activations.ts";
-import { type Plan, planBudget } from "./budget.ts";
-import { type Candidate, type Factorization, findCandidates, readProblem, ruleOf } from "./candidates.ts";
+import { type Candidate, type Factorization, findCandidates, findSharing, readProblem, ruleOf } from "./candidates.ts";
 import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";
-import { wholeCost } from "./decomposition.ts";
+import { applyInputWeights, type Problem, wholeCost } from "./decomposition.ts";
 import { decompositions, selectMethods } from "./decompositions.ts";
-import { fourBitError, fourBitSize } from "./four-bits.ts";
-import { factorizeMoves } from "./moves.ts";
-import { type FactorizeOptions, factorizeOptions, rules } from "./options.ts";
+import { type FactorizeOptions, factorizeOptions, type Options, rules } from "./options.ts";
 import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
@@ -53,7 +54,15 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
       activations === undefined ? undefined : "the inputs of layers are measured on samples",
   },
   makesSmaller: "file",
-  moves: factorizeMoves,
+  moves: ({ samples }) =>
+    [0.8, 0.6, 0.4].map((budget) => ({
+      name: `low rank ${Math.round(100 * budget)} %`,
+      options: { budget, timing: false, ...(samples.calibrate > 0 ? { activations: "whitening" } : {}) },
+      kind: "structure",
+      family: "low rank",
+      left: budget,
+      runs: samples.calibrate,
+    })),
   gentler(options) {
     const rule = ruleNameOf(options);
     return rule === undefined ? "Use a `budget` that keeps more of the weights" : `Use a higher \`${rule}\``;
@@ -211,3 +220,122 @@ async function factorsOf(
 }
 
 const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;
+
+const blockSize = 32;
+
+/** Bits per value, including its share of the scale. */
+const fourBitSize = 4 + 32 / blockSize;
+
+/** Returns ‖W - Ŵ‖ / ‖W‖ over all groups, with input weights if known. */
+async function fourBitError(problem: Problem): Promise<number> {
+  let [signal, noise] = [0, 0];
+  for (const [group, weight] of problem.matrices.entries()) {
+    signal += frobenius(await applyInputWeights(weight, group, problem)) ** 2;
+    noise += frobenius(await applyInputWeights(subtract(weight, roundBlocks(weight)), group, problem)) ** 2;
+  }
+  return signal === 0 ? 0 : Math.sqrt(noise / signal);
+}
+
+function roundBlocks({ rows, columns, data }: Matrix): Matrix {
+  const result = matrix(rows, columns);
+  for (let row = 0; row < rows; row++) {
+    for (let from = row * columns; from < (row + 1) * columns; from += blockSize) {
+      const block = data.subarray(from, Math.min(from + blockSize, (row + 1) * columns));
+      const { scale } = blockScale(Math.min(0, ...block), Math.max(0, ...block), { bits: 4, symmetric: true });
+      for (const [index, value] of block.entries())
+        result.data[from + index] = scale === 0 ? 0 : scale * Math.min(7, Math.max(-8, Math.round(value / scale)));
+    }
+  }
+  return result;
+}
+
+interface LayerChoices extends Item<Choice> {
+  readonly source: Value;
+}
+
+/** Maps each weight to its decomposition method and ranks; undefined if the weight is not factorized. */
+type Plan = ReadonlyMap<Value, Choice | undefined>;
+
+/** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */
+async function planBudget(
+  run: Factorization,
+  all: readonly Layer[],
+  candidates: readonly Candidate[],
+): Promise<Plan | readonly Miss[]> {
+  const { options, context } = run;
+  const { cost } = options;
+  const isMacs = cost === "macs";
+  const positionsOf = (layer: Layer): number => (isMacs ? outputPositions(layer) : 1);
+  const costedLayers = isMacs
+    ? all.filter(({ role }) => role.kind !== "lookup")
+    : Array.from(groupBy(all, ({ weight }) => weight).values(), ([first]) => first);
+  const total = costedLayers.reduce(
+    (sum, layer) => sum + elementCount(fixedDims(layer.effective.type?.dims) ?? []) * positionsOf(layer),
+    0,
+  );
+  const planned = candidates.filter(
+    (layer) => ruleOf(options, layer).inBudget && findSharing(layer, candidates)[0] === layer,
+  );
+  const items: LayerChoices[] = [];
+  const fewInputs: string[] = [];
+  const misses: Miss[] = [];
+  const inputs = await inputsOf(run.model, options, run.multiply, context);
+  try {
+    for (const [index, layer] of planned.entries()) {
+      throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
+      context.progress(index, planned.length + candidates.length, `singular values of ${layer.name}`);
+      const problem = await readProblem({ ...run, inputs }, layer, candidates);
+      if (problem instanceof Miss) {
+        misses.push(problem);
+        continue;
+      }
+      if (problem.fewInputs !== undefined) fewInputs.push(layer.name);
+      const methods = selectMethods(problem, ruleOf(options, layer).method);
+      if (methods instanceof Miss) {
+        misses.push(new Miss(methods.reason, layer.name));
+        continue;
+      }
+      const sharing = findSharing(layer, candidates);
+      // A weight is stored once, but each reader computes products.
+      const uses = isMacs ? sharing.reduce((sum, layer) => sum + outputPositions(layer), 0) : 1;
+      const layerCost = wholeCost(problem);
+      const offers: Offer<Choice>[] = [];
+      for (const method of methods) {
+        for (const step of await decompositions[method].spectrum(problem)) {
+          if (step.weights >= layerCost.weights || step[cost] >= layerCost[cost]) continue;
+          offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sharing.length, choice: { method, step } });
+        }
+      }
+      items.push({ source: layer.reading.source, unchangedCost: layerCost[cost] * uses, offers });
+    }
+  } finally {
+    await inputs.release();
+  }
+  if (fewInputs.length > 0) {
+    const [first, { length }] = [`"${fewInputs[0]}"`, fewInputs];
+    const layers = length === 1 ? `layer ${first}` : `${length} layers, the first of them ${first}`;
+    const text = `${layers}: fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.`;
+    context.log({ id: "few-inputs", text, level: "warning" });
+  }
+  const plan = allocateBudget(items, total, options);
+  return plan instanceof Miss ? [plan, ...misses] : plan;
+}
+
+/** Returns the number of output positions, at each of which every weight is multiplied once. Unknown sizes count as 1. */
+function outputPositions({ node, outputs }: Layer): number {
+  const dims = node.outputs[0]?.type?.dims ?? [];
+  return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
+}
+
+/** @param total cost of all layers before factorization, of which the share `budget` can remain. */
+function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
+  const maxCost = budget * total;
+  const fixedCost = total - layers.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
+  const { taken, cost: remaining } = allocate(layers, maxCost, fixedCost);
+  if (remaining <= maxCost) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
+  const unit = cost === "macs" ? "multiply-accumulates" : "weights";
+  const figures = `${integer(remaining)} of ${integer(total)} ${unit}, and ${integer(maxCost)} are allowed`;
+  const min = Math.ceil((1000 * remaining) / total) / 1000;
+  const hint = min < 1 ? `the smallest possible \`budget\` is ${min}` : "no layer can be made smaller";
+  return new Miss(`the lowest ranks keep ${figures}: ${hint}`, "budget");
+}

@@ -7,10 +7,12 @@
  */
 
 import * as v from "valibot";
+import { partsOf } from "../../core/analysis/measured-parts.ts";
+import { mainOutput } from "../../core/analysis/output-kind.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
-import { counted } from "../../core/numbers.ts";
+import { counted, minus } from "../../core/numbers.ts";
 import { modelOption } from "../../core/pass/modules.ts";
 import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
@@ -22,17 +24,18 @@ import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { lossOption } from "../../learn/train/losses/parse.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { agreement, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
+import { correctBiases } from "../calibrate/biases.ts";
 import { matchOriginal } from "../calibrate/match.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
-import { biasStage } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
-import { recoverMoves } from "./moves.ts";
-import { isNearer, type Score, scorer, scoreText } from "./score.ts";
-import type { Scope, Stage, StageResult } from "./stage.ts";
+import { type Scope, type Stage, type StageResult, startCalibration } from "./stage.ts";
 
 const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
 
@@ -96,7 +99,11 @@ export const recover = definePass({
   data: "train",
   learnsAnswers: true,
   reference: "original",
-  moves: recoverMoves,
+  // Refitting the layers takes as much work as 12 runs of the model per sample.
+  moves: ({ samples: { calibrate } }) =>
+    calibrate < 2
+      ? []
+      : [{ name: "recovered", options: {}, kind: "healing", family: "recovered", heals: 0.75, runs: 12 * calibrate }],
   gentler: ({ until, minutes }, lostBefore = false) =>
     until === "blocks" || until === "end-to-end" || minutes !== undefined
       ? lostBefore
@@ -258,4 +265,61 @@ async function divideSamples(original: Model, { data, samples }: Options, { seed
   }
   const { drawn, rest } = setAside(dataset, checked, seed);
   return { fit: draw(rest, samples, seed), check: drawn, all: rest };
+}
+
+export const biasStage: Stage = {
+  name: "bias",
+  async run(model, scope) {
+    const changed = await correctBiases(model, scope.data, () => startCalibration(model, scope), scope);
+    return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
+  },
+};
+
+interface Score {
+  /** Signal-to-noise ratio of the outputs in decibels. It decides, because agreement changes little while a model is far from its original. */
+  readonly signalToNoise: number;
+  readonly agreement: number | undefined;
+}
+
+type Scorer = (model: Model) => Promise<Score>;
+
+/** @throws PithError E_DATA if the original does not fit the data, or if the outputs of a scored model differ. */
+async function scorer(
+  original: Model,
+  data: Dataset,
+  output: string | undefined,
+  { engine, signal }: Context,
+): Promise<Scorer> {
+  const measure = (model: Model, metrics: readonly Metric[]) =>
+    evaluateAll(engine, model, data, metrics, { original, signal });
+  const { name } = mainOutput(original.graph.outputs, output) ?? {};
+  const parts = name === undefined ? undefined : partsOf(original, name);
+  const metrics = [signalToNoise({ output, parts }), agreement({ output })];
+  // Models with one output value per sample have no classes.
+  const reference = await measure(original, metrics).catch((error: unknown) => {
+    if (error instanceof PithError && error.code === "E_DATA") return undefined;
+    throw error;
+  });
+  const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
+  return async (model) => {
+    const [noise, agreementResult] = await measure(model, applicable);
+    return { signalToNoise: noise?.estimate.value ?? Number.NaN, agreement: agreementResult?.estimate.value };
+  };
+}
+
+/** Minimum improvement in decibels; less can be rounding of the weights. */
+const minGain = 0.01;
+
+/** Returns whether a model improved; any number is better than NaN. */
+function isNearer(before: Score, after: Score): boolean {
+  if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
+  return after.signalToNoise > before.signalToNoise + minGain;
+}
+
+function scoreText(before: Score, after: Score): string {
+  const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
+  if (before.agreement === undefined || after.agreement === undefined) return noise;
+  const note =
+    isNearer(before, after) && after.agreement < before.agreement ? " (lower, but signal to noise decides)" : "";
+  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %${note}`;
 }

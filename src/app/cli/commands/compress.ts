@@ -1,23 +1,25 @@
 /** The command `pith compress`: searches for the best compression of a model, or runs a recipe, and writes the result with a report. */
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { asPithError, PithError } from "../../../core/errors.ts";
 import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "../../../core/pass/options.ts";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { exists, isFolder, isSamePlace } from "../files/files.ts";
+import { exists, isFolder, isSamePlace, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
-import { recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
+import { readInterim, recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
 import { precompressFlag } from "../files/result-place.ts";
-import { freshFlag, withSteps } from "../files/steps-folder.ts";
+import { freshFlag, withSteps, withStepsFolders } from "../files/steps-folder.ts";
 import { dataFlags, dataRequest } from "../flags/data.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import { textFlag, withTexts } from "../flags/texts.ts";
 import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
+import type compressJob from "../jobs/compress.ts";
+import type { CompressInput, CompressOutput } from "../jobs/compress.ts";
+import type recipesJob from "../jobs/recipes.ts";
 import { show, showEach } from "../print/compress-result.ts";
-import { compressEach } from "./compress-each.ts";
 
 const flags = v.object({
   out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
@@ -242,4 +244,61 @@ function placesOf(models: readonly string[], out: string | undefined): readonly 
 interface Place {
   readonly model: string;
   readonly out: string;
+}
+
+type ModelInput = Omit<CompressInput, "resumeFolder">;
+
+/**
+ * Compresses each model. @returns the output of each model, or the error of a model that failed if there are several.
+ * @throws PithError if the only model fails; E_STOPPED on a stop.
+ */
+function compressEach(
+  inputs: readonly ModelInput[],
+  fresh: boolean | undefined,
+  session: Session,
+): Promise<readonly (CompressOutput | PithError)[]> {
+  const outs = inputs.map(({ out }) => out);
+  return withStepsFolders(outs, { fresh, terminal: session.terminal }, async (folders) => {
+    const inputsWithFolders = inputs.map((input, index) => ({ ...input, resumeFolder: folders[index] ?? "" }));
+    const outputs: (CompressOutput | PithError)[] = [];
+    for (const input of await runRecipeInParallel(inputsWithFolders, session)) {
+      const output = withoutLeftovers(
+        runFolder.names.map((name) => join(input.out, name)),
+        () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
+      ).catch(async (error: unknown) => {
+        throw input.recipe === undefined ? await describeStoppedSearch(error, input) : error;
+      });
+      outputs.push(await (inputs.length === 1 ? output : output.catch(asPithError)));
+    }
+    return outputs;
+  });
+}
+
+async function describeStoppedSearch(error: unknown, { model, out, command }: ModelInput): Promise<unknown> {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
+  const best = await readInterim(out);
+  const outcome =
+    best === undefined || best.command.join(" ") !== command.join(" ")
+      ? "Nothing new is written yet"
+      : `${join(out, "model.onnx")} has the best result so far, ${best.name}, which was compared on the search samples only`;
+  return new PithError("E_STOPPED", `compress ${model} was stopped. ${outcome}.`, { cause: error });
+}
+
+/** Runs the recipe on all models in other processes, if several are allowed. @returns the inputs, with the folders that contain the results. */
+async function runRecipeInParallel(
+  inputs: readonly CompressInput[],
+  session: Session,
+): Promise<readonly CompressInput[]> {
+  const [{ recipe, jobs = 1, queue } = {}] = inputs;
+  if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;
+  const models = inputs.map(
+    ({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, precompress: ______, ...model }) => model,
+  );
+  const resultFolders = await session.job<typeof recipesJob>(
+    "recipes",
+    { recipe, models, outs: inputs.map(({ out }) => out), jobs, queue },
+    `run ${recipe.path}`,
+    { keeps: true },
+  );
+  return inputs.map((input, index) => ({ ...input, ...resultFolders[index] }));
 }

@@ -3,23 +3,27 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { temporaryFolder } from "#platform";
-import { joinList, PithError } from "../../../core/errors.ts";
+import { asPithError, joinList, Miss, PithError } from "../../../core/errors.ts";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { counted } from "../../../core/numbers.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";
-import { targetNames } from "../../../runtime/run/run-target.ts";
+import type { Settings } from "../../../judge/task/contents.ts";
+import { workOf } from "../../../runtime/run/latency.ts";
+import { type TargetName, targetNames } from "../../../runtime/run/run-target.ts";
 import { defaultDtypes } from "../../../techniques/quantize/dtypes.ts";
 import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
+import { noVariantText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import { basesIn, mainOf } from "../../folder/layout.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import { readFolderRecord } from "../../folder/records.ts";
-import type { FolderOptions, Variant } from "../../folder/run.ts";
+import type { FolderFile, FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
+import { folderTable } from "../../folder/table.ts";
 import type { Result, Session } from "../command.ts";
 import { isFolder } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
@@ -27,14 +31,13 @@ import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
 import { parseSettings } from "../flags/set.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
+import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type precompressJob from "../jobs/precompress.ts";
 import { maxTimedBytes } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
-import { folderResult } from "./folder-result.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
-import { createTimer } from "./folder-times.ts";
 import { variantWriter } from "./folder-variant.ts";
 
 /** Minimum number of texts for a search. */
@@ -247,4 +250,89 @@ async function describeStop(error: unknown, out: string, files: readonly string[
   const remaining = missingFiles.length === 0 ? "" : ` What remains: ${missingFiles.join(", ")}.`;
   const text = `Stopped. Finished files are kept in "${out}"; the same command continues.${remaining}`;
   return new PithError("E_STOPPED", text, { cause: error });
+}
+
+/** Returns the result of a command on a folder. @param isChoice whether only one file per model is kept. */
+function folderResult(
+  out: string,
+  files: readonly FolderFile[],
+  originals: ReadonlyMap<string, number>,
+  isChoice: boolean,
+): Result {
+  const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
+  const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
+  return {
+    data: { out, files },
+    goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
+    print(terminal) {
+      const { rows, columns, notes } = folderTable(files, originals);
+      const markText = (row: FolderFile): string =>
+        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
+      terminal.table(
+        [...columns, { title: "outcome" }],
+        rows.map((row) => [
+          ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
+          "verdict" in row ? markText(row) : "original",
+        ]),
+      );
+      for (const note of notes) terminal.line(note);
+      for (const { file, verdict, reason = "" } of files)
+        if (verdict === "rejected") terminal.line(`rejected: ${basename(file)}: ${reason}`);
+      if (!files.some(isMade)) terminal.line(noVariantText);
+      terminal.line(`written: ${terminal.color.bold(out)}`);
+      if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
+    },
+  };
+}
+
+type TargetSpeed = NonNullable<FileFigures["speeds"]>[number];
+
+/** Rounds of timing, and the maximum seconds for all of them. */
+const [rounds, seconds] = [15, 20];
+
+/** Returns a function that times a file and its original on each target, as `bench` does. If this fails, the function logs a warning. */
+function createTimer(
+  targets: readonly TargetName[],
+  set: Settings,
+  session: Session,
+): NonNullable<FolderOptions["time"]> {
+  const unsupported = new Set<TargetName>();
+  return async ({ source, out }) => {
+    const speeds: TargetSpeed[] = [];
+    let work: number | undefined;
+    for (const target of targets.filter((name) => !unsupported.has(name))) {
+      const warn = (text: string): void => session.terminal.note("timing", `${basename(out)}: ${text}`, "warning");
+      try {
+        const { speed, work: relativeWork } = await measureSpeed([source, out], target, set, session);
+        if (target === targets[0]) work = relativeWork;
+        if (speed instanceof Miss) warn(`speed on ${target} not measured, ${speed.reason}`);
+        else speeds.push(speed);
+      } catch (error) {
+        const { code, message } = asPithError(error);
+        warn(message);
+        // This target cannot time any file, so it is not tried again.
+        if (code === "E_UNSUPPORTED") unsupported.add(target);
+      }
+    }
+    return { speeds, work };
+  };
+}
+
+/**
+ * Times a file relative to its original. @returns also the processor time of a run relative to the original (`work`); undefined if the system does
+ * not tell processor times. @throws PithError E_UNSUPPORTED if the target cannot time models; errors of loading and running.
+ */
+async function measureSpeed(
+  models: readonly [original: string, file: string],
+  target: TargetName,
+  set: Settings,
+  { seed, job }: Session,
+): Promise<{ readonly speed: TargetSpeed | Miss; readonly work: number | undefined }> {
+  const input = { models, target, dims: [], set, rounds, seconds, threads: undefined, seed, inOrder: true };
+  const { latency, where } = await job<typeof benchJob>("bench", input, `time ${models[1]}`);
+  const [, timed] = latency.models;
+  const work = workOf(latency.models, timed);
+  if (timed === undefined || latency.unsteady) return { speed: new Miss("the machine was too busy"), work };
+  const { median: factor, low, high } = timed.speedup;
+  return { speed: { target, where, factor, low, high, milliseconds: timed.milliseconds.median }, work };
 }

@@ -1,15 +1,21 @@
 /** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
-import { createEngine } from "../../../core/engine/index.ts";
+import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { Context } from "../../../core/pass/pass.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
-import type { Dense } from "../../../core/tensor/types.ts";
+import { bytesFor } from "../../../core/tensor/dense.ts";
+import { elementCount } from "../../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { capturedInputs } from "../../folder/captured-inputs.ts";
+import { generatedTokens, openTogether, promptsOf } from "../../folder/end-to-end.ts";
+import { generate, generatorOf } from "../../folder/generate.ts";
 import type { Module } from "../../folder/run.ts";
+import { textsForSearch } from "../../folder/text-search.ts";
 
 export interface CaptureRequest {
   readonly folder: string;
@@ -46,3 +52,72 @@ export default async function capturedInputsJob(
 }
 
 const numbersOf = (dense: Dense): number[] => [...toFloat64(dense)];
+
+interface CapturedInputs {
+  readonly samples: Batch;
+  readonly constants: Batch;
+}
+
+/** Maximum bytes of a model's samples. Decoder caches are large, so the number of texts is reduced until they fit. */
+const maxBytes = 2 ** 26;
+
+/**
+ * Returns for each model the inputs of the run with the most values. For a decoder with a cache, this is the last run. @param texts first the texts
+ * that evaluate results, which are not used here; then others. @returns undefined if the models do not continue texts.
+ */
+export async function capturedInputs(
+  folder: string,
+  modules: readonly Pick<Module, "base" | "source">[],
+  texts: readonly string[],
+  { engine, signal }: Context,
+): Promise<ReadonlyMap<string, CapturedInputs> | undefined> {
+  const paths = modules.map(({ base, source }) => ({ base, original: source, result: source }));
+  const { originals, tokenizer, startToken = 0 } = await openTogether(folder, paths);
+  const generator = generatorOf(originals);
+  if (generator === undefined || tokenizer === undefined) return undefined;
+  const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
+  let prompts = promptsOf(tokenizer, textsForSearch(texts), texts.length);
+  for (;;) {
+    const largest = new Map<string, Batch>();
+    await generate(watchFeeds(engine, originals, largest), generator, prompts, options);
+    const maxFoundBytes = Math.max(...Array.from(largest.values(), bytesIn));
+    if (maxFoundBytes <= maxBytes || prompts.length === 1) {
+      const count = prompts.length;
+      return new Map(Array.from(largest, ([base, feeds]) => [base, divideFeeds(feeds, count)]));
+    }
+    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * maxBytes) / maxFoundBytes)));
+  }
+}
+
+function watchFeeds(engine: Engine, models: ReadonlyMap<string, Model>, largest: Map<string, Batch>): Engine {
+  return {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      const base = [...models].find(([, candidate]) => candidate === model)?.[0];
+      return {
+        run(feeds, fetch) {
+          const largestSoFar = base === undefined ? undefined : largest.get(base);
+          if (base !== undefined && bytesIn(feeds) >= (largestSoFar === undefined ? 0 : bytesIn(largestSoFar)))
+            largest.set(base, feeds);
+          return session.run(feeds, fetch);
+        },
+        release: () => session.release(),
+      };
+    },
+  };
+}
+
+const bytesIn = (batch: Batch): number =>
+  Object.values(batch).reduce(
+    (sum, { type, dims }) => sum + (type === "string" ? 0 : bytesFor(type, elementCount(dims))),
+    0,
+  );
+
+function divideFeeds(feeds: Batch, count: number): CapturedInputs {
+  const entries = Object.entries(feeds);
+  const isSample = ([, { dims }]: (typeof entries)[number]): boolean => dims[0] === count;
+  return {
+    samples: Object.fromEntries(entries.filter(isSample)),
+    constants: Object.fromEntries(entries.filter((entry) => !isSample(entry))),
+  };
+}

@@ -1,8 +1,10 @@
 /** Job of `pith eval`: measures a model on data and compares it with its original. */
 
+import { resolve } from "node:path";
+import { importModule } from "#platform";
 import { outputKind } from "../../../core/analysis/output-kind.ts";
 import { createEngine } from "../../../core/engine/index.ts";
-import { Miss, PithError, truncateList } from "../../../core/errors.ts";
+import { errorMessage, Miss, PithError, truncateList } from "../../../core/errors.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
@@ -42,7 +44,6 @@ import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openRequest } from "../job-parts/task.ts";
-import { scoreOf } from "./score.ts";
 
 const comparedSamples = 32;
 
@@ -331,4 +332,32 @@ function requireMeasured(
       { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
     );
   }
+}
+
+/**
+ * Calls the module's default export in this process. The export is a function from a model file to a number, or to a promise of one.
+ * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if the function fails or returns no number.
+ */
+async function scoreOf(module: string, model: string): Promise<number> {
+  const scorer = await load(module);
+  let score: unknown;
+  try {
+    score = await scorer(resolve(model));
+  } catch (cause) {
+    throw new PithError("E_DATA", `${module} failed on ${model}: ${errorMessage(cause)}`, { cause });
+  }
+  if (typeof score === "number" && !Number.isNaN(score)) return score;
+  throw new PithError("E_DATA", `${module} returned ${errorMessage(score)} for ${model}: a score must be a number.`);
+}
+
+async function load(module: string): Promise<(model: string) => unknown> {
+  const { default: scorer } = await importModule(module, "E_OPTION");
+  if (isFunction(scorer)) return scorer;
+  throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
+    hint: "export default async (modelFile) => 0.93;",
+  });
+}
+
+function isFunction(value: unknown): value is (model: string) => unknown {
+  return typeof value === "function";
 }

@@ -1,8 +1,8 @@
 /** Jobs of a queue as a worker reads them: any program can put anything into a queue. */
 import { expect, test } from "vitest";
 import { dataAt } from "../../../../test/cli/data-request.ts";
+import { readJob } from "../commands/worker.ts";
 import { ownVersion } from "./queue.ts";
-import { readJob } from "./read-job.ts";
 
 const shared = {
   model: "inputs/x/net.onnx",
