@@ -612,7 +612,7 @@ class NodeWriter {
           this.#ints(...pick([[1], [1, 1], new Array<number>(rank).fill(1), [2, ...new Array<number>(rank).fill(1)]])),
         ]),
       () => this.#write("Tile", [x, this.#ints(...Array.from({ length: rank }, () => pick([1, 1, 2])))]),
-      () => this.#write("Cast", [x], { to: { kind: "int", value: pick([1, 1, 6, 7, 9, 11]) } }),
+      () => this.#write("Cast", [x], { to: { kind: "int", value: pick([1, 1, 6, 7, 9, 7]) } }),
       () => this.#write("Pad", [x, this.#ints(...Array.from({ length: 2 * rank }, () => pick([0, 0, 0, 1])))]),
     ];
     pick(forms)();
