@@ -108,4 +108,4 @@ if (result !== undefined && kept?.result !== undefined && kept.comparison !== un
   );
 }
 line(`report   ${join(folder, "report.html")}, with all models next to it, in ${Math.round(secondsSince(started))} s`);
-line("next     npx pith compress model.onnx --data samples/ -o out/");
+line("next     npx --no-install pith compress model.onnx --data samples/ -o out/");

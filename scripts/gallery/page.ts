@@ -105,7 +105,7 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
         .join(" "),
     ),
     note,
-    `\`\`\`sh\nnpx ${command.map(quoteWord).join(" ")}\n\`\`\``,
+    `\`\`\`sh\nnpx --no-install ${command.map(quoteWord).join(" ")}\n\`\`\``,
     command.includes("-r")
       ? "`recipe.yaml`:"
       : "The search wrote this `recipe.yaml`. With `-r recipe.yaml`, it makes the same file again:",

@@ -40,7 +40,7 @@ export function renderCommands(definitions: readonly CommandDefinition[]): strin
 
 # Commands
 
-\`npx pith <command> --help\` prints the options in bold, or all if none is; \`--help-all\` prints all.
+\`npx --no-install pith <command> --help\` prints the options in bold, or all if none is; \`--help-all\` prints all.
 
 ${table(
   ["command", "what it does"],
@@ -131,7 +131,7 @@ function renderCommand(
     ...meanings.flatMap(([key, described]) => (sharedKeys.has(key) ? [] : [meaningTable(described)])),
     // The command does not load the rules to show its help.
     ...(name === "simplify" ? [meaningTable({ title: "Rules (--only, --skip)", rows: [...ruleDescriptions] })] : []),
-    `Examples:\n\n\`\`\`sh\n${examples.map((line) => `npx pith ${line}`).join("\n")}\n\`\`\``,
+    `Examples:\n\n\`\`\`sh\n${examples.map((line) => `npx --no-install pith ${line}`).join("\n")}\n\`\`\``,
   ].join("\n\n");
 }
 

@@ -154,7 +154,7 @@ Usage: \`pith walk [options] <model.onnx>\`
 Examples:
 
 \`\`\`sh
-npx pith walk model.onnx --way a
+npx --no-install pith walk model.onnx --way a
 \`\`\`
 `);
 });

@@ -52,7 +52,7 @@ test("names unchanged layers with the reason, and keeps --target in the next com
   );
   expect(text).toContain(`\nnext: pith bench ${model} ${result} --target wasm\n`);
   expect(textOf(join(out, "report.html"))).toContain(
-    `pith bench ${model} ${result} --target wasm\nnpx pith eval ${result} --original ${model} --data other-samples/ --target wasm`,
+    `pith bench ${model} ${result} --target wasm\nnpx --no-install pith eval ${result} --original ${model} --data other-samples/ --target wasm`,
   );
 });
 

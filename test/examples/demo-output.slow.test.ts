@@ -50,6 +50,6 @@ describe("npm run demo", () => {
     expect((await stat(out("searched.onnx"))).size).toBe(Number(bytes.replaceAll(",", "")));
     expect(await readFile(out("report.html"), "utf8")).toContain(kept);
     expect(await readdir(out(""))).toHaveLength(variants.length + 3);
-    expect(printed).toMatch(/\nnext {5}npx pith compress model\.onnx --data samples\/ -o out\/\n$/);
+    expect(printed).toMatch(/\nnext {5}npx --no-install pith compress model\.onnx --data samples\/ -o out\/\n$/);
   });
 });

@@ -182,12 +182,12 @@ describe("a report", () => {
 
   test("ends with the next commands to run", () => {
     expect(page).toContain(
-      "npx pith bench resnet56.onnx model.onnx\nnpx pith eval model.onnx --original resnet56.onnx --data",
+      "npx --no-install pith bench resnet56.onnx model.onnx\nnpx --no-install pith eval model.onnx --original resnet56.onnx --data",
     );
     const paths = { original: "nets/model.onnx", result: "out/model.onnx" };
     const placed = reportPage({ ...exampleRun, paths });
     expect(placed).toContain(
-      "npx pith bench nets/model.onnx out/model.onnx\nnpx pith eval out/model.onnx --original nets/model.onnx",
+      "npx --no-install pith bench nets/model.onnx out/model.onnx\nnpx --no-install pith eval out/model.onnx --original nets/model.onnx",
     );
   });
 
@@ -197,7 +197,7 @@ describe("a report", () => {
     expect(benchCommand(files, ["node"])).toBe("pith bench 'a b.onnx' out/model.onnx");
     expect(benchCommand(files, ["node", "wasm"])).toBe("pith bench 'a b.onnx' out/model.onnx --target node,wasm");
     const page = reportPage({ ...exampleRun, targets: ["node"] });
-    expect(page).toMatch(/\nnpx pith eval \S+ --original \S+ --data other-samples\/ --target node</);
+    expect(page).toMatch(/\nnpx --no-install pith eval \S+ --original \S+ --data other-samples\/ --target node</);
     expect(page).not.toMatch(/pith bench .* --target/);
   });
 

@@ -143,7 +143,7 @@ function nextSection(run: Run): Markup {
   const evaluate = `pith eval ${quoteWord(after)} --original ${quoteWord(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
   return html`<h2>Next</h2>
 <p class="note">Time both models on the machine that will run them, and evaluate them on other samples:</p>
-<pre>${[benchCommand([before, after], run.targets), evaluate].map((line) => `npx ${line}`).join("\n")}</pre>`;
+<pre>${[benchCommand([before, after], run.targets), evaluate].map((line) => `npx --no-install ${line}`).join("\n")}</pre>`;
 }
 
 function optionsText({ options }: StepRecord): string {

@@ -12,7 +12,7 @@ const lostWorker = (): Failure =>
   new Failure(
     "The computation ended unexpectedly, probably because memory ran out.",
     "E_ENGINE",
-    "Finished candidates are kept. Try fewer samples, or a smaller model; `npx pith studio` has more memory.",
+    "Finished candidates are kept. Try fewer samples, or a smaller model; `npx --no-install pith studio` has more memory.",
     true,
   );
 

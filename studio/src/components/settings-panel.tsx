@@ -183,8 +183,8 @@ export function RunButton(): JSX.Element {
       </p>
       {!isServed && (model.value?.inspection.bytes ?? 0) > maxTabBytes ? (
         <p class="doubt">
-          A tab has hardly enough memory for a model above {bytesText(maxTabBytes)}. <code>npx pith studio</code> uses
-          that of this computer.
+          A tab has hardly enough memory for a model above {bytesText(maxTabBytes)}.{" "}
+          <code>npx --no-install pith studio</code> uses that of this computer.
         </p>
       ) : null}
       <button type="button" class="primary" onClick={make}>

@@ -16,7 +16,7 @@ if ("locks" in navigator)
 const answer = createAnswerer(
   createSession(),
   (message) => self.postMessage(message),
-  "Use `npx pith studio`, which has more memory.",
+  "Use `npx --no-install pith studio`, which has more memory.",
 );
 
 self.onmessage = ({ data }: MessageEvent<Request>) => answer(data);

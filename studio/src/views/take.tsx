@@ -121,9 +121,9 @@ function commandOf({ options, run }: Candidate, name: string): string {
   const { name: data = "samples/", preset } = samples.value ?? {};
   const goal = run?.goal?.maxDrop;
   if (options === undefined)
-    return `npx pith compress ${quoted(name)} --data ${quoted(data)}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${samplesRequest.value?.samples ?? partSizes.samples} -r recipe.yaml${goal === undefined ? "" : ` --max-drop ${goal}`} --seed 0 --force -o out/`;
+    return `npx --no-install pith compress ${quoted(name)} --data ${quoted(data)}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${samplesRequest.value?.samples ?? partSizes.samples} -r recipe.yaml${goal === undefined ? "" : ` --max-drop ${goal}`} --seed 0 --force -o out/`;
   const flags = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
-  return ["npx pith quantize", quoted(name), ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
+  return ["npx --no-install pith quantize", quoted(name), ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
 }
 
 /** Returns a word of a command that no shell changes. */
