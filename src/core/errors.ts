@@ -113,7 +113,6 @@ export function formatReason({ reason, at }: Pick<Miss, "reason" | "at">): strin
   return at === undefined ? reason : `${reason} (${at})`;
 }
 
-/** Returns the message of any thrown value. */
 export function errorMessage(cause: unknown): string {
   try {
     const text = String(cause instanceof Error ? cause.message : cause);
@@ -135,7 +134,6 @@ export function failureOfCode(code: ErrorCode, codeName: string, cause: unknown)
   return new PithError(code, `${codeName} failed: ${stripPeriod(errorMessage(cause))}.`, { hint, cause });
 }
 
-/** The hint for errors about values that are NaN or infinite. */
 export const notFiniteHint =
   "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.";
 

@@ -4,7 +4,6 @@ import { root } from "#root";
 import { errorMessage, failureOfCode, PithError } from "../../core/errors.ts";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
-/** Returns an error that names the module, if a module outside Pith threw the error. */
 export function blameModule(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)

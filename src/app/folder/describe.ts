@@ -109,7 +109,6 @@ async function writeTexts(run: FolderRun, texts: readonly (BaseFile & { readonly
   await writeRecorded(run, [...writes, ...userFiles]);
 }
 
-/** Writes the record, then files. */
 export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { out, others, records, written } = run;
   return writeOwned(joinPath(out, recordName), { ...others, files: sortRecords(records) }, written, files);

@@ -28,7 +28,6 @@ export async function removeCopies({ out, written, context }: FolderRun, file: s
     context.log({ id: "outdated", text: formatOutdated(file, joinList(authoredCopies)), level: "warning" });
 }
 
-/** Writes the requested compressed copies of all files that are kept. */
 export async function precompressFiles(run: FolderRun): Promise<void> {
   const { records, rows, options } = run;
   if (options.precompress === undefined) return;

@@ -40,7 +40,6 @@ export interface SizePoint {
   readonly paired?: Interval | undefined;
 }
 
-/** A candidate of a search. */
 interface SearchedSize extends Pick<SizePoint, "name" | "bytes" | "value"> {
   readonly isOnFront: boolean;
   /** Id of the element on the page that describes the candidate. */
@@ -184,7 +183,6 @@ const isFinitePoint = ({ bytes, value }: Pick<SizePoint, "bytes" | "value">): bo
 const finiteInterval = (interval: Interval | undefined): Interval | undefined =>
   interval !== undefined && Number.isFinite(interval.high - interval.low) ? interval : undefined;
 
-/** Limits an interval to 0 and 1 if the metric is a share. */
 function withinUnit({ unit }: Pick<Run["metric"], "unit">, { low, high }: Interval): Interval {
   return unit === "share" ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high };
 }

@@ -41,7 +41,6 @@ export function verdictSentences(run: Run): readonly string[] {
   return [...sentences, ...unchangedSentences(run)].filter((text) => text !== undefined);
 }
 
-/** Stages of `recover` that train. */
 const trainingStages = ["blocks", "end-to-end"];
 
 /**

@@ -21,7 +21,6 @@ export function reportMarkdown(run: Run): string {
   ].join("\n");
 }
 
-/** Returns only the table of variants. */
 export function variantsMarkdown(run: Run): string {
   const columns = variantColumns(run);
   const cellsOf = (row: number): readonly string[] =>

@@ -48,7 +48,6 @@ function textOf(content: Content): string {
 
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
-/** Mark that identifies pages that Pith wrote. */
 export const pageMark = '<meta name="generator" content="Pith">';
 
 export function page(parts: {

@@ -46,7 +46,6 @@ export function label(x: number, y: number, text: string, anchor: "start" | "mid
   return html`<text${name !== undefined && html` class="${name}"`} x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${text}</text>`;
 }
 
-/** Returns the data of an SVG path through points. */
 export function pathThrough(points: readonly (readonly [x: number, y: number])[]): string {
   return points.map(([x, y], index) => `${index === 0 ? "M" : "L"}${px(x)} ${px(y)}`).join("");
 }

@@ -5,7 +5,6 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
-/** A layer's output, after the bias has been added. */
 export interface BiasedOutput {
   readonly output: Value;
   /** The node that adds the bias after the layer, and the index of its input that is the stored bias. Undefined if no separate node adds a bias. */

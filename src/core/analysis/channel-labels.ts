@@ -6,7 +6,6 @@
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 
-/** One axis of a value. */
 export interface ValueAxis {
   readonly value: Value | undefined;
   readonly axis: number;

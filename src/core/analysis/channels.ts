@@ -35,12 +35,10 @@ export interface ChannelOptions {
   readonly throughNorms?: boolean | undefined;
 }
 
-/** Returns the slice of a group along a layer's output axis. */
 export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
   return slices.find(({ value, axis }) => value === effective && axis === role.out);
 }
 
-/** Returns the units of a group that can be removed. */
 export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }

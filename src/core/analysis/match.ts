@@ -219,7 +219,6 @@ export function originalName(name: string, names: ReadonlySet<string>): string |
   return end < 0 ? undefined : originalName(name.slice(0, end), names);
 }
 
-/** Returns the names of the nodes in `names` that a value depends on. */
 function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {
   const seen = new Set<Node>();
   const pending = [value];

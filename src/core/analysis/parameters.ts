@@ -121,7 +121,6 @@ class ParameterSearch {
     }
   }
 
-  /** Returns the indices of the inputs that are trained parameters. */
   trainedInputs(node: Node): readonly number[] {
     const bound = this.#at(node);
     if (bound instanceof Miss) return [];

@@ -72,7 +72,6 @@ export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   };
 }
 
-/** The maximum number of layer names in a hint. */
 const maxHintNames = 12;
 
 /** Returns a hint such as `Did you mean "fc1"? Layers: fc1, fc2.`, with the most similar names first. */
@@ -102,7 +101,6 @@ function nodesAround([first]: readonly Selectable[]): readonly Node[] {
 /** Returns whether `except` names a node, by its name, a pattern or its operator type. */
 export const excludesNode = ({ except }: Selection, node: Node): boolean => isNode(splitPatterns(except), node);
 
-/** Returns whether a name matches one of the patterns. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {
   return (splitPatterns(patterns) ?? []).some((pattern) => matches(pattern, name));
 }

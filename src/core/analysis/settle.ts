@@ -11,10 +11,7 @@ import { mergeOperands } from "../ops/shared/merge-types.ts";
 /** The maximum number of iterations. Each iteration forgets at least one element, size or rank, so real loops need fewer. */
 const maxIterations = 64;
 
-export type Settle = Body["settle"];
-
-/** Returns a function that creates `settle` for each loop body of one inference. */
-export function createSettle(): (body: Graph) => Settle {
+export function createSettle(): (body: Graph) => Body["settle"] {
   /** The last types of nested loops, used while an outer loop iterates. */
   const lastStates = new Map<Graph, readonly Inferred[]>();
   let depth = 0;

@@ -13,7 +13,6 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** The maximum number of intervals that are stored per value. */
 const maxIntervals = 16;
 
 /** Returns the required intervals of model inputs by name. Inputs for which the graph shows no requirement are left out. */

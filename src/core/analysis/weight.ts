@@ -158,9 +158,7 @@ export interface WeightNeeds {
   readonly product?: "alone" | "chain";
   /** The maximum number of nodes that read the weight; unlimited by default. */
   readonly readers?: number;
-  /** The weight must not be tied to another tensor. */
   readonly mustBeUntied?: true;
-  /** The weight can be in a subgraph. */
   readonly allowsSubgraphs?: true;
   /**
    * The model's parameters (`parametersOf`). Other stored tensors are constants of the graph and are rejected.

@@ -39,18 +39,13 @@ export interface CopySizes {
   readonly sampled?: false;
 }
 
-interface CopySource {
-  readonly name: string;
-  readonly chunks: () => Chunks;
-}
-
 /**
  * Writes a copy of each source in each encoding, and returns the total size per encoding.
  * @param write Stores a copy and returns its size in bytes.
  * @throws PithError E_STOPPED if the signal is aborted.
  */
 async function writeCopies(
-  sources: readonly CopySource[],
+  sources: readonly { readonly name: string; readonly chunks: () => Chunks }[],
   requested: readonly Encoding[],
   write: (name: string, bytes: AsyncIterable<Uint8Array>) => Promise<number>,
   signal?: AbortSignal,
@@ -96,7 +91,6 @@ export const writeWithCopies = (path: string, contents: Parts, requested: readon
     copiesOf(path, requested),
   );
 
-/** Returns the total size per encoding of the copies that files have. */
 export const sizesOfCopies = (files: readonly string[], requested: readonly Encoding[]): Promise<CopySizes> =>
   writeCopies(
     files.map((name) => ({ name, chunks: () => [] })),

@@ -1,7 +1,6 @@
 import { fileKind, openFile } from "#platform";
 import { bytesOfText, concatBytes, hexadecimal } from "../tensor/dense.ts";
 
-/** Returns whether `target` is a file with the same contents as `source`. */
 export async function isCopy(source: string, target: string): Promise<boolean> {
   if ((await fileKind(target)) !== "file") return false;
   if ((await openFile(source)).size !== (await openFile(target)).size) return false;

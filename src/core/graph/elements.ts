@@ -136,7 +136,6 @@ export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
 
-/** Returns the graphs in a node's attributes. */
 export function subgraphs(node: Node): readonly Graph[] {
   let graphs = noGraphs;
   for (const attribute of node.attributes.values()) {

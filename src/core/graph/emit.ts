@@ -131,7 +131,6 @@ export interface EmitOptions {
   readonly before?: Node | undefined;
   /** The name of the pass, which is recorded in the metadata of each new node. */
   readonly by?: string;
-  /** Is called with each new node. */
   readonly onNode?: (node: Node) => void;
   /** The model's opset versions. The first operator of com.microsoft adds this domain to the map. */
   readonly opsets: Map<string, number>;

@@ -50,7 +50,6 @@ function recordOf<Name extends string, V>(names: readonly Name[], of: (name: Nam
   return Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, V>;
 }
 
-/** Nodes that match a structure. */
 export interface Match<Name extends string, Part extends string> {
   readonly operands: Operands<Name>;
   /** Matched nodes by the names that the pattern gives them. */

@@ -36,7 +36,6 @@ export const buffer: Role = { kind: "buffer" };
 export const mask: Role = { kind: "mask" };
 export const straightThrough: StraightThrough = { kind: "straight-through" };
 
-/** The metadata key of roles. */
 export const roleKey = "pith.role";
 
 /** The settings of a straight-through gradient, in the order in which they are written. */
@@ -62,7 +61,6 @@ const descriptions = {
   "straight-through": "fake quantization",
 } as const;
 
-/** Returns a description of a role for messages. */
 export function roleWords({ kind }: Role): string {
   return descriptions[kind];
 }

@@ -24,7 +24,6 @@ export interface Arity {
 }
 
 export interface OperatorSchema {
-  /** The opset version that introduced this definition. */
   readonly since: number;
   /** Whether this version removed the operator, so that no model of this or a later opset can use it. */
   readonly deprecated: boolean;
@@ -32,7 +31,6 @@ export interface OperatorSchema {
   readonly inputs: Arity & { readonly absent: ReadonlySet<number> };
   readonly outputs: Arity;
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
-  /** The names of required attributes. */
   readonly required: ReadonlySet<string>;
   /** The type variable of each input and output that accepts float32 and float16, else undefined. Operands with one variable have one type. */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
@@ -225,7 +223,6 @@ function limit(text: string): number {
 /** Attributes that became a scalar input, as "operator attribute". */
 const scalarInputs = new Set(["DFT axis"]);
 
-/** Returns whether an attribute became a scalar input rather than a list of one number. */
 export function becameScalar(op: string, attribute: string): boolean {
   return scalarInputs.has(`${op} ${attribute}`);
 }

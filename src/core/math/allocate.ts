@@ -11,7 +11,6 @@ export interface Offer<T> {
 }
 
 export interface Item<T> {
-  /** The cost of the unchanged item. */
   readonly unchangedCost: number;
   readonly offers: readonly Offer<T>[];
 }

@@ -18,7 +18,6 @@ export interface BlockOptions {
   readonly symmetric: boolean;
 }
 
-/** Returns scale and zero point of a block with this minimum and maximum. */
 export function blockScale(min: number, max: number, { bits, symmetric }: BlockOptions): ScaleAndZeroPoint {
   const scale = scaleOf(min, max, bits, symmetric);
   return { scale, zeroPoint: zeroPointOf(min, scale, bits, symmetric) };

@@ -123,7 +123,6 @@ function* solveBackward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-/** Inverts a lower triangular matrix. */
 export function invertLower(lower: Matrix): Matrix;
 export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
 export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {

@@ -24,7 +24,6 @@ export function emptySums(features: number, outputs: number): Sums {
   return { gram: matrix(features, features), cross: matrix(features, outputs), power };
 }
 
-/** Adds the products of further rows to the sums. */
 export async function addRows(sums: Sums, features: Matrix, targets: Matrix, multiply: Multiply): Promise<void> {
   const transposedFeatures = transpose(features);
   addTo(sums.gram, await multiply(transposedFeatures, features));

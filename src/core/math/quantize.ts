@@ -135,13 +135,11 @@ export function smallestBiasScale(bias: number): number {
   return (1.0001 * 2 * Math.abs(bias)) / (2 ** 32 - 2);
 }
 
-/** Returns the range of all quantized values of a type. */
 export function fullRange(type: QuantizedType): QuantizationRange {
   const [low, high] = integerRange[type];
   return { low, high };
 }
 
-/** Returns a zeroed array for quantized values of a type, one per element. */
 export function makeCodes(type: QuantizedType, count: number): Codes {
   if (type === "int16") return new Int16Array(count);
   if (type === "uint16") return new Uint16Array(count);
@@ -167,7 +165,6 @@ export function quantizeStretch(
   }
 }
 
-/** Quantizes row-major values with one scale per column. */
 export function quantizeColumns(
   values: Float32Array,
   codes: Codes,

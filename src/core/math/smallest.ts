@@ -14,7 +14,6 @@ export interface Threshold {
 }
 
 export interface Cut extends Threshold {
-  /** The total number of pruned entries. */
   readonly prunedCount: number;
 }
 

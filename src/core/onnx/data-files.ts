@@ -24,7 +24,6 @@ export function dataName(model: string, number: number): string {
 
 interface DataName {
   readonly model: string;
-  /** The name of the finished file. */
   readonly finalName: string;
   /** The process that is saving the file; undefined for a finished file. */
   readonly saver: string | undefined;

@@ -158,7 +158,6 @@ export function lastVarint(field: Field): number | bigint {
   return lastValue;
 }
 
-/** Calls `visit` for each integer of a field, packed or not. */
 export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
   const isPacked = field.wire === 2;
   const bytes = inMemory(field, isPacked ? 2 : 0);

@@ -72,7 +72,6 @@ export class LazyFile {
     return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
   }
 
-  /** Returns the fields of a submessage. */
   async fieldsInside(field: Field): Promise<Field[]> {
     if (field.wire !== 2) throw malformedError(field.from, `field ${field.number} is not a message`);
     if (!isLoaded(field)) return this.fields(field.start, field.end);

@@ -122,7 +122,6 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 const damagedHint = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
 
-/** The error for a field that extends beyond the end of its message. */
 export class FieldPastEndError extends PithError {
   readonly number: number;
   readonly end: number;

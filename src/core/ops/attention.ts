@@ -227,7 +227,6 @@ function writeBias(
   return { sum: more.reduce((sum, term) => emit.Add([sum, term]), first), canBeEmpty };
 }
 
-/** Repeats each key head for the query heads that share it. */
 function repeatHeads(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
   const queryHeads = s.heads / s.keyHeads;
   if (queryHeads === 1) return value;

@@ -155,7 +155,6 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
   };
 }
 
-/** The maximum number of elements of a stored interpolation matrix. */
 const maxMatrixElements = 2 ** 22;
 
 /** Rewrites Upsample and Resize of older opsets as Resize of opset 11. Their nearest position is rounded down for upsampling, up for downsampling. */
@@ -310,7 +309,6 @@ const roundingModes: Readonly<Record<string, (x: number, isDownsampling: boolean
   ceil: Math.ceil,
 };
 
-/** Returns the input position that is nearest to an output position. */
 function nearestPosition(s: Interpolation, position: number, axis: AxisScale, isDownsampling: boolean): number {
   const x = inputCoordinate(s.coordinates, position, axis);
   return clamp(roundingModes[s.nearest]?.(x, isDownsampling) ?? Math.ceil(x - 0.5), axis.input);

@@ -33,7 +33,6 @@ type SequenceDefinition<S> = {
   | { readonly from: (sequence: Sequence, s: S, site: Site) => Inferred | Miss }
 );
 
-/** Defines an operator with one output. */
 function defineSequenceOperator<S = null>(row: SequenceDefinition<S>): Op {
   return defineOp<S>({
     name: row.name,

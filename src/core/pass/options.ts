@@ -34,7 +34,6 @@ export type Described<S extends v.GenericSchema> = v.SchemaWithPipe<
   readonly [S, v.DescriptionAction<v.InferOutput<S>, string>, v.MetadataAction<v.InferOutput<S>, FlagMetadata>]
 >;
 
-/** Adds a help text and flag metadata to a schema. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}): Described<S> =>
   v.pipe(schema, v.description(text), v.metadata(facts));
 

@@ -21,7 +21,6 @@ import type { Context, OptionValues, Outcome, PassDefinition } from "./pass.ts";
 /** Whether passes check their contract (see `definePass`). The check is slow, so only tests enable it. */
 export const contract = { checked: false };
 
-/** Runs a pass as `definePass` describes. */
 export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   definition: PassDefinition<S, R>,
   model: Model,

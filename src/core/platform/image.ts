@@ -92,7 +92,6 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   return { width: size(16), height: size(20), orientation: 1, components: 3 };
 }
 
-/** Returns the error for an image that a decoder rejects. */
 export function damagedImageError(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const reason = errorMessage(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";

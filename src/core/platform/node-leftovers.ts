@@ -38,7 +38,6 @@ function ownerPrefix(): string {
   return `${hostId}-${process.pid}.`;
 }
 
-/** Returns the path of a new temporary file in the folder of a file. */
 export function temporaryPathFor(path: string): string {
   return join(dirname(path), `.${basename(path)}.${processSuffix()}.tmp`);
 }

@@ -47,7 +47,6 @@ interface StagedFile {
   readonly mode: number | undefined;
   /** The path of a copy of the old file, from which the old file can be restored. */
   backup: string | undefined;
-  /** Whether the temporary file has been renamed to its target. */
   isRenamed: boolean;
 }
 

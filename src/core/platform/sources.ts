@@ -81,7 +81,6 @@ export async function urlBeside(owner: string, location: string): Promise<ByteSo
   return urlSource(url);
 }
 
-/** Returns the error for a location that is not in the owner's folder. */
 export const leavesFolderError = (owner: string, location: string): PithError =>
   new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
     hint: "External data must lie in the model's own folder.",
@@ -93,7 +92,6 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** Reads ranges of a source in order and returns their bytes as one array. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   const [singleRange] = ranges;
   if (singleRange !== undefined && ranges.length === 1) return source.read(singleRange.start, singleRange.end);

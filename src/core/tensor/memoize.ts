@@ -3,7 +3,6 @@ interface Cache<K, V> {
   set(key: K, value: V): unknown;
 }
 
-/** Returns the cached value of a key; computes and caches it on first use. */
 export function memoize<K, V>(cache: Cache<K, V>, key: K, compute: () => V): V {
   let value = cache.get(key);
   if (value === undefined) {

@@ -33,7 +33,6 @@ export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC"
   return anySize;
 }
 
-/** Returns whether an input has the shape of images. */
 export function takesImages(type: ValueType | undefined): boolean {
   if (type?.dims?.length !== 4) return false;
   const [, a, b, c] = type.dims;

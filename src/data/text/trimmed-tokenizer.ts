@@ -53,7 +53,6 @@ export function keptIds({ file, settings }: TokenizerContents, usedIds: Iterable
   return [...kept].sort((a, b) => a - b);
 }
 
-/** Returns the files of the tokenizer with the reduced vocabulary. */
 export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
   const newIds = new Map(kept.map((id, index) => [id, index]));
   const { model } = file;
@@ -123,7 +122,6 @@ export function requireSameTokens(
 
 const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
 
-/** Returns all vocabulary sizes in a configuration. */
 export function configuredSizes(config: unknown): readonly number[] {
   const sizes: number[] = [];
   mapConfig(config, (key, value) => {

@@ -86,7 +86,6 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
   return drop.value > halfWidth * (z95 / zOf(drop.confidence));
 }
 
-/** Returns whether the estimated drop meets the goal. */
 export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
   // The tolerance covers floating-point rounding: 0.93 − 0.92 is slightly more than 0.01.
   return value <= maxDrop + 1e-12;

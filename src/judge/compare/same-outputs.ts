@@ -1,6 +1,5 @@
 /** Decides whether two outputs count as equal, by their cosine. */
 
-/** Minimum cosine at which two outputs count as equal. */
 export const minEqualCosine = 0.9999;
 /** Formats a cosine with four digits. A value below `minEqualCosine` is rounded down, so that the text stays below it, too. */
 export const cosineText = (worst: number): string =>

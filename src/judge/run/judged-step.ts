@@ -80,7 +80,6 @@ export interface Rejection {
   readonly isUnshown: boolean;
   /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
   readonly isLostBefore: boolean;
-  /** Whether the result has weights that can be trained. */
   readonly isTrainable: boolean;
 }
 

@@ -111,7 +111,6 @@ export function affineParameters(scope: ModuleScope, size: number): { readonly w
   return { weight: storeTensor(scope, "weight", [size], () => 1), bias: storeTensor(scope, "bias", [size], () => 0) };
 }
 
-/** Adds a stored tensor, named after the module. */
 export function storeTensor(
   { emit, name }: ModuleScope,
   ownName: string,

@@ -23,7 +23,6 @@ interface BackwardOptions {
 
 /** Accumulates all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed. */
 export function backwards({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
-  /** Maps a node to the gradient of one of its outputs. */
   const outputGradients = new Map<Node, Value>();
   /** Nodes that do not pass a gradient to an input that depends on a parameter. */
   const stops: Node[] = [];
@@ -100,7 +99,6 @@ function withoutGradient(node: Node, { reason }: Miss): PithError {
   return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, { hint: trainTheRest });
 }
 
-/** Returns the gradients by the operator definition. */
 function operatorGradients(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
   const valueWithoutSize = [...node.inputs, ...node.outputs].find(
     (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,

@@ -72,7 +72,6 @@ export function groupLasso(
   };
 }
 
-/** Returns the axes of trained tensors that belong to removable units of a group. */
 function partsOf(group: Group, trainedValues: ReadonlyMap<string, Floats>): readonly Part[] {
   const removableUnits = new Set(removable(group));
   if (removableUnits.size === 0) return [];

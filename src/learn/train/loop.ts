@@ -342,7 +342,6 @@ class TrainingLoop {
     });
   }
 
-  /** Stores the best weights in the model. */
   outcome(): Omit<LoopOutcome, "isUnchanged"> {
     const training = this.#training;
     const { history, batches } = this.#counters;

@@ -90,7 +90,6 @@ export function defineOptimizer(rule: Rule): Optimizer {
 
 type WithGradient = Pick<OptimizedParameter, "gradient">;
 
-/** Accumulates gradients over `count` batches. */
 export function accumulator(parameters: readonly WithGradient[], count: number) {
   if (count === 1) return { add: (): boolean => true, clear: (): void => {} };
   const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));

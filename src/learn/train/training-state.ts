@@ -134,7 +134,6 @@ export function startCounters(): Counters {
 
 const startEpoch = (epoch: number) => ({ epoch, batches: 0, sum: 0, seconds: 0, evaluations: [] });
 
-/** Returns the report of the unfinished epoch. */
 export function currentEpoch(counters: Counters, accumulate: number): Epoch {
   const { epoch, sum, batches, seconds, evaluations } = counters;
   return { epoch, loss: sum / batches, steps: Math.floor(batches / accumulate), seconds, evaluations };

@@ -35,13 +35,11 @@ interface Rules {
 
 const onlyPairs = (pairs: PairRules): Rules => ({ pairs, structures: () => [] });
 
-/** Options that choose rules by their ids. */
 export const ruleOptions = {
   only: described(v.optional(v.array(v.string())), "apply these rules alone", { value: "rule" }),
   skip: described(v.optional(v.array(v.string()), []), "do not apply these rules", { value: "rule" }),
 };
 
-/** Returns whether a rule is selected. */
 export const selectsRule =
   ({ only, skip }: { readonly only?: readonly string[] | undefined; readonly skip: readonly string[] }) =>
   (id: string): boolean =>

@@ -12,7 +12,6 @@ const progressInterval = 50;
 /** Milliseconds that a job has to end after its parent process has ended. */
 const orphanGrace = 5000;
 
-/** Imports a job's module by its address. */
 type ImportJob = (address: string) => Promise<{ readonly default?: unknown }>;
 
 const controller = new AbortController();

@@ -38,7 +38,6 @@ function area([x1, y1, x2, y2]: Box): number {
 /** Minimum score of a detection, and minimum IoU of two boxes that match. */
 const threshold = 0.5;
 
-/** Limits of a detection. */
 export interface Limits {
   readonly minScore: number;
   /** IoU above which the better of two boxes of a class suppresses the other. */

@@ -214,15 +214,13 @@ function largestError(layers: readonly LayerError[]): LayerError | undefined {
   return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
 }
 
-type SingleLayerError = Pick<LayerError, "own" | "share">;
-
 async function errorsOfSingleLayers(
   engine: Engine,
   [original, candidate]: readonly [Model, Model],
   places: readonly Place[],
   samples: Samples,
   { output, alone = defaultAlone, evaluated = infinite, ...options }: Omit<LayerErrorOptions, "seed">,
-): Promise<readonly SingleLayerError[] | Miss> {
+): Promise<readonly Pick<LayerError, "own" | "share">[] | Miss> {
   if (places.length === 0) return [];
   const exchanged = await exchange(engine, original, candidate, places, samples);
   if (exchanged instanceof Miss) return exchanged;

@@ -53,7 +53,6 @@ export interface Latency {
   readonly processorTime?: number;
 }
 
-/** Latency with percentiles of individual runs. */
 export interface RunTimes extends Latency {
   /** Percentiles of individual runs, in milliseconds. */
   readonly runs: { readonly p50: number; readonly p90: number };

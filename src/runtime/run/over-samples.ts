@@ -92,7 +92,6 @@ export async function overBatches(
   return done;
 }
 
-/** Loads a model for runs on samples. */
 export async function runnerOf(
   engine: Engine,
   model: Model,

@@ -207,7 +207,6 @@ function gatherSamples({ feeds, samples }: Pick<ModelRun, "feeds" | "samples">, 
   return mapColumns(feeds, (dense) => (dense.dims[0] === samples ? gatherRows(dense, positions) : dense));
 }
 
-/** Returns the positions of the samples for which all outputs are finite. */
 function finiteSamples({ expected, samples }: ModelRun): readonly number[] {
   const outputs = Object.values(expected).filter(({ type }) => isFloat(type));
   const partOf = (dense: Dense, at: number): Dense =>

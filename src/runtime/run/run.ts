@@ -120,7 +120,6 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
   return work;
 }
 
-/** Returns the feeds of a model by name, converted to its float types. */
 export function feedsFor({ graph }: Model, feeds: Batch): Batch {
   const inputs = graph.feeds.flatMap(({ name, type }) => {
     const dense = feeds[name];

@@ -12,7 +12,6 @@ const chunkBytes = 2 ** 16;
  */
 const maxCompressedBytes: Readonly<Record<Encoding, number>> = { gzip: 2 ** 23, br: 2 ** 21 };
 
-/** Returns whether the compressed size of a file is estimated. */
 export const isEstimated = (bytes: number, encoding: Encoding): boolean => bytes > maxCompressedBytes[encoding];
 
 /** Sizes after compression; undefined without a compressor (in browsers). */

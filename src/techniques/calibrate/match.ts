@@ -176,7 +176,6 @@ function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Floa
   );
 }
 
-/** Returns whether the blocks of a row are a subsequence of the blocks of another row. */
 function isSubsequence(row: readonly Float64Array[], otherRow: readonly Float64Array[]): boolean {
   let index = 0;
   for (const block of row) {

@@ -250,15 +250,10 @@ function distillMoves({ samples: { train } }: MovesRequest): readonly Move[] {
   ];
 }
 
-interface StudentOptions {
-  readonly shrink?: number | undefined;
-  readonly keepLayers?: KeptLayers | undefined;
-}
-
 /** Removes layers, then channels of the remaining ones, in place. @throws PithError E_UNSUPPORTED if nothing can be removed. */
 async function makeStudent(
   model: Model,
-  { shrink, keepLayers }: StudentOptions,
+  { shrink, keepLayers }: { readonly shrink?: number | undefined; readonly keepLayers?: KeptLayers | undefined },
   context: Context,
 ): Promise<readonly Change[]> {
   const changes: Change[] = [];

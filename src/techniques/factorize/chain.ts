@@ -64,7 +64,6 @@ export function partDims(
   });
 }
 
-/** Returns the computation type of a layer, which its factors use. */
 export function factorType({ effective, node, role }: Layer): FloatType {
   const type = (role.packed === undefined ? effective : node.inputs[role.data])?.type?.type;
   return type !== undefined && isFloat(type) ? type : "float32";

@@ -58,12 +58,7 @@ export interface Decomposition {
    * @returns Steps sorted by increasing cost; losses never increase.
    */
   spectrum(problem: Problem): Promise<readonly Step[]>;
-  factors(problem: Problem, step: Step): Promise<FactorChain>;
-}
-
-export interface FactorChain {
-  readonly parts: readonly Part[];
-  readonly relativeError: number;
+  factors(problem: Problem, step: Step): Promise<{ readonly parts: readonly Part[]; readonly relativeError: number }>;
 }
 
 export const withMatrices = (parts: readonly PartShape[], matrices: readonly (readonly Matrix[])[]): readonly Part[] =>

@@ -146,9 +146,7 @@ const table = {
   isomorphic,
 };
 
-export type AllocationName = keyof typeof table;
-
-export const allocations = methodTable<Allocation, AllocationName>(table, {
+export const allocations = methodTable<Allocation, keyof typeof table>(table, {
   kind: "an allocation",
   does: ["shares", "together"],
   title: "Allocation (--scope)",

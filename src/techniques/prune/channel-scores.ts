@@ -43,10 +43,7 @@ export function scoreByNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: E
     });
 }
 
-type WeightReader = (slice: ChannelSlice) => Promise<WeightNumbers | Miss>;
-
-/** Returns a function that reads a layer's weight, or another stored tensor with the channels. */
-function weightReader(model: Model, engine: Engine): WeightReader {
+function weightReader(model: Model, engine: Engine): (slice: ChannelSlice) => Promise<WeightNumbers | Miss> {
   const readStored = async ({ value }: ChannelSlice): Promise<WeightNumbers> => {
     const dense = await readStoredValue(model, value, engine);
     return { dims: dense.dims, values: toFloats(dense) };

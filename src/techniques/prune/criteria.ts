@@ -163,9 +163,7 @@ const table = {
   activation,
 };
 
-export type ImportanceName = keyof typeof table;
-
-export const criteria = methodTable<Importance, ImportanceName>(table, {
+export const criteria = methodTable<Importance, keyof typeof table>(table, {
   kind: "a criterion",
   does: ["scores", "units"],
   title: "Criteria (--importance)",

@@ -56,7 +56,6 @@ export type ChannelStatistic<E> = ActivationStatistic<E> | GateStatistic<E>;
 
 export type Evidence<E> = Statistic<E> | GradientStatistic<E> | ChannelStatistic<E>;
 
-/** Returns whether a statistic exists only for channels. */
 export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidence is ChannelStatistic<E> =>
   evidence !== undefined && "of" in evidence && evidence.of !== "gradients";
 

@@ -62,7 +62,6 @@ function selectEvenly(stacks: readonly (readonly Block[])[], count: number): rea
   });
 }
 
-/** Selects blocks by names, patterns and positions. */
 function selectBlocks(all: readonly Block[], selectors: readonly (string | number)[]): readonly Block[] {
   const hint = `Repeated layers: ${all.map(({ name }, index) => `${index} ${name}`).join(", ")}.`;
   const selected = selectors.map((selector) => {

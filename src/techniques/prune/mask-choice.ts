@@ -107,7 +107,6 @@ export function maskEach(
   });
 }
 
-/** Chooses the entries whose scores are at or above a threshold. */
 export async function thresholdChoice(
   target: Target,
   { mask, scores, from }: RankedParameter,

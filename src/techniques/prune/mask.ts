@@ -18,7 +18,6 @@ export function intersect(a: Mask, b: Mask): Mask {
   return a.map((kept, index) => kept & (b[index] ?? 0));
 }
 
-/** Returns channels with at least one kept entry. */
 export function keptChannels(mask: Mask, channels: AxisLayout): readonly number[] {
   const { outer, count, inner } = channels;
   return Array.from({ length: count }, (_, channel) => channel).filter((channel) => {

@@ -52,7 +52,6 @@ function shareOfLayer(stacks: readonly (readonly Block[])[], model: Model): numb
   return weights.reduce((sum, bytes) => sum + bytes, 0) / layers.length / storedBytes(model.graph);
 }
 
-/** Returns no stacks if no layers repeat. */
 function findStacks(model: Model): readonly (readonly Block[])[] {
   try {
     return repeatedLayers(model.clone());

@@ -239,7 +239,6 @@ const costs = ["macs", "parameters", "targetSize", "faster"] as const;
 /** Work of the gradient of a sample, in forward runs of the model. */
 export const runsOfGradients = 6;
 
-/** Returns the names of the given cost bounds. */
 export const costBounds = (options: Partial<Record<(typeof costs)[number], unknown>>) =>
   costs.filter((name) => options[name] !== undefined);
 

@@ -61,7 +61,6 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   return { targets, misses: [...misses, ...unsupported] };
 }
 
-/** Returns the existing weights and biases of the selected layers. */
 export function selectAllParameters(model: Model, selection: ParameterSelection): readonly Target[] {
   const inference = infer(model);
   const selected = selectLayers(layersOf(model, inference), selection);

@@ -114,7 +114,6 @@ interface MeasuredRange {
   readonly noise: number;
 }
 
-/** Returns the range of each activation over samples. */
 export async function measureRanges(
   model: Model,
   values: readonly Value[],

@@ -259,7 +259,6 @@ function lowEntropyOf(options: Choices): { readonly lowEntropy?: LowEntropy } {
   return { lowEntropy: { distortion: distortion ?? defaultDistortion, ...training } };
 }
 
-/** Returns whether an override keeps a layer in float. */
 export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
   optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
 

@@ -174,7 +174,6 @@ function adamInSteps(trainedWeights: readonly TrainedWeight[]): Optimizer {
   };
 }
 
-/** A weight whose quantized values are trained. */
 interface TrainedWeight {
   readonly layer: string;
   readonly result: Value;

@@ -80,12 +80,10 @@ export function blockWise(options: BlockWiseOptions): Stage {
   };
 }
 
-type CalibrationPair = Pick<Source, "changedRun" | "originalRun" | "survivors">;
-
 /** Trains a part in place; returns the number of changed tensors, 0 without an improvement. */
 async function trainPart(
   part: Part,
-  { changedRun, originalRun, survivors }: CalibrationPair,
+  { changedRun, originalRun, survivors }: Pick<Source, "changedRun" | "originalRun" | "survivors">,
   scope: Scope,
   options: BlockWiseOptions,
 ): Promise<number | Miss> {

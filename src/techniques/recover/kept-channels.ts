@@ -42,7 +42,6 @@ function traceSurvivors(groups: readonly Group[], kept: KeptChannels): Survivors
   return survivors;
 }
 
-/** Returns whether units of a layer are kept or removed as a whole. */
 function hasWholeUnits(group: Group, layer: Layer, kept: KeptChannels): boolean {
   const units = unitsOf(group, layer, kept);
   const keptUnits = new Set(units.kept);

@@ -101,13 +101,11 @@ interface Measurement {
   readonly memories: readonly number[];
 }
 
-type TimingOptions = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
-
 /** Times the models on one target. If the target is not available and others are requested, logs a warning and returns undefined. */
 async function measure(
   target: TargetName,
   models: readonly string[],
-  { dim: dims, set, rounds, threads }: TimingOptions,
+  { dim: dims, set, rounds, threads }: Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">,
   session: Session,
   hasOthers: boolean,
 ): Promise<Measurement | undefined> {

@@ -54,7 +54,6 @@ function sizeTexts(limit: number, size: number): readonly [string, string] {
 const dropLimit = (maxDrop: number, unit: Unit): string => `lose at most ${difference(unit, maxDrop).replace("+", "")}`;
 const agreementLimit = (minimum: number): string => `at least ${percent(minimum)}`;
 
-/** Returns the findings of budgets on samples that are not here. */
 export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason: string): readonly Finding[] {
   const { unit } = namedMetrics[metric]({});
   return [
@@ -63,7 +62,6 @@ export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason:
   ];
 }
 
-/** Returns the findings of runtimes that are not here. */
 export const missingRuntimes = (runtimes: readonly string[], reason: string): readonly Finding[] =>
   runtimes.map((target) => notShown(`outputs on ${target}`, rightLimit, reason));
 

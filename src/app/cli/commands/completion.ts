@@ -2,7 +2,6 @@
 import * as v from "valibot";
 import { defineCommand } from "../command.ts";
 
-/** Shells for which there is a script. */
 export const shells = ["bash", "zsh", "fish"] as const;
 
 /** Scripts per shell. Each calls `pith complete`, which prints a candidate and its meaning per line. No word is evaluated as shell code. */

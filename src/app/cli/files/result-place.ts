@@ -18,7 +18,6 @@ import type { Terminal } from "../print/terminal.ts";
 import { besideFolder, outputName } from "./files.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
-/** Flag that also writes compressed copies next to the result. */
 export const precompressFlag = {
   precompress: option(v.array(v.picklist(encodings)), "also write compressed copies for web servers: .gz, .br", {
     value: "gzip,br",

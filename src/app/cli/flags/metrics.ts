@@ -36,7 +36,6 @@ export const metricFlags = {
   }),
 };
 
-/** Flags of commands that reject results whose metric drops too far. */
 export const goalFlags = {
   maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
     group,

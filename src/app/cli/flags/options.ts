@@ -235,7 +235,6 @@ function readOverride(text: string, before: unknown): Record<string, object> {
   return { ...rules, [pattern]: { ...rules[pattern], ...Object.fromEntries(entries) } };
 }
 
-/** Returns a schema and the schemas that it wraps. */
 function schemaLayersOf(schema: SchemaNode): readonly SchemaNode[] {
   return [schema, ...(schema.wrapped === undefined ? [] : schemaLayersOf(schema.wrapped))];
 }

@@ -15,7 +15,6 @@ interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
-/** Returns the error for a result that is not written. */
 export function rejectionError(
   pass: AnyPass,
   input: Advised,

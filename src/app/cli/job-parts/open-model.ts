@@ -30,7 +30,6 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
 interface Writing {
   readonly model: string;
   readonly out: string;
-  /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly fileBytes?: number | undefined;
   /** Encodings of compressed copies of the result. */
@@ -60,11 +59,6 @@ function missingText(files: readonly string[]): string {
   return `not copied to the result: ${files.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
 }
 
-interface ModelAtPath {
-  readonly path: string;
-  readonly model: Model;
-}
-
 /** Signs that a model is a result and not an original, the most reliable first. */
 const resultSigns: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
   ["its weights are quantized", (model) => layers(model, infer(model)).some(isQuantized)],
@@ -81,7 +75,7 @@ export function isChanged({ graph, header }: Model): boolean {
 
 /** Warns if models are equal to the first one byte by byte, or if two models seem to be in the wrong order. */
 export async function warnOfOrder(
-  [first, ...laterModels]: readonly ModelAtPath[],
+  [first, ...laterModels]: readonly { readonly path: string; readonly model: Model }[],
   words: (original: string, result: string) => readonly string[],
   { log }: Pick<JobContext, "log">,
 ): Promise<void> {

@@ -21,7 +21,6 @@ export interface PassInput {
   /** Path of the model before earlier compression, with which the result is compared; for passes without another reference. */
   readonly original?: string | undefined;
   readonly out: string;
-  /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   /** Options of the pass from the command line. The pass validates them. */
   readonly options: Readonly<Record<string, unknown>>;

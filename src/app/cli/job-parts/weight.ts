@@ -31,7 +31,6 @@ export async function weightOf(model: Model, path: string): Promise<Weight> {
 }
 
 interface Compression {
-  /** Sizes of compressed copies that were written. */
   readonly copies: Partial<CompressedSize>;
   /** Whether the size after brotli is measured. */
   readonly brotli: boolean;

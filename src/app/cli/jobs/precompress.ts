@@ -3,13 +3,8 @@ import type { Encoding } from "#platform";
 import { type CopySizes, precompress } from "../../../core/files/compressed-copies.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 
-interface PrecompressInput {
-  readonly files: readonly string[];
-  readonly encodings: readonly Encoding[];
-}
-
 export default function precompressJob(
-  { files, encodings }: PrecompressInput,
+  { files, encodings }: { readonly files: readonly string[]; readonly encodings: readonly Encoding[] },
   { signal }: JobContext,
 ): Promise<CopySizes> {
   return precompress(files, encodings, signal);

@@ -6,18 +6,12 @@ import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relativ
 import { openModel } from "../job-parts/open-model.ts";
 import { timedTokenCount } from "../job-parts/timed-tokens.ts";
 
-export interface RelativeTimeInput {
-  readonly original: string;
-  readonly model: string;
-  readonly seed: number;
-}
-
 /**
  * Returns the times, or the reason why the models cannot be timed on the same inputs.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if one of the models does not run on random inputs of the original.
  */
 export default async function relativeTimeJob(
-  { original, model, seed }: RelativeTimeInput,
+  { original, model, seed }: { readonly original: string; readonly model: string; readonly seed: number },
   context: JobContext,
 ): Promise<PairedRunTimes | string> {
   const [originalModel, changedModel] = [await openModel(original, context), await openModel(model, context)];

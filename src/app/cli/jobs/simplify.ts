@@ -24,7 +24,6 @@ export interface SimplifyInput {
   readonly out: string;
   /** Whether the result is written; otherwise the job only reports what would change. */
   readonly writes: boolean;
-  /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;

@@ -7,18 +7,14 @@ import { type TrimmedFolder, trimFolder } from "../../folder/trim-vocabulary.ts"
 import { fileBytes, filesOfModel } from "../files/files.ts";
 import { contextOf } from "../job-parts/open-model.ts";
 
-export interface VocabularyInput {
-  readonly folder: string;
-  readonly texts: readonly string[];
-  readonly out: string;
-  readonly seed: number;
-}
-
 export interface VocabularyOutput extends TrimmedFolder {
   readonly bytes: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
 }
 
-export default async function vocabularyJob(input: VocabularyInput, context: JobContext): Promise<VocabularyOutput> {
+export default async function vocabularyJob(
+  input: { readonly folder: string; readonly texts: readonly string[]; readonly out: string; readonly seed: number },
+  context: JobContext,
+): Promise<VocabularyOutput> {
   const { folder, texts, out } = input;
   context.stage("texts");
   const trimmed = await trimFolder(folder, { texts, out }, contextOf(createEngine(), input, context));

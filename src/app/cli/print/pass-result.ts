@@ -115,10 +115,8 @@ export interface ResultDetails {
   /** Whether a missed goal sets the exit code to 1. With --force, this requires an explicit goal. */
   readonly isGoalRequired: boolean;
   readonly files: OutputFiles;
-  /** Whether pruned weights are stored as zeros. */
   readonly storesZeros: boolean;
   readonly next: string | undefined;
-  /** Command that compares the result with another model. */
   readonly comparisonCommand: string;
 }
 

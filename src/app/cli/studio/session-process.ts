@@ -12,7 +12,6 @@ export interface Answer {
   readonly id: number;
   /** Text for the page. */
   readonly line: string;
-  /** Whether the call has finished. */
   readonly isLast: boolean;
 }
 

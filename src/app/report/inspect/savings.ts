@@ -14,7 +14,6 @@ import { type Channels, payingRank } from "../applicable-techniques.ts";
 /** Share of the prunable channels that are assumed to be removed. */
 const assumedShare = 0.3;
 
-/** Bytes before and after, and the number of changed layers. */
 export interface Saving {
   readonly layers: number;
   readonly before: number;

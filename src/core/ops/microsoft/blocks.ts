@@ -75,7 +75,6 @@ function multiplyAndAdd(emit: Emit, data: Value | undefined, matrix: Value, bias
   return bias === undefined ? y : emit.Add([y, bias]);
 }
 
-/** Writes the product with a matrix that is unpacked from the node's inputs. */
 function writeUnpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, bias: Value | undefined) {
   return matrix instanceof Miss ? matrix : [multiplyAndAdd(emit, inputs[0], castLike(emit, matrix, inputs[0]), bias)];
 }

@@ -66,7 +66,6 @@ function defineQuantized<S = null>(row: QuantizedDefinition<S>): Op {
   });
 }
 
-/** The ports of operators with one operand. */
 const oneOperand = { operands: (): readonly Port[] => [[0, 1, 2]], result: [3, 4] } as const;
 
 function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | undefined | Miss {

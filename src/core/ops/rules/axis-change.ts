@@ -48,7 +48,6 @@ const axisDefaults: Readonly<Record<string, number>> = {
 
 type Rule = (node: Node, site: Site, rank: number, perm: readonly number[]) => AxisChange | undefined;
 
-/** Returns the positions of axes after the permutation. */
 const moveAxes = (axes: readonly number[], rank: number, perm: readonly number[]): readonly number[] => {
   const positions = invertPermutation(perm);
   return axes.map((axis) => positions[wrapAxis(axis, rank)] ?? 0);

@@ -28,7 +28,6 @@ const largestNumbers: Readonly<Partial<Record<DataType, number>>> = {
 
 const integerTypes: readonly DataType[] = ["int32", "int64"];
 
-/** Returns the only number of a stored operand. */
 function numberOf(operand: Operand | undefined): number | undefined {
   const small = operand?.stored === true ? operand.small : undefined;
   if (small === undefined || small.type === "string" || small.data.length !== 1) return undefined;

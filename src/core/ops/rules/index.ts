@@ -68,7 +68,6 @@ const structures: readonly Structure[] = [
   joinedSelections,
 ];
 
-/** The rules of `simplify` by their id. */
 export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
   [...pairs, ...structures].map((rule) => [rule.id, rule]),
 );

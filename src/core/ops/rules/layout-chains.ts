@@ -12,7 +12,6 @@ import { changeDims, type DimsChange, dimsChange } from "./dims-change.ts";
 import { permutationAt, reshapeOperators } from "./layout.ts";
 import { dimsOf, type Structure, type StructureScope } from "./rule.ts";
 
-/** The maximum number of nodes in a chain. */
 const maxChain = 8;
 
 /** A chain with at most one Transpose, and at most one change of dimensions before and after it. */
@@ -32,7 +31,6 @@ export function permutationOf({ site }: Pick<StructureScope, "site">, node: Node
 
 export const isReshape = ({ op, domain }: Node): boolean => domain === "" && reshapeOperators.includes(op);
 
-/** Returns the atoms of the result of a chain of nodes. */
 function atomsOfChain(scope: StructureScope, dims: readonly Dim[], nodes: readonly Node[]): AtomizedAxes | undefined {
   let atoms = atomize(dims);
   for (const node of nodes) {
@@ -236,7 +234,6 @@ function reshapeAtoms({ storageOrder, axes }: AtomizedAxes, dims: readonly Dim[]
   return { storageOrder: storageOrder.flatMap(expand), axes: result };
 }
 
-/** Returns a function that gives the position of an atom in the storage order of the input. */
 function positionsOf({ storageOrder }: AtomizedAxes): (atom: Atom) => number {
   const positions = new Map(storageOrder.map((atom, position) => [atom, position]));
   return (atom) => positions.get(atom) ?? -1;

@@ -15,7 +15,6 @@ import { isReshape, permutationOf } from "./layout-chains.ts";
 import { type Layout, type MovedOperand, reshapeLayout, transposeLayout } from "./layouts.ts";
 import type { Structure, StructureScope } from "./rule.ts";
 
-/** The maximum number of nodes in a group. */
 const maxIslandNodes = 64;
 
 /** A group of nodes, producers first, and the change of each node to the new layout. */

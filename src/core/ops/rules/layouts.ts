@@ -7,7 +7,6 @@ import { changeDims, dimsChange } from "./dims-change.ts";
 import { isReshape, permutationOf } from "./layout-chains.ts";
 import type { StructureScope } from "./rule.ts";
 
-/** An operand of the group in the new layout. */
 export interface MovedOperand {
   /** Whether a new node must be added to compute the operand. */
   readonly addsNode: boolean;

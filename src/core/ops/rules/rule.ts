@@ -32,7 +32,6 @@ export type PairResult =
     }
   | undefined;
 
-/** The properties of every rule. */
 interface RuleProperties {
   /** The name by which the options `only` and `skip` select the rule. Unique among all rules. */
   readonly id: string;
@@ -49,7 +48,6 @@ export interface Pair extends RuleProperties {
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
-  /** Whether both operators must be equal. */
   readonly requiresSameOperator?: true;
   fuse(scope: PairScope): PairResult;
 }

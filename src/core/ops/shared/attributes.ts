@@ -34,7 +34,6 @@ export function readInteger<D extends number | undefined>(site: Site, name: stri
   return value === undefined ? defaultValue : toInteger(value);
 }
 
-/** Reads an integer attribute that represents a boolean. */
 export function readFlag(site: Site, name: string, defaultValue = false): boolean {
   return readInteger(site, name, defaultValue ? 1 : 0) !== 0;
 }

@@ -37,7 +37,6 @@ export const reorderFromBlocks = (emit: Emit, x: Value, channels = sizesOf(x)[1]
 export const reorderOneBlock = (emit: Emit, fourChannels: Value): Value =>
   emit["com.microsoft.nchwc.ReorderInput"]([fourChannels]);
 
-/** Rounds a number of channels up to complete blocks. */
 export const roundUpToBlocks = (channels: number, size: number): number => Math.ceil(channels / size) * size;
 
 export function createBlocks(emit: Emit, size: number): ChannelBlocks {

@@ -30,7 +30,6 @@ export function inferConv(s: ConvSettings, site: Site, type?: DataType): readonl
   return inferShape(site, (x) => withDims(site, [1], (w) => convDims(s, x, w)), type);
 }
 
-/** Returns the equivalent attributes of Conv. */
 export function convAttributes({ kernel, strides, dilations, group, ...window }: ConvSettings) {
   return { kernel_shape: kernel, strides, dilations, group, ...padAttributes(window) };
 }

@@ -188,7 +188,6 @@ export function divideFloats(a: Dim, b: Dim): Dim | undefined {
   return quotientDims(multiplyDims(numeratorA, denominatorB), multiplyDims(denominatorA, numeratorB));
 }
 
-/** Rounds a quotient up or down to a dimension. */
 export function roundQuotient(a: Dim, direction: "down" | "up"): Dim {
   if (!isSymbolic(a)) return direction === "down" ? Math.floor(a) : Math.ceil(a);
   const round = direction === "down" ? floorDims : ceilDims;

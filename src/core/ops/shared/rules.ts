@@ -98,14 +98,11 @@ export function forwardWanted(output: readonly WantedInterval[], ...inputs: read
   return inputs.flatMap((input) => output.map((interval) => ({ input, ...interval })));
 }
 
-interface RefusedAxes {
-  refused(axis: number): boolean;
-  readonly reason: string;
-  readonly input?: number;
-}
-
 /** Links every axis of an input to the same axis of output 0. Channels of refused axes cannot be removed in the input or the output. */
-export function sameAxes(dims: readonly Dim[], options?: RefusedAxes): readonly AxisLink[] {
+export function sameAxes(
+  dims: readonly Dim[],
+  options?: { refused(axis: number): boolean; readonly reason: string; readonly input?: number },
+): readonly AxisLink[] {
   const { reason = "", input = 0 } = options ?? {};
   return dims.flatMap((_, axis): AxisLink[] => {
     const [from, to] = [[`in${input}`, axis] as const, ["out0", axis] as const];

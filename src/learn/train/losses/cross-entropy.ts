@@ -69,7 +69,6 @@ export function requireClasses(classes: number | undefined): void {
 
 interface Distributions {
   readonly rows: Dense;
-  /** Number of rows with a label. */
   readonly labeledRows: number;
 }
 

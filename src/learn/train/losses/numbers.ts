@@ -38,7 +38,6 @@ const errorLoss = (name: string, options: LossOptions, entries: (emit: Emit, err
     scaledSum(emit, entries(emit, emit.Sub([output, target])), 1 / count),
   );
 
-/** Returns an output as it is, with the number of its elements. */
 export const readElements = ({ emit }: LossScope, output: Value) => ({
   rows: castToFloat32(emit, output),
   count: elementCount(fixedDims(output.type?.dims) ?? []),

@@ -42,9 +42,7 @@ export interface Transformation {
 const maxNoiseSamples = 32;
 
 export interface AnswerNoise {
-  /** Noise of the candidate after quantization. */
   readonly afterQuantization: NoiseMeter;
-  /** Noise of the candidate in float. */
   readonly inFloat: NoiseMeter;
 }
 
