@@ -123,6 +123,11 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     ]);
   });
 
+  test("are used beside an excepted node without a weight", async () => {
+    const { changes } = await quantize(mlp(), { scheme: "float16", except: "Relu" });
+    expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+  });
+
   test("are not used for values that would become infinite", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {

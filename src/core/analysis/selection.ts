@@ -40,7 +40,7 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
     throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });
   }
   const selectedLayers = all.filter(
-    (layer) => (patterns === undefined || isLayer(patterns, layer)) && !isLayer(excludedPatterns, layer),
+    (layer) => (patterns === undefined || isLayer(patterns, layer)) && !excludesLayer(selection, layer),
   );
   if (selectedLayers.length === 0 && patterns !== undefined && excludedPatterns !== undefined)
     throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
@@ -100,6 +100,10 @@ function nodesAround([first]: readonly Selectable[]): readonly Node[] {
 
 /** Returns whether `except` names a node, by its name, a pattern or its operator type. */
 export const excludesNode = ({ except }: Selection, node: Node): boolean => isNode(splitPatterns(except), node);
+
+/** Returns whether `except` names a layer or its node. */
+export const excludesLayer = ({ except }: Selection, layer: Selectable): boolean =>
+  isLayer(splitPatterns(except), layer);
 
 export function isNamed(patterns: Selection["layers"], name: string): boolean {
   return (splitPatterns(patterns) ?? []).some((pattern) => matches(pattern, name));

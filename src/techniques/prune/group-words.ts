@@ -22,7 +22,7 @@ function partsText(units: number, unitOf: Int32Array): string {
 }
 
 /** Returns a Miss with the same reason for each layer. @param blocker the layer or node that prevents the removal. */
-export function missesOf({ layers }: Group, reason: string, blocker?: string): readonly Miss[] {
+export function missesOf({ layers }: Pick<Group, "layers">, reason: string, blocker?: string): readonly Miss[] {
   const names = [...new Set(layers.map((layer) => layer.name))];
   return names.map((name) => new Miss(reason, name, undefined, blocker === name ? undefined : blocker));
 }

@@ -259,6 +259,22 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
   });
 
+  test.each(["MatMul", "/b/*", "b"])("keeps the channels of a layer that `except` names as %s", async (except) => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a.weight: float32[4, 2] = random(seed 1)
+  b.weight: float32[2, 4] = random(seed 2)
+  c.weight: float32[2, 4] = random(seed 3)
+  l = Gemm "/a/fc" (x, a.weight) {transB=1}
+  r = MatMul "/b/fc" (x, b.weight)
+  s = Add (l, r)
+  y = Gemm "/c/fc" (s, c.weight) {transB=1}
+}`);
+    const { changes, misses } = await prune(net, { structured: 0.5, except });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at }) => at)).toEqual(["a", "c"]);
+  });
+
   test("reports units of several channels, and an amount that rounds to no unit", async () => {
     const heads = (): Model =>
       parseModel(`opset 21

@@ -11,9 +11,9 @@ import {
 } from "../../core/analysis/channels.ts";
 import { cut, whyNotCut } from "../../core/analysis/cut.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import { layers as layersOf } from "../../core/analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { isNamed, optionsOfLayer, type Selection, selectLayers } from "../../core/analysis/selection.ts";
+import { excludesLayer, optionsOfLayer, type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { answerOf } from "../../core/pass/custom-methods.ts";
@@ -42,6 +42,8 @@ export interface SpreadOptions {
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
   /** The largest share of a layer's channels that may be removed, unless an override sets the amount of the layer. */
   readonly maxLayerAmount?: number | undefined;
+  /** The layers by name before the graph was rewritten, which can change their operators: patterns refer to these. */
+  readonly original?: ReadonlyMap<string, Layer>;
 }
 
 interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelScoring, SpreadOptions {
@@ -51,8 +53,8 @@ interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelS
 }
 
 /** Returns the amount for a group: the smallest override of its layers, because the layers lose the same channels. */
-function amountOf({ layers }: Group, { overrides }: SpreadOptions, amount: number) {
-  const all = layers.map((layer) => optionsOfLayer({ overrides, amount }, layer));
+function amountOf({ layers }: Group, { overrides, original }: SpreadOptions, amount: number) {
+  const all = layers.map((layer) => optionsOfLayer({ overrides, amount }, original?.get(layer.name) ?? layer));
   const [smallestOverride] = all
     .filter(({ decidedBy }) => decidedBy !== "global")
     .sort((a, b) => a.own.amount - b.own.amount);
@@ -78,9 +80,12 @@ export async function rankChannels(
   return { sets, misses };
 }
 
-export async function pruneStructured(model: Model, options: Options, context: Context): Promise<Outcome> {
+export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  const { groups, misses } = await freeChannels(model, (form) => findEligible(form, options), context);
+  const original = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
+  const selected = new Set(selectLayers([...original.values()], given).map(({ name }) => name));
+  const options: Options = { ...given, original };
+  const { groups, misses } = await freeChannels(model, (form) => findEligible(form, selected, options), context);
   const ranked = await rankChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
@@ -194,12 +199,12 @@ function selectRemovable(
 /** Returns the groups with a selected layer and no excluded layer. */
 function findEligible(
   model: Model,
-  options: Selection & ChannelOptions,
+  names: ReadonlySet<string>,
+  options: Options,
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const selected = selectLayers(all, options);
-  const nodes = new Set(selected.map((layer) => layer.node));
+  const selected = all.filter(({ name }) => names.has(name));
   const groups: Group[] = [];
   const misses: Miss[] = options.layers === undefined ? [...unsupportedWeights(model, inference, all)] : [];
   const allGroups = channelGroups(model, inference, options);
@@ -209,11 +214,12 @@ function findEligible(
       misses.push(new Miss("its columns are not coupled to the channels of a layer", layer.name));
   }
   for (const group of allGroups) {
-    if (!group.layers.some((layer) => nodes.has(layer.node))) continue;
-    const excluded = group.layers.find(({ name }) => isNamed(options.except, name));
+    if (!group.layers.some(({ name }) => names.has(name))) continue;
+    const kept = group.layers.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
+    const excluded = group.layers.find((layer) => !kept.includes(layer));
     if (excluded !== undefined) {
       const reason = `its channels can only be removed together with those of "${excluded.name}", which is excluded`;
-      misses.push(...missesOf(group, reason).filter(({ at }) => !isNamed(options.except, at ?? "")));
+      misses.push(...missesOf({ layers: kept }, reason));
       continue;
     }
     for (const refusalsOfUnits of groupBy(group.refused.values(), formatReason).values()) {

@@ -13,7 +13,7 @@ import { allLayers } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
 import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
-import { selectLayers } from "../../core/analysis/selection.ts";
+import { excludesLayer, selectLayers } from "../../core/analysis/selection.ts";
 import { requireStored } from "../../core/analysis/weight.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitter } from "../../core/graph/emit.ts";
@@ -68,9 +68,7 @@ function chosenTensors(model: Model, options: HalfSettings): ReadonlyMap<Value, 
   const all = allLayers(model, inference);
   for (const { name, weight } of selectLayers(all, options)) chosen.set(weight, name);
   if (options.layers !== undefined) return chosen;
-  const excluded = new Set(
-    options.except === undefined ? [] : selectLayers(all, { layers: options.except }).map(({ weight }) => weight),
-  );
+  const excluded = new Set(all.filter((layer) => excludesLayer(options, layer)).map(({ weight }) => weight));
   for (const value of parametersOf(model, inference))
     if (value.tensor?.type === "float32" && isLargeMatrix(value) && !chosen.has(value) && !excluded.has(value))
       chosen.set(value, value.name);
