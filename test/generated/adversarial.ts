@@ -288,10 +288,11 @@ function canCrash({ graph }: Model, isEdited: boolean): boolean {
 const recurrent: ReadonlySet<string> = new Set(["LSTM", "GRU", "RNN"]);
 /** Returns whether a node reduces along negative axes, for which ONNX Runtime ignores the axes of empty tensors. */
 function reducesFromEnd({ op, attributes, inputs }: Node): boolean {
+  if (!op.startsWith("Reduce")) return false;
   const listed = attributes.get("axes");
   const stored = inputs[1]?.tensor?.small;
   const axes = listed?.kind === "ints" ? listed.value : stored === undefined ? [] : toFloat64(stored);
-  return op.startsWith("Reduce") && axes.some((axis) => axis < 0);
+  return axes.some((axis) => axis < 0);
 }
 
 const needsElements = ({ op, domain }: Node): boolean => recurrent.has(op) || domain !== "";
