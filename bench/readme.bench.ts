@@ -35,7 +35,7 @@ function requireResult(data: unknown, error: string | undefined): Result {
 
 const folder = mkdtempSync(join(tmpdir(), "pith-readme-"));
 process.once("exit", () => rmSync(folder, { recursive: true }));
-line(`npx pith quantize MODEL ${options.join(" ")} --data DATA`);
+line(`npx --no-install pith quantize MODEL ${options.join(" ")} --data DATA`);
 line("");
 line("| network (test samples) | float32 | brotli | int8 | brotli | metric | original | int8 | change in points |");
 line("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |");

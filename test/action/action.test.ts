@@ -130,9 +130,9 @@ describe("the action", () => {
   test.each([
     ["warn", 0],
     ["fail", 1],
-  ])("with not-shown: %s, the exit code of measurements that decide nothing is %i", async (choice, expected) => {
+  ])("with undecided: %s, the exit code of an undecided check is %i", async (choice, expected) => {
     const { code, output, outputs } = await runAction("[[1, 0.002], [0.002, 1]]", {
-      "not-shown": choice,
+      undecided: choice,
       file: "few.yaml",
     });
     expect(outputs).toBe("outcome=undecided\n");

@@ -29,8 +29,8 @@ describe("pith check", () => {
     );
     const { code, out } = await pith("check", path);
     expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed/);
-    expect(out).toMatch(/drop +lose at most 5\.0 points +.* points \(.*\) +passed/);
-    expect(out).toMatch(/agreement +at least 90\.0 % +.* % \(.*\) +passed\npassed\n$/);
+    expect(out).toMatch(/drop +lose at most 5\.0 points +change .* points \(.*\) +passed/);
+    expect(out).toMatch(/agreement +at least 90\.0 % +.* % \(.*\) +passed\ncheck passed\n$/);
     expect(code).toBe(0);
   });
 
@@ -40,13 +40,13 @@ describe("pith check", () => {
       "größe 模型/pith.check.yaml",
     );
     const { code, out } = await pith("check", path);
-    expect(out).toMatch(/passed\n$/);
+    expect(out).toMatch(/check passed\n$/);
     expect(code).toBe(0);
   });
 
   test("fails a file above its bytes", async () => {
     const { code, out } = await pith("check", writeEntry("model: right.onnx, bytes: 100"));
-    expect(out).toMatch(/bytes +at most 100 bytes +\d+ bytes +failed\nfailed\n$/);
+    expect(out).toMatch(/bytes +at most 100 bytes +\d+ bytes +failed\ncheck failed\n$/);
     expect(code).toBe(1);
   });
 
@@ -55,7 +55,7 @@ describe("pith check", () => {
       "check",
       writeEntry("model: zero.onnx, original: right.onnx, data: points.csv, drop: 1%"),
     );
-    expect(out).toMatch(/drop +lose at most 1\.0 points +−\d+\.\d points \(.*\) +failed/);
+    expect(out).toMatch(/drop +lose at most 1\.0 points +change −\d+\.\d points \(.*\) +failed/);
     expect(out).toContain("The goal is missed");
     expect(code).toBe(1);
   });
@@ -77,7 +77,7 @@ describe("pith check", () => {
     );
     expect(out).toMatch(/agreement +at least 80\.0 % +.* undecided/);
     expect(out).toContain("agreement: 12 samples do not decide");
-    expect(out).toMatch(/\nundecided\n$/);
+    expect(out).toMatch(/\ncheck undecided\n$/);
     expect(code).toBe(3);
   });
 
@@ -121,7 +121,7 @@ describe("pith check", () => {
     expect(out).toMatch(
       /model +can be measured +no +failed\nmodel: The original ".*lost\.onnx" of "right\.onnx" does not exist\. Commit it/,
     );
-    expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed\nfailed\n$/);
+    expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed\ncheck failed\n$/);
     expect(code).toBe(1);
   });
 
@@ -186,7 +186,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
       "check",
       writeEntry("model: variants, original: variants/model.onnx, data: points.csv, agreement: 90%"),
     );
-    expect(out).toMatch(/^variants.linked\.onnx\n[\s\S]*failed\nfailed\n$/);
+    expect(out).toMatch(/^variants.linked\.onnx\n[\s\S]*failed\ncheck failed\n$/);
     expect(out).not.toContain("variants/model.onnx\n");
     expect(code).toBe(1);
   });
@@ -228,7 +228,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
       "check",
       writeEntry("model: small, original: original, data: points.csv, agreement: 60%"),
     );
-    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.ONNX\n[\s\S]*failed\nfailed\n$/);
+    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.ONNX\n[\s\S]*failed\ncheck failed\n$/);
     expect(code).toBe(1);
   });
 

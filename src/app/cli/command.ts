@@ -72,7 +72,7 @@ export interface Result {
   print(terminal: Terminal): void;
   readonly goalMissed?: boolean;
   /** Whether the measurements decide neither way. The exit code is then 3, if no goal was missed. */
-  readonly notShown?: boolean;
+  readonly undecided?: boolean;
   /** Reason why nothing better was found. It is printed after the result, also with `--json`, and the exit code is 1. */
   readonly failure?: PithError | undefined;
 }

@@ -16,7 +16,7 @@ import { type Environment, type Stream, Terminal, widthOf } from "./print/termin
 /** Codes of errors that another command line would avoid, such as a wrong flag, an invalid setting or an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
-export const exitCode = { ok: 0, failed: 1, usage: 2, notShown: 3 } as const;
+export const exitCode = { ok: 0, failed: 1, usage: 2, undecided: 3 } as const;
 
 export interface ProgramEnvironment {
   readonly out: Stream;
@@ -72,7 +72,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     else result.print(terminal);
     if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));
     if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
-    else if (result.notShown === true) code = exitCode.notShown;
+    else if (result.undecided === true) code = exitCode.undecided;
   };
   let command: Command | undefined;
   try {
@@ -244,20 +244,25 @@ function openTerminal(
   });
 }
 
+const npxPith = "npx --no-install pith";
+
 /** Pattern of folders that npx and scripts of npm, pnpm and yarn add to the PATH. They are not on the PATH of the user's shell. */
 const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
-/** Returns the words that start Pith. If it is installed in a project, there is no `pith` on the PATH. */
-export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | "npx pith" {
+/**
+ * Returns the words that start Pith. If it is installed in a project, there is no `pith` on the PATH. Without `--no-install`, npx in another folder
+ * would download a package of somebody else.
+ */
+export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | typeof npxPith {
   const folders = PATH.split(delimiter).filter((folder) => folder !== "" && !projectFolder.test(folder));
   const isInstalled = folders.some((folder) => ["pith", "pith.cmd"].some((name) => existsSync(join(folder, name))));
-  return isInstalled ? "pith" : "npx pith";
+  return isInstalled ? "pith" : npxPith;
 }
 
 const names = commands.map(({ name }) => name).join("|");
-const commandLine = new RegExp(`(?<![\\w./-]|npx )pith (?=(?:${names}|help|--help)\\b)`, "g");
+const commandLine = new RegExp(`(?<![\\w./-]|npx |npx --no-install )pith (?=(?:${names}|help|--help)\\b)`, "g");
 
-/** Replaces `pith eval …` by `npx pith eval …` if that is how the user starts Pith. */
+/** Replaces `pith eval …` by `npx --no-install pith eval …` if that is how the user starts Pith. */
 export function replaceProgramName(text: string, program: string): string {
   return program === "pith" ? text : text.replace(commandLine, `${program} `);
 }

@@ -3,24 +3,38 @@
 type Observer = (isRunning: boolean) => void;
 
 let observer: Observer | undefined;
-let lastReported = Number.NEGATIVE_INFINITY;
+let [runs, isReported, lastReported] = [0, false, 0];
+let ending: NodeJS.Timeout | undefined;
 
-/** Minimum milliseconds between two reported runs. Reports of each run would slow down small models. */
+/** Minimum milliseconds between two reported starts. Reports of each run would slow down small models. */
 const interval = 100;
 
 export function observeRuns(newObserver: Observer): void {
   observer = newObserver;
 }
 
-/** Calls `run`, and reports its start and its end to the observer. */
+/** Calls `run`. While it runs, the observer has a reported start without an end: the end of a short run is reported only if no other run follows. */
 export async function observed<T>(run: () => Promise<T>): Promise<T> {
-  const now = performance.now();
-  if (observer === undefined || now - lastReported < interval) return run();
-  lastReported = now;
-  observer(true);
+  if (observer === undefined) return run();
+  const start = performance.now();
+  if (!isReported || start - lastReported >= interval) {
+    [isReported, lastReported] = [true, start];
+    observer(true);
+  }
+  runs++;
   try {
     return await run();
   } finally {
-    observer(false);
+    runs--;
+    if (performance.now() - start >= interval) reportEnd();
+    else ending ??= setTimeout(reportEnd, interval).unref();
   }
+}
+
+function reportEnd(): void {
+  clearTimeout(ending);
+  ending = undefined;
+  if (runs > 0) return;
+  isReported = false;
+  observer?.(false);
 }

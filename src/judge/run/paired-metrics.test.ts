@@ -62,7 +62,7 @@ test.each([
   const task = { test: memory("rows", { x: float32([4, 2], [2, 1, 2, 1, 1, 2, 1, 2]) }), metric };
   const broken = await PairedMetrics.create(model("z = Sub(x, x)\n  logits = Div(z, z)"), task, {}, context);
   expect(() => broken.requireAnswers()).toThrow(
-    `The original outputs NaN on some of 4 samples, or all: its ${name} with itself`,
+    `The original outputs NaN on some or all of 4 samples: its ${name} with itself`,
   );
   const sound = await PairedMetrics.create(model("logits = Identity(x)"), task, {}, context);
   expect(() => sound.requireAnswers()).not.toThrow();

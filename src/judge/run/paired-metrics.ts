@@ -150,7 +150,7 @@ export class PairedMetrics {
       const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
       throw new PithError(
         "E_DATA",
-        `The original outputs NaN on some of ${counted(original.count, "sample")}, or all: its ${value}. Nothing was done.`,
+        `The original outputs NaN on some or all of ${counted(original.count, "sample")}: its ${value}. Nothing was done.`,
         {
           hint: `${notFiniteHint} \`force\` continues anyway.`,
         },

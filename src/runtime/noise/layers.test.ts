@@ -135,7 +135,7 @@ test("skips a pruned layer with the reason", async () => {
   );
   const { layers, misses } = await compareLayers(engine, parseModel(network), cut, data);
   expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
-  expect(misses).toMatchObject([{ at: "a", reason: "its output is [4, 6] in the original and [4, 5] in the model" }]);
+  expect(misses).toMatchObject([{ at: "a", reason: "the output is [4, 6] in the original and [4, 5] in the model" }]);
 });
 
 test("compares layers of a model with states step by step", async () => {

@@ -35,7 +35,7 @@ export class Difference {
   addTensors(original: Dense, other: Dense, part?: OutputPart): void {
     const [before, after] = [dimsText(original.dims), dimsText(other.dims)];
     if (before !== after) {
-      this.apart = `its output is ${before} in the original and ${after} in the model`;
+      this.apart = `the output is ${before} in the original and ${after} in the model`;
       return;
     }
     const [xs = [], ys = []] = [original, other].map((dense) =>

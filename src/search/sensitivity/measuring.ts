@@ -140,7 +140,7 @@ export class Measuring {
 
 function requireWorkingOriginal({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
   const isBroken = answersWithNaN(metric, original.comparison.original, rows.answers);
-  const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
+  const text = isBroken ? "The original outputs NaN on some or all samples." : atChance;
   if (text !== undefined)
     throw new PithError("E_DATA", `${text} Nothing was measured.`, {
       hint: "Preprocessing, labels or model do not match.",

@@ -84,7 +84,11 @@ graph (x: float32[]) -> (y) {
     t = Cos(s)
   }}
 }`);
-      const session = await createEngine().load(loop);
+      const engine = createEngine();
+      const short = await engine.load(parseModel("opset 21\ngraph (x: float32[]) -> (y) {\n  y = Cos(x)\n}"));
+      const session = await engine.load(loop);
+      // Two runs within a tenth of a second
+      await short.run({ x: float32([], [1]) });
       return session.run({ x: float32([], [1]) });
     }
     case "wait":

@@ -36,7 +36,7 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   const { brotli, sampled } = size;
   const [limitText, sizeText] = sizeTexts(download, brotli ?? Number.NaN);
   const limit = `at most ${limitText}`;
-  if (brotli === undefined) return [...findings, notShown("download", limit, "brotli is not available here")];
+  if (brotli === undefined) return [...findings, undecidedFinding("download", limit, "brotli is not available here")];
   const isClose = sampled && Math.abs(brotli - download) <= estimateError * download;
   const outcome = isClose ? "undecided" : brotli <= download ? "passed" : "failed";
   const reason = isClose ? "the size after brotli is estimated, and within 5 % of the budget" : undefined;
@@ -57,17 +57,17 @@ const agreementLimit = (minimum: number): string => `at least ${percent(minimum)
 export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason: string): readonly Finding[] {
   const { unit } = namedMetrics[metric]({});
   return [
-    ...(drop === undefined ? [] : [notShown("drop", dropLimit(drop, unit), reason)]),
-    ...(agreement === undefined ? [] : [notShown("agreement", agreementLimit(agreement), reason)]),
+    ...(drop === undefined ? [] : [undecidedFinding("drop", dropLimit(drop, unit), reason)]),
+    ...(agreement === undefined ? [] : [undecidedFinding("agreement", agreementLimit(agreement), reason)]),
   ];
 }
 
 export const missingRuntimes = (runtimes: readonly string[], reason: string): readonly Finding[] =>
-  runtimes.map((target) => notShown(`outputs on ${target}`, rightLimit, reason));
+  runtimes.map((target) => undecidedFinding(`outputs on ${target}`, rightLimit, reason));
 
 const rightLimit = "as the original in Node";
 
-const notShown = (budget: string, limit: string, reason: string): Finding => ({
+const undecidedFinding = (budget: string, limit: string, reason: string): Finding => ({
   budget,
   limit,
   measured: "–",
@@ -110,7 +110,7 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
     findings.push({
       budget: "drop",
       limit: dropLimit(budgets.drop, unit),
-      measured: `${changeOf(comparison)} (${changeInterval(unit, comparison.difference)})`,
+      measured: `change ${changeOf(comparison)} (${changeInterval(unit, comparison.difference)})`,
       outcome: isKept ? "passed" : verdict.met ? "undecided" : "failed",
       reason: isKept
         ? undefined
@@ -126,7 +126,7 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
     const limit = agreementLimit(budgets.agreement);
     findings.push(
       figure === undefined
-        ? notShown("agreement", limit, "the model's output has no classes")
+        ? undecidedFinding("agreement", limit, "the model's output has no classes")
         : shareFinding("agreement", limit, budgets.agreement, figure.estimate),
     );
   }
@@ -166,10 +166,10 @@ export function speedFinding(
 ): Finding {
   const limit = `at least ${times(minimum)}`;
   const reason = timings.find((timing) => typeof timing === "string");
-  if (reason !== undefined) return notShown("speed", limit, reason);
+  if (reason !== undefined) return undecidedFinding("speed", limit, reason);
   const measuredTimings = timings.filter((timing) => typeof timing !== "string");
   const ratios = measuredTimings.map(({ before, after }) => before / after).toSorted((a, b) => a - b);
-  if (!ratios.every(Number.isFinite)) return notShown("speed", limit, "processor time cannot be read here");
+  if (!ratios.every(Number.isFinite)) return undecidedFinding("speed", limit, "processor time cannot be read here");
   const [low = Number.NaN, high = Number.NaN] = [ratios[0], ratios.at(-1)];
   const middle = ratios[Math.floor(ratios.length / 2)] ?? Number.NaN;
   const measured = `${times(middle)} (${times(low)} … ${times(high)})`;

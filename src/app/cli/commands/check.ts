@@ -73,7 +73,7 @@ export default defineCommand({
     return {
       data: { outcome, models },
       goalMissed: outcome === "failed",
-      notShown: outcome === "undecided",
+      undecided: outcome === "undecided",
       print(terminal) {
         const { bold, red, green, yellow } = terminal.color;
         const colors = { passed: green, failed: red, undecided: yellow };
@@ -86,7 +86,7 @@ export default defineCommand({
           for (const { budget, reason } of findings) if (reason !== undefined) terminal.line(`${budget}: ${reason}`);
           if (before !== undefined) terminal.line(before);
         }
-        terminal.line(bold(colors[outcome](outcome)));
+        terminal.line(bold(colors[outcome](`check ${outcome}`)));
       },
     };
   },

@@ -77,11 +77,13 @@ export default defineCommand({
                 shareText(row.share),
               ]),
           );
+        if (changedLayers.length > maxLayers)
+          terminal.line(
+            `and ${counted(changedLayers.length - maxLayers, "more layer")} (--json and -o debug.html have all)`,
+          );
         if (changedLayers.length > 0) for (const line of legend) terminal.line(dim(line));
         const jointNote = togetherNote(changedLayers.slice(0, maxLayers));
         if (jointNote !== "") terminal.line(dim(jointNote));
-        if (changedLayers.length > maxLayers)
-          terminal.line(`and ${counted(changedLayers.length - maxLayers, "more layer")}: --json, -o debug.html`);
         const equalCount = layers.length - changedLayers.length;
         if (equalCount > 0) terminal.line(`${counted(equalCount, "layer")} as in the original`);
         for (const text of notComparedLines(misses)) terminal.line(text);

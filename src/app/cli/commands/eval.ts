@@ -162,7 +162,7 @@ export default defineCommand({
 
 function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
   if (unmeasured === undefined) return undefined;
-  const text = `"${unmeasured}" outputs NaN on some of ${counted(samples ?? 0, "sample")}, or all: no metric could be computed.`;
+  const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}: no metric could be computed.`;
   return new PithError("E_DATA", text, {
     hint: notFiniteHint,
   });

@@ -60,10 +60,10 @@ describe("findModel", () => {
 
 test("withModelFiles replaces folders only in options that name models", async () => {
   const path = await folder("flags", "model.onnx");
-  const options = { against: path, otherTeachers: [path, path], data: path, out: path, samples: 3 };
+  const options = { original: path, otherTeachers: [path, path], data: path, out: path, samples: 3 };
   expect(await withModelFiles(options, (word) => findModel(word, { note: () => {} }))).toEqual({
     ...options,
-    against: join(path, "model.onnx"),
+    original: join(path, "model.onnx"),
     otherTeachers: [join(path, "model.onnx"), join(path, "model.onnx")],
   });
 });
