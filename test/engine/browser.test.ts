@@ -102,7 +102,7 @@ async function bundled(code: string, callsPasses = false) {
 
 test("a bundle that quantizes weights contains neither data readers nor the static scheme", async () => {
   const { modules, bytes } = await bundled(smaller, true);
-  expect(modules).toContain("src/techniques/quantize/weights.ts");
+  expect(modules).toContain("src/techniques/quantize/round-model.ts");
   // Messages need these modules for options, text and names of runtimes.
   const names = ["data/option", "data/augment-options", "core/numbers", "runtime/run/run-target"].map(
     (name) => `src/${name}.ts`,

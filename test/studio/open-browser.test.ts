@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { openBrowser } from "../../src/app/cli/studio/open-browser.ts";
+import { openBrowser } from "../../src/app/cli/commands/studio.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 test.skipIf(process.platform === "win32")("gives the key in a private file, and in no argument", async () => {

@@ -8,7 +8,7 @@ import { findStates, parseState, setStates } from "../batches/states.ts";
 import { frames, memory } from "../index.ts";
 import { parsePreprocessingSpec } from "../sidecars/preprocessing-spec.ts";
 import { readingFor } from "../sidecars/sidecars.ts";
-import { openSounds } from "../sources/open-file.ts";
+import { openSounds } from "../sources/open.ts";
 import { openWav, type Sound } from "./wav.ts";
 
 interface Written {

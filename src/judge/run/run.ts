@@ -1,27 +1,40 @@
 /** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
+
+import { asPithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytes, times } from "../../core/numbers.ts";
 import { open as openBytes } from "../../core/onnx/index.ts";
 import type { AnyPass, Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
+import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
+import { compareLayers } from "../../runtime/noise/layers.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { unsteadyNote } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type PassStep, recipeName } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
-import type { Measured, Run } from "../record/data.ts";
+import {
+  type Disagreement,
+  type Measured,
+  type Noise,
+  type Run,
+  runFormat,
+  type StepRecord,
+  type Timing,
+} from "../record/data.ts";
+import { viewsOf } from "../record/samples.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
 import { otherFrontIndices } from "./choose.ts";
-import { type Decision, selectResult } from "./contenders.ts";
-import type { Evaluation } from "./evaluator.ts";
+import { type Decision, indexOfSmallestDrop, selectResult } from "./contenders.ts";
+import type { Parts } from "./data-parts.ts";
+import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { ObjectiveOptions } from "./objective.ts";
 import { type GoalOptions, logBatch } from "./paired-metrics.ts";
 import { errorOfRun } from "./rejection.ts";
-import { runRecord } from "./run-record.ts";
 import { durationText } from "./time-estimate.ts";
 import { defaultRounds, timeIfChanged } from "./timing.ts";
 import { openTrials, reservesValidation, type Trials } from "./trials.ts";
@@ -222,4 +235,135 @@ function notSmaller(original: Measured, result: Measured): string {
       ? `; after brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${compressedText}`;
+}
+
+/** Returns the record of a run (`run.json`), without the fields that are known only at its end. */
+async function runRecord(
+  { original, tried, choice, chosen }: Decision,
+  { evaluator, parts, goal }: Trials,
+  timing: Timing | undefined,
+  task: Task,
+  options: RunOptions,
+  context: Context,
+): Promise<Omit<Run, "date" | "warnings" | "seconds">> {
+  const { about, targets = [], seen } = options;
+  const { metrics } = evaluator;
+  const { name, unit, better } = task.metric;
+  const examined = chosen ?? indexOfSmallestDrop(tried);
+  const evaluation = tried[examined ?? -1]?.evaluation;
+  const disagreements =
+    evaluation === undefined ? [] : await addSampleViews(evaluator.disagreements(evaluation), task.test, seen);
+  return {
+    format: runFormat,
+    version,
+    command: about?.command,
+    paths: about?.paths,
+    ...(targets.length === 0 ? {} : { targets: targets.map(({ name }) => name) }),
+    seed: context.seed,
+    machine: about?.machine,
+    data: {
+      ...dataRecord(task, parts, evaluator, options, tried[chosen ?? 0]?.variant.steps ?? []),
+      ...namesOf(disagreements, task.test.classes),
+    },
+    metric: { name, unit, better },
+    goal,
+    original,
+    variants: tried.map(({ variant }) => variant),
+    chosen,
+    ...(choice === undefined || chosen === undefined || tried.length < 2 ? {} : { choice }),
+    missed: chosen !== undefined || metrics.validation === undefined ? undefined : choice?.place,
+    latency: timing,
+    ...(examined === undefined ? {} : { examined }),
+    disagreements,
+    ...(evaluation === undefined
+      ? {}
+      : {
+          noise: await noiseOf(
+            await evaluator.open(evaluator.original),
+            await evaluator.open(evaluation),
+            task.test,
+            context,
+          ),
+        }),
+  };
+}
+
+function dataRecord(
+  task: Task,
+  parts: Parts,
+  { metrics }: Evaluator,
+  { preprocessing, available }: RunOptions,
+  steps: readonly StepRecord[],
+): Run["data"] {
+  // If several steps train, the record has the samples of the step that used the most.
+  const [learnt] = steps.flatMap((step) => step.learnt ?? []).sort((a, b) => (b.fitted ?? 0) - (a.fitted ?? 0));
+  return {
+    name: task.test.name,
+    preprocessing,
+    ...parts,
+    train: parts.train && { ...parts.train, ...learnt },
+    validation: metrics.validation?.samples.length,
+    ...(available === undefined ? {} : { available }),
+    chance: metrics.chance,
+    ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
+  };
+}
+
+function namesOf(disagreements: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
+  const names = disagreements
+    .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
+    .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
+  return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
+}
+
+/** Number of samples for comparing layers. It is small, because the outputs of all layers of both models are in memory at once. */
+const comparedSamples = 16;
+
+/**
+ * Adds a view of the sample (a small image, text or first values) to each disagreement.
+ * @param ready samples as the models receive them. @param stored the same samples before preprocessing, if available.
+ */
+async function addSampleViews(
+  disagreements: readonly Disagreement[],
+  ready: Dataset,
+  stored: Dataset | undefined,
+): Promise<readonly Disagreement[]> {
+  const views = await viewsOf(
+    disagreements.map(({ sample }) => sample),
+    ready,
+    stored,
+  );
+  return disagreements.map((disagreement, index) => {
+    const shown = views[index];
+    return shown === undefined ? disagreement : { ...disagreement, shown };
+  });
+}
+
+async function noiseOf(original: Model, result: Model, test: Dataset, context: Context): Promise<Noise> {
+  const { engine, signal } = context;
+  try {
+    const { layers, misses } = await compareLayers(engine, original, result, test, {
+      samples: comparedSamples,
+      signal,
+    });
+    const finiteLayers = layers.filter(
+      ({ signalToNoise, maxError }) => signalToNoise > -Infinity && Number.isFinite(maxError),
+    );
+    const brokenLayers = layers.filter((layer) => !finiteLayers.includes(layer));
+    return {
+      samples: Math.min(comparedSamples, test.count ?? comparedSamples),
+      layers: finiteLayers.map(({ layer, signalToNoise, cosine, maxError }) => ({
+        layer,
+        signalToNoise: signalToNoise === Infinity ? undefined : signalToNoise,
+        cosine,
+        maxError,
+      })),
+      misses: [
+        ...brokenLayers.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),
+        ...misses.map(({ at, reason }) => ({ at, reason })),
+      ],
+    };
+  } catch (error) {
+    return { samples: 0, layers: [], misses: [{ at: undefined, reason: asPithError(error).message }] };
+  }
 }

@@ -14,6 +14,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
 import { counted, minus } from "../../core/numbers.ts";
 import { modelOption } from "../../core/pass/modules.ts";
+import { parseOptions } from "../../core/pass/option-errors.ts";
 import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
@@ -22,20 +23,32 @@ import { collect, draw, firstBatch, setAside, take } from "../../data/batches/se
 import { openStorage } from "../../data/batches/store.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
+import { chooseBatchSize } from "../../learn/train/batch-size.ts";
+import type { Loss } from "../../learn/train/loss.ts";
+import { imitation } from "../../learn/train/losses/imitation.ts";
 import { lossOption } from "../../learn/train/losses/parse.ts";
+import { trainInPlace } from "../../learn/train/train.ts";
+import { trainOptions } from "../../learn/train/train-options.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { agreement, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { correctBiases } from "../calibrate/biases.ts";
 import { matchOriginal } from "../calibrate/match.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { blockWise } from "./block-wise.ts";
-import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
-import { type Scope, type Stage, type StageResult, startCalibration } from "./stage.ts";
+import {
+  copyTrainedTensors,
+  defaultBatch,
+  explainUntrainable,
+  type Scope,
+  type Stage,
+  type StageResult,
+  startCalibration,
+} from "./stage.ts";
 
 const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
 
@@ -322,4 +335,53 @@ function scoreText(before: Score, after: Score): string {
   const note =
     isNearer(before, after) && after.agreement < before.agreement ? " (lower, but signal to noise decides)" : "";
   return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %${note}`;
+}
+
+interface EndToEndOptions {
+  readonly data: Dataset;
+  readonly epochs: number;
+  readonly batch: number | undefined;
+  readonly learningRate: number;
+  /** Loss instead of `imitation`. */
+  readonly loss: Loss | string | undefined;
+  readonly output: string | undefined;
+  readonly log?: string | undefined;
+  /** Returns the seconds left for training; Infinity without a limit. */
+  secondsLeft(): number;
+}
+
+/**
+ * Recovery stage: trains the network towards its original without labels. The loss is the relative noise of its outputs s against t,
+ *
+ *     Σ (s - t)² / Σ t²
+ *
+ * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
+ * The option `loss`, such as a loss with labels, replaces it.
+ */
+export function endToEnd(options: EndToEndOptions): Stage {
+  return {
+    name: "end-to-end",
+    async run(model, scope) {
+      const trial = model.clone();
+      const { data, epochs, batch, learningRate, loss, output, log } = options;
+      const timer = new AbortController();
+      const cancelTimeLimit = abortAfter(timer, options.secondsLeft());
+      const signal = AbortSignal.any([scope.context.signal, timer.signal]);
+      try {
+        const size = batch ?? (await chooseBatchSize(trial, defaultBatch, data, [scope.original])).size;
+        const trainingLoss = loss ?? imitation(scope.original, output);
+        const settings = { data, epochs, batch: size, learningRate, loss: trainingLoss, log };
+        await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
+      } catch (error) {
+        // If the stage's time limit ended the training, its progress is the result.
+        const isOverdue = timer.signal.aborted && !scope.context.signal.aborted;
+        if (!isOverdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
+          return { changed: 0, what: "", misses: [explainUntrainable(error, "end-to-end")] };
+      } finally {
+        cancelTimeLimit();
+      }
+      const changed = copyTrainedTensors(model, trial);
+      return { changed, what: `${changed} tensors trained`, misses: [] };
+    },
+  };
 }

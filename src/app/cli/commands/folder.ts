@@ -1,14 +1,17 @@
 /** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
-import { readdir, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { basename, dirname, join, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import * as v from "valibot";
-import { temporaryFolder } from "#platform";
+import { realPath, temporaryFolder } from "#platform";
+import { root } from "#root";
 import { asPithError, joinList, Miss, PithError } from "../../../core/errors.ts";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { counted } from "../../../core/numbers.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
-import { openTokenizer } from "../../../data/text/tokenizer.ts";
+import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import { workOf } from "../../../runtime/run/latency.ts";
 import { type TargetName, targetNames } from "../../../runtime/run/run-target.ts";
@@ -17,13 +20,15 @@ import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { noVariantText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
-import { basesIn, mainOf } from "../../folder/layout.ts";
+import { basesIn, dataFileCounts, mainOf } from "../../folder/layout.ts";
+import type { Loader } from "../../folder/loader.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import { readFolderRecord } from "../../folder/records.ts";
 import type { FolderFile, FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
 import { folderTable } from "../../folder/table.ts";
+import { defaultTexts } from "../../folder/text-search.ts";
 import type { Result, Session } from "../command.ts";
 import { isFolder } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
@@ -34,9 +39,9 @@ import type { PassInput } from "../job-parts/pass-output.ts";
 import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
+import type loaderJob from "../jobs/loader.ts";
 import type precompressJob from "../jobs/precompress.ts";
 import { maxTimedBytes } from "../print/weight.ts";
-import { openLoader } from "./folder-loader.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
 import { variantWriter } from "./folder-variant.ts";
 
@@ -335,4 +340,62 @@ async function measureSpeed(
   if (timed === undefined || latency.unsteady) return { speed: new Miss("the machine was too busy"), work };
   const { median: factor, low, high } = timed.speedup;
   return { speed: { target, where, factor, low, high, milliseconds: timed.milliseconds.median }, work };
+}
+
+const packageName = "@huggingface/transformers";
+/** Maximum number of the user's texts that a check runs. */
+const maxTexts = 4;
+/** Maximum bytes of all originals at which they are loaded, too, to compare the results with them. */
+const maxComparedBytes = 2 ** 29;
+
+/** @param out folder of the results. @returns a Miss with the reason if transformers.js cannot load the folder. */
+export async function openLoader(
+  folder: string,
+  out: string,
+  texts: readonly string[],
+  originalBytes: number,
+  session: Session,
+): Promise<Loader | Miss> {
+  const config = await readSettings(join(folder, "config.json"));
+  if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
+  // A model's folder can come from a stranger, so a copy in it does not run.
+  const foreign = (await realPath(folder)) + sep;
+  const library = [process.cwd(), fileURLToPath(root())]
+    .map(libraryFrom)
+    .find((path) => path?.startsWith(foreign) === false);
+  if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
+  // The config.json of the originals may not state the number of their external data files.
+  const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));
+  const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
+  return {
+    version,
+    judges: texts.length > 0,
+    compares: originalBytes <= maxComparedBytes,
+    async ask(dtypes, forced) {
+      const isLarge = originalBytes > maxComparedBytes;
+      const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
+      const dtypeEntries = Object.entries(dtypes).map(
+        ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
+      );
+      const filesFolder = areOriginals ? { folder, chunks } : { folder: out };
+      const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
+      const input = { library: pathToFileURL(library).href, ...files, forced, isLarge };
+      const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
+      const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
+      try {
+        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines }, name);
+      } catch (error) {
+        if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
+        throw error;
+      }
+    },
+  };
+}
+
+function libraryFrom(folder: string): string | undefined {
+  try {
+    return createRequire(join(folder, "_")).resolve(packageName);
+  } catch {
+    return undefined;
+  }
 }

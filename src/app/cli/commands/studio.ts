@@ -1,6 +1,9 @@
 /** The command `pith studio`: serves the page on which a model becomes smaller, with the native runtime. */
+
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
@@ -10,7 +13,6 @@ import { option } from "../../../core/pass/options.ts";
 import { temporaryFolder } from "../../../core/platform/node-temporary.ts";
 import { defineCommand } from "../command.ts";
 import { requireModel } from "../files/model-folder.ts";
-import { openBrowser } from "../studio/open-browser.ts";
 import { serveStudio } from "../studio/server.ts";
 import { createSessionProcess } from "../studio/session-process.ts";
 
@@ -72,3 +74,22 @@ export default defineCommand({
 
 const pathOf = (place: string | undefined): string | undefined =>
   place === undefined || /^https?:/i.test(place) ? place : resolve(place);
+
+/**
+ * Opens an address in the user's browser. Every account of the machine can read arguments of processes, so the browser gets a private file that
+ * redirects. Without a browser, the user opens the printed address.
+ * @returns a function that removes the file.
+ */
+export async function openBrowser(address: string): Promise<() => Promise<void>> {
+  const folder = await temporaryFolder();
+  const file = join(folder.path, "pith-studio.html");
+  await writeFile(file, `<!doctype html><meta http-equiv="refresh" content="0; url=${address}">`, { mode: 0o600 });
+  const [program, ...words]: readonly [string, ...string[]] =
+    process.platform === "win32"
+      ? ["rundll32", "url.dll,FileProtocolHandler", file]
+      : [process.platform === "darwin" ? "open" : "xdg-open", file];
+  spawn(program, words, { stdio: "ignore", detached: true })
+    .on("error", () => {})
+    .unref();
+  return () => folder.remove();
+}
