@@ -1,5 +1,5 @@
 /** Tests which goals start the precision fallback: a stated one for every estimate beyond it, the default only for a significant loss. */
-import { writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
@@ -23,8 +23,8 @@ beforeAll(async () => {
   );
   const readOut = JSON.stringify(
     [
-      [1, 0.2525],
-      [0.2505, 1],
+      [1, 0.2505],
+      [0.2525, 1],
     ].map((pair) => Array.from({ length: 64 }, (_, column) => (column % 32 === 0 ? pair[column / 32] : 0))),
   );
   const text = `opset 21
@@ -38,9 +38,9 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
   await save(parseModel(text), at("close.onnx"));
-  // The original answers the first class from a ratio of 0.9973 on, the rounded network from 1 on.
+  // The original answers the first class from a ratio of 1.0027 on, the rounded network from 1 on.
   const rows = Array.from({ length: 200 }, (_, row) => {
-    const [ratio, label] = row % 67 === 0 ? [0.9987, 0] : row % 2 === 0 ? [1.5, 0] : [0.5, 1];
+    const [ratio, label] = row % 67 === 0 ? [1.0013, 1] : row % 2 === 0 ? [1.5, 0] : [0.5, 1];
     return `${ratio},1,${label}`;
   });
   writeFileSync(at("close.csv"), `a,b,label\n${rows.join("\n")}\n`);
@@ -68,6 +68,19 @@ describe(`a loss of ${lost} of 200 predictions, which is not significant`, () =>
     expect(code, err).toBe(0);
     expect(err).toMatch(/no layers are kept at higher precision: no choice of layers keeps the goal/);
     expect(err).toContain("1.0 points allowed), which is not statistically significant");
+  });
+
+  test("starts the fallback in a folder only with a stated goal", async () => {
+    mkdirSync(at("folder/onnx"), { recursive: true });
+    copyFileSync(at("close.onnx"), at("folder/onnx/model.onnx"));
+    writeFileSync(at("folder/config.json"), "{}");
+    const variants = ["quantize", at("folder"), "--dtype", "q8", "--rounder", "nearest", ...data()];
+    const written = await pith(...variants, "-o", at("default"));
+    expect(written.err).toContain("1.0 points allowed), which is not statistically significant");
+    const { code, out, err } = await pith(...variants, "-o", at("bound"), "--max-drop", "1%");
+    expect(code, err).toBe(0);
+    expect(err).toMatch(/^1\.5 points lost, 1\.0 points allowed: looking for the layers/m);
+    expect(out).toContain("fc3: kept in float");
   });
 
   test("starts the fallback of a recipe only with a stated goal", async () => {

@@ -69,6 +69,7 @@ test("with a limit of candidates, tries the most promising formats, writes the b
     { steps: 2, faster: 0.01, rounds: 0, onBest },
     { log: ({ text }) => void messages.push(text) },
   );
+  expect(run.goal?.stated).not.toBe(true);
   expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic"]);
   expect(messages).toContain("the search ended at its limit of 2 candidates; others can be better");
   expect(files.length).toBeGreaterThan(0);
@@ -78,6 +79,8 @@ test("with a limit of candidates, tries the most promising formats, writes the b
 test("keeps a candidate within the goal on held-out samples", () => {
   const { run } = searchResult;
   const chosen = run.variants[run.chosen ?? -1];
+  expect(run.goal).toMatchObject({ maxDrop: 0.02, stated: true });
+  expect(chosen?.verdict?.drop.value).toBeLessThanOrEqual(0.02);
   expect(chosen?.verdict?.met).toBe(true);
   expect(run.data.test.count).toBe(Math.ceil((task.test.count ?? 0) / 2));
   expect(run.data.validation).toBeUndefined();

@@ -1,5 +1,7 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { save } from "pith";
+import { parseModel } from "pith/extend";
 import { linear, network } from "pith/nn";
 import { beforeAll, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
@@ -37,4 +39,19 @@ test("opens the model of a call in a session that has none", async () => {
   const { inspection } = await createSession().openModel(small, context);
   const candidate = await createSession().make({ model: small, samples: undefined }, request, context);
   expect(candidate.inspection.parameters).toBe(inspection.parameters);
+});
+
+test("gives the precision fallback the goal that the page shows, as a stated one", async () => {
+  const [samples, difference] = [join(folder, "difference.csv"), join(folder, "difference.onnx")];
+  const rows = Array.from({ length: 60 }, (_, row) => (row % 2 === 0 ? "1,0,0" : "0,1,1"));
+  writeFileSync(samples, `a,b,label\n${rows.join("\n")}\n`);
+  const text = `opset 21
+graph (x: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  w: float32[2, 2] parameter = [1, 0, 0, 1]
+  logits = MatMul (x, w)
+}
+`;
+  await save(parseModel(text), difference);
+  const candidate = await createSession().make({ model: difference, samples: { data: samples } }, request, context);
+  expect(candidate.run?.goal).toMatchObject({ maxDrop: 0.01, stated: true });
 });
