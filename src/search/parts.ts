@@ -1,4 +1,3 @@
-/** Splits the test samples of a search into search samples, on which candidates are compared, and evaluation samples. */
 import { random } from "../core/tensor/random.ts";
 import { isIndexed, view } from "../data/batches/indexed.ts";
 import { testSeed } from "../data/batches/select.ts";

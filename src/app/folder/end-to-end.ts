@@ -1,4 +1,3 @@
-/** Compares all models of a folder end to end with their originals: on texts that they continue, or on samples. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";

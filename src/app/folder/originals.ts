@@ -1,4 +1,3 @@
-/** Copies the original models of a folder, and the files next to them, to the output folder. */
 import {
   fileKind,
   fileNameOf,

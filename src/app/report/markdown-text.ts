@@ -1,4 +1,3 @@
-/** Writes Markdown: tables, code and escaped text. */
 import { escapeUnprintable } from "./printable.ts";
 import type { Column } from "./tables.ts";
 

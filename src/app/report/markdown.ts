@@ -1,4 +1,3 @@
-/** Formats a run as Markdown (`report.md`): the verdict and the table of variants. */
 import type { Run } from "../../judge/record/data.ts";
 import { gainSentence } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";

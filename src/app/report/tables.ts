@@ -1,5 +1,3 @@
-/** Builds the tables of the pages. */
-
 import {
   bytes,
   changeInterval,

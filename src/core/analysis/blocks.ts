@@ -323,9 +323,6 @@ function commonName(names: readonly string[]): string | undefined {
 /**
  * Joins consecutive blocks into one block, with the inputs and outputs of the whole sequence.
  * @param all All blocks of the model, in their order.
- * @example
- * const all = blocks(model, infer(model)).blocks;
- * const firstHalf = extractBlock(model, joinBlocks(model, all.slice(0, all.length / 2), all));
  */
 export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
   const members = new Set(run);

@@ -29,9 +29,6 @@ type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 /**
  * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and rewrites stored sizes.
  * @returns The inference of the changed model. If the result would not be a valid graph, returns a Miss and leaves the model unchanged.
- * @example
- * const [group] = channelGroups(model, infer(model));
- * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
  */
 export async function cut(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
   const plan = planOf(model, removedIndices(removals));

@@ -140,9 +140,6 @@ export interface EmitOptions {
  * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph.
  * @throws PithError From each call: E_UNSUPPORTED if the opset lacks the operator, attribute or number of
  * inputs; E_TYPE_MISMATCH for an attribute value of the wrong type.
- * @example
- * const emit = emitter(model.graph, { opsets: model.header.opsets });
- * const scaled = emit.named("scaled").Mul([x, 0.5]);
  */
 export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);

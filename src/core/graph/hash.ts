@@ -22,10 +22,6 @@ export function identity(object: object): number {
  * Returns 16 hexadecimal digits that are equal for equal models, with a collision probability of 2⁻⁶⁴. Models are equal if their structure, names,
  * types, roles, attributes, metadata and tensor identities are. Inferred types are ignored.
  * @param keyOf Returns the identity of a tensor. By default, two tensor objects with equal elements count as different.
- * @example
- * const before = structureHash(model);
- * await pass(model);
- * if (structureHash(model) !== before) console.log("changed");
  */
 export function structureHash(
   model: Model,

@@ -8,9 +8,6 @@ const maxIterations = 300;
  * Returns the centroids of clusters, in ascending order. They start evenly spaced over the range, so that rare large weights are represented (Han et
  * al. 2016). An empty cluster keeps its centroid.
  * @throws PithError E_OPTION if `clusters` is not a positive integer; E_DATA if a number is not finite or there are no numbers.
- * @example
- * const centroids = kmeans(weights, 16);
- * assign(weights, centroids); // 4 bits per weight
  */
 export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Array {
   if (!Number.isInteger(clusters) || clusters < 1) {

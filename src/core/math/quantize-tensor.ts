@@ -40,8 +40,6 @@ export interface QuantizeWeightsOptions {
 /**
  * Quantizes weights over the range from their minimum to their maximum, as ONNX Runtime does.
  * @throws PithError E_OPTION if the axis does not exist; E_DATA if an element is not finite; E_TYPE_MISMATCH if elements are not real numbers.
- * @example
- * quantizeWeights({ dense: weight, type: "int8", axis: 0 }); // per output channel of a Conv
  */
 export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTensor {
   const { dense, type, axis, symmetric = isSigned(type), reduceRange = false } = options;

@@ -46,8 +46,6 @@ export interface TruncationOptions {
 /**
  * Returns the best approximation with rank `rank` as thin singular factors: U is m × rank, V is n × rank.
  * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n); E_DATA if an element is NaN or infinite.
- * @example
- * const { u, s, v, relativeError } = await truncatedSvd(fromDense(weight), 32, { multiply });
  */
 export async function truncatedSvd(
   source: Matrix,

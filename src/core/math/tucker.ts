@@ -31,8 +31,6 @@ const iterations = 5;
 /**
  * Returns the Tucker-2 decomposition of a weight [out, in, …kernel], given as an out × (in · kernel) matrix.
  * @throws PithError E_SHAPE_MISMATCH if the columns are not a multiple of the input channels, E_OPTION if a rank is out of range.
- * @example
- * await tucker2(fromDense(weight), weight.dims[1] ?? 1, { rankOut: 16, rankIn: 16, multiply });
  */
 export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Options): Promise<Tucker2> {
   const { rankOut, rankIn, multiply = multiplyHere } = options;

@@ -22,8 +22,6 @@ export interface WeightFactors {
  * Returns factors of a weight (out × in) that preserve its outputs.
  * @param root S with XᵀX = S Sᵀ for the inputs X (in × any number of columns). S can be singular.
  * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit; E_OPTION if the rank is out of range.
- * @example
- * const { left, right, relativeError } = await whitenedSvd(fromDense(weight), await squareRoot(gram), 32, { multiply });
  */
 export async function whitenedSvd(
   weight: Matrix,

@@ -1,4 +1,3 @@
-/** Suggests an option for a mistyped name, or for a name from another tool. */
 import { allNearest, nearest } from "../graph/nearest.ts";
 
 /** Option names of other tools or other commands, in lower case without hyphens, with the equivalent Pith options. */

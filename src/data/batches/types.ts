@@ -1,4 +1,3 @@
-/** Types of datasets and their batches. */
 import type { Batch } from "../../core/tensor/types.ts";
 
 export interface BatchOptions {

@@ -51,10 +51,6 @@ const maxBytes = 2 ** 29;
 /**
  * Prefetches several rounds of a dataset. The caller must close the feed.
  * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
- * @example
- * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
- * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
- * await feed.close();
  */
 export function createFeed(
   dataset: Dataset,
@@ -170,8 +166,6 @@ const isPortable = ({ portable }: PlacedChange): boolean => portable !== undefin
  * Yields the batches of a dataset, with prefetching.
  * @param options `threads` is the number of additional threads. By default, it is determined from waiting times.
  * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
- * @example
- * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
  */
 export async function* prefetched(
   dataset: Dataset,

@@ -65,8 +65,6 @@ const maxShareOfTraining = 0.5;
  * the test samples if the source has only one split. Equal data, options and seeds give equal splits.
  * @throws PithError E_DATA and E_FILE as `openDataset` does; E_DATA if there are too few samples to divide;
  * E_OPTION if test samples would also be training samples.
- * @example
- * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
   return divideSource(await openSource(path, options), options);

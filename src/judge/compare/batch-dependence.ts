@@ -49,9 +49,6 @@ export interface InvarianceOptions extends MetricOptions {
 /**
  * Runs samples in batches and alone, and compares the outputs. Returns a Miss if the model takes one sample at a time or the data has one sample.
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- * @example
- * const alone = await batchInvariance(createEngine(), model, data);
- * if (!(alone instanceof Miss) && alone.worst < 0.999) console.warn("a text's vector depends on its batch");
  */
 export async function batchInvariance(
   engine: Engine,

@@ -1,5 +1,3 @@
-/** Compares two models on the same samples. */
-
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";

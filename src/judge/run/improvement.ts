@@ -1,4 +1,3 @@
-/** Decides whether a result is an improvement: smaller, cheaper, faster, or more accurate. */
 import { asPithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { times } from "../../core/numbers.ts";

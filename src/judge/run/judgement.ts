@@ -1,4 +1,3 @@
-/** Combines all checks of a result (metric, outputs, target runtimes) into one reason to reject it. */
 import { type Comparison, type Goal, judge, usualDrop } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, wrongText } from "../record/verdict.ts";

@@ -1,4 +1,3 @@
-/** Creates the error of a run that kept no result. */
 import { capitalize, PithError } from "../../core/errors.ts";
 import { bytes, counted, integer } from "../../core/numbers.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";

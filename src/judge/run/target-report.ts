@@ -1,4 +1,3 @@
-/** Checks the result of a command on its target runtimes, and logs warnings. */
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";

@@ -1,4 +1,3 @@
-/** Times the results of a run interleaved with the original. */
 import { PithError } from "../../core/errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";

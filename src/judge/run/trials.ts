@@ -1,4 +1,3 @@
-/** Prepares a run: expands the recipes, measures the original, and determines the goal. */
 import type { Model } from "../../core/graph/model.ts";
 import { levelOf } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";

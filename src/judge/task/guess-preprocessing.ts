@@ -67,8 +67,6 @@ export interface PreprocessingScore {
  * Each round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The candidate with the
  * highest accuracy is chosen; on a tie, the lowest loss, then the narrowest range. Image files are tried both center-cropped and whole.
  * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
- * @example
- * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
  */
 export async function guessPreprocessing(
   engine: Engine,

@@ -1,5 +1,3 @@
-/** Opens data for a model: disjoint splits, preprocessed as the model requires, and the metric. */
-
 import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";

@@ -1,4 +1,3 @@
-/** Convolutions of [batch, channels, length] and [batch, channels, height, width]. */
 import { PithError } from "../../core/errors.ts";
 import { layerParameters, type Module, perAxis, requireCount, requireDims } from "./module.ts";
 

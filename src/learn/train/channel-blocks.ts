@@ -21,11 +21,7 @@ import { memoize } from "../../core/tensor/memoize.ts";
 
 const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 
-/**
- * Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly).
- * @example
- * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
- */
+/** Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly). */
 export function channelBlock(engine: Engine): Promise<number | undefined> {
   return memoize(blockSizes, engine, () => measureBlock(engine));
 }

@@ -1,4 +1,3 @@
-/** Computes losses without gradients, for validation. */
 import type { Session } from "../../core/engine/engine.ts";
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";

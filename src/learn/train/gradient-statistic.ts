@@ -1,4 +1,3 @@
-/** Collects statistics of the gradients of stored tensors, which pruning criteria and sensitivities use. */
 import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";

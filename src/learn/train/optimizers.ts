@@ -1,4 +1,3 @@
-/** The optimizers that options can name. */
 import { run } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 

@@ -33,9 +33,6 @@ export interface Declaration {
 /**
  * Writes roles into a model, in place: buffers, ties and, with `batchStatistics`, states. Scales of ones and biases of zeros that
  * several layers share become separate tensors. `train` does this itself; call it before `createStep` for a custom loop.
- * @example
- * const { misses } = await declareRoles(model, { batchStatistics: true });
- * for (const miss of misses) console.warn(miss.at, miss.reason);
  */
 export async function declareRoles(
   model: Model,

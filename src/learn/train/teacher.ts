@@ -1,4 +1,3 @@
-/** Adds the graph of a teacher to the graph of its student. */
 import { infer } from "../../core/analysis/infer.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";

@@ -1,4 +1,3 @@
-/** The options of `train`. */
 import * as v from "valibot";
 import { curves } from "../../core/math/curves.ts";
 import {

@@ -1,4 +1,3 @@
-/** Adds the loss of a training to the graph of a model. */
 import { infer } from "../../core/analysis/infer.ts";
 import { PithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";

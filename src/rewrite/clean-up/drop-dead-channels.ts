@@ -34,8 +34,6 @@ import { protectedValues } from "./protected.ts";
 
 /**
  * Cuts channels whose weights are all zero, in place, and adds their values to the biases of the next layers. Lists constant channels that must stay.
- * @example
- * const { changes, misses } = await dropDeadChannels(model);
  */
 export const dropDeadChannels = definePass({
   ...deadChannels,

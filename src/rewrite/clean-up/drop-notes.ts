@@ -9,8 +9,6 @@ import { change, defineCleanUp } from "./clean-up.ts";
 /**
  * Removes exporter metadata from nodes, values and graphs, including module paths that name no layer, and types of stored tensors, which
  * the tensors state as well. Names of layers are kept.
- * @example
- * await dropNotes(model);
  */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
   const cleared = new Set(clearNotes(model));

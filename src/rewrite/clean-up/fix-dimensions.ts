@@ -20,8 +20,6 @@ export const fixOption = described(
 /**
  * Sets named dimensions of the inputs to fixed sizes, and the dimensions that depend on them.
  * @throws PithError E_NAME for a name that no input has.
- * @example
- * await fixDimensions(model, { fix: { batch: 1 } });
  */
 export const fixDimensions = definePass({
   id: "fix-dimensions",

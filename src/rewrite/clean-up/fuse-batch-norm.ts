@@ -34,8 +34,6 @@ import { protectedValues } from "./protected.ts";
 /**
  * Folds each batch normalization with stored statistics into the preceding layer. Values with a role stay; lists what cannot be folded.
  * Source: the algebra above; ONNX Runtime folds only into Conv, when it loads the model.
- * @example
- * const { changes, misses } = await fuseBatchNorm(model);
  */
 export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",

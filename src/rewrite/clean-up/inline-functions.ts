@@ -20,11 +20,7 @@ import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { change } from "./clean-up.ts";
 
-/**
- * Replaces calls of the model's own functions by their bodies, and removes uncalled functions.
- * @example
- * await inlineFunctions(model);
- */
+/** Replaces calls of the model's own functions by their bodies, and removes uncalled functions. */
 export const inlineFunctions = definePass({
   id: "inline-functions",
   summary: "Inline the functions of the model",

@@ -1,4 +1,3 @@
-/** Keeps some values as the only outputs; removes nodes and inputs that only other outputs need. */
 import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { PithError } from "../../core/errors.ts";

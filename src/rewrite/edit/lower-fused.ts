@@ -21,8 +21,6 @@ export const loweringOpset = 18;
 /**
  * Replaces fused operators by primitives; raises the model to opset 18 if there are any.
  * @throws PithError E_UNSUPPORTED if it cannot be raised.
- * @example
- * const { misses } = await lowerFused(model, { operators: ["com.microsoft.*", "LSTM"] });
  */
 export const lowerFused = definePass({
   id: "lower-fused",

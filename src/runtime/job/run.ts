@@ -58,9 +58,6 @@ const lastWordsWait = 200;
 /**
  * Runs the default export of `module` in a separate process.
  * @throws what the job threw (a `PithError` keeps code and hint); E_STOPPED after `signal`; E_ENGINE if the process crashed.
- *
- * @example
- * const size = await runJob<typeof sizeJob>(new URL("./jobs/size.js", import.meta.url), { path: "model.onnx" });
  */
 export async function runJob<J extends Job>(
   module: URL,

@@ -1,4 +1,3 @@
-/** Evaluates metrics of models on a data set. */
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";

@@ -1,4 +1,3 @@
-/** Measures errors of weights of a changed model. */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";

@@ -1,4 +1,3 @@
-/** Reads `sensitivity.json`, the output of `pith sensitivity`. */
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { type Sensitivity, sensitivityFormatVersion, sensitivityKinds } from "./sensitivity-record.ts";

@@ -41,11 +41,7 @@ export interface ColumnRange {
   readonly max: Float64Array;
 }
 
-/**
- * The minimum and maximum of each column, including 0.
- * @example
- * const seen = await observe(createEngine(), model, calibration, [{ name: "conv1.out", axis: 1 }], columnRange);
- */
+/** The minimum and maximum of each column, including 0. */
 export const columnRange: Statistic<ColumnRange> = {
   begin() {
     let [min, max] = [new Float64Array(), new Float64Array()];

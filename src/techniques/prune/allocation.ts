@@ -1,4 +1,3 @@
-/** Interface of allocations: they distribute the amount to prune over layers or channel groups. */
 import type { Group } from "../../core/analysis/channels.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import type { Cut, RankedEntries, Scores } from "../../core/math/smallest.ts";

@@ -1,4 +1,3 @@
-/** Computes for each channel the amount at which structured pruning removes it. */
 import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";

@@ -1,4 +1,3 @@
-/** The command `pith bench`: measures models side by side, and prints a table with a row per model and target. */
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";

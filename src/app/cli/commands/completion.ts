@@ -1,4 +1,3 @@
-/** The command `pith completion`: prints a script that completes command lines in a shell. */
 import * as v from "valibot";
 import { defineCommand } from "../command.ts";
 

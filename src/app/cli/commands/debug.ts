@@ -1,4 +1,3 @@
-/** The command `pith debug`: shows in which layers a compressed model differs from its original. */
 import * as v from "valibot";
 import { capitalize, type Miss } from "../../../core/errors.ts";
 import { counted } from "../../../core/numbers.ts";

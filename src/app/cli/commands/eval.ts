@@ -1,4 +1,3 @@
-/** The command `pith eval`: measures a model on data, compares it with its original, and checks goals. */
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { notFiniteHint, PithError } from "../../../core/errors.ts";

@@ -1,4 +1,3 @@
-/** The command `pith explain`: says why techniques skip a layer or a channel. */
 import * as v from "valibot";
 import { joinList } from "../../../core/errors.ts";
 import { counted, integer } from "../../../core/numbers.ts";

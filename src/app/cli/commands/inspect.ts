@@ -1,4 +1,3 @@
-/** The command `pith inspect`: shows what a model contains. */
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { option } from "../../../core/pass/options.ts";

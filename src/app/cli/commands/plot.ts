@@ -1,4 +1,3 @@
-/** The command `pith plot`: writes a page that draws a model's graph. */
 import { basename } from "node:path";
 import * as v from "valibot";
 import { bytes } from "../../../core/numbers.ts";

@@ -1,4 +1,3 @@
-/** The command `pith sensitivity`: measures the loss of each layer alone, and writes recipes. */
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";

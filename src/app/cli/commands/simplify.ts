@@ -1,4 +1,3 @@
-/** The command `pith simplify`: rewrites a model with fewer nodes, and compares the result with the original. */
 import * as v from "valibot";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";

@@ -1,4 +1,3 @@
-/** Computes the words that a shell offers at the cursor (`pith complete`). */
 import type { Command, Option } from "commander";
 import { Flag } from "./options.ts";
 

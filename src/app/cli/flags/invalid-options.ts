@@ -1,4 +1,3 @@
-/** Replaces option names in error messages by the flags of the command line. */
 import { PithError } from "../../../core/errors.ts";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */

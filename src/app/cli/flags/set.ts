@@ -1,4 +1,3 @@
-/** Parses flags that assign numbers to names: `--set` and `--dim`. */
 import { PithError } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 

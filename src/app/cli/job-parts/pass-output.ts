@@ -1,4 +1,3 @@
-/** Input and output of the job `pass`. */
 import type { Encoding } from "#platform";
 import type { UnevenChannels } from "../../../core/analysis/uneven-channels.ts";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";

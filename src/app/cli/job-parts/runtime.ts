@@ -1,4 +1,3 @@
-/** Starts and warms up runtimes before measurements. */
 import type { Engine } from "../../../core/engine/index.ts";
 import { parseModel } from "../../../core/graph/text.ts";
 

@@ -1,4 +1,3 @@
-/** Job of `pith explain`: reports the effect of each technique on a layer, and why its channels cannot be removed. */
 import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Explanation, explain } from "../../../search/sensitivity/explain.ts";

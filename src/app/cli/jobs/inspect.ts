@@ -1,4 +1,3 @@
-/** Job of `pith inspect`: describes a model, and on request measures its weights. */
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers } from "../../../core/analysis/layers.ts";
 import { learnedTensors } from "../../../core/analysis/learned.ts";

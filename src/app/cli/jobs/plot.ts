@@ -1,4 +1,3 @@
-/** Job of `pith plot`: writes the page with the graph of a model. */
 import { basename } from "node:path";
 import { writeFileAtomically } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";

@@ -1,4 +1,3 @@
-/** Job of `pith check`: times a model and its original, interleaved, on one thread. */
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

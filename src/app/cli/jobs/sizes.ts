@@ -1,5 +1,3 @@
-/** Job of `pith bench`: measures the sizes of files, plain and compressed. */
-
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Size, size } from "../../../runtime/run/size.ts";

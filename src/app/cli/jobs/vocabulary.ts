@@ -1,4 +1,3 @@
-/** Job of `pith prune` on a folder: removes tokens from the vocabulary. */
 import { joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";

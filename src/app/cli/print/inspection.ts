@@ -1,4 +1,3 @@
-/** Prints the output of `pith inspect`. */
 import { basename } from "node:path";
 import { formatReason } from "../../../core/errors.ts";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";

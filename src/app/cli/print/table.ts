@@ -1,4 +1,3 @@
-/** Formats tables for the terminal. */
 import { stripVTControlCharacters } from "node:util";
 import type { Column } from "../../report/tables.ts";
 import { printable, removeMarks } from "./printable.ts";

@@ -1,4 +1,3 @@
-/** Replaces layers by a matrix product with a packed weight, and the addition of the bias. */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { Miss } from "../../../core/errors.ts";
