@@ -17,8 +17,10 @@ import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from ".
 const minScaleRatio = 10;
 /** Maximum size of an axis whose indices can have different meanings. Longer axes count positions or entries of a vocabulary. */
 const maxIndices = 1024;
-/** Minimum number of values per index, for a standard deviation within about 20 %. */
-const minValues = 16;
+/** Maximum number of columns of a table of numbers. Hidden states have more features. */
+const maxColumns = 32;
+/** Minimum number of values per index, for a standard deviation within about 30 %. */
+const minValues = 8;
 /** Share of the mean square that rounding can explain. An index with less variance is constant and has no scale. */
 const roundingShare = 1e-12;
 
@@ -31,14 +33,16 @@ export function partsOf(model: Model, name: string, values: readonly Dense[] = [
   const inference = infer(model);
   const output = model.graph.outputs.find((value) => value.name === name);
   const wholeOutput = definePart(name, new Map(), output && rangeOf(output, inference));
-  if (output === undefined || outputKind(model, name) === "vector") return [wholeOutput];
+  const kind = outputKind(model, name);
+  if (output === undefined || kind === "vector") return [wholeOutput];
   const joined = joinedParts(model, inference).get(output) ?? [wholeOutput];
   const isMeasured = values.length > 0 && canHaveScales(model, name, values);
   const dims = inference.operand(output)?.dims ?? [];
   const axes = isMeasured ? [...dims.keys()].filter((axis) => typeof dims[axis] === "number") : [];
   const isAssumed = assumedScores(model, name) !== undefined;
-  if (isAssumed && divideByScale(name, wholeOutput, axes, values).length < 2) return [wholeOutput];
-  return joined.flatMap((part) => divideByScale(name, part, axes, values));
+  const divide = (part: OutputPart) => divideByScale(name, part, axes, values, kind === "number" ? maxColumns : 0);
+  if (isAssumed && divide(wholeOutput).length < 2) return [wholeOutput];
+  return joined.flatMap(divide);
 }
 
 /** Returns whether the scales of an output can show parts. Values of one saturating operator have one scale, and so have shares of classes. */
@@ -52,12 +56,13 @@ export function canHaveScales(model: Model, name: string, values: readonly Dense
   return values.length === 0 || !values.every(areShares);
 }
 
-/** @param axes axes of fixed size. */
+/** @param axes axes of fixed size. @param columns maximum size of an axis whose indices are columns of a table, in any order. */
 function divideByScale(
   name: string,
   part: OutputPart,
   axes: readonly number[],
   values: readonly Dense[],
+  columns: number,
 ): readonly OutputPart[] {
   if (axes.length === 0) return [part];
   const selected = values.map((dense) => selectPart(dense, part));
@@ -67,13 +72,10 @@ function divideByScale(
   for (const axis of axes) {
     const size = sizes[axis - 1] ?? 0;
     if (part.indices.has(axis) || size < 2 || size > maxIndices) continue;
-    const starts = startsOfScales(deviationsAlong(statistics, size, elementCount(sizes.slice(axis))));
-    if (starts.length < 2) continue;
-    return starts.map((start, position) => {
-      const end = starts[position + 1] ?? size;
-      const indices = Array.from({ length: end - start }, (_, offset) => start + offset);
-      return definePart(name, new Map([...part.indices, [axis, indices]]), part.range);
-    });
+    const deviations = deviationsAlong(statistics, size, elementCount(sizes.slice(axis)));
+    const scales = indicesByScale(deviations, size <= columns);
+    if (scales.length < 2) continue;
+    return scales.map((indices) => definePart(name, new Map([...part.indices, [axis, indices]]), part.range));
   }
   return [part];
 }
@@ -121,26 +123,39 @@ function deviationsAlong({ samples, means, squares }: Statistics, size: number, 
 }
 
 /**
- * Returns the first index of each span with a scale of its own. Scales belong together unless a gap of `minScaleRatio` separates them in ascending
- * order. If indices of two scales alternate, they are one span: a class that no sample has among classes that samples have.
+ * Returns the indices of each scale, in the order of their first ones. Scales belong together unless a gap of `minScaleRatio` separates them in
+ * ascending order. A constant index belongs to the scale before it. If indices of two scales alternate, they are one span, such as a class that no
+ * sample has among classes that samples have. Columns of a table stay separate, and so do repeated records: x, y, score, x, y, score.
  */
-function startsOfScales(deviations: readonly number[]): readonly number[] {
+function indicesByScale(deviations: readonly number[], areColumns: boolean): readonly (readonly number[])[] {
   const ascending = [...deviations.entries()]
     .filter(([, deviation]) => deviation > 0)
     .toSorted(([, a], [, b]) => a - b);
-  const scales: { first: number; last: number }[] = [];
+  const scales = new Map<number, number>();
+  const lastIndices: number[] = [];
   let previous = 0;
   for (const [index, deviation] of ascending) {
-    const scale = deviation > minScaleRatio * previous ? undefined : scales.at(-1);
-    if (scale === undefined) scales.push({ first: index, last: index });
-    else [scale.first, scale.last] = [Math.min(scale.first, index), Math.max(scale.last, index)];
+    if (deviation > minScaleRatio * previous) lastIndices.push(-1);
+    const scale = lastIndices.length - 1;
+    scales.set(index, scale);
+    lastIndices[scale] = Math.max(lastIndices[scale] ?? -1, index);
     previous = deviation;
   }
-  const starts: number[] = [];
-  let end = -1;
-  for (const { first, last } of scales.toSorted((a, b) => a.first - b.first)) {
-    if (first > end) starts.push(starts.length === 0 ? 0 : first);
-    end = Math.max(end, last);
+  const size = deviations.length;
+  const isRepeated = deviations.some(
+    (_, period) => period > 1 && 2 * period <= size && size % period === 0 && hasPeriod(scales, size, period),
+  );
+  const parts = new Map<number, number[]>();
+  let [part, end] = [scales.get(Math.min(...scales.keys())) ?? 0, -1];
+  for (const index of deviations.keys()) {
+    const scale = scales.get(index) ?? part;
+    if (areColumns || isRepeated || index > end) part = scale;
+    end = Math.max(end, lastIndices[scale] ?? -1);
+    parts.set(part, [...(parts.get(part) ?? []), index]);
   }
-  return starts;
+  return [...parts.values()];
+}
+
+function hasPeriod(scales: ReadonlyMap<number, number>, size: number, period: number): boolean {
+  return Array.from({ length: size }, (_, index) => scales.get(index) === scales.get(index % period)).every(Boolean);
 }

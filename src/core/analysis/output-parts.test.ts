@@ -148,12 +148,25 @@ describe("parts of an output that measured scales divide", () => {
   });
 
   test("are one part if two scales alternate, as with an outlier among features", () => {
-    expect(names([1, 2, 1, 900, 1, 2, 3, 1])).toEqual(["y"]);
+    expect(names([1, 2, 1, 900, ...Array<number>(36).fill(2)])).toEqual(["y"]);
+    expect(names([1, 2, 1, 900, 1, 2, 3, 1], "logits")).toEqual(["logits"]);
+  });
+
+  test("are columns of a table of numbers in any order", () => {
+    expect(names([100, 0.1, 90, 0.2, 0.3, 120])).toEqual(["y[:, (0, 2, 5)]", "y[:, (1, 3, 4)]"]);
+  });
+
+  test("are the same columns of repeated records", () => {
+    const record = [100, 90, 0.1];
+    const scales = Array.from({ length: 17 }, () => record).flat();
+    const [coordinates = "", scores] = names(scales);
+    expect(coordinates).toBe("y[:, (0, 1, 3, 4, … 49)]");
+    expect(scores).toBe("y[:, 2:51:3]");
   });
 
   test("are absent in an embedding and without enough values", () => {
     expect(names([150, 120, 0.1, 0.03], "embedding")).toEqual(["embedding"]);
-    const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([2, 2, 1], data.slice(0, 4)));
+    const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([7, 2, 1], data.slice(0, 14)));
     expect(partsOf(modelOf("y", "N, 2, 1"), "y", few)).toHaveLength(1);
   });
 

@@ -66,7 +66,7 @@ function spanText(indices: readonly number[] | undefined): string {
   const step = indices.length > 1 ? (indices[1] ?? first) - first : 1;
   const isRegular = indices.every((index, position) => index === first + step * position);
   if (isRegular) return step === 1 ? `${first}:${last + 1}` : `${first}:${last + 1}:${step}`;
-  return `(${indices.slice(0, 4).join(", ")}, … ${last})`;
+  return indices.length < 6 ? `(${indices.join(", ")})` : `(${indices.slice(0, 4).join(", ")}, … ${last})`;
 }
 
 /** Returns the elements of a part, in their order. */

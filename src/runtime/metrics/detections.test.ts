@@ -185,6 +185,16 @@ describe("mean average precision", () => {
     expect(precision([[first]], truths, [0.5])).toBeCloseTo(51 / 101, 10);
   });
 
+  test("leaves out boxes that name no class", () => {
+    const truths = [[[0, 0, 0, 10, 10]]];
+    const found: Row = [0, 0, 10, 10, 0.5, 0];
+    for (const index of [Number.NaN, -1, 0.5]) {
+      const unnamed: Row = [0, 0, 10, 10, 0.9, index];
+      expect(precision([[unnamed, found]], truths)).toBe(1);
+      expect(precision([[unnamed]], truths)).toBe(0);
+    }
+  });
+
   test("averages over ten thresholds of the overlap", () => {
     // The IoU is 80 / 100: the thresholds 0.5 … 0.8 are reached.
     expect(precision([[[0, 0, 10, 8, 0.9, 0]]], [[[0, 0, 0, 10, 10]]])).toBeCloseTo(0.7, 10);

@@ -16,7 +16,7 @@ const predictionLimits: Limits = { minScore: 0.25, maxOverlap: 0.45, count: 300 
 /** Limits of a validation by ultralytics (conf, iou), and the 100 detections per image of COCO. */
 const validationLimits: Limits = { minScore: 0.001, maxOverlap: 0.7, count: 100 };
 
-/** Returns the detections of each image. @throws PithError E_DATA if the output does not have the form. */
+/** Returns the detections of each image, without boxes that name no class (−1 or NaN). @throws PithError E_DATA if the output does not have the form. */
 export function readDetections(
   output: Dense,
   { layout, classes }: DetectionForm,
@@ -36,7 +36,8 @@ export function readDetections(
         values[axis === 1 ? (image * width + field) * boxes + box : (image * boxes + box) * width + field] ?? 0;
       const corners: Box = [at(0), at(1), at(2), at(3)];
       if (classes === undefined) {
-        if (at(4) >= limits.minScore) candidates.push({ box: corners, score: at(4), class: at(5) });
+        const isClass = Number.isInteger(at(5)) && at(5) >= 0;
+        if (isClass && at(4) >= limits.minScore) candidates.push({ box: corners, score: at(4), class: at(5) });
         continue;
       }
       let best = 0;

@@ -42,6 +42,16 @@ describe("label sets", () => {
     expect(metric.reduce(metric.rows({ y }, { label }))).toBeCloseTo((0.83333333 + (1 / 3 + 2 / 4) / 2) / 2, 6);
   });
 
+  test("are not found by scores that are NaN", () => {
+    const metric = labelPrecision({ ...probabilities, width: 2 });
+    const precision = (values: readonly number[]) =>
+      metric.reduce(metric.rows({ y: float32([3, 2], values) }, { label: int64([3, 2], [1, 1, 1, 0, 0, 0]) }));
+    expect(precision([0.9, 0.9, 0.8, 0.1, 0.1, 0.1])).toBe(1);
+    expect(precision(Array(6).fill(Number.NaN))).toBe(0);
+    // The sample with NaN is before the others: (0 + 1 / 2) / 2 of the first label, 1 / 2 of the second one.
+    expect(precision([0.9, 0.9, Number.NaN, 0.1, 0.1, Number.NaN])).toBeCloseTo((1 / 4 + 1 / 2) / 2, 10);
+  });
+
   test("are rows of 0 and 1 that are not one-hot", () => {
     expect(areLabelSets(int64([2, 2], [1, 1, 0, 0]), 2)).toBe(true);
     expect(areLabelSets(int64([2, 2], [1, 0, 0, 1]), 2)).toBe(false);

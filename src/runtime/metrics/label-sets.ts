@@ -61,7 +61,8 @@ export function labelF1(options: MetricOptions = {}): Metric {
 
 /**
  * Mean over labels of the average precision Σ (Rₙ − Rₙ₋₁) Pₙ over falling scores, where equal scores count together (as
- * `average_precision_score` of scikit-learn). Labels that no sample has are left out.
+ * `average_precision_score` of scikit-learn). A NaN score counts as the highest one of a sample without the label, and labels that no sample has are
+ * left out.
  */
 export function labelPrecision(options: MetricOptions = {}): Metric {
   const columns = 2 * (options.width ?? 1);
@@ -86,19 +87,21 @@ export function labelPrecision(options: MetricOptions = {}): Metric {
 }
 
 function averagePrecision(rows: Float64Array, column: number, columns: number): number | undefined {
-  const samples = Array.from({ length: rows.length / columns }, (_, sample) => ({
-    score: rows[sample * columns + column] ?? Number.NaN,
-    label: rows[sample * columns + column + columns / 2] ?? 0,
-  })).sort((a, b) => b.score - a.score);
-  let [hits, newHits, sum] = [0, 0, 0];
-  for (const [index, { score, label }] of samples.entries()) {
-    newHits += label;
+  let [hits, newHits, sum, count] = [0, 0, 0, 0];
+  const samples = Array.from({ length: rows.length / columns }, (_, sample) => {
+    const score = rows[sample * columns + column] ?? Number.NaN;
+    const label = rows[sample * columns + column + columns / 2] ?? 0;
+    count += label;
+    return Number.isNaN(score) ? { score: Number.POSITIVE_INFINITY, found: 0 } : { score, found: label };
+  }).sort((a, b) => (a.score === b.score ? 0 : b.score - a.score));
+  for (const [index, { score, found }] of samples.entries()) {
+    newHits += found;
     if (samples[index + 1]?.score === score) continue;
     hits += newHits;
     sum += (newHits * hits) / (index + 1);
     newHits = 0;
   }
-  return hits === 0 ? undefined : sum / hits;
+  return count === 0 ? undefined : sum / count;
 }
 
 /** Returns whether labels are rows of 0 and 1 that are not one-hot: several of a row can be 1. */
