@@ -1,8 +1,10 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { expect, test } from "vitest";
+import { capitalize } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { decibelsLegend } from "../../src/judge/record/verdict.ts";
 import { json, pith } from "./run.ts";
 import { classifier, hidden, smallModels } from "./small-models.ts";
 
@@ -52,8 +54,13 @@ test("lists the layer with the largest error first, with the errors of weight an
   expect(text).toMatch(
     /\nlayer +weight +isolated +cumulative +share of error\nfc1 +Gemm +24\.0 dB .* 100\.0 %\nfc2 +Gemm +equal +equal .* –\n/,
   );
+  expect(text).toContain(
+    `${decibelsLegend}\nweight: of the stored weight; isolated: of the layer's output, with the original's inputs; `,
+  );
+  expect(text).toContain("cumulative: with the errors of all layers before it\nshare of error: ");
   expect(text).toMatch(/\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nwritten: /);
   const page = readFileSync(out, "utf8");
+  expect(page).toContain(capitalize(decibelsLegend));
   expect(page).toContain("<title>fc1 (Gemm): weight 24.0 dB");
   expect(page).not.toMatch(/<script|https?:/);
 });
@@ -126,4 +133,21 @@ test("does not overwrite a model with its page", async () => {
   const { code, err } = await pith("debug", at("right.onnx"), at("near.onnx"), "-o", at("near.onnx"));
   expect(code).toBe(2);
   expect(err).toContain("the model itself");
+});
+
+test("explains decibels below each table that has them", async () => {
+  const text = `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 64]) {
+  fc1.weight: float32[64, 2] = random(seed 1)
+  fc2.weight: float32[64, 64] = random(seed 2)
+  h = Gemm "fc1" (x, fc1.weight) {transB=1}
+  y = Gemm "fc2" (h, fc2.weight) {transB=1}
+}`;
+  await save(parseModel(text), at("numbers.onnx"));
+  writeFileSync(at("rows.csv"), `a,b\n${Array.from({ length: 32 }, (_, row) => `${row % 5},${row % 7}`).join("\n")}\n`);
+  const compared = ["--original", at("numbers.onnx"), "--data", at("rows.csv"), "--metric", "signal-to-noise"];
+  const quantized = await pith("quantize", at("numbers.onnx"), "--scheme", "weights", "-o", at("numbers8.onnx"));
+  const evaluated = await pith("eval", at("numbers8.onnx"), ...compared);
+  for (const { out } of [quantized, evaluated]) expect(out).toContain(`${decibelsLegend}\n`);
+  expect((await pith("eval", at("near.onnx"), "--data", at("points.csv"))).out).not.toContain(decibelsLegend);
 });

@@ -47,6 +47,20 @@ describe("pith simplify", () => {
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
   });
 
+  test("prints how many equal constants it stores once", async () => {
+    const text = `opset 21
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4], z: float32[batch, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  v: float32[4, 4] = random(seed 1)
+  y = MatMul(x, w)
+  h = Neg(x)
+  z = MatMul(h, v)
+}`;
+    await save(parseModel(text), at("twice.onnx"));
+    const { out } = await pith("simplify", at("twice.onnx"));
+    expect(out).toMatch(/^ +1 +duplicate constants merged$/m);
+  });
+
   test("shows each rule that applied with --explain, and leaves out those of --skip", async () => {
     const words = ["simplify", at("model.onnx"), "--set", "rate=16000", "--explain", "-o", at("explained.onnx")];
     const { out } = await pith(...words);

@@ -5,7 +5,8 @@ import { layers } from "../../src/core/analysis/layers.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import type { OptionValues } from "../../src/core/pass/pass.ts";
+import { counted } from "../../src/core/numbers.ts";
+import type { Context, OptionValues } from "../../src/core/pass/pass.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
@@ -52,7 +53,9 @@ async function runSpare(original: Model, options: OptionValues, goal: Goal = poi
   const plain = await run(options);
   const { search } = searchTask;
   const request = { pass: quantize, options, original, requestedOutput: plain, run, search, output: undefined };
-  return { apart: searchTask, plain, found: await findFallback(request, context) };
+  const stages: unknown[] = [];
+  const progress: Context["progress"] = (done, total, stage) => void stages.push([done, total, stage]);
+  return { apart: searchTask, plain, found: await findFallback(request, { ...context, progress }), stages };
 }
 
 let sound: Model;
@@ -91,11 +94,17 @@ describe("precision fallback with one layer that quantization ruins", () => {
 });
 
 test("with 1-bit palettes, some layers fall back to 4 or 8 bits", async () => {
-  const { found } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 1 });
+  const { found, stages } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 1 });
   if (found instanceof Miss) throw new Error(found.reason);
   const { spared, attempts } = found.sparing;
   expect(spared.some(({ bits }) => bits === 4 || bits === 8)).toBe(true);
   expect(attempts.length).toBeLessThanOrEqual(24);
+  for (const [index, { layers = 0 }] of attempts.entries())
+    expect(stages).toContainEqual([
+      index,
+      24,
+      `attempt ${index + 1} of 24: ${counted(layers, "layer")} at higher precision`,
+    ]);
 });
 
 test("a recipe step that misses the goal falls back for some layers, and records them", async () => {

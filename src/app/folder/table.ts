@@ -1,9 +1,10 @@
 /** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
 import type { Encoding } from "#platform";
-import { joinList } from "../../core/errors.ts";
+import { capitalize, joinList } from "../../core/errors.ts";
 import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, speedText } from "../../core/numbers.ts";
+import { decibelsLegend } from "../../judge/record/verdict.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
@@ -80,9 +81,6 @@ function copiesNote(rows: readonly Row[]): string | undefined {
 
 const fileName = (file: string): string => file.replace(/^onnx\//, "");
 
-const decibelsNote =
-  "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
-
 const maxSpared = 8;
 
 /** Builds the table of a folder. @param originals bytes of each original, by file. */
@@ -142,7 +140,7 @@ export function folderTable<R extends Row>(
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",
-    hasText((text) => / dB\b/.test(text)) && decibelsNote,
+    hasText((text) => / dB\b/.test(text)) && `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),

@@ -1,5 +1,7 @@
 /** Builds the page and the texts of `pith debug`: how much each layer of a model differs from its original. */
+import { capitalize } from "../../core/errors.ts";
 import { integer, minus, percent } from "../../core/numbers.ts";
+import { decibelsLegend } from "../../judge/record/verdict.ts";
 import { type Blame, blameText, isSpread, type LayerError } from "../../runtime/noise/layer-errors.ts";
 import { html, type Markup, page } from "./markup.ts";
 import { drawGrid, frameOf, label, linear, px, verticalAxis } from "./scale.ts";
@@ -55,7 +57,7 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>
 <figure>${layersChart({ layers, blamed }, Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length))}
-<figcaption>Signal to noise of each layer, in the order of the graph. At 40 dB there is hardly any difference, at 10 dB it is visible; 20 dB more are a tenth of the error. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original. Rings: of its stored weight.</figcaption></figure>
+<figcaption>The layers are in the order of the graph. ${capitalize(decibelsLegend)}. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original. Rings: of its stored weight.</figcaption></figure>
 <h2>Layers</h2>
 ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), titles], layers.map(row))}
 <p class="note">Share of error: the squared error of the model's outputs if only this layer is changed, relative to the whole error. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
