@@ -122,10 +122,7 @@ export function errorMessage(cause: unknown): string {
   }
 }
 
-/**
- * Returns the error for an exception in a user's module, method or function.
- * @param codeName The name of this code in the message.
- */
+/** Returns the error for an exception in a user's module, method or function. */
 export function failureOfCode(code: ErrorCode, codeName: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const stack = cause instanceof Error ? String(cause.stack) : "";

@@ -320,10 +320,7 @@ function commonName(names: readonly string[]): string | undefined {
   return common === "" ? undefined : common;
 }
 
-/**
- * Joins consecutive blocks into one block, with the inputs and outputs of the whole sequence.
- * @param all All blocks of the model, in their order.
- */
+/** Joins consecutive blocks into one block, with the inputs and outputs of the whole sequence. */
 export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
   const members = new Set(run);
   const readElsewhere = new Set(all.flatMap((block) => (members.has(block) ? [] : block.inputs)));

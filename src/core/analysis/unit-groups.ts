@@ -29,7 +29,6 @@ interface UnitGroup<E extends LabelledEnd> {
 
 /**
  * Returns the groups in the order of their first starts. Units of a group are numbered in the order of the starts.
- * @param starts The axes on which units start.
  * @param ends All axes to which units spread.
  * @param refused The reason for each refused unit, by the unit's representative (`Labels.find`).
  */

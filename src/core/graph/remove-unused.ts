@@ -6,10 +6,7 @@ export function isUsed(value: Value): boolean {
   return value.uses.size > 0 || value.graph.isOutput(value);
 }
 
-/**
- * Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. Visits each node and value once.
- * @param kept Values that are kept even if unused.
- */
+/** Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. Visits each node and value once. */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
   const outputs = new Set([...graph.outputs, ...kept]);
   let removedCount = 0;

@@ -37,10 +37,7 @@ export interface RoundingProblem {
   readonly slope?: Matrix;
 }
 
-/**
- * Returns the quantized values of a weight, relative to the zero point. Zero weights stay zero.
- * @param steps The number of Adam steps.
- */
+/** Returns the quantized values of a weight, relative to the zero point. Zero weights stay zero. */
 export const adaptiveCodes = (problem: RoundingProblem, steps: number, multiply: Multiply): Promise<Matrix> =>
   runWith(roundAdaptively(problem, steps), multiply);
 

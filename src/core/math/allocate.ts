@@ -17,7 +17,6 @@ export interface Item<T> {
 
 /**
  * Selects one offer per item so that the total cost is within the budget and the total loss is low.
- * @param fixed The cost of everything except the items.
  * @returns `taken`: the selected offer of each item, undefined if the item is unchanged. `cost`: the total cost, which exceeds the budget only if no
  * selection is within the budget.
  * @example

@@ -15,7 +15,6 @@ const moduleSchemas = new WeakSet<object>();
 
 /**
  * Returns a schema for the path of a module, to be combined with others in a union.
- * @param message The error message for any other text.
  * @param words Other accepted words, which are suggested for similar text.
  */
 export function modulePath(

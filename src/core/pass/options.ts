@@ -64,10 +64,7 @@ export const downloadOption = v.pipe(
   v.regex(/^\d+(\.\d+)?\s*([kMG]?B|bpw)$/i, "takes a size such as 100kB, or bits per weight such as 2.5bpw"),
 );
 
-/**
- * Returns a compressed size in bytes.
- * @param weights The number of the model's weights.
- */
+/** Returns a compressed size in bytes. */
 export function downloadBytesOf(text: string, weights: number): number {
   const [, bits] = /^([\d.]+)\s*bpw$/i.exec(text) ?? [];
   return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;

@@ -227,7 +227,6 @@ const minElements = 4;
 /**
  * Rounds parameters that stay in float32 to the precision of bfloat16: half of their bytes become zeros, which gzip and brotli
  * drop. Next to weights of 2 bits, norms, biases and position tables are a large part of a compressed file.
- * @param parameters parameters of the model before quantization.
  */
 async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<readonly Change[]> {
   const changes: Change[] = [];

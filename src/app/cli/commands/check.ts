@@ -262,10 +262,7 @@ async function areCopies(files: readonly string[], copies: readonly string[]): P
   return (await Promise.all(files.map((file, index) => isCopy(copies[index] ?? "", file)))).every(Boolean);
 }
 
-/**
- * Returns a sentence that compares a model with the one before the change.
- * @param measured size of the model, if it was measured.
- */
+/** Returns a sentence that compares a model with the one before the change. */
 async function describeChange(
   before: string,
   model: string,

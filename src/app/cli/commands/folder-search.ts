@@ -103,10 +103,7 @@ export function searcherOf(
   };
 }
 
-/**
- * Returns a function that returns the samples of a model: the inputs that it gets while the original models jointly continue texts.
- * @param out folder of the samples.
- */
+/** Returns a function that returns the samples of a model: the inputs that it gets while the original models jointly continue texts. */
 export function captureInputs(
   { folder, bases, texts, out }: NonNullable<Judging["together"]> & { readonly out: string },
   session: Session,

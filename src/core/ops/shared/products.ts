@@ -25,7 +25,6 @@ export function pickInputs(site: Site, inputs: readonly number[]): Site {
 
 /**
  * Converts the axis rule of a float operator, such as Conv, to an operator with more inputs, such as QLinearConv.
- * @param floatRule The axis rule of the float operator.
  * @param inputs The inputs of the node that correspond to the float operator's inputs, in order.
  * @param axisOf Maps an axis of the float operator's data and result to the axis in the node.
  */
