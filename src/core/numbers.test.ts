@@ -97,10 +97,11 @@ test("formatDistinct writes two values with as few digits as distinguish them", 
 
 test("figureInterval and intervalNote describe missing bounds in words", () => {
   const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-  expect(figureInterval("dB", { low, high })).toBe("too few samples for an interval");
-  expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");
-  expect(figureInterval("dB", { low: 20, high })).toBe("20.00 dB … ∞ dB");
-  expect(figureInterval("share", { low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
+  expect(figureInterval("dB", { value: 20, low, high })).toBe("too few samples for an interval");
+  expect(figureInterval("dB", { value: Number.NaN, low, high })).toBe("–");
+  expect(figureInterval("dB", { value: high, low: high, high })).toBe("the same for all samples");
+  expect(figureInterval("dB", { value: 30, low: 20, high })).toBe("20.00 dB … ∞ dB");
+  expect(figureInterval("share", { value: 0.915, low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
   expect(intervalNote("", { value: -0.118, low, high, count: 5, confidence: 0.95 })).toBe(
     "(5 samples, too few for an interval)",
   );

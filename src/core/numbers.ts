@@ -99,7 +99,12 @@ export function figure(unit: Unit, value: number, extraDigits = 0): string {
   return unit === "share" ? percent(value, 1 + extraDigits) : `${minus(text)}${unitSuffix(unit)}`;
 }
 
-export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, format = figure): string {
+export function figureInterval(
+  unit: Unit,
+  { value, low, high }: Pick<Estimate, "value" | "low" | "high">,
+  format = figure,
+): string {
+  if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(low) && !Number.isFinite(high))
     return low === high ? "the same for all samples" : "too few samples for an interval";
   return `${format(unit, low)} … ${format(unit, high)}`;

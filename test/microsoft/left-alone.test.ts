@@ -114,7 +114,7 @@ describe("a layer with quantized weights", () => {
     expect((await run(model, { x: ramp([1, 3, 6, 6]) })).y?.dims).toEqual([1, 5]);
     const { misses: blockMisses } = await prune(blocks(), { amount: 0.5, structured: true });
     expect(blockMisses.map(({ reason }) => reason)).toEqual([
-      "its channels cannot be removed: they are an output of the model",
+      "the channels cannot be removed: they are an output of the model",
     ]);
   });
 });

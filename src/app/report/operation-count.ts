@@ -1,4 +1,5 @@
 /** Converts, compares and formats counts of operations that can depend on symbolic sizes, such as multiply-accumulates per batch. */
+import { joinList } from "../../core/errors.ts";
 import { count } from "../../core/numbers.ts";
 import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../../core/tensor/dims.ts";
 
@@ -41,7 +42,7 @@ export function operationsText(value: OperationCount | undefined): string {
   if (per !== "" && isUnknownDim(symbol(per))) return "?";
   if (per.length > maxFormulaLength) {
     const names = new Set(per.replaceAll(/\b[a-z]+\(/g, "(").match(/[A-Za-z_][\w.]*/g));
-    return `depends on ${[...names].join(" and ")}`;
+    return `depends on ${joinList([...names], Number.POSITIVE_INFINITY)}`;
   }
   if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
   return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;

@@ -18,7 +18,8 @@ import { overSamples } from "../../runtime/run/over-samples.ts";
 import { readingOf } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
 
-const checkedSamples = 64;
+/** Numbers of samples whose labels, or whose outputs, are checked. */
+const [checkedLabels, checkedValues] = [64, 16];
 
 interface Request {
   readonly metric: MetricName;
@@ -49,7 +50,7 @@ export async function findReading(
   };
   const reading = await findForm(model, output, samples, request, valuesOf, context);
   if (request.labelled || !request.isFinal || !canHaveScales(model, name)) return reading;
-  const checked = await valuesOf(checkedScales).catch((error: unknown) => {
+  const checked = await valuesOf(checkedValues).catch((error: unknown) => {
     // The measurement on all samples fails as well, with a message for the user.
     asPithError(error);
     throwIfAborted(context.signal);
@@ -62,8 +63,6 @@ export async function findReading(
   );
   return parts.length > 1 ? { ...reading, parts } : reading;
 }
-
-const checkedScales = 16;
 
 async function findForm(
   model: Model,
@@ -82,8 +81,8 @@ async function findForm(
   if (dims.slice(1).every((size) => size === 1))
     return reading.from !== undefined || !labelled || !isFinal
       ? reading
-      : findProbability(reading, name, await valuesOf(checkedSamples), log);
-  const label = labelled ? (await firstBatch(samples, checkedSamples)).label : undefined;
+      : findProbability(reading, name, await valuesOf(checkedLabels), log);
+  const label = labelled ? (await firstBatch(samples, checkedLabels)).label : undefined;
   if (dims.length === 2 && label !== undefined) {
     const areSets = areLabelSets(label, reading.width) && (reading.form !== undefined || reading.from === undefined);
     if (areSets && reading.form === undefined)
@@ -93,32 +92,26 @@ async function findForm(
   const graphForms = reading.form === undefined ? undefined : [reading.form];
   const forms = (graphForms ?? possibleDetectionForms(dims)).filter((form) => typeof form === "object");
   if (forms.length === 0 || !detectionMetrics.has(metric)) return reading;
-  const checked = isFinal ? await valuesOf(checkedDetections) : [];
+  const checked = isFinal ? await valuesOf(checkedValues) : [];
   const form = forms.find((each) =>
     checked.every(({ dense }) => areDetections(dense, each) && (graphForms !== undefined || hasPixels(dense, each))),
   );
   if (form === undefined || (graphForms === undefined && !isFinal)) return { ...reading, form: undefined };
-  const count = checked.reduce(
-    (sum, { dense }) => sum + readDetections(dense, form).reduce((total, { length }) => total + length, 0),
-    0,
-  );
+  const counts = checked.flatMap(({ dense }) => readDetections(dense, form).map(({ length }) => length));
   const classes = form.classes === undefined ? "" : ` of ${counted(form.classes, "class")}`;
   const text = `"${name}" contains detections${classes}, form ${form.layout}`;
-  if (count > 0 || !isFinal || metric.startsWith("map") || metric === "detections") {
+  if (counts.some((count) => count > 0) || !isFinal || metric.startsWith("map") || metric === "detections") {
     log(text);
     return { ...reading, form };
   }
-  const samplesText = counted(
-    checked.reduce((sum, { dense }) => sum + (dense.dims[0] ?? 0), 0),
-    "sample",
+  log(
+    `${text}, but none on ${counted(counts.length, "sample")} has a score of at least 0.25: outputs are compared as numbers`,
   );
-  log(`${text}, but none on ${samplesText} has a score of at least 0.25: outputs are compared as numbers`);
   return { ...reading, form: undefined };
 }
 
 /** Metrics that read detections. "accuracy" is the default metric. */
 const detectionMetrics: ReadonlySet<MetricName> = new Set(["accuracy", "agreement", "detections", "map", "map-50"]);
-const checkedDetections = 16;
 
 interface Checked {
   readonly dense: Dense;

@@ -154,21 +154,11 @@ function areProbabilities(values: Float64Array, classes: number): boolean {
   return true;
 }
 
-export function noBoxesError(samples: number): PithError {
-  const text = `Neither model detects anything on ${samples} samples: there are no boxes to compare.`;
-  const hint = "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.";
-  return new PithError("E_DATA", text, { hint });
-}
-
 /** Box overlap with the original's detections: Σ IoU of matched boxes / number of boxes that either model finds. An unmatched box counts as 0. */
 export function boxOverlap(): Metric {
-  return {
-    name: "box overlap",
-    unit: "share",
-    better: "higher",
-    columns: 2,
-    truth: "original",
-    rows(outputs, original) {
+  return boxRatio(
+    "box overlap",
+    (outputs, original) => {
       const form = formOf(original);
       const [ours, theirs] = [detectionsOf(outputs, form), detectionsOf(original, form)];
       if (ours.length !== theirs.length) {
@@ -184,19 +174,40 @@ export function boxOverlap(): Metric {
       }
       return rows;
     },
+    (_, boxes) =>
+      `${counted(boxes, "box")} found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${threshold})`,
+  );
+}
+
+/** Defines a metric with rows [sum over matched boxes, number of boxes] per image. Its value is the ratio of the totals. */
+export function boxRatio(
+  name: string,
+  rows: Metric["rows"],
+  describe: (matched: number, boxes: number) => string,
+): Metric {
+  return {
+    name,
+    unit: "share",
+    better: "higher",
+    columns: 2,
+    truth: "original",
+    rows,
     gathered(rows, samples) {
       const [, boxes = 0] = columnSums(rows, 2);
       if (boxes > 0) return rows;
-      throw noBoxesError(samples);
+      const text = `Neither model detects anything on ${samples} samples: there are no boxes to compare.`;
+      const hint =
+        "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.";
+      throw new PithError("E_DATA", text, { hint });
     },
     detail(rows) {
-      const [, boxes = 0] = columnSums(rows, 2);
-      return `${counted(boxes, "box")} found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${threshold})`;
+      const [matched = 0, boxes = 0] = columnSums(rows, 2);
+      return describe(matched, boxes);
     },
     reduce(rows) {
-      const [overlap = 0, boxes = 0] = columnSums(rows, 2);
+      const [matched = 0, boxes = 0] = columnSums(rows, 2);
       // A bootstrap sample in which neither model finds a box shows no loss.
-      return boxes === 0 ? 1 : overlap / boxes;
+      return boxes === 0 ? 1 : matched / boxes;
     },
   };
 }

@@ -94,11 +94,7 @@ const columnsOfSums = ["noise", "signal", "sum", "count", "spread", "filled"] as
 
 type Sums = Readonly<Record<(typeof columnsOfSums)[number], number>>;
 
-type PartSums = Sums & Pick<OutputPart, "range">;
-
-type Part = Pick<OutputPart, "name" | "indices" | "range">;
-
-const wholeOutput: Part = { name: "", indices: new Map() };
+const wholeOutput: OutputPart = { name: "", indices: new Map() };
 
 /**
  * Defines a metric whose value is the lowest value of a part.
@@ -107,7 +103,7 @@ const wholeOutput: Part = { name: "", indices: new Map() };
 function defineSumMetric(
   metric: Pick<Metric, "name" | "unit" | "best">,
   options: MetricOptions,
-  reduce: (part: PartSums, samples: number, total: Sums | undefined) => number,
+  reduce: (part: Sums & Pick<OutputPart, "range">, samples: number, total: Sums | undefined) => number,
 ): Metric {
   const { parts = [wholeOutput] } = options;
   const columns = columnsOfSums.length * parts.length;
@@ -139,7 +135,8 @@ function defineSumMetric(
       return reduce({ ...partSums, range }, rows.length / columns, parts.length > 1 ? total : undefined);
     });
     const value = Math.min(...values);
-    return { value, part: parts[values.findIndex((other) => Object.is(other, value))], total };
+    const part = parts[values.findIndex((other) => Object.is(other, value))];
+    return { value, part: parts.length < 2 || value === metric.best ? undefined : part, total };
   };
   return {
     ...metric,
@@ -149,27 +146,13 @@ function defineSumMetric(
     rows: (...batches) => createRows()(...batches),
     createRows,
     reduce: (rows) => findWorst(rows).value,
-    worstPart(rows) {
-      const { value, part } = findWorst(rows);
-      return parts.length < 2 || value === metric.best ? undefined : part?.name;
-    },
+    worstPart: (rows) => findWorst(rows).part?.name,
     detail(rows) {
-      const {
-        part,
-        value,
-        total: { filled, count },
-      } = findWorst(rows);
-      const texts = [
-        ...(filled === 0
-          ? []
-          : [
-              `${integer(filled)} of ${integer(filled + count)} values are set by masks (such as −1e4 and −∞) and are left out`,
-            ]),
-        ...(parts.length < 2 || value === metric.best
-          ? []
-          : [`of "${part?.name}", the worst of ${parts.length} parts`]),
-      ];
-      return texts.length === 0 ? undefined : texts.join("; ");
+      const { part, total } = findWorst(rows);
+      const { filled, count } = total;
+      const maskText = `${integer(filled)} of ${integer(filled + count)} values are set by masks (such as −1e4 and −∞) and are left out`;
+      const texts = [filled > 0 && maskText, part && `of "${part.name}", the worst of ${parts.length} parts`];
+      return texts.filter((text) => typeof text === "string").join("; ") || undefined;
     },
   };
 }
@@ -238,7 +221,7 @@ interface Numbers extends Pair<Float64Array> {
   readonly positions: number;
 }
 
-function pair(outputs: Batch, original: Batch, options: MetricOptions, part: Part): Numbers {
+function pair(outputs: Batch, original: Batch, options: MetricOptions, part: OutputPart): Numbers {
   const { ours, theirs, samples, ...rest } = matchOutputs(outputs, original, options);
   if (theirs.type === "string" || ours.type === "string") {
     throw new PithError("E_DATA", `Output "${rest.name}" contains text, and this metric compares numbers.`, {

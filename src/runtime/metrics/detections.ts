@@ -1,12 +1,12 @@
 /** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
 import { type DetectionForm, fieldAxis } from "../../core/analysis/detection-form.ts";
 import { PithError } from "../../core/errors.ts";
-import { counted } from "../../core/numbers.ts";
+import { counted, integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { type Box, type Detection, type Limits, matchBoxes, noBoxesError, suppressOverlaps } from "./boxes.ts";
-import { columnSums, labelOf, type MetricOptions } from "./metrics.ts";
+import { type Box, boxRatio, type Detection, type Limits, matchBoxes, suppressOverlaps } from "./boxes.ts";
+import { labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -79,13 +79,9 @@ function fieldOf(index: number, { dims: [, rows = 1, columns = 1] }: Dense, { la
  * A detection matches one of the original of the same class with an IoU of at least 0.5.
  */
 export function detectionAgreement(options: MetricOptions = {}): Metric {
-  return {
-    name: "agreement",
-    unit: "share",
-    better: "higher",
-    columns: 2,
-    truth: "original",
-    rows(outputs, original) {
+  return boxRatio(
+    "agreement",
+    (outputs, original) => {
       const form = requireForm(options);
       const name = mainOutputName(original, options.output);
       const [ours, theirs] = [outputs, original].map((batch) => readDetections(mainOutput(batch, name), form));
@@ -96,22 +92,9 @@ export function detectionAgreement(options: MetricOptions = {}): Metric {
         }),
       );
     },
-    gathered(rows, samples) {
-      const [, boxes = 0] = columnSums(rows, 2);
-      if (boxes > 0) return rows;
-      throw noBoxesError(samples);
-    },
-    detail(rows) {
-      const { minScore, maxOverlap } = predictionLimits;
-      const [matched = 0, boxes = 0] = columnSums(rows, 2);
-      return `${counted(matched / 2, "match")} of ${counted(boxes, "detection")} of both models with a score of at least ${minScore}, after non-maximum suppression (IoU ${maxOverlap})`;
-    },
-    reduce(rows) {
-      const [matched = 0, boxes = 0] = columnSums(rows, 2);
-      // A bootstrap sample in which neither model detects anything shows no loss.
-      return boxes === 0 ? 1 : matched / boxes;
-    },
-  };
+    (matched, boxes) =>
+      `${integer(matched)} of the ${counted(boxes, "detection")} of both models match (score of at least ${predictionLimits.minScore}, after non-maximum suppression with IoU ${predictionLimits.maxOverlap})`,
+  );
 }
 
 /** IoU thresholds of COCO. */

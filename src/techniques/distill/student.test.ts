@@ -287,7 +287,7 @@ graph (input: float32[batch, 4]) -> (logits) {
     await expect(distill(net, { shrink: 0.5, ...still })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
       message: expect.stringMatching(
-        /^`shrink`: no channels can be removed: fc: its channels cannot be removed: .*output/,
+        /^`shrink`: no channels can be removed: fc: the channels cannot be removed: .*output/,
       ),
     });
   });

@@ -122,7 +122,7 @@ describe("prune with structured", () => {
     const net = parseModel(chain);
     const { misses } = await prune(net, { amount: 0.5, structured: true });
     expect(misses.map(({ at, reason, by }) => [at, reason, by])).toEqual([
-      ["fc3", "its channels cannot be removed: they are an output of the model", "y"],
+      ["fc3", "the channels cannot be removed: they are an output of the model", "y"],
     ]);
     expect(outputs(net)).toEqual({ fc1: 2, fc2: 1, fc3: 2 });
   });
@@ -142,7 +142,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 }`);
     const { misses } = await prune(net.clone(), { structured: 0.5, except: "c" });
     const reason =
-      "its channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
+      "the channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
     expect(misses).toMatchObject([
       { at: "a", reason, by: 'LayerNormalization "first"' },
       { at: "b", reason, by: 'LayerNormalization "second"' },
@@ -164,7 +164,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(misses).toEqual([
       {
         at: "fc1",
-        reason: "its channels cannot be removed: they can only be removed together, which would empty axis 0",
+        reason: "the channels cannot be removed: they can only be removed together, which would empty axis 0",
         by: "fc1.weight",
       },
     ]);
@@ -249,8 +249,8 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["a", 'its channels can only be removed together with those of "b", which is excluded'],
-      ["head", "its channels cannot be removed: they are an output of the model"],
+      ["a", 'the channels can only be removed together with those of "b", which is excluded'],
+      ["head", "the channels cannot be removed: they are an output of the model"],
     ]);
     expect(printModel(net)).toBe(before);
     const cut = await prune(net, { amount: 0.5, structured: true, layers: "a" });
@@ -388,7 +388,7 @@ graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: 
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "c1" });
     expect([changes, misses.map(({ reason }) => reason)]).toEqual([
       [],
-      [expect.stringMatching(/^its channels cannot be removed: reports dimensions/)],
+      [expect.stringMatching(/^the channels cannot be removed: reports dimensions/)],
     ]);
     expect(printModel(net)).toBe(before);
   });

@@ -191,7 +191,7 @@ function selectRemovable(
   for (const removal of chosen) {
     const miss = whyNotCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
-    else refusals.push(...missesOf(removal.group, `its channels cannot be removed: ${miss.reason}`, miss.at));
+    else refusals.push(...missesOf(removal.group, `the channels cannot be removed: ${miss.reason}`, miss.at));
   }
   return { removals, refusals };
 }
@@ -218,14 +218,14 @@ function findEligible(
     const kept = group.layers.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
     const excluded = group.layers.find((layer) => !kept.includes(layer));
     if (excluded !== undefined) {
-      const reason = `its channels can only be removed together with those of "${excluded.name}", which is excluded`;
+      const reason = `the channels can only be removed together with those of "${excluded.name}", which is excluded`;
       misses.push(...missesOf({ layers: kept }, reason));
       continue;
     }
     for (const refusalsOfUnits of groupBy(group.refused.values(), formatReason).values()) {
       const [{ reason, at, kind }] = refusalsOfUnits;
       const subject =
-        refusalsOfUnits.length === group.units ? "its channels" : `${refusalsOfUnits.length} of its ${partsOf(group)}`;
+        refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${partsOf(group)}`;
       const remedy = kind === statisticsKind ? "; `pith prune --through-norms` allows it" : "";
       misses.push(...missesOf(group, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }

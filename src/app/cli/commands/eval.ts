@@ -161,7 +161,7 @@ export default defineCommand({
 
 function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
   if (unmeasured === undefined) return undefined;
-  const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}: no metric could be computed.`;
+  const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}, so these values do not measure it.`;
   return new PithError("E_DATA", text, {
     hint: notFiniteHint,
   });
@@ -243,10 +243,10 @@ function figureRows({
   truth,
   alone,
 }: Measurement): [name: string, value: string, interval: string][] {
-  const row = (name: string, unit: Unit, { value, low, high }: Estimate, format = figure): [string, string, string] => [
+  const row = (name: string, unit: Unit, estimate: Estimate, format = figure): [string, string, string] => [
     name,
-    format(unit, value),
-    figureInterval(unit, { low, high }, format),
+    format(unit, estimate.value),
+    figureInterval(unit, estimate, format),
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {

@@ -143,11 +143,11 @@ describe("progress", () => {
       expect(err.text).toContain(" 905/1,001  1.0/s  1:36");
     });
 
-    test("has a positive rate after the stage counts from 0 again", () => {
+    test.each([0, 16])("has the rate of the new steps after a stage that began at %i counts from 0 again", (first) => {
       const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
       shown.event({ kind: "stage", name: "quantize" });
       for (const [done, total] of [
-        [16, 100],
+        [first, 100],
         [100, 100],
         [0, 53],
         [4, 53],

@@ -52,6 +52,7 @@ export class Terminal {
   #lastDrawn = 0;
   /** First report of the stage. Its count can exceed 0, because a training can continue from a checkpoint. */
   #firstReport: { readonly done: number; readonly at: number } | undefined;
+  #lastDone = 0;
   #isBarVisible = false;
 
   constructor(options: TerminalOptions) {
@@ -163,9 +164,8 @@ export class Terminal {
     const now = performance.now();
     if (this.#stageStart === 0) this.#stageStart = now;
     // The count of a stage can restart: first samples, then layers.
-    const first =
-      this.#firstReport === undefined || done < this.#firstReport.done ? { done, at: now } : this.#firstReport;
-    this.#firstReport = first;
+    const first = this.#firstReport === undefined || done < this.#lastDone ? { done, at: now } : this.#firstReport;
+    [this.#firstReport, this.#lastDone] = [first, done];
     const lastMs = isLog && this.#lastDrawn === 0 ? this.#stageStart : this.#lastDrawn;
     if (now - lastMs < (isLog ? logInterval : redrawInterval)) return;
     this.#lastDrawn = now;
