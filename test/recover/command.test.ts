@@ -1,5 +1,5 @@
 /** `pith recover`, and the step of a recipe. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { agreement } from "../../src/judge/index.ts";
@@ -56,13 +56,23 @@ test("requires data and the original, and never overwrites the original", async 
   });
   expect(await pith("recover", at("near.onnx"), ...data)).toMatchObject({
     code: 2,
-    err: expect.stringContaining("--original is needed: the original model."),
+    err: expect.stringContaining("E_USAGE: recover needs --original: the model that the input was made from."),
   });
   const over = ["--original", at("right.onnx"), ...data, "-o", at("right.onnx")];
   expect(await pith("recover", at("near.onnx"), ...over)).toMatchObject({
     code: 2,
     err: expect.stringContaining("the original"),
   });
+});
+
+test("warns of few samples to fit on, and not of enough", async () => {
+  const rows = readFileSync(at("points.csv"), "utf8").split("\n");
+  writeFileSync(at("few.csv"), `${rows.slice(0, 65).join("\n")}\n`);
+  const words = ["recover", at("near.onnx"), "--original", at("right.onnx"), "--dry-run"];
+  expect((await pith(...words, "--data", at("few.csv"))).err).toMatch(
+    /^few: 39 samples to fit on, 12 to validate; more samples would recover more$/m,
+  );
+  expect((await pith(...words, ...data)).err).not.toContain("to fit on");
 });
 
 test("in a recipe, recovers towards the input model of the recipe", async () => {
