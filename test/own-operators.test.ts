@@ -12,6 +12,7 @@ import { crossEntropy, train } from "pith/train";
 import { describe, expect, it } from "vitest";
 import { inlineFunctions } from "../src/rewrite/clean-up/inline-functions.ts";
 import { lowerFused } from "../src/rewrite/edit/lower-fused.ts";
+import { affineFunction } from "./affine-function.ts";
 
 const role: WeightRole = { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: 1, outputAxis: 1, bias: 2 };
 
@@ -41,23 +42,6 @@ const affine = defineOp({
   quantize: new Miss("runs in float"),
 });
 
-/** The FunctionProto of lab.Affine, with which ONNX Runtime computes it. */
-const body = (() => {
-  const bytes = (number: number, content: string | readonly number[]): number[] => {
-    const payload = typeof content === "string" ? [...new TextEncoder().encode(content)] : content;
-    return [(number << 3) | 2, payload.length, ...payload];
-  };
-  const gemm = [..."xwb"].flatMap((input) => bytes(1, input));
-  return Uint8Array.from([
-    ...bytes(1, "Affine"),
-    ...[..."xwb"].flatMap((input) => bytes(4, input)),
-    ...bytes(5, "y"),
-    ...bytes(7, [...gemm, ...bytes(2, "y"), ...bytes(4, "Gemm")]),
-    ...bytes(9, [0x10, 21]),
-    ...bytes(10, "lab"),
-  ]);
-})();
-
 async function network(): Promise<Model> {
   const model = parseModel(`opset 21, lab 1
 graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
@@ -69,7 +53,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
   r = Relu(h)
   y = lab.Affine "fc2" (r, fc2.weight, fc2.bias)
 }`);
-  model.header.functions = [body];
+  model.header.functions = [affineFunction];
   return open(await encodeToBytes(model));
 }
 

@@ -1,6 +1,9 @@
 /** Models in which a clean-up of `simplify` applies, one or more for each clean-up. */
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { affineFunction } from "../affine-function.ts";
 import type { Start } from "./starts.ts";
 
 interface CleanUpExample extends Start {
@@ -110,7 +113,17 @@ function withNotes(model: Model): Model {
   return model;
 }
 
-export const cleanUpExamples: readonly CleanUpExample[] = Object.entries(texts).flatMap(([rule, graphs]) =>
+const calling = parseModel(`opset 21, lab 1
+graph (x: float32[n, 3]) -> (y) {
+  w: float32[3, 2] = [1, 2, 3, 4, 5, 6]
+  b: float32[2] = [1, -1]
+  h = lab.Affine(x, w, b)
+  y = Relu(h)
+}`);
+calling.header.functions = [affineFunction];
+const callingModel = await open(await encodeToBytes(calling));
+
+const textExamples: readonly CleanUpExample[] = Object.entries(texts).flatMap(([rule, graphs]) =>
   graphs.map((text, index) => ({
     ...{ rule, title: `${rule} ${index}`, sizes: {}, feeds: {} },
     write: () => {
@@ -119,3 +132,11 @@ export const cleanUpExamples: readonly CleanUpExample[] = Object.entries(texts).
     },
   })),
 );
+
+export const cleanUpExamples: readonly CleanUpExample[] = [
+  ...textExamples,
+  {
+    ...{ rule: "inline-functions", title: "inline-functions 0", sizes: {}, feeds: {} },
+    write: () => ({ model: callingModel.clone(), ranges: new Map() }),
+  },
+];
