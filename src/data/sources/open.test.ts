@@ -275,6 +275,16 @@ describe("openDataset", () => {
     await expect(batchOf("rows.mjs")).rejects.toMatchObject({ hint: expect.stringContaining("memory(name, columns)") });
   });
 
+  it("says how to store arrays whose samples are files of their own", async () => {
+    for (const extension of ["npy", "npz"]) {
+      const path = await folder(`each-${extension}`, { [`a.${extension}`]: "", [`b.${extension}`]: "" });
+      await expect(openDataset(path)).rejects.toMatchObject({
+        code: "E_DATA",
+        hint: expect.stringMatching(/^Write one file with all samples, .*np\.stack\(samples\).*array\[None\].* module/),
+      });
+    }
+  });
+
   it("lists accepted formats if nothing is recognized", async () => {
     const path = await folder("odd", { "a.xls": "hello", "b.onnx": "x" });
     await expect(openDataset(path)).rejects.toMatchObject({

@@ -144,7 +144,8 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
   if (candidates.length === 1 && onlyFile !== undefined) return fileLayout(joinPath(folder, onlyFile));
   const contents = names.length === 0 ? "it is empty" : `it holds ${truncateList(names)}`;
   const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
-  const hint = kinds.length === 0 ? accepted : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
+  const otherHint = files.some((name) => /^\.np[yz]$/.test(extensionOf(name))) ? oneArrayFile : accepted;
+  const hint = kinds.length === 0 ? otherHint : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
   throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${contents}.`, { hint });
 }
 
@@ -308,6 +309,9 @@ interface Reading {
   /** Is called with notes about how contents were interpreted, as sentences. */
   readonly note?: ((text: string) => void) | undefined;
 }
+
+const oneArrayFile =
+  'Write one file with all samples, whose axis 0 is the batch axis: np.savez("data.npz", x=np.stack(samples)). A single sample is array[None]. If their lengths differ, write an ES module that exports batches.';
 
 const accepted =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
