@@ -81,7 +81,7 @@ describe("a recipe's report", () => {
     expect(cut?.layers.map(({ layer }) => layer)).toEqual(["fc3"]);
     expect(cut?.misses[0]).toEqual({
       at: "fc1",
-      reason: expect.stringMatching(/its output is \[\d+, 24\] in the original and \[\d+, 12\] in the model/),
+      reason: expect.stringMatching(/the output is \[\d+, 24\] in the original and \[\d+, 12\] in the model/),
     });
   });
 });
