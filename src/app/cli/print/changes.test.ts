@@ -35,6 +35,18 @@ test("lists slower layers first, the slowest at the top, and hidden layers in th
   ]);
 });
 
+test("shows the changes of the most layers first if not all can be shown", () => {
+  const scaled = Array.from({ length: 7 }, (_, index) => change(`conv${index}`, `scaled by ${index}`));
+  const stored = Array.from({ length: 7 }, (_, index) => change(`conv${index}`, "weight as int4"));
+  const lines = changedLines([...scaled, ...stored], plain);
+  expect(lines.slice(0, 3)).toEqual([
+    "changed (14):",
+    "  conv0, conv1 and 5 more: weight as int4",
+    "  conv0: scaled by 0",
+  ]);
+  expect(lines.at(-1)).toBe("  and 3 more (--json has all)");
+});
+
 test("does not list a layer at 1.00 × as slower, and joins equal changes", () => {
   expect(changedLines([change("b", "x", 0.996), change("a", "y", 1.2)], plain)).toEqual([
     "changed (2):",

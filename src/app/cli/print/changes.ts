@@ -78,7 +78,8 @@ function listGroups(
   dim: Paint,
 ): string[] {
   if (lines.length === 0) return [];
-  const groups = [...groupBy(lines, ({ text }) => text)];
+  const allGroups = [...groupBy(lines, ({ text }) => text)];
+  const groups = allGroups.length > maxShown ? allGroups.toSorted(([, a], [, b]) => b.length - a.length) : allGroups;
   const shown = groups.slice(0, maxShown).map(([text, group]) => {
     const places = group.flatMap(({ at }) => at ?? []);
     const deciders = [...new Set(group.flatMap((line) => line.by ?? []))];
