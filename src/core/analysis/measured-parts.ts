@@ -4,10 +4,10 @@
  */
 import type { Model } from "../graph/model.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { elementCount, sameDims } from "../tensor/dims.ts";
+import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { infer } from "./infer.ts";
-import { assumedScores, outputKind } from "./output-kind.ts";
+import { assumedScores, type OutputKind, outputKind } from "./output-kind.ts";
 import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from "./output-parts.ts";
 
 /**
@@ -38,11 +38,21 @@ export function partsOf(model: Model, name: string, values: readonly Dense[] = [
   const joined = joinedParts(model, inference).get(output) ?? [wholeOutput];
   const isMeasured = values.length > 0 && canHaveScales(model, name, values);
   const dims = inference.operand(output)?.dims ?? [];
-  const axes = isMeasured ? [...dims.keys()].filter((axis) => typeof dims[axis] === "number") : [];
+  const axes = isMeasured ? columnAxes(dims, kind).filter((axis) => typeof dims[axis] === "number") : [];
   const isAssumed = assumedScores(model, name) !== undefined;
   const divide = (part: OutputPart) => divideByScale(name, part, axes, values, kind === "number" ? maxColumns : 0);
   if (isAssumed && divide(wholeOutput).length < 2) return [wholeOutput];
   return joined.flatMap(divide);
+}
+
+/** Returns the axes whose indices can have different meanings: those of channels, and not those of positions in an image. */
+function columnAxes(dims: readonly Dim[], kind: OutputKind): readonly number[] {
+  const [, first = 0, second, third = 0] = dims;
+  if (kind === "image") return [1, 3].filter((axis) => dims[axis] === 1 || dims[axis] === 3);
+  if (dims.length !== 4) return [...dims.keys()];
+  if (second === third) return [1];
+  if (first === second) return [3];
+  return third < first ? [1, 3] : [1];
 }
 
 /** Returns whether the scales of an output can show parts. Values of one saturating operator have one scale, and so have shares of classes. */

@@ -164,6 +164,25 @@ describe("parts of an output that measured scales divide", () => {
     expect(scores).toBe("y[:, 2:51:3]");
   });
 
+  test("are channels of an image, and not its rows", () => {
+    const namesOf = (dims: readonly number[], scaleOf: (row: number, column: number) => number) => {
+      const { normal } = random(1, "values");
+      const [rows = 0, columns = 0, inner = 0] = dims;
+      const values = Array.from({ length: 16 * rows * columns * inner }, (_, index) => {
+        const [row, column] = [Math.floor(index / columns / inner) % rows, Math.floor(index / inner) % columns];
+        return normal() * scaleOf(row, column);
+      });
+      return partsOf(modelOf("y", `N, ${dims.join(", ")}`), "y", [float32([16, ...dims], values)]).map(
+        ({ name }) => name,
+      );
+    };
+    const isLow = (index: number) => (index < 2 ? 0.01 : 1);
+    expect(namesOf([4, 6, 6], (_, row) => isLow(row))).toEqual(["y"]);
+    expect(namesOf([1, 6, 8], (_, row) => isLow(row))).toEqual(["y"]);
+    expect(namesOf([6, 8, 3], isLow)).toEqual(["y"]);
+    expect(namesOf([4, 6, 6], isLow)).toEqual(["y[:, 0:2]", "y[:, 2:4]"]);
+  });
+
   test("are absent in an embedding and without enough values", () => {
     expect(names([150, 120, 0.1, 0.03], "embedding")).toEqual(["embedding"]);
     const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([7, 2, 1], data.slice(0, 14)));
