@@ -151,6 +151,42 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(changes.map(({ at }) => at)).toEqual(["a", "b"]);
   });
 
+  const residual = (output: string) =>
+    parseModel(`opset 17
+graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 2]${output}) {
+  table: float32[9, 4] = random(seed 1)
+  up.weight: float32[4, 8] = random(seed 2)
+  down.weight: float32[8, 4] = random(seed 3)
+  head.weight: float32[4, 2] = random(seed 4)
+  scale: float32[4] = ones
+  e = Gather "embed" (table, ids)
+  n = LayerNormalization "norm" (e, scale)
+  h = MatMul "up" (n, up.weight)
+  r = Relu (h)
+  d = MatMul "down" (r, down.weight)
+  z = Add (e, d)
+  y = MatMul "head" (z, head.weight)
+}`);
+
+  test("gives an embedding table the reason of the channels that its columns belong to", async () => {
+    const { misses } = await prune(residual(""), { structured: 0.5 });
+    const reason =
+      "the channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
+    expect(misses.filter(({ at }) => at !== "head")).toMatchObject([
+      { at: "down", reason },
+      { at: "embed", reason },
+    ]);
+    const { changes } = await prune(residual(""), { structured: 0.5, throughNorms: true });
+    expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["down", "up"]));
+    const kept = await prune(residual(""), { structured: 0.5, throughNorms: true, except: "Gather" });
+    expect(kept.changes.map(({ at }) => at)).toEqual(["up"]);
+  });
+
+  test("does not advise to prune through norms if an output keeps the channels", async () => {
+    const { misses } = await prune(residual(", n: float32[batch, 3, 4]"), { structured: 0.5 });
+    expect(misses.map(({ reason }) => reason).join()).not.toContain("--through-norms");
+  });
+
   test("keeps a single channel, with a miss", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {

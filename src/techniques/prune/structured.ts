@@ -204,19 +204,26 @@ function findEligible(
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const selected = all.filter(({ name }) => names.has(name));
   const groups: Group[] = [];
   const misses: Miss[] = options.layers === undefined ? [...unsupportedWeights(model, inference, all)] : [];
   const allGroups = channelGroups(model, inference, options);
-  for (const layer of selected) {
-    if (layer.role.kind !== "lookup") continue;
-    if (!allGroups.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))
-      misses.push(new Miss("its columns are not coupled to the channels of a layer", layer.name));
-  }
+  const tables = all.filter(({ role }) => role.kind === "lookup");
+  for (const table of tables)
+    if (names.has(table.name) && !allGroups.some((group) => outputsOf(group, table) !== undefined))
+      misses.push(new Miss("its columns are not coupled to the channels of a layer", table.name));
+  const isFree = (group: Group): boolean => removable(group).length > 0;
+  let freed: readonly Layer[] | undefined;
+  const isFreeThroughNorms = ({ layers: [first] }: Group): boolean => {
+    freed ??= channelGroups(model, inference, { throughNorms: true })
+      .filter(isFree)
+      .flatMap(({ layers }) => layers);
+    return freed.some(({ node }) => node === first?.node);
+  };
   for (const group of allGroups) {
     if (!group.layers.some(({ name }) => names.has(name))) continue;
-    const kept = group.layers.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
-    const excluded = group.layers.find((layer) => !kept.includes(layer));
+    const coupled = [...group.layers, ...tables.filter((table) => outputsOf(group, table) !== undefined)];
+    const kept = coupled.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
+    const excluded = coupled.find((layer) => !kept.includes(layer));
     if (excluded !== undefined) {
       const reason = `the channels can only be removed together with those of "${excluded.name}", which is excluded`;
       misses.push(...missesOf({ layers: kept }, reason));
@@ -226,10 +233,11 @@ function findEligible(
       const [{ reason, at, kind }] = refusalsOfUnits;
       const subject =
         refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${partsOf(group)}`;
-      const remedy = kind === statisticsKind ? "; `pith prune --through-norms` allows it" : "";
-      misses.push(...missesOf(group, `${subject} cannot be removed: ${reason}${remedy}`, at));
+      const isAllowed = kind === statisticsKind && isFreeThroughNorms(group);
+      const remedy = isAllowed ? "; `pith prune --through-norms` allows it" : "";
+      misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
-    if (removable(group).length > 0) groups.push(group);
+    if (isFree(group)) groups.push(group);
   }
   return { groups, misses, free: freedomOf(groups) };
 }
