@@ -3,6 +3,7 @@
  * operators have joined, or that one layer computes: [price, rating].
  */
 import type { Model } from "../graph/model.ts";
+import { RunningMeans } from "../math/running-means.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -98,22 +99,17 @@ interface Statistics {
 }
 
 function positionStatistics(values: readonly Dense[], width: number): Statistics {
-  const [means, squares] = [new Float64Array(width), new Float64Array(width)];
+  const [running, squares] = [new RunningMeans(width), new Float64Array(width)];
   let samples = 0;
   for (const dense of values) {
     const numbers = toFloat64(dense);
     for (let start = 0; start + width <= numbers.length && width > 0; start += width) {
       samples++;
-      for (let position = 0; position < width; position++) {
-        // Welford (1962)
-        const value = numbers[start + position] ?? 0;
-        const deviation = value - (means[position] ?? 0);
-        means[position] = (means[position] ?? 0) + deviation / samples;
-        squares[position] = (squares[position] ?? 0) + deviation * (value - (means[position] ?? 0));
-      }
+      for (let position = 0; position < width; position++)
+        squares[position] = (squares[position] ?? 0) + running.add(position, numbers[start + position] ?? 0);
     }
   }
-  return { samples, means, squares };
+  return { samples, means: running.means, squares };
 }
 
 /** Returns the standard deviation of each index of an axis; 0 for a constant index. Returns none if there are too few values, or NaN among them. */

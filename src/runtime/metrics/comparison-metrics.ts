@@ -1,6 +1,7 @@
 /** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
 import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
 import { PithError } from "../../core/errors.ts";
+import { RunningMeans } from "../../core/math/running-means.ts";
 import { integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
@@ -284,25 +285,4 @@ function sumsOfSample({ ours, theirs, width, isFill }: Numbers, sample: number, 
     spread += means.add(index, expected);
   }
   return { noise: error.noise, signal: error.signal, sum, count, spread, filled: width - count };
-}
-
-/** The mean of each element over the samples so far. */
-class RunningMeans {
-  readonly #means: Float64Array;
-  readonly #counts: Float64Array;
-
-  constructor(width: number) {
-    this.#means = new Float64Array(width);
-    this.#counts = new Float64Array(width);
-  }
-
-  /** Adds a value x to the mean m of n − 1 values. Returns (x − m)² (n − 1) / n, whose sum over the values is Σ (x − mean)² (Welford, 1962). */
-  add(index: number, value: number): number {
-    const position = index % this.#means.length;
-    const count = (this.#counts[position] ?? 0) + 1;
-    const deviation = value - (this.#means[position] ?? 0);
-    this.#counts[position] = count;
-    this.#means[position] = (this.#means[position] ?? 0) + deviation / count;
-    return deviation * (value - (this.#means[position] ?? 0));
-  }
 }
