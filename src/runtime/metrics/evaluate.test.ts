@@ -10,7 +10,7 @@ import { compare } from "../../judge/compare/compare.ts";
 import { latency } from "../run/latency.ts";
 import { agreement, determination, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate, evaluateAll } from "./evaluate.ts";
-import { accuracy, crossEntropy, perplexity } from "./metrics.ts";
+import { accuracy, crossEntropy, macroF1, matthews, perplexity } from "./metrics.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 import type { Metric } from "./types.ts";
 
@@ -181,6 +181,26 @@ describe("metrics", () => {
     expect(Array.from(accuracy().rows(scores([2, 2], [Number.NaN, Number.NaN, 1, 0]), truth([2], 0, 0)))).toEqual([
       0, 1,
     ]);
+  });
+
+  it("do not increase if wrong predictions become NaN", () => {
+    const [right, wrong, lost] = [
+      [1, 0],
+      [0, 1],
+      [Number.NaN, Number.NaN],
+    ];
+    const label = truth([4], 0, 0, 1, 1);
+    for (const metric of [macroF1(), matthews()]) {
+      const measure = (first: readonly number[] = [], second: readonly number[] = []): number =>
+        metric.reduce(metric.rows(scores([4, 2], [right, first, second, wrong].flat() as number[]), label));
+      expect(measure(lost, lost)).toBe(measure(wrong, right));
+    }
+  });
+
+  it("name the fix for one-hot labels", () => {
+    const oneHot = truth([2, 3], 1, 0, 0, 0, 0, 1);
+    const measure = () => accuracy().rows(scores([2, 3], [1, 0, 0, 0, 0, 1]), oneHot);
+    expect(measure).toThrow(expect.objectContaining({ hint: expect.stringContaining("label.argmax(axis=1)") }));
   });
 
   it("read class scores along the last axis, and along axis 1 of images", () => {

@@ -43,6 +43,8 @@ export interface Scores {
   at(position: number): number;
 }
 
+const oneHotHint = "If the labels are one-hot, store the class of each sample, in NumPy: label.argmax(axis=1).";
+
 export const numbersHint = [
   'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.',
   'To train on them: `loss: "mse"`.',
@@ -92,7 +94,7 @@ export function readScores(dense: Dense, samples: number, labels: number, texts 
     throw new PithError(
       "E_DATA",
       `An output of ${dimsText(dense.dims)} has no class axis: it gives ${positions * classes} numbers per sample, and the data ${positions} labels.`,
-      { hint: numbersHint },
+      { hint: classes === 1 ? [oneHotHint, ...numbersHint] : numbersHint },
     );
   }
   return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
