@@ -77,7 +77,6 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
   return memory(name, withLabel(columns, name, inputs), classes);
 }
 
-/** Returns whether a model input takes one value per sample. */
 function takesOneValue({ type }: ModelInput): boolean {
   return type?.dims?.slice(1).every((dim) => dim === 1) === true;
 }

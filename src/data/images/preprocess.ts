@@ -14,7 +14,6 @@ import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 /** The image input of a model as declared. */
 export type ImageInput = ModelInput;
 
-/** The name, layout and size of an image column. */
 export interface StoredImages {
   readonly name: string;
   readonly layout: "NCHW" | "NHWC";

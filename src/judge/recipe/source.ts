@@ -81,7 +81,6 @@ function startOf(node: unknown): number | undefined {
   return typeof start === "number" ? start : undefined;
 }
 
-/** Throws an error about a value or key. */
 export function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;

@@ -286,16 +286,12 @@ async function keepWithFallback(
   return { output, sparing, judgement, searched: separateSearch?.searched };
 }
 
-interface LimitedStep {
-  readonly step: OpenStep;
-  readonly options: OptionValues;
-  readonly searched: number | undefined;
-}
-
 /**
  * Chooses options so that the result has at most the requested size. The returned step evaluates its result on samples that this choice did not use.
  */
-async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
+async function chooseOptionsForLimit(
+  step: OpenStep,
+): Promise<{ readonly step: OpenStep; readonly options: OptionValues; readonly searched: number | undefined }> {
   const { limit, options, context } = step;
   if (limit === undefined) return { step, options, searched: undefined };
   context.stage("choose bits");

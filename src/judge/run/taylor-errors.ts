@@ -23,11 +23,6 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
 
-export interface TaylorOptions {
-  readonly samples: number;
-  readonly output?: string | undefined;
-}
-
 /**
  * Estimates the output error that each layer's changed weight causes.
  * @param candidate the same network with other weights, in any format.
@@ -38,7 +33,7 @@ export async function taylorErrors(
   original: Model,
   candidate: Model,
   data: Dataset,
-  { samples, output }: TaylorOptions,
+  { samples, output }: { readonly samples: number; readonly output?: string | undefined },
   context: Context,
 ): Promise<ReadonlyMap<string, number>> {
   const model = original.clone();

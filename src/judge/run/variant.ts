@@ -181,16 +181,10 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
   return recordOnce(store.records, key, work, (checks) => checks.every(({ right }) => right !== undefined));
 }
 
-interface StepState {
-  readonly candidate: string;
-  readonly goal: Goal | undefined;
-  readonly done: boolean;
-}
-
 async function takeStep(
   step: PassStep,
   input: string,
-  { candidate, goal, done }: StepState,
+  { candidate, goal, done }: { readonly candidate: string; readonly goal: Goal | undefined; readonly done: boolean },
   run: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
   const { evaluator, context, onStage, onMeasured } = run;

@@ -105,7 +105,6 @@ const recalls = Array.from({ length: 101 }, (_, index) => index / 100);
 
 const maxScoreCode = 2 ** 30 - 1;
 const [scoreUnit, classUnit] = [2 ** 10, 2 ** 40];
-/** Maximum number of classes in the labels of an image. */
 const maxImageClasses = 100;
 const columns = (validationLimits.count ?? 0) + maxImageClasses;
 

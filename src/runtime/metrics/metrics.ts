@@ -252,7 +252,6 @@ function perSample(
   });
 }
 
-/** Yields the positions of a sample that have a label. */
 function* labeledPositions(
   { positions }: Scores,
   labels: Float64Array,

@@ -44,12 +44,10 @@ export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasse
   };
 }
 
-/** Returns whether every sample has a NaN among its scores. */
 export function isAllNaN({ given }: Answers): boolean {
   return given.length > 0 && given.every((named) => named === nanClass);
 }
 
-/** Returns the answers in rows that the metric `answers` has collected. */
 export function answersOf(rows: Float64Array): Answers {
   return { labels: rows.filter((_, index) => index % 2 === 0), given: rows.filter((_, index) => index % 2 === 1) };
 }

@@ -56,7 +56,6 @@ export function explainNotFinite({ min, max }: ValueRange): string | undefined {
   return Number.isFinite(min) && Number.isFinite(max) ? undefined : "contains infinite values";
 }
 
-/** Returns the noise for a bulk of `count` values. */
 function noiseOf(squares: number, count: number, step: number): number {
   return squares > 0 ? (step * step * count) / 12 / squares : 0;
 }

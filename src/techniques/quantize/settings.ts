@@ -275,7 +275,6 @@ export const defaultBits = ({
 export const areIntegers = ({ weights }: { readonly weights?: unknown }): boolean =>
   weights === undefined || weights === "int8" || weights === "uint8";
 
-/** Returns the options of the pass and those of each override. */
 export const everySetting = <O extends { readonly overrides?: unknown }>(options: O): readonly O[] => [
   options,
   ...Object.values(Object(options.overrides)).map((override) => ({ ...options, ...Object(override) })),

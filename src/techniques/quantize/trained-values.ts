@@ -156,7 +156,6 @@ async function countFloatBits(model: Model): Promise<number> {
 
 const byte = { low: -128, high: 127 };
 
-/** Returns the step Δ of a weight's element by its index. */
 function stepsAt(layer: Layer, steps: Float32Array): (at: number) => number {
   const { inner } = alongAxis(fixedDims(layer.weight.type?.dims) ?? [], scaleAxis(layer));
   return (index) => steps[Math.floor(index / inner) % steps.length] ?? 1;

@@ -132,7 +132,6 @@ export function transposedCodes(emit: Emit, codes: SharedCodes): SharedCodes {
   return codes.transposed;
 }
 
-/** Quantized values with their scale and zero point. */
 export interface Coded {
   readonly codes: Value;
   readonly scale: Value;
