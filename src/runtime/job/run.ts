@@ -113,6 +113,7 @@ export async function runJob<J extends Job>(
   let runTimers: NodeJS.Timeout[] = [];
   const watchRun = (isRunning: boolean): void => {
     for (const timer of runTimers) clearTimeout(timer);
+    runTimers = [];
     if (!isRunning) return;
     const text = `one run of the model takes longer than ${runLimits.note / 1000} s; Ctrl-C stops it`;
     runTimers = [
@@ -129,8 +130,11 @@ export async function runJob<J extends Job>(
         clearTimeout(starting);
         if (message.pith === "run") return watchRun(message.isRunning);
         flush();
-        if (message.pith === "event") onEvent(message.event);
-        else if (message.pith !== "begun") {
+        if (message.pith === "event") {
+          // A run blocks the thread of the job, so none is in progress when the job reports an event.
+          if (runTimers.length > 0) watchRun(true);
+          onEvent(message.event);
+        } else if (message.pith !== "begun") {
           lastAnswer = message;
           // A stopped job can still wait for threads, such as brotli's.
           if (signal?.aborted === true) kill();

@@ -67,7 +67,7 @@ export async function correctRoundedBiases(
   });
   if (gain === undefined) return [];
   const samplesText = counted(Math.min(heldOutCount, maxHeldOut), "other sample");
-  const text = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${samplesText}`;
+  const text = `${counted(corrected, "layer")}, with ${gain} on ${samplesText}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 
