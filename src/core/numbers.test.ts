@@ -10,6 +10,7 @@ import {
   counted,
   difference,
   duration,
+  excessText,
   figure,
   figureInterval,
   formatDistinct,
@@ -111,6 +112,13 @@ test("figureInterval and intervalNote describe missing bounds in words", () => {
   expect(intervalNote("share", { value: -0.752, low: -0.806, high: -0.686, count: 512, confidence: 0.9973 })).toBe(
     "(99.7 % interval −80.6 … −68.6, 512 samples)",
   );
+});
+
+test("a drop beyond an allowed one is not printed as equal to it", () => {
+  expect(changeTexts("share", 0.93, 0.9196, -0.0104, 0.01).change).toBe("−1.04");
+  expect(changeTexts("share", 0.93, 0.92, -0.01, 0.01).change).toBe("−1.0");
+  expect(excessText("share", 0.0104, 0.01)).toBe("1.04 points lost, 1.0 points allowed");
+  expect(excessText("share", 0.015, 0.01)).toBe("1.5 points lost, 1.0 points allowed");
 });
 
 test("changeTexts prints values whose difference is the printed change, with a second digit if one is not enough", () => {

@@ -51,8 +51,17 @@ export interface ChangeTexts {
   readonly change: string;
 }
 
-/** Formats two values and their difference so that the printed values have the printed difference: "87.00 %", "86.75 %" and "−0.25". */
-export function changeTexts(unit: Unit, before: number, after: number, value = after - before): ChangeTexts {
+/**
+ * Formats two values and their difference so that the printed values have the printed difference: "87.00 %", "86.75 %" and "−0.25".
+ * @param limit an allowed drop: a larger difference is not printed as equal to it.
+ */
+export function changeTexts(
+  unit: Unit,
+  before: number,
+  after: number,
+  value = after - before,
+  limit = Number.POSITIVE_INFINITY,
+): ChangeTexts {
   const textsWith = (extra: number): ChangeTexts => ({
     before: figure(unit, before, extra),
     after: figure(unit, after, extra),
@@ -61,7 +70,8 @@ export function changeTexts(unit: Unit, before: number, after: number, value = a
   const printedChange = (texts: ChangeTexts): number => numberIn(texts.after) - numberIn(texts.before);
   const agree = (texts: ChangeTexts): boolean => {
     const [, decimals = ""] = texts.change.split(".");
-    return Math.abs(printedChange(texts) - numberIn(texts.change)) < 0.499 * 10 ** -decimals.length;
+    const isApart = Math.abs(value) <= limit || Math.abs(numberIn(texts.change)) > numberIn(difference(unit, limit));
+    return isApart && Math.abs(printedChange(texts) - numberIn(texts.change)) < 0.499 * 10 ** -decimals.length;
   };
   const attempts = [0, 1, 2].slice(0, unit === "share" ? 2 : 3).map(textsWith);
   const [first = textsWith(0), second = first] = attempts;
@@ -143,6 +153,14 @@ export function intervalNote(unit: Unit, estimate: Estimate): string {
 /** Formats an allowed drop, which is a difference without the plus sign. */
 export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");
+}
+
+/** Returns "1.5 points lost, 1.0 points allowed", with more digits if both would print the same. */
+export function excessText(unit: Unit, lost: number, allowed: number): string {
+  const allowedText = allowance(unit, allowed);
+  const texts = [0, 1, 2].map((extra) => difference(unit, lost, extra).replace("+", ""));
+  const isMore = (text: string): boolean => numberIn(text) > numberIn(allowedText);
+  return `${texts.find(isMore) ?? texts[0]} lost, ${allowedText} allowed`;
 }
 
 export function unitOfChange(unit: Unit): string {

@@ -25,7 +25,7 @@ export interface Summary extends Outcome {
 }
 
 /**
- * Returns what a report says first about a run: one word, "7.87 × smaller and 2.15 × as fast.", and sentences on accuracy, goal and choice.
+ * Returns what a report says first about a run: one word, "7.87 × smaller and 2.15 × as fast (2.05–2.21).", and sentences on accuracy, goal and choice.
  * @example
  * const recipe = recipeFrom({ steps: [{ quantize: { scheme: "weights" } }] });
  * const { run } = await runRecipe(net, recipe, await openTask(net, { data: "mnist/" }));

@@ -14,6 +14,7 @@ import {
   integer,
   intervalNote,
   percent,
+  speedText,
   times,
   unitOfChange,
 } from "../../core/numbers.ts";
@@ -61,7 +62,7 @@ export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined
   return variant === undefined ? undefined : steadyTimingOf(run)?.models[variant + 1]?.speedup;
 }
 
-/** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast." */
+/** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast (2.05–2.21)." */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
@@ -98,8 +99,8 @@ function gainText(run: Run, size: string): string {
       : `${size}; a run takes ${times(work)} the original's processor time. Elapsed times were not compared: the machine was too busy.`;
   }
   if (speed === undefined) return `${size}.`;
-  if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;
-  return `${size} and ${times(speed.median)} as fast.`;
+  const text = speedText(speed);
+  return speed.low <= 1 && speed.high >= 1 ? `${size}; ${text}.` : `${size} and ${text}.`;
 }
 
 /** Returns "7.87 × smaller"; if that ratio would print as 1.00 ×, "About as large (1.10 MB); 7.05 × smaller compressed". */
@@ -302,22 +303,22 @@ export function verdictSentence(
     Number.isFinite(moved.low) || Number.isFinite(moved.high)
       ? `${confidenceText(moved)} interval ${changeInterval(unit, moved)}`
       : "too few samples for an interval";
-  const changePhrase = `Measured change${againstText}: ${changeOf(comparison)} (goal: ${limitText}), ${interval}`;
+  const changePhrase = `Measured change${againstText}: ${changeOf(comparison, goal)} (goal: ${limitText}), ${interval}`;
   return `${changePhrase}. ${verdictPhrase(verdict, goal, unit, others)}.`;
 }
 
 /** Returns the printed original and result, and their difference with its unit. */
-export function textsOf({ unit, original, candidate, difference: moved }: Comparison): ChangeTexts {
-  const texts = changeTexts(unit, original.value, candidate.value, moved.value);
+export function textsOf({ unit, original, candidate, difference: moved }: Comparison, goal?: Goal): ChangeTexts {
+  const texts = changeTexts(unit, original.value, candidate.value, moved.value, goal?.maxDrop);
   return { ...texts, change: `${texts.change} ${unitOfChange(unit)}`.trim() };
 }
 
 /** Returns the change from the original to the result, "−0.3 points". */
-export const changeOf = (comparison: Comparison): string => textsOf(comparison).change;
+export const changeOf = (comparison: Comparison, goal?: Goal): string => textsOf(comparison, goal).change;
 
 /** Returns "−0.3 points (95 % interval −1.1 … +0.4, 667 samples)". */
-export const changeWithInterval = (comparison: Comparison): string =>
-  `${changeOf(comparison)} ${intervalNote(comparison.unit, comparison.difference)}`;
+export const changeWithInterval = (comparison: Comparison, goal?: Goal): string =>
+  `${changeOf(comparison, goal)} ${intervalNote(comparison.unit, comparison.difference)}`;
 
 function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
   if (verdict === "kept") return "The goal is met";
@@ -341,7 +342,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   const { unit } = comparison;
   const brokenSentence = brokenText(comparison);
   if (brokenSentence !== undefined) return brokenSentence;
-  const text = `${changeTextOf(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
+  const text = `${changeTextOf(comparison, goal)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
   const advice = moreSamples(verdict.drop, goal, unit, others);
   return `${text}, and --strict requires the whole interval to be within that${advice === "" ? "" : `; ${advice}`}`;
@@ -354,7 +355,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
 export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
   const { metric, unit, better, truth, original } = comparison;
   const { drop } = verdict;
-  const differenceText = changeOf(comparison);
+  const differenceText = changeOf(comparison, goal);
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
@@ -386,9 +387,10 @@ function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undef
   return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${confidence})`;
 }
 
-const changeTextOf = (comparison: Comparison): string => `${fromTo(comparison)}: ${changeWithInterval(comparison)}`;
+const changeTextOf = (comparison: Comparison, goal?: Goal): string =>
+  `${fromTo(comparison, goal)}: ${changeWithInterval(comparison, goal)}`;
 
-function fromTo(comparison: Comparison): string {
-  const { before, after } = textsOf(comparison);
+function fromTo(comparison: Comparison, goal?: Goal): string {
+  const { before, after } = textsOf(comparison, goal);
   return `${comparison.metric} went from ${before} to ${after}`;
 }

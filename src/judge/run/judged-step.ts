@@ -4,7 +4,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { hasFloatWeights } from "../../core/analysis/weight.ts";
 import { capitalize, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { allowance, counted, figure } from "../../core/numbers.ts";
+import { counted, excessText, figure } from "../../core/numbers.ts";
 import {
   type AnyPass,
   type Change,
@@ -354,7 +354,7 @@ async function openSearch(step: OpenStep): Promise<Search> {
 /** Returns "1.4 points lost, 1.0 points allowed". */
 function formatDrop({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck): string {
   if (!Number.isFinite(drop.value)) return `the metric is ${drop.value}`;
-  return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
+  return excessText(unit, drop.value, goal.maxDrop);
 }
 
 /** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */

@@ -1,6 +1,6 @@
 /** Runs one recipe on a copy of a model and measures it after each judged step. */
 import { asPithError, Miss, stripPeriod, throwIfAborted } from "../../core/errors.ts";
-import { allowance } from "../../core/numbers.ts";
+import { excessText } from "../../core/numbers.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
@@ -295,11 +295,8 @@ async function findLessLossyStep(
   }
   const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
   const record = await recordOnce(store.records, key, async (): Promise<SparedRecord> => {
-    const [lost, allowed] = [verdict.drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
-    context.log({
-      id: "sparing",
-      text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers with the largest error`,
-    });
+    const lostText = excessText(comparison.unit, verdict.drop.value, goal.maxDrop);
+    context.log({ id: "sparing", text: `${step.name}: ${lostText}: looking for the layers with the largest error` });
     const quietContext: Context = {
       ...context,
       log: (event) => (event.id === "duration" ? context.log(event) : undefined),
