@@ -45,7 +45,9 @@ describe("the packed package", () => {
     const pages = ["README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "docs", "examples", "skills"];
     for (const name of ["package.json", ...pages])
       await cp(path.join(root, name), path.join(built, name), { recursive: true });
-    await cp(inject("compiled"), path.join(built, "dist"), { recursive: true });
+    const testJobs = path.join(inject("compiled"), "jobs");
+    const filter = (source: string): boolean => source !== testJobs;
+    await cp(inject("compiled"), path.join(built, "dist"), { recursive: true, filter });
     await buildStudio(root, path.join(built, "dist/studio"));
     const [report]: { filename: string; unpackedSize: number; files: { path: string }[] }[] = JSON.parse(
       await run(built, "npm", "pack", "--ignore-scripts", "--json", "--pack-destination", home),

@@ -100,7 +100,8 @@ describe("nodes that return an input unchanged", () => {
     ["Pad by zero", "(x: float32[n]) -> (y) { p: int64[2] = [0, 0]\n y = Pad(x, p) }", 0],
     ["Pad that crops and pads", "(x: float32[n]) -> (y) { p: int64[2] = [1, -1]\n y = Pad(x, p) }", undefined],
     ["Concat of one input", "(x: float32[n]) -> (y) { y = Concat(x) {axis=0} }", 0],
-    ["Clip without bounds", "(x: float32[n]) -> (y) { y = Clip(x) }", 0],
+    ["Clip of integers without bounds", "(x: int32[n]) -> (y) { y = Clip(x) }", 0],
+    ["Clip without bounds, which makes infinities finite", "(x: float32[n]) -> (y) { y = Clip(x) }", undefined],
     ["Clip with one bound", "(x: float32[n]) -> (y) { low: float32[] = 0\n y = Clip(x, low) }", undefined],
     ["a mean over axes of size one", "(x: float32[n, 1]) -> (y) { a: int64[1] = [1]\n y = ReduceMean(x, a) }", 0],
     [
