@@ -84,7 +84,9 @@ const times = await latency(
 line();
 for (const text of table(rows.map((row, index) => ({ ...row, latency: times.models[index] })))) line(text);
 line();
-line(`Intervals are of 95 %; changes are paired by sample; speed is of one digit on one thread, all models in turns.`);
+line(
+  "Intervals are at 95 %. Changes are in points, paired by sample. Speed is for one digit on one thread, with all models in turns.",
+);
 
 line();
 line(
@@ -104,7 +106,7 @@ if (result !== undefined && kept?.result !== undefined && kept.comparison !== un
   const { difference } = kept.comparison;
   line(`kept     ${kept.name}: ${whole(bytes)} bytes, ${(run.original.bytes / bytes).toFixed(1)} × smaller`);
   line(
-    `costs    ${points(difference, true)} points of accuracy, on ${whole(difference.count)} digits that the search did not use`,
+    `change   ${points(difference, true)} points of accuracy, on ${whole(difference.count)} digits that the search did not use`,
   );
 }
 line(`report   ${join(folder, "report.html")}, with all models next to it, in ${Math.round(secondsSince(started))} s`);

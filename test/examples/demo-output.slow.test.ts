@@ -45,7 +45,7 @@ describe("npm run demo", () => {
     const [, kept = "", bytes = ""] = /^kept {5}(.*): ([\d,]+) bytes, [\d.]+ × smaller$/m.exec(printed) ?? [];
     expect(Number(bytes.replaceAll(",", ""))).toBeLessThan((await stat(fileOf("8-bit weights"))).size);
     expect(printed).toMatch(
-      /^costs {4}\S+ \(\S+ … \S+\) points of accuracy, on 250 digits that the search did not use$/m,
+      /^change {3}\S+ \(\S+ … \S+\) points of accuracy, on 250 digits that the search did not use$/m,
     );
     expect((await stat(out("searched.onnx"))).size).toBe(Number(bytes.replaceAll(",", "")));
     expect(await readFile(out("report.html"), "utf8")).toContain(kept);

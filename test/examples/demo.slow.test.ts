@@ -60,7 +60,7 @@ describe.skipIf(data === undefined)("npm run demo on MNIST", () => {
   test("finds a file below a tenth of the bytes with a drop below a point", () => {
     const [, smaller] = /^kept .* ([\d.]+) × smaller$/m.exec(printed) ?? [];
     expect(Number(smaller)).toBeGreaterThan(10);
-    const [, change = ""] = /^costs {4}(\S+) /m.exec(printed) ?? [];
+    const [, change = ""] = /^change {3}(\S+) /m.exec(printed) ?? [];
     expect(Number(change.replace("−", "-"))).toBeGreaterThan(-1);
   });
 });
