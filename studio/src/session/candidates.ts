@@ -97,6 +97,10 @@ async function makeOnSamples(
   if ("steps" in made) {
     const recipe = recipeFrom(made);
     const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context);
+    if (run.variants[0]?.steps.every(({ changes }) => changes.length === 0) === true)
+      throw new PithError("E_UNSUPPORTED", summarize(run).sentences.at(-1) ?? "Nothing changed.", {
+        hint: "Choose a larger amount, or another technique.",
+      });
     return { ...resultOf(run), bytes, recipe: recipeText(recipe) };
   }
   const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);

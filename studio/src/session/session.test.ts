@@ -55,3 +55,25 @@ graph (x: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   const candidate = await createSession().make({ model: difference, samples: { data: samples } }, request, context);
   expect(candidate.run?.goal).toMatchObject({ maxDrop: 0.01, stated: true });
 });
+
+test("makes no candidate of a recipe that changes nothing, and gives the reason", async () => {
+  const [samples, wide] = [join(folder, "wide.csv"), join(folder, "wide.onnx")];
+  const rows = Array.from({ length: 60 }, (_, row) => (row % 2 === 0 ? "1,0,0" : "0,1,1"));
+  writeFileSync(samples, `a,b,label\n${rows.join("\n")}\n`);
+  const pair = (index: number): string => (index % 2 === 0 ? "[1, 0]" : "[0, 1]");
+  const pairs = `[${Array.from({ length: 16 }, (_, index) => pair(index)).join(", ")}]`;
+  const text = `opset 21
+graph (x: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[16, 2] parameter = ${pairs}
+  fc2.weight: float32[16, 2] parameter = ${pairs}
+  h = Gemm "fc1" (x, fc1.weight) {transB=1}
+  logits = MatMul "fc2" (h, fc2.weight)
+}
+`;
+  await save(parseModel(text), wide);
+  const pruning: MakeRequest = { ...request, made: { version: 1, steps: [{ prune: { structured: 0.1 } }] } };
+  const candidate = createSession().make({ model: wide, samples: { data: samples } }, pruning, context);
+  await expect(candidate).rejects.toThrow(
+    "prune changed nothing: fc1: 10 % of its 16 channels is less than half of a block of 4 channels.",
+  );
+});
