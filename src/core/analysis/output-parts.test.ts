@@ -185,8 +185,11 @@ describe("parts of an output that measured scales divide", () => {
 
   test("are absent in an embedding and without enough values", () => {
     expect(names([150, 120, 0.1, 0.03], "embedding")).toEqual(["embedding"]);
-    const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([7, 2, 1], data.slice(0, 14)));
+    const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([3, 2, 1], data.slice(0, 6)));
     expect(partsOf(modelOf("y", "N, 2, 1"), "y", few)).toHaveLength(1);
+    // Layer errors are measured in batches of four samples.
+    const batch = valuesOf([150, 0.1], 1).map(({ data }) => float32([4, 2, 1], data.slice(0, 8)));
+    expect(partsOf(modelOf("y", "N, 2, 1"), "y", batch)).toHaveLength(2);
   });
 
   test("contain constant indices in the span before them", () => {
