@@ -7,6 +7,7 @@ import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodedSize } from "../../src/core/onnx/encode.ts";
+import type { Context } from "../../src/core/pass/pass.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { type PruneOptions, prune } from "../../src/techniques/prune/index.ts";
 
@@ -75,6 +76,12 @@ test("names the block if an amount is too small for it", async () => {
     "less than half of a block of 32 of its channels is in the lowest-scoring 10 % of all layers",
   );
   expect(await reasons({ amount: 0.005 })).toEqual(["0.5 % of its 64 channels rounds to 0"]);
+  const warnings: string[] = [];
+  const log: Context["log"] = ({ id, text }) => void (id === "amount" && warnings.push(text));
+  await prune(network(), { structured: true, layers: "a", amount: 0.2, roundTo: 32 }, { log });
+  expect(warnings).toEqual(["the amount removes no channel: a larger one, or `roundTo` 1, can remove some"]);
+  await prune(network(), { structured: true, layers: "a", amount: 0.2, roundTo: 1 }, { log });
+  expect(warnings).toHaveLength(1);
 });
 
 test("states how much would be left if a target cannot be reached", async () => {

@@ -98,6 +98,10 @@ export async function pruneStructured(model: Model, given: Options, context: Con
   );
   // If nothing is removed, the first reason is quoted alone: an amount that is too small, which the user can change.
   const allMisses = [...unchosen, ...misses, ...ranked.misses, ...refused];
+  if (removals.length === 0 && ranked.sets.length > 0) {
+    const text = "the amount removes no channel: a larger one, or `roundTo` 1, can remove some";
+    context.log({ id: "amount", text, level: "warning" });
+  }
   if (removals.length > 0) {
     const failure = await cut(model, removals);
     if (failure instanceof Miss) return { changes: [], misses: [...allMisses, failure] };
