@@ -187,10 +187,10 @@ describe("mean average precision", () => {
 
   test("leaves out boxes that name no class", () => {
     const truths = [[[0, 0, 0, 10, 10]]];
-    const found: Row = [0, 0, 10, 10, 0.5, 0];
+    const detection: Row = [0, 0, 10, 10, 0.5, 0];
     for (const index of [Number.NaN, -1, 0.5]) {
       const unnamed: Row = [0, 0, 10, 10, 0.9, index];
-      expect(precision([[unnamed, found]], truths)).toBe(1);
+      expect(precision([[unnamed, detection]], truths)).toBe(1);
       expect(precision([[unnamed]], truths)).toBe(0);
     }
   });
