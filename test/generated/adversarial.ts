@@ -743,12 +743,18 @@ export interface Survey {
   readonly faults: readonly string[];
 }
 
-/** Tries the given number of networks. */
-export async function survey(networks: number, seed: number): Promise<Survey> {
+/** Tries the given number of networks. @param start index of the first network. @param onNetwork receives the index of each network before it runs. */
+export async function survey(
+  networks: number,
+  seed: number,
+  start = 0,
+  onNetwork: (index: number) => void = () => {},
+): Promise<Survey> {
   const counts = new Map([...rulesById.keys(), ...cleanUpExamples.map(({ rule }) => rule)].map((id) => [id, 0]));
   const faults: string[] = [];
   let ran = 0;
-  for (let index = 0; index < networks; index++) {
+  for (let index = start; index < start + networks; index++) {
+    onNetwork(index);
     const trial = await tryAdversary(adversaryAt(index, seed));
     if (trial.applied === undefined) continue;
     ran++;
