@@ -163,3 +163,15 @@ test("compares a layer that was split with the last of its parts", async () => {
   expect([layers.map(({ layer }) => layer), misses]).toEqual([["a", "b"], []]);
   expect(layers[0]?.signalToNoise).toBeLessThan(40);
 });
+
+test("reports the worst column of an output whose columns have different scales", async () => {
+  const text = (rating: number) => `opset 17
+graph (x: float32[N, 2]) -> (regression: float32[N, 2]) {
+  w: float32[2, 2] = [[100, 0], [0, ${rating}]]
+  regression = MatMul(x, w)
+}`;
+  const { normal } = random(1, "columns");
+  const rows = memory("rows", { x: float32([16, 2], Array.from({ length: 32 }, normal)) });
+  const { layers } = await compareLayers(engine, parseModel(text(0.1)), parseModel(text(0)), rows);
+  expect(layers[0]?.signalToNoise).toBeCloseTo(0, 3);
+});

@@ -10,6 +10,7 @@ import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";
 import { partsOf } from "../../core/analysis/measured-parts.ts";
+import type { OutputPart } from "../../core/analysis/output-parts.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
 import { nodeName, type Value } from "../../core/graph/graph.ts";
@@ -101,8 +102,7 @@ export async function measureDifferences(
       after: [after],
     } = place;
     if (before === undefined || after === undefined) return [];
-    const sums = partsOf(original.model, before).map((part) => ({ part, sum: new Difference() }));
-    return [{ place, before, after, sums }];
+    return [{ place, before, after, sums: [] as { readonly part: OutputPart; readonly sum: Difference }[] }];
   });
   const models = [
     { ...original, observed: [...new Set(pairs.map(({ before }) => before))] },
@@ -112,6 +112,8 @@ export async function measureDifferences(
     for (const { sums, before, after } of pairs) {
       const [reference, other] = [first[before], second[after]];
       if (reference === undefined || other === undefined) continue;
+      if (sums.length === 0)
+        sums.push(...partsOf(original.model, before, [reference]).map((part) => ({ part, sum: new Difference() })));
       for (const { part, sum } of sums) sum.addTensors(reference, other, part);
     }
   });
