@@ -29,6 +29,17 @@ describe("parts of an output that a Concat has joined", () => {
     expect(partNames("  y = Concat(scaled, s) {axis=1}")).toEqual(["y[:, 0:4]", "y[:, 4:9]"]);
   });
 
+  test("are those of all samples if a Concat has joined samples", () => {
+    const text = `opset 17
+graph (a: float32[1, 4, 8], b: float32[1, 5, 8]) -> (y: float32[2, 9, 8], z: float32[2, 4, 8]) {
+  c = Concat(a, b) {axis=1}
+  y = Concat(c, c) {axis=0}
+  z = Concat(a, a) {axis=0}
+}`;
+    const names = ["y", "z"].map((name) => partsOf(parseModel(text), name).map((part) => part.name));
+    expect(names).toEqual([["y[:, 0:4]", "y[:, 4:9]"], ["z"]]);
+  });
+
   test("are the inputs of a Concat along the last axis", () => {
     const body = `  p = Transpose(scaled) {perm=[0, 2, 1]}
   q = Transpose(s) {perm=[0, 2, 1]}

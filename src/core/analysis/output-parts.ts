@@ -38,9 +38,14 @@ export const joinedParts = cachePerRevision(
       for (const [value, parts] of regionsOf(node, regions, inference)) regions.set(value, parts);
     return new Map(
       model.graph.outputs.flatMap((output) => {
-        const parts = regions.get(output) ?? [];
-        if (parts.length < 2 || parts.some(({ indices }) => indices.has(0))) return [];
-        return [[output, parts.map(({ indices, range }) => definePart(output.name, indices, range))] as const];
+        // Spans of samples that a Concat has joined have the same parts.
+        const spans = (regions.get(output) ?? []).flatMap(({ indices, range }) => {
+          const listed = [...indices].filter(([axis]) => axis > 0);
+          const part = definePart(output.name, new Map(listed), range);
+          return listed.length === 0 ? [] : [[JSON.stringify(listed), part] as const];
+        });
+        const parts = [...new Map(spans).values()];
+        return parts.length < 2 ? [] : [[output, parts] as const];
       }),
     );
   },
