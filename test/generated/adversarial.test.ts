@@ -4,12 +4,25 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { survey, trySimplify } from "./adversarial.ts";
+import { joinsOtherSizes, survey, trySimplify } from "./adversarial.ts";
 
 test("simplify keeps the outputs of adversarial networks", async () => {
   const { ran, faults } = await survey(12, 7);
   expect(ran).toBeGreaterThan(6);
   expect(faults).toEqual([]);
+});
+
+test("a Concat of an empty value of another size is no fault of a rule", () => {
+  const text = `opset 21
+graph (x: float32[n, 8], z: float32[m, 4]) -> (y) {
+  y = Concat(x, z) {axis=-1}
+}`;
+  const batchOf = (rows: number): Batch => ({
+    x: fromNumbers("float32", [1, 8], Array(8).fill(1)),
+    z: fromNumbers("float32", [rows, 4], Array(4 * rows).fill(1)),
+  });
+  const joins = (rows: number): boolean => joinsOtherSizes({ model: parseModel(text), batches: [batchOf(rows)] });
+  expect([joins(0), joins(1)]).toEqual([true, false]);
 });
 
 const empty: Readonly<Record<string, string>> = {

@@ -74,13 +74,35 @@ export function adversaryAt(index: number, seed: number): Adversary {
 export async function tryAdversary(adversary: Adversary): Promise<Trial> {
   try {
     const built = buildAdversary(adversary);
-    return { adversary, ...(built === undefined ? skipped : await trySimplify(built)) };
+    if (built === undefined) return { adversary, ...skipped };
+    const trial = await trySimplify(built);
+    return { adversary, ...(trial.fault !== undefined && joinsOtherSizes(built) ? skipped : trial) };
   } catch (error) {
     return { adversary, applied: new Set(), fault: `fails: ${error}` };
   }
 }
 
 const skipped = { applied: undefined, fault: undefined };
+
+/** Returns whether a Concat joins empty values of other sizes on a batch. ONNX Runtime then leaves a part of its output uninitialized. */
+export function joinsOtherSizes({ model, batches }: Built): boolean {
+  return batches.some((batch) => {
+    const copy = model.clone();
+    for (const input of copy.graph.inputs) {
+      const dense = batch[input.name];
+      if (dense !== undefined) input.type = { type: dense.type, dims: dense.dims };
+    }
+    const inference = infer(copy);
+    return [...copy.graph.nodes()].some(({ op, inputs, attributes }) => {
+      const axis = attributes.get("axis");
+      if (op !== "Concat" || axis?.kind !== "int") return false;
+      const sizes = inputs.flatMap((input) => (input && inference.operand(input)?.dims) ?? []);
+      const rank = sizes.length / inputs.length;
+      const joinedAxis = (Number(axis.value) + rank) % rank;
+      return sizes.some((size, position) => position % rank !== joinedAxis && size !== sizes[position % rank]);
+    });
+  });
+}
 
 /** Simplifies a model, and compares its outputs with those of the original. */
 export async function trySimplify({ model, batches }: Built): Promise<Omit<Trial, "adversary">> {
