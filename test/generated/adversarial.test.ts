@@ -1,5 +1,6 @@
 /** Models that `simplify` once changed, and a few networks that try to break it. */
 import { expect, test } from "vitest";
+import { infer } from "../../src/core/analysis/infer.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
@@ -23,6 +24,15 @@ graph (x: float32[n, 8], z: float32[m, 4]) -> (y) {
   });
   const joins = (rows: number): boolean => joinsOtherSizes({ model: parseModel(text), batches: [batchOf(rows)] });
   expect([joins(0), joins(1)]).toEqual([true, false]);
+});
+
+test("a Range whose step is not a number has an unknown length", () => {
+  const text =
+    "opset 21\ngraph () -> (y) {\n  a: float32[] = 0\n  b: float32[] = 1\n  n: float32[] = nan\n  y = Range(a, b, n)\n}";
+  const model = parseModel(text);
+  const [output] = model.graph.outputs;
+  const [length] = (output && infer(model).operand(output)?.dims) ?? [];
+  expect(typeof length).toBe("object");
 });
 
 const empty: Readonly<Record<string, string>> = {
@@ -51,6 +61,15 @@ graph (x: float32[2, 3, 4]) -> (y) {
   step: int64[1] = [-1]
   s = Shape(x)
   y = Slice(s, start, end, start, step)
+}`,
+  "a backward Slice of an empty axis": `opset 21
+graph (x: float32[2, 8]) -> (y, s) {
+  zero: int64[1] = [0]
+  one: int64[1] = [1]
+  back: int64[1] = [-1]
+  a = Slice(x, one, zero, one)
+  y = Slice(a, zero, zero, one, back)
+  s = Shape(y)
 }`,
   "a Slice of nothing on an axis of length 1": `opset 21
 graph (x: float32[1, 1, 1]) -> (y) {

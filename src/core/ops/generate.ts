@@ -25,7 +25,8 @@ function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | u
   if (!isSymbolic(start) && !isSymbolic(limit)) {
     // ONNX Runtime subtracts in the type of the operands.
     const length = type === "float32" ? Math.fround(limit - start) : limit - start;
-    return Math.max(0, Math.ceil(length / step));
+    const count = Math.ceil(length / step);
+    return Number.isFinite(count) ? Math.max(0, count) : undefined;
   }
   if (!Number.isInteger(step)) return undefined;
   const [from, to] = step > 0 ? [start, limit] : [limit, start];

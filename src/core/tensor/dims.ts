@@ -225,7 +225,8 @@ export function sliceRange(size: number, start: number, end: number, step: numbe
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
   const hasNoEnd = step < 0 && (end === 2 ** 31 - 1 || end >= 2 ** 63);
   const first = Math.max(0, clamp(start));
-  return { first, count: Math.max(0, Math.ceil(((hasNoEnd ? low : clamp(end)) - first) / step)) };
+  const count = Math.max(0, Math.ceil(((hasNoEnd ? low : clamp(end)) - first) / step));
+  return { first, count: Math.min(size, count) };
 }
 
 /** Returns the product of all dimensions. */
