@@ -27,7 +27,7 @@ const { values: options, positionals: folders } = parseArgs({
     commands: { type: "string" },
     limit: { type: "string", default: "120" },
     json: { type: "string" },
-    against: { type: "string" },
+    original: { type: "string" },
   },
 });
 if (!existsSync(program)) throw new Error("There is no dist/app/cli/main.js: npm run build makes it.");
@@ -148,9 +148,9 @@ const wrong = rows.filter(({ outcome }) => faults.has(outcome));
 line(`\nFaults: ${wrong.length} of ${rows.length}`);
 for (const row of wrong) line(`  ${row.model}: ${said(row)}`);
 
-if (options.against !== undefined) {
-  line(`\nBeside ${options.against}:`);
-  const before = new Map(read(options.against).map((row) => [key(row), row]));
+if (options.original !== undefined) {
+  line(`\nBeside ${options.original}:`);
+  const before = new Map(read(options.original).map((row) => [key(row), row]));
   for (const row of rows) {
     const old = before.get(key(row));
     if (old !== undefined && (old.outcome !== row.outcome || old.said !== row.said))
