@@ -35,7 +35,7 @@ export async function describe(run: FolderRun): Promise<void> {
   const config = (await readSettings(configBase.path)) ?? {};
   const isForeign = await leavesFolder(folder, configName);
   const source = (isForeign ? undefined : await readSettings(joinPath(folder, configName))) ?? {};
-  const originals = await originalBytes(
+  const originals = await bytesOfModels(
     folder,
     modules.map(({ base }) => base),
   );
@@ -65,7 +65,7 @@ export async function describe(run: FolderRun): Promise<void> {
   ]);
 }
 
-export async function originalBytes(folder: string, bases: readonly string[]): Promise<ReadonlyMap<string, number>> {
+export async function bytesOfModels(folder: string, bases: readonly string[]): Promise<ReadonlyMap<string, number>> {
   const names = bases.length === 0 ? [] : await listFolder(joinPath(folder, "onnx"));
   const bytes = new Map<string, number>();
   for (const file of bases.map((base) => `${base}.onnx`)) {

@@ -17,7 +17,7 @@ import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
 import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
-import { configName, describe, findBase, originalBytes, writeRecorded } from "./describe.ts";
+import { bytesOfModels, configName, describe, findBase, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
 import { hashAndPrune, isFileOfModel, isUnchanged } from "./model-files.ts";
@@ -298,7 +298,7 @@ async function searchModules(run: FolderRun): Promise<void> {
 }
 
 async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [Module, number])[]> {
-  const sizes = await originalBytes(
+  const sizes = await bytesOfModels(
     folder,
     modules.map(({ base }) => base),
   );

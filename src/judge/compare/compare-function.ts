@@ -12,10 +12,10 @@ import { bytesOfBatch } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
+import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
 import {
-  hasLargeWeights,
   type ModelRun,
   namesInBoth,
   type PairedRuns,

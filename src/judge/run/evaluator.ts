@@ -176,7 +176,7 @@ export class Evaluator {
     evaluations: readonly Evaluation[],
     options: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, maxTimedBytes);
+    const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, maxTogetherBytes);
     let combined = await this.#timeTogether(first, options);
     for (const chunk of furtherChunks) {
       const { models, unsteady } = await this.#timeTogether(chunk, options);
@@ -215,7 +215,7 @@ export class Evaluator {
   }
 }
 
-const maxTimedBytes = 2 ** 28;
+const maxTogetherBytes = 2 ** 28;
 
 function chunksOf<T>(items: readonly T[], sizeOf: (item: T) => number, maxSize: number): readonly (readonly T[])[] {
   const chunks: T[][] = [];

@@ -77,6 +77,27 @@ it("ends after its time limit but runs at least three rounds", async () => {
   expect(await rounds(1, 20)).toBe(15);
 });
 
+it("loads large models one at a time, and runs each of them in at least three rounds", async () => {
+  const largeModels = ["a", "b"].map((name) => {
+    const model = parseModel(`opset 21 graph (x: float32[1]) -> (${name}: float32[1]) { ${name} = Identity(x) }`);
+    const weight = { type: "float32", dims: [2 ** 27], bytes: 2 ** 29, small: undefined, stored: undefined } as const;
+    model.graph.addTensor("weight", { ...weight, read: () => Promise.reject(new Error("The weight was read.")) });
+    return model;
+  });
+  const openCounts: number[] = [];
+  let open = 0;
+  const engine: Engine = {
+    async load() {
+      openCounts.push(++open);
+      return { run: async () => ({}), release: async () => void open-- };
+    },
+  };
+  const { models: times, rounds } = await latency(engine, largeModels, {}, { rounds: 15, seconds: 20, threads: 1 });
+  expect([Math.max(...openCounts), open]).toEqual([1, 0]);
+  expect(rounds).toBe(15);
+  expect(times).toHaveLength(2);
+});
+
 it("measures processor time per run without waiting", async () => {
   const engine = engineTaking(
     (_, run) => (run % 2 === 0 ? 500 : 20),

@@ -12,6 +12,7 @@ import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { quantile } from "../../core/math/interval.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */
@@ -68,7 +69,7 @@ export interface LatencyReport {
 }
 
 /**
- * Times models relative to the first of them, interleaved.
+ * Times models relative to the first of them, interleaved: one round after the other, or several in a row for models above 256 MB.
  * @param feeds Inputs by name: one batch for all models, or one for each (default: one random sample of a typical size).
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
@@ -89,21 +90,39 @@ export async function latency(
       ? await randomFeeds(engine, models)
       : models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
-  const sessions: Session[] = [];
+  // Large models are loaded one at a time. Each then runs several rounds in a row, so that loading takes only part of the time.
+  const isOneAtATime = models.some(hasLargeWeights) && models.length > 1;
+  const sessions: (Session | undefined)[] = [];
   const loadTimes: number[] = [];
+  const releaseAll = async (): Promise<void> => {
+    for (const session of sessions.splice(0)) await session?.release();
+  };
+  const openers = models.map((model, index) => async (): Promise<Session> => {
+    const openedSession = sessions[index];
+    if (openedSession !== undefined) return openedSession;
+    if (isOneAtATime) await releaseAll();
+    const start = performance.now();
+    const session = await engine.load(model, { threads, amongOthers: models.length > 1 });
+    loadTimes[index] ??= performance.now() - start;
+    sessions[index] = session;
+    // The first run after loading is slow.
+    if (isOneAtATime) await session.run(inputs[index] ?? {});
+    return session;
+  });
   try {
-    for (const model of models) {
-      const start = performance.now();
-      sessions.push(await engine.load(model, { threads, amongOthers: models.length > 1 }));
-      loadTimes.push(performance.now() - start);
-    }
+    if (!isOneAtATime) for (const openSession of openers) await openSession();
     const runTimesByModel: number[][] = models.map(() => []);
     /** Returns the median run in milliseconds, which interrupted runs do not affect. */
-    const timeRuns = async (index: number, repeats: number, singleTimes?: number[]): Promise<number> => {
-      const times = new Float64Array(repeats);
+    const timeRuns = async (
+      index: number,
+      session: Session | undefined,
+      count: number,
+      singleTimes?: number[],
+    ): Promise<number> => {
+      const times = new Float64Array(count);
       let before = performance.now();
-      for (let run = 0; run < repeats; run++) {
-        await sessions[index]?.run(inputs[index] ?? {});
+      for (let run = 0; run < count; run++) {
+        await session?.run(inputs[index] ?? {});
         const now = performance.now();
         times[run] = now - before;
         before = now;
@@ -111,32 +130,42 @@ export async function latency(
       singleTimes?.push(...times);
       return quantile(times.sort(), 0.5);
     };
-    let fastest = Number.POSITIVE_INFINITY;
-    for (let index = 0; index < models.length; index++) {
+    let [fastest, slowest] = [Number.POSITIVE_INFINITY, 0];
+    for (const [index, openSession] of openers.entries()) {
+      const session = await openSession();
       const start = performance.now();
+      let least = Number.POSITIVE_INFINITY;
       for (let run = 0; run < Math.max(1, warmUp); run++) {
         throwIfAborted(signal, "The timing was stopped.");
         if (run >= minWarmUpRuns && performance.now() - start > maxWarmUp) break;
-        fastest = Math.min(fastest, await timeRuns(index, 1));
+        least = Math.min(least, await timeRuns(index, session, 1));
       }
+      [fastest, slowest] = [Math.min(fastest, least), Math.max(slowest, least)];
     }
     const repeats = Math.max(1, Math.min(1000, Math.ceil(minStretch / Math.max(fastest, 1e-3))));
+    const possibleRounds = Math.floor((1000 * seconds) / (models.length * repeats * slowest));
+    const roundsInARow = isOneAtATime
+      ? Math.ceil(Math.max(minRounds, Math.min(maxRounds, possibleRounds)) / minRounds)
+      : 1;
     const times = models.map((): number[] => []);
     const processorTimes = new Float64Array(models.length);
     const began = performance.now();
     let rounds = 0;
-    for (let round = 0; round < maxRounds; round++) {
-      if (round >= minRounds && performance.now() - began > 1000 * seconds) break;
-      const step = round % 2 === 0 ? 1 : models.length - 1;
+    for (let turn = 0; rounds < maxRounds; turn++) {
+      if (rounds >= minRounds && performance.now() - began > 1000 * seconds) break;
+      const step = turn % 2 === 0 ? 1 : models.length - 1;
       for (let position = 0; position < models.length; position++) {
-        throwIfAborted(signal, "The timing was stopped.");
-        const index = (round + position * step) % models.length;
+        const index = (turn + position * step) % models.length;
+        const session = await openers[index]?.();
         const before = processorTime() ?? Number.NaN;
-        times[index]?.push(await timeRuns(index, repeats, runTimesByModel[index]));
+        for (let round = 0; round < roundsInARow; round++) {
+          throwIfAborted(signal, "The timing was stopped.");
+          times[index]?.push(await timeRuns(index, session, repeats, runTimesByModel[index]));
+        }
         processorTimes[index] = (processorTimes[index] ?? 0) + (processorTime() ?? Number.NaN) - before;
       }
-      rounds++;
-      options.progress?.(rounds, maxRounds);
+      rounds += roundsInARow;
+      options.progress?.(Math.min(rounds, maxRounds), maxRounds);
     }
     const [reference = []] = times;
     const timed = times.map((modelTimes, index) => ({
@@ -148,7 +177,7 @@ export async function latency(
     }));
     return { models: timed, rounds, repeats, threads, unsteady: isUnsteady(timed) };
   } finally {
-    for (const session of sessions) await session.release();
+    await releaseAll();
   }
 }
 

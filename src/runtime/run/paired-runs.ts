@@ -25,6 +25,7 @@ import { range } from "../../data/batches/indexed.ts";
 import { gatherRows, mapColumns, sliceRows } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { largestDifference } from "./difference.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 import { explainFailedLoad, ResultFails } from "./load-check.ts";
 import { imageSides } from "./random-images.ts";
 import {
@@ -81,9 +82,6 @@ export interface PairOptions {
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
-
-export const hasLargeWeights = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
-const largeBytes = 2 ** 28;
 
 export const minSamples = 4;
 const defaultSamples = 32;

@@ -7,6 +7,7 @@ import { dimsText, dimText, elementCount, isSymbolic } from "../../core/tensor/d
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
@@ -44,7 +45,7 @@ export async function timedShapes(
     modelInputs.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
   const [only, ...rest] = sizeGuesses;
   if (only !== undefined && rest.length === 0) return shapesOf(only);
-  const session = await engine.load(first.model);
+  const session = await engine.load(first.model, { lean: hasLargeWeights(first.model) });
   try {
     const result = await firstThatRuns(session, first.inputs, sizeGuesses, seed);
     if (result instanceof PithError) {

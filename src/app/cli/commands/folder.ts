@@ -13,13 +13,14 @@ import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
+import { largeBytes, maxTimedBytes } from "../../../runtime/run/large-weights.ts";
 import { workOf } from "../../../runtime/run/latency.ts";
 import { type TargetName, targetNames } from "../../../runtime/run/run-target.ts";
 import { defaultDtypes } from "../../../techniques/quantize/dtypes.ts";
 import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { noVariantText } from "../../folder/card.ts";
-import { originalBytes } from "../../folder/describe.ts";
+import { bytesOfModels } from "../../folder/describe.ts";
 import { basesIn, dataFileCounts, mainOf } from "../../folder/layout.ts";
 import type { Loader } from "../../folder/loader.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
@@ -41,7 +42,6 @@ import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type loaderJob from "../jobs/loader.ts";
 import type precompressJob from "../jobs/precompress.ts";
-import { maxTimedBytes } from "../print/weight.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
 import { variantWriter } from "./folder-variant.ts";
 
@@ -135,7 +135,7 @@ export async function writeVariants(
       "search",
       `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
     );
-  const originals = await originalBytes(folder, bases);
+  const originals = await bytesOfModels(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
   const isTimed = allBytes <= maxTimedBytes;
@@ -345,8 +345,6 @@ async function measureSpeed(
 const packageName = "@huggingface/transformers";
 /** Maximum number of the user's texts that a check runs. */
 const maxTexts = 4;
-/** Maximum bytes of all originals at which they are loaded, too, to compare the results with them. */
-const maxComparedBytes = 2 ** 29;
 
 /** @param out folder of the results. @returns a Miss with the reason if transformers.js cannot load the folder. */
 export async function openLoader(
@@ -370,14 +368,18 @@ export async function openLoader(
   return {
     version,
     judges: texts.length > 0,
-    compares: originalBytes <= maxComparedBytes,
+    compares: originalBytes <= maxTimedBytes,
     async ask(dtypes, forced) {
-      const isLarge = originalBytes > maxComparedBytes;
       const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
       const dtypeEntries = Object.entries(dtypes).map(
         ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
       );
       const filesFolder = areOriginals ? { folder, chunks } : { folder: out };
+      const loadedBases = dtypeEntries.map(([base, dtype]) =>
+        dtype === "fp32" ? base : basename(fileOf(base, dtype), ".onnx"),
+      );
+      const loadedBytes = [...(await bytesOfModels(filesFolder.folder, loadedBases)).values()];
+      const isLarge = loadedBytes.reduce((sum, size) => sum + size, 0) >= largeBytes;
       const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
       const input = { library: pathToFileURL(library).href, ...files, forced, isLarge };
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;

@@ -11,12 +11,13 @@ import { dimsText } from "../../../core/tensor/dims.ts";
 import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../../rewrite/edit/stored.ts";
+import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type CompressedSize, gzipSize, isEstimated, measureSize } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import { speedOf, type Timed } from "../../report/speed.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { maxTimedBytes, type Weight } from "../print/weight.ts";
+import type { Weight } from "../print/weight.ts";
 import { timedTokenCount } from "./timed-tokens.ts";
 
 /** Measures a model. The bytes exclude the exporter's metadata, which results do not contain. */

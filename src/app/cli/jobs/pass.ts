@@ -24,6 +24,7 @@ import { placeholderOptions, trains } from "../../../judge/steps/step-options.ts
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
@@ -42,7 +43,7 @@ import type { PassInput, PassOutput, PlannedCost, StepReport, WrittenOutput } fr
 import { withTargets } from "../job-parts/target.ts";
 import { openStepsTask, type SampleUse } from "../job-parts/task.ts";
 import { countsOf, measureSpeed, weightOf, withCompressed } from "../job-parts/weight.ts";
-import { hasDifferentMacs, maxTimedBytes, type Weight } from "../print/weight.ts";
+import { hasDifferentMacs, type Weight } from "../print/weight.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 interface KeptStep extends JudgedStep {
@@ -141,8 +142,11 @@ async function writeResult(
   ]);
   const masked = isPruned(result);
   const uneven = hasDifferentMacs(report.before, after) ? unevenChannels(original.model, result) : undefined;
-  // A result with masks is not timed, because masks are folded in before a model is used.
-  const speed = masked ? undefined : await measureSpeed(result, references?.first ?? original, stepContext);
+  // A result with masks is not timed, because masks are folded in before a model is used. A folder times its files itself.
+  const speed =
+    masked || input.variant !== undefined
+      ? undefined
+      : await measureSpeed(result, references?.first ?? original, stepContext);
   await warnOfSpeed(speed, { ...report, uneven, original: original.model }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;

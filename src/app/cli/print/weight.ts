@@ -17,9 +17,6 @@ export function hasDifferentMacs(before: Pick<Weight, "macs">, after: Pick<Weigh
   return operationsFormula(before.macs) !== operationsFormula(after.macs);
 }
 
-/** Maximum bytes of a model that is timed. It is loaded together with its original. */
-export const maxTimedBytes = 2 ** 29;
-
 export function weightRecord(weight: Weight): object {
   return { ...weight, macs: weight.macs && operationsFormula(weight.macs) };
 }

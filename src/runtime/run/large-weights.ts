@@ -1,0 +1,13 @@
+/** Limits for models whose weights fill much of the memory. */
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+
+/**
+ * Maximum bytes of a model that is timed, and of originals that transformers.js loads for a comparison. WebAssembly addresses 4 GiB, so no page runs a
+ * larger model.
+ */
+export const maxTimedBytes = 4e9;
+
+/** Minimum bytes of large weights. Two models with large weights are not in memory at the same time. */
+export const largeBytes = 2 ** 28;
+export const hasLargeWeights = ({ graph }: Model): boolean => storedBytes(graph) >= largeBytes;
