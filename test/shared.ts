@@ -23,6 +23,15 @@ export function shared(path: string): string | undefined {
   return existsSync(full) ? full : undefined;
 }
 
+/**
+ * The folder of a network of real size that `bench/peers/real_models.py` made (smollm2-135m, whisper-tiny.en, efficientnet-lite0), or undefined.
+ * PITH_REAL_MODELS names another folder than `bench/peers/real`.
+ */
+export function realModel(name: string): string | undefined {
+  const path = join(process.env.PITH_REAL_MODELS ?? join(root, "bench/peers/real"), name);
+  return existsSync(path) ? path : undefined;
+}
+
 /** The parsed golden file of a topic ("lowrank", "quantization", …), or undefined if it is not there. */
 export function golden<T = Record<string, unknown>>(topic: string): T | undefined {
   const path = shared(join("golden", `${topic}.json`));
