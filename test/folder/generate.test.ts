@@ -1,11 +1,11 @@
 /** Tests the generation of texts with a cache, and the comparison of variants of a decoder. */
 import { expect, test } from "vitest";
 import { compareEndToEnd, lostEndToEnd } from "../../src/app/folder/end-to-end.ts";
-import { generate, generatorOf } from "../../src/app/folder/generate.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import type { TextTokenizer } from "../../src/data/text/tokenizer.ts";
+import { generate, generatorOf } from "../../src/runtime/run/generate.ts";
 
 /** Its outputs depend on all previous tokens through the cache only, and ignore the mask. */
 const decoder = (seed = 1): Model =>

@@ -15,7 +15,7 @@ import type { Comparison } from "../../judge/compare/goal.ts";
 import { minEqualCosine } from "../../judge/compare/same-outputs.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { blameText, findLayerToBlame } from "../../runtime/noise/layer-errors.ts";
-import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
+import { type GenerateOptions, type Generator, generate, generatorOf } from "../../runtime/run/generate.ts";
 
 /** Schema of a similarity: a metric value, and on samples its difference from the original's value, with the interval. */
 export const nearnessSchema = v.object({

@@ -2,8 +2,8 @@
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
+import { generatorOf } from "../../runtime/run/generate.ts";
 import { continueEach, generatedTokens, type ModulePaths, maxTexts, openTogether, promptsOf } from "./end-to-end.ts";
-import { generatorOf } from "./generate.ts";
 
 /** Models of a folder with which a file must pass jointly. */
 export interface Together {

@@ -12,8 +12,8 @@ import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { generate, generatorOf } from "../../../runtime/run/generate.ts";
 import { generatedTokens, openTogether, promptsOf } from "../../folder/end-to-end.ts";
-import { generate, generatorOf } from "../../folder/generate.ts";
 import type { Module } from "../../folder/run.ts";
 import { textsForSearch } from "../../folder/text-search.ts";
 

@@ -5,8 +5,8 @@ import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { generatorOf } from "../../../runtime/run/generate.ts";
 import { compareTogether, type EndToEnd, type ModulePaths } from "../../folder/end-to-end.ts";
-import { generatorOf } from "../../folder/generate.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openRequest } from "../job-parts/task.ts";
 

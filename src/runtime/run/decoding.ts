@@ -1,0 +1,163 @@
+/**
+ * Feeds tokens to a language model step by step. If the model has a cache (key and value of each earlier position), each step gets the outputs of the
+ * step before:
+ *
+ *     ids ──▶ decoder ──▶ logits
+ *               ▲  └──▶ present.*
+ *               └── past_key_values.*, empty at the first step
+ */
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { attentionMask } from "../../data/batches/rows.ts";
+import { findStates, type State } from "../../data/batches/states.ts";
+import { isLanguageModel, tokenInput } from "../../data/text/sequences.ts";
+
+export type TokenRows = readonly (readonly number[])[];
+
+/** A model that scores the next token at each position. */
+export interface Decoder {
+  /** Name of the input of token ids; undefined if the model takes embeddings. */
+  readonly tokens: string | undefined;
+  readonly logits: string;
+  /** Outputs that are fed as inputs at the next step. */
+  readonly caches: readonly State[];
+}
+
+/** Returns how a language model is fed, by its inputs and outputs; undefined for other models. */
+export function decoderOf(model: Model): Decoder | undefined {
+  const { feeds, outputs } = model.graph;
+  const caches = cachesOf(model);
+  const target = tokenInput(feeds.filter(({ name }) => !attentionMask.test(name)));
+  if (caches.length === 0 && (target === undefined || !isLanguageModel(feeds, outputs, undefined, undefined)))
+    return undefined;
+  const others = outputs.filter(({ name }) => !caches.some(({ output }) => output === name));
+  const logits = others.find(({ name }) => name === "logits") ?? others.find(({ type }) => type?.dims?.length === 3);
+  return logits && { tokens: target?.name, logits: logits.name, caches };
+}
+
+/** A cache has an axis of unknown size in addition to the first one, and an output for the next step. */
+function cachesOf({ graph, header }: Model): readonly State[] {
+  const pastNames = new Set(
+    graph.feeds.flatMap(({ name, type }) => {
+      const [, ...sizes] = type?.dims ?? [];
+      const isFloat = type?.type === "float32" || type?.type === "float16";
+      return isFloat && sizes.length > 1 && sizes.some((dim) => typeof dim !== "number") ? [name] : [];
+    }),
+  );
+  const others = graph.feeds.flatMap(({ name }) => (pastNames.has(name) ? [] : [name]));
+  return findStates({ graph, header }, others).filter(({ input, output }) => pastNames.has(input) && input !== output);
+}
+
+/** The inputs of the steps of some sequences. Call `carry` with the outputs of each step before the next one. */
+export class Decoding {
+  readonly #model: Model;
+  readonly #caches: readonly State[];
+  #states: Batch = {};
+  #ids: TokenRows = [];
+  #mask: TokenRows = [];
+  #steps = 0;
+
+  constructor(model: Model) {
+    this.#model = model;
+    this.#caches = decoderOf(model)?.caches ?? [];
+  }
+
+  /**
+   * Returns the inputs of the next step. Without a cache, these include all tokens before.
+   * @param mask 1 for tokens and 0 for padding (default: no padding). @param tensors values of inputs that tokens do not provide.
+   * @throws PithError E_UNSUPPORTED for an input without a value.
+   */
+  next(ids: TokenRows, mask: TokenRows = ids.map((row) => row.map(() => 1)), tensors: Batch = {}): Batch {
+    if (this.#steps === 0) this.#states = emptyCaches(this.#model, this.#caches, ids.length);
+    const append = (rows: TokenRows, all: TokenRows) => rows.map((row, sample) => [...(all[sample] ?? []), ...row]);
+    this.#mask = append(mask, this.#mask);
+    this.#ids = this.#caches.length === 0 ? append(ids, this.#ids) : ids;
+    const hasCache = fromNumbers("bool", [1], [this.#steps > 0 ? 1 : 0]);
+    const given = { use_cache_branch: hasCache, ...this.#states, ...tensors };
+    return tokenFeeds(this.#model, this.#ids, this.#mask, given);
+  }
+
+  /** Keeps the cache. The encoder's part does not change after the first step, because merged decoders return it only once. */
+  carry(outputs: Batch): void {
+    this.#states = nextCaches(this.#caches, this.#states, outputs, this.#steps++ === 0);
+  }
+}
+
+export const nextCaches = (caches: readonly State[], before: Batch, outputs: Batch, isFirst: boolean): Batch =>
+  Object.fromEntries(
+    caches.flatMap(({ input, output }) => {
+      const dense = isFirst || !/\bencoder\b/.test(input) ? (outputs[output] ?? before[input]) : before[input];
+      return dense === undefined ? [] : [[input, dense] as const];
+    }),
+  );
+
+/**
+ * Returns the inputs that tokens provide. `mask` can be longer than `ids`: its last entries are those of `ids`.
+ * @param isPartial whether inputs without a value are left out. @throws PithError E_UNSUPPORTED for one, if not `isPartial`.
+ */
+export function tokenFeeds(
+  { graph }: Model,
+  ids: TokenRows,
+  mask: TokenRows,
+  tensors: Batch = {},
+  isPartial = false,
+): Batch {
+  const target = tokenInput(graph.feeds.filter(({ name }) => !attentionMask.test(name)));
+  const width = ids[0]?.length ?? 0;
+  const positions = mask.map((row) => positionsOf(row).slice(-width));
+  const feeds: Record<string, Dense> = {};
+  for (const feed of graph.feeds) {
+    const { name, type } = feed;
+    const given = tensors[name];
+    const rows = attentionMask.test(name)
+      ? mask
+      : /position_?ids/i.test(name)
+        ? positions
+        : /token_?type|segment_?ids/i.test(name)
+          ? ids.map((row) => row.map(() => 0))
+          : feed === target
+            ? ids
+            : undefined;
+    if (given !== undefined) feeds[name] = given;
+    else if (rows !== undefined)
+      feeds[name] = fromNumbers(
+        type?.type === "int32" ? "int32" : "int64",
+        [rows.length, rows[0]?.length ?? 0],
+        rows.flat(),
+      );
+    else if (!isPartial) throw new PithError("E_UNSUPPORTED", `A text gives no value for the input "${name}".`);
+  }
+  return feeds;
+}
+
+/** Returns the position of each token, counted from the first token that is not padding. */
+function positionsOf(mask: readonly number[]): readonly number[] {
+  let count = 0;
+  return mask.map((isToken) => {
+    count += isToken;
+    return Math.max(0, count - 1);
+  });
+}
+
+/** Returns the cache before the first token. Symbolic axes have size 0, except the batch axis. */
+function emptyCaches({ graph }: Model, caches: readonly State[], count: number): Batch {
+  return Object.fromEntries(
+    graph.feeds.flatMap(({ name, type }) => {
+      if (!caches.some(({ input }) => input === name)) return [];
+      const dims = (type?.dims ?? []).map((dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
+      return [[name, zeros(type?.type === "float16" ? "float16" : "float32", dims)] as const];
+    }),
+  );
+}
+
+/** Returns the scores of the last position of each sequence. */
+export function lastScores(logits: Dense): readonly Dense[] {
+  const [count = 0, positions = 0, width = 0] = logits.dims;
+  return Array.from({ length: count }, (_, sample) => {
+    const end = (sample + 1) * positions * width;
+    return { ...logits, dims: [width], data: logits.data.slice(end - width, end) } as Dense;
+  });
+}

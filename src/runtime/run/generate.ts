@@ -1,0 +1,118 @@
+/**
+ * Continues texts as transformers.js does, with a cache:
+ *
+ *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ next token: that with the largest logit at the last position, or a random one
+ *     text ──(encoder_model)──▶
+ */
+import type { Engine, Session } from "../../core/engine/index.ts";
+import { throwIfAborted } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import type { Random } from "../../core/tensor/random.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
+
+export interface Generator {
+  readonly decoder: Model;
+  readonly encoder: Model | undefined;
+  readonly embed: Model | undefined;
+}
+
+/** Returns the models of a folder that generate texts together, by file name; undefined if no model is a decoder with a cache. */
+export function generatorOf(models: ReadonlyMap<string, Model>): Generator | undefined {
+  const decoder = models.get("decoder_model_merged") ?? models.get("model");
+  if (decoder === undefined || (decoderOf(decoder)?.caches.length ?? 0) === 0) return undefined;
+  return { decoder, encoder: models.get("encoder_model"), embed: models.get("embed_tokens") };
+}
+
+export interface GenerateOptions {
+  readonly steps: number;
+  readonly padding: number;
+  /** First token of a decoder that follows an encoder. */
+  readonly startToken: number;
+  /** For each prompt, tokens that are fed instead of the generated ones (teacher forcing). */
+  readonly forced?: readonly (readonly number[])[];
+  /** Draws each token by its probability (temperature 1), instead of the most likely one. */
+  readonly draws?: Random | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((done: number, total: number) => void) | undefined;
+}
+
+/**
+ * Returns the next token after each prompt and after each further token: one row of `steps` tokens per prompt.
+ * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
+ */
+export async function generate(
+  engine: Engine,
+  models: Generator,
+  prompts: TokenRows,
+  { steps, padding, startToken, forced, draws, signal, progress }: GenerateOptions,
+): Promise<number[][]> {
+  const { decoder } = models;
+  const logitsName = decoderOf(decoder)?.logits ?? "logits";
+  const sessions: Session[] = [];
+  const load = async (model: Model): Promise<Session> => {
+    const session = await engine.load(model);
+    sessions.push(session);
+    return session;
+  };
+  try {
+    const session = await load(decoder);
+    const embed = models.embed && { model: models.embed, session: await load(models.embed) };
+    const maxLength = Math.max(...prompts.map(({ length }) => length));
+    const padLeft = (row: readonly number[], fill: number) => [
+      ...Array<number>(maxLength - row.length).fill(fill),
+      ...row,
+    ];
+    let ids: TokenRows = prompts.map((row) => padLeft(row, padding));
+    let mask: TokenRows = prompts.map((row) =>
+      padLeft(
+        row.map(() => 1),
+        0,
+      ),
+    );
+    const encoderOutputs: Record<string, Dense> = {};
+    if (models.encoder !== undefined) {
+      const [hidden] = Object.values(await (await load(models.encoder)).run(tokenFeeds(models.encoder, ids, mask)));
+      if (hidden !== undefined) encoderOutputs.encoder_hidden_states = hidden;
+      const { attention_mask: encoder_attention_mask } = tokenFeeds(models.encoder, ids, mask);
+      if (encoder_attention_mask !== undefined) Object.assign(encoderOutputs, { encoder_attention_mask });
+      ids = prompts.map(() => [startToken]);
+      mask = prompts.map(() => [1]);
+    }
+    const decoding = new Decoding(decoder);
+    const generated: number[][] = prompts.map(() => []);
+    for (let step = 0; step < steps; step++) {
+      throwIfAborted(signal, "Stopped on request.");
+      const [inputs] = Object.values((await embed?.session.run(tokenFeeds(embed.model, ids, mask, {}, true))) ?? {});
+      const feeds = decoding.next(ids, mask, {
+        ...encoderOutputs,
+        ...(inputs === undefined ? {} : { inputs_embeds: inputs }),
+      });
+      const outputs = await session.run(feeds);
+      const logits = outputs[logitsName] ?? Object.values(outputs)[0];
+      const tokens = logits === undefined ? [] : lastScores(logits).map((scores) => nextToken(scores, draws));
+      for (const [sample, token] of tokens.entries()) generated[sample]?.push(token);
+      decoding.carry(outputs);
+      ids = tokens.map((token, sample) => [forced?.[sample]?.[step] ?? token]);
+      mask = ids.map(() => [1]);
+      progress?.(step + 1, steps);
+    }
+    return generated;
+  } finally {
+    for (const session of sessions) await session.release();
+  }
+}
+
+function nextToken(scores: Dense, draws: Random | undefined): number {
+  const values = toFloat64(scores);
+  const best = values.reduce((position, value, index) => (value > (values[position] ?? 0) ? index : position), 0);
+  if (draws === undefined) return best;
+  const weights = values.map((value) => Math.exp(value - (values[best] ?? 0)));
+  let rest = draws.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
+  const drawn = weights.findIndex((weight) => {
+    rest -= weight;
+    return rest < 0;
+  });
+  return drawn < 0 ? best : drawn;
+}

@@ -1,0 +1,139 @@
+/** Samples of text that a language model generates itself: realistic inputs for a model without data. */
+import { folderOf, joinPath } from "#platform";
+import type { Engine } from "../../core/engine/index.ts";
+import { asPithError, Miss, stripPeriod, throwIfAborted } from "../../core/errors.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/batches/indexed.ts";
+import type { IndexedDataset } from "../../data/batches/types.ts";
+import { tokenize } from "../../data/text/sequences.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
+import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
+import { generate } from "./generate.ts";
+
+export interface OwnTextOptions {
+  readonly seed?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** Numbers of sequences and of their tokens: the first pair that a model can generate within `maxWork` multiply-accumulates. */
+const sizes = [
+  [16, 64],
+  [8, 64],
+  [8, 32],
+  [4, 32],
+  [4, 16],
+  [4, 8],
+] as const;
+const maxWork = 2e11;
+
+/**
+ * Returns sequences of tokens that a language model samples at temperature 1, after the start token of its configuration, or after random tokens
+ * without one. The same seed gives the same tokens.
+ * @returns the inputs of the model, with the next token of each as the label; a Miss if the model does not generate text alone.
+ * @throws PithError E_STOPPED on the signal, E_ENGINE_MISSING.
+ * @example
+ * const text = await ownText(createEngine(), model);
+ * if (!(text instanceof Miss)) await quantize(model, { bits: 4, rounder: "gptq", data: text });
+ */
+export async function ownText(
+  engine: Engine,
+  model: Model,
+  { seed = 0, signal, progress }: OwnTextOptions = {},
+): Promise<IndexedDataset | Miss> {
+  const decoder = decoderOf(model);
+  if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
+  const { feeds } = model.graph;
+  const [batch, fixedLength] = feeds.find(({ name }) => name === decoder.tokens)?.type?.dims ?? [];
+  if (typeof fixedLength === "number") return new Miss(`the model takes sequences of ${fixedLength} tokens only`);
+  const start = await startToken(model.place);
+  const weights = storedBytes(model.graph) / 4;
+  const affordable = sizes.filter(
+    ([count, length]) => weights * count * (decoder.caches.length > 0 ? length : length ** 2 / 2) <= maxWork,
+  );
+  let reason = "";
+  for (const [count, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
+    const draws = random(seed, "own text");
+    const starts = Array.from({ length: count }, () => [start ?? draws.integer(vocabularyOf(model, decoder.logits))]);
+    const perRun = typeof batch === "number" ? batch : count;
+    const rows: number[][] = [];
+    try {
+      while (rows.length < count) {
+        const prompts = starts.slice(rows.length, rows.length + perRun);
+        const options = { steps: length - 1, padding: 0, startToken: 0, draws, signal, progress };
+        const generated = await generate(
+          engine,
+          { decoder: model, encoder: undefined, embed: undefined },
+          prompts,
+          options,
+        );
+        rows.push(...prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]));
+      }
+      if (decoder.caches.length === 0 && !(await isCausal(engine, model, decoder.logits, rows.slice(0, perRun))))
+        return new Miss("the model does not generate text: its scores depend on later tokens");
+      const name = `text that the model generated: ${count} sequences of ${length} tokens, seed ${seed}`;
+      const tokens = memory(name, { tokens: fromNumbers("int64", [count, length], rows.flat()) });
+      return tokenize(tokens, feeds, { language: true });
+    } catch (error) {
+      throwIfAborted(signal);
+      const engineError = asPithError(error);
+      if (engineError.code === "E_ENGINE_MISSING") throw error;
+      // A shorter text can fit a model with fewer positions.
+      reason = stripPeriod(engineError.message);
+      if (engineError.code !== "E_ENGINE") break;
+    }
+  }
+  return new Miss(`the model generates no text: ${reason}`);
+}
+
+/** Returns the token with which a text starts, as files next to the model state it. */
+async function startToken(place: string | undefined): Promise<number | undefined> {
+  if (place === undefined) return undefined;
+  for (const folder of [folderOf(place), joinPath(folderOf(place), "..")])
+    for (const name of ["generation_config.json", "config.json"]) {
+      const { decoder_start_token_id, bos_token_id } = (await readSettings(joinPath(folder, name))) ?? {};
+      const token = decoder_start_token_id ?? bos_token_id;
+      if (typeof token === "number") return token;
+    }
+  return undefined;
+}
+
+function vocabularyOf({ graph }: Model, logits: string): number {
+  const width = graph.outputs.find(({ name }) => name === logits)?.type?.dims?.at(-1);
+  return typeof width === "number" ? width : 1;
+}
+
+/** Returns whether the scores at the first position are the same with and without later tokens. A masked language model reads them. */
+async function isCausal(engine: Engine, model: Model, logits: string, rows: TokenRows): Promise<boolean> {
+  const session = await engine.load(model);
+  try {
+    const [first, all] = await Promise.all(
+      [1, rows[0]?.length ?? 1].map(async (length) => {
+        const ids = rows.map((row) => row.slice(0, length));
+        const scores = (
+          await session.run(
+            tokenFeeds(
+              model,
+              ids,
+              ids.map((row) => row.map(() => 1)),
+            ),
+            [logits],
+          )
+        )[logits];
+        return scores === undefined ? new Float64Array() : toFloat64(scores).subarray(0, scores.dims[2]);
+      }),
+    );
+    const sumOfSquares = (values: Float64Array = new Float64Array()) =>
+      values.reduce((sum, value) => sum + value ** 2, 0);
+    const differences = first?.map((value, index) => value - (all?.[index] ?? 0));
+    return sumOfSquares(differences) <= maxDifference ** 2 * sumOfSquares(first);
+  } finally {
+    await session.release();
+  }
+}
+
+/** Maximum relative difference of scores with and without later tokens, which the runtime rounds differently. */
+const maxDifference = 0.01;
