@@ -188,7 +188,7 @@ export function quantizeColumns(
  * Adding this constant to a number below 2⁵¹ and subtracting it rounds to the nearest integer, halves to even.
  * Sums from 2⁵² to 2⁵³ have no fraction bits.
  */
-const roundingShift = 1.5 * 2 ** 52;
+export const roundingShift = 1.5 * 2 ** 52;
 
 function notANumber(index: number, values: ArrayLike<number>, scale: number): PithError {
   const text = `Element ${index} is ${values[index]} at scale ${scale}: no quantized value represents it.`;

@@ -7,7 +7,7 @@
  * Then z = clamp(round(-m / s)). Source: llama.cpp's k-quants, as in ONNX Runtime's quantizer.
  */
 
-import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
+import { roundingShift, type ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 
@@ -18,53 +18,84 @@ export const kQuant = {
   summary: "block scales by weighted least squares, without data",
   zeroPoints: true,
   scales({ slices, numbers }: SlicedWeight, { high }: Grid): readonly ScaleAndZeroPoint[] {
-    return Array.from({ length: slices }, (_, slice) => fitBlock(numbers(slice), high));
+    let weights = new Float64Array(0);
+    return Array.from({ length: slices }, (_, slice) => {
+      const x = numbers(slice);
+      if (weights.length !== x.length) weights = new Float64Array(x.length);
+      return fitBlock(x, weights, high);
+    });
   },
 };
 
-function fitBlock(x: Float64Array, high: number): ScaleAndZeroPoint {
-  const clamp = (code: number): number => Math.min(high, Math.max(0, roundHalfEven(code)));
-  const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / Math.max(1, x.length));
-  const weights = x.map((value) => Math.abs(value) + rms);
-  const [min, max] = [x.reduce((a, b) => Math.min(a, b)), x.reduce((a, b) => Math.max(a, b))];
+/** @param weights space for the weights of the block. */
+function fitBlock(x: Float64Array, weights: Float64Array, high: number): ScaleAndZeroPoint {
+  let [min, max, squares] = [x[0] ?? 0, x[0] ?? 0, 0];
+  for (const value of x) {
+    min = value < min ? value : min;
+    max = value > max ? value : max;
+    squares += value * value;
+  }
   if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
   // A zero point is in the quantized range: for values of one sign, the minimum or maximum is 0.
   if (min > 0 || max < 0) {
     const largest = min > 0 ? max : -min;
     return { scale: Math.fround(largest / high), zeroPoint: min > 0 ? 0 : high };
   }
-  const errorOf = (codes: Float64Array, s: number, m: number): number =>
-    codes.reduce((sum, q, index) => sum + (weights[index] ?? 0) * (s * q + m - (x[index] ?? 0)) ** 2, 0);
-  let best = { s: (max - min) / high, m: min };
-  let minError = errorOf(
-    x.map((value) => clamp((value - min) / best.s)),
-    best.s,
-    best.m,
-  );
-  for (let trial = 0; trial < trials; trial++) {
-    const factor = (high - 1 + trial / 10) / (max - best.m);
-    const codes = x.map((value) => clamp(factor * (value - best.m)));
-    const line = weightedLine(codes, x, weights);
-    const error = line === undefined ? Number.POSITIVE_INFINITY : errorOf(codes, line.s, line.m);
-    if (line !== undefined && error < minError) [best, minError] = [line, error];
+  const rms = Math.sqrt(squares / x.length);
+  let [total, valueSum, valueSquares] = [0, 0, 0];
+  for (let index = 0; index < x.length; index++) {
+    const value = x[index] ?? 0;
+    const weight = Math.abs(value) + rms;
+    weights[index] = weight;
+    total += weight;
+    valueSum += weight * value;
+    valueSquares += weight * value * value;
   }
-  return { scale: Math.fround(best.s), zeroPoint: clamp(-best.m / best.s) };
+  let bestScale = (max - min) / high;
+  let bestMin = min;
+  let minError = Number.POSITIVE_INFINITY;
+  // Trial -1 is the whole range; the others are fitted to their codes.
+  for (let trial = -1; trial < trials; trial++) {
+    sumCodes(x, weights, trial < 0 ? 1 / bestScale : (high - 1 + trial / 10) / (max - bestMin), bestMin, high, sums);
+    const { codeSum, codeSquares, products } = sums;
+    const determinant = total * codeSquares - codeSum * codeSum;
+    if (trial >= 0 && determinant <= 0) continue;
+    const s = trial < 0 ? bestScale : (total * products - valueSum * codeSum) / determinant;
+    const m = trial < 0 ? bestMin : (codeSquares * valueSum - codeSum * products) / determinant;
+    const error = valueSquares + s * (s * codeSquares + 2 * (m * codeSum - products)) + m * (m * total - 2 * valueSum);
+    if (error < minError) [bestScale, bestMin, minError] = [s, m, error];
+  }
+  return { scale: Math.fround(bestScale), zeroPoint: Math.min(high, Math.max(0, roundHalfEven(-bestMin / bestScale))) };
 }
 
-function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
-  let [total, codeSum, codeSquares, valueSum, products] = [0, 0, 0, 0, 0];
-  for (let index = 0; index < q.length; index++) {
-    const [code, value, weight] = [q[index] ?? 0, x[index] ?? 0, w[index] ?? 0];
-    total += weight;
-    codeSum += weight * code;
-    codeSquares += weight * code * code;
-    valueSum += weight * value;
-    products += weight * value * code;
+const sums = { codeSum: 0, codeSquares: 0, products: 0 };
+
+/** Computes Σ w q, Σ w q² and Σ w q x of q = clamp(round(factor · (x - m))). Avoids destructuring, which is slow. */
+function sumCodes(
+  x: Float64Array,
+  weights: Float64Array,
+  factor: number,
+  m: number,
+  high: number,
+  to: typeof sums,
+): void {
+  const shift = roundingShift;
+  let codeSum = 0;
+  let codeSquares = 0;
+  let products = 0;
+  for (let index = 0; index < x.length; index++) {
+    const value = x[index] ?? 0;
+    // Integers are clamped without branches, which the processor would mispredict.
+    const rounded = (factor * (value - m) + shift - shift) | 0;
+    const positive = rounded & ~(rounded >> 31);
+    const excess = (positive - high) | 0;
+    const code = (positive - (excess & ~(excess >> 31))) | 0;
+    const weightedCode = (weights[index] ?? 0) * code;
+    codeSum += weightedCode;
+    codeSquares += weightedCode * code;
+    products += weightedCode * value;
   }
-  const determinant = total * codeSquares - codeSum * codeSum;
-  if (determinant <= 0) return undefined;
-  return {
-    s: (total * products - valueSum * codeSum) / determinant,
-    m: (codeSquares * valueSum - codeSum * products) / determinant,
-  };
+  to.codeSum = codeSum;
+  to.codeSquares = codeSquares;
+  to.products = products;
 }

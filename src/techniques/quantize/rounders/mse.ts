@@ -3,12 +3,12 @@
  *
  *     Σ (x - s · (clamp(round(x / s) + z, low, high) - z))²
  *
- * All p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
+ * All p = 1, 0.99, … 0.1 are tried, because with outliers and few bits the error has several minima. The search ends if the error of
+ * the clipped values alone is larger than the lowest error.
  */
 
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
-import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
-import { roundHalfEven } from "../../../core/tensor/round.ts";
+import { roundingShift, type ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { computeScale, rangeOf } from "../grid.ts";
 
@@ -41,23 +41,46 @@ const repeatRow = (row: Float64Array | undefined, rows: number, columns: number)
 };
 
 function findBestScale(numbers: Float64Array, grid: Grid, weights?: Float64Array): ScaleAndZeroPoint {
-  const errorOf = ({ scale, zeroPoint }: ScaleAndZeroPoint): number => {
-    const [low, high] = [grid.low - zeroPoint, grid.high - zeroPoint];
-    let sum = 0;
-    for (let index = 0; index < numbers.length; index++) {
-      const value = numbers[index] ?? 0;
-      const error = (value - scale * Math.min(high, Math.max(low, roundHalfEven(value / scale)))) ** 2;
-      sum += weights === undefined ? error : error * (weights[index] ?? 0);
-    }
-    return sum;
-  };
   const { min, max, steps } = rangeOf(numbers);
   let best = computeScale(grid, min, max, steps);
-  let minError = errorOf(best);
+  let { error: minError } = errorOf(numbers, grid, best, weights, Number.POSITIVE_INFINITY);
   for (let share = 99; share >= minPercent; share--) {
     const candidate = computeScale(grid, (min * share) / 100, (max * share) / 100);
-    const error = errorOf(candidate);
+    const { error, clipped } = errorOf(numbers, grid, candidate, weights, minError);
     if (error < minError) [best, minError] = [candidate, error];
+    // A smaller range clips more.
+    else if (clipped > minError) break;
   }
   return best;
+}
+
+/** Number of values between two comparisons with the limit. */
+const stretch = 32;
+
+/** Returns the squared error of rounded values, and the part of clipped values. Stops at an error above `limit`. */
+function errorOf(
+  numbers: Float64Array,
+  grid: Grid,
+  { scale, zeroPoint }: ScaleAndZeroPoint,
+  weights: Float64Array | undefined,
+  limit: number,
+): { readonly error: number; readonly clipped: number } {
+  const low = (grid.low - zeroPoint) | 0;
+  const high = (grid.high - zeroPoint) | 0;
+  const shift = roundingShift;
+  let error = 0;
+  let clipped = 0;
+  for (let from = 0; from < numbers.length && error <= limit; from += stretch) {
+    const end = Math.min(numbers.length, from + stretch);
+    for (let index = from; index < end; index++) {
+      const value = numbers[index] ?? 0;
+      const rounded = (value / scale + shift - shift) | 0;
+      const code = rounded < low ? low : rounded > high ? high : rounded;
+      const difference = value - scale * code;
+      const square = difference * difference * (weights === undefined ? 1 : (weights[index] ?? 0));
+      error += square;
+      if (code !== rounded) clipped += square;
+    }
+  }
+  return { error, clipped };
 }
