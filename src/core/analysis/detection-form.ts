@@ -12,7 +12,7 @@ import type { Dim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { joinedParts } from "./output-parts.ts";
 
-/** In the order in which they are tried if only the values of an output show its form: with or without objectness, the values can be the same. */
+/** In the order in which they are tried if only the values of an output show its form. */
 const layouts = [
   "[N, 4 + classes, boxes]",
   "[N, boxes, 6]",

@@ -62,15 +62,74 @@ it.each([
   expect(await readDetector(change)).toEqual({ form: undefined, texts: [] });
 });
 
+/** Returns the reading of boxes that take turns in being one of the rows, the logged texts and the number of samples that were run. */
+async function readBoxes(rows: readonly (readonly number[])[], metric: "accuracy" | "detections" = "accuracy") {
+  const width = rows[0]?.length ?? 0;
+  const shape = `float32[n, 12, ${width}]`;
+  const model = parseModel(`opset 18\ngraph (x: ${shape}) -> (y: ${shape}) {\n  y = Identity(x)\n}`);
+  const x = float32([8, 12, width], Array.from({ length: 8 * 12 }, (_, box) => rows[box % rows.length] ?? []).flat());
+  const texts: string[] = [];
+  let readSamples = 0;
+  const boxes = memory("boxes", { x });
+  const counted = {
+    ...boxes,
+    async *batches(options: Parameters<typeof boxes.batches>[0]) {
+      for await (const batch of boxes.batches(options)) {
+        readSamples += batch.x?.dims[0] ?? 0;
+        yield batch;
+      }
+    },
+  };
+  const request = { metric, labelled: false, isFinal: true } as const;
+  const context = completeContext({ log: ({ text }) => texts.push(text) });
+  const { form } = await findReading(model, undefined, counted, request, context);
+  return { form, texts, readSamples };
+}
+
 it.each([
-  ["[N, boxes, 6]", [10, 10, 30, 30, 0.9, 2]],
-  ["[N, boxes, 5 + classes]", [20, 20, 10, 10, 0.9, 0.8]],
-])("recognizes the form %s by its values", async (layout, row) => {
-  const model = parseModel("opset 18\ngraph (x: float32[n, 12, 6]) -> (y: float32[n, 12, 6]) {\n  y = Identity(x)\n}");
-  const x = float32([8, 12, 6], Array.from({ length: 8 * 12 }, () => row).flat());
-  const request = { metric: "accuracy", labelled: false, isFinal: true } as const;
-  const { form } = await findReading(model, undefined, memory("boxes", { x }), request, completeContext({}));
-  expect(form).toMatchObject({ layout });
+  ["[N, boxes, 6]", [[10, 10, 30, 30, 0.9, 2]]],
+  // The last box is background: its objectness is low, and its class scores are arbitrary.
+  [
+    "[N, boxes, 5 + classes]",
+    [
+      [20, 20, 10, 10, 0.9, 0.8],
+      [20, 20, 10, 10, 0.01, 0.9],
+    ],
+  ],
+  [
+    "[N, boxes, 4 + classes]",
+    [
+      [20, 20, 10, 10, 0.9, 0.1],
+      [20, 20, 10, 10, 0.05, 0.8],
+      [9, 9, 9, 9, 0, 0.01],
+    ],
+  ],
+])("recognizes the form %s by its values", async (layout, rows) => {
+  expect((await readBoxes(rows)).form).toMatchObject({ layout });
+});
+
+it.each([
+  ["never high", [[20, 20, 10, 10, 0.1, 0.8]]],
+  [
+    "high with and without another score",
+    [
+      [20, 20, 10, 10, 0.9, 0.8],
+      [20, 20, 10, 10, 0.9, 0.1],
+    ],
+  ],
+])(
+  "compares numbers if the fifth value of a box is %s, and names the metric that reads it as objectness",
+  async (_, rows) => {
+    expect(await readBoxes(rows)).toMatchObject({
+      form: undefined,
+      texts: [expect.stringContaining("`--metric detections` reads the first form")],
+    });
+    expect((await readBoxes(rows, "detections")).form).toMatchObject({ layout: "[N, boxes, 5 + classes]" });
+  },
+);
+
+it("runs the samples once for all checks of an output", async () => {
+  expect(await readBoxes([[20, 20, 10, 10, 0.1, 0.8]])).toMatchObject({ form: undefined, readSamples: 8 });
 });
 
 it("compares numbers if the original detects nothing", async () => {

@@ -11,7 +11,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch, testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";
-import { areDetections, hasPixels, readDetections } from "../../runtime/metrics/detections.ts";
+import { areDetections, hasPixels, objectnessShare, readDetections } from "../../runtime/metrics/detections.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
@@ -38,7 +38,10 @@ export async function findReading(
 ): Promise<MetricOptions> {
   const name = mainOutput(model.graph.outputs, output)?.name;
   if (name === undefined) return readingOf(model, output);
-  const valuesOf = async (count: number): Promise<readonly Checked[]> => {
+  let running: Promise<readonly Checked[]> | undefined;
+  // All checks of one output need the same number of samples.
+  const valuesOf = (count: number): Promise<readonly Checked[]> => (running ??= outputsOf(count));
+  const outputsOf = async (count: number): Promise<readonly Checked[]> => {
     const checked: Checked[] = [];
     const order = isIndexed(samples) ? { shuffle: testSeed } : {};
     const options = { samples: count, optimize: true, signal: context.signal, ...order };
@@ -93,14 +96,25 @@ async function findForm(
   const forms = (graphForms ?? possibleDetectionForms(dims)).filter((form) => typeof form === "object");
   if (forms.length === 0 || !detectionMetrics.has(metric)) return reading;
   const checked = isFinal ? await valuesOf(checkedValues) : [];
-  const form = forms.find((each) =>
-    checked.every(({ dense }) => areDetections(dense, each) && (graphForms !== undefined || hasPixels(dense, each))),
+  const [first, second] = forms.filter((form) =>
+    checked.every(({ dense }) => areDetections(dense, form) && (graphForms !== undefined || hasPixels(dense, form))),
   );
-  if (form === undefined || (graphForms === undefined && !isFinal)) return { ...reading, form: undefined };
-  const counts = checked.flatMap(({ dense }) => readDetections(dense, form).map(({ length }) => length));
+  if (first === undefined || (graphForms === undefined && !isFinal)) return { ...reading, form: undefined };
+  const isRequested = metric.startsWith("map") || metric === "detections";
+  const hasTwoForms = graphForms === undefined && first.layout === "[N, boxes, 5 + classes]";
+  const dense = checked.map((each) => each.dense);
+  const share = hasTwoForms ? objectnessShare(dense, first) : 1;
+  if (!isRequested && !(share <= 0.25 || share >= 0.75)) {
+    log(
+      `"${name}" can contain detections of the form ${first.layout} or ${second?.layout}: outputs are compared as numbers. \`--metric detections\` reads the first form`,
+    );
+    return { ...reading, form: undefined };
+  }
+  const form = share <= 0.25 ? (second ?? first) : first;
+  const counts = dense.flatMap((output) => readDetections(output, form).map(({ length }) => length));
   const classes = form.classes === undefined ? "" : ` of ${counted(form.classes, "class")}`;
   const text = `"${name}" contains detections${classes}, form ${form.layout}`;
-  if (counts.some((count) => count > 0) || !isFinal || metric.startsWith("map") || metric === "detections") {
+  if (counts.some((count) => count > 0) || !isFinal || isRequested) {
     log(text);
     return { ...reading, form };
   }

@@ -69,6 +69,20 @@ export function hasPixels(output: Dense, form: DetectionForm): boolean {
   return toFloat64(output).some((value, index) => value > 2 && fieldOf(index, output, form) < 4);
 }
 
+/**
+ * Returns the share of the boxes with a fifth value of at least 0.25 that also have a later value of at least 0.25. It is near 1 if the fifth value is
+ * an objectness, near 0 if it is the score of a class, and NaN without such boxes.
+ */
+export function objectnessShare(outputs: readonly Dense[], { classes = 1 }: DetectionForm): number {
+  const width = 5 + classes;
+  const isHigh = (value = 0): boolean => value >= predictionLimits.minScore;
+  const boxes = outputs
+    .map(toFloat64)
+    .flatMap((values) => Array.from({ length: values.length / width }, (_, box) => values.subarray(box * width)))
+    .filter((values) => isHigh(values[4]));
+  return boxes.filter((values) => values.subarray(5, width).some(isHigh)).length / boxes.length;
+}
+
 /** Returns which value of a box an element is. */
 function fieldOf(index: number, { dims: [, rows = 1, columns = 1] }: Dense, { layout }: DetectionForm): number {
   return fieldAxis(layout) === 1 ? Math.floor(index / columns) % rows : index % columns;
