@@ -47,7 +47,7 @@ export function points({ value, low, high }: Estimate, digits = 2): string {
 
 /** Formats whether a target is met. @param shown whether the whole interval meets it. */
 export function target(text: string, met: boolean, shown: boolean): string {
-  return `${text}: ${met ? "met" : "MISSED"}${met && !shown ? ", not shown" : ""}`;
+  return `${text}: ${met ? "met" : "MISSED"}${met && !shown ? ", not significant" : ""}`;
 }
 
 /** Formats whether the drop is at most `allowed`, a share. */

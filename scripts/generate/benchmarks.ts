@@ -128,7 +128,7 @@ ${sections.map(({ title, facts }) => `| [${title}](#${headingAnchor(title)}) | $
 
 - Numbers of one network differ between sections. Each section has its own test samples, machine, number of threads and options. Compare numbers only within a table.
 - Intervals in parentheses are 95 % intervals, unless a table states another level.
-- "met" means that the measured value reaches a target. "met, not shown" means that the target is within its interval, so more samples could show a miss. "MISSED" marks the other targets. [What is missed](#what-is-missed) collects them with their reasons.
+- "met" means that the measured value reaches a target. "met, not significant" means that the target is within its interval, so more samples could show a miss. "MISSED" marks the other targets. [What is missed](#what-is-missed) collects them with their reasons.
 - "before" and a commit are an earlier version of Pith.
 
 ${sections.map(renderSection).join("\n\n")}

@@ -10,7 +10,7 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but no clear difference in speed (0.88–1.11 ×): 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
+    "48 % of the MACs, but no clear difference in speed (0.88–1.11 ×): 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is not a multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
   );
 });
 

@@ -63,7 +63,7 @@ export function notFasterText(speed: Spread, { before, changes, uneven }: Comput
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = truncateList(counts.map(String), 5);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
+  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is not a multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
 /** Factor between measurements of one model in several processes on a busy machine. */

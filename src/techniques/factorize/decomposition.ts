@@ -14,6 +14,8 @@ export interface Problem {
   readonly lookup: boolean;
   /** Input weights S of each group (inputs · taps × any), if measured: the error is ‖(W - Ŵ) S‖ instead of ‖W - Ŵ‖. */
   readonly inputs?: readonly Matrix[] | undefined;
+  /** Whether all ranks are possible, instead of those that fill blocks of channels. */
+  readonly anyRank?: boolean;
   readonly multiply: Multiply;
   readonly seed: number;
 }
@@ -85,11 +87,11 @@ export function wholeCost(problem: Problem): Cost {
 
 /**
  * Returns the ranks from which budgets and energies choose. Runtimes compute blocks of channels, so they are multiples of 16, or of 8 for layers with
- * fewer than 64 inputs or outputs; lower ones are powers of 2. Layers with fewer than 16 inputs or outputs can have any rank.
+ * fewer than 128 inputs or outputs; lower ones are powers of 2. Layers with fewer than 16 inputs or outputs can have any rank.
  */
-export function ranksUpTo(full: number, { matrices: [first], kernel }: Problem): readonly number[] {
+export function ranksUpTo(full: number, { matrices: [first], kernel, anyRank = false }: Problem): readonly number[] {
   const width = Math.min(first?.rows ?? 0, (first?.columns ?? 0) / product(kernel));
-  const block = width < widestBlock ? 1 : width < 4 * widestBlock ? widestBlock / 2 : widestBlock;
+  const block = anyRank || width < widestBlock ? 1 : width < 8 * widestBlock ? widestBlock / 2 : widestBlock;
   return Array.from({ length: full }, (_, index) => index + 1).filter(
     (rank) => rank === full || rank % block === 0 || (rank < block && Number.isInteger(Math.log2(rank))),
   );

@@ -189,16 +189,22 @@ it("without a rank, keeps layers that would not become smaller", async () => {
 it.each<[string, FactorizeOptions]>([
   ["a budget of the model", { budget: 0.5 }],
   ["a budget of MACs", { budget: 0.5, cost: "macs" }],
-  ["a budget of each layer", { overrides: { "*": { budget: 0.45 } } }],
 ])("%s chooses multiples of 16, and of 8 for narrow layers", async (_, options) => {
-  const model = network({ wide: linear(112, 112), narrow: linear(112, 40) }, { input: ["batch", 112], seed: 1 });
+  const model = network({ wide: linear(128, 128), narrow: linear(128, 112) }, { input: ["batch", 128], seed: 1 });
   const { changes } = await factorize(model, options);
   expect(changes.length).toBeGreaterThan(0);
   const rankOf = (name: string): number => dims(model, `${name}.down.weight`)?.[0] ?? 1;
   for (const { at } of changes) expect(rankOf(at) % (at === "wide" ? 16 : 8)).toBe(0);
 });
 
-it("applies a given rank that is no multiple of a block", async () => {
+it("a budget of one layer chooses the largest rank that fits, because no other layer can use the rest", async () => {
+  const model = network({ wide: linear(112, 112) }, { input: ["batch", 112], seed: 1 });
+  const { changes } = await factorize(model, { overrides: { wide: { budget: 0.45 } } });
+  // 25 · 2 · 112 of 112² weights are 44.6 %.
+  expect(changes[0]?.what).toContain("rank 25,");
+});
+
+it("applies a given rank that is not a multiple of a block", async () => {
   const { changes } = await factorize(mlp(), { layers: "fc1", rank: 13 });
   expect(changes[0]?.what).toContain("rank 13,");
 });

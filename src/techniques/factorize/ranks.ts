@@ -58,8 +58,10 @@ async function chooseStep(
   };
   if (rank !== undefined) return requireSaving(decomposition.at(problem, rank));
   if (share !== undefined) {
-    const unscored = isOnlyMethod ? decomposition.steps?.(problem) : undefined;
-    const steps = unscored ?? (await decomposition.spectrum(problem));
+    // Rounding down to a block would spend less than the budget of the layer, and other layers cannot use the rest.
+    const unrounded = { ...problem, anyRank: true };
+    const unscored = isOnlyMethod ? decomposition.steps?.(unrounded) : undefined;
+    const steps = unscored ?? (await decomposition.spectrum(unrounded));
     const largestFitting = steps.findLast((step) => step[costKind] <= share * layerCost[costKind]);
     return largestFitting === undefined ? new Miss("no rank fits its budget") : requireSaving(largestFitting);
   }

@@ -38,7 +38,7 @@ export function expectUnchanged(input: ModelInput, [count = 0, ...sample]: reado
     if (notes.length === 0) expectThat(sameDims(from, to), `${place} became ${dimsText(fed)} in silence`);
     else {
       const axes = size === 1 ? 1 : 2;
-      expectThat(from.length === axes || to.length === axes, `${place} is no flat row, and became ${dimsText(fed)}`);
+      expectThat(from.length === axes || to.length === axes, `${place} is not a flat row, and became ${dimsText(fed)}`);
       expectThat(!sameDims(from, to), `${place} fits, and is called flat`);
     }
   } catch (error) {

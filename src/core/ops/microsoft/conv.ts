@@ -104,7 +104,7 @@ function defineBlocked<S = null>(
   });
 }
 
-/** Converts data with channels first or last to blocks. A number of channels that is no multiple of 16 may be rounded up, so it becomes a symbol. */
+/** Converts data with channels first or last to blocks. A number of channels that is not a multiple of 16 may be rounded up, so it becomes a symbol. */
 const reorderInput = defineBlocked<{ readonly hasChannelsLast: boolean }>(
   "ReorderInput",
   ({ hasChannelsLast }, x, site) => {
