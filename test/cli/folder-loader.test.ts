@@ -13,9 +13,9 @@ test("does not run a copy of transformers.js in the folder of the model, also if
   writeFileSync(join(library, "package.json"), JSON.stringify({ version: "0.0.0", main: "dist/index.js" }));
   writeFileSync(join(library, "dist/index.js"), "");
   vi.spyOn(process, "cwd").mockReturnValue(folder);
-  const loader = await openLoader(folder, folder, [], 0, {} as never);
+  const loader = await openLoader(folder, folder, { texts: [] }, 0, {} as never);
   if (!(loader instanceof Miss)) expect(loader.version).not.toBe("0.0.0");
   vi.restoreAllMocks();
-  const other = await openLoader(join(folder, "onnx", ".."), folder, [], 0, {} as never);
+  const other = await openLoader(join(folder, "onnx", ".."), folder, { texts: [] }, 0, {} as never);
   expect(other instanceof Miss).toBe(loader instanceof Miss);
 });

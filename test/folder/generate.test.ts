@@ -174,6 +174,6 @@ graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all],
   const alone = generatorOf(new Map([["decoder_model_merged", rest]]));
   if (alone === undefined) throw new Error("no generator");
   await expect(generate(engine, alone, prompts, options)).rejects.toThrow(
-    'A text gives no value for the input "inputs_embeds".',
+    'A text or sound gives no value for the input "inputs_embeds".',
   );
 });

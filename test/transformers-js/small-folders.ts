@@ -57,7 +57,7 @@ const caches = ["decoder.key", "decoder.value", "encoder.key", "encoder.value"];
 const cacheOf = (name: string, length: string) => `${name}: float32[batch_size, 1, ${length}, ${width}]`;
 
 /** One branch goes on from a cache, the other begins; both read the weights of the main graph. */
-const mergedDecoder = () => {
+const mergedDecoder = (hasMask = true) => {
   const branch = (name: string, begins: boolean) => {
     const v = (stem: string) => `${name}.${stem}`;
     const selfAttentionLines = ["key", "value"].flatMap((what) => [
@@ -78,7 +78,7 @@ const mergedDecoder = () => {
       ...attention(v("self."), [v("q"), v("decoder.key"), v("decoder.value")], undefined),
       `${v("h1")} = Add(${v("h")}, ${v("self.c")})`,
       `${v("q1")} = MatMul(${v("h1")}, text.query.weight)`,
-      ...attention(v("cross."), [v("q1"), v("encoder.key"), v("encoder.value")], "mask"),
+      ...attention(v("cross."), [v("q1"), v("encoder.key"), v("encoder.value")], hasMask ? "mask" : undefined),
       `${v("h2")} = Add(${v("h1")}, ${v("cross.c")})`,
       `${v("logits")} = MatMul(${v("h2")}, head.weight)`,
     ];
@@ -87,16 +87,27 @@ const mergedDecoder = () => {
   const outputs = caches.map((name) => cacheOf(`present.0.${name}`, `total_${name.split(".")[0]}`)).join(", ");
   const names = ["own.key", "own.value", "own.query", "text.key", "text.value", "text.query"];
   return `opset 17
-graph (encoder_attention_mask: int64[batch_size, e], input_ids: int64[batch_size, s], encoder_hidden_states: float32[batch_size, e, ${width}], ${caches
+graph (${hasMask ? "encoder_attention_mask: int64[batch_size, e], " : ""}input_ids: int64[batch_size, s], encoder_hidden_states: float32[batch_size, e, ${width}], ${caches
     .map((name) => cacheOf(`past_key_values.0.${name}`, `past_${name.split(".")[0]}`))
     .join(", ")}, use_cache_branch: bool[1]) -> (logits: float32[batch_size, s, ${vocabulary}], ${outputs}) {
   table: float32[${vocabulary}, ${width}] = random(seed 20, from -1.5 to 1.5)
 ${names.map((name, at) => square(`${name}.weight`, 21 + at)).join("\n")}
   head.weight: float32[${width}, ${vocabulary}] = random(seed 30)
 ${constants}
-${lines([...hiding("encoder_attention_mask", "hidden"), "mask = Unsqueeze(hidden, both)"])}  logits, ${caches.map((name) => `present.0.${name}`).join(", ")} = If "merged" (use_cache_branch) {then_branch=${branch("then", false)}, else_branch=${branch("else", true)}}
+${hasMask ? lines([...hiding("encoder_attention_mask", "hidden"), "mask = Unsqueeze(hidden, both)"]) : ""}  logits, ${caches.map((name) => `present.0.${name}`).join(", ")} = If "merged" (use_cache_branch) {then_branch=${branch("then", false)}, else_branch=${branch("else", true)}}
 }`;
 };
+
+/** Spectra of a second, ten frames to one position. */
+const listener = `opset 17
+graph (input_features: float32[batch_size, 80, 100]) -> (last_hidden_state: float32[batch_size, 10, ${width}]) {
+  frames.weight: float32[${width}, 80, 10] = random(seed 80, from -0.2 to 0.2)
+${square("project.weight", 81)}
+${lines([
+  "frames = Conv(input_features, frames.weight) {strides=[10]}",
+  "turned = Transpose(frames) {perm=[0, 2, 1]}",
+  "last_hidden_state = MatMul(turned, project.weight)",
+])}}`;
 
 const embedTokens = `opset 17
 graph (input_ids: int64[batch_size, s]) -> (inputs_embeds: float32[batch_size, s, ${width}]) {
@@ -190,6 +201,40 @@ export function textToText(folder: string): Promise<void> {
       ...{ num_layers: 1, num_decoder_layers: 1, num_heads: 1, d_kv: width, d_model: width, decoder_start_token_id: 0 },
     },
   );
+}
+
+/** An encoder of spectra and a merged decoder, as Whisper is laid out. Sounds last one second. */
+export async function speechToText(folder: string): Promise<void> {
+  await written(
+    folder,
+    { encoder_model: listener, decoder_model_merged: mergedDecoder(false) },
+    {
+      ...{ model_type: "whisper", architectures: ["WhisperForConditionalGeneration"], is_encoder_decoder: true },
+      ...{
+        encoder_layers: 1,
+        decoder_layers: 1,
+        encoder_attention_heads: 1,
+        decoder_attention_heads: 1,
+        d_model: width,
+      },
+      ...{ num_mel_bins: 80, decoder_start_token_id: 2, eos_token_id: 3 },
+    },
+  );
+  const sizes = {
+    feature_size: 80,
+    n_fft: 400,
+    hop_length: 160,
+    chunk_length: 1,
+    n_samples: 16_000,
+    nb_max_frames: 100,
+  };
+  const features = { feature_extractor_type: "WhisperFeatureExtractor", sampling_rate: 16_000, ...sizes };
+  const generation = {
+    ...{ decoder_start_token_id: 2, eos_token_id: 3, pad_token_id: 3, is_multilingual: false, max_length: 14 },
+    ...{ no_timestamps_token_id: 4, suppress_tokens: [0, 1, 2, 4], begin_suppress_tokens: [3] },
+  };
+  await writeFile(join(folder, "preprocessor_config.json"), JSON.stringify(features));
+  await writeFile(join(folder, "generation_config.json"), JSON.stringify(generation));
 }
 
 /** A table of tokens, a decoder of what it gives, and a model of images, as LLaVA is laid out. */

@@ -45,6 +45,10 @@ export const endToEndSchema = v.object({
   tokens: v.optional(v.number()),
   /** Number of these tokens that equal the original's. */
   same: v.optional(v.number()),
+  /** Number of words of the transcripts that `answers` measures. */
+  words: v.optional(v.number()),
+  /** Sentence about a goal that the transcripts miss. */
+  lost: v.optional(v.string()),
   /** Share of tokens that are the same alone and in a padded batch. For other outputs, the lowest cosine of an output alone and in a batch. */
   batch: v.optional(v.number()),
   /** Largest relative difference between an output alone and in a batch; 0 if it is within the rounding tolerance. */
@@ -135,8 +139,12 @@ export async function continueEach(
   return tokens;
 }
 
-/** Returns the reason to reject a variant: significantly fewer than half of its tokens equal the original's. Undefined without this reason. */
-export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
+/**
+ * Returns the reason to reject a variant: its transcripts miss the goal, or significantly fewer than half of its tokens equal the original's. Undefined
+ * without this reason.
+ */
+export function lostEndToEnd({ tokens = 0, same = 0, blamed, lost }: EndToEnd): string | undefined {
+  if (lost !== undefined) return lost;
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
   const blamedText = blamed === undefined ? "" : ` ${blamed}.`;
   return `Only ${same} of ${tokens} generated tokens equal the original's.${blamedText}`;

@@ -75,7 +75,7 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
       await describe(run);
       await timeFile(run, module, dtype);
     }
-    await checkOrRepair(run, dtype);
+    if (!combinesDtypes(run.options)) await checkOrRepair(run, dtype);
     await runInLoader(run, () => dtype);
   }
   await dropRedundant(run);
@@ -86,6 +86,10 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
   await precompressFiles(run);
   return [...run.rows.values()];
 }
+
+/** Returns whether only the chosen combination of files is compared together, instead of all files of a dtype. */
+const combinesDtypes = ({ keepSmallest, makesTogether }: FolderOptions): boolean =>
+  keepSmallest === true && makesTogether === true;
 
 const dtypesOf = ({ dtypes }: Pick<FolderOptions, "dtypes">): readonly DtypeName[] =>
   dtypes === "all" ? defaultDtypes : dtypes;
@@ -161,13 +165,16 @@ async function keepBest(run: FolderRun): Promise<void> {
   };
   for (;;) {
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
-    const row = bestFiles.get(main);
+    const chosenRows = [main, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
+    // If the files fail together, the one that loses most alone is rejected, or the main one.
+    const lossOf = ({ nearness }: FolderFile): number => nearness?.difference ?? Number.NEGATIVE_INFINITY;
+    const row = combinesDtypes(options) ? chosenRows.toSorted((a, b) => lossOf(b) - lossOf(a))[0] : bestFiles.get(main);
     const isMixed = new Set(Array.from(bestFiles.values(), (row) => row?.dtype)).size > 1;
     // Files of the same dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => bestFiles.get(base)?.dtype;
     if (
       row !== undefined &&
-      isMixed &&
+      (isMixed || combinesDtypes(options)) &&
       !((await runInLoader(run, dtypeOf)) && (await checkTogether(run, row, dtypeOf)))
     )
       continue;

@@ -46,6 +46,8 @@ export interface FolderOptions {
   readonly loader?: Loader | Miss | undefined;
   /** Compares one variant of each model end to end, instead of the default comparison on `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
+  /** Whether `make` compares each file together with the originals of the other models, so that `keepSmallest` can combine dtypes. */
+  readonly makesTogether?: boolean | undefined;
   /**
    * Searches each model over all techniques, with `keepSmallest` only. A result that is better than the variants replaces the copy of the original.
    */

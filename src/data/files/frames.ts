@@ -7,7 +7,7 @@ import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { requireSize } from "../batches/indexed.ts";
 import type { Dataset } from "../batches/types.ts";
-import type { Sound } from "./wav.ts";
+import { requireRate, type Sound } from "./wav.ts";
 
 export interface FrameOptions {
   /** The number of new values per frame. */
@@ -25,14 +25,7 @@ export interface FrameOptions {
  */
 export function frames(name: string, sounds: readonly Sound[], options: FrameOptions): Dataset {
   const { frame, context = 0, rate } = options;
-  const wrongSound = sounds.find((sound) => rate !== undefined && sound.rate !== rate);
-  if (wrongSound !== undefined) {
-    throw new PithError(
-      "E_DATA",
-      `${wrongSound.name} has a sample rate of ${wrongSound.rate} Hz: the model takes ${rate} Hz.`,
-      { hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav` },
-    );
-  }
+  if (rate !== undefined) for (const sound of sounds) requireRate(sound, rate);
   const framesOf = (sound: Sound): number => Math.ceil(sound.length / frame);
   const count = sounds.reduce((sum, sound) => sum + framesOf(sound), 0);
   if (count === 0) throw new PithError("E_DATA", `${name} holds no sound.`);

@@ -17,6 +17,14 @@ export interface Sound {
   read(start: number, end: number): Promise<Float32Array>;
 }
 
+/** @throws PithError E_DATA if a sound has another rate, because Pith does not resample. */
+export function requireRate({ name, rate }: Sound, expectedRate: number): void {
+  if (rate === expectedRate) return;
+  throw new PithError("E_DATA", `${name} has a sample rate of ${rate} Hz: the model takes ${expectedRate} Hz.`, {
+    hint: `Resample it: ffmpeg -i in.wav -ar ${expectedRate} -ac 1 out.wav`,
+  });
+}
+
 const pcm = 1;
 const float = 3;
 const extensible = 0xfffe;

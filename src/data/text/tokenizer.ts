@@ -30,6 +30,8 @@ export interface TextTokenizer {
   encode(text: string, pair?: string, longest?: number): Encoding;
   /** Encodes a text without marks such as [CLS]. */
   plain(text: string): readonly number[];
+  /** Returns the text of tokens, without marks. Undefined for custom tokenizers, which only encode. */
+  decode?(ids: readonly number[]): string;
 }
 
 /** The name of tokenizer.json, and the contents of tokenizer.json, tokenizer_config.json and config.json. */
@@ -147,6 +149,7 @@ export function createTokenizer(
     unknown,
     files: [name, file, settings, model],
     plain: encodePlain,
+    decode: (ids) => library.decode([...ids], { skip_special_tokens: true }),
     encode(text, pair, longest) {
       const encoding = encodeAll(text, pair);
       if (longest === undefined || encoding.ids.length <= longest) return encoding;

@@ -181,11 +181,11 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
 }
 
 async function checkFunction(
-  { output, force = false, pass, input, task, context }: OpenStep,
+  { output, force = false, judgedTogether, pass, input, task, context }: OpenStep,
   result: Model,
   compared: Compared | undefined,
 ): Promise<KeptFunction | undefined> {
-  if (pass.beginsAnew) {
+  if (pass.beginsAnew || judgedTogether === true) {
     await requireLoads(context.engine, result, input.model);
     return undefined;
   }

@@ -52,6 +52,8 @@ export interface StepRequest {
    * returns a judge that also requires that the models of the folder pass together.
    */
   readonly condition?: ((alone: SparingJudge, context: Context) => Promise<SparingJudge>) | undefined;
+  /** Only load the result, because its folder evaluates it together with the other models. */
+  readonly judgedTogether?: boolean | undefined;
   /** Report what would change, without an evaluation. */
   readonly dryRun?: boolean;
   readonly targets?: readonly RunTarget[];

@@ -128,7 +128,8 @@ export function tokenFeeds(
         [rows.length, rows[0]?.length ?? 0],
         rows.flat(),
       );
-    else if (!isPartial) throw new PithError("E_UNSUPPORTED", `A text gives no value for the input "${name}".`);
+    else if (!isPartial)
+      throw new PithError("E_UNSUPPORTED", `A text or sound gives no value for the input "${name}".`);
   }
   return feeds;
 }

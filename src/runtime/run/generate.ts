@@ -2,14 +2,14 @@
  * Continues texts as transformers.js does, with a cache:
  *
  *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ next token: that with the largest logit at the last position, or a random one
- *     text ──(encoder_model)──▶
+ *     text or sound ──(encoder_model)──▶
  */
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Random } from "../../core/tensor/random.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
 
 export interface Generator {
@@ -30,6 +30,8 @@ export interface GenerateOptions {
   readonly padding: number;
   /** First token of a decoder that follows an encoder. */
   readonly startToken: number;
+  /** Sound for the encoder, instead of the prompts, which are then empty. */
+  readonly speech?: SpeechPrompt | undefined;
   /** For each prompt, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced?: readonly (readonly number[])[];
   /** Draws each token by its probability (temperature 1), instead of the most likely one. */
@@ -38,15 +40,27 @@ export interface GenerateOptions {
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
+/** Inputs of the encoder, and the rules for the tokens of a transcript. */
+export interface SpeechPrompt {
+  readonly inputs: Batch;
+  /** First tokens of the decoder, for instance for language and task. */
+  readonly start: readonly number[];
+  /** Token that ends the transcript. */
+  readonly end: number | undefined;
+  /** Tokens that are never generated, and further tokens that are not generated first. */
+  readonly suppressed: readonly number[];
+  readonly suppressedFirst: readonly number[];
+}
+
 /**
- * Returns the next token after each prompt and after each further token: one row of `steps` tokens per prompt.
+ * Returns the next token after each prompt and after each further token: one row of `steps` tokens per prompt. A transcript can be shorter.
  * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
  */
 export async function generate(
   engine: Engine,
   models: Generator,
   prompts: TokenRows,
-  { steps, padding, startToken, forced, draws, signal, progress }: GenerateOptions,
+  { steps, padding, startToken, speech, forced, draws, signal, progress }: GenerateOptions,
 ): Promise<number[][]> {
   const { decoder } = models;
   const logitsName = decoderOf(decoder)?.logits ?? "logits";
@@ -73,12 +87,14 @@ export async function generate(
     );
     const encoderOutputs: Record<string, Dense> = {};
     if (models.encoder !== undefined) {
-      const [hidden] = Object.values(await (await load(models.encoder)).run(tokenFeeds(models.encoder, ids, mask)));
+      const encoderFeeds = tokenFeeds(models.encoder, ids, mask, speech?.inputs);
+      const [hidden] = Object.values(await (await load(models.encoder)).run(encoderFeeds));
       if (hidden !== undefined) encoderOutputs.encoder_hidden_states = hidden;
-      const { attention_mask: encoder_attention_mask } = tokenFeeds(models.encoder, ids, mask);
+      const { attention_mask: encoder_attention_mask } = encoderFeeds;
       if (encoder_attention_mask !== undefined) Object.assign(encoderOutputs, { encoder_attention_mask });
-      ids = prompts.map(() => [startToken]);
-      mask = prompts.map(() => [1]);
+      const start = speech?.start ?? [startToken];
+      ids = prompts.map(() => start);
+      mask = prompts.map(() => start.map(() => 1));
     }
     const decoding = new Decoding(decoder);
     const generated: number[][] = prompts.map(() => []);
@@ -91,8 +107,11 @@ export async function generate(
       });
       const outputs = await session.run(feeds);
       const logits = outputs[logitsName] ?? Object.values(outputs)[0];
-      const tokens = logits === undefined ? [] : lastScores(logits).map((scores) => nextToken(scores, draws));
+      const suppressed = [...(speech?.suppressed ?? []), ...((step === 0 && speech?.suppressedFirst) || [])];
+      const scores = logits === undefined ? [] : lastScores(logits);
+      const tokens = scores.map((lastScore) => nextToken(lastScore, suppressed, draws));
       for (const [sample, token] of tokens.entries()) generated[sample]?.push(token);
+      if (forced === undefined && tokens.every((token) => token === speech?.end)) break;
       decoding.carry(outputs);
       ids = tokens.map((token, sample) => [forced?.[sample]?.[step] ?? token]);
       mask = ids.map(() => [1]);
@@ -104,8 +123,9 @@ export async function generate(
   }
 }
 
-function nextToken(scores: Dense, draws: Random | undefined): number {
+function nextToken(scores: Dense, suppressed: readonly number[], draws: Random | undefined): number {
   const values = toFloat64(scores);
+  for (const token of suppressed) values[token] = Number.NEGATIVE_INFINITY;
   const best = values.reduce((position, value, index) => (value > (values[position] ?? 0) ? index : position), 0);
   if (draws === undefined) return best;
   const weights = values.map((value) => Math.exp(value - (values[best] ?? 0)));

@@ -3,7 +3,13 @@ import { capitalize, PithError } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
 import { formatSparedLayer } from "../../../judge/run/sparing-text.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
-import { comparedNearness } from "../../folder/end-to-end.ts";
+import {
+  comparedNearness,
+  type EndToEnd,
+  lostEndToEnd,
+  type Nearness,
+  tokenNearness,
+} from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { Variant } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
@@ -27,11 +33,19 @@ interface VariantOptions {
   >;
   /** Returns the samples of a model that does not run alone. */
   samplesOf(source: string): Promise<Pick<PassInput, "data"> | undefined>;
+  readonly speech: SpeechJudge | undefined;
+}
+
+/** Evaluates a file by transcripts: runs it with the originals of the other models. */
+interface SpeechJudge {
+  /** Lines about the sounds. */
+  readonly judgedOn: (endToEnd: EndToEnd) => string[];
+  compare(variant: Pick<Variant, "source" | "out">): Promise<EndToEnd>;
 }
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
 export function variantWriter(
-  { passed, otherDtypes, spare, settings, samplesOf }: VariantOptions,
+  { passed, otherDtypes, spare, settings, samplesOf, speech }: VariantOptions,
   session: Session,
 ): (variant: Variant) => Promise<FileFigures> {
   const writeVariant = async ({
@@ -45,6 +59,7 @@ export function variantWriter(
     const input: PassInput = {
       spare,
       together,
+      judgedTogether: speech !== undefined && !settings.force,
       command: "quantize",
       model: source,
       out,
@@ -62,7 +77,12 @@ export function variantWriter(
     });
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
-    return figuresOf(result);
+    if (speech === undefined || settings.force) return figuresOf(result);
+    const endToEnd = await speech.compare({ source, out });
+    const lostText = lostEndToEnd(endToEnd);
+    if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
+    const nearness = endToEnd.answers ?? tokenNearness(endToEnd);
+    return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.judgedOn(endToEnd) };
   };
   return async (variant) => {
     try {
@@ -95,12 +115,17 @@ function nearnessOf({
   const nearness = comparison && comparedNearness(comparison);
   const measured =
     nearness !== undefined
-      ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
+      ? measuredField(nearness)
       : typeof likeness === "object"
         ? randomNearness(likeness)
         : { measured: `not compared: ${likeness ?? "it was forced"}` };
   return { ...measured, ...targetsField(targets) };
 }
+
+const measuredField = (nearness: Nearness | undefined): Pick<FileFigures, "measured" | "nearness"> =>
+  nearness === undefined
+    ? { measured: "no words were transcribed" }
+    : { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` };
 
 function rewordForOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;

@@ -9,8 +9,10 @@ import { root } from "#root";
 import { asPithError, joinList, Miss, PithError } from "../../../core/errors.ts";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { counted } from "../../../core/numbers.ts";
+import { open } from "../../../core/onnx/index.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
+import { hasSounds } from "../../../data/sources/utterances.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import { largeBytes, maxTimedBytes } from "../../../runtime/run/large-weights.ts";
@@ -21,6 +23,7 @@ import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { noVariantText } from "../../folder/card.ts";
 import { bytesOfModels } from "../../folder/describe.ts";
+import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
 import { basesIn, dataFileCounts, mainOf } from "../../folder/layout.ts";
 import type { Loader } from "../../folder/loader.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
@@ -28,6 +31,7 @@ import type { FileFigures } from "../../folder/records.ts";
 import { readFolderRecord } from "../../folder/records.ts";
 import type { FolderFile, FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
+import { openSpeech, type Speech } from "../../folder/speech.ts";
 import { folderTable } from "../../folder/table.ts";
 import { defaultTexts } from "../../folder/text-search.ts";
 import type { Result, Session } from "../command.ts";
@@ -39,6 +43,7 @@ import { parseSettings } from "../flags/set.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
 import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
+import type { EndToEndOutput } from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type loaderJob from "../jobs/loader.ts";
 import type precompressJob from "../jobs/precompress.ts";
@@ -85,11 +90,15 @@ export async function writeVariants(
   const otherDtypes = withoutLowEntropy(dtypeNames, passed);
   // A rounding method that lowers the entropy needs samples, even if the model is only compared on texts.
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
+  const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const { targetDownload } = options;
-  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples });
+  requireFolderArguments(
+    { targetDownload, maxDrop, passed },
+    { bases, hasLowEntropy, data, samples: samples ?? (speech && data) },
+  );
   const settings = {
-    ...{ options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false },
-    targetDownload,
+    ...{ options: passed, data: samples, metric, output, strict, force, dryRun: false },
+    ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
   };
   const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
   // A folder without models is rejected below with a list of its contents.
@@ -99,7 +108,7 @@ export async function writeVariants(
       { folder, bases, data, isText, targets, seed: session.seed },
       `open ${folder}`,
     );
-  if (keepSmallest === true && samples === undefined)
+  if (keepSmallest === true && samples === undefined && (speech === undefined || data === undefined))
     session.terminal.note(
       "goal",
       "without --data there is no accuracy goal: only files that differ strongly on random inputs or lose most tokens are rejected",
@@ -119,7 +128,30 @@ export async function writeVariants(
       "rounder",
       `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
-  const writeVariant = variantWriter({ passed, otherDtypes, samplesOf, spare, settings }, session);
+  let expected: EndToEndOutput["expected"];
+  const compareTogether = async (modules: readonly ModulePaths[]): Promise<EndToEnd> => {
+    const goal = { maxDrop, strict };
+    const input = { folder, modules, data, isText, seed: session.seed, speech: speech && { goal, expected } };
+    const name = `try ${modules.map(({ result }) => basename(result)).join(", ")}`;
+    const output = await session.job<typeof endToEndJob>("end-to-end", input, name);
+    expected = output.expected;
+    return output.endToEnd;
+  };
+  const speechJudge = speech && {
+    judgedOn: ({ words }: EndToEnd) => [
+      data === undefined
+        ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
+        : `Compared on ${counted(words ?? 0, "word")} of ${data.path}, with the originals of the other models.`,
+    ],
+    compare: ({ source, out: result }: Pick<Variant, "source" | "out">) =>
+      compareTogether(
+        bases.map((base) => {
+          const original = join(folder, "onnx", `${base}.onnx`);
+          return { base, original, result: base === basename(source, ".onnx") ? result : original };
+        }),
+      ),
+  };
+  const writeVariant = variantWriter({ passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge }, session);
   const make = (variant: Variant): Promise<FileFigures> => {
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
@@ -133,11 +165,13 @@ export async function writeVariants(
   if (search !== undefined && hasFewTexts)
     session.terminal.note(
       "search",
-      `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
+      speech !== undefined
+        ? "speech: the dtypes of each model are tried, not the other techniques"
+        : `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
     );
   const originals = await bytesOfModels(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
-  const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
+  const loader = force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session);
   const isTimed = allBytes <= maxTimedBytes;
   const work = quantizeFolder(
     folder,
@@ -154,7 +188,7 @@ export async function writeVariants(
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
-      settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
+      settings: { ...settings, maxDrop, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
       texts: force || spare === false ? undefined : texts,
@@ -170,15 +204,8 @@ export async function writeVariants(
               bases.length,
               session,
             ),
-      together:
-        data === undefined
-          ? undefined
-          : (modules) =>
-              session.job<typeof endToEndJob>(
-                "end-to-end",
-                { folder, modules, data, isText, seed: session.seed },
-                `try ${modules.map(({ result }) => basename(result)).join(", ")}`,
-              ),
+      together: data === undefined && speech === undefined ? undefined : compareTogether,
+      makesTogether: speech !== undefined,
     },
     {
       seed: session.seed,
@@ -199,12 +226,29 @@ export async function writeVariants(
   return folderResult(out, files, originals, keepSmallest === true);
 }
 
+/** Returns the speech model of a folder. A folder whose speech cannot be transcribed is compared on random inputs, with a warning. */
+async function openFolderSpeech(
+  folder: string,
+  bases: readonly string[],
+  hasData: boolean,
+  { terminal }: Session,
+): Promise<Speech | undefined> {
+  if (!bases.includes("encoder_model")) return undefined;
+  const speech = await openSpeech(folder, await open(join(folder, "onnx", "encoder_model.onnx")));
+  if (!(speech instanceof Miss)) return speech;
+  const text = `"${folder}" cannot transcribe: ${speech.reason}`;
+  if (hasData)
+    throw new PithError("E_UNSUPPORTED", `${text}.`, { hint: "Without --data, Pith compares on random inputs." });
+  terminal.note("speech", text, "warning");
+  return undefined;
+}
+
 interface ArgumentContext {
   readonly bases: readonly string[];
   /** Whether a rounding method lowers the entropy of the quantized values. It needs samples. */
   readonly hasLowEntropy: boolean;
   readonly data: DataRequest | undefined;
-  /** Samples of a model that runs alone. */
+  /** Samples of a model that runs alone, or of speech. */
   readonly samples: DataRequest | undefined;
 }
 
@@ -226,9 +270,13 @@ function requireFolderArguments(
       hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
     });
   if (maxDrop !== undefined && samples === undefined)
-    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
-      hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
-    });
+    throw new PithError(
+      "E_USAGE",
+      "--max-drop needs --data, with samples of a model that runs alone, or with WAV files of speech.",
+      {
+        hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
+      },
+    );
 }
 
 /** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */
@@ -350,7 +398,7 @@ const maxTexts = 4;
 export async function openLoader(
   folder: string,
   out: string,
-  texts: readonly string[],
+  { texts, data }: { readonly texts: readonly string[]; readonly data?: DataRequest | undefined },
   originalBytes: number,
   session: Session,
 ): Promise<Loader | Miss> {
@@ -364,10 +412,11 @@ export async function openLoader(
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
   // The config.json of the originals may not state the number of their external data files.
   const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));
+  const sounds = data !== undefined && (await hasSounds(data.path)) ? data.path : undefined;
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
   return {
     version,
-    judges: texts.length > 0,
+    judges: texts.length > 0 || sounds !== undefined,
     compares: originalBytes <= maxTimedBytes,
     async ask(dtypes, forced) {
       const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
@@ -385,7 +434,7 @@ export async function openLoader(
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {
-        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines }, name);
+        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines, sounds }, name);
       } catch (error) {
         if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
         throw error;

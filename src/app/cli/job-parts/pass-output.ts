@@ -34,6 +34,8 @@ export interface PassInput {
   readonly spare?: boolean | undefined;
   /** Other models of the folder, with which the result must also pass end to end. */
   readonly together?: Together | undefined;
+  /** Whether the folder evaluates the result, so that this job only loads it. */
+  readonly judgedTogether?: boolean | undefined;
   /** Maximum bytes of the file, for which the bits per layer are chosen. */
   readonly targetBytes?: number | undefined;
   /** Maximum size of the compressed file, in the syntax of `downloadOption`. */

@@ -1,28 +1,61 @@
-/** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts or samples. */
+/** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
 
 import { createEngine } from "../../../core/engine/index.ts";
+import { Miss, PithError } from "../../../core/errors.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
-import { compareTogether, type EndToEnd, type ModulePaths } from "../../folder/end-to-end.ts";
+import { compareTogether, type EndToEnd, type ModulePaths, openTogether } from "../../folder/end-to-end.ts";
+import { compareSpeech, openSpeech, openUtterances, type SpeechOptions } from "../../folder/speech.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openRequest } from "../job-parts/task.ts";
 
 export interface EndToEndInput {
   readonly folder: string;
   readonly modules: readonly ModulePaths[];
-  readonly data: DataRequest;
+  /** Undefined for speech models without sounds of the user: they are compared on noise. */
+  readonly data: DataRequest | undefined;
   /** Whether the data are texts. Models that do not generate text were then not compared by their metric yet, and are compared here. */
   readonly isText: boolean;
+  /** Goal for transcripts, and the original's transcripts if they are known. */
+  readonly speech: Pick<SpeechOptions, "goal" | "expected"> | undefined;
   readonly seed: number;
 }
 
+/** @returns the comparison, and for speech the original's transcripts. */
+export type EndToEndOutput = { readonly endToEnd: EndToEnd } & Pick<SpeechOptions, "expected">;
+
 const maxSamples = 64;
 
-export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
+export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEndOutput> {
+  return input.speech === undefined
+    ? { endToEnd: await compareOutputs(input, context) }
+    : compareTranscripts(input, input.speech, context);
+}
+
+async function compareTranscripts(
+  { folder, modules, data, seed }: EndToEndInput,
+  options: NonNullable<EndToEndInput["speech"]>,
+  { stage, signal }: JobContext,
+): Promise<EndToEndOutput> {
+  stage("transcribe");
+  const { originals, results } = await openTogether(folder, modules);
+  const [original, result] = [generatorOf(originals), generatorOf(results)];
+  const speech = await openSpeech(folder, original?.encoder);
+  if (original === undefined || result === undefined || speech === undefined || speech instanceof Miss)
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `"${folder}" does not transcribe${speech instanceof Miss ? `: ${speech.reason}` : ""}.`,
+    );
+  const utterances = await openUtterances(speech, data, seed);
+  return compareSpeech(createEngine(), original, result, speech, { ...options, utterances, signal });
+}
+
+async function compareOutputs(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
   const { folder, modules, data, seed } = input;
+  if (data === undefined) return {};
   const engine = createEngine();
   const [mainModule] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
   const original = mainModule === undefined ? undefined : await open(mainModule.original);

@@ -5,7 +5,7 @@ import { allLayers } from "../../../core/analysis/layers.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
 import { createEngine } from "../../../core/engine/index.ts";
 import { runtimeName } from "../../../core/engine/runtime.ts";
-import { PithError } from "../../../core/errors.ts";
+import { Miss, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
@@ -14,6 +14,7 @@ import { oneRun } from "../../../runtime/run/feeding.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { mainOf } from "../../folder/layout.ts";
+import { openSpeech, openUtterances } from "../../folder/speech.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openRequest } from "../job-parts/task.ts";
@@ -43,7 +44,9 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
   if (data !== undefined) {
     const { base, isAlone } = mainOf(bases);
     const main = models.get(base);
-    if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
+    const speech = await openSpeech(folder, models.get("encoder_model"));
+    if (speech !== undefined && !(speech instanceof Miss)) await openUtterances(speech, data, seed);
+    else if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
       await oneRun(main, (await openRequest(createEngine(), main, data, {}, { seed }, context)).test);
     else if ((await openTokenizer(folder)) === undefined)
       throw new PithError("E_DATA", `"${folder}" has no tokenizer.json, which makes tokens of texts.`);

@@ -1,7 +1,10 @@
 /** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process must not load another ONNX Runtime. */
 
 import { resolve } from "node:path";
-import { errorMessage } from "../../../core/errors.ts";
+import { errorMessage, Miss } from "../../../core/errors.ts";
+import { openFeatureExtractor } from "../../../data/sound/features.ts";
+import { speechNoise } from "../../../data/sound/noise.ts";
+import { readUtterances } from "../../../data/sources/utterances.ts";
 import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/loader.ts";
 
 export interface LoaderInput {
@@ -11,6 +14,8 @@ export interface LoaderInput {
   readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];
+  /** Path of the user's WAV files; undefined to use noise for models of sound. */
+  readonly sounds?: string | undefined;
   /** For each input, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced: readonly (readonly number[])[] | undefined;
   /** Whether the model is large. Its weights then have only one copy in memory, which makes runs slower. */
@@ -58,6 +63,8 @@ interface Tensor {
 
 type Feeds = Readonly<Record<string, unknown>>;
 
+/** Maximum number of sounds, and their form if no file states it. */
+const [maxSounds, defaultSound] = [4, { rate: 16_000, maxSeconds: 30 }];
 /** Maximum number of tokens of a text (`maxTokens`), and of generated tokens (`maxNewTokens`). */
 const [maxTokens, maxNewTokens] = [48, 16];
 /** Maximum number of compared values of an output. For larger outputs, the last values are compared. */
@@ -83,7 +90,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
       ...(input.isLarge ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
-    const feeds = await feedsOf(library, folder, model, input.texts);
+    const feeds = await feedsOf(library, folder, model, input);
     if (typeof feeds === "string") return { failed: "feed", reason: feeds };
     stage = "run";
     const sessionsRun = watchRuns(model);
@@ -131,17 +138,17 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
   return sessionsRun;
 }
 
-/** Returns inputs made from the texts, or from a constant image or sound. Returns a text with the reason if the model has other inputs. */
+/** Returns inputs made from the texts, the sounds, noise or a constant image. Returns a text with the reason if the model has other inputs. */
 async function feedsOf(
   library: Library,
   folder: string,
   model: Model,
-  texts: readonly string[],
+  { texts, sounds }: LoaderInput,
 ): Promise<Feeds[] | string> {
   const { sessions } = model;
   const [first] = Object.values(sessions);
   const inputNames = (sessions.model ?? sessions.embed_tokens ?? first)?.inputNames ?? [];
-  const media: Feeds[] = [];
+  let media: Feeds[] = [];
   if (inputNames.includes("pixel_values")) {
     const side = 224;
     const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, index) => (index * 7919) % 256);
@@ -149,17 +156,21 @@ async function feedsOf(
     media.push(await processor(new library.RawImage(pixels, side, side, 3)));
   }
   if (inputNames.includes("input_values") || inputNames.includes("input_features")) {
-    const rate = 16_000;
-    const tone = Float32Array.from({ length: rate }, (_, index) => Math.sin((2 * Math.PI * 440 * index) / rate));
-    media.push(await (await library.AutoFeatureExtractor.from_pretrained(folder))(tone));
+    const extractor = await openFeatureExtractor(folder);
+    const { rate, maxSeconds } = extractor === undefined || extractor instanceof Miss ? defaultSound : extractor;
+    const utterances = sounds === undefined ? [] : await readUtterances(sounds, { rate, maxSeconds, count: maxSounds });
+    const waves = utterances.length > 0 ? utterances.map(({ samples }) => samples) : [speechNoise(rate, 0)];
+    const extract = await library.AutoFeatureExtractor.from_pretrained(folder);
+    const [image] = media;
+    media = await Promise.all(waves.map(async (wave) => ({ ...image, ...(await extract(wave)) })));
   }
-  const mediaFeeds: Feeds = Object.assign({}, ...media);
-  if (!inputNames.includes("input_ids")) {
-    if (media.length === 0) return `nothing here fits its inputs (${inputNames.join(", ")})`;
-    return [mediaFeeds];
-  }
+  if (!inputNames.includes("input_ids"))
+    return media.length === 0 ? `nothing here fits its inputs (${inputNames.join(", ")})` : media;
   const tokenizer = await library.AutoTokenizer.from_pretrained(folder);
-  return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: maxTokens }), ...mediaFeeds }));
+  return texts.map((text, index) => ({
+    ...tokenizer(text, { truncation: true, max_length: maxTokens }),
+    ...media[index % media.length],
+  }));
 }
 
 /**

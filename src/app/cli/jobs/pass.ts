@@ -277,9 +277,10 @@ async function openStep(
     input.data === undefined
       ? undefined
       : await openData(original, references, input, input.data, stepContext, context);
-  const { together, targetBytes, targetDownload, maxDrop, strict, force, spare, output, dryRun } = input;
+  const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, spare, output, dryRun } =
+    input;
   const request: StepRequest = {
-    ...{ pass, references, force, output, dryRun, targets },
+    ...{ pass, references, force, output, dryRun, targets, judgedTogether },
     options: data?.options ?? input.options,
     input: { path: input.model, model: original },
     task: data && { ...data.task, available: data.samples.test.available },

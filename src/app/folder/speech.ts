@@ -1,0 +1,182 @@
+/**
+ * Transcribes sounds with the models of a folder as transformers.js does, and compares the transcripts of two sets of models.
+ *
+ *     WAV ──preprocessor_config.json──▶ features ──encoder_model──▶ decoder_model_merged ──▶ tokens ──tokenizer.json──▶ words
+ */
+import { joinPath } from "#platform";
+import type { Engine } from "../../core/engine/index.ts";
+import { capitalize, Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { isObject, type PlainObject } from "../../core/plain.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { type FeatureExtractor, openFeatureExtractor } from "../../data/sound/features.ts";
+import { speechNoise } from "../../data/sound/noise.ts";
+import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
+import { compareRows } from "../../judge/compare/compare.ts";
+import { isWithin, judge, usualDrop } from "../../judge/compare/goal.ts";
+import { lossText } from "../../judge/record/verdict.ts";
+import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
+import { type Generator, generate, type SpeechPrompt } from "../../runtime/run/generate.ts";
+import { comparedNearness, type EndToEnd, generatedTokens } from "./end-to-end.ts";
+
+/** A speech model's folder: how it reads sound, and how its decoder writes a transcript. */
+export interface Speech {
+  readonly extractor: FeatureExtractor;
+  /** Name of the encoder's input. */
+  readonly input: string;
+  readonly prompt: Omit<SpeechPrompt, "inputs">;
+  readonly maxTokens: number;
+  readonly tokenizer: TextTokenizer;
+}
+
+const noiseName = "noise";
+const inputNames = ["input_features", "input_values"];
+/** Maximum number of utterances by default, and of tokens of a transcript: half of Whisper's context. */
+const [maxUtterances, maxTranscript] = [64, 224];
+
+/** Opens a folder whose encoder reads sound. @returns undefined for other folders, a Miss if a file is missing or describes unsupported features. */
+export async function openSpeech(folder: string, encoder: Model | undefined): Promise<Speech | Miss | undefined> {
+  const input = encoder?.graph.feeds.find(({ name }) => inputNames.includes(name))?.name;
+  if (input === undefined) return undefined;
+  const extractor = await openFeatureExtractor(folder);
+  if (extractor instanceof Miss) return extractor;
+  const tokenizer = await openTokenizer(folder);
+  if (extractor === undefined) return new Miss("preprocessor_config.json is missing or states no sampling_rate");
+  if (tokenizer === undefined) return new Miss("tokenizer.json is missing");
+  const settings = {
+    ...(await readSettings(joinPath(folder, "config.json"))),
+    ...(await readSettings(joinPath(folder, "generation_config.json"))),
+  };
+  const prompt = promptOf(settings);
+  const { max_length: maxLength } = settings;
+  const maxTokens = Math.min(
+    maxTranscript,
+    typeof maxLength === "number" ? maxLength - prompt.start.length : maxTranscript,
+  );
+  return { extractor, input, prompt, maxTokens, tokenizer };
+}
+
+const tokensIn = (value: unknown): readonly number[] =>
+  [value].flat().filter((token): token is number => Number.isSafeInteger(token) && Number(token) >= 0);
+
+/** Returns the tokens that begin and end a transcript. A multilingual model gets the language of generation_config.json, or English, as in transformers.js. */
+function promptOf(settings: PlainObject): Omit<SpeechPrompt, "inputs"> {
+  const {
+    decoder_start_token_id,
+    forced_decoder_ids,
+    is_multilingual,
+    language = "en",
+    lang_to_id,
+    task_to_id,
+  } = settings;
+  const forced = [forced_decoder_ids].flat().flatMap((pair) => (Array.isArray(pair) ? tokensIn(pair[1]) : []));
+  const idIn = (ids: unknown, key: string): readonly number[] => (isObject(ids) ? tokensIn(ids[key]) : []);
+  const chosen =
+    is_multilingual === true ? [...idIn(lang_to_id, `<|${language}|>`), ...idIn(task_to_id, "transcribe")] : forced;
+  const plain = tokensIn(settings.no_timestamps_token_id).filter((token) => !chosen.includes(token));
+  return {
+    start: [...tokensIn(decoder_start_token_id), ...chosen, ...plain],
+    end: tokensIn(settings.eos_token_id)[0],
+    suppressed: tokensIn(settings.suppress_tokens),
+    suppressedFirst: tokensIn(settings.begin_suppress_tokens),
+  };
+}
+
+/** Returns the user's utterances, or noise without data. @throws PithError E_DATA if the path has no WAV files, and as `readUtterances`. */
+export async function openUtterances(
+  { extractor: { rate, maxSeconds } }: Speech,
+  data: { readonly path: string; readonly samples?: number | undefined } | undefined,
+  seed: number,
+): Promise<readonly Utterance[]> {
+  if (data === undefined)
+    return [0, 1].map((index) => ({
+      name: noiseName,
+      samples: speechNoise(rate, seed + index),
+      transcript: undefined,
+    }));
+  const utterances = await readUtterances(data.path, { rate, maxSeconds, count: data.samples ?? maxUtterances });
+  if (utterances.length > 0) return utterances;
+  throw new PithError("E_DATA", `"${data.path}" has no WAV files, and the model reads speech.`, {
+    hint: "Convert other formats: ffmpeg -i sound.mp3 -ar 16000 -ac 1 sound.wav",
+  });
+}
+
+/** Transcribes sounds one by one. @param forced tokens that are fed instead of the generated ones (teacher forcing). */
+export async function transcribe(
+  engine: Engine,
+  models: Generator,
+  { extractor, input, prompt, maxTokens, tokenizer }: Speech,
+  sounds: readonly Float32Array[],
+  {
+    forced,
+    signal,
+  }: { readonly forced?: readonly (readonly number[])[]; readonly signal?: AbortSignal | undefined } = {},
+): Promise<readonly (readonly number[])[]> {
+  const transcripts: number[][] = [];
+  for (const [index, features] of (await extractor.extract(engine, sounds)).entries()) {
+    const forcedTokens = forced?.[index];
+    const options = {
+      ...{ padding: tokenizer.padding, startToken: 0, signal, speech: { ...prompt, inputs: { [input]: features } } },
+      ...(forcedTokens === undefined ? { steps: maxTokens } : { steps: forcedTokens.length, forced: [forcedTokens] }),
+    };
+    transcripts.push(...(await generate(engine, models, [[]], options)));
+  }
+  return transcripts;
+}
+
+type Tokens = readonly (readonly number[])[];
+
+export interface SpeechOptions {
+  readonly utterances: readonly Utterance[];
+  readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
+  /** Transcripts of the original as tokens, if they are known. */
+  readonly expected?: Tokens | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Compares the transcripts of two sets of models: by the word error rate of the user's utterances, or by the tokens after the original's on noise.
+ * @returns the comparison, and the original's transcripts as tokens.
+ */
+export async function compareSpeech(
+  engine: Engine,
+  original: Generator,
+  result: Generator,
+  speech: Speech,
+  { utterances, goal, expected, signal }: SpeechOptions,
+): Promise<{ readonly endToEnd: EndToEnd; readonly expected: Tokens }> {
+  const sounds = utterances.map(({ samples }) => samples);
+  if (utterances.every(({ name }) => name === noiseName)) {
+    // A transcript of noise would end after few tokens.
+    const { end, suppressed } = speech.prompt;
+    const prompt = { ...speech.prompt, end: undefined, suppressed: [...suppressed, ...tokensIn(end)] };
+    const endless = { ...speech, prompt, maxTokens: generatedTokens };
+    const before = expected ?? (await transcribe(engine, original, endless, sounds, { signal }));
+    const after = (await transcribe(engine, result, endless, sounds, { forced: before, signal })).flat();
+    const tokens = before.flat();
+    const same = tokens.filter((token, index) => token === after[index]).length;
+    return { endToEnd: { tokens: tokens.length, same }, expected: before };
+  }
+  const before = expected ?? (await transcribe(engine, original, speech, sounds, { signal }));
+  const after = await transcribe(engine, result, speech, sounds, { signal });
+  const textsOf = (tokens: Tokens): Batch => textBatch(tokens.map((ids) => speech.tokenizer.decode?.(ids) ?? ""));
+  const [first, second] = [textsOf(before), textsOf(after)];
+  const labels = utterances.flatMap(({ transcript }) => transcript ?? []);
+  const metric = wordErrorRate(labels.length > 0 ? "labels" : "original");
+  const truth = labels.length > 0 ? textBatch(labels) : first;
+  const [firstRows, secondRows] = [metric.rows(first, truth), metric.rows(second, truth)];
+  const comparison = compareRows(metric, firstRows, secondRows);
+  const judgedGoal = { maxDrop: goal.maxDrop ?? usualDrop(metric, comparison.original.value), strict: goal.strict };
+  const verdict = judge(comparison, judgedGoal);
+  const words = firstRows.reduce((sum, value, index) => sum + (index % 2) * value, 0);
+  // Few utterances have no interval. The estimate then decides, and also if the user states the goal.
+  const needsEstimate = goal.maxDrop !== undefined || !Number.isFinite(verdict.drop.high);
+  const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
+  const lost = isMet ? {} : { lost: `${capitalize(lossText(comparison, verdict, judgedGoal))}.` };
+  return { endToEnd: { answers: comparedNearness(comparison), words, ...lost }, expected: before };
+}
+
+const textBatch = (texts: readonly string[]): Batch => ({
+  [transcriptColumn]: { type: "string", dims: [texts.length], data: [...texts] },
+});
