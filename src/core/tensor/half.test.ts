@@ -66,6 +66,21 @@ describe("encodeFloats and decodeFloats", () => {
     ]);
   });
 
+  test("rounds float32 arrays to the same float16 bits as other numbers", () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 64, maxLength: 64 }),
+        fc.integer({ min: -26, max: 17 }),
+        (bytes, power) => {
+          const random = new Float32Array(bytes.buffer.slice(0));
+          const halves = Array.from(random.keys(), (index) => (1 + (bytes[index] ?? 0) / 2 ** 12) * 2 ** power);
+          const floats = Float32Array.of(...random, ...halves, ...halves.map((half) => -half), 65504, 65519, 65520, -0);
+          expect(encodeFloats("float16", floats)).toEqual(encodeFloats("float16", [...floats]));
+        },
+      ),
+    );
+  });
+
   test("saturates 8-bit floats by default, and otherwise gives infinity or NaN", () => {
     const large = [1e9, Number.NEGATIVE_INFINITY];
     expect([...decodeFloats("float8e4m3fn", encodeFloats("float8e4m3fn", large))]).toEqual([448, -448]);

@@ -52,7 +52,15 @@ export function encodeFloats<T extends SignedFloat>(
   const nan = format.nan ?? largest;
   const overflow = saturate || format.nan === undefined ? largest : (format.infinity ?? nan);
   const scales = scalesOf(type);
+  const words = type === "float16" && values instanceof Float32Array ? wordsOf(values) : undefined;
   for (let index = 0; index < values.length; index++) {
+    const word = words?.[index] ?? 0;
+    const magnitude = word & 0x7fffffff;
+    // Normal float16 numbers need only integers: the exponent's bias changes by 112, and 13 bits are rounded half to even.
+    if (magnitude >= 0x38800000 && magnitude < 0x477fe000) {
+      codes[index] = ((word >>> 16) & 0x8000) | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+      continue;
+    }
     const value = values[index] ?? 0;
     double[0] = value;
     const high = doubleWords[highWord] ?? 0;
@@ -84,6 +92,9 @@ export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float3
 }
 
 const signOf = (type: SmallFloat): number => 1 << (bitsOf[type] - 1);
+
+const wordsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array =>
+  new Int32Array(buffer, byteOffset, length);
 
 const twoTo52 = 2 ** 52;
 const double = new Float64Array(1);
@@ -137,6 +148,13 @@ export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<num
 
 /** Half of the largest float16 number, so that the sum of two clamped numbers is finite. */
 export const halfClampValue = 32_752;
+
+/** Clamps all stored numbers that stand for infinity. Returns the same array if there is none. */
+export function clampAllToHalf(numbers: Float32Array | Float64Array): Float32Array | Float64Array {
+  for (let index = 0; index < numbers.length; index++)
+    if (isInfiniteInHalf(numbers[index] ?? 0, index, numbers)) return numbers.map(clampToHalf);
+  return numbers;
+}
 
 /** Clamps a stored number that stands for infinity to ±`halfClampValue`. Can be passed to `map`. */
 export const clampToHalf = (number: number, _: number, all: ArrayLike<number>): number =>

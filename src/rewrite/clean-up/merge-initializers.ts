@@ -1,5 +1,5 @@
 /**
- * Stores equal tensors once, in all graphs. Candidates with equal type and dimensions are compared by SHA-256, read one at a time to save memory.
+ * Stores equal tensors once, in all graphs. Candidates with equal type, dimensions and first bytes are compared by SHA-256, read one at a time.
  * Copies in branches move to the outer graph, except small ones, because runtimes look for constants in place.
  * Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
  */
@@ -10,7 +10,7 @@ import { replaceUses } from "../../core/graph/replace.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { bytesOf, bytesOfText, hexadecimal } from "../../core/tensor/dense.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
+import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
@@ -30,7 +30,7 @@ export async function mergeAcrossBranches(model: Model, context: Context): Promi
 async function merge(groups: readonly (readonly Value[])[], { signal }: Context): Promise<readonly Change[]> {
   const changes: Change[] = [];
   const names = new Map<Value, string>();
-  for (const candidates of groups) {
+  for (const candidates of await splitByStart(groups)) {
     const byHash = new Map<string, readonly Value[]>();
     for (const value of candidates) {
       if (signal.aborted) return changes;
@@ -85,9 +85,29 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
   return [...groups.values()].filter((group) => group.length > 1);
 }
 
+/** The number of first bytes that are compared before a tensor is read completely. */
+const startBytes = 64;
+
+/** Splits groups by the first bytes of the tensors, because few tensors of equal dimensions are equal. */
+async function splitByStart(groups: readonly (readonly Value[])[]): Promise<readonly (readonly Value[])[]> {
+  const starts = new Map<Value, string>();
+  for (const value of groups.flat()) if (value.tensor !== undefined) starts.set(value, await startOf(value.tensor));
+  const parts = groups.flatMap((group) => [...groupBy(group, (value) => starts.get(value)).values()]);
+  return parts.filter((part) => part.length > 1);
+}
+
+async function startOf(tensor: Tensor): Promise<string> {
+  const { stored, small } = tensor;
+  if (small !== undefined || stored === undefined)
+    return hexadecimal(elementBytes(small ?? (await tensor.read())).subarray(0, startBytes));
+  return hexadecimal(await stored.source.read(stored.start, Math.min(stored.end, stored.start + startBytes)));
+}
+
+const elementBytes = (dense: Dense): Uint8Array =>
+  dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
+
 /** Returns a hash of the elements, or the elements themselves if they are short. Types and shapes do not count. */
 export async function tensorHash(tensor: Tensor): Promise<string> {
-  const dense = await tensor.read();
-  const bytes = dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
+  const bytes = elementBytes(await tensor.read());
   return hexadecimal(bytes.length <= 64 ? bytes : new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice())));
 }

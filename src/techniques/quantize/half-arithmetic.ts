@@ -36,7 +36,7 @@ import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
 import { deferTensor } from "../../core/tensor/deferred.ts";
-import { clampToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
+import { clampAllToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
@@ -247,9 +247,11 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
     context.progress(index, stored.size);
     if (value?.tensor === undefined) continue;
     const numbers = toFloats(await value.tensor.read());
-    const reason = explainUnfitHalf(numbers.map(clampToHalf).filter(Number.isFinite), "float16");
+    const clamped = clampAllToHalf(numbers);
+    const isPlain = clamped === numbers && !numbers.includes(Number.NaN);
+    const reason = explainUnfitHalf(isPlain ? numbers : clamped.filter(Number.isFinite), "float16");
     if (reason !== undefined) unfit.set(value, reason);
-    if (hasInfinity(numbers)) infinities.add(value);
+    if (!isPlain && hasInfinity(numbers)) infinities.add(value);
   }
   context.progress(stored.size, stored.size);
   return { unfit, endless: infinities };
@@ -341,9 +343,9 @@ function clipMasked(model: Model, node: Node): Change {
 export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clampChanges: Change[] = [];
   const reportClamping = async (at: string, tensor: Tensor): Promise<void> => {
-    const clippedNumber = toFloats(await tensor.read()).find(
-      (number, _, all) => number !== clampToHalf(number, 0, all),
-    );
+    const numbers = toFloats(await tensor.read());
+    const clamped = clampAllToHalf(numbers);
+    const clippedNumber = clamped === numbers ? undefined : numbers.find((number, index) => number !== clamped[index]);
     if (clippedNumber === undefined || Number.isNaN(clippedNumber)) return;
     const text = `its ${clippedNumber.toPrecision(3)} stands for infinity and becomes ${Math.sign(clippedNumber) * halfClampValue}: float16 ends at 65,504`;
     clampChanges.push({ at, what: text, decidedBy: "global" });
@@ -418,6 +420,6 @@ async function storedHalf(value: Value): Promise<Value> {
 function deferHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
   return deferTensor("float16", dims, async () =>
-    fromNumbers("float16", dims, toFloats(await tensor.read()).map(clampToHalf)),
+    fromNumbers("float16", dims, clampAllToHalf(toFloats(await tensor.read()))),
   );
 }
