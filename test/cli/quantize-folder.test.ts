@@ -17,7 +17,7 @@ test("prints a line per file, and exits with 1 if one is rejected", async () => 
   const out = join(root, "out");
   const { code, out: text, err } = await pith("quantize", folder, "--dtype", "q8,q4", "-o", out);
   expect(code).toBe(1);
-  expect(text).toMatch(/^dtype +file +size +brotli +(speed +)?signal to noise +outcome$/m);
+  expect(text).toMatch(/^dtype +file +size +brotli +memory +(speed +)?signal to noise +outcome$/m);
   expect(text).toMatch(/^q8 +model_quantized .* kB .* dB +kept$/m);
   expect(text).toMatch(/^q4 +relu_q4 +rejected$/m);
   expect(text).toContain("rejected: relu_q4.onnx: Nothing changed.\n");

@@ -34,6 +34,19 @@ test("names the metric in the title, and the interval in the brackets of a cell"
   ]);
 });
 
+test("shows the memory of a page, and names the values that a WebGPU device can refuse", () => {
+  const oversized = ["logits (154 MB)", "table (151 MB)"];
+  const { rows, notes } = table({ dtype: "q4", file: "onnx/model_q4.onnx", ...file, memory: 4.2e8, oversized });
+  expect(rows).toEqual([
+    ["dtype", "file", "size", "memory"],
+    ["q4", "onnx/model_q4.onnx", "1.00 kB", "420 MB"],
+  ]);
+  expect(notes).toEqual([
+    expect.stringMatching(/^memory: estimated peak of a page/),
+    "model_q4.onnx: some WebGPU devices refuse buffers above 134 MB (128 MiB): logits (154 MB) and table (151 MB).",
+  ]);
+});
+
 test("shows the original's metric value, to which the brackets of its variants refer", () => {
   const accuracy = { metric: "accuracy", unit: "share", value: 0.765, samples: 872, difference: 0.001 } as const;
   const files = [

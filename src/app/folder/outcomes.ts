@@ -10,6 +10,7 @@ import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
 import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import { tabMemory } from "./tab-memory.ts";
 import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
@@ -51,7 +52,11 @@ export async function makeFile(
     const result = await make({ source, out: joinPath(out, file), dtype, fileBytes, together, originalBrotli });
     for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
-    const figures = run.check === undefined ? result : { ...result, loader: { outcome: "not checked" } as const };
+    const figures = {
+      ...result,
+      ...(await tabMemory(joinPath(out, file), result.bytes)),
+      ...(run.check === undefined ? {} : { loader: { outcome: "not checked" } as const }),
+    };
     records.set(file, { ...record, ...figures });
     rows.set(file, { dtype, file, ...figures, verdict: "kept" });
   } catch (error) {

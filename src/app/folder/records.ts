@@ -28,6 +28,9 @@ const figuresSchema = v.object({
   originalBrotli: v.optional(v.number()),
   /** Encodings of the written compressed copies. For these encodings, `gzip` and `brotli` are the exact sizes of the copies. */
   copies: v.optional(v.array(v.picklist(encodings))),
+  /** Estimated bytes of a page that runs the file, and the names of tensors above WebGPU's guaranteed buffer size. */
+  memory: v.optional(v.number()),
+  oversized: v.optional(v.array(v.string())),
   measured: v.string(),
   /** Similarity to the original: a metric value on samples, or decibels on random inputs. */
   nearness: v.optional(nearnessSchema),

@@ -109,6 +109,11 @@ export function folderTable<R extends Row>(
       text: (row: Row) => (row.copies?.includes("gzip") ? compressedText(row, "gzip") : ""),
     },
     { title: "brotli", align: "right" as const, text: (row: Row) => compressedText(row, "br") },
+    {
+      title: "memory",
+      align: "right" as const,
+      text: ({ memory }: Row) => (memory === undefined ? "" : bytes(memory)),
+    },
     ...targets.map((target) => ({
       title: targets.length === 1 ? "speed" : `speed, ${target}`,
       text: (row: Row) => {
@@ -144,6 +149,13 @@ export function folderTable<R extends Row>(
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),
+    rows.some(({ memory }) => memory !== undefined) &&
+      "memory: estimated peak of a page with WebAssembly, for 128 tokens after 896 others, or for one image.",
+    ...rows.flatMap(({ file, oversized = [] }) =>
+      oversized.length === 0
+        ? []
+        : `${fileName(file)}: some WebGPU devices refuse buffers above 134 MB (128 MiB): ${joinList(oversized, maxSpared)}.`,
+    ),
     isSameInBatch
       ? `Outputs are equal alone and in a padded batch: ${batchTexts[0]}.`
       : batchTexts.length > 0 && batchNote,

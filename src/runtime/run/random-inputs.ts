@@ -158,9 +158,9 @@ export interface Guess {
 
 /**
  * The sizes to try for symbolic dimensions other than the batch: `length` for sequences, `side` for dimensions that are named like the height or
- * width of an image.
+ * width of an image, `cached` for earlier tokens (default 2).
  */
-export type TrialSizes = readonly [length: number, side: number];
+export type TrialSizes = readonly [length: number, side: number, cached?: number];
 
 export interface GuessOptions {
   readonly known?: ReadonlyMap<string, number> | undefined;
@@ -228,7 +228,7 @@ function guessSizes(
   model: Model,
   knownSizes: ReadonlyMap<string, number>,
   batch: number,
-  [length, side]: TrialSizes,
+  [length, side, cached = 2]: TrialSizes,
 ): Assignment {
   const samples = sampleNames(model);
   const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || samples.has(name);
@@ -237,7 +237,7 @@ function guessSizes(
   const isSide = (name: string): boolean => /height|width|^[hw]$/i.test(name);
   return (name) =>
     knownSizes.get(name) ??
-    (isBatch(name) ? batch : isCached(name) ? 2 : isTotal(name) ? length + 2 : isSide(name) ? side : length);
+    (isBatch(name) ? batch : isCached(name) ? cached : isTotal(name) ? length + cached : isSide(name) ? side : length);
 }
 
 /** Returns the symbols that count samples: the first dimension if it is common to all inputs, and unnamed dimensions that are first or of a state. */

@@ -1,0 +1,44 @@
+/** Sizes of the values that exist at the same time during a run. */
+import { type Graph, subgraphs, type Value } from "../graph/graph.ts";
+import { bytesFor } from "../tensor/dense.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+
+/** Returns the bytes of a computed value or an input; 0 for stored values, and if the dimensions are not fixed. */
+export function bytesOfValue({ tensor, type }: Value): number {
+  const dims = fixedDims(type?.dims);
+  return tensor !== undefined || type === undefined || type.type === "string" || dims === undefined
+    ? 0
+    : bytesFor(type.type, elementCount(dims));
+}
+
+/**
+ * Returns the maximum bytes of inputs, outputs and computed values that exist at the same time, if nodes run in order and values are freed after their
+ * last use. Requires an inferred graph.
+ */
+export function peakBytes(graph: Graph): number {
+  const nodes = [...graph.nodes()];
+  const lastUses = new Map<Value, number>();
+  const use = (inner: Graph, index: number): void => {
+    for (const node of inner.nodes()) {
+      for (const value of node.inputs) if (value?.graph === graph) lastUses.set(value, index);
+      for (const body of subgraphs(node)) use(body, index);
+    }
+  };
+  for (const [index, node] of nodes.entries()) {
+    for (const value of [...node.inputs, ...node.outputs]) if (value?.graph === graph) lastUses.set(value, index);
+    for (const body of subgraphs(node)) use(body, index);
+  }
+  const kept = new Set([...graph.inputs, ...graph.outputs]);
+  const freed: Value[][] = nodes.map(() => []);
+  for (const [value, index] of lastUses) if (!kept.has(value)) freed[index]?.push(value);
+  const sum = (values: readonly (Value | undefined)[]): number =>
+    values.reduce((total, value) => total + (value === undefined ? 0 : bytesOfValue(value)), 0);
+  let bytes = sum(graph.inputs);
+  let peak = bytes;
+  for (const [index, node] of nodes.entries()) {
+    bytes += sum(node.outputs);
+    peak = Math.max(peak, bytes + Math.max(0, ...subgraphs(node).map(peakBytes)));
+    bytes -= sum(freed[index] ?? []);
+  }
+  return peak;
+}
