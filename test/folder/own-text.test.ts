@@ -6,38 +6,12 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import { ownText } from "../../src/runtime/run/own-text.ts";
-
-/** A decoder whose next token depends on the sum of the embeddings before. */
-const cached = (): Model =>
-  parseModel(`opset 17
-graph (input_ids: int64[batch, seq], past_key_values.0.key: float32[batch, past, 8])
-    -> (logits: float32[batch, seq, 80], present.0.key: float32[batch, total, 8]) {
-  embed: float32[80, 8] = random(seed 1)
-  axes: int64[1] = [1]
-  head: float32[8, 80] = random(seed 2)
-  h = Gather(embed, input_ids)
-  present.0.key = Concat(past_key_values.0.key, h) {axis=1}
-  before = ReduceSum(past_key_values.0.key, axes) {keepdims=1}
-  sums = CumSum(h, axes)
-  all = Add(sums, before)
-  logits = MatMul(all, head)
-}`);
-const plain = (sum: string): Model =>
-  parseModel(`opset 17
-graph (input_ids: int64[batch, seq]) -> (logits: float32[batch, seq, 80]) {
-  embed: float32[80, 8] = random(seed 1)
-  axes: int64[1] = [1]
-  head: float32[8, 80] = random(seed 2)
-  h = Gather(embed, input_ids)
-  sums = ${sum}
-  all = Add(h, sums)
-  logits = MatMul(all, head)
-}`);
+import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
 
 async function tokensOf(model: Model, seed?: number): Promise<string> {
-  const text = await ownText(createEngine(), model, { ...(seed === undefined ? {} : { seed }) });
+  const text = await ownText(createEngine(), model, { seed });
   if (text instanceof Miss) throw new Error(text.reason);
-  expect(text.name).toBe(`text that the model generated: 16 sequences of 64 tokens, seed ${seed ?? 0}`);
+  expect(text).toMatchObject({ name: "text that the model generated", count: 16 });
   const { input_ids: ids, label } = await firstBatch(text, 16);
   expect(ids?.dims).toEqual([16, 64]);
   // Each label is the next token.
@@ -46,17 +20,19 @@ async function tokensOf(model: Model, seed?: number): Promise<string> {
 }
 
 test("a model generates the same text with the same seed, and another text with another seed", async () => {
-  const text = await tokensOf(cached());
-  expect(await tokensOf(cached())).toBe(text);
-  expect(await tokensOf(cached(), 1)).not.toBe(text);
+  const text = await tokensOf(cachedDecoder());
+  expect(await tokensOf(cachedDecoder())).toBe(text);
+  expect(await tokensOf(cachedDecoder(), 1)).not.toBe(text);
 });
 
-test("a language model without a cache generates text as well", async () => {
-  expect(new Set((await tokensOf(plain("CumSum(h, axes)"))).split(",")).size).toBeGreaterThan(10);
+test("a model generates the same text with a cache, without one, and as a merged decoder", async () => {
+  const text = await tokensOf(cachedDecoder());
+  expect(await tokensOf(mergedDecoder())).toBe(text);
+  expect(await tokensOf(plainModel())).toBe(text);
 });
 
 test("a model that reads later tokens generates no text", async () => {
-  const text = await ownText(createEngine(), plain("ReduceSum(h, axes) {keepdims=1}"));
+  const text = await ownText(createEngine(), plainModel("ReduceSum(h, axes) {keepdims=1}\n  unused = Identity(h)"));
   expect(text).toMatchObject({ reason: "the model does not generate text: its scores depend on later tokens" });
 });
 

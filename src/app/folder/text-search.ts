@@ -1,6 +1,7 @@
 /** Evaluates attempts of the precision fallback by generated tokens, on texts that do not evaluate the result. Used if a folder fails end to end. */
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import { sentences } from "../../data/text/sentences.ts";
 import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
 import { generatorOf } from "../../runtime/run/generate.ts";
 import { continueEach, generatedTokens, type ModulePaths, maxTexts, openTogether, promptsOf } from "./end-to-end.ts";
@@ -15,11 +16,7 @@ export interface Together {
 }
 
 /** Texts for the precision fallback. Used if the user provides at most `maxTexts` texts, because these evaluate the result. */
-export const defaultTexts = [
-  "The quick brown fox jumps over the lazy dog.",
-  "What a wonderful film, I would see it again!",
-  "In the beginning",
-];
+export const defaultTexts = sentences.slice(0, 3);
 
 export function textsForSearch(texts: readonly string[]): readonly string[] {
   const otherTexts = texts.slice(maxTexts);

@@ -1,4 +1,4 @@
-/** Makes one variant of a model, as the default of `FolderOptions.make`: quantizes the model, and compares it with the original on random inputs. */
+/** Makes one variant of a model, as the default of `FolderOptions.make`: quantizes the model, and compares it with the original without data. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalize, PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
@@ -9,6 +9,7 @@ import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
 import { formatSparedLayer } from "../../judge/run/sparing-text.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
+import { textInputs } from "../../judge/task/text-inputs.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { measureSize } from "../../runtime/run/size.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
@@ -19,16 +20,20 @@ import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
-/** Converts a comparison on random inputs to entries of the record. */
-export function randomNearness(
+/** Converts a comparison without data to entries of the record. */
+export function nearnessWithoutData(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
   if (typeof likeness !== "object") return { measured: likeness ?? "" };
-  const { same, unmoved, signalToNoise, samples } = likeness;
+  const { same, unmoved, signalToNoise, samples, inputs, language } = likeness;
   const hasDecibels = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
   const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
-  const judgedOn = [`Compared on ${counted(samples, "random input")}.`];
-  return { measured: outputDifferenceText(likeness), judgedOn, ...(hasDecibels ? { nearness } : {}) };
+  const measured = outputDifferenceText(likeness);
+  const judgedOn = [`Compared on ${inputs ?? counted(samples, "random input")}.`];
+  if (language === undefined) return { measured, judgedOn, ...(hasDecibels ? { nearness } : {}) };
+  const { value, low, high, count, confidence } = language.agreement;
+  const interval = { difference: value - 1, low: low - 1, high: high - 1, confidence };
+  return { measured, judgedOn, nearness: { metric: "agreement", unit: "share", value, samples: count, ...interval } };
 }
 
 export async function makeVariant(
@@ -41,6 +46,7 @@ export async function makeVariant(
     pass: quantize,
     options: { ...optionsOfDtype(dtype, options ?? {}), dtype },
     input: { path: source, model: original },
+    inputs: await textInputs(original, context),
     fallback: true,
     condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };
@@ -63,6 +69,6 @@ export async function makeVariant(
     ...{ bytes, gzip, brotli },
     originalBrotli: originalBrotli ?? (await measureSize(originalParts, context.signal)).brotli,
     ...(sparedTexts.length === 0 ? {} : { spared: sparedTexts }),
-    ...randomNearness(judgement?.kept?.likeness),
+    ...nearnessWithoutData(judgement?.kept?.likeness),
   };
 }

@@ -7,22 +7,34 @@ import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { bytesOfBatch } from "../../data/batches/rows.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { isIndexed, range } from "../../data/batches/indexed.ts";
+import { attentionMaskOf, bytesOfBatch } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import {
+  type Decoder,
+  Decoding,
+  decoderOf,
+  type TokenRows,
+  tokenFeeds,
+  tokenRows,
+} from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
+import { ownText } from "../../runtime/run/own-text.ts";
 import {
   type ModelRun,
   namesInBoth,
   type PairedRuns,
   pairedRuns,
   pairWithResult,
+  selectColumns,
 } from "../../runtime/run/paired-runs.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
+import { type LanguageFigures, languageFigures } from "./language-figures.ts";
 import {
   type ComparedOutput,
   compareEachOutput,
@@ -46,6 +58,12 @@ export interface Likeness extends OutputLikeness {
   readonly leftOut?: number;
   /** Present if samples of data were compared instead of random inputs. */
   readonly ofData?: true;
+  /** Name of the inputs, if they are neither the user's samples nor random: "text that the model generated: …". */
+  readonly inputs?: string;
+  /** Figures of a language model on texts. */
+  readonly language?: LanguageFigures;
+  /** Signal to noise of a language model's cache in decibels: that of the output that differs most. */
+  readonly cache?: number;
 }
 
 export interface AlikeOptions {
@@ -67,7 +85,8 @@ export const minSame = 0.5;
 const noNumbers = "the model has no numeric output";
 
 /**
- * Checks whether a changed model still computes the same function, on 4 to 32 random inputs depending on the model's cost.
+ * Checks whether a changed model still computes the same function: a language model on text that the original generates, other models on 4 to 32
+ * random inputs depending on their cost.
  * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original lacks `output`, E_STOPPED on the signal.
  * @example
@@ -82,6 +101,13 @@ export async function compareFunction(
 ): Promise<Likeness | string> {
   const options = { output, seed, signal, progress };
   try {
+    const text = await ownText(engine, original, { seed, signal });
+    if (!(text instanceof Miss)) {
+      const { likeness = noNumbers } = await compareModels(engine, original, result, text, {
+        ...{ ...options, inputs: text.name },
+      });
+      return likeness;
+    }
     const { likeness = noNumbers, saturated } = await compareModels(engine, original, result, undefined, options);
     if (saturated.length === 0) return likeness;
     // If an output saturates for all inputs, the input of its last operator shows more differences.
@@ -180,9 +206,18 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
   if (typeof worst !== "object") return { likeness: worst, saturated };
   const { without, leftOut = 0 } = runs;
+  const decoder = data === undefined || runs.otherDraws !== undefined ? undefined : decoderOf(runs.original);
+  const caches = outputs.flatMap(({ isCache, likeness }) =>
+    isCache === true && typeof likeness === "object" ? [likeness.signalToNoise] : [],
+  );
+  const hasLostForm = worst.otherForm === true;
+  const language = decoder && !hasLostForm ? languageFigures(decoder, runs.pairs) : undefined;
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
+    ...(options.inputs === undefined ? {} : { inputs: options.inputs }),
+    ...(language && { language }),
+    ...(caches.length === 0 ? {} : { cache: Math.min(...caches) }),
     ...(without.length === 0 ? {} : { without }),
     ...(leftOut === 0 ? {} : { leftOut }),
   };
@@ -210,7 +245,7 @@ function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likene
     samples,
     lost: lost === undefined || otherForm ? lost : `output "${name}": ${lost}`,
     output: name,
-    outputs: findings.length,
+    outputs: outputs.filter(({ likeness: finding, isCache }) => typeof finding === "object" && isCache !== true).length,
     ...(reasons.size === 0 ? {} : { uncompared: [...reasons.keys()] }),
   };
 }
@@ -236,15 +271,28 @@ async function pairedSamples(
   try {
     let feeder: Feeder | undefined;
     let bytes = 0;
-    await overBatches(dataset, options, async (rows) => {
+    const decoder = decoderOf(original);
+    const hasCache = decoder?.caches.every(({ output }) => names.includes(output)) && decoder.caches.length > 0;
+    const run = async (feeds: Batch, fetched: readonly string[]): Promise<Batch> =>
+      session.run(feeds, fetched).catch((error: unknown) => {
+        throw explainRunError(error, original, feeds);
+      });
+    const size = decoder === undefined ? {} : { batch: textsPerRun };
+    await overBatches(dataset, { ...size, ...options }, async (rows) => {
       feeder ??= new Feeder(original, rows, dataset.name, result);
       const { size, feeding } = feeder;
       const fetched = [...new Set([...names, ...feeding.states.map(({ output }) => output)])];
       for (const { feeds, samples } of feeder.runs(rows)) {
         if (bytes > maxBytes) return;
-        const expected = await session.run(feeds, fetched).catch((error: unknown) => {
-          throw explainRunError(error, original, feeds);
-        });
+        const steps = decoder !== undefined && hasCache ? divideIntoSteps(decoder, feeds) : [];
+        if (decoder !== undefined && steps.length > 0) {
+          for (const step of await runSteps(original, decoder, feeds, steps, (next) => run(next, names))) {
+            runs.push({ ...step, samples: size ?? samples });
+            bytes += bytesOfBatch(step.expected);
+          }
+          continue;
+        }
+        const expected = await run(feeds, fetched);
         feeder.carry(expected);
         runs.push({ feeds, expected, samples: size ?? samples });
         bytes += bytesOfBatch(expected);
@@ -254,4 +302,56 @@ async function pairedSamples(
     await session.release();
   }
   return pairWithResult(engine, original, result, runs, { signal: options.signal });
+}
+
+/** Number of texts per run of a language model. The scores of all tokens of a text can take 10 MB. */
+const textsPerRun = 4;
+/** Number of tokens at the end of a text that are fed one at a time, with the cache of the tokens before. */
+const cachedTokens = 8;
+
+interface Tokens {
+  readonly ids: TokenRows;
+  readonly mask: TokenRows | undefined;
+}
+
+/** Divides the tokens of a run into a prefill and steps of one token. Returns none if the run has a cache already, or too few tokens. */
+function divideIntoSteps({ tokens, caches }: Decoder, feeds: Batch): readonly Tokens[] {
+  const ids = tokenRows(feeds[tokens ?? ""]);
+  const mask = tokenRows(attentionMaskOf(feeds));
+  const length = ids[0]?.length ?? 0;
+  if (length < 2 || caches.some(({ input }) => feeds[input]?.data.length !== 0)) return [];
+  const prefill = Math.max(Math.ceil(length / 2), length - cachedTokens);
+  return [0, ...range(length - prefill, prefill)].map((start) => {
+    const select = (rows: TokenRows) => rows.map((row) => row.slice(start, start === 0 ? prefill : start + 1));
+    return { ids: select(ids), mask: mask.length === 0 ? undefined : select(mask) };
+  });
+}
+
+/** Runs the original on the steps of a text. Each model gets its own cache, so that the outputs show errors of the cache. */
+async function runSteps(
+  model: Model,
+  { caches, logits }: Decoder,
+  feeds: Batch,
+  steps: readonly Tokens[],
+  run: (feeds: Batch) => Promise<Batch>,
+): Promise<readonly Omit<ModelRun, "samples">[]> {
+  const decoding = new Decoding(model);
+  const cacheNames = new Set(caches.map(({ input }) => input));
+  const isOfText = tokenFeeds(model, [], [], {}, true);
+  const others = Object.entries(feeds).filter(([name]) => isOfText[name] === undefined && !cacheNames.has(name));
+  const { use_cache_branch: _, ...tensors } = Object.fromEntries(others);
+  const runs: Omit<ModelRun, "samples">[] = [];
+  for (const { ids, mask } of steps) {
+    const isFirst = runs.length === 0;
+    const next = decoding.next(ids, mask, tensors);
+    const outputs = await run(next);
+    decoding.carry(outputs);
+    const kept = Object.keys(next).filter((name) => isFirst || !cacheNames.has(name));
+    runs.push({
+      feeds: selectColumns(next, kept),
+      expected: isFirst ? outputs : selectColumns(outputs, [logits]),
+      cache: { states: caches, isFirst },
+    });
+  }
+  return runs;
 }

@@ -19,6 +19,7 @@ import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants
 import { isEndless } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsFor } from "../../runtime/run/paired-runs.ts";
+import { inputsPhrase } from "./output-comparison.ts";
 
 const maxFloat16 = 65_504;
 const maxSamples = 8;
@@ -35,7 +36,11 @@ export async function findHalfOverflow(
   original: Model,
   result: Model,
   data: Dataset | undefined,
-  { seed = 0, signal }: { readonly seed?: number; readonly signal?: AbortSignal | undefined } = {},
+  {
+    seed = 0,
+    signal,
+    inputs: inputsName,
+  }: { readonly seed?: number; readonly signal?: AbortSignal | undefined; readonly inputs?: string | undefined } = {},
 ): Promise<string | undefined> {
   const names = halfValues(result);
   if (names.size === 0) return undefined;
@@ -58,8 +63,7 @@ export async function findHalfOverflow(
     .filter(([, value]) => value > maxFloat16 && !isFill(value))
     .toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
-  const inputsText = data === undefined ? "random inputs" : "the samples";
-  return `on ${inputsText} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
+  return `on ${inputsPhrase(data !== undefined, inputsName)} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
 /**

@@ -11,9 +11,11 @@ import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts
 import { figure } from "../../core/numbers.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
+import { decoderOf } from "../../runtime/run/decoding.ts";
 import { Difference, decibels, minChange, minVariationOfData, variation } from "../../runtime/run/difference.ts";
 import { fillPredicate } from "../../runtime/run/mask-values.ts";
 import { countSamples, minSamples, type Pair, type PairedRuns } from "../../runtime/run/paired-runs.ts";
@@ -50,6 +52,8 @@ export interface ComparedOutput {
   readonly isAuxiliary: boolean;
   /** Whether the output changes by less than 1 % of the range of its saturating operator. */
   readonly isSaturated: boolean;
+  /** Whether the output is a language model's cache. Its error is reported; the outputs of the next steps show what it changes. */
+  readonly isCache?: boolean;
 }
 
 export type ComparedValues = "all" | "all but the answer" | "none";
@@ -59,6 +63,8 @@ export interface OutputsOptions {
   readonly output?: string | undefined;
   /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ComparedValues | undefined;
+  /** Name of the inputs, if they are neither the user's samples nor random. */
+  readonly inputs?: string | undefined;
   /** Internal value → output that it replaces in the comparison. */
   readonly before?: ReadonlyMap<string, string> | undefined;
 }
@@ -75,6 +81,10 @@ const maxRoundingNoise = 0.01;
  */
 const minUnmovedLoss = 0.3;
 
+/** Names inputs in a sentence, without their number. @param name that of the inputs, if they are neither the user's samples nor random. */
+export const inputsPhrase = (ofData: boolean, name: string | undefined): string =>
+  name?.replace(/:.*/s, "") ?? (ofData ? "the samples" : "random inputs");
+
 /**
  * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.
  * @param ofData whether the inputs are samples of data instead of random inputs.
@@ -84,7 +94,8 @@ export function compareEachOutput(
   { original, result, pairs, otherDraws }: PairedRuns,
   options: OutputsOptions,
 ): readonly ComparedOutput[] {
-  const inputs = ofData ? "the samples" : "random inputs";
+  const inputs = inputsPhrase(ofData, options.inputs);
+  const decoder = decoderOf(original);
   const applicableOptions: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
   const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
@@ -106,9 +117,21 @@ export function compareEachOutput(
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
       const uncompared = { name, ...kind, likeness: undefined, isSaturated: false };
+      if (ofData && decoder?.logits === name && values !== "none") {
+        const compared = groupTokens(pairs, name).flatMap(({ name: group, members }) => {
+          if (group === name && !shouldCompareValues(name)) return [];
+          const output = { name: group, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: undefined };
+          return { ...compareValues(output, members), ...(group === name ? {} : { isPart: true }) };
+        });
+        return worstOf(compared) ?? compared[0] ?? uncompared;
+      }
       if (!shouldCompareValues(name)) return uncompared;
-      const values = pairs.flatMap(({ expected }) => expected[name] ?? []);
-      const parts = partsOf(original, name, values);
+      if (decoder?.caches.some(({ output }) => output === name) === true) {
+        const output = { name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: undefined, isCache: true };
+        return { ...compareValues(output, pairs), isCache: true };
+      }
+      const outputValues = pairs.flatMap(({ expected }) => expected[name] ?? []);
+      const parts = partsOf(original, name, outputValues);
       const compared = parts.map((part) => {
         const output = { name: part.name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: part.range };
         const comparison = compareValues(output, parts.length < 2 ? pairs : selectPairs(pairs, name, part));
@@ -118,6 +141,22 @@ export function compareEachOutput(
       return worstOf(compared) ?? compared[0] ?? uncompared;
     }),
   ];
+}
+
+/** Returns a language model's pairs with one sample per token. Steps with a cache form a group, because they show errors of the cache. */
+export function groupTokens<P extends Pair>(pairs: readonly P[], name: string) {
+  const groups = groupBy(pairs, ({ cache }) => (cache?.isFirst === false ? `${name} (with its cache)` : name));
+  return Array.from(groups, ([group, members]) => ({
+    name: group,
+    members: members.map((pair): P => {
+      const perToken = ({ [name]: dense }: Batch): Batch => {
+        const [count = 0, positions = 0, ...rest] = dense?.dims ?? [];
+        return dense === undefined ? {} : { [group]: { ...dense, dims: [count * positions, ...rest] } };
+      };
+      const expected = perToken(pair.expected);
+      return { ...pair, expected, got: perToken(pair.got), samples: expected[group]?.dims[0] ?? 0 };
+    }),
+  }));
 }
 
 function selectPairs(pairs: readonly Pair[], name: string, part: OutputPart): readonly Pair[] {
@@ -154,9 +193,10 @@ export function worstOf(outputs: readonly ComparedOutput[]): Finding | undefined
  * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs. Among different and
  * among equal outputs, those that do not depend on the inputs come last.
  */
-function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary }: Finding): number {
+function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary, isCache }: Finding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;
   const differs = relativeError !== 0;
+  if (isCache === true) return 10;
   return (differs ? 2 : 6) + (isAuxiliary ? 1 : 0) + (unmoved === undefined ? 0 : 2);
 }
 
@@ -186,7 +226,7 @@ function findOtherForm(name: string, pairs: readonly Pair[], isDataDependent: bo
   return undefined;
 }
 
-interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary"> {
+interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary" | "isCache"> {
   readonly isNumeric: boolean;
   readonly ofData: boolean;
   /** Place in messages, such as "on random inputs". */
@@ -245,14 +285,14 @@ function findObstacle(before: Dense, after: Dense): string | undefined {
 
 /** Returns why an output is lost. @param power sum of squares that errors are relative to. @param disagreement how predictions have changed. */
 function findLoss(
-  { ofData, inputsPhrase, isNumeric, isAuxiliary }: OutputKind,
+  { ofData, inputsPhrase, isNumeric, isAuxiliary, isCache }: OutputKind,
   { nonFiniteCount, variation, samples, error: { noise } }: Sums,
   power: number,
   unmoved: Unmoved | undefined,
   disagreement: string | undefined,
 ): string | undefined {
   if (nonFiniteCount > 0) return `${inputsPhrase} the result is not a number where the original is`;
-  if (noise === 0) return undefined;
+  if (noise === 0 || isCache === true) return undefined;
   const deviationText = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
   if (samples < minSamples)
     return isNumeric && noise >= power / 2 ? `${inputsPhrase} ${deviationText} the original` : undefined;
@@ -265,6 +305,7 @@ function findLoss(
   if (disagreement !== undefined)
     return isNumeric ? `${distanceText}; ${disagreement}` : `${inputsPhrase} ${disagreement}`;
   if (isAuxiliary || (!ofData && noise < maxRoundingNoise * power)) return undefined;
+  if (!ofData) return `${distanceText}; the inputs were random: samples of data would decide`;
   return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }
 

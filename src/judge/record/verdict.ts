@@ -206,14 +206,21 @@ export function othersSentence(others: Likeness | string): string {
 }
 
 /**
- * Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`.
+ * Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. For a language model on texts, adds
+ * `agreement 96.4 % of 504 tokens, KL divergence 0.0123 nats, perplexity 1.01 × (1.00–1.02)`.
  * @example
  * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
  * if (typeof likeness === "object") console.log(outputDifferenceText(likeness));
  */
-export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
+export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError, language }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
-  return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+  const text =
+    unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+  if (language === undefined) return text;
+  const { agreement, divergence, perplexityRatio: ratio } = language;
+  const tokens = counted(agreement.count, "token");
+  const [low, high] = [ratio.low, ratio.high].map((bound) => times(bound).replace(" ×", ""));
+  return `${text}, agreement ${percent(agreement.value)} of ${tokens}, KL divergence ${figure("nats", divergence)}, perplexity ${times(ratio.value)} (${low}–${high})`;
 }
 
 /** Explains decibels to readers of a table. The relative amplitude of the error is 10^(−dB / 20). */

@@ -13,16 +13,18 @@ import {
   type OptionValues,
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { type Blame, findLayerToBlame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
 import { isWithin, judge, needsFallback } from "../compare/goal.ts";
+import { inputsPhrase } from "../compare/output-comparison.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
-import { runStep } from "../steps/step.ts";
+import { runStep, type StepParts } from "../steps/step.ts";
 import { trains } from "../steps/step-options.ts";
 import { fitToDownload } from "./download-budget.ts";
 import { announceCalibration } from "./duration-notice.ts";
@@ -31,7 +33,7 @@ import { judgeResult, type Lost } from "./judgement.ts";
 import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "./kept-function.ts";
 import { fitToBytes } from "./size-budget.ts";
 import { findFallback, NoFallback, type SparingJudge, type SparingRequest, type StepOutput } from "./sparing.ts";
-import { randomSearch, type SeparateSearch, separateSearchSamples } from "./sparing-samples.ts";
+import { type SeparateSearch, searchWithoutData, separateSearchSamples } from "./sparing-samples.ts";
 import { formatSettings, type Sparing } from "./sparing-text.ts";
 import { lessLossyAdvice } from "./step-advice.ts";
 import {
@@ -102,9 +104,9 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   const beforeTraining = async (model: Model): Promise<void> => {
     untrained = await comparison?.compare(model);
   };
-  const runner = new Runner({ store, parts: task ?? {} }, { ...context, beforeTraining });
+  const runner = new Runner({ store, parts: samplesFor(request, request.options) }, { ...context, beforeTraining });
   const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
-  if (!dryRun) await announceCalibration(pass, options, input.model, task?.calibrate, context);
+  if (!dryRun) await announceCalibration(pass, options, input.model, samplesFor(request, options).calibrate, context);
   const outcome = await runner.run({ pass, options }, store.original);
   context.engine.forget();
   const baseResult = { outcome, judgement: undefined, comparison, sparing: undefined, searched, rejection: undefined };
@@ -151,6 +153,18 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   };
 }
 
+/** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
+function testOf({ task, inputs }: StepRequest): { readonly samples: Dataset | undefined; readonly inputs?: string } {
+  if (task !== undefined || inputs === undefined) return { samples: task?.test };
+  return { samples: inputs.test, inputs: inputs.name };
+}
+
+/** Returns the samples for the pass. Without data, texts serve options that need samples. */
+function samplesFor({ pass, task, inputs }: StepRequest, options: OptionValues): StepParts {
+  if (task !== undefined || inputs === undefined || typeof pass.data !== "object") return task ?? {};
+  return pass.data.when(options) === undefined ? {} : { calibrate: inputs.calibrate };
+}
+
 /** Returns a copy of the input model whose metadata records the preprocessing of the data. */
 function copyInput({ input, record = new Map() }: StepRequest): Model {
   const model = input.model.clone();
@@ -159,7 +173,7 @@ function copyInput({ input, record = new Map() }: StepRequest): Model {
 }
 
 async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
-  const { input, comparison, force = false, targets = [], output, task, context } = step;
+  const { input, comparison, force = false, targets = [], output, context } = step;
   if (comparison !== undefined) context.stage("evaluate");
   const compared = await comparison?.compare(result);
   const goalCheck = compared && checkGoal(compared, comparison?.goal, input.path);
@@ -173,7 +187,7 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
     force,
     () => {
       const { engine, seed } = context;
-      const checked = { samples: task?.test, output, seed };
+      const checked = { ...testOf(step), output, seed };
       return reportTargets(engine, targets, withOutputsOf(input.model, result), result, checked, context);
     },
   );
@@ -181,20 +195,21 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
 }
 
 async function checkFunction(
-  { output, force = false, judgedTogether, pass, input, task, context }: OpenStep,
+  step: OpenStep,
   result: Model,
   compared: Compared | undefined,
 ): Promise<KeptFunction | undefined> {
+  const { output, force = false, judgedTogether, pass, input, context } = step;
   if (pass.beginsAnew || judgedTogether === true) {
     await requireLoads(context.engine, result, input.model);
     return undefined;
   }
-  const test = task?.test;
+  const { samples: test, inputs } = testOf(step);
   const trained: Training = trains(pass) ? "labels" : "none";
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
     const functionCheck = await checkFunctionAndLoading(context, input.model, result, {
-      test,
+      ...{ test, inputs },
       comparison: compared?.comparison,
       trained,
       output,
@@ -214,15 +229,14 @@ async function checkFunction(
 const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
   unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minSame);
 
-function formatDissimilarity({ output, same, ofData }: Likeness): string {
+function formatDissimilarity({ output, same, ofData, inputs }: Likeness): string {
   const outputName = output === undefined ? "" : ` "${output}"`;
   const difference =
     same === undefined
       ? "the error is more than a tenth of the variance"
       : "fewer than half of the elements equal those";
-  const inputs = ofData ? "the samples" : "random inputs";
-  const advice = ofData ? "" : ": measure the result on your own samples (`data`)";
-  return `on ${inputs} ${difference} of the original's output${outputName}${advice}`;
+  const advice = ofData && inputs === undefined ? "" : ": measure the result on your own samples (`data`)";
+  return `on ${inputsPhrase(ofData === true, inputs)} ${difference} of the original's output${outputName}${advice}`;
 }
 
 /** Returns the number of available samples, and if interim looks used only a part of the test samples, the number of these (`of`). */
@@ -338,11 +352,14 @@ async function openSearch(step: OpenStep): Promise<Search> {
       : await separateSearchSamples(input.model, task, { batch, output }, goal, quietContext);
   const search: SparingJudge =
     otherSamples === undefined || otherSamples instanceof Miss
-      ? randomSearch(input.model, output, quietContext)
+      ? searchWithoutData(input.model, step.inputs, output, quietContext)
       : otherSamples.search;
   const run = async (changedOptions: OptionValues, otherPass: AnyPass = pass): Promise<StepOutput> => {
     const model = copyInput(step);
-    return { model, ...(await runStep(otherPass, model, changedOptions, task ?? {}, quietContext)) };
+    return {
+      model,
+      ...(await runStep(otherPass, model, changedOptions, samplesFor(step, changedOptions), quietContext)),
+    };
   };
   return {
     separateSearch: otherSamples,
@@ -397,12 +414,13 @@ async function findRejection(
 
 /** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
 async function blameLayer(
-  { pass, options, input, task, output, context }: OpenStep,
+  step: OpenStep,
   result: Model,
   judgement: Judgement,
   changes: readonly Change[],
   fallback: Miss | undefined,
 ): Promise<Blame | undefined> {
+  const { pass, options, input, output, context } = step;
   const because = judgement.lost?.because;
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
@@ -412,13 +430,13 @@ async function blameLayer(
     return restrictToChanged(fallback.blamed, changedLayers);
   const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
     const model = input.model.clone();
-    await runStep(equalizingPass, model, options, task ?? {}, { ...context, log: () => {} });
+    await runStep(equalizingPass, model, options, samplesFor(step, options), { ...context, log: () => {} });
     return model;
   });
   const { engine, seed, signal, progress } = context;
   context.stage("layer errors");
   const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement) };
-  const errors = await findLayerToBlame(engine, reference, result, task?.test, limits);
+  const errors = await findLayerToBlame(engine, reference, result, testOf(step).samples, limits);
   return errors && restrictToChanged(errors, changedLayers);
 }
 

@@ -44,6 +44,8 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
 
 export interface FunctionTest {
   readonly test: Dataset | undefined;
+  /** Name of the test inputs, if they are not the user's samples. */
+  readonly inputs?: string | undefined;
   /** Comparison by the metric; undefined without data. */
   readonly comparison: Comparison | undefined;
   readonly trained: Training;
@@ -82,7 +84,7 @@ export async function checkFunction(
   { engine, seed, signal, progress }: Context,
   fullOriginal: Model,
   result: Model,
-  { test, comparison: byMetric, trained, output, forced }: FunctionTest,
+  { test, inputs, comparison: byMetric, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
   const original = withOutputsOf(fullOriginal, result);
   const options = { output, seed, signal, progress };
@@ -97,7 +99,7 @@ export async function checkFunction(
   const compared =
     test === undefined
       ? compareFunction(engine, original, result, options)
-      : compareOnSamples(engine, original, result, test, { ...options, values });
+      : compareOnSamples(engine, original, result, test, { ...options, values, inputs });
   const comparison = await attempt(compared);
   const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
@@ -105,7 +107,7 @@ export async function checkFunction(
     const hasOtherForm = typeof comparison === "object" && comparison.otherForm === true;
     return { likeness, others: randomComparison, lost: { text, because: hasOtherForm ? "form" : "function" } };
   }
-  const overflow = await attempt(findHalfOverflow(engine, original, result, test, { seed, signal }));
+  const overflow = await attempt(findHalfOverflow(engine, original, result, test, { seed, signal, inputs }));
   return {
     likeness,
     others: randomComparison,

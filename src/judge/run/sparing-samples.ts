@@ -1,6 +1,6 @@
 /**
  * Splits the samples between the search of the precision fallback and the evaluation of its result. Without data, the search and the evaluation use
- * random inputs with different seeds.
+ * different texts, or random inputs with different seeds.
  */
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -10,8 +10,9 @@ import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
-import { compareFunction, lossOf } from "../compare/compare-function.ts";
+import { compareFunction, compareOnSamples, lossOf } from "../compare/compare-function.ts";
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
+import type { TextInputs } from "../task/text-inputs.ts";
 import { drawHoldout } from "./division.ts";
 import { findLostKnowledge } from "./judgement.ts";
 import { Looks } from "./looks.ts";
@@ -92,14 +93,22 @@ function verdictOf(compared: Pick<PairedResult, "comparison" | "lostKnowledge">,
   return { holds: sparingVerdict, text };
 }
 
-/** Returns a judge that compares outputs on random inputs. The seed differs from the one of the final comparison. */
-export function randomSearch(original: Model, output: string | undefined, context: Context): SparingJudge {
+/** Returns a judge that compares outputs on texts, or on random inputs. They differ from those of the final comparison. */
+export function searchWithoutData(
+  original: Model,
+  texts: TextInputs | undefined,
+  output: string | undefined,
+  context: Context,
+): SparingJudge {
   const { engine, seed, signal } = context;
   return {
-    samples: undefined,
+    samples: texts?.calibrate,
     async measure(model) {
-      const likeness = await compareFunction(engine, original, model, { output, seed: seed + 1, signal });
-      if (typeof likeness === "string") return { holds: "no", text: likeness };
+      const likeness =
+        texts === undefined
+          ? await compareFunction(engine, original, model, { output, seed: seed + 1, signal })
+          : await compareOnSamples(engine, original, model, texts.calibrate, { output, signal, inputs: texts.name });
+      if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
       const isNear =
         likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;
       const lost = lossOf(likeness);

@@ -4,6 +4,7 @@ import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { TextInputs } from "../task/text-inputs.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { SparingJudge } from "./sparing.ts";
 
@@ -31,8 +32,10 @@ export interface StepRequest {
   readonly options: OptionValues;
   readonly input: NamedModel;
   readonly references?: References;
-  /** Data and metric; undefined to compare models on random inputs. */
+  /** Data and metric; undefined to compare models on `inputs`. */
   readonly task?: StepTask | undefined;
+  /** Texts for a comparison without data; undefined for random inputs. */
+  readonly inputs?: TextInputs | undefined;
   /** Metadata of the data that the result records. */
   readonly record?: ReadonlyMap<string, string> | undefined;
   readonly goal?: GoalOptions;

@@ -8,7 +8,7 @@
  */
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
+import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { zeros } from "../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { attentionMask } from "../../data/batches/rows.ts";
@@ -132,6 +132,12 @@ export function tokenFeeds(
       throw new PithError("E_UNSUPPORTED", `A text or sound gives no value for the input "${name}".`);
   }
   return feeds;
+}
+
+export function tokenRows(dense: Dense | undefined): TokenRows {
+  const [count = 0, length = 0] = dense?.dims ?? [];
+  const ids = dense === undefined ? [] : [...toNumbers(dense)];
+  return Array.from({ length: count }, (_, row) => ids.slice(row * length, (row + 1) * length));
 }
 
 /** Returns the position of each token, counted from the first token that is not padding. */

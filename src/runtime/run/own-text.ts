@@ -14,7 +14,7 @@ import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { generate } from "./generate.ts";
 
 export interface OwnTextOptions {
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -74,8 +74,9 @@ export async function ownText(
       }
       if (decoder.caches.length === 0 && !(await isCausal(engine, model, decoder.logits, rows.slice(0, perRun))))
         return new Miss("the model does not generate text: its scores depend on later tokens");
-      const name = `text that the model generated: ${count} sequences of ${length} tokens, seed ${seed}`;
-      const tokens = memory(name, { tokens: fromNumbers("int64", [count, length], rows.flat()) });
+      const tokens = memory("text that the model generated", {
+        tokens: fromNumbers("int64", [count, length], rows.flat()),
+      });
       return tokenize(tokens, feeds, { language: true });
     } catch (error) {
       throwIfAborted(signal);

@@ -23,7 +23,9 @@ import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { range } from "../../data/batches/indexed.ts";
 import { gatherRows, mapColumns, sliceRows } from "../../data/batches/rows.ts";
+import type { State } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { nextCaches } from "./decoding.ts";
 import { largestDifference } from "./difference.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import { explainFailedLoad, ResultFails } from "./load-check.ts";
@@ -46,6 +48,8 @@ export interface ModelRun {
   /** Size of the first axis of inputs and outputs; 1 if no axis counts samples. */
   readonly samples: number;
   readonly expected: Batch;
+  /** Cache of a language model: after the first run of its sequences, it is an output of the same model's run before, and not part of `feeds`. */
+  readonly cache?: { readonly states: readonly State[]; readonly isFirst: boolean };
 }
 
 export interface Pair extends ModelRun {
@@ -365,14 +369,20 @@ export async function runResult(
   });
   try {
     const pairs: Pair[] = [];
+    let caches: Batch = {};
     for (const run of runs) {
-      const { feeds, expected } = run;
+      const { feeds, expected, cache } = run;
       throwIfAborted(signal, "The comparison was stopped.");
-      const got = await session.run(feedsFor(model, feeds), Object.keys(expected)).catch((error: unknown) => {
+      if (cache?.isFirst !== false) caches = {};
+      const states = cache?.states ?? [];
+      const names = Object.keys(expected);
+      const fetched = [...new Set([...names, ...states.map(({ output }) => output)])];
+      const outputs = await session.run(feedsFor(model, { ...feeds, ...caches }), fetched).catch((error: unknown) => {
         const engineError = asPithError(error);
         throw new ResultFails(engineError, `The original runs, the result does not: ${engineError.message}`, false);
       });
-      pairs.push({ ...run, got });
+      caches = nextCaches(states, caches, outputs, cache?.isFirst === true);
+      pairs.push({ ...run, got: selectColumns(outputs, names) });
       progress?.(runs.length + pairs.length, 2 * runs.length);
     }
     return pairs;
@@ -395,6 +405,9 @@ async function explainOtherDraws(
     Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
   return secondRun.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
+
+export const selectColumns = (batch: Batch, names: readonly string[]): Batch =>
+  Object.fromEntries(names.flatMap((name) => (batch[name] === undefined ? [] : [[name, batch[name]]])));
 
 export function countSamples(output: Dense | undefined, { samples }: Pick<ModelRun, "samples">): number {
   return samples > 0 && output?.dims[0] === samples ? samples : 1;

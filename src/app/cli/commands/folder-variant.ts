@@ -13,7 +13,7 @@ import {
 import type { FileFigures } from "../../folder/records.ts";
 import type { Variant } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
-import { randomNearness } from "../../folder/variant.ts";
+import { nearnessWithoutData } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
@@ -117,7 +117,7 @@ function nearnessOf({
     nearness !== undefined
       ? measuredField(nearness)
       : typeof likeness === "object"
-        ? randomNearness(likeness)
+        ? nearnessWithoutData(likeness)
         : { measured: `not compared: ${likeness ?? "it was forced"}` };
   return { ...measured, ...targetsField(targets) };
 }

@@ -22,6 +22,7 @@ import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/r
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
 import { placeholderOptions, trains } from "../../../judge/steps/step-options.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
+import { type TextInputs, textInputs } from "../../../judge/task/text-inputs.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
@@ -283,6 +284,7 @@ async function openStep(
     ...{ pass, references, force, output, dryRun, targets, judgedTogether },
     options: data?.options ?? input.options,
     input: { path: input.model, model: original },
+    inputs: data === undefined && dryRun !== true && !trains(pass) ? await openTexts(original, stepContext) : undefined,
     task: data && { ...data.task, available: data.samples.test.available },
     record: data?.task.record,
     goal: { maxDrop, strict },
@@ -337,6 +339,11 @@ async function openReferences(
   const firstReference = typeof first === "string" ? openedModels.shift() : undefined;
   const isInput = firstReference !== undefined && (await isSamePlace(firstReference.path, path));
   return { first: isInput ? undefined : firstReference, others: openedModels };
+}
+
+function openTexts(model: Model, context: StepContext): Promise<TextInputs | undefined> {
+  context.stage("generate text");
+  return textInputs(model, context);
 }
 
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */

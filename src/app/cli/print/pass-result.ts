@@ -262,7 +262,7 @@ function shouldPrint(likeness: Likeness | string | undefined): likeness is Liken
 }
 
 const isDecibels = (likeness: Likeness | string | undefined): boolean =>
-  typeof likeness === "object" && shouldPrint(likeness) && outputDifferenceText(likeness).endsWith("dB");
+  typeof likeness === "object" && shouldPrint(likeness) && outputDifferenceText(likeness).includes(" dB");
 
 function similarityLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
@@ -277,6 +277,8 @@ function similarityLine(likeness: Likeness | string): string {
     ofData,
     filled,
     leftOut,
+    inputs,
+    cache,
   } = likeness;
   const distance = outputDifferenceText(likeness);
   const outcome =
@@ -284,7 +286,8 @@ function similarityLine(likeness: Likeness | string): string {
   const outputsText = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const uncomparedText =
     uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
-  const count = counted(samples, ofData ? "sample" : "random input");
+  const count = inputs ?? counted(samples, ofData ? "sample" : "random input");
+  const cacheText = cache === undefined || relativeError === 0 ? "" : `; its cache: ${figure("dB", cache)}`;
   const advice = ofData ? "" : "; use --data for a better test";
   const unmovedText =
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
@@ -292,7 +295,7 @@ function similarityLine(likeness: Likeness | string): string {
     filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
   const leftOutText =
     leftOut === undefined ? "" : `; ${counted(leftOut, "other")} left out, on which the original is not finite`;
-  return `${outputsText}: ${outcome}, on ${count}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
+  return `${outputsText}: ${outcome}, on ${count}${cacheText}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
 }
 
 const unmovedNote = {

@@ -1,0 +1,53 @@
+/** Realistic inputs for a model of texts without data. */
+import { Miss } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { memory, range, view } from "../../data/batches/indexed.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import type { IndexedDataset } from "../../data/batches/types.ts";
+import { readSidecars } from "../../data/sidecars/sidecars.ts";
+import { sentences } from "../../data/text/sentences.ts";
+import { tokenInput, tokenize } from "../../data/text/sequences.ts";
+import { ownText } from "../../runtime/run/own-text.ts";
+
+export interface TextInputs {
+  /** Name in reports: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
+  readonly name: string;
+  /** Texts on which the result is compared with the original. */
+  readonly test: IndexedDataset;
+  /** Other texts, for calibration and for choices. */
+  readonly calibrate: IndexedDataset;
+}
+
+/**
+ * Returns inputs for a model of texts: text that a language model generates itself, or sentences for another model with a tokenizer next to it.
+ * @returns undefined for other models.
+ */
+export async function textInputs(
+  model: Model,
+  { engine, seed, signal, progress }: Pick<Context, "engine" | "seed" | "signal" | "progress">,
+): Promise<TextInputs | undefined> {
+  const tokens = tokenInput(model.graph.feeds);
+  if (tokens === undefined) return undefined;
+  const text = await ownText(engine, model, { seed, signal, progress });
+  const all = text instanceof Miss ? await shippedSentences(model) : text;
+  if (all === undefined) return undefined;
+  const half = Math.floor(all.count / 2);
+  const part = (count: number, start: number): IndexedDataset => view(all, all.name, range(count, start));
+  const length = (await firstBatch(all))[tokens.name]?.dims[1];
+  const details = text instanceof Miss ? `${half} texts` : `${half} sequences of ${length} tokens, seed ${seed}`;
+  return { name: `${all.name}: ${details}`, test: part(half, 0), calibrate: part(all.count - half, half) };
+}
+
+/** Returns sentences as inputs of a model; undefined without a tokenizer next to it, or if it has inputs that texts do not provide. */
+async function shippedSentences({ place, graph }: Model): Promise<IndexedDataset | undefined> {
+  if (place === undefined) return undefined;
+  const { tokenizer } = await readSidecars(place);
+  if (tokenizer === undefined) return undefined;
+  const texts = memory("sentences that Pith ships", {
+    text: { type: "string", dims: [sentences.length], data: [...sentences] },
+  });
+  const samples = tokenize(texts, graph.feeds, { tokenizer });
+  const first = await firstBatch(samples);
+  return graph.feeds.every(({ name }) => first[name] !== undefined) ? samples : undefined;
+}

@@ -1,0 +1,50 @@
+/** Comparison of a language model with its original, on text that the original generates. */
+import { expect, test } from "vitest";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { compareFunction, type Likeness } from "../../src/judge/compare/compare-function.ts";
+import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
+
+async function compare(original: Model, result: Model): Promise<Likeness> {
+  const likeness = await compareFunction(createEngine(), original, result);
+  if (typeof likeness === "string") throw new Error(likeness);
+  return likeness;
+}
+
+const decoders = { "a decoder": cachedDecoder, "a merged decoder": mergedDecoder };
+
+for (const [kind, decoder] of Object.entries(decoders)) {
+  test(`${kind} is compared over the tokens of its own text`, async () => {
+    const likeness = await compare(decoder(), decoder());
+    expect(likeness).toMatchObject({ inputs: "text that the model generated", relativeError: 0, lost: undefined });
+    expect(likeness.language).toMatchObject({
+      agreement: { value: 1, count: 1024 },
+      divergence: 0,
+      perplexityRatio: { value: 1 },
+    });
+  });
+
+  test(`${kind} with a scrambled cache is rejected, though it is equal without a cache`, async () => {
+    const { lost, output } = await compare(decoder(), decoder({ stored: -3 }));
+    expect(output).toBe("logits (with its cache)");
+    expect(lost).toMatch(
+      /^output "logits \(with its cache\)": on text that the model generated the signal to noise is −/,
+    );
+  });
+
+  test(`${kind} can store its cache in another form: each model gets its own cache, whose error is not judged`, async () => {
+    const likeness = await compare(decoder(), decoder({ stored: 4, read: 0.25 }));
+    expect(likeness).toMatchObject({ lost: undefined, language: { agreement: { value: 1 } } });
+    expect(likeness.cache).toBeLessThan(0);
+  });
+
+  test(`${kind} with other scores is rejected`, async () => {
+    const { lost } = await compare(decoder(), decoder({ seed: 3 }));
+    expect(lost).toMatch(/on text that the model generated the signal to noise is .*, at least 3 dB are required/);
+  });
+}
+
+test("a language model without a cache is compared over the tokens of its own text", async () => {
+  const likeness = await compare(plainModel(), plainModel());
+  expect(likeness.language).toMatchObject({ agreement: { value: 1, count: 1024 } });
+});
