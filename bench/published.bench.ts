@@ -35,7 +35,7 @@ interface Written {
         readonly bytes: number;
         readonly brotli: number;
         readonly measured: string;
-        readonly spared?: readonly string[];
+        readonly preciseLayers?: readonly string[];
         readonly loader: { readonly outcome: string };
       }
     >
@@ -109,7 +109,7 @@ try {
         bytes(file.bytes),
         bytes(file.brotli),
         file.measured,
-        `${file.spared?.length ?? 0}`,
+        `${file.preciseLayers?.length ?? 0}`,
         file.loader.outcome,
       ];
     }),

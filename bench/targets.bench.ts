@@ -51,8 +51,8 @@ const targets: readonly { readonly name: string; readonly of: (original: number)
 const structures = /^(channels|weakest channels|low rank|layers) /;
 const trainings = ["4,000 samples", "1 epoch"].map((amount) => `distilled, ${amount}`);
 
-function isOfGrid({ structure, recovery, training, sparing }: Combination): boolean {
-  if (sparing !== undefined) return false;
+function isOfGrid({ structure, recovery, training, fallback }: Combination): boolean {
+  if (fallback !== undefined) return false;
   if (structure !== undefined && !structures.test(structure.name)) return false;
   const trained = [...recovery, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
   if (trained.some(({ name }) => !trainings.includes(name))) return false;

@@ -5,7 +5,7 @@ import { combinationsOf, recipeOf } from "./combinations.ts";
 const cut = offer("cut", "structure", { left: 0.5 });
 const fit = offer("fit", "healing", { heals: 0.5 });
 const learn = offer("learn", "healing", { heals: 0.9, trains: true, runs: 10 });
-const codes = offer("codes", "numbers", { left: 0.25, spares: true });
+const codes = offer("codes", "numbers", { left: 0.25, fallsBack: true });
 const palettes = offer("palettes", "numbers", { left: 0.2, isTrainable: true });
 const all = combinationsOf([cut, fit, learn, codes, palettes]);
 const named = createFinder(all);
@@ -31,8 +31,12 @@ describe("combinationsOf", () => {
   test("evaluates a candidate at its end only", () => {
     const { steps } = recipeOf(named("cut, fit, codes"));
     expect(steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([false, false, undefined]);
-    const spared = recipeOf(named("cut, fit, codes, sensitive layers at higher precision"));
-    expect(spared.steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([false, false, "spare"]);
+    const preciseLayers = recipeOf(named("cut, fit, codes, sensitive layers at higher precision"));
+    expect(preciseLayers.steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([
+      false,
+      false,
+      "spare",
+    ]);
   });
 });
 

@@ -18,12 +18,12 @@ export interface Combination {
   readonly numbers: Offer | undefined;
   readonly training: Offer | undefined;
   /** Precision fallback, which keeps sensitive layers at higher precision. It is tried if the candidate without the fallback misses the goal. */
-  readonly sparing: SparingOffer | undefined;
+  readonly fallback: FallbackOffer | undefined;
 }
 
 export type CombinationPart = Pick<Offer, "name" | "pass" | "runs"> & Partial<Pick<Offer, "family" | "loses">>;
 
-export interface SparingOffer extends CombinationPart {
+export interface FallbackOffer extends CombinationPart {
   readonly plainName: string;
 }
 
@@ -49,22 +49,22 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
   return structures.flatMap((structure) =>
     (structure === undefined ? [[]] : recoverySequences).flatMap((recovery) =>
       [{ numbers: undefined, training: undefined }, ...formats].flatMap((format): readonly Combination[] => {
-        const combination = { structure, recovery, ...format, sparing: undefined };
+        const combination = { structure, recovery, ...format, fallback: undefined };
         const parts = partsOf(combination);
         if (parts.length === 0) return [];
         const name = parts.map((part) => part.name).join(", ");
         const { numbers, training } = format;
         const candidate: Combination = { name, ...combination };
-        if (numbers?.spares !== true || training !== undefined) return [candidate];
-        const sparing = fallbackOf(name, numbers);
-        return [candidate, { ...candidate, name: `${name}, ${sparing.name}`, sparing }];
+        if (numbers?.fallsBack !== true || training !== undefined) return [candidate];
+        const fallback = fallbackOf(name, numbers);
+        return [candidate, { ...candidate, name: `${name}, ${fallback.name}`, fallback }];
       }),
     ),
   );
 }
 
-const fallbackOf = (plainName: string, { runs }: Offer): SparingOffer => ({
-  ...{ name: "sensitive layers at higher precision", pass: "sparing", plainName },
+const fallbackOf = (plainName: string, { runs }: Offer): FallbackOffer => ({
+  ...{ name: "sensitive layers at higher precision", pass: "fallback", plainName },
   runs: expectedAttempts * (runs + evaluationRuns),
 });
 
@@ -85,7 +85,7 @@ function recoverySequencesOf(offers: readonly Offer[]): readonly (readonly Offer
 }
 
 export const partsOf = (combination: Omit<Combination, "name">): readonly CombinationPart[] =>
-  [...stepsOf(combination), combination.sparing].filter((part) => part !== undefined);
+  [...stepsOf(combination), combination.fallback].filter((part) => part !== undefined);
 
 const stepsOf = ({ structure, recovery, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
   [structure, ...recovery, numbers, training].filter((offer) => offer !== undefined);
@@ -100,7 +100,7 @@ export function recipeOf(combination: Combination): Recipe {
       const byteLimit = bytes === undefined || isLast ? bytes : (1 - trainingMetadataShare) * bytes;
       const step = { id: pass, options, ...(byteLimit === undefined ? {} : { bytes: byteLimit }) };
       if (!isLast) return { ...step, judge: false };
-      return combination.sparing !== undefined ? { ...step, judge: "spare" } : step;
+      return combination.fallback !== undefined ? { ...step, judge: "spare" } : step;
     }),
   };
 }

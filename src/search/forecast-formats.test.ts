@@ -133,7 +133,7 @@ describe("bytes of a format besides its weights", () => {
 });
 
 describe("higher-precision fallback", () => {
-  const codes = [offer("codes", "numbers", { left: 0.25, spares: true })];
+  const codes = [offer("codes", "numbers", { left: 0.25, fallsBack: true })];
   const tried = (drop: number) => forecast(codes, { codes: { size: 200, speed: 2, drop } });
 
   test("is predicted only if the candidate without it was tried and missed the goal", () => {

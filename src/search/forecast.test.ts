@@ -12,7 +12,7 @@ const all = combinationsOf([
   offer("fit", "healing", { heals: 0.5 }),
   offer("learn", "healing", { heals: 0.9, trains: true, runs: 10 }),
   offer("learn longer", "healing", { heals: 0.95, trains: true, runs: 20, family: "learn" }),
-  offer("codes", "numbers", { left: 0.25, spares: true }),
+  offer("codes", "numbers", { left: 0.25, fallsBack: true }),
   offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
 ]);
 const forecast = (tried?: Readonly<Record<string, Figures | undefined>>, goal?: number) => forecastOf(all, tried, goal);

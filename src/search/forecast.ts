@@ -12,7 +12,7 @@
  */
 
 import type { Figures } from "../judge/run/objective.ts";
-import type { Combination, Offer, SparingOffer } from "./combinations.ts";
+import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 
 export interface Trial {
   readonly combination: Combination;
@@ -53,7 +53,7 @@ export class Forecast {
   add(trial: Trial): void {
     this.#figures.set(trial.combination.name, trial.figures);
     // With the precision fallback, the drop is not that of the format alone, so it must not predict other candidates.
-    if (trial.combination.sparing === undefined) this.#trials.push(trial);
+    if (trial.combination.fallback === undefined) this.#trials.push(trial);
   }
 
   /**
@@ -62,8 +62,8 @@ export class Forecast {
    * - it trains a format that has not been tried alone;
    * - it adds the precision fallback to a candidate that has no result, or that meets the goal without it.
    */
-  predict({ structure, recovery, numbers, training, sparing }: Combination): Figures | undefined {
-    if (sparing !== undefined) return this.#predictFallback(sparing);
+  predict({ structure, recovery, numbers, training, fallback }: Combination): Figures | undefined {
+    if (fallback !== undefined) return this.#predictFallback(fallback);
     const structureEffect = structure && this.#predictStructure(structure, recovery);
     const format =
       numbers && this.#predictFormat(numbers, training, structureEffect === "rejected" ? undefined : structureEffect);
@@ -84,7 +84,7 @@ export class Forecast {
    * Predicts the result with the precision fallback from the result without it. A drop d above the goal g requires that the fallback removes the share
    * r = 1 − g / d of the error. Few layers cause most of the error, so the fallback is assumed to double the size of the share r² of the bytes.
    */
-  #predictFallback({ plainName }: SparingOffer): Figures | undefined {
+  #predictFallback({ plainName }: FallbackOffer): Figures | undefined {
     const withoutFallback = this.#figures.get(plainName);
     if (withoutFallback === undefined || withoutFallback.drop <= this.#goalDrop) return undefined;
     const growth = 1 + (1 - this.#goalDrop / withoutFallback.drop) ** 2;

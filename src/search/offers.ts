@@ -49,7 +49,7 @@ async function combineOffers(
     forDownload: purpose === "download",
   };
   // The precision fallback serves an accuracy goal. A target for size or speed replaces that goal.
-  const fallbackSetting = targetSize === undefined && faster === undefined ? {} : { spares: false };
+  const fallbackSetting = targetSize === undefined && faster === undefined ? {} : { fallsBack: false };
   const offers = await Promise.all(
     passesOf(techniques).map(async ({ id, moves }) =>
       ((await moves?.(request)) ?? []).map((move) => ({ ...move, ...fallbackSetting, pass: id })),

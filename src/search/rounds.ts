@@ -151,8 +151,8 @@ export class Rounds {
   #firstFormats(): readonly Combination[] {
     const { combinations, forecast, objective, work } = this.#options;
     const fittingFormats = combinations.flatMap((combination) => {
-      const { structure, numbers, training, sparing } = combination;
-      if ((structure ?? training ?? sparing) !== undefined || numbers?.trains === true) return [];
+      const { structure, numbers, training, fallback } = combination;
+      if ((structure ?? training ?? fallback) !== undefined || numbers?.trains === true) return [];
       const figures = forecast.predict(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
         ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]

@@ -42,7 +42,7 @@ export class Work {
     let remainingSeconds = seconds;
     for (const [index, { pass }] of partsOf(combination).entries()) {
       // The precision fallback has no step record. Its time is the part of `seconds` that no step used.
-      const stepSeconds = steps[index]?.seconds ?? (combination.sparing === undefined ? undefined : remainingSeconds);
+      const stepSeconds = steps[index]?.seconds ?? (combination.fallback === undefined ? undefined : remainingSeconds);
       if (stepSeconds === undefined) continue;
       const runs = this.#runsOf(combination, index);
       if (!this.#finishedPrefixes.has(prefixOf(combination, index))) {
@@ -53,7 +53,7 @@ export class Work {
       this.#finishedPrefixes.add(prefixOf(combination, index));
       this.#finishedPrefixes.add(familyOf(combination, index));
     }
-    if (combination.sparing !== undefined) return;
+    if (combination.fallback !== undefined) return;
     const { runs, seconds: spent } = this.#evaluationWork;
     this.#evaluationWork = {
       runs: runs + this.#evaluationSamples + overhead,

@@ -51,7 +51,7 @@ describe(`a loss of ${lost} of 200 predictions, which is not significant`, () =>
   test("is written by default, with a warning", async () => {
     const report = await json(...quantize());
     expect(report).toMatchObject({ code: 0, verdict: { met: true, drop: { value: expect.closeTo(lost / 200) } } });
-    expect(report.sparing).toBeUndefined();
+    expect(report.fallback).toBeUndefined();
     expect((await pith(...quantize())).err).toContain("1.0 points allowed), which is not statistically significant");
   });
 

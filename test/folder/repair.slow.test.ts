@@ -31,16 +31,18 @@ const written = (...names: readonly string[]): Promise<string> => readFile(join(
 
 test("keeps layers at higher precision, and names them on the card and in the record", async () => {
   const rows = await run(bearsOne);
-  const spared = [expect.stringMatching(/^fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/)];
+  const preciseLayers = [
+    expect.stringMatching(/^fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/),
+  ];
   expect(rows).toMatchObject([
-    { dtype: "q8", verdict: "kept", spared },
-    { dtype: "q4", verdict: "kept", spared },
+    { dtype: "q8", verdict: "kept", preciseLayers },
+    { dtype: "q4", verdict: "kept", preciseLayers },
   ]);
   expect(await written("README.md")).toMatch(
     /^model_q4\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: kept in float; .*\.$/m,
   );
   const { files } = JSON.parse(await written("quantize_config.json"));
-  expect(files["onnx/model_q4.onnx"]).toMatchObject({ spared });
+  expect(files["onnx/model_q4.onnx"]).toMatchObject({ preciseLayers });
 });
 
 test("omits a variant that no choice of layers repairs, with the reason", async () => {
@@ -68,7 +70,7 @@ test("omits a repaired variant that is not smaller than a higher-precision dtype
     expect(await written("README.md")).not.toContain("repaired");
   }
   const [alone] = await run(bears8, { dtypes: ["q4"], out: join(root, "alone") });
-  expect(alone).toMatchObject({ verdict: "kept", spared: [{}, {}].map(() => expect.any(String)) });
+  expect(alone).toMatchObject({ verdict: "kept", preciseLayers: [{}, {}].map(() => expect.any(String)) });
 });
 
 test("keeps a repaired variant that is not smaller, but clearly faster", async () => {
@@ -92,7 +94,9 @@ test("a run that is stopped during the repair resumes to the same files", async 
   expect(await Promise.all(uninterruptedRows.map(({ file }) => readFile(join(root, "whole", file))))).toEqual(
     continued,
   );
-  expect(again.map(({ spared }) => spared)).toEqual(uninterruptedRows.map(({ spared }) => spared));
+  expect(again.map(({ preciseLayers }) => preciseLayers)).toEqual(
+    uninterruptedRows.map(({ preciseLayers }) => preciseLayers),
+  );
 });
 
 describe("a variant that loses generated tokens, although it is near on random inputs,", () => {
@@ -102,7 +106,7 @@ describe("a variant that loses generated tokens, although it is near on random i
   test("is repaired with texts that are not test texts, also after a stop", async () => {
     const [plain] = await run(decoder, { dtypes: ["q8"] });
     expect(plain).toMatchObject({ verdict: "kept", nearness: { value: expect.closeTo(48.8, 0) } });
-    expect(plain?.spared).toBeUndefined();
+    expect(plain?.preciseLayers).toBeUndefined();
     const stop = new AbortController();
     const progress: Context["progress"] = (_done, _total, text) => {
       if (text?.includes("at higher precision") === true) stop.abort();
@@ -112,12 +116,12 @@ describe("a variant that loses generated tokens, although it is near on random i
     const [row] = await run(decoder, { dtypes: ["q8"], texts });
     expect(row).toMatchObject({
       verdict: "kept",
-      spared: [expect.stringMatching(/^head: kept in float/)],
+      preciseLayers: [expect.stringMatching(/^head: kept in float/)],
       together: { tokens: 72 },
     });
     expect(row?.together?.same).toBeGreaterThan(36);
     const [again] = await run(decoder, { dtypes: ["q8"], texts });
-    expect(again).toMatchObject({ verdict: "there", spared: row?.spared, together: row?.together });
+    expect(again).toMatchObject({ verdict: "there", preciseLayers: row?.preciseLayers, together: row?.together });
     const continued = await readFile(join(root, "out", "onnx", "model_quantized.onnx"));
     await run(decoder, { dtypes: ["q8"], texts, out: join(root, "whole") });
     expect(await readFile(join(root, "whole", "onnx", "model_quantized.onnx"))).toEqual(continued);

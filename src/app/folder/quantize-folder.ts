@@ -221,7 +221,7 @@ export async function dropRedundant(run: FolderRun): Promise<void> {
     for (const dtype of requestedDtypes) {
       const file = fileOf(base, dtype);
       const fallbackRecord = records.get(file);
-      if (fallbackRecord?.spared === undefined) continue;
+      if (fallbackRecord?.preciseLayers === undefined) continue;
       for (const milderDtype of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
         const milderFile = fileOf(base, milderDtype);
         const milderRecord = records.get(milderFile);
@@ -234,7 +234,7 @@ export async function dropRedundant(run: FolderRun): Promise<void> {
         const isFaster = fallbackRecord.work !== undefined && fallbackRecord.work < minSpeed * (milderRecord.work ?? 0);
         if (isFaster) continue;
         const [repairedSize, milderSize] = [fallbackRecord.bytes, milderRecord.bytes].map(bytes);
-        const text = `After repair it takes ${repairedSize}, not less than ${milderDtype} with ${milderSize}: ${stripPeriod(fallbackRecord.spared.join("; "))}.`;
+        const text = `After repair it takes ${repairedSize}, not less than ${milderDtype} with ${milderSize}: ${stripPeriod(fallbackRecord.preciseLayers.join("; "))}.`;
         await rejectFile(run, file, dtype, text);
         hasDropped = true;
         break;

@@ -37,7 +37,7 @@ const figuresSchema = v.object({
   /** Lines about samples and preprocessing, such as "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
   /** Layers at higher precision, with their format and the reason; undefined without precision fallback. */
-  spared: v.optional(v.array(v.string())),
+  preciseLayers: v.optional(v.array(v.string())),
   /** Steps of a search result, in words and as the text of a recipe; undefined for other files. */
   recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
   /** Target runtimes on which the outputs are right. "webgpu?" means that this machine cannot check. */

@@ -81,7 +81,7 @@ function copiesNote(rows: readonly Row[]): string | undefined {
 
 const fileName = (file: string): string => file.replace(/^onnx\//, "");
 
-const maxSpared = 8;
+const maxPrecise = 8;
 
 /** Builds the table of a folder. @param originals bytes of each original, by file. */
 export function folderTable<R extends Row>(
@@ -154,16 +154,16 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, oversized = [] }) =>
       oversized.length === 0
         ? []
-        : `${fileName(file)}: some WebGPU devices refuse buffers above 134 MB (128 MiB): ${joinList(oversized, maxSpared)}.`,
+        : `${fileName(file)}: some WebGPU devices refuse buffers above 134 MB (128 MiB): ${joinList(oversized, maxPrecise)}.`,
     ),
     isSameInBatch
       ? `Outputs are equal alone and in a padded batch: ${batchTexts[0]}.`
       : batchTexts.length > 0 && batchNote,
     ...distinctTexts(({ loader }) => loader && loaderNote(loader)),
-    ...rows.flatMap(({ file, spared = [] }) =>
-      spared.length === 0
+    ...rows.flatMap(({ file, preciseLayers = [] }) =>
+      preciseLayers.length === 0
         ? []
-        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${joinList(spared, maxSpared)}.`,
+        : `${fileName(file)} meets the check only with ${counted(preciseLayers.length, "layer")} at higher precision than its dtype: ${joinList(preciseLayers, maxPrecise)}.`,
     ),
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined

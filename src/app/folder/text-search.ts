@@ -2,7 +2,7 @@
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { sentences } from "../../data/text/sentences.ts";
-import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
+import type { FallbackJudge, FallbackVerdict } from "../../judge/run/precision-fallback.ts";
 import { generatorOf } from "../../runtime/run/generate.ts";
 import { continueEach, generatedTokens, type ModulePaths, maxTexts, openTogether, promptsOf } from "./end-to-end.ts";
 
@@ -23,14 +23,14 @@ export function textsForSearch(texts: readonly string[]): readonly string[] {
   return otherTexts.length > 0 ? otherTexts : defaultTexts;
 }
 
-const verdictOrder: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
+const verdictOrder: readonly FallbackVerdict["holds"][] = ["no", "barely", "clearly"];
 
 /** Returns a judge that compares generated tokens. @param judgeAlone judge of the module alone, which must accept the result as well. */
 export async function searchTogether(
   { folder, base, modules, texts }: Together,
-  judgeAlone: SparingJudge,
+  judgeAlone: FallbackJudge,
   { engine, signal }: Context,
-): Promise<SparingJudge> {
+): Promise<FallbackJudge> {
   const { originals, results, tokenizer, startToken = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
   if (original === undefined || tokenizer === undefined) return judgeAlone;

@@ -58,7 +58,7 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
   const { reason = "", ...rejectedRow } = rows.get(file) ?? { dtype, file, verdict: "rejected" };
   const repairText =
-    repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
+    repaired?.preciseLayers && ` This includes ${counted(repaired.preciseLayers.length, "layer")} at higher precision.`;
   rows.set(file, {
     ...rejectedRow,
     reason: repairText === undefined ? `${rejectionReason} ${reason}` : `${reason}${repairText}`,

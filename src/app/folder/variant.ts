@@ -7,7 +7,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
-import { formatSparedLayer } from "../../judge/run/sparing-text.ts";
+import { formatPreciseLayer } from "../../judge/run/precise-layers.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { textInputs } from "../../judge/task/text-inputs.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
@@ -51,7 +51,7 @@ export async function makeVariant(
     condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
-  const { result, noGainText, judgement, rejection, sparing } = await runJudgedStep(request, stepContext);
+  const { result, noGainText, judgement, rejection, fallback } = await runJudgedStep(request, stepContext);
   if (noGainText !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(noGainText)}.`);
   if (rejection !== undefined) {
     const { text, tried } = rejection;
@@ -64,11 +64,11 @@ export async function makeVariant(
   const { bytes, gzip, brotli } = await measureSize(parts, context.signal);
   const originalFiles = new Set([fileNameOf(source), ...weightFilesOf(original)]);
   const originalParts = Array.from(originalFiles, (file) => joinPath(folderOf(source), file));
-  const sparedTexts = (sparing?.spared ?? []).map(formatSparedLayer);
+  const preciseTexts = (fallback?.preciseLayers ?? []).map(formatPreciseLayer);
   return {
     ...{ bytes, gzip, brotli },
     originalBrotli: originalBrotli ?? (await measureSize(originalParts, context.signal)).brotli,
-    ...(sparedTexts.length === 0 ? {} : { spared: sparedTexts }),
+    ...(preciseTexts.length === 0 ? {} : { preciseLayers: preciseTexts }),
     ...nearnessWithoutData(judgement?.kept?.likeness),
   };
 }

@@ -26,7 +26,7 @@ export interface Move {
   /** The estimated work, in runs of the original model on one sample. */
   readonly runs: number;
   /** Whether individual layers fall back to less lossy formats if the result misses the goal. */
-  readonly spares?: boolean;
+  readonly fallsBack?: boolean;
   /** The file size in bytes for which the bits of each layer are chosen. */
   readonly bytes?: number;
   /** For a number format: whether a recovery step that trains can follow. */

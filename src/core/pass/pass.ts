@@ -17,6 +17,8 @@ export interface Context {
   progress(done: number, total?: number, figures?: string, loss?: number): void;
   /** Opens the model at a path or under another name. */
   open(reference: string): Promise<Model>;
+  /** Intermediate results that repeated runs of a pass on one model share, by key: weights that were rounded before. */
+  readonly kept?: Map<string, Promise<unknown>> | undefined;
   /** Measures the model before the pass trains it, if the pass has made it smaller. */
   beforeTraining?(model: Model): Promise<void>;
 }
@@ -114,7 +116,10 @@ export interface PassDescription {
   faster?(options: OptionValues, original: Model): string | undefined | Promise<string | undefined>;
   /** Returns less lossy overrides for a layer, in descending order of loss. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** Returns less lossy settings of the pass, in descending order of loss. They are tried before `milderForms`. */
+  /**
+   * Returns less lossy settings of the pass, in descending order of loss: neighbors differ by about √2 in squared error. They are tried before
+   * `milderForms`.
+   */
   milderSettings?(options: OptionValues): readonly OptionValues[];
   /**
    * Returns the settings of the method whose results compress best, in descending order of loss.

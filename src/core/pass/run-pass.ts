@@ -120,6 +120,7 @@ export function completeContext(context: Partial<Context> = {}): Context {
     log: context.log ?? (() => {}),
     progress: context.progress ?? (() => {}),
     open: context.open ?? open,
+    kept: context.kept,
     ...(context.beforeTraining && { beforeTraining: context.beforeTraining }),
   };
 }

@@ -70,6 +70,8 @@ export interface AlikeOptions {
   /** Name of the only output whose values are compared (default: all). */
   readonly output?: string | undefined;
   readonly seed?: number;
+  /** Maximum number of random inputs (32). */
+  readonly samples?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total?: number) => void;
 }
@@ -97,9 +99,9 @@ export async function compareFunction(
   engine: Engine,
   original: Model,
   result: Model,
-  { output, seed, signal, progress }: AlikeOptions = {},
+  { output, seed, samples, signal, progress }: AlikeOptions = {},
 ): Promise<Likeness | string> {
-  const options = { output, seed, signal, progress };
+  const options = { output, seed, samples, signal, progress };
   try {
     const text = await ownText(engine, original, { seed, signal });
     if (!(text instanceof Miss)) {
@@ -158,7 +160,7 @@ export function lossOf(likeness: Likeness | string | undefined): string | undefi
 }
 
 type ModelsOptions = OutputsOptions & {
-  readonly [option in "seed" | "signal" | "progress"]?: AlikeOptions[option] | undefined;
+  readonly [option in "seed" | "samples" | "signal" | "progress"]?: AlikeOptions[option] | undefined;
 };
 
 async function compareModels(
@@ -166,11 +168,11 @@ async function compareModels(
   original: Model,
   result: Model,
   data: Dataset | undefined,
-  { seed, signal, progress, ...options }: ModelsOptions,
+  { seed, samples: comparedSamples = maxSamples, signal, progress, ...options }: ModelsOptions,
 ): Promise<Compared> {
   const { output, values = "all" } = options;
   const hasOthers = output === undefined && original.graph.outputs.length > 1;
-  const samples = values === "all" || (values !== "none" && hasOthers) ? maxSamples : formSamples;
+  const samples = values === "all" || (values !== "none" && hasOthers) ? comparedSamples : formSamples;
   const runs = await runPair(engine, original, result, data, { samples, seed, signal, progress });
   return runs instanceof Miss ? { likeness: runs.reason, saturated: [] } : compareRuns(runs, data, options);
 }

@@ -16,7 +16,7 @@ export interface PassStep {
   readonly options: OptionValues;
   readonly judged: boolean;
   /** Whether the precision fallback is used if the result misses the goal. */
-  readonly spares?: boolean;
+  readonly fallsBack?: boolean;
   /** Maximum bytes of the file, for which the bits of each layer are chosen. */
   readonly bytes?: number;
 }
@@ -44,8 +44,8 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
   });
 }
 
-const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "spares"> =>
-  judge === "spare" ? { judged: true, spares: true } : { judged: judge };
+const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "fallsBack"> =>
+  judge === "spare" ? { judged: true, fallsBack: true } : { judged: judge };
 
 /** Replaces module paths in options by the modules' exports. @throws PithError as `openModules`. */
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>

@@ -28,13 +28,25 @@ import { runStep, type StepParts } from "../steps/step.ts";
 import { trains } from "../steps/step-options.ts";
 import { fitToDownload } from "./download-budget.ts";
 import { announceCalibration } from "./duration-notice.ts";
+import {
+  excessOf,
+  excessOfNoise,
+  type SeparateSearch,
+  searchWithoutData,
+  separateSearchSamples,
+} from "./fallback-samples.ts";
 import { whyNotSmaller } from "./improvement.ts";
 import { judgeResult, type Lost } from "./judgement.ts";
 import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "./kept-function.ts";
+import { formatSettings, type PrecisionFallback } from "./precise-layers.ts";
+import {
+  FailedFallback,
+  type FallbackJudge,
+  type FallbackRequest,
+  findFallback,
+  type StepOutput,
+} from "./precision-fallback.ts";
 import { fitToBytes } from "./size-budget.ts";
-import { findFallback, NoFallback, type SparingJudge, type SparingRequest, type StepOutput } from "./sparing.ts";
-import { type SeparateSearch, searchWithoutData, separateSearchSamples } from "./sparing-samples.ts";
-import { formatSettings, type Sparing } from "./sparing-text.ts";
 import { lessLossyAdvice } from "./step-advice.ts";
 import {
   allowsLargeDrop,
@@ -54,7 +66,7 @@ export interface JudgedStep {
   /** Undefined for a dry run, and if nothing changed. */
   readonly judgement: Judgement | undefined;
   readonly comparison: StepComparison | undefined;
-  readonly sparing: Sparing | undefined;
+  readonly fallback: PrecisionFallback | undefined;
   /** Number of samples, disjoint from the test samples, on which the options or layers were chosen; undefined without such a choice. */
   readonly searched: number | undefined;
   /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
@@ -95,8 +107,9 @@ interface OpenStep extends StepRequest {
  * @throws PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if no result passes together with the other models of a folder, and
  * the errors of the pass.
  */
-export async function runJudgedStep(request: StepRequest, context: StepContext): Promise<JudgedStep> {
-  const { pass, input, task, dryRun = false, force = false } = request;
+export async function runJudgedStep(request: StepRequest, stepContext: StepContext): Promise<JudgedStep> {
+  const { pass, input, task, dryRun = false, force = false, fallback = false } = request;
+  const context = { ...stepContext, kept: fallback && pass.milderForms !== undefined ? new Map() : undefined };
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
   context.stage(pass.id);
   const store = memoryModels(copyInput(request), request.temporary);
@@ -109,7 +122,7 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   if (!dryRun) await announceCalibration(pass, options, input.model, samplesFor(request, options).calibrate, context);
   const outcome = await runner.run({ pass, options }, store.original);
   context.engine.forget();
-  const baseResult = { outcome, judgement: undefined, comparison, sparing: undefined, searched, rejection: undefined };
+  const baseResult = { outcome, judgement: undefined, comparison, fallback: undefined, searched, rejection: undefined };
   if (outcome.changes.length === 0) return { ...baseResult, result: undefined, noGainText: undefined };
   const result = await store.open(outcome.output);
   if (dryRun) return { ...baseResult, result, noGainText: undefined };
@@ -129,25 +142,25 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
     if (rejection === undefined || force) warnOfLoss(step, judgement);
     if (rejection === undefined && fallbackResult !== undefined)
       context.log({
-        id: "sparing",
+        id: "fallback",
         text: `no layers are kept at higher precision: ${fallbackResult.reason}`,
         level: "warning",
       });
     return { ...baseResult, result, judgement, noGainText, rejection };
   }
-  const { output, sparing, judgement: sparedJudgement } = fallbackResult;
+  const { output, judgement: fallbackJudgement } = fallbackResult;
   const rejection = await findRejection(
     step,
     output.model,
-    sparedJudgement,
+    fallbackJudgement,
     output.changes,
-    new Miss(describeFallback(sparing)),
+    new Miss(describeFallback(fallbackResult.fallback)),
   );
-  if (rejection === undefined || force) warnOfLoss(step, sparedJudgement);
+  if (rejection === undefined || force) warnOfLoss(step, fallbackJudgement);
   const { changes, misses, model } = output;
   return {
-    ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: sparedJudgement, comparison, sparing },
-    searched: fallbackResult.searched,
+    ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: fallbackJudgement, comparison },
+    ...{ fallback: fallbackResult.fallback, searched: fallbackResult.searched },
     noGainText: undefined,
     rejection,
   };
@@ -253,7 +266,7 @@ function sampleCounts(
 
 interface FallbackResult {
   readonly output: StepOutput;
-  readonly sparing: Sparing;
+  readonly fallback: PrecisionFallback;
   readonly judgement: Judgement;
   readonly searched: number | undefined;
 }
@@ -280,24 +293,30 @@ async function keepWithFallback(
     if (goalCheck !== undefined && isUnshown(goalCheck)) return undefined;
   }
   const cause = condition !== undefined ? "tokens of texts are lost" : isMissed ? formatDrop(goalCheck) : lost?.text;
-  context.log({ id: "sparing", text: `${cause}: looking for the layers with the largest error` });
+  context.log({ id: "fallback", text: `${cause}: looking for the layers with the largest error` });
   context.stage("precision fallback");
   const { separateSearch, request, quietContext } = await openSearch(step);
   if (separateSearch instanceof Miss) return separateSearch;
   const search = (await condition?.(request.search, quietContext)) ?? request.search;
   const searchContext = { ...quietContext, log: context.log, progress: context.progress };
   const evaluated = evaluatedCount(requestedJudgement);
-  const fallbackOutput = await findFallback({ ...request, search, requestedOutput, evaluated }, searchContext);
+  const excess = condition === undefined ? excessOfJudgement(requestedJudgement) : undefined;
+  const fallbackOutput = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, searchContext);
   if (fallbackOutput instanceof Miss) {
     // The model is rejected although it passes alone, because it fails together with other models.
     if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(fallbackOutput.reason)}.`);
     return fallbackOutput;
   }
-  const { output, sparing } = fallbackOutput;
+  const { output } = fallbackOutput;
   const judgement = await judgeModel(compareOnOtherSamples(step, separateSearch), output.model);
   // A requested result that can be kept is not replaced by one that cannot.
   if (lost === undefined && judgement.lost !== undefined) return new Miss(`on other samples ${judgement.lost.text}`);
-  return { output, sparing, judgement, searched: separateSearch?.searched };
+  return { output, fallback: fallbackOutput.fallback, judgement, searched: separateSearch?.searched };
+}
+
+function excessOfJudgement({ goalCheck, kept }: Judgement): number | undefined {
+  if (goalCheck !== undefined) return excessOf(goalCheck.comparison, goalCheck.goal);
+  return typeof kept?.likeness === "object" ? excessOfNoise(kept.likeness) : undefined;
 }
 
 /**
@@ -336,7 +355,7 @@ interface Search {
    * the search uses random inputs.
    */
   readonly separateSearch: SeparateSearch | Miss | undefined;
-  readonly request: Omit<SparingRequest, "requestedOutput">;
+  readonly request: Omit<FallbackRequest, "requestedOutput">;
   /** Context without log and progress. */
   readonly quietContext: Context;
 }
@@ -350,7 +369,7 @@ async function openSearch(step: OpenStep): Promise<Search> {
     task === undefined || goal === undefined
       ? undefined
       : await separateSearchSamples(input.model, task, { batch, output }, goal, quietContext);
-  const search: SparingJudge =
+  const search: FallbackJudge =
     otherSamples === undefined || otherSamples instanceof Miss
       ? searchWithoutData(input.model, step.inputs, output, quietContext)
       : otherSamples.search;
@@ -377,9 +396,9 @@ function formatDrop({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck
 /** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
 const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
 
-const describeFallback = ({ settings, spared }: Sparing): string =>
+const describeFallback = ({ settings, preciseLayers }: PrecisionFallback): string =>
   settings === undefined
-    ? `this includes ${counted(spared.length, "layer")} at higher precision`
+    ? `this includes ${counted(preciseLayers.length, "layer")} at higher precision`
     : `this is with ${formatSettings(settings)}`;
 
 async function findRejection(
@@ -426,7 +445,7 @@ async function blameLayer(
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
   const changedLayers = new Set(changes.map(({ at }) => at));
-  if (fallback instanceof NoFallback && fallback.blamed !== undefined)
+  if (fallback instanceof FailedFallback && fallback.blamed !== undefined)
     return restrictToChanged(fallback.blamed, changedLayers);
   const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
     const model = input.model.clone();

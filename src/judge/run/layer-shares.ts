@@ -5,9 +5,9 @@ import { type Context, equalizedReference } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { type Blame, layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
-import type { SparingRequest } from "./sparing.ts";
+import type { FallbackRequest } from "./precision-fallback.ts";
 
-export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
+export interface ErrorsRequest extends Omit<FallbackRequest, "search"> {
   readonly samples: Dataset | undefined;
 }
 
@@ -20,6 +20,8 @@ export interface ErrorShares {
 }
 
 const samplesOfErrors = 32;
+/** Time of the gradients of a sample, in runs of the model. */
+const gradientRuns = 6;
 /** Maximum weight bytes of an original whose layers are run. For larger originals, the error of a layer is estimated from its weights alone. */
 const maxRunBytes = 2 ** 29;
 
@@ -58,10 +60,12 @@ export async function errorSharesOf(
         noise.set(layer, noiseOf(own ?? signalToNoise));
         if (share !== undefined) shares.set(layer, share);
       }
-      if (shares.size < noise.size && samples !== undefined) {
+      const gradients = Math.min(samplesOfErrors, Math.floor((evaluated ?? Number.POSITIVE_INFINITY) / gradientRuns));
+      if (shares.size < noise.size && samples !== undefined && gradients > 0) {
         // Training code is loaded only if it is needed.
         const { taylorErrors } = await import("./taylor-errors.ts");
-        slopes = await taylorErrors(reference, requestedOutput.model, samples, options, context);
+        const taylorOptions = { ...options, samples: gradients };
+        slopes = await taylorErrors(reference, requestedOutput.model, samples, taylorOptions, context);
       }
     } catch (error) {
       asPithError(error);

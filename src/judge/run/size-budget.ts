@@ -8,7 +8,7 @@ import { bytes as bytesText } from "../../core/numbers.ts";
 import { encodedSize } from "../../core/onnx/encode.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
-import { applyForms, bytesOfLayers, type StepOutput } from "./sparing.ts";
+import { applyForms, bytesOfLayers, type StepOutput } from "./precision-fallback.ts";
 
 /**
  * Returns the options of `quantize` for a bit width: integers for 8 and 4 bits, palettes for other widths. With 4 bits, only standard ONNX operators

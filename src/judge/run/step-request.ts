@@ -6,7 +6,7 @@ import type { WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { TextInputs } from "../task/text-inputs.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import type { SparingJudge } from "./sparing.ts";
+import type { FallbackJudge } from "./precision-fallback.ts";
 
 export interface NamedModel {
   readonly path: string;
@@ -54,7 +54,7 @@ export interface StepRequest {
    * Further condition for a model whose result failed together with the other models of its folder. Receives the judge of this model alone, and
    * returns a judge that also requires that the models of the folder pass together.
    */
-  readonly condition?: ((alone: SparingJudge, context: Context) => Promise<SparingJudge>) | undefined;
+  readonly condition?: ((alone: FallbackJudge, context: Context) => Promise<FallbackJudge>) | undefined;
   /** Only load the result, because its folder evaluates it together with the other models. */
   readonly judgedTogether?: boolean | undefined;
   /** Report what would change, without an evaluation. */

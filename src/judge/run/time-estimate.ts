@@ -59,7 +59,7 @@ export function durationText(
   const time = waiting(stepSeconds(steps, took, task) + timedRounds * roundSeconds);
   if (time === undefined) return undefined;
   const judgedCount = steps.filter((step) => step.judged).length;
-  const fallbackText = steps.some(({ spares }) => spares) ? "; longer if layers need higher precision" : "";
+  const fallbackText = steps.some(({ fallsBack }) => fallsBack) ? "; longer if layers need higher precision" : "";
   const countText =
     judgedCount < steps.length ? `, ${integer(judgedCount)} of them` : steps.length === 1 ? "" : ", each";
   return `${time}: ${counted(steps.length, "step")}${countText} evaluated on ${counted(took.samples, "sample")}${fallbackText}`;

@@ -78,7 +78,8 @@ export async function openTrials(
 /** Returns whether test samples are reserved for validation: to choose among several recipes, or for the precision fallback. */
 export const reservesValidation = (candidates: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
   choice ??
-  (candidates.length > 1 || candidates.some(({ recipe }) => stepsOf(recipe, passes).some(({ spares }) => spares)));
+  (candidates.length > 1 ||
+    candidates.some(({ recipe }) => stepsOf(recipe, passes).some(({ fallsBack }) => fallsBack)));
 
 /**
  * Runs a recipe and stores its results in `resumeFolder`, where `compress` with this recipe alone finds them.

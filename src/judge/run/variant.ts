@@ -14,13 +14,13 @@ import { trains } from "../steps/step-options.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import { keyOfSamples } from "./data-parts.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
+import { excessOf, searchOnValidation } from "./fallback-samples.ts";
 import { findLostKnowledge, judgeResult } from "./judgement.ts";
 import { checkFunction, type KeptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
 import type { Purpose } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
+import { findFallback, type StepOutput } from "./precision-fallback.ts";
 import { fitToBytes } from "./size-budget.ts";
-import { findFallback, type StepOutput } from "./sparing.ts";
-import { searchOnValidation } from "./sparing-samples.ts";
 
 export interface Candidate {
   readonly name: string;
@@ -277,10 +277,10 @@ async function findLessLossyStep(
   run: RunContext,
 ): Promise<StepResult | undefined> {
   const { runner, evaluator, context, store, task, judging } = run;
-  if (step.spares !== true || goal === undefined) return undefined;
+  if (step.fallsBack !== true || goal === undefined) return undefined;
   const verdict = judge(comparison, goal);
   if (!needsFallback(verdict, goal)) return undefined;
-  const warn = (text: string): void => context.log({ id: "sparing", text: `${step.name}: ${text}`, level: "warning" });
+  const warn = (text: string): void => context.log({ id: "fallback", text: `${step.name}: ${text}`, level: "warning" });
   const search = searchOnValidation(evaluator.metrics, task.test, goal);
   if (search instanceof Miss) {
     warn(`no layers are kept at higher precision: ${search.reason}`);
@@ -293,18 +293,20 @@ async function findLessLossyStep(
       return undefined;
     }
   }
-  const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
-  const record = await recordOnce(store.records, key, async (): Promise<SparedRecord> => {
+  const key = { fallbackFor: goal, judging, of: await runner.keyOf(step, input) };
+  const record = await recordOnce(store.records, key, async (): Promise<FallbackRecord> => {
     const lostText = excessText(comparison.unit, verdict.drop.value, goal.maxDrop);
-    context.log({ id: "sparing", text: `${step.name}: ${lostText}: looking for the layers with the largest error` });
-    const quietContext: Context = {
-      ...context,
-      log: (event) => (event.id === "duration" ? context.log(event) : undefined),
-    };
+    context.log({ id: "fallback", text: `${step.name}: ${lostText}: looking for the layers with the largest error` });
     const requestedOutput = await openOutput(requestedResult, run);
     const evaluated = evaluator.took.samples;
-    const request = { ...(await stepRequest(step, input, run)), requestedOutput, search, evaluated };
-    const result = await findFallback(request, quietContext);
+    const request = {
+      ...(await stepRequest(step, input, run)),
+      requestedOutput,
+      search,
+      evaluated,
+      excess: excessOf(comparison, goal),
+    };
+    const result = await findFallback(request, { ...context, log: () => {} });
     if (result instanceof Miss) return { reason: result.reason };
     const { changes, misses } = result.output;
     return { options: result.options, changes, misses: misses.map(({ at, reason, by }) => ({ at, reason, by })) };
@@ -317,7 +319,7 @@ async function findLessLossyStep(
   return { ...(await runner.run({ ...step, options }, input)), changes, misses };
 }
 
-type SparedRecord =
+type FallbackRecord =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses"> & { readonly options: OptionValues });
 

@@ -39,6 +39,8 @@ function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
   ];
 }
 
+type Calibrations = readonly [observed: Calibration, reference: Calibration | undefined];
+
 /**
  * Runs `work` with a function that collects the calibration statistics (`evidence`) which a solver needs for a layer. The statistics
  * include the inputs of all layers that share the weight. The function returns a Miss if the inputs cannot be observed. Layers must
@@ -67,17 +69,22 @@ export async function withEvidence<T>(
   const original = observedModels === "both" ? model.clone() : undefined;
   const originalLayers = original === undefined ? [] : layers(original, infer(original));
   const all = layers(observed, infer(observed));
-  // The code that reads data is loaded on demand.
-  const { calibrate } = await import("./calibration.ts");
-  const calibration = await calibrate(observed, { data, samples }, context);
-  let reference: Calibration | undefined;
+  // Samples are read when the first layer needs them, because all layers can keep their values of an earlier run.
+  let calibrations: Calibrations | undefined;
+  const openCalibrations = async (): Promise<Calibrations> => {
+    const { calibrate } = await import("./calibration.ts");
+    const first = await calibrate(observed, { data, samples }, context);
+    calibrations = [first, undefined];
+    if (original !== undefined) calibrations = [first, await calibrate(original, { data, samples }, context)];
+    return calibrations;
+  };
   let cached = { name: "", evidence: undefined as unknown };
   try {
-    reference = original === undefined ? undefined : await calibrate(original, { data, samples }, context);
     return await work(async (requested, isObserved = () => true) => {
       const { name } = requested;
       if (!isObserved(requested)) return layerContext(requested, undefined);
       if (cached.name === name) return layerContext(requested, cached.evidence);
+      const [calibration, reference] = calibrations ?? (await openCalibrations());
       const layer = observed === model ? requested : all.find((other) => other.name === name);
       const readers = (layer === undefined ? [] : laterReadersOf(layer, observed)).filter(
         (reader) => reader === layer || (isObserved(reader) && !(featuresOf(reader, finite) instanceof Miss)),
@@ -98,8 +105,7 @@ export async function withEvidence<T>(
     });
   } finally {
     await release();
-    await calibration.release();
-    await reference?.release();
+    for (const calibration of calibrations ?? []) await calibration?.release();
   }
 }
 

@@ -134,7 +134,7 @@ const weightsAlone = {
   biasCorrection: "none",
 } as const;
 
-const silenceLog = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
+const silenceLog = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, kept: undefined });
 
 /** Returns the rounding method that adds an error of `lowEntropy.distortion` to the outputs. @param onLayer as for `rdoqBy`. */
 async function distributeError(

@@ -41,7 +41,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
       left: fixed + (share * bits) / 32,
       fixed,
       runs: runsPerSample(options) * calibrate,
-      spares: true,
+      fallsBack: true,
     };
   };
   const palettes = (bits: number): Move => {
@@ -56,7 +56,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
     bytes: maxBytes,
   });
   const int8 = move("int8 weights", 8, { scheme: "weights" });
-  const float16: Move = { ...move("float16", 16, { scheme: "float16" }), spares: false };
+  const float16: Move = { ...move("float16", 16, { scheme: "float16" }), fallsBack: false };
   // For the same loss, quantized values of fixed length need more bytes after compression than low-entropy values. Integer arithmetic loses more, and
   // does not make the download smaller.
   if (request.forDownload === true && calibrate > 0) {
@@ -67,7 +67,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
         family: "low-entropy int8",
         loses: distortion / typicalDistortion,
         // Lower distortions are its fallback.
-        spares: false,
+        fallsBack: false,
       };
     });
     const { train } = request.samples;
@@ -85,7 +85,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
               trains: true,
             }),
           );
-    return [int8, palettes(8), { ...palettes(4), spares: false }, ...lowEntropy, ...trained, float16];
+    return [int8, palettes(8), { ...palettes(4), fallsBack: false }, ...lowEntropy, ...trained, float16];
   }
   const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
   const isStatic = onIntegers && calibrate > 0;

@@ -9,10 +9,14 @@ import type { Model } from "../../core/graph/model.ts";
 import { smallestScale } from "../../core/math/quantize.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
+import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { blocksKey, scalesOfBlocks } from "./formats/matmul-nbits.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
@@ -67,25 +71,33 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
   const roundedNames = new Set(chosen.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
   const fitOptions = misses.length === 0 ? options : { ...options, unfit };
-  const outcome = await withEvidence(model, "rounder", rounder, options, context, (observe) =>
-    scheme(fitOptions, {
-      ...{ rounder, measured },
-      async contextOf(layer) {
-        const { name } = layer;
-        const isObserved = ({ name: other }: Layer): boolean =>
-          (other === name || roundedNames.has(other)) && !unobserved.has(other);
-        let observed = await observe(layer, isObserved);
-        if (observed instanceof Miss && rounder.blind === true && !unobserved.has(name)) {
-          unobserved.add(name);
-          const text = `layer "${name}" is rounded without samples: ${observed.reason}`;
-          context.log({ id: "samples", text, level: "warning" });
-          observed = await observe(layer, isObserved);
-        }
-        if (observed instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${name}": ${observed.reason}.`);
-        return observed;
+  const { kept } = context;
+  const settings = JSON.stringify({ ...options, data: undefined, overrides: undefined, rounder: rounder.id });
+  const outcome = await withEvidence(model, "rounder", rounder, options, context, (observe) => {
+    const contextOf = async (layer: Layer): Promise<LayerContext> => {
+      const { name } = layer;
+      const isObserved = ({ name: other }: Layer): boolean =>
+        (other === name || roundedNames.has(other)) && !unobserved.has(other);
+      let observed = await observe(layer, isObserved);
+      if (observed instanceof Miss && rounder.blind === true && !unobserved.has(name)) {
+        unobserved.add(name);
+        const text = `layer "${name}" is rounded without samples: ${observed.reason}`;
+        context.log({ id: "samples", text, level: "warning" });
+        observed = await observe(layer, isObserved);
+      }
+      if (observed instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${name}": ${observed.reason}.`);
+      return observed;
+    };
+    return scheme(fitOptions, {
+      ...{ rounder, measured, contextOf },
+      async roundOnce<T>(layer: Layer, weight: Dense, form: object, round: (context: LayerContext) => Promise<T>) {
+        const work = async (): Promise<T> => round(await contextOf(layer));
+        if (kept === undefined) return work();
+        const key = [settings, layer.name, JSON.stringify(form), await tensorHash(inMemory(weight))].join();
+        return memoize(kept, key, work) as Promise<T>;
       },
-    }),
-  );
+    });
+  });
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 

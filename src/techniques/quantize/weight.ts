@@ -58,6 +58,11 @@ export interface RoundingSource {
   /** Measurements of stored weights, taken when a weight was checked, so that it is not read again. */
   readonly measured: WeakMap<Tensor, MeasuredWeight>;
   contextOf(layer: Layer): Promise<LayerContext>;
+  /**
+   * Rounds a weight, or returns the result of an earlier run of the step with the same weight, settings and `form`. So a layer keeps its rounded weight
+   * if the step runs again with other settings of other layers.
+   */
+  roundOnce<T>(layer: Layer, weight: Dense, form: object, round: (context: LayerContext) => Promise<T>): Promise<T>;
 }
 
 export interface MeasuredWeight {
@@ -114,7 +119,6 @@ export async function scaledGrid(
     return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(centerOf(grid)) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
-  const context = await rounding.contextOf(layer);
   const { tensor } = layer.effective;
   const scales = await withLayerName(layer, async () => {
     if (rounder.scales === nearest.scales) {
@@ -128,7 +132,9 @@ export async function scaledGrid(
     }
     const dense = await read();
     const outputs = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
-    return computeScales(rounder, grid, sliceWeight(layer, dense, outputs), context);
+    return rounding.roundOnce(layer, dense, grid, (context) =>
+      computeScales(rounder, grid, sliceWeight(layer, dense, outputs), context),
+    );
   });
   return { ...grid, ...scales };
 }
@@ -236,10 +242,13 @@ export async function roundWeight(
       ...parameters,
       quantized: await deferTensor(grid.type, dims, nearestCodes(layer, read, grid, isTransposed)),
     };
-  const context = await rounding.contextOf(layer);
-  const weight = sliceWeight(layer, await read(), grid.scale.length);
-  const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));
-  const quantizedDense = fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
+  const numbers = await read();
+  const codesForm = { ...grid, scale: [...grid.scale], zeroPoint: [...grid.zeroPoint] };
+  const quantizedDense = await rounding.roundOnce(layer, numbers, codesForm, async (context) => {
+    const weight = sliceWeight(layer, numbers, grid.scale.length);
+    const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));
+    return fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
+  });
   return { ...parameters, quantized: inMemory(isTransposed ? transposed(quantizedDense) : quantizedDense) };
 }
 

@@ -1,7 +1,7 @@
 /** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
 import { capitalize, PithError } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
-import { formatSparedLayer } from "../../../judge/run/sparing-text.ts";
+import { formatPreciseLayer } from "../../../judge/run/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import {
   comparedNearness,
@@ -97,14 +97,14 @@ export function variantWriter(
 }
 
 function figuresOf(result: WrittenOutput): FileFigures {
-  const { before, after, samples, preprocessing, sparing } = result;
-  const sparedField = sparing === undefined ? {} : { spared: sparing.spared.map(formatSparedLayer) };
+  const { before, after, samples, preprocessing, fallback } = result;
+  const preciseField = fallback === undefined ? {} : { preciseLayers: fallback.preciseLayers.map(formatPreciseLayer) };
   const judgedOn = samples && [
     samplesLine(samples),
     ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
   ];
   const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli, originalBrotli: before.brotli };
-  return { ...sizes, ...sparedField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
+  return { ...sizes, ...preciseField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
 }
 
 function nearnessOf({

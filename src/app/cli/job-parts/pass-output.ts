@@ -3,7 +3,7 @@ import type { UnevenChannels } from "../../../core/analysis/uneven-channels.ts";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
 import type { Judgement } from "../../../judge/run/judged-step.ts";
 import type { KeptFunction } from "../../../judge/run/kept-function.ts";
-import type { Sparing } from "../../../judge/run/sparing-text.ts";
+import type { PrecisionFallback } from "../../../judge/run/precise-layers.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { MetricName } from "../../../judge/task/index.ts";
@@ -62,7 +62,7 @@ export interface StepReport extends Pick<StepResult, "changes" | "misses" | "tra
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
   /** Layers that are kept at higher precision than requested. */
-  readonly sparing?: (Sparing & { readonly searched: number | undefined }) | undefined;
+  readonly fallback?: (PrecisionFallback & { readonly searched: number | undefined }) | undefined;
   readonly idle?: string | undefined;
 }
 

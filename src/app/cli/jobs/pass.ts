@@ -92,7 +92,7 @@ async function changeModel(
 
 async function reportOf(
   { request: { input }, data }: OpenedStep,
-  { outcome, comparison, sparing, searched }: JudgedStep,
+  { outcome, comparison, fallback, searched }: JudgedStep,
 ): Promise<StepReport> {
   const { changes, misses, training, history, learnt } = outcome;
   const train = data?.samples.train;
@@ -104,7 +104,7 @@ async function reportOf(
     knewNothing: comparison === undefined ? undefined : !comparison.judge.aboveChance,
     goal: comparison?.goal,
     targets: [],
-    sparing: sparing && { ...sparing, searched },
+    fallback: fallback && { ...fallback, searched },
   };
 }
 

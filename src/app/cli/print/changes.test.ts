@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Change } from "../../../core/pass/pass.ts";
-import { changedLines, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
+import { changedLines, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
 
 const plain = (text: string): string => text;
 const change = (at: string, what: string, speed?: number): Change => ({
@@ -67,9 +67,12 @@ test("does not list a layer at 1.00 × as slower, and joins equal changes", () =
 
 test("lists layers kept at higher precision by error, the largest first", () => {
   const layer = (name: string, share: number | undefined, bytes: number) => ({ layer: name, bits: 8, share, bytes });
-  const spared = [layer("big", 0.01, 9000), layer("last", undefined, 5000), layer("worst", 0.6, 1000)];
+  const preciseLayers = [layer("big", 0.01, 9000), layer("last", undefined, 5000), layer("worst", 0.6, 1000)];
   expect(
-    sparedLines({ spared: [...spared, { ...layer("nan", Infinity, 1), bits: undefined }], attempts: [] }, plain),
+    preciseLines(
+      { preciseLayers: [...preciseLayers, { ...layer("nan", Infinity, 1), bits: undefined }], attempts: [] },
+      plain,
+    ),
   ).toEqual([
     "kept at higher precision (4) to meet the goal: +15.0 kB, found in 0 attempts:",
     "  nan: kept in float; it causes values that are not finite (+1 byte)",

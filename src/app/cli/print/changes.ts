@@ -3,7 +3,7 @@ import { joinList } from "../../../core/errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
 import { type Change, changeText } from "../../../core/pass/pass.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
-import { describeSparedLayer, formatSettings, type Sparing } from "../../../judge/run/sparing-text.ts";
+import { describePreciseLayer, formatSettings, type PrecisionFallback } from "../../../judge/run/precise-layers.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";
 
@@ -55,13 +55,13 @@ export function unchangedLines(
 }
 
 /** Formats the layers at higher precision, those with the largest error contribution first. */
-export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint): string[] {
+export function preciseLines({ settings, preciseLayers, attempts }: PrecisionFallback, dim: Paint): string[] {
   if (settings !== undefined)
     return [`${formatSettings(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];
-  const sorted = spared.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
-  const lines = sorted.map((layer) => ({ at: layer.layer, text: describeSparedLayer(layer) }));
-  const bytes = spared.reduce((sum, layer) => sum + layer.bytes, 0);
-  const title = `kept at higher precision (${integer(spared.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
+  const sorted = preciseLayers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
+  const lines = sorted.map((layer) => ({ at: layer.layer, text: describePreciseLayer(layer) }));
+  const bytes = preciseLayers.reduce((sum, layer) => sum + layer.bytes, 0);
+  const title = `kept at higher precision (${integer(preciseLayers.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
   return listGroups(title, lines, dim);
 }
 

@@ -33,7 +33,7 @@ import { comparableCounts, operationsFormula, operationsText } from "../../repor
 import { notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
-import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
+import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
 import { samplesLine, withoutNote } from "./samples.ts";
 import { columns } from "./table.ts";
 import { type Weight, weightRecord } from "./weight.ts";
@@ -136,7 +136,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     },
     goalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
     print(terminal) {
-      for (const line of reportLines(result, terminal.color.dim, comparison === undefined)) terminal.line(line);
+      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
       terminal.table(
         [...columns("", "before", "after"), { title: "" }],
         [
@@ -202,27 +202,18 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
 const foldCommand = (file: string): string =>
   `simplify ${quoteWord(file)} --finalize  # folds in the masks, which double the file until then`;
 
-function reportLines(
-  { changes, misses, sparing }: PassOutput,
-  dim: (text: string) => string,
-  isUnmeasured = false,
-): string[] {
-  const { spared = [] } = sparing ?? {};
-  const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
-  const withoutSpared = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
-    all.filter((entry) => !isSpared(entry));
+function reportLines({ changes, misses, fallback }: PassOutput, dim: (text: string) => string): string[] {
+  const { preciseLayers = [] } = fallback ?? {};
+  const isPrecise = ({ at }: { readonly at: string | undefined }): boolean =>
+    preciseLayers.some(({ layer }) => layer === at);
+  const withoutPrecise = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
+    all.filter((entry) => !isPrecise(entry));
   return [
-    ...changedLines(withoutSpared(changes), dim),
-    ...unchangedLines(withoutSpared(misses), dim),
-    ...(sparing === undefined ? [] : sparedLines(sparing, dim)),
-    ...(spared.length > 0 && withoutSpared(changes).every(({ kind }) => kind !== "quantized")
-      ? [allSparedText(isUnmeasured)]
-      : []),
+    ...changedLines(withoutPrecise(changes), dim),
+    ...unchangedLines(withoutPrecise(misses), dim),
+    ...(fallback === undefined ? [] : preciseLines(fallback, dim)),
   ];
 }
-
-const allSparedText = (isUnmeasured: boolean): string =>
-  `Every layer is kept at higher precision: no attempt with fewer met the goal by two standard errors.${isUnmeasured ? " With --data, samples guide the rounding, and more layers meet it." : ""}`;
 
 const furtherRecord = ({ copies, alsoWritten }: OutputFiles): object => ({
   ...(copies.length === 0 ? {} : { copies }),

@@ -65,7 +65,7 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
     inFloat,
     async afterQuantization(candidate) {
       const copy = candidate.clone();
-      await quantizeBy(trialSettings, copy, { ...context, log: () => {}, progress: () => {} });
+      await quantizeBy(trialSettings, copy, { ...context, log: () => {}, progress: () => {}, kept: undefined });
       return inFloat(copy);
     },
   };

@@ -137,7 +137,6 @@ export async function roundBlocks(
   const read = await weightReader(model, layer, context.engine);
   const shape = blockShape(layer, size);
   const layout = layoutOf(shape);
-  const layerContext = await rounding.contextOf(layer);
   const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
     if (rounder.scales === nearest.scales && rounder.codes === undefined) {
       const { tensor } = layer.effective;
@@ -145,15 +144,18 @@ export async function roundBlocks(
       const isSame = scales !== undefined && key === blocksKey(layer, settings);
       return [isSame ? scales : scalesOfBlocks(layer, await read(), settings), undefined];
     }
-    const weight = sliceWeight(layer, await read(), shape.rows, size);
-    const grid = blockGrid(settings);
-    const scales = await computeScales(rounder, grid, weight, layerContext);
-    if (rounder.codes === undefined) return [scales, undefined];
-    const codes = await computeCodes(rounder, { ...grid, ...scales }, weight, layerContext);
-    const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
-    const [matrix] = codes;
-    const values = codes.length === 1 && matrix !== undefined ? matrix.data : codes.flatMap(({ data }) => [...data]);
-    return [scales, inMemory(layout.toTensor(packRows(values, { width: shape.width, block: size, bits, fill })))];
+    const numbers = await read();
+    return rounding.roundOnce(layer, numbers, { ...settings, layout: layout.dims }, async (layerContext) => {
+      const weight = sliceWeight(layer, numbers, shape.rows, size);
+      const grid = blockGrid(settings);
+      const scales = await computeScales(rounder, grid, weight, layerContext);
+      if (rounder.codes === undefined) return [scales, undefined];
+      const codes = await computeCodes(rounder, { ...grid, ...scales }, weight, layerContext);
+      const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
+      const [matrix] = codes;
+      const values = codes.length === 1 && matrix !== undefined ? matrix.data : codes.flatMap(({ data }) => [...data]);
+      return [scales, inMemory(layout.toTensor(packRows(values, { width: shape.width, block: size, bits, fill })))];
+    });
   };
   const [{ scale, zeroPoint }, computed] = await withLayerName(layer, round);
   const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);

@@ -10,17 +10,17 @@ import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
-import { compareFunction, compareOnSamples, lossOf } from "../compare/compare-function.ts";
-import { type Goal, isWithin, judge } from "../compare/goal.ts";
+import { compareFunction, compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
 import type { TextInputs } from "../task/text-inputs.ts";
 import { drawHoldout } from "./division.ts";
 import { findLostKnowledge } from "./judgement.ts";
 import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
-import type { SparingJudge, SparingVerdict } from "./sparing.ts";
+import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
 export interface SeparateSearch {
-  readonly search: SparingJudge;
+  readonly search: FallbackJudge;
   readonly searched: number;
   compare(model: Model): Promise<PairedResult>;
 }
@@ -62,7 +62,7 @@ export async function separateSearchSamples(
 
 const tooFewSamples = "there are too few samples for both the search and the evaluation";
 
-export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): SparingJudge | Miss {
+export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): FallbackJudge | Miss {
   const { validation } = metrics;
   if (validation === undefined) return new Miss(tooFewSamples);
   return {
@@ -80,18 +80,37 @@ export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: 
  */
 const standardErrors = 2;
 
-function verdictOf(compared: Pick<PairedResult, "comparison" | "lostKnowledge">, goal: Goal): SparingVerdict {
+function verdictOf(compared: Pick<PairedResult, "comparison" | "lostKnowledge">, goal: Goal): FallbackVerdict {
   const { comparison } = compared;
   const lostSentence = findLostKnowledge(compared, goal);
   if (lostSentence !== undefined) return { holds: "no", text: lostSentence };
   const { drop, verdict } = judge(comparison, goal);
-  const error = Math.sqrt(comparison.variance / drop.count);
-  const isClearlyMet = verdict === "kept" || isWithin({ ...drop, value: drop.value + standardErrors * error }, goal);
-  const sparingVerdict = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
+  const isClearlyMet = verdict === "kept" || isWithin({ value: upperDrop(comparison, goal) }, goal);
+  const holds = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const text =
     drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;
-  return { holds: sparingVerdict, text };
+  return { holds, text, excess: excessOf(comparison, goal) };
 }
+
+function upperDrop(comparison: Comparison, goal: Goal): number {
+  const { drop } = judge(comparison, goal);
+  return drop.value + standardErrors * Math.sqrt(comparison.variance / drop.count);
+}
+
+/** Returns the drop with its margin, divided by the maximum drop; undefined if nothing may be lost. */
+export function excessOf(comparison: Comparison, goal: Goal): number | undefined {
+  return goal.maxDrop > 0 ? Math.max(minExcess, upperDrop(comparison, goal) / goal.maxDrop) : undefined;
+}
+
+/** Minimum excess: smaller drops, and gains, are chance. */
+const minExcess = 0.1;
+
+/** Returns the output noise divided by the largest noise at which outputs are similar; undefined if the outputs are no floats. */
+export const excessOfNoise = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
+  unmoved === undefined && same === undefined ? 10 ** ((minDecibels - signalToNoise) / 10) : undefined;
+
+/** Number of random inputs per attempt. The models run on four times as many for the verdict. */
+const randomSamples = 8;
 
 /** Returns a judge that compares outputs on texts, or on random inputs. They differ from those of the final comparison. */
 export function searchWithoutData(
@@ -99,21 +118,22 @@ export function searchWithoutData(
   texts: TextInputs | undefined,
   output: string | undefined,
   context: Context,
-): SparingJudge {
+): FallbackJudge {
   const { engine, seed, signal } = context;
   return {
     samples: texts?.calibrate,
     async measure(model) {
       const likeness =
         texts === undefined
-          ? await compareFunction(engine, original, model, { output, seed: seed + 1, signal })
+          ? await compareFunction(engine, original, model, { output, seed: seed + 1, samples: randomSamples, signal })
           : await compareOnSamples(engine, original, model, texts.calibrate, { output, signal, inputs: texts.name });
       if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
       const isNear =
         likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;
       const lost = lossOf(likeness);
       const verdict = lost !== undefined ? "no" : isNear ? "clearly" : "barely";
-      return { holds: verdict, text: lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
+      const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
+      return { holds: verdict, text, excess: excessOfNoise(likeness) };
     },
   };
 }

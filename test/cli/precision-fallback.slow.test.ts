@@ -24,7 +24,10 @@ describe("a layer that quantization ruins", () => {
     const { files } = await json("compress", model, "--for", "size", "-o", out);
     const rows = files as readonly FolderFile[];
     expect(rows.filter(({ verdict }) => verdict === "kept")).toEqual([
-      expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: kept at 8 bits; it causes/)] }),
+      expect.objectContaining({
+        dtype: "bnb4",
+        preciseLayers: [expect.stringMatching(/^fc2: kept at 8 bits; it causes/)],
+      }),
     ]);
     expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
       /^model_bnb4\.onnx meets the check only with .* fc2: kept at 8 bits; it causes/m,
@@ -55,7 +58,7 @@ describe("a layer that quantization ruins", () => {
     const [row] = await quantizeFolder(model, { dtypes: ["q4"], out: join(folder, "made") });
     expect(row).toMatchObject({
       verdict: "kept",
-      spared: [expect.stringMatching(/^fc2: kept in float; it causes/)],
+      preciseLayers: [expect.stringMatching(/^fc2: kept in float; it causes/)],
     });
     const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
     expect(out).toMatch(

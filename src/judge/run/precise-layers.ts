@@ -2,7 +2,7 @@
 import { bytes as bytesText, counted, percent } from "../../core/numbers.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 
-export interface SparedLayer {
+export interface PreciseLayer {
   readonly layer: string;
   /** Bits of the weight; undefined for float. */
   readonly bits: number | undefined;
@@ -11,14 +11,14 @@ export interface SparedLayer {
   readonly bytes: number;
 }
 
-export interface Sparing {
+export interface PrecisionFallback {
   /** Less lossy settings that replaced the requested ones. If present, no layer is kept at higher precision. */
   readonly settings?: OptionValues;
-  readonly spared: readonly SparedLayer[];
-  readonly attempts: readonly SparingAttempt[];
+  readonly preciseLayers: readonly PreciseLayer[];
+  readonly attempts: readonly FallbackAttempt[];
 }
 
-export interface SparingAttempt {
+export interface FallbackAttempt {
   readonly layers?: number;
   readonly found: string;
 }
@@ -30,12 +30,16 @@ export const formatSettings = (settings: OptionValues): string =>
     .join(", ");
 
 /** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
-export const formatSparedLayer = (one: SparedLayer): string => `${one.layer}: ${describeSparedLayer(one)}`;
+export const formatPreciseLayer = (one: PreciseLayer): string => `${one.layer}: ${describePreciseLayer(one)}`;
 
-export const describeSparedLayer = (one: SparedLayer): string =>
-  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${sparingReason(one)}`;
+export const describePreciseLayer = (one: PreciseLayer): string =>
+  `kept ${one.bits === undefined ? "in" : "at"} ${formatForm(one)}; ${precisionReason(one)}`;
 
-export function sparingReason({ share, bytes }: SparedLayer): string {
+/** Returns "8 bits", or "float" without bits. */
+export const formatForm = ({ bits }: OptionValues | PreciseLayer = {}): string =>
+  typeof bits === "number" ? counted(bits, "bit") : "float";
+
+export function precisionReason({ share, bytes }: PreciseLayer): string {
   const cause =
     share === undefined || share <= 0
       ? "needed to meet the goal"

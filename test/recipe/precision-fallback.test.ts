@@ -12,11 +12,18 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
+import { separateSearchSamples } from "../../src/judge/run/fallback-samples.ts";
+import {
+  type FallbackVerdict,
+  findFallback,
+  type StepOutput,
+  searchFewest,
+} from "../../src/judge/run/precision-fallback.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
-import { findFallback, type StepOutput } from "../../src/judge/run/sparing.ts";
-import { separateSearchSamples } from "../../src/judge/run/sparing-samples.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
+import { modelDigest } from "../../src/judge/steps/store.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
+import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";
 import { task, trained } from "./blobs.ts";
 
 const context = completeContext();
@@ -73,9 +80,9 @@ describe("precision fallback with one layer that quantization ruins", () => {
       if (found instanceof Miss) throw new Error(found.reason);
       const lost = await apart.compare(plain.model);
       expect(lost.comparison.difference.value).toBeLessThan(-0.1);
-      const { output, sparing } = found;
-      expect(sparing.spared).toMatchObject([{ layer: "fc2", bits: undefined, share: expect.closeTo(1, 1) }]);
-      expect(sparing.spared[0]?.bytes).toBeGreaterThan(2 * 64 * 48);
+      const { output, fallback } = found;
+      expect(fallback.preciseLayers).toMatchObject([{ layer: "fc2", bits: undefined, share: expect.closeTo(1, 1) }]);
+      expect(fallback.preciseLayers[0]?.bytes).toBeGreaterThan(2 * 64 * 48);
       const reason = expect.stringMatching(/^kept in float; it causes [\d.]+ % of the error \(\+[\d.]+ kB\)$/);
       expect(output.misses.filter(({ at }) => at === "fc2")).toMatchObject([{ reason }]);
       expect(output.changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["fc1", "fc3"]));
@@ -88,22 +95,22 @@ describe("precision fallback with one layer that quantization ruins", () => {
       await runSpare(ruined, { scheme: "weights" }),
       await runSpare(ruined, { scheme: "weights" }),
     ];
-    if (first.found instanceof Miss || second.found instanceof Miss) throw new Error("Nothing was spared.");
-    expect(first.found.sparing).toEqual(second.found.sparing);
+    if (first.found instanceof Miss || second.found instanceof Miss) throw new Error("Nothing was preciseLayers.");
+    expect(first.found.fallback).toEqual(second.found.fallback);
   });
 });
 
-test("with 1-bit palettes, some layers fall back to 4 or 8 bits", async () => {
-  const { found, stages } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 1 });
+test("with 2-bit palettes, some layers fall back to 4 or 8 bits", async () => {
+  const { found, stages } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 2 });
   if (found instanceof Miss) throw new Error(found.reason);
-  const { spared, attempts } = found.sparing;
-  expect(spared.some(({ bits }) => bits === 4 || bits === 8)).toBe(true);
-  expect(attempts.length).toBeLessThanOrEqual(24);
+  const { preciseLayers, attempts } = found.fallback;
+  expect(preciseLayers.some(({ bits }) => bits === 4 || bits === 8)).toBe(true);
+  expect(attempts.length).toBeLessThanOrEqual(6);
   for (const [index, { layers = 0 }] of attempts.entries())
     expect(stages).toContainEqual([
       index,
-      24,
-      `attempt ${index + 1} of 24: ${counted(layers, "layer")} at higher precision`,
+      6,
+      `attempt ${index + 1} of 6: ${counted(layers, "layer")} at higher precision`,
     ]);
 });
 
@@ -142,42 +149,123 @@ test("rejects a goal that no choice of layers meets, with the remaining drop", a
   });
 });
 
-test("stops after one attempt if the longest smaller choice of layers misses the goal", async () => {
+/** Runs the fallback of 1-bit palettes with a judge that is a function of the options. */
+async function runWithJudge(judge: (overrides: OptionValues) => FallbackVerdict, excess?: number) {
   const options = { scheme: "weights", weights: "palette", bits: 1 };
+  const tried: OptionValues[] = [];
   const run = async (changed: OptionValues): Promise<StepOutput> => {
+    tried.push(Object(changed.overrides));
     const model = sound.clone();
     return { model, ...(await runStep(quantize, model, changed, task, context)) };
   };
-  let measured = 0;
-  const measure = async () => ({ holds: "no", text: `attempt ${++measured}` }) as const;
-  const search = { samples: undefined, measure };
-  const request = { pass: quantize, options, original: sound, requestedOutput: await run(options), run, search };
-  expect(await findFallback({ ...request, output: undefined }, context)).toMatchObject({
-    reason: expect.stringMatching(/^no choice of layers keeps the goal .* at higher precision attempt 1$/),
+  const requestedOutput = await run(options);
+  tried.length = 0;
+  const search = { samples: undefined, measure: async () => judge(tried.at(-1) ?? {}) };
+  const request = { pass: quantize, options, original: sound, requestedOutput, run, search, output: undefined, excess };
+  return { outcome: await findFallback(request, context), tried };
+}
+
+test("stops after one attempt if even half of the weights at higher precision miss the goal, and names the next precision", async () => {
+  const { outcome, tried } = await runWithJudge(() => ({ holds: "no", text: "5.0 points lost", excess: 5 }), 90);
+  expect(outcome).toMatchObject({
+    reason: expect.stringMatching(
+      /^most weights would need 4 bits, because with \d layers? at higher precision 5.0 points lost: use 4 bits for all layers$/,
+    ),
   });
-  expect(measured).toBe(1);
+  expect(tried).toHaveLength(1);
 });
 
 test("tries no choice of layers twice", async () => {
-  const tried: string[] = [];
-  let bits = 0;
-  const run = async (changed: OptionValues): Promise<StepOutput> => {
-    const overrides = Object.values(Object(changed.overrides)) as { readonly bits?: number }[];
-    bits = overrides.reduce((sum, own) => sum + (own.bits ?? 32), 0);
-    tried.push(JSON.stringify(changed.overrides));
+  const { outcome, tried } = await runWithJudge((overrides) => {
+    const bits = Object.values(overrides).reduce<number>((sum, layer) => sum + (Object(layer).bits ?? 32), 0);
+    return { holds: bits >= 8 ? "clearly" : "no", text: `${bits} bits` };
+  });
+  expect(outcome).toMatchObject({ fallback: { attempts: expect.any(Array) } });
+  expect(tried.length).toBeGreaterThan(1);
+  expect(new Set(tried.map((overrides) => JSON.stringify(overrides))).size).toBe(tried.length);
+});
+
+describe("layers with unchanged settings keep their rounded weights", () => {
+  const calibrated = { ...task, calibrate: task.train };
+  const quantizeWith = async (options: OptionValues, kept: Context["kept"]): Promise<Model> => {
     const model = sound.clone();
-    return { model, ...(await runStep(quantize, model, changed, task, context)) };
+    await runStep(quantize, model, { scheme: "weights", equalize: false, ...options }, calibrated, {
+      ...context,
+      kept,
+    });
+    return model;
   };
-  const options = { scheme: "weights", weights: "palette", bits: 1 };
-  const plain = await run(options);
-  tried.length = 0;
-  const measure = async () => ({ holds: bits >= 12 ? "clearly" : "no", text: `${bits} bits` }) as const;
-  const search = { samples: undefined, measure };
-  const request = { pass: quantize, options, original: sound, requestedOutput: plain, run, search };
-  const outcome = await findFallback({ ...request, output: undefined }, context);
-  expect(outcome).toMatchObject({ sparing: { attempts: expect.any(Array) } });
-  expect(tried.length).toBeGreaterThan(2);
-  expect(new Set(tried).size).toBe(tried.length);
+
+  test.each([
+    ["mse", { bits: 4 }],
+    ["mse", { bits: 3 }],
+    ["k-quant", { bits: 4 }],
+  ])("%s with %o gives the same bits as a run on its own", async (rounder, options) => {
+    const overrides = { fc1: { float: true } };
+    const kept: Context["kept"] = new Map();
+    await quantizeWith({ ...options, rounder }, kept);
+    const rounded = kept.size;
+    const again = await quantizeWith({ ...options, rounder, overrides }, kept);
+    const alone = await quantizeWith({ ...options, rounder, overrides }, undefined);
+    expect(rounded).toBeGreaterThan(0);
+    expect(await modelDigest(again)).toBe(await modelDigest(alone));
+  });
+
+  test("each weight is rounded once per precision, also by methods that see the layers before it", async () => {
+    const roundings: string[] = [];
+    const counting = {
+      ...gptaq,
+      codes: (...[weight, grid, layerContext]: Parameters<typeof gptaq.codes>) => {
+        roundings.push(`${layerContext.layer.name} ${grid.high - grid.low}`);
+        return gptaq.codes(weight, grid, layerContext);
+      },
+    };
+    const kept: Context["kept"] = new Map();
+    for (const overrides of [{}, { fc1: { bits: 8 } }, { fc1: { bits: 8 }, fc3: { float: true } }])
+      await quantizeWith({ bits: 4, rounder: counting, overrides }, kept);
+    expect(roundings.toSorted()).toEqual(["fc1 15", "fc1 254", "fc2 15", "fc3 15"]);
+  });
+});
+
+describe("search for the fewest moves", () => {
+  const errors = Array.from({ length: 101 }, (_, count) => 0.9 ** count);
+  const search = async (needed: number, lossOf: ((error: number) => number) | undefined, attempts: number) => {
+    let made = 0;
+    const [start, end] = [lossOf?.(1), lossOf?.(errors[needed] ?? 0)];
+    const excessOf = (count: number): number | undefined =>
+      lossOf && end !== undefined ? lossOf(errors[count] ?? 0) / end : undefined;
+    const trial = await searchFewest(errors, start && end && start / end, attempts, async (count) => {
+      made++;
+      return { holds: count >= needed ? "clearly" : "no", excess: excessOf(count), result: count };
+    });
+    return { count: trial?.result ?? 0, made };
+  };
+
+  test.each([1, 3, 17, 40, 77, 100])(
+    "needs two attempts if the loss is proportional to the error (%i moves)",
+    async (needed) => {
+      const { count } = await search(needed, (error) => error, 2);
+      expect(count).toBeGreaterThanOrEqual(needed);
+      expect(count).toBeLessThanOrEqual(needed + 1);
+    },
+  );
+
+  test.each([1, 3, 17, 40, 77, 100])(
+    "needs few attempts if the loss is a power of the error (%i moves)",
+    async (needed) => {
+      for (const power of [0.5, 2]) {
+        const { count } = await search(needed, (error) => error ** power, 6);
+        expect(count).toBeGreaterThanOrEqual(needed);
+        expect(count).toBeLessThanOrEqual(needed + 3);
+      }
+    },
+  );
+
+  test.each([1, 3, 17, 40, 77, 100])("bisects the errors if losses have no ratio (%i moves)", async (needed) => {
+    const { count, made } = await search(needed, undefined, 8);
+    expect(count).toBe(needed);
+    expect(made).toBeLessThanOrEqual(8);
+  });
 });
 
 test("the search and the test use disjoint samples", async () => {

@@ -1,0 +1,368 @@
+/**
+ * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
+ *
+ * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). With b more bits, 4⁻ᵇ of this
+ * error remains.
+ * 2. Orders the moves of layers to higher-precision formats by error reduction per byte, so that the first moves leave a known error.
+ * 3. Predicts how many moves meet the goal: the measured loss is about proportional to the error. Each attempt corrects the prediction.
+ *
+ * An attempt runs the step on the original, but layers with unchanged settings keep their rounded weights (`Context.kept`). So it takes little more
+ * than the evaluation, on a third of the samples. Attempts are measured on other samples than the final evaluation.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { isStored } from "../../core/analysis/stored-root.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
+import { usedValues, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
+import { encodedSize } from "../../core/onnx/encode.ts";
+import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { Dataset } from "../../data/index.ts";
+import type { Blame } from "../../runtime/noise/layer-errors.ts";
+import type { StepResult } from "../steps/runner.ts";
+import { whyNotSmaller } from "./improvement.ts";
+import { type ErrorShares, errorSharesOf } from "./layer-shares.ts";
+import {
+  type FallbackAttempt,
+  formatForm,
+  formatSettings,
+  type PreciseLayer,
+  type PrecisionFallback,
+  precisionReason,
+} from "./precise-layers.ts";
+
+export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
+  readonly model: Model;
+}
+
+export interface FallbackJudge {
+  readonly samples: Dataset | undefined;
+  measure(model: Model): Promise<FallbackVerdict>;
+}
+
+export interface FallbackVerdict {
+  /** Whether the goal is met. "barely": the estimate meets the goal, but by so little that the result can miss it on other samples. */
+  readonly holds: "clearly" | "barely" | "no";
+  /** Measured drop in words: "0.4 points lost". */
+  readonly text: string;
+  /** Measured loss divided by the allowed loss; undefined if losses have no ratio. */
+  readonly excess?: number | undefined;
+}
+
+export interface FallbackRequest {
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+  readonly original: Model;
+  readonly requestedOutput: StepOutput;
+  /** Runs the step (or another pass) with other options on a copy of the original. */
+  run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
+  readonly search: FallbackJudge;
+  readonly output: string | undefined;
+  /** Number of samples on which both models ran before, which limits the search for the layers with the largest error; default: no limit. */
+  readonly evaluated?: number | undefined;
+  /** Loss of the requested output, as `FallbackVerdict.excess`. */
+  readonly excess?: number | undefined;
+}
+
+/** Reason why no layers at higher precision meet the goal, and the layers with the largest error. */
+export class FailedFallback extends Miss {
+  readonly blamed: Blame | undefined;
+
+  constructor(reason: string, blamed: Blame | undefined) {
+    super(reason);
+    this.blamed = blamed;
+  }
+}
+
+/**
+ * Maximum numbers of attempts. Attempts on a third of the samples take twice as long as one evaluation of a model on all of them, as the evaluation of
+ * the original and the result does. Other settings of the pass change every layer, so each attempt is half a conversion.
+ */
+const maxAttempts = { layers: 6, settings: 2 };
+
+interface FallbackOutput {
+  readonly output: StepOutput;
+  readonly options: OptionValues;
+  readonly fallback: PrecisionFallback;
+}
+
+/**
+ * Finds less lossy settings, or if the pass has none that meet the goal, the layers to keep at higher precision.
+ * @returns a Miss if nothing meets the goal with a file smaller than the original.
+ */
+export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
+  return (await findMilderSettings(request, context)) ?? findPreciseLayers(request, context);
+}
+
+/** Tries the pass's less lossy settings. @returns the lossiest one that clearly meets the goal; undefined if no tried setting meets it. */
+async function findMilderSettings(
+  { pass, options, run, search, excess }: FallbackRequest,
+  context: Context,
+): Promise<FallbackOutput | undefined> {
+  const attempts: FallbackAttempt[] = [];
+  const allSettings = pass.milderSettings?.(options) ?? [];
+  const errors = [1, ...allSettings.map((_, index) => settingRatio ** (index + 1))];
+  const best = await searchFewest(errors, excess, maxAttempts.settings, async (count) => {
+    const settings = allSettings[count - 1] ?? {};
+    throwIfAborted(context.signal, "Stopped while settings were searched.");
+    context.progress(attempts.length, maxAttempts.settings, formatSettings(settings));
+    const changedOptions = { ...options, ...settings };
+    const output = await run(changedOptions);
+    const verdict = await search.measure(output.model);
+    attempts.push({ found: verdict.text });
+    return {
+      ...verdict,
+      result: { output, options: changedOptions, fallback: { settings, preciseLayers: [], attempts } },
+    };
+  });
+  return best?.holds === "clearly" ? best.result : undefined;
+}
+
+/** Ratio of the squared errors of neighboring settings of a pass (`milderSettings`). */
+const settingRatio = Math.SQRT1_2;
+
+interface Trial<T> extends Pick<FallbackVerdict, "holds" | "excess"> {
+  readonly result: T;
+}
+
+/** Minimum error for predictions, so that its logarithm is finite. */
+const minError = 1e-6;
+
+/**
+ * Finds the lowest count that clearly meets the goal, in few attempts. The loss is assumed to be a power of the error. It is proportional to the error
+ * until two losses are known. Without losses, the errors are bisected.
+ * @param errors the relative error after 0, 1, 2 … moves, in descending order. @param excess the loss after 0 moves.
+ * @returns if no tried count clearly meets the goal, one that barely does; undefined if none does.
+ */
+export async function searchFewest<T>(
+  errors: readonly number[],
+  excess: number | undefined,
+  attempts: number,
+  attempt: (count: number) => Promise<Trial<T> | undefined>,
+): Promise<Trial<T> | undefined> {
+  const pointOf = (count: number, excess: number | undefined) => ({
+    count,
+    error: Math.log(Math.max(minError, errors[count] ?? 0)),
+    loss: Math.log(excess ?? Number.NaN),
+  });
+  let [missing, before] = [pointOf(0, excess), pointOf(0, undefined)];
+  let meeting = pointOf(errors.length, undefined);
+  let best: Trial<T> | undefined;
+  for (let made = 0; made < attempts && meeting.count - missing.count > 1; made++) {
+    const middle = (missing.error + meeting.error) / 2;
+    const other = Number.isNaN(meeting.loss) ? before : meeting;
+    const power = (missing.loss - other.loss) / (missing.error - other.error);
+    const predicted = missing.error - missing.loss / (power > 0 && Number.isFinite(power) ? power : 1);
+    // The last attempts halve the interval, because predictions can approach the goal from one side only.
+    const target = Number.isNaN(predicted) || (made > 2 && best?.holds === "clearly") ? middle : predicted;
+    const reached = errors.findIndex((_, count) => pointOf(count, undefined).error <= target);
+    const count = Math.max(missing.count + 1, Math.min(meeting.count - 1, reached < 0 ? errors.length : reached));
+    const trial = await attempt(count);
+    const point = pointOf(count, trial?.excess);
+    // A count that cannot be tried bounds the search, as one that meets the goal does.
+    if (trial === undefined || trial.holds === "clearly") meeting = point;
+    else [missing, before] = [point, missing];
+    if (trial?.holds === "clearly" || (trial?.holds === "barely" && best?.holds !== "clearly")) best = trial;
+  }
+  return best;
+}
+
+async function findPreciseLayers(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
+  const { original, requestedOutput, options, search, run, excess } = request;
+  const { moves, errors, shares, blamed } = await rankMoves(request, context);
+  const failed = (reason: string): Miss => new FailedFallback(reason, blamed);
+  if (moves.length === 0) return failed("none of its layers has a higher-precision form");
+  const attempts: FallbackAttempt[] = [];
+  let lastText = "";
+  const smaller = await countSmaller(moves, original, requestedOutput.model);
+  const useful = countUseful(moves);
+  const best = await searchFewest(
+    errors.slice(0, Math.min(smaller + 1, useful) + 1),
+    excess,
+    maxAttempts.layers,
+    async (count) => {
+      const chosen = moves.slice(0, count);
+      throwIfAborted(context.signal, "Stopped while layers to keep at higher precision were searched.");
+      const layers = layersOf(chosen).length;
+      const text = `attempt ${attempts.length + 1} of ${maxAttempts.layers}: ${counted(layers, "layer")} at higher precision`;
+      context.progress(attempts.length, maxAttempts.layers, text);
+      const output = await run(applyForms(options, chosen));
+      if ((await whyNotSmaller(original, output.model)) !== undefined) return undefined;
+      const verdict = await search.measure(output.model);
+      attempts.push({ layers, found: verdict.text });
+      lastText = `with ${counted(layers, "layer")} at higher precision ${verdict.text}`;
+      return { ...verdict, result: { output, chosen } };
+    },
+  );
+  if (best === undefined) {
+    const nextForm = formatForm(moves[0]?.form);
+    return failed(
+      useful < smaller && attempts.length > 0
+        ? `most weights would need ${nextForm}, because ${lastText}: use ${nextForm} for all layers`
+        : `no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`,
+    );
+  }
+  const { output, chosen } = best.result;
+  const preciseLayers = preciseLayersOf(chosen, shares, requestedOutput, output);
+  return {
+    output: addReasons(output, preciseLayers),
+    options: applyForms(options, chosen),
+    fallback: { preciseLayers, attempts },
+  };
+}
+
+/** Returns the estimated number of first moves after which the file is still smaller than the original. */
+async function countSmaller(moves: readonly MilderStep[], original: Model, requestedModel: Model): Promise<number> {
+  let remainingBytes = (await encodedSize(original)) - (await encodedSize(requestedModel));
+  const index = moves.findIndex(({ bytes }) => {
+    remainingBytes -= bytes;
+    return remainingBytes < 0;
+  });
+  return index < 0 ? moves.length : index;
+}
+
+/** With fewer layers at higher precision, the next precision for all layers makes a clearly larger file. */
+const minLayers = 3;
+
+/** Returns the number of first moves after which most layers, or most weights, still have the requested precision. */
+function countUseful(moves: readonly MilderStep[]): number {
+  const weightsOf = new Map(moves.map(({ layer, weights }) => [layer, weights]));
+  const total = [...weightsOf.values()].reduce((sum, weights) => sum + weights, 0);
+  const precise = new Set<string>();
+  const index = moves.findIndex(({ layer }) => {
+    precise.add(layer);
+    const weights = [...precise].reduce((sum, name) => sum + (weightsOf.get(name) ?? 0), 0);
+    return precise.size >= Math.max(minLayers, weightsOf.size / 2) && 2 * weights > total;
+  });
+  return index < 0 ? moves.length : index;
+}
+
+const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
+
+interface MilderStep {
+  readonly layer: string;
+  readonly form: OptionValues;
+  /** Number of elements of the layer's weight. */
+  readonly weights: number;
+  /** Output error that this step removes. */
+  readonly removed: number;
+  /** Estimated bytes that this step adds to the file. */
+  readonly bytes: number;
+  /** Reduction of the output error per byte. */
+  readonly gain: number;
+}
+
+const floatBits = 32;
+const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
+/** Bytes that are added to the cost of every step, for the overhead of a separate format. Without them, tiny layers would seem nearly free. */
+const overheadBytes = 256;
+
+async function rankMoves(
+  request: FallbackRequest,
+  context: Context,
+): Promise<
+  Pick<ErrorShares, "shares" | "blamed"> & { readonly moves: readonly MilderStep[]; readonly errors: readonly number[] }
+> {
+  const { pass, options, original, requestedOutput } = request;
+  const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
+  for (const change of requestedOutput.changes) {
+    const forms = pass.milderForms?.(options, change) ?? [];
+    if (forms.length > 0) formsByLayer.set(change.at, { change, forms });
+  }
+  const { samples } = request.search;
+  const layers = new Set(formsByLayer.keys());
+  const { shares, estimates, blamed } = await errorSharesOf({ ...request, samples }, layers, context);
+  const elementCounts = new Map(
+    allLayers(original, infer(original)).map(({ name, effective }) => [
+      name,
+      elementCount(fixedDims(effective.type?.dims) ?? []),
+    ]),
+  );
+  const moves = [...formsByLayer].flatMap(([layer, { change, forms }]) =>
+    forms.map((form, at): MilderStep => {
+      const requestedBits = change.bits ?? 0;
+      const [before, after] = [at === 0 ? requestedBits : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
+      const remainingError = (bits: number): number => (bits === floatBits ? 0 : 4 ** (requestedBits - bits));
+      const weights = elementCounts.get(layer) ?? 0;
+      const bytes = (weights * (after - before)) / 8;
+      const removed = (remainingError(before) - remainingError(after)) * (estimates.get(layer) ?? 0);
+      return { layer, form, weights, bytes, removed, gain: removed / (overheadBytes + bytes) };
+    }),
+  );
+  const ordered = moves.toSorted((a, b) => b.gain - a.gain);
+  return { moves: ordered, errors: remainingErrors(ordered), shares, blamed };
+}
+
+/** Returns the output error that remains after the first 0, 1, 2 … moves, relative to the error of the requested output. */
+function remainingErrors(moves: readonly MilderStep[]): readonly number[] {
+  const errors = [0];
+  for (const { removed } of moves.toReversed()) errors.push((errors.at(-1) ?? 0) + Math.min(removed, maxError));
+  return errors.toReversed().map((error) => error / (errors.at(-1) || 1));
+}
+
+/** Bound of a layer's error, which is infinite if the layer makes values that are not finite. */
+const maxError = 1e9;
+
+export function applyForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
+  const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
+  for (const { layer, form } of moves) {
+    const override = overrides.get(layer);
+    // The last matching pattern has precedence, so the override must be the last entry.
+    overrides.delete(layer);
+    overrides.set(layer, { ...override, ...form });
+  }
+  return { ...options, overrides: Object.fromEntries(overrides) };
+}
+
+function preciseLayersOf(
+  moves: readonly MilderStep[],
+  shares: ReadonlyMap<string, number>,
+  requestedOutput: StepOutput,
+  output: StepOutput,
+): readonly PreciseLayer[] {
+  const [before, after] = [bytesOfLayers(requestedOutput.model), bytesOfLayers(output.model)];
+  const bits = new Map(
+    output.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
+  );
+  return layersOf(moves).map((layer) => ({
+    layer,
+    bits: bits.get(layer),
+    share: shares.get(layer),
+    bytes: (after.get(layer) ?? 0) - (before.get(layer) ?? 0),
+  }));
+}
+
+/** Returns the bytes that each layer stores: its weight in any format, and its bias. */
+export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
+  return new Map(
+    allLayers(model, infer(model)).map(({ name, node, effective }) => {
+      const stored = new Set<Value>();
+      const pendingValues = [effective, ...node.inputs].filter(
+        (value): value is Value => value !== undefined && isStored(value),
+      );
+      for (let value = pendingValues.pop(); value !== undefined; value = pendingValues.pop()) {
+        if (stored.has(value)) continue;
+        stored.add(value);
+        if (value.producer !== undefined) pendingValues.push(...usedValues(value.producer));
+      }
+      return [name, [...stored].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0)] as const;
+    }),
+  );
+}
+
+function addReasons<M extends StepOutput>(output: M, preciseLayers: readonly PreciseLayer[]): M {
+  const reasons = new Map(preciseLayers.map((one) => [one.layer, precisionReason(one)]));
+  return {
+    ...output,
+    changes: output.changes.map((change) => {
+      const reason = change.kind === "quantized" ? reasons.get(change.at) : undefined;
+      return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
+    }),
+    misses: output.misses.map((miss) => {
+      const reason = reasons.get(miss.at ?? "");
+      return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
+    }),
+  };
+}
