@@ -86,9 +86,9 @@ export function asPithError(error: unknown): PithError {
 const systemErrorCodes: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
 /** Returns whether the system caused an error (full disk, read-only file system), so that other work would fail, too. */
-function isSystemError({ cause }: Error): boolean {
-  if (!(cause instanceof Error)) return false;
-  return ("code" in cause && systemErrorCodes.includes(cause.code)) || isSystemError(cause);
+export function isSystemError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && systemErrorCodes.includes(error.code)) || isSystemError(error.cause);
 }
 
 /** The reason why something was not done, and the node, layer or value that it concerns. A Miss is returned and never thrown. */

@@ -270,6 +270,60 @@ test("combines the smallest dtypes of several models, and rejects the one that l
   ]);
 });
 
+describe("a file that fails", () => {
+  const failing = (error: Error) => ({
+    make: async (variant: Variant) => {
+      if (variant.dtype === "q4" && variant.source.includes("encoder")) throw error;
+      return copying.make(variant);
+    },
+  });
+
+  test.each([
+    [new PithError("E_NAME", '"a" cannot be renamed.'), '"a" cannot be renamed.'],
+    [new PithError("E_FILE", "The weights cannot be read."), "The weights cannot be read."],
+    [new PithError("E_OPTION", "bits is 8, got 4."), "bits is 8, got 4."],
+    [new TypeError("x is undefined"), "internal: x is undefined"],
+  ])("is rejected with its reason, and all others are made (%s)", async (error, reason) => {
+    await modules("encoder_model", "decoder_model_merged");
+    const rows = await run({ dtypes: ["q4", "q8"], ...failing(error) });
+    expect(rows.map(({ file, verdict, reason }) => [file, verdict, reason])).toEqual([
+      ["onnx/decoder_model_merged_q4.onnx", "kept", undefined],
+      ["onnx/encoder_model_q4.onnx", "rejected", reason],
+      ["onnx/decoder_model_merged_quantized.onnx", "kept", undefined],
+      ["onnx/encoder_model_quantized.onnx", "kept", undefined],
+    ]);
+  });
+
+  test("is rejected if the models of its dtype fail to run together, and other dtypes are made", async () => {
+    await modules("encoder_model", "decoder_model_merged");
+    const together = async (paths: readonly { readonly result: string }[]) => {
+      if (paths.some(({ result }) => result.endsWith("_q4.onnx"))) throw new PithError("E_ENGINE", "They do not run.");
+      return {};
+    };
+    const rows = await run({ dtypes: ["q4", "q8"], ...copying, together });
+    expect(rows.filter(({ verdict }) => verdict === "rejected")).toMatchObject([{ reason: "They do not run." }]);
+    expect(rows.filter(({ dtype, verdict }) => dtype === "q8" && verdict === "kept")).toHaveLength(2);
+  });
+
+  test("in timing is kept without a time", async () => {
+    await modules("model");
+    const time = async () => {
+      throw new PithError("E_ENGINE", "It does not load.");
+    };
+    const texts: string[] = [];
+    const context = { log: ({ text }: { readonly text: string }) => void texts.push(text) };
+    const rows = await quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...copying, time }, context);
+    expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "kept"]);
+    expect(texts).toContain("onnx/model_q4.onnx was not timed: It does not load.");
+  });
+
+  test("ends the run if the disk is full", async () => {
+    await modules("encoder_model", "decoder_model_merged");
+    const error = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+    await expect(run({ dtypes: ["q4", "q8"], ...failing(error) })).rejects.toBe(error);
+  });
+});
+
 describe("low-entropy values", () => {
   const x = float32(
     [64, 64],

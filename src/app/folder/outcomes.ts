@@ -1,6 +1,6 @@
 /** Makes, reuses, times or rejects the variants of a folder one by one, and records each outcome. */
 import { joinPath } from "#platform";
-import { PithError } from "../../core/errors.ts";
+import { asPithError, errorMessage, isSystemError, PithError } from "../../core/errors.ts";
 import { textHash } from "../../core/files/hash.ts";
 import { formatKept } from "../../core/files/own-files.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -15,8 +15,19 @@ import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
 const defaultFileBytes = 2e9;
-const endingCodes: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
-export const isFatal = ({ code }: PithError): boolean => endingCodes.includes(code);
+/** Codes of a wrong request, which can concern some files only. */
+const requestCodes: readonly string[] = ["E_OPTION", "E_USAGE"];
+
+/**
+ * Rejects a file because its work failed, so that the other files are made. Faults of Pith count as well.
+ * @throws the error if the run was stopped, or if the system fails for every file, such as with a full disk.
+ */
+export async function rejectFailed(run: FolderRun, file: string, dtype: FileDtype, error: unknown): Promise<void> {
+  const isKnown = error instanceof PithError;
+  if (isSystemError(error) || (isKnown && error.code === "E_STOPPED")) throw error;
+  if (isKnown && requestCodes.includes(error.code)) run.invalidRequest ??= error;
+  await rejectFile(run, file, dtype, isKnown ? error.message : `internal: ${errorMessage(error)}`);
+}
 
 export async function makeFile(
   run: FolderRun,
@@ -60,8 +71,7 @@ export async function makeFile(
     records.set(file, { ...record, ...figures });
     rows.set(file, { dtype, file, ...figures, verdict: "kept" });
   } catch (error) {
-    if (!(error instanceof PithError) || isFatal(error)) throw error;
-    await rejectFile(run, file, dtype, error.message);
+    await rejectFailed(run, file, dtype, error);
   }
 }
 
@@ -71,11 +81,14 @@ export function sourcesHash({ sidecars, options }: FolderRun, hash: string, sett
 }
 
 export async function timeFile(run: FolderRun, { base, source }: Module, dtype: FileDtype): Promise<void> {
-  const { out, options, records } = run;
+  const { out, options, records, context } = run;
   const file = fileOf(base, dtype);
   const record = records.get(file);
   if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
-  const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) });
+  const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) }).catch((error: unknown) => {
+    context.log({ id: "time", text: `${file} was not timed: ${asPithError(error).message}`, level: "warning" });
+    return { work: undefined };
+  });
   if (speeds.length === 0 && work === undefined) return;
   recordFigures(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
   await describe(run);

@@ -6,7 +6,7 @@
  * Each variant is recorded as soon as it is written, so that a stopped run can continue.
  */
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
-import { joinList, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
+import { joinList, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
 import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { bytes } from "../../core/numbers.ts";
@@ -22,7 +22,7 @@ import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
 import { hashAndPrune, isFileOfModel, isUnchanged } from "./model-files.ts";
 import { copyOriginals, findOriginals, type Originals } from "./originals.ts";
-import { isFatal, makeFile, rejectFile, removeResult, sourcesHash, timeFile } from "./outcomes.ts";
+import { makeFile, rejectFailed, rejectFile, removeResult, sourcesHash, timeFile } from "./outcomes.ts";
 import { precompressFiles, removeCopies } from "./precompressed.ts";
 import { figuresOf, readFolderRecord } from "./records.ts";
 import {
@@ -78,6 +78,8 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
     if (!combinesDtypes(run.options)) await checkOrRepair(run, dtype);
     await runInLoader(run, () => dtype);
   }
+  const isEmpty = [...run.rows.values()].every(({ verdict }) => verdict === "rejected");
+  if (isEmpty && run.invalidRequest !== undefined) throw run.invalidRequest;
   await dropRedundant(run);
   if (run.options.keepSmallest === true) {
     await searchModules(run);
@@ -114,6 +116,7 @@ async function openRun(
     inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
     reportedFiles: new Set(),
     missing: undefined,
+    invalidRequest: undefined,
   };
   await dropOtherSearches(run);
   if (!run.inPlace) await copyOriginals(run, copies);
@@ -329,8 +332,7 @@ async function searchFront(
       if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
     return { module, points, position: 0 };
   } catch (error) {
-    if (!(error instanceof PithError) || isFatal(error)) throw error;
-    await rejectFile(run, fileOf(module.base, "searched"), "searched", error.message);
+    await rejectFailed(run, fileOf(module.base, "searched"), "searched", error);
     return undefined;
   }
 }

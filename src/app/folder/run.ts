@@ -1,6 +1,6 @@
 /** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
 import type { Encoding } from "#platform";
-import type { Miss } from "../../core/errors.ts";
+import type { Miss, PithError } from "../../core/errors.ts";
 import type { CopySizes } from "../../core/files/compressed-copies.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -118,6 +118,8 @@ export interface FolderRun {
   readonly check: ReturnType<typeof loaderCheck> | undefined;
   /** Sentence, without its period, about files that transformers.js needs and the folder lacks. */
   missing: string | undefined;
+  /** The first error of a file about options. It ends the run if no file can be made. */
+  invalidRequest: PithError | undefined;
   readonly records: Map<string, Records[string]>;
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;

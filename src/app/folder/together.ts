@@ -4,7 +4,7 @@ import { counted } from "../../core/numbers.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe } from "./describe.ts";
 import { compareTogether, lostEndToEnd, type ModulePaths } from "./end-to-end.ts";
-import { makeFile, recordFigures, rejectFile, timeFile } from "./outcomes.ts";
+import { makeFile, recordFigures, rejectFailed, rejectFile, timeFile } from "./outcomes.ts";
 import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
 function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
@@ -79,10 +79,16 @@ export async function checkTogether(
       ? undefined
       : (modules: readonly ModulePaths[]) => compareTogether(folder, modules, texts, context));
   if (compareModules === undefined) return true;
-  const endToEnd = await compareModules(pathsOf(run, dtypeOf));
-  const lossReason = lostEndToEnd(endToEnd);
-  if (lossReason === undefined) recordFigures(run, row.file, { together: endToEnd });
-  else await rejectFile(run, row.file, row.dtype, lossReason);
+  let isLost = true;
+  try {
+    const endToEnd = await compareModules(pathsOf(run, dtypeOf));
+    const lossReason = lostEndToEnd(endToEnd);
+    isLost = lossReason !== undefined;
+    if (lossReason === undefined) recordFigures(run, row.file, { together: endToEnd });
+    else await rejectFile(run, row.file, row.dtype, lossReason);
+  } catch (error) {
+    await rejectFailed(run, row.file, row.dtype, error);
+  }
   await describe(run);
-  return lossReason === undefined;
+  return !isLost;
 }
