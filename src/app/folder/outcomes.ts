@@ -87,7 +87,7 @@ export async function timeFile(run: FolderRun, { base, source }: Module, dtype: 
   if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
   const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) }).catch((error: unknown) => {
     context.log({ id: "time", text: `${file} was not timed: ${asPithError(error).message}`, level: "warning" });
-    return { work: undefined };
+    return { speeds: [], work: undefined };
   });
   if (speeds.length === 0 && work === undefined) return;
   recordFigures(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
