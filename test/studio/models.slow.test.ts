@@ -21,7 +21,7 @@ describe.skipIf(browser === undefined || data === undefined)("the studio", () =>
   async function inStudio(use: (page: Page) => Promise<void>): Promise<void> {
     const { page, foreign, errors, close } = await openStudio(folder);
     try {
-      page.setDefaultTimeout(150_000);
+      page.setDefaultTimeout(300_000);
       await use(page);
       expect(foreign).toEqual([]);
       expect(errors).toEqual([]);

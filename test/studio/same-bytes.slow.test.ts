@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, cpSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -12,6 +13,12 @@ import { browser, buildStudio, openStudio } from "./studio.ts";
 
 const model = shared("data/models/resnet8_cifar10.onnx");
 const data = shared("data/cifar10");
+
+/** Returns the words of the printed command after the program. */
+async function printedWords(page: Page): Promise<readonly string[]> {
+  const printed = (await page.locator("pre").first().textContent()) ?? "";
+  return printed.replace(/^npx --no-install pith /, "").split(" ");
+}
 
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
@@ -48,10 +55,9 @@ describe.skipIf(browser === undefined || model === undefined || data === undefin
       };
       await save(/\.onnx the model/, "tab.onnx");
       await save(/recipe\.yaml/, "recipe.yaml");
-      const printed = await page.locator("pre").first().textContent();
+      const words = await printedWords(page);
       copyFileSync(model ?? "", join(work, "resnet8_cifar10.onnx"));
       cpSync(data ?? "", join(work, "cifar10"), { recursive: true });
-      const [, , ...words] = (printed ?? "").split(" ");
       const program = join(inject("compiled"), "app/cli/main.js");
       await promisify(execFile)(process.execPath, [program, ...words], { cwd: work });
       const [command, tab] = [join(work, "out/model.onnx"), join(work, "tab.onnx")];
@@ -75,9 +81,8 @@ describe.skipIf(browser === undefined || model === undefined || data === undefin
         await page.getByRole("button", { name: /^Run / }).click();
         await page.getByRole("button", { name: "Compare" }).click();
         const tab = await downloadModel(page);
-        const printed = await page.locator("pre").first().textContent();
+        const words = await printedWords(page);
         copyFileSync(model ?? "", join(work, "resnet8_cifar10.onnx"));
-        const [, , ...words] = (printed ?? "").split(" ");
         await promisify(execFile)(process.execPath, [join(inject("compiled"), "app/cli/main.js"), ...words], {
           cwd: work,
         });

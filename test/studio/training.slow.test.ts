@@ -7,7 +7,7 @@ test.skipIf(browser === undefined)(
   async () => {
     const { page, errors, close } = await openStudio(await buildStudio());
     try {
-      page.setDefaultTimeout(60_000);
+      page.setDefaultTimeout(300_000);
       await page.getByRole("button", { name: "Digits", exact: true }).click();
       await page.getByRole("link", { name: "Check the samples" }).click();
       await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();

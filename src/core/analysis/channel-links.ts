@@ -9,9 +9,6 @@ import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import type { Inference } from "./infer.ts";
 
-/** The kind of the refusals that the option `throughNorms` lifts: the channels on this axis are normalized or averaged together. */
-export const statisticsKind = "statistics";
-
 /** How a node relates the axes of its inputs and outputs. A rule without a node relates two stored copies of one parameter. */
 export interface Rule {
   readonly node: Node | undefined;
@@ -19,7 +16,7 @@ export interface Rule {
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
   /** Axes whose channels cannot be removed, according to the operator's definition. */
-  readonly refuses: readonly { readonly end: End; readonly reason: string; readonly kind: string | undefined }[];
+  readonly refuses: readonly { readonly end: End; readonly reason: string }[];
   /** Axes that the operator sums over. */
   readonly absorbs: readonly End[];
 }
@@ -75,9 +72,7 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   });
   const links = axisLinks.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = axisLinks.flatMap((link) =>
-    "refuses" in link
-      ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && statisticsKind }]
-      : [],
+    "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
   );
   const absorbs = axisLinks.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
   return { node, refusal: undefined, links, refuses, absorbs };

@@ -53,7 +53,7 @@ function* listRefusedAxes(
   const outputs = new Set(graph.outputs);
   for (const rule of rules) {
     if (rule.node === undefined) continue;
-    for (const { end, reason, kind } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node), kind) };
+    for (const { end, reason } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node)) };
     yield* refuseUntraceable(rule, rule.node, outputs);
     yield* refuseUnlinked(rule, rule.node, labels);
     const reason = "they share an axis with channels that are removed instead";

@@ -35,6 +35,12 @@ export interface ChannelOptions {
   readonly throughNorms?: boolean | undefined;
 }
 
+/** Returns whether a node computes statistics over an axis, which `throughNorms` ignores. */
+export const hasStatistics = ({ graph }: Model, inference: Inference): boolean =>
+  [...graph.nodes()].some((node) =>
+    inference.facet(node, "axes")?.links.some((link) => "refuses" in link && link.statistics !== undefined),
+  );
+
 export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
   return slices.find(({ value, axis }) => value === effective && axis === role.out);
 }

@@ -151,6 +151,25 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(changes.map(({ at }) => at)).toEqual(["a", "b"]);
   });
 
+  test("names the option also if another operator prevents the removal until the graph is rewritten", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a.weight: float32[2, 4] = random(seed 1)
+  b.weight: float32[4, 2] = random(seed 2)
+  scale: float32[4] = ones
+  h = MatMul "a" (x, a.weight)
+  size = Shape (h)
+  i = Reshape (h, size)
+  j = LayerNormalization (i, scale)
+  y = MatMul "b" (j, b.weight)
+}`);
+    const { misses } = await prune(net.clone(), { structured: 0.5, layers: "a" });
+    const reason = "the channels cannot be removed: reports dimensions; `pith prune --through-norms` allows it";
+    expect(misses).toMatchObject([{ at: "a", reason }]);
+    const { changes } = await prune(net, { structured: 0.5, layers: "a", throughNorms: true });
+    expect(changes.map(({ at }) => at)).toEqual(["a"]);
+  });
+
   const residual = (output: string) =>
     parseModel(`opset 17
 graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 2]${output}) {

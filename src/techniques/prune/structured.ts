@@ -1,11 +1,11 @@
 /** Prunes channels: ranks the groups' units, chooses those to remove, and removes them from the graph. */
-import { statisticsKind } from "../../core/analysis/channel-links.ts";
 import {
   type ChannelOptions,
   channelGroups,
   type Freedom,
   freedomOf,
   type Group,
+  hasStatistics,
   outputsOf,
   removable,
 } from "../../core/analysis/channels.ts";
@@ -85,7 +85,12 @@ export async function pruneStructured(model: Model, given: Options, context: Con
   const original = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
   const selected = new Set(selectLayers([...original.values()], given).map(({ name }) => name));
   const options: Options = { ...given, original };
-  const { groups, misses } = await freeChannels(model, (form) => findEligible(form, selected, options), context);
+  const freeGroups = (copy: Model, choice: Options, freed?: ReadonlyMap<string, number>) =>
+    freeChannels(copy, (form) => findEligible(form, selected, choice, freed), context);
+  const isHelped = options.throughNorms !== true && hasStatistics(model, infer(model));
+  const helped = isHelped ? (await freeGroups(model.clone(), { ...options, throughNorms: true })).groups : [];
+  const freed = helped.flatMap((group) => group.layers.map(({ name }) => [name, removable(group).length] as const));
+  const { groups, misses } = await freeGroups(model, options, new Map(freed));
   const ranked = await rankChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
@@ -200,11 +205,12 @@ function selectRemovable(
   return { removals, refusals };
 }
 
-/** Returns the groups with a selected layer and no excluded layer. */
+/** Returns the groups with a selected layer and no excluded layer. @param freed numbers of units by layer that `throughNorms` can remove. */
 function findEligible(
   model: Model,
   names: ReadonlySet<string>,
   options: Options,
+  freed: ReadonlyMap<string, number> = new Map(),
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -215,14 +221,6 @@ function findEligible(
   for (const table of tables)
     if (names.has(table.name) && !allGroups.some((group) => outputsOf(group, table) !== undefined))
       misses.push(new Miss("its columns are not coupled to the channels of a layer", table.name));
-  const isFree = (group: Group): boolean => removable(group).length > 0;
-  let freed: readonly Layer[] | undefined;
-  const isFreeThroughNorms = ({ layers: [first] }: Group): boolean => {
-    freed ??= channelGroups(model, inference, { throughNorms: true })
-      .filter(isFree)
-      .flatMap(({ layers }) => layers);
-    return freed.some(({ node }) => node === first?.node);
-  };
   for (const group of allGroups) {
     if (!group.layers.some(({ name }) => names.has(name))) continue;
     const coupled = [...group.layers, ...tables.filter((table) => outputsOf(group, table) !== undefined)];
@@ -234,14 +232,14 @@ function findEligible(
       continue;
     }
     for (const refusalsOfUnits of groupBy(group.refused.values(), formatReason).values()) {
-      const [{ reason, at, kind }] = refusalsOfUnits;
+      const [{ reason, at }] = refusalsOfUnits;
       const subject =
         refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${partsOf(group)}`;
-      const isAllowed = kind === statisticsKind && isFreeThroughNorms(group);
-      const remedy = isAllowed ? "; `pith prune --through-norms` allows it" : "";
+      const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - removable(group).length;
+      const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `pith prune --through-norms` allows it";
       misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
-    if (isFree(group)) groups.push(group);
+    if (removable(group).length > 0) groups.push(group);
   }
   return { groups, misses, free: freedomOf(groups) };
 }
