@@ -297,6 +297,15 @@ describe("threads of a feed", () => {
     expect(await threadsAfter(15, 60)).toBe(0);
   });
 
+  test("starts threads again after threads were ended that were still starting", async () => {
+    endWorkers();
+    const interrupted = read(seen, [{ size: 4 }], 1);
+    endWorkers();
+    await interrupted;
+    await read(seen, [{ size: 4 }], 1);
+    expect(readyWorkers()).toBe(1);
+  });
+
   test("runs supported preparations in threads only", async () => {
     const settings = { owner: "images", input: input(2, 3, 8, 8), how: { ...presets.unit, resize: 8 } };
     const here = (): Batch => {

@@ -226,7 +226,8 @@ async function startWorker(): Promise<void> {
     const greeting: PreparingQuestion = { batch: {}, steps: [] };
     worker.isReady = (await worker.thread.ask(greeting).catch(() => undefined)) !== undefined;
   }
-  if (worker?.isReady !== true) hasFailed = true;
+  // `endWorkers` can end a thread that is still starting, which is not a failure.
+  if (worker?.isReady !== true && (worker === undefined || workers.includes(worker))) hasFailed = true;
 }
 
 /** Keeps the threads running while a feed uses them. Returns the function that the feed calls at its end. */
