@@ -1,5 +1,6 @@
 /** Exports metrics with intervals, paired comparison, speed and size. */
 export type { Estimate } from "../core/estimate.ts";
+export { changeInterval as changeIntervalText, changeTexts, figure as figureText } from "../core/numbers.ts";
 export { agreement } from "../runtime/metrics/comparison-metrics.ts";
 export { cosine } from "../runtime/metrics/embedding.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, measure } from "../runtime/metrics/evaluate.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytesText, countText, differenceText, figureText } from "./format.ts";
+import { bytesText, countText } from "./format.ts";
 
 const spaced = (text: string): string => text.replaceAll("\u00a0", " ");
 
@@ -20,28 +20,4 @@ test.each([
 
 test("counts have no unit below 1000", () => {
   expect([270, 999_600].map(countText).map(spaced)).toEqual(["270", "1.00 M"]);
-});
-
-test.each([
-  ["share", 0.023, "+2.3"],
-  ["share", -0.002, "−0.2"],
-  ["share", -0.0002, "−0.02"],
-  ["share", 0, "0.0"],
-  ["dB", -0.5, "−0.5"],
-  ["dB", Number.NaN, "NaN"],
-  ["share", Number.NaN, "NaN"],
-  ["dB", Number.NEGATIVE_INFINITY, "−∞"],
-])("a difference in %s of %d is %s", (unit, value, text) => {
-  expect(differenceText(unit, value)).toBe(text);
-});
-
-test.each([
-  ["share", 0.916, "91.6 %"],
-  ["share", 1, "100.0 %"],
-  ["share", 0.9997, "99.97 %"],
-  ["share", 0.00004, "0.004 %"],
-  ["dB", -3.456, "−3.46 dB"],
-  ["", Number.POSITIVE_INFINITY, "∞"],
-])("a figure in %s of %d is %s", (unit, value, text) => {
-  expect(spaced(figureText(unit, value))).toBe(text);
 });

@@ -31,22 +31,6 @@ export const percentText = (share: number): string => `${(100 * share).toFixed(1
 export const durationText = (seconds: number): string =>
   seconds < 100 ? `about ${Math.max(1, Math.round(seconds))}\u00a0s` : `about ${Math.round(seconds / 60)}\u00a0min`;
 
-/** Returns one decimal, or more if the text would wrongly be 0 or 100. */
-function decimals(percentage: number): string {
-  const texts = [1, 2, 3].map((count) => percentage.toFixed(count));
-  return texts.find((text) => Number(text) === percentage || Number(text) % 100 !== 0) ?? texts[2] ?? "";
-}
-
-/** A value of a metric: shares as percentages, others with their unit. */
-export const figureText = (unit: string, value: number): string =>
-  unit === "share" ? `${decimals(100 * value)}\u00a0%` : `${digits(value)}${unit === "" ? "" : `\u00a0${unit}`}`;
-
-/** A signed difference of a metric: points for shares. */
-export function differenceText(unit: string, value: number): string {
-  const text = unit === "share" ? decimals(Math.abs(100 * value)) : digits(Math.abs(value));
-  return Number(text) === 0 || Number.isNaN(value) ? text : `${value > 0 ? "+" : "−"}${text}`;
-}
-
 /** "1 candidate", "3 candidates". */
 export const countedText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 /** "28 November". */

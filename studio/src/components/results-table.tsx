@@ -1,6 +1,7 @@
+import { changeTexts, figureText } from "pith/evaluate";
 import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
-import { bytesText, countText, differenceText, figureText, timesText } from "../format.ts";
+import { bytesText, countText, timesText } from "../format.ts";
 import { comparisonOf, downloadFigure, speedOf } from "../measurements.ts";
 import { goalUnit, lossOf } from "../settings/goal.ts";
 import { candidates, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
@@ -37,6 +38,8 @@ function rowOf(candidate: Candidate): Row {
   const { id, name, inspection, run, summary } = candidate;
   const comparison = comparisonOf(candidate);
   const unit = run?.metric.unit ?? "";
+  const texts =
+    comparison && changeTexts(unit, comparison.original.value, comparison.candidate.value, comparison.difference.value);
   const speed = speedOf(candidate);
   const select = (): void => {
     selectedId.value = id;
@@ -58,8 +61,8 @@ function rowOf(candidate: Candidate): Row {
       bytesText(inspection.bytes),
       figureValue(downloadFigure(id, inspection.bytes)),
       macsText(inspection.macs),
-      comparison === undefined ? "–" : figureText(unit, comparison.candidate.value),
-      comparison === undefined ? "–" : differenceText(unit, comparison.difference.value),
+      texts?.after ?? "–",
+      texts?.change ?? "–",
       speed === undefined ? "–" : timesText(speed.median),
     ],
   };

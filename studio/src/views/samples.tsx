@@ -1,3 +1,4 @@
+import { figureText } from "pith/evaluate";
 import type { JSX, TargetedSubmitEvent } from "preact";
 import type { SamplesView } from "../backend/backend.ts";
 import { placeOf } from "../chosen-files.ts";
@@ -7,7 +8,7 @@ import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { Table } from "../components/table.tsx";
-import { figureText, integerText, percentText } from "../format.ts";
+import { integerText, percentText } from "../format.ts";
 import { job, missingFiles, openSamples, problem, samples, samplesRequest, triedData } from "../state.ts";
 
 /** Preprocessings of images that the user can choose. */

@@ -1,3 +1,4 @@
+import { changeIntervalText, figureText } from "pith/evaluate";
 import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
 import { ProblemAlert } from "../components/alert.tsx";
@@ -8,7 +9,7 @@ import { Results } from "../components/results-table.tsx";
 import { Presets, RunButton, Tuning } from "../components/settings-panel.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
-import { bytesText, differenceText, figureText, timesText } from "../format.ts";
+import { bytesText, timesText } from "../format.ts";
 import { comparisonOf, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
 import { goalUnit } from "../settings/goal.ts";
@@ -198,10 +199,7 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
     {
       term: metric,
       value: comparison === undefined ? undefined : figureText(unit, comparison.candidate.value),
-      detail:
-        comparison === undefined
-          ? "not measured"
-          : `change ${differenceText(unit, comparison.difference.low)} … ${differenceText(unit, comparison.difference.high)}`,
+      detail: comparison === undefined ? "not measured" : `change ${changeIntervalText(unit, comparison.difference)}`,
     },
     {
       term: "speed",
