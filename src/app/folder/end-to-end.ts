@@ -15,7 +15,13 @@ import type { Comparison } from "../../judge/compare/goal.ts";
 import { minEqualCosine } from "../../judge/compare/same-outputs.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { blameText, findLayerToBlame } from "../../runtime/noise/layer-errors.ts";
-import { type GenerateOptions, type Generator, generate, generatorOf } from "../../runtime/run/generate.ts";
+import {
+  type GenerateOptions,
+  type Generator,
+  generate,
+  generatorOf,
+  withLoadedOnce,
+} from "../../runtime/run/generate.ts";
 
 /** Schema of a similarity: a metric value, and on samples its difference from the original's value, with the interval. */
 export const nearnessSchema = v.object({
@@ -129,14 +135,15 @@ export async function continueEach(
   prompts: readonly (readonly number[])[],
   { forced, ...options }: GenerateOptions,
 ): Promise<number[][]> {
-  const tokens: number[][] = [];
-  for (const [index, prompt] of prompts.entries()) {
-    const forcedTokens = forced?.[index];
-    tokens.push(
-      ...(await generate(engine, models, [prompt], { ...options, ...(forcedTokens && { forced: [forcedTokens] }) })),
-    );
-  }
-  return tokens;
+  return withLoadedOnce(engine, async (loadedEngine) => {
+    const tokens: number[][] = [];
+    for (const [index, prompt] of prompts.entries()) {
+      const forcedTokens = forced?.[index];
+      const forcedOption = forcedTokens && { forced: [forcedTokens] };
+      tokens.push(...(await generate(loadedEngine, models, [prompt], { ...options, ...forcedOption })));
+    }
+    return tokens;
+  });
 }
 
 /**

@@ -17,7 +17,7 @@ import { compareRows } from "../../judge/compare/compare.ts";
 import { isWithin, judge, usualDrop } from "../../judge/compare/goal.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
-import { type Generator, generate, type SpeechPrompt } from "../../runtime/run/generate.ts";
+import { type Generator, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
 import { comparedNearness, type EndToEnd, generatedTokens } from "./end-to-end.ts";
 
 /** A speech model's folder: how it reads sound, and how its decoder writes a transcript. */
@@ -113,16 +113,19 @@ export async function transcribe(
     signal,
   }: { readonly forced?: readonly (readonly number[])[]; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<readonly (readonly number[])[]> {
-  const transcripts: number[][] = [];
-  for (const [index, features] of (await extractor.extract(engine, sounds)).entries()) {
-    const forcedTokens = forced?.[index];
-    const options = {
-      ...{ padding: tokenizer.padding, startToken: 0, signal, speech: { ...prompt, inputs: { [input]: features } } },
-      ...(forcedTokens === undefined ? { steps: maxTokens } : { steps: forcedTokens.length, forced: [forcedTokens] }),
-    };
-    transcripts.push(...(await generate(engine, models, [[]], options)));
-  }
-  return transcripts;
+  const soundFeatures = await extractor.extract(engine, sounds);
+  return withLoadedOnce(engine, async (loadedEngine) => {
+    const transcripts: number[][] = [];
+    for (const [index, features] of soundFeatures.entries()) {
+      const forcedTokens = forced?.[index];
+      const options = {
+        ...{ padding: tokenizer.padding, startToken: 0, signal, speech: { ...prompt, inputs: { [input]: features } } },
+        ...(forcedTokens === undefined ? { steps: maxTokens } : { steps: forcedTokens.length, forced: [forcedTokens] }),
+      };
+      transcripts.push(...(await generate(loadedEngine, models, [[]], options)));
+    }
+    return transcripts;
+  });
 }
 
 type Tokens = readonly (readonly number[])[];

@@ -8,6 +8,7 @@ import type { Engine, Session } from "../../core/engine/index.ts";
 import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
@@ -120,6 +121,21 @@ export async function generate(
     return generated;
   } finally {
     for (const session of sessions) await session.release();
+  }
+}
+
+/** Runs work with an engine that loads each model once, for several calls of `generate`. */
+export async function withLoadedOnce<T>(engine: Engine, work: (engine: Engine) => Promise<T>): Promise<T> {
+  const sessions = new Map<Model, Promise<Session>>();
+  const load = async (model: Model): Promise<Session> => {
+    const session = await memoize(sessions, model, () => engine.load(model));
+    return { run: (feeds, fetch) => session.run(feeds, fetch), release: () => Promise.resolve() };
+  };
+  try {
+    return await work({ load });
+  } finally {
+    for (const session of await Promise.allSettled(sessions.values()))
+      if (session.status === "fulfilled") await session.value.release();
   }
 }
 

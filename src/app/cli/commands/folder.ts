@@ -173,6 +173,7 @@ export async function writeVariants(
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session);
   const isTimed = allBytes <= maxTimedBytes;
+  const timedSeconds = Math.min(maxSeconds, maxTotalSeconds / (dtypeNames.length * bases.length));
   const work = quantizeFolder(
     folder,
     {
@@ -187,7 +188,7 @@ export async function writeVariants(
         session.job<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
       loader,
       madeWith: `pith ${session.line[0]}`,
-      time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
+      time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, timedSeconds, session) : undefined,
       settings: { ...settings, maxDrop, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
@@ -340,13 +341,14 @@ function folderResult(
 
 type TargetSpeed = NonNullable<FileFigures["speeds"]>[number];
 
-/** Rounds of timing, and the maximum seconds for all of them. */
-const [rounds, seconds] = [15, 20];
+/** Rounds of timing, and the maximum seconds of one file and of all. */
+const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 60];
 
 /** Returns a function that times a file and its original on each target, as `bench` does. If this fails, the function logs a warning. */
 function createTimer(
   targets: readonly TargetName[],
   set: Settings,
+  seconds: number,
   session: Session,
 ): NonNullable<FolderOptions["time"]> {
   const unsupported = new Set<TargetName>();
@@ -356,7 +358,12 @@ function createTimer(
     for (const target of targets.filter((name) => !unsupported.has(name))) {
       const warn = (text: string): void => session.terminal.note("timing", `${basename(out)}: ${text}`, "warning");
       try {
-        const { speed, work: relativeWork } = await measureSpeed([source, out], target, set, session);
+        const { speed, work: relativeWork } = await measureSpeed(
+          [source, out],
+          target,
+          { set, rounds, seconds },
+          session,
+        );
         if (target === targets[0]) work = relativeWork;
         if (speed instanceof Miss) warn(`speed on ${target} not measured, ${speed.reason}`);
         else speeds.push(speed);
@@ -378,10 +385,10 @@ function createTimer(
 async function measureSpeed(
   models: readonly [original: string, file: string],
   target: TargetName,
-  set: Settings,
+  timing: Pick<Parameters<typeof benchJob>[0], "set" | "rounds" | "seconds">,
   { seed, job }: Session,
 ): Promise<{ readonly speed: TargetSpeed | Miss; readonly work: number | undefined }> {
-  const input = { models, target, dims: [], set, rounds, seconds, threads: undefined, seed, inOrder: true };
+  const input = { models, target, dims: [], ...timing, threads: undefined, seed, inOrder: true };
   const { latency, where } = await job<typeof benchJob>("bench", input, `time ${models[1]}`);
   const [, timed] = latency.models;
   const work = workOf(latency.models, timed);
