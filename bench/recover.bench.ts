@@ -40,7 +40,7 @@ const engine = createEngine();
 const seed = 1;
 const epochs = Number(options.epochs);
 /** Default number of samples of `recover`. */
-const fitted = 256;
+const fitted = 512;
 const training = { batch: 64, learningRate: 0.0005 };
 
 interface Row {

@@ -109,6 +109,21 @@ test("the next layer compensates exactly for pruned channels that duplicate othe
   expect(await apart(original, changed, data)).toBeLessThan(1e-3);
 });
 
+test("restores a layer that needs more samples than the layers before it", async () => {
+  const original = network(
+    "x: float32[n, 3, 16, 16]",
+    "y: float32[n, 6]",
+    { "a.weight": [4, 3, 3, 3], "a.bias": [4], "b.weight": [6, 4], "b.bias": [6] },
+    "  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  m = GlobalAveragePool(r)\n  f = Flatten(m)\n  y = Gemm(f, b.weight, b.bias) {transB=1}",
+  );
+  const changed = original.clone();
+  for (const name of ["a.weight", "b.weight"]) await change(changed, name, (one, index) => one * (1 + (index % 3)));
+  const data = samples([150, 3, 16, 16]);
+  expect(await apart(original, changed, data)).toBeGreaterThan(0.1);
+  await solve(changed, original, data);
+  expect(await apart(original, changed, data)).toBeLessThan(1e-3);
+});
+
 describe("pruned weights stay zero", () => {
   const build = () =>
     network("x: float32[n, 6]", "y: float32[n, 4]", { "a.weight": [6, 4] }, "  y = MatMul(x, a.weight)");

@@ -68,7 +68,7 @@ test("a dry run reports the stages and their samples, and runs no model", async 
     "bias on 50 samples",
     "least-squares on 50 samples",
     "blocks on 50 samples",
-    "end-to-end on 120 samples",
+    "end-to-end on 128 samples",
   ]);
   expect(misses).toEqual([]);
   expect(structureHash(model)).toBe(hash);

@@ -247,13 +247,13 @@ test.each([
 });
 
 test.each([
-  [500, 256, 244],
+  [500, 350, 150],
   [400, 250, 150],
   [200, 100, 100],
-  [5000, 256, 4744],
+  [5000, 512, 4488],
 ])("openParts trains on most of %i samples without parts: on %i", async (count, trained, tested) => {
   const path = await folder(`most-${count}`, { "test.csv": sorted(count) });
-  const parts = await openParts(path, { trainAlone: 256 });
+  const parts = await openParts(path, { trainAlone: 512 });
   expect([parts.train?.count, parts.test.count]).toEqual([trained, tested]);
 });
 

@@ -108,16 +108,34 @@ const maxBytes = 64 * 2 ** 20;
 
 /** Returns the batch size for which the features of every layer are small; below 1 if one sample is too large. */
 export function samplesThatFit(layers: readonly Layer[]): number {
-  const bytes = layers.map(({ role, effective, node }) => {
-    const dims = fixedDims(effective.type?.dims);
-    if (dims === undefined) return 1;
-    const { groups, inputs, taps } = weightShape(role, dims);
-    const features = role.packed?.inputs ?? groups * inputs * taps;
-    const lastAxis = role.outputAxis + (role.outTaps?.length ?? 0);
-    const positions = fixedDims(
-      node.outputs[0]?.type?.dims?.filter((_, axis) => axis !== 0 && (axis < role.outputAxis || axis > lastAxis)) ?? [],
-    );
-    return 4 * features * (positions === undefined ? 1024 : elementCount(positions));
+  const bytes = layers.map((layer) => {
+    const { features, positions = 1024 } = featureSizes(layer) ?? { features: 0 };
+    return 4 * features * positions;
   });
   return maxBytes / Math.max(1, ...bytes);
+}
+
+interface FeatureSizes {
+  /** Number of features of all groups. */
+  readonly features: number;
+  readonly perGroup: number;
+  /** Number of rows of a sample; undefined if the dimensions are not fixed. */
+  readonly positions: number | undefined;
+}
+
+/** Returns the sizes of P; undefined if the dimensions of the weight are unknown. */
+export function featureSizes({ role, effective, node }: Layer): FeatureSizes | undefined {
+  const dims = fixedDims(effective.type?.dims);
+  if (dims === undefined) return undefined;
+  const { groups, inputs, taps } = weightShape(role, dims);
+  const perGroup = inputs * taps;
+  const lastAxis = role.outputAxis + (role.outTaps?.length ?? 0);
+  const positions = fixedDims(
+    node.outputs[0]?.type?.dims?.filter((_, axis) => axis !== 0 && (axis < role.outputAxis || axis > lastAxis)) ?? [],
+  );
+  return {
+    features: role.packed?.inputs ?? groups * perGroup,
+    perGroup,
+    positions: positions && elementCount(positions),
+  };
 }

@@ -23,6 +23,7 @@ export const recalibrateNorms: Stage = {
     let changed = 0;
     const misses: Miss[] = [];
     const norms = normsOf(model, infer(model));
+    if (norms.length === 0) return { changed, misses, what: "" };
     const calibration = await startCalibration(model, scope);
     for (const [index, norm] of norms.entries()) {
       if (scope.overdue()) break;

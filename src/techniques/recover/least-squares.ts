@@ -17,15 +17,26 @@ import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/matrix.ts";
-import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../../core/math/normal-equations.ts";
+import {
+  addRows,
+  addTo,
+  emptySums,
+  gradientAt,
+  residual,
+  type Sums,
+  solveRidge,
+} from "../../core/math/normal-equations.ts";
 import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory, joinArrays } from "../../core/tensor/dense.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
+import { firstBatch, take } from "../../data/batches/select.ts";
+import { openStorage } from "../../data/batches/store.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
-import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
+import { featureSizes, featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
 import type { LayerMatch } from "../calibrate/match.ts";
 import { readFeatures } from "../calibrate/statistic.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
@@ -40,26 +51,29 @@ export const solveLayers: Stage = {
     const engineProducts = engineMultiply(scope.context.engine);
     const inference = infer(model);
     const all = layers(model, inference);
-    const fitting = samplesThatFit(scope.match.layers.flatMap(({ layerIndex: place }) => all[place] ?? []));
-    // At least four batches, so that one is left for validation.
-    const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
-    const runs: Calibrations = {
-      current: await startCalibration(model, scope, batch),
-      original: await startCalibration(scope.match.original, scope, batch),
-      inference,
-      norms: normsOf(model, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
-    };
+    const matches = scope.match.layers.flatMap((matched) => {
+      const layer = all[matched.layerIndex];
+      return layer === undefined ? [] : [{ layer, matched }];
+    });
+    const { states } = feedingOf(model, await firstBatch(scope.data), scope.data.name);
+    const samplesOf = (layer: Layer) => (states.length > 0 ? scope.data.count : samplesNeeded(layer, scope.data.count));
+    let runs: Calibrations | undefined;
     try {
-      for (const [index, matched] of scope.match.layers.entries()) {
+      for (const [index, { layer, matched }] of matches.entries()) {
         if (scope.overdue()) break;
-        scope.context.progress(index, scope.match.layers.length);
-        const layer = all[matched.layerIndex];
-        if (layer === undefined) continue;
-        const solved = await solveLayer(layer, matched, runs, scope, engineProducts.multiply);
+        scope.context.progress(index, matches.length);
+        const samples = samplesOf(layer);
+        if (runs === undefined || samples > runs.samples) {
+          await runs?.current.release();
+          const remaining = matches.slice(index).map((match) => match.layer);
+          runs = await startRuns(model, inference, remaining, { ...scope, data: take(scope.data, samples) });
+        }
+        const solved = await solveLayer(layer, { ...matched, samples }, runs, scope, engineProducts.multiply);
         if (solved instanceof Miss) misses.push(solved);
         else if (solved) changed++;
       }
     } finally {
+      await runs?.current.release();
       await engineProducts.release();
     }
     return { changed, misses, what: counted(changed, "layer") };
@@ -69,14 +83,51 @@ export const solveLayers: Stage = {
 interface Calibrations {
   readonly current: Calibration;
   readonly original: Calibration;
+  readonly samples: number;
   /** The inference of the changed model, which new weights do not affect. */
   readonly inference: Inference;
   readonly norms: readonly Norm[];
 }
 
+async function startRuns(
+  model: Model,
+  inference: Inference,
+  remaining: readonly Layer[],
+  scope: Scope,
+): Promise<Calibrations> {
+  const samples = scope.data.count;
+  // At least four batches, so that one is left for validation.
+  const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, samples / checkEvery, samplesThatFit(remaining))));
+  const calibrationScope = { ...scope, storage: openStorage() };
+  return {
+    current: await startCalibration(model, calibrationScope, batch),
+    original: await startCalibration(scope.match.original, calibrationScope, batch),
+    samples,
+    inference,
+    norms: normsOf(model, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
+  };
+}
+
+/** A layer with the number of samples that it is fitted on. */
+type SampledMatch = LayerMatch & { readonly samples: number };
+
+/** Maximum rows of one sample that count, since further positions of an image are similar to these, and minimum number of samples. */
+const [maxRowsPerSample, minSamples] = [64, 32];
+
+/**
+ * Returns the number of samples from which a layer is fitted: few for a layer with many positions per sample, since storing and reading the values
+ * of all samples takes most of the time. The number is a power of two, because the calibration starts again for a larger one.
+ */
+function samplesNeeded(layer: Layer, count: number): number {
+  const { perGroup, positions } = featureSizes(layer) ?? {};
+  if (perGroup === undefined || positions === undefined) return count;
+  const samples = rowsFor(perGroup + 1) / Math.min(positions, maxRowsPerSample);
+  return Math.min(count, Math.max(minSamples, 2 ** Math.ceil(Math.log2(samples))));
+}
+
 async function solveLayer(
   layer: Layer,
-  matched: LayerMatch,
+  matched: SampledMatch,
   runs: Calibrations,
   scope: Scope,
   multiply: Multiply,
@@ -186,33 +237,40 @@ async function findBestWeights(
   { features, outputs, canChangeBias }: LinearLayer,
   multiply: Multiply,
 ): Promise<Matrix | Miss> {
-  const gradient = await gradientAt(fit, before, multiply);
   const hasZeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
   const freeEntries = hasZeros
     ? Uint8Array.from(before.data, (value, index) => Number(value !== 0 || index >= features * outputs))
     : undefined;
   const power = check.power.reduce((sum, groupPower) => sum + groupPower, 0);
-  let [best, minError] = [before, (1 - minGain) * (await residual(check, before, multiply))];
+  let [best, minError] = [undefined as number | undefined, (1 - minGain) * (await residual(check, before, multiply))];
   // A fit at float32 precision cannot improve.
   if (minError <= 1e-12 * power) return before;
+  const ones = canChangeBias ? features : undefined;
+  const solve = async (sums: Sums, gradient: Matrix, damping: number): Promise<Matrix | Miss> => {
+    const step = await solveRidge(sums, gradient, { damping, free: freeEntries, ones }, multiply);
+    if (step instanceof Miss) return step;
+    addTo(step, before);
+    return step;
+  };
   let refusal: Miss | undefined;
+  let lastError = Number.POSITIVE_INFINITY;
+  const gradient = await gradientAt(fit, before, multiply);
   for (const damping of dampings) {
-    const settings = { damping, free: freeEntries, ones: canChangeBias ? features : undefined };
-    const step = await solveRidge(fit, gradient, settings, multiply);
-    if (step instanceof Miss) {
-      refusal = step;
+    const next = await solve(fit, gradient, damping);
+    if (next instanceof Miss) {
+      refusal = next;
       continue;
     }
-    const next = matrix(
-      before.rows,
-      before.columns,
-      before.data.map((value, index) => value + (step.data[index] ?? 0)),
-    );
-    const error = await residual(check, next, multiply);
-    if (error < minError) [best, minError] = [next, error];
     refusal = undefined;
+    const error = await residual(check, next, multiply);
+    if (error < minError) [best, minError] = [damping, error];
+    // The error falls with the damping, and then rises.
+    if (error > lastError) break;
+    lastError = error;
   }
-  return refusal ?? best;
+  if (best === undefined) return refusal ?? before;
+  for (const sums of ["gram", "cross"] as const) addTo(fit[sums], check[sums]);
+  return solve(fit, await gradientAt(fit, before, multiply), best);
 }
 
 interface FitAndCheck {
@@ -223,16 +281,17 @@ interface FitAndCheck {
 /** Rows of inputs per feature; more rows add little. */
 const rowsPerFeature = 16;
 /** Minimum number of rows in total. */
-const minRows = 4096;
+const minRows = 1024;
+const rowsFor = (width: number): number => Math.max(minRows, rowsPerFeature * width);
 /** Every fourth batch is held out to choose λ. */
 const checkEvery = 4;
 
 async function collectSums(
   layer: Layer,
-  matched: LayerMatch,
+  matched: SampledMatch,
   linear: LinearLayer,
   runs: Calibrations,
-  { context, data, match }: Scope,
+  { context, match }: Scope,
   multiply: Multiply,
 ): Promise<FitAndCheck | Miss> {
   const target = match.original.graph.value(matched.original);
@@ -243,10 +302,11 @@ async function collectSums(
   const width = linear.features + (canChangeBias ? 1 : 0);
   const make = (): Sums[] => before.map(() => emptySums(width, outputs));
   const sums: FitAndCheck = { fit: make(), check: make() };
-  const rows = Math.max(minRows, rowsPerFeature * width) / data.count;
+  const rows = rowsFor(width) / matched.samples;
   const draw = random(context.seed, "rows", matched.name);
   const columnsPerMatrix = (outputs * before.length) / layer.outputs;
   let step = 0;
+  let seen = 0;
   const batches = zipAsync(runs.current.features(layerFeatures), runs.original.values([matched.original]));
   for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
@@ -263,6 +323,8 @@ async function collectSums(
       const seenRows = canChangeBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
       await addRows(groupSums, seenRows, y.matrix(undefined, chosen, columns), multiply);
     }
+    seen += answer.dims[0] ?? 1;
+    if (seen >= matched.samples && step >= checkEvery) break;
   }
   return sums;
 }

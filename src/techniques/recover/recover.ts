@@ -7,6 +7,8 @@
  */
 
 import * as v from "valibot";
+import { cost } from "../../core/analysis/cost.ts";
+import { infer } from "../../core/analysis/infer.ts";
 import { partsOf } from "../../core/analysis/measured-parts.ts";
 import { mainOutput } from "../../core/analysis/output-kind.ts";
 import { Miss, PithError } from "../../core/errors.ts";
@@ -17,9 +19,10 @@ import { modelOption } from "../../core/pass/modules.ts";
 import { parseOptions } from "../../core/pass/option-errors.ts";
 import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
+import { dimValue } from "../../core/tensor/dims.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { datasetOption } from "../../data/batches/option.ts";
-import { collect, draw, firstBatch, setAside, take } from "../../data/batches/select.ts";
+import { collect, firstBatch, setAside, take } from "../../data/batches/select.ts";
 import { openStorage } from "../../data/batches/store.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
@@ -60,6 +63,9 @@ const stageMeanings = [
   ["end-to-end", "all weights, trained on the original's outputs"],
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
+/** Number of steps of end-to-end training by default. */
+const defaultSteps = 50;
+
 const recoverEntries = v.strictObject({
   original: option(modelOption(), "the original model", { value: "original.onnx", common: true }),
   data: described(datasetOption, "samples, which need no labels"),
@@ -72,10 +78,14 @@ const recoverEntries = v.strictObject({
     common: true,
   }),
   samples: described(
-    v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 256),
+    v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 512),
     "samples that the stages before training are fitted on",
   ),
-  epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs", { common: true }),
+  epochs: option(
+    countOption,
+    `end-to-end: maximum number of epochs (default: ${defaultSteps} steps, at least one epoch)`,
+    { common: true },
+  ),
   batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
   learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam", {
     common: true,
@@ -188,7 +198,15 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();
   const stageTexts: string[] = [];
-  for (const stage of stages.slice(0, 1 + stages.findIndex(({ name }) => name === last))) {
+  const isLarge = last !== "blocks" && takesLongByBlocks(model);
+  for (const stage of stages.slice(0, 1 + stageNames.indexOf(last))) {
+    if (stage.name === "blocks" && isLarge) {
+      misses.set(
+        stage.name,
+        new Miss('skipped, because it takes long for a network of this size: until "blocks"', stage.name),
+      );
+      continue;
+    }
     if (scope.overdue()) {
       misses.set(stage.name, new Miss("the time limit was reached", stage.name));
       continue;
@@ -221,6 +239,18 @@ function planStages(last: (typeof stageNames)[number], { fit, check, all }: Samp
     return { at, what: `${meaning}${samplesText}`, decidedBy: "global" };
   });
   return { changes, misses: [] };
+}
+
+/** Multiply-accumulates of the stage "blocks" that take about five minutes: 200 steps of 64 samples, each with a forward and a backward run. */
+const maxBlockWork = 4e12;
+
+function takesLongByBlocks(model: Model): boolean {
+  const { macs } = cost(model, infer(model));
+  const batch = model.graph.feeds[0]?.type?.dims?.[0] ?? 1;
+  const ofBatch = macs === undefined ? undefined : dimValue(macs, typeof batch === "number" ? {} : { [batch.text]: 1 });
+  return (
+    ofBatch !== undefined && (3 * 200 * defaultBatch * ofBatch) / (typeof batch === "number" ? batch : 1) > maxBlockWork
+  );
 }
 
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
@@ -259,7 +289,8 @@ async function attempt(
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
 }
 
-const maxChecked = 512;
+/** Numbers of samples on which a stage is validated: an eighth within these bounds, but at most a quarter. */
+const [minChecked, maxChecked] = [32, 512];
 /** Maximum number of samples read from a stream. */
 const maxOfStream = 4096;
 
@@ -268,7 +299,7 @@ async function divideSamples(original: Model, { data, samples }: Options, { seed
   const opened = await trainPart(data);
   const dataset = isIndexed(opened) ? opened : await collect(opened, maxOfStream);
   const { name, count } = dataset;
-  const checked = Math.min(maxChecked, Math.floor(count / 4));
+  const checked = Math.min(maxChecked, Math.floor(count / 4), Math.max(minChecked, Math.floor(count / 8)));
   if (checked === 0)
     throw new PithError("E_DATA", `${name} has ${count} samples: four are needed, one of them for validation.`);
   if (feedingOf(original, await firstBatch(dataset), name).states.length > 0) {
@@ -277,13 +308,17 @@ async function divideSamples(original: Model, { data, samples }: Options, { seed
     return { fit: take(all, samples), check: view(dataset, name, last), all };
   }
   const { drawn, rest } = setAside(dataset, checked, seed);
-  return { fit: draw(rest, samples, seed), check: drawn, all: rest };
+  return { fit: setAside(rest, samples, seed).drawn, check: drawn, all: rest };
 }
+
+/** Samples from which the mean of each channel is measured. */
+const biasSamples = 64;
 
 export const biasStage: Stage = {
   name: "bias",
   async run(model, scope) {
-    const changed = await correctBiases(model, scope.data, () => startCalibration(model, scope), scope);
+    const few = { ...scope, data: take(scope.data, biasSamples) };
+    const changed = await correctBiases(model, few.data, () => startCalibration(model, few), few);
     return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
   },
 };
@@ -337,9 +372,12 @@ function scoreText(before: Score, after: Score): string {
   return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %${note}`;
 }
 
+/** Few samples are divided into smaller batches, so that an epoch has several steps. */
+const [minStepsPerEpoch, minBatch] = [10, 8];
+
 interface EndToEndOptions {
   readonly data: Dataset;
-  readonly epochs: number;
+  readonly epochs: number | undefined;
   readonly batch: number | undefined;
   readonly learningRate: number;
   /** Loss instead of `imitation`. */
@@ -368,9 +406,19 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const cancelTimeLimit = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
-        const size = batch ?? (await chooseBatchSize(trial, defaultBatch, data, [scope.original])).size;
+        const count = data.count ?? Number.POSITIVE_INFINITY;
+        const wanted = Math.max(minBatch, Math.min(defaultBatch, Math.floor(count / minStepsPerEpoch)));
+        const size = batch ?? (await chooseBatchSize(trial, wanted, data, [scope.original])).size;
         const trainingLoss = loss ?? imitation(scope.original, output);
-        const settings = { data, epochs, batch: size, learningRate, loss: trainingLoss, log };
+        const steps = Math.max(1, Math.floor(count / size));
+        const settings = {
+          data,
+          epochs: epochs ?? Math.ceil(defaultSteps / steps),
+          batch: size,
+          learningRate,
+          loss: trainingLoss,
+          log,
+        };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {
         // If the stage's time limit ended the training, its progress is the result.
