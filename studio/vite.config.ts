@@ -107,8 +107,8 @@ function prerender(mode: string): Plugin {
     name: "prerender",
     apply: "build",
     async transformIndexHtml(html) {
-      // The start view draws nothing with Pith.
-      const { startView = "" } = await importBuilt("src/prerender.tsx", mode, /^pith/);
+      // The start view needs only the texts of numbers from Pith, in `pith/evaluate`.
+      const { startView = "" } = await importBuilt("src/prerender.tsx", mode, /^pith(?!\/evaluate$)/);
       return html.replace("<!--start-->", startView);
     },
   };
