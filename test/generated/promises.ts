@@ -3,6 +3,7 @@
 import { analyses } from "./promises/analyses.ts";
 import { arrays } from "./promises/arrays.ts";
 import { cleanUps } from "./promises/clean-ups.ts";
+import { equalNames } from "./promises/equal-names.ts";
 import { factorizing } from "./promises/factorizing.ts";
 import { integers } from "./promises/integers.ts";
 import { parts } from "./promises/parts.ts";
@@ -24,4 +25,5 @@ export const promises: readonly Promised[] = [
   ...factorizing,
   ...training,
   ...arrays,
+  equalNames([...analyses, ...cleanUps, ...pruning, ...quantizing, ...integers, ...rounding]),
 ];

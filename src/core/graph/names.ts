@@ -1,8 +1,12 @@
-/** Makes node and subgraph names unique, because ONNX Runtime rejects duplicates although files contain them. */
-import { allGraphs } from "./graph.ts";
+/** Makes names unique, because ONNX Runtime rejects duplicates although files contain them. */
+import { usedValues } from "./elements.ts";
+import { allGraphs, type Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** Gives nodes and subgraphs distinct names. Of several nodes with the same name, the first keeps the name. */
+/**
+ * Gives nodes and subgraphs distinct names. Of several nodes with the same name, the first keeps the name. Also renames values in subgraphs that have the
+ * name of a value around them.
+ */
 export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
@@ -10,6 +14,7 @@ export function makeNamesDistinct(model: Model): void {
   const usedNames = new Set<string>();
   for (const graph of graphs) {
     if (graph.name === "") graph.name = "graph";
+    for (const value of hidingValues(graph)) graph.rename(value, graph.freshName(value.name));
     for (const node of graph.nodes()) {
       if (node.name === "") continue;
       if (usedNames.has(node.name)) {
@@ -26,11 +31,34 @@ export function makeNamesDistinct(model: Model): void {
 export function hasDistinctNames(model: Model): boolean {
   const usedNames = new Set<string>();
   for (const graph of allGraphs(model.graph)) {
-    if (graph.name === "" && graph.parent !== undefined) return false;
+    if ((graph.name === "" && graph.parent !== undefined) || hidingValues(graph).length > 0) return false;
     for (const { name } of graph.nodes()) {
       if (usedNames.has(name)) return false;
       if (name !== "") usedNames.add(name);
     }
   }
   return true;
+}
+
+/**
+ * Returns the values computed in a subgraph whose names a value of an outer graph has. ONNX Runtime rejects such a name if the outer value is computed
+ * first. Outputs of a node that contains the subgraph are computed later, and so are values that depend on them.
+ */
+function hidingValues(graph: Graph): readonly Value[] {
+  const containing = new Set<Node>();
+  for (let node = graph.parent; node !== undefined; node = node.graph.parent) containing.add(node);
+  return [...(graph.parent === undefined ? [] : graph.values())].filter(({ name, producer }) => {
+    const outer = producer === undefined ? undefined : graph.parent?.graph.value(name);
+    return outer !== undefined && !dependsOn(outer.producer, containing);
+  });
+}
+
+function dependsOn(node: Node | undefined, nodes: ReadonlySet<Node>): boolean {
+  const visited = new Set([node]);
+  for (const current of visited) {
+    if (current === undefined) continue;
+    if (nodes.has(current)) return true;
+    for (const { producer } of usedValues(current)) visited.add(producer);
+  }
+  return false;
 }
