@@ -1,7 +1,7 @@
 /**
  * Passes a model to the runtime without copying its weights.
  * - Native: the encoded graph refers to weights in the files from which they were opened (external data), which the runtime maps into memory. Other
- *   weights are inline, or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so paths are
+ *   weights are inline, or in a temporary file if they exceed 128 MiB. The runtime opens only files below one folder, so paths are
  *   relative to a folder that contains all files.
  * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
@@ -19,8 +19,8 @@ import type { ByteSource, Tensor } from "../tensor/types.ts";
 const minLargeWeightBytes = 2 ** 16;
 /** The minimum total bytes of large weights. If there are fewer, all weights are inline, because copying them takes only milliseconds. */
 const minLargeTotalBytes = 2 ** 25;
-/** The maximum bytes of inline weights: a protobuf message is smaller than 2 GiB, including nodes. */
-const maxInlineBytes = 2 ** 31 - 2 ** 26;
+/** The maximum bytes of inline weights, which are in memory three times while the runtime loads them. */
+const maxInlineBytes = 2 ** 27;
 
 /** A model as it is passed to the runtime. */
 export interface Handover {

@@ -3,6 +3,7 @@ import type { Engine } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 
 /** The result does not load, or does not run. */
 export class ResultFails extends PithError {
@@ -42,7 +43,7 @@ export function watchLoads(engine: Engine): WatchedEngine {
 export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
   if (engine.hasLoaded(model)) return;
   try {
-    const session = await engine.load(model);
+    const session = await engine.load(model, { lean: hasLargeWeights(model) });
     await session.release();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
