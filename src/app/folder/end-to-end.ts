@@ -118,7 +118,8 @@ export async function compareEndToEnd(
   const { tokens, same, alike: sameInBatch } = counts;
   const equality = { tokens, same, batch: sameInBatch / tokens };
   if (lostEndToEnd(equality) === undefined) return equality;
-  const blamed = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
+  const limits = { signal, evaluated: prompts.length };
+  const blamed = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, limits);
   return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
 }
 

@@ -109,8 +109,8 @@ const minExcess = 0.1;
 export const excessOfNoise = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
   unmoved === undefined && same === undefined ? 10 ** ((minDecibels - signalToNoise) / 10) : undefined;
 
-/** Number of random inputs per attempt. The models run on four times as many for the verdict. */
-const randomSamples = 8;
+/** Number of texts or random inputs per attempt. The models run on four times as many for the verdict. */
+const attemptSamples = 8;
 
 /** Returns a judge that compares outputs on texts, or on random inputs. They differ from those of the final comparison. */
 export function searchWithoutData(
@@ -125,8 +125,13 @@ export function searchWithoutData(
     async measure(model) {
       const likeness =
         texts === undefined
-          ? await compareFunction(engine, original, model, { output, seed: seed + 1, samples: randomSamples, signal })
-          : await compareOnSamples(engine, original, model, texts.calibrate, { output, signal, inputs: texts.name });
+          ? await compareFunction(engine, original, model, { output, seed: seed + 1, samples: attemptSamples, signal })
+          : await compareOnSamples(engine, original, model, texts.calibrate, {
+              output,
+              samples: attemptSamples,
+              signal,
+              inputs: texts.name,
+            });
       if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
       const isNear =
         likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;

@@ -93,35 +93,48 @@ interface FallbackOutput {
  * @returns a Miss if nothing meets the goal with a file smaller than the original.
  */
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
-  return (await findMilderSettings(request, context)) ?? findPreciseLayers(request, context);
+  const { pass, options } = request;
+  const settings = pass.milderSettings?.(options) ?? [];
+  const { best, attempts } = await tryOptions(
+    request,
+    context,
+    settingErrors(settings),
+    maxAttempts.settings,
+    (count) => {
+      const setting = settings[count - 1] ?? {};
+      return { options: { ...options, ...setting }, text: formatSettings(setting) };
+    },
+  );
+  if (best?.holds !== "clearly") return findPreciseLayers(request, context);
+  const { count, ...result } = best.result;
+  return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
 
-/** Tries the pass's less lossy settings. @returns the lossiest one that clearly meets the goal; undefined if no tried setting meets it. */
-async function findMilderSettings(
-  { pass, options, run, search, excess }: FallbackRequest,
-  context: Context,
-): Promise<FallbackOutput | undefined> {
+/** Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`milderSettings`). */
+export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
+  [{}, ...settings].map((_, index) => Math.SQRT1_2 ** index);
+
+/** Runs and measures the step with the options of some counts (`searchFewest`). */
+async function tryOptions(
+  { original, run, search, excess }: FallbackRequest,
+  { progress, signal }: Context,
+  errors: readonly number[],
+  limit: number,
+  optionsOf: (count: number) => { readonly options: OptionValues; readonly text: string; readonly layers?: number },
+) {
   const attempts: FallbackAttempt[] = [];
-  const allSettings = pass.milderSettings?.(options) ?? [];
-  const errors = [1, ...allSettings.map((_, index) => settingRatio ** (index + 1))];
-  const best = await searchFewest(errors, excess, maxAttempts.settings, async (count) => {
-    const settings = allSettings[count - 1] ?? {};
-    throwIfAborted(context.signal, "Stopped while settings were searched.");
-    context.progress(attempts.length, maxAttempts.settings, formatSettings(settings));
-    const changedOptions = { ...options, ...settings };
-    const output = await run(changedOptions);
+  const best = await searchFewest(errors, excess, limit, async (count) => {
+    throwIfAborted(signal, "Stopped while higher precision was searched.");
+    const { options, text, ...attempt } = optionsOf(count);
+    progress(attempts.length, limit, `attempt ${attempts.length + 1} of ${limit}: ${text}`);
+    const output = await run(options);
+    if ((await whyNotSmaller(original, output.model)) !== undefined) return undefined;
     const verdict = await search.measure(output.model);
-    attempts.push({ found: verdict.text });
-    return {
-      ...verdict,
-      result: { output, options: changedOptions, fallback: { settings, preciseLayers: [], attempts } },
-    };
+    attempts.push({ ...attempt, found: verdict.text });
+    return { ...verdict, result: { output, options, count } };
   });
-  return best?.holds === "clearly" ? best.result : undefined;
+  return { best, attempts };
 }
-
-/** Ratio of the squared errors of neighboring settings of a pass (`milderSettings`). */
-const settingRatio = Math.SQRT1_2;
 
 interface Trial<T> extends Pick<FallbackVerdict, "holds" | "excess"> {
   readonly result: T;
@@ -144,7 +157,7 @@ export async function searchFewest<T>(
 ): Promise<Trial<T> | undefined> {
   const pointOf = (count: number, excess: number | undefined) => ({
     count,
-    error: Math.log(Math.max(minError, errors[count] ?? 0)),
+    error: Math.log(Math.max(minError, errors[Math.min(count, errors.length - 1)] ?? 0)),
     loss: Math.log(excess ?? Number.NaN),
   });
   let [missing, before] = [pointOf(0, excess), pointOf(0, undefined)];
@@ -170,57 +183,41 @@ export async function searchFewest<T>(
 }
 
 async function findPreciseLayers(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
-  const { original, requestedOutput, options, search, run, excess } = request;
+  const { original, requestedOutput, options } = request;
   const { moves, errors, shares, blamed } = await rankMoves(request, context);
-  const failed = (reason: string): Miss => new FailedFallback(reason, blamed);
-  if (moves.length === 0) return failed("none of its layers has a higher-precision form");
-  const attempts: FallbackAttempt[] = [];
-  let lastText = "";
-  const smaller = await countSmaller(moves, original, requestedOutput.model);
+  if (moves.length === 0) return new FailedFallback("none of its layers has a higher-precision form", blamed);
   const useful = countUseful(moves);
-  const best = await searchFewest(
-    errors.slice(0, Math.min(smaller + 1, useful) + 1),
-    excess,
-    maxAttempts.layers,
-    async (count) => {
-      const chosen = moves.slice(0, count);
-      throwIfAborted(context.signal, "Stopped while layers to keep at higher precision were searched.");
-      const layers = layersOf(chosen).length;
-      const text = `attempt ${attempts.length + 1} of ${maxAttempts.layers}: ${counted(layers, "layer")} at higher precision`;
-      context.progress(attempts.length, maxAttempts.layers, text);
-      const output = await run(applyForms(options, chosen));
-      if ((await whyNotSmaller(original, output.model)) !== undefined) return undefined;
-      const verdict = await search.measure(output.model);
-      attempts.push({ layers, found: verdict.text });
-      lastText = `with ${counted(layers, "layer")} at higher precision ${verdict.text}`;
-      return { ...verdict, result: { output, chosen } };
-    },
-  );
+  let spareBytes = (await encodedSize(original)) - (await encodedSize(requestedOutput.model));
+  const smaller = countUntil(moves, ({ bytes }) => {
+    spareBytes -= bytes;
+    return spareBytes < 0;
+  });
+  const formsOf = (count: number) => {
+    const chosen = moves.slice(0, count);
+    const layers = layersOf(chosen).length;
+    return { options: applyForms(options, chosen), text: `${counted(layers, "layer")} at higher precision`, layers };
+  };
+  // One move more than estimated is tried, because the estimate can be too low.
+  const tried = errors.slice(0, Math.min(smaller + 1, useful) + 1);
+  const { best, attempts } = await tryOptions(request, context, tried, maxAttempts.layers, formsOf);
   if (best === undefined) {
+    const { layers = 0, found } = attempts.at(-1) ?? {};
+    const lastText = found === undefined ? "" : `with ${counted(layers, "layer")} at higher precision ${found}`;
     const nextForm = formatForm(moves[0]?.form);
-    return failed(
+    const reason =
       useful < smaller && attempts.length > 0
         ? `most weights would need ${nextForm}, because ${lastText}: use ${nextForm} for all layers`
-        : `no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`,
-    );
+        : `no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`;
+    return new FailedFallback(reason, blamed);
   }
-  const { output, chosen } = best.result;
-  const preciseLayers = preciseLayersOf(chosen, shares, requestedOutput, output);
-  return {
-    output: addReasons(output, preciseLayers),
-    options: applyForms(options, chosen),
-    fallback: { preciseLayers, attempts },
-  };
+  const { output, options: chosenOptions, count } = best.result;
+  const preciseLayers = preciseLayersOf(moves.slice(0, count), shares, requestedOutput, output);
+  return { output: addReasons(output, preciseLayers), options: chosenOptions, fallback: { preciseLayers, attempts } };
 }
 
-/** Returns the estimated number of first moves after which the file is still smaller than the original. */
-async function countSmaller(moves: readonly MilderStep[], original: Model, requestedModel: Model): Promise<number> {
-  let remainingBytes = (await encodedSize(original)) - (await encodedSize(requestedModel));
-  const index = moves.findIndex(({ bytes }) => {
-    remainingBytes -= bytes;
-    return remainingBytes < 0;
-  });
-  return index < 0 ? moves.length : index;
+function countUntil<T>(items: readonly T[], isReached: (item: T) => boolean): number {
+  const index = items.findIndex(isReached);
+  return index < 0 ? items.length : index;
 }
 
 /** With fewer layers at higher precision, the next precision for all layers makes a clearly larger file. */
@@ -229,14 +226,13 @@ const minLayers = 3;
 /** Returns the number of first moves after which most layers, or most weights, still have the requested precision. */
 function countUseful(moves: readonly MilderStep[]): number {
   const weightsOf = new Map(moves.map(({ layer, weights }) => [layer, weights]));
-  const total = [...weightsOf.values()].reduce((sum, weights) => sum + weights, 0);
+  const halfOfWeights = [...weightsOf.values()].reduce((sum, weights) => sum + weights, 0) / 2;
   const precise = new Set<string>();
-  const index = moves.findIndex(({ layer }) => {
-    precise.add(layer);
-    const weights = [...precise].reduce((sum, name) => sum + (weightsOf.get(name) ?? 0), 0);
-    return precise.size >= Math.max(minLayers, weightsOf.size / 2) && 2 * weights > total;
+  let preciseWeights = 0;
+  return countUntil(moves, ({ layer, weights }) => {
+    preciseWeights += precise.has(layer) ? 0 : weights;
+    return precise.add(layer).size >= Math.max(minLayers, weightsOf.size / 2) && preciseWeights > halfOfWeights;
   });
-  return index < 0 ? moves.length : index;
 }
 
 const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];

@@ -152,7 +152,8 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, original:
 const [samplesToBlame, largestToBlame] = [16, 2 ** 29];
 
 /**
- * Finds, on few samples, the layer that the message about a rejected result names; undefined if it cannot be determined.
+ * Finds, on few samples, the layer that the message about a rejected result names; undefined if it cannot be determined. Takes about as long as the
+ * evaluation at most (`evaluated`).
  * @throws PithError E_STOPPED on the signal.
  */
 export async function findLayerToBlame(
@@ -160,7 +161,7 @@ export async function findLayerToBlame(
   original: Model,
   candidate: Model,
   data: Dataset | undefined,
-  options: LayerErrorOptions = {},
+  options: LayerErrorOptions & Required<Pick<LayerErrorOptions, "evaluated">>,
 ): Promise<Blame | undefined> {
   if (storedBytes(original.graph) > largestToBlame) return undefined;
   try {
