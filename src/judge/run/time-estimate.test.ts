@@ -16,13 +16,13 @@ const steps = stepsOf(
   }),
 );
 
-test("counts an evaluation per step, three runs per training sample, and the runs of a calibration", () => {
+test("counts an evaluation per step, five runs per training sample, and the runs of a calibration", () => {
   const runs = quantize.sampleWork?.runs({ scheme: "static" }) ?? 0;
   expect(runs).toBeGreaterThan(1);
-  // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 30 ms of training, and of calibration `runs` on 100 samples.
-  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 360 + runs);
+  // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 50 ms of training, and of calibration `runs` on 100 samples.
+  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 600 + runs);
   expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(
-    60 + 360 + runs,
+    60 + 600 + runs,
   );
   const byDefault = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" } }] }));
   expect(stepSeconds(byDefault, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(10 + 2 * runs);
@@ -38,9 +38,9 @@ test("includes the timing, and says that the precision fallback can take longer"
 
 test("prints the duration in words, and nothing if it is short", () => {
   const textFor = (seconds: number) => durationText(steps, { seconds, samples: 1000 }, task);
-  expect(textFor(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
-  expect(textFor(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
-  expect(textFor(300)).toBe("about 3.5 hours: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(10)).toBe("about 11 minutes: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(1)).toBe("about 70 seconds: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(300)).toBe("about 5.5 hours: 3 steps, each evaluated on 1,000 samples");
   expect(textFor(0.1)).toBeUndefined();
   const [first] = steps;
   expect(durationText(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
@@ -51,9 +51,9 @@ test("prints the duration in words, and nothing if it is short", () => {
 test("counts only the steps that are evaluated, and all rounds of a repeat", () => {
   const repeat = { repeat: 5, steps: [{ prune: { amount: 0.1 } }, { train: { epochs: { from: 0.6, to: 2 } } }] };
   const rounds = stepsOf(recipeFrom({ steps: [repeat, { remove: {} }] }));
-  // 2 × 10 s of evaluation; 1, 1, 1, 2 and 2 epochs of 3,000 × 30 ms.
-  expect(stepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 90);
+  // 2 × 10 s of evaluation; 1, 1, 1, 2 and 2 epochs of 3,000 × 50 ms.
+  expect(stepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 150);
   expect(durationText(rounds, { seconds: 10, samples: 1000 }, task)).toBe(
-    "about 11 minutes: 11 steps, 2 of them evaluated on 1,000 samples",
+    "about 18 minutes: 11 steps, 2 of them evaluated on 1,000 samples",
   );
 });
