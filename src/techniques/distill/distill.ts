@@ -6,9 +6,8 @@ import { learnedCount, learnedTensors } from "../../core/analysis/learned.ts";
 import { mainOutput } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { bytes, count, counted, integer, percent } from "../../core/numbers.ts";
+import { bytes, count, counted, percent } from "../../core/numbers.ts";
 import { modelOption } from "../../core/pass/modules.ts";
-import type { Move, MovesRequest } from "../../core/pass/moves.ts";
 import { described, option, parsableBy } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
@@ -82,7 +81,7 @@ export const distill = definePass({
     if (!makesStudent(options)) await requireDifferentModels(teacher, student);
   },
   cutsFirst: makesStudent,
-  moves: distillMoves,
+  moves: async (request) => (await import("./moves.ts")).distillMoves(request),
   gentler: (options, lostBefore) =>
     makesStudent(options)
       ? "Train longer (`epochs`), cut less, or try another `learningRate`"
@@ -220,34 +219,6 @@ function describeOtherPreprocessing(student: Model, teacher: Model): string | un
 
 async function firstLabel(data: string | Dataset): Promise<Dense | undefined> {
   return (await firstBatch(await trainPart(data), 64)).label;
-}
-
-const epochs = [1, 3, 8, 20];
-/** Number of samples that shows whether more training is worth its time. */
-const fewSamples = 4000;
-/** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
-const runsOfStep = 8;
-/** Minimum number of samples: with fewer, the student overfits. */
-const minSamples = 128;
-
-function distillMoves({ samples: { train } }: MovesRequest): readonly Move[] {
-  if (train < minSamples) return [];
-  const move = (text: string, passes: number, options: Move["options"]): Move => ({
-    name: `distilled, ${text}`,
-    options: { teacher: "original", ...options },
-    kind: "healing",
-    family: "distilled",
-    // Estimated share of the loss that is recovered: 85 % after one epoch; the rest falls with the square root of the epochs.
-    heals: 1 - 0.15 / passes ** 0.5,
-    runs: runsOfStep * passes * train,
-    trains: true,
-  });
-  return [
-    ...(train > 2 * fewSamples
-      ? [move(`${integer(fewSamples)} samples`, fewSamples / train, { epochs: 1, samples: fewSamples })]
-      : []),
-    ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
-  ];
 }
 
 /** Removes layers, then channels of the remaining ones, in place. @throws PithError E_UNSUPPORTED if nothing can be removed. */

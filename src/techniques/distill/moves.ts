@@ -1,0 +1,31 @@
+/** Candidates that distillation adds to a search: more epochs recover more of a loss. */
+import { integer } from "../../core/numbers.ts";
+import type { Move, MovesRequest } from "../../core/pass/moves.ts";
+
+const epochs = [1, 3, 8, 20];
+/** Number of samples that shows whether more training is worth its time. */
+const fewSamples = 4000;
+/** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
+const runsOfStep = 8;
+/** Minimum number of samples: with fewer, the student overfits. */
+const minSamples = 128;
+
+export function distillMoves({ samples: { train } }: MovesRequest): readonly Move[] {
+  if (train < minSamples) return [];
+  const move = (text: string, passes: number, options: Move["options"]): Move => ({
+    name: `distilled, ${text}`,
+    options: { teacher: "original", ...options },
+    kind: "healing",
+    family: "distilled",
+    // Estimated share of the loss that is recovered: 85 % after one epoch; the rest falls with the square root of the epochs.
+    heals: 1 - 0.15 / passes ** 0.5,
+    runs: runsOfStep * passes * train,
+    trains: true,
+  });
+  return [
+    ...(train > 2 * fewSamples
+      ? [move(`${integer(fewSamples)} samples`, fewSamples / train, { epochs: 1, samples: fewSamples })]
+      : []),
+    ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
+  ];
+}
