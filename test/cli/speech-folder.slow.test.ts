@@ -47,6 +47,20 @@ test("compares tokens on noise without sounds of the user, and calls it weak evi
   expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(/\| 100\.0 % of 48 \([^)]*\) \| 100\.0 % of 16 \|/);
 });
 
+test("keeps layers at higher precision until the transcripts meet the goal", async () => {
+  const words = ["quantize", folder, "--dtype", "q4", "--data", wavs, "--max-drop", "5%"];
+  const { files } = await json(...words, "-o", join(root, "e"));
+  const [decoder, encoder] = Array.isArray(files) ? files : [];
+  expect(encoder).toMatchObject({ verdict: "kept", preciseLayers: [expect.stringContaining("project")] });
+  expect(encoder.nearness.difference).toBeLessThanOrEqual(0.05);
+  expect(decoder).toMatchObject({
+    verdict: "rejected",
+    reason: expect.stringMatching(
+      / at higher precision word error rate against the original went from 0\.0 % to .* 5\.0 points allowed/,
+    ),
+  });
+});
+
 test("keeps for each model the smallest dtype within the word error rate that is allowed", async () => {
   const words = ["compress", folder, "--data", wavs, "--max-drop", "2%"];
   const { files, code, err } = await json(...words, "-o", join(root, "c"));
@@ -59,7 +73,7 @@ test("keeps for each model the smallest dtype within the word error rate that is
   await expect(
     pith("quantize", folder, "--dtype", "q8", "--data", join(folder, "config.json"), "-o", join(root, "d")),
   ).resolves.toMatchObject({
-    code: 2,
+    code: 1,
     err: expect.stringContaining("has no WAV files"),
   });
 });

@@ -83,10 +83,16 @@ function promptOf(settings: PlainObject): Omit<SpeechPrompt, "inputs"> {
   };
 }
 
+export interface SoundRequest {
+  readonly path: string;
+  /** Maximum number of utterances. */
+  readonly samples?: number | undefined;
+}
+
 /** Returns the user's utterances, or noise without data. @throws PithError E_DATA if the path has no WAV files, and as `readUtterances`. */
 export async function openUtterances(
   { extractor: { rate, maxSeconds } }: Speech,
-  data: { readonly path: string; readonly samples?: number | undefined } | undefined,
+  data: SoundRequest | undefined,
   seed: number,
 ): Promise<readonly Utterance[]> {
   if (data === undefined)

@@ -1,10 +1,20 @@
 /** Evaluates attempts of the precision fallback by generated tokens, on texts that do not evaluate the result. Used if a folder fails end to end. */
+import { Miss, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import type { FallbackJudge, FallbackVerdict } from "../../judge/run/precision-fallback.ts";
 import { generatorOf } from "../../runtime/run/generate.ts";
-import { continueEach, generatedTokens, type ModulePaths, maxTexts, openTogether, promptsOf } from "./end-to-end.ts";
+import {
+  continueEach,
+  generatedTokens,
+  lostEndToEnd,
+  type ModulePaths,
+  maxTexts,
+  openTogether,
+  promptsOf,
+} from "./end-to-end.ts";
+import { compareSpeech, openSpeech, openUtterances, type SoundRequest, type SpeechOptions } from "./speech.ts";
 
 /** Models of a folder with which a file must pass jointly. */
 export interface Together {
@@ -13,6 +23,12 @@ export interface Together {
   readonly modules: readonly ModulePaths[];
   /** Texts that evaluate the result, followed by others. */
   readonly texts: readonly string[];
+  /** Sounds and goal of a speech model, which is evaluated by its transcripts. */
+  readonly speech?: {
+    readonly data: SoundRequest | undefined;
+    readonly goal: SpeechOptions["goal"];
+    readonly seed: number;
+  };
 }
 
 /** Texts for the precision fallback. Used if the user provides at most `maxTexts` texts, because these evaluate the result. */
@@ -27,12 +43,28 @@ const verdictOrder: readonly FallbackVerdict["holds"][] = ["no", "barely", "clea
 
 /** Returns a judge that compares generated tokens. @param judgeAlone judge of the module alone, which must accept the result as well. */
 export async function searchTogether(
-  { folder, base, modules, texts }: Together,
+  { folder, base, modules, texts, speech: request }: Together,
   judgeAlone: FallbackJudge,
   { engine, signal }: Context,
 ): Promise<FallbackJudge> {
   const { originals, results, tokenizer, startToken = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
+  const speech = request && (await openSpeech(folder, original?.encoder));
+  if (original !== undefined && request !== undefined && speech !== undefined && !(speech instanceof Miss)) {
+    const utterances = await openUtterances(speech, request.data, request.seed);
+    let expected: SpeechOptions["expected"];
+    return {
+      samples: judgeAlone.samples,
+      async measure(model) {
+        const result = generatorOf(new Map([...results, [base, model]])) ?? original;
+        const options = { utterances, goal: request.goal, expected, signal };
+        const compared = await compareSpeech(engine, original, result, speech, options);
+        expected = compared.expected;
+        const lostText = lostEndToEnd(compared.endToEnd);
+        return { holds: lostText === undefined ? "clearly" : "no", text: uncapitalize(stripPeriod(lostText ?? "the goal is met")) };
+      },
+    };
+  }
   if (original === undefined || tokenizer === undefined) return judgeAlone;
   const prompts = promptsOf(tokenizer, textsForSearch(texts));
   const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };

@@ -7,12 +7,14 @@ import {
   comparedNearness,
   type EndToEnd,
   lostEndToEnd,
+  type ModulePaths,
   type Nearness,
   tokenNearness,
 } from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { Variant } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
+import type { Together } from "../../folder/text-search.ts";
 import { nearnessWithoutData } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
@@ -40,7 +42,9 @@ interface VariantOptions {
 interface SpeechJudge {
   /** Lines about the sounds. */
   readonly judgedOn: (endToEnd: EndToEnd) => string[];
-  compare(variant: Pick<Variant, "source" | "out">): Promise<EndToEnd>;
+  compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
+  /** Returns the models with which a file runs. */
+  together(variant: Pick<Variant, "source" | "out">): Together;
 }
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
@@ -78,8 +82,11 @@ export function variantWriter(
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
     if (speech === undefined || settings.force) return figuresOf(result);
-    const endToEnd = await speech.compare({ source, out });
+    const models = speech.together({ source, out });
+    const endToEnd = await speech.compare(models.modules);
     const lostText = lostEndToEnd(endToEnd);
+    if (lostText !== undefined && spare !== false && together === undefined)
+      return writeVariant({ source, out, dtype, fileBytes, originalBrotli, together: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenNearness(endToEnd);
     return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.judgedOn(endToEnd) };

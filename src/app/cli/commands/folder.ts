@@ -33,7 +33,7 @@ import type { FolderFile, FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
 import { openSpeech, type Speech } from "../../folder/speech.ts";
 import { folderTable } from "../../folder/table.ts";
-import { defaultTexts } from "../../folder/text-search.ts";
+import { defaultTexts, type Together } from "../../folder/text-search.ts";
 import type { Result, Session } from "../command.ts";
 import { isFolder } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
@@ -129,8 +129,8 @@ export async function writeVariants(
       `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
   let expected: EndToEndOutput["expected"];
+  const goal = { maxDrop, strict };
   const compareTogether = async (modules: readonly ModulePaths[]): Promise<EndToEnd> => {
-    const goal = { maxDrop, strict };
     const input = { folder, modules, data, isText, seed: session.seed, speech: speech && { goal, expected } };
     const name = `try ${modules.map(({ result }) => basename(result)).join(", ")}`;
     const output = await session.job<typeof endToEndJob>("end-to-end", input, name);
@@ -143,13 +143,15 @@ export async function writeVariants(
         ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
         : `Compared on ${counted(words ?? 0, "word")} of ${data.path}, with the originals of the other models.`,
     ],
-    compare: ({ source, out: result }: Pick<Variant, "source" | "out">) =>
-      compareTogether(
-        bases.map((base) => {
-          const original = join(folder, "onnx", `${base}.onnx`);
-          return { base, original, result: base === basename(source, ".onnx") ? result : original };
-        }),
-      ),
+    compare: compareTogether,
+    together({ source, out: result }: Pick<Variant, "source" | "out">): Together {
+      const changedBase = basename(source, ".onnx");
+      const modules = bases.map((base) => {
+        const original = join(folder, "onnx", `${base}.onnx`);
+        return { base, original, result: base === changedBase ? result : original };
+      });
+      return { folder, base: changedBase, modules, texts: [], speech: { data, goal, seed: session.seed } };
+    },
   };
   const writeVariant = variantWriter({ passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge }, session);
   const make = (variant: Variant): Promise<FileFigures> => {
