@@ -61,7 +61,10 @@ export async function searchTogether(
         const compared = await compareSpeech(engine, original, result, speech, options);
         expected = compared.expected;
         const lostText = lostEndToEnd(compared.endToEnd);
-        return { holds: lostText === undefined ? "clearly" : "no", text: uncapitalize(stripPeriod(lostText ?? "the goal is met")) };
+        return {
+          holds: lostText === undefined ? "clearly" : "no",
+          text: uncapitalize(stripPeriod(lostText ?? "the goal is met")),
+        };
       },
     };
   }
