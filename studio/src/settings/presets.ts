@@ -89,7 +89,7 @@ export const presets: readonly Preset[] = [
     summary: "removes channels and recovers; needs samples",
     needsSamples: true,
     isRecovered: true,
-    slider: { label: "remove", min: 0.05, max: 0.7, step: 0.05, initial: 0.1, text: percent },
+    slider: { label: "remove", min: 0.05, max: 0.7, step: 0.05, initial: 0.2, text: percent },
     steps: ({ amount }) => [{ prune: { amount, structured: true } }],
   },
   {
