@@ -145,14 +145,14 @@ describe("a model with numeric outputs", () => {
         field,
       );
     expect(await lostOf(masked(1), masked(1.01))).toBeUndefined();
-    expect(await lostOf(masked(1), masked(-1))).toContain("the inputs were random: samples of data would decide");
+    expect(await lostOf(masked(1), masked(-1))).toContain("samples of data would decide");
   });
 
   test("is lost if a constant is as near, or if it outputs NaN", async () => {
     const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
     expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Mul(x, zero)", field))).toMatch(
-      /signal to noise is −0\.\d+ dB, at least 3 dB are required; the inputs were random: samples of data would decide$/,
+      /signal to noise is −0\.\d+ dB, at least 3 dB are required; samples of data would decide$/,
     );
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is not a number");
   });
@@ -381,9 +381,7 @@ test.each([-1e9, -1e4])("outputs that a mask sets to %d do not hide that the oth
   y = Where(hidden, fill, s)`,
       "x: float32[batch, 4], m: float32[batch, 4]) -> (y: float32[batch, 4]",
     );
-  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(
-    /the inputs were random: samples of data would decide/,
-  );
+  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(/samples of data would decide/);
   expect(await lostOf(masked("Neg(x)"), masked("Neg(x)"))).toBeUndefined();
 });
 

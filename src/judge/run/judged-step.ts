@@ -119,7 +119,10 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
   };
   const runner = new Runner({ store, parts: samplesFor(request, request.options) }, { ...context, beforeTraining });
   const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
-  if (!dryRun) await announceCalibration(pass, options, input.model, samplesFor(request, options).calibrate, context);
+  const { calibrate } = samplesFor(request, options);
+  if (!dryRun) await announceCalibration(pass, options, input.model, calibrate, context);
+  if (task === undefined && calibrate !== undefined)
+    context.log({ id: "calibration", text: `calibrated on ${calibrate.name}` });
   const outcome = await runner.run({ pass, options }, store.original);
   context.engine.forget();
   const baseResult = { outcome, judgement: undefined, comparison, fallback: undefined, searched, rejection: undefined };

@@ -21,15 +21,16 @@ export interface TextInputs {
 
 /**
  * Returns inputs for a model of texts: text that a language model generates itself, or sentences for another model with a tokenizer next to it.
- * @returns undefined for other models.
+ * @param file keeps the generated text for further commands on this model. @returns undefined for other models.
  */
 export async function textInputs(
   model: Model,
   { engine, seed, signal, progress }: Pick<Context, "engine" | "seed" | "signal" | "progress">,
+  file?: string,
 ): Promise<TextInputs | undefined> {
   const tokens = tokenInput(model.graph.feeds);
   if (tokens === undefined) return undefined;
-  const text = await ownText(engine, model, { seed, signal, progress });
+  const text = await ownText(engine, model, { seed, signal, progress, file });
   const all = text instanceof Miss ? await shippedSentences(model) : text;
   if (all === undefined) return undefined;
   const half = Math.floor(all.count / 2);

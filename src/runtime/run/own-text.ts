@@ -1,10 +1,11 @@
 /** Samples of text that a language model generates itself: realistic inputs for a model without data. */
-import { folderOf, joinPath } from "#platform";
+import { fileKind, folderOf, joinPath, readText, writeFileAtomically } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { asPithError, Miss, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { bytesOfText, zeros } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
@@ -15,6 +16,8 @@ import { generate } from "./generate.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;
+  /** File that keeps the tokens for further commands on the same model with the same seed. */
+  readonly file?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -42,13 +45,33 @@ const maxWork = 2e11;
 export async function ownText(
   engine: Engine,
   model: Model,
-  { seed = 0, signal, progress }: OwnTextOptions = {},
+  { file, ...options }: OwnTextOptions = {},
 ): Promise<IndexedDataset | Miss> {
+  const isKept = file !== undefined && (await fileKind(file)) === "file";
+  const rows = isKept
+    ? (await readText(file)).split("\n").map((line) => line.split(",").map(Number))
+    : await generateRows(engine, model, options);
+  if (rows instanceof Miss) return rows;
+  if (file !== undefined && !isKept) await writeFileAtomically(file, [bytesOfText(rows.join("\n"))]);
+  const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
+  return tokenize(memory("text that the model generated", { tokens }), model.graph.feeds, { language: true });
+}
+
+async function generateRows(
+  engine: Engine,
+  model: Model,
+  { seed = 0, signal, progress }: OwnTextOptions,
+): Promise<number[][] | Miss> {
   const decoder = decoderOf(model);
   if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
   const { feeds } = model.graph;
   const [batch, fixedLength] = feeds.find(({ name }) => name === decoder.tokens)?.type?.dims ?? [];
   if (typeof fixedLength === "number") return new Miss(`the model takes sequences of ${fixedLength} tokens only`);
+  const provided = tokenFeeds(model, [], [], { use_cache_branch: zeros("bool", [1]) }, true);
+  const other = feeds.find(
+    ({ name }) => provided[name] === undefined && !decoder.caches.some(({ input }) => input === name),
+  );
+  if (other !== undefined) return new Miss(`the model does not generate text alone: it has an input "${other.name}"`);
   const start = await startToken(model.place);
   const weights = storedBytes(model.graph) / 4;
   const affordable = sizes.filter(
@@ -74,10 +97,7 @@ export async function ownText(
       }
       if (decoder.caches.length === 0 && !(await isCausal(engine, model, decoder.logits, rows.slice(0, perRun))))
         return new Miss("the model does not generate text: its scores depend on later tokens");
-      const tokens = memory("text that the model generated", {
-        tokens: fromNumbers("int64", [count, length], rows.flat()),
-      });
-      return tokenize(tokens, feeds, { language: true });
+      return rows;
     } catch (error) {
       throwIfAborted(signal);
       const engineError = asPithError(error);

@@ -39,6 +39,7 @@ import {
   type RandomInputs,
   randomInputs,
   type Shapes,
+  type TrialSizes,
 } from "./random-inputs.ts";
 import { feedsFor } from "./run.ts";
 import { withoutOperators } from "./unknown-operators.ts";
@@ -235,7 +236,9 @@ function* candidates(
   const hasSeveralSizes = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean =>
     batch === 1 || costOf(assignment).work <= Math.min(maxWorkPerRun, maxWork);
-  const lengths = hasSeveralSizes ? growingLengths : likelyLengths;
+  // A cache is empty if the model runs without one, because no model computes random values of a cache.
+  const withoutCache = likelyLengths.map(([length, side]): TrialSizes => [length, side, 0]);
+  const lengths = hasSeveralSizes ? growingLengths : [...withoutCache, ...likelyLengths];
   for (const guess of guesses(model, inputs, {
     known,
     lengths,

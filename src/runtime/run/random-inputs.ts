@@ -71,8 +71,11 @@ export function randomInputs(model: Model): RandomInputs {
         if (type !== undefined && dims?.every((dim) => dim !== undefined) === true)
           requireMemory(name, type.type, dims);
       }
+      const hasEmptyCache = [...shapes].some(([name, dims]) => /past/.test(name) && dims.includes(0));
       return Object.fromEntries(
         drawable.map(({ name, type, wanted }) => {
+          // A merged decoder reads its cache if this is true.
+          if (name === "use_cache_branch" && hasEmptyCache) return [name, zeros("bool", shapes.get(name) ?? [])];
           const intervals = wanted.flatMap(({ low, high, strict }): Interval[] => {
             const [from, to] = [sizeNow(low), sizeNow(high)];
             return from === undefined || to === undefined ? [] : [{ low: from, high: to, strict }];

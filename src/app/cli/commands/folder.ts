@@ -111,15 +111,16 @@ export async function writeVariants(
   if (keepSmallest === true && samples === undefined && (speech === undefined || data === undefined))
     session.terminal.note(
       "goal",
-      "without --data there is no accuracy goal: only files that differ strongly on random inputs or lose most tokens are rejected",
+      "without --data there is no accuracy goal: only files that differ strongly from the original or lose most tokens are rejected",
       "warning",
     );
   const set = parseSettings(options.set ?? []);
   // Without a tokenizer, a table contains values of inputs instead of texts.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
-  const capturedFolder = hasLowEntropy && !isAlone ? await temporaryFolder() : undefined;
-  const inputsOf = capturedFolder && captureInputs({ folder, bases, texts, out: capturedFolder.path }, session);
+  const temporary = await temporaryFolder();
+  const inputsOf =
+    hasLowEntropy && !isAlone ? captureInputs({ folder, bases, texts, out: temporary.path }, session) : undefined;
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
     data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
@@ -153,7 +154,10 @@ export async function writeVariants(
       return { folder, base: changedBase, modules, texts: [], speech: { data, goal, seed: session.seed } };
     },
   };
-  const writeVariant = variantWriter({ passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge }, session);
+  const writeVariant = variantWriter(
+    { passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge, temporary: temporary.path },
+    session,
+  );
   const make = (variant: Variant): Promise<FileFigures> => {
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
@@ -217,7 +221,7 @@ export async function writeVariants(
     },
   );
   const files = await work
-    .finally(() => capturedFolder?.remove())
+    .finally(() => temporary.remove())
     .catch(async (error: unknown) => {
       throw await describeStop(
         error,

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { PithError, uncapitalize } from "../../../core/errors.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
+import { open } from "../../../core/onnx/index.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
+import { tokenInput } from "../../../data/text/sequences.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
@@ -102,7 +104,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       // Invalid settings are rejected before any data is read.
       const dataOption = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
-      if (data === undefined) await requireNoSamples(pass, passed);
+      if (data === undefined) await requireNoSamples(pass, passed, model);
       const folders = new Map([
         ...session.folders,
         ...(word === undefined || word === modelFile ? [] : [[model, word] as const]),
@@ -184,12 +186,19 @@ function requireMandatoryFlags(
     });
 }
 
-async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
+/** A model of texts needs no samples without labels, because it can get texts (`textInputs`), which the job decides. */
+async function requireNoSamples(
+  { id: name, options, data }: AnyPass,
+  passed: Session["passed"],
+  path: string,
+): Promise<void> {
   if (typeof data !== "object") return;
   const openedOptions = await openModules(name, options, passed);
   const reason = data.when(openedOptions);
   if (reason === undefined) return;
-  const labels = data.labelled?.(openedOptions) ? "with labels" : "labels are not needed";
+  const isLabelled = data.labelled?.(openedOptions) === true;
+  if (!isLabelled && tokenInput((await open(path).catch(() => undefined))?.graph.feeds ?? []) !== undefined) return;
+  const labels = isLabelled ? "with labels" : "labels are not needed";
   throw new PithError("E_USAGE", `${name} needs --data here: ${reason}.`, {
     hint: `Representative samples; ${labels}. See --data in pith ${name} --help.`,
   });

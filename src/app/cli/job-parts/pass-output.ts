@@ -48,6 +48,8 @@ export interface PassInput {
   readonly precompress?: readonly Encoding[] | undefined;
   /** Present for a variant of a folder. The folder compares the sizes of its variants and originals after brotli. */
   readonly variant?: Pick<Variant, "originalBrotli">;
+  /** File that keeps the text which the model generates, for further variants of the model. */
+  readonly textFile?: string | undefined;
   readonly seed: number;
 }
 

@@ -12,13 +12,14 @@ import { open } from "../../../core/onnx/index.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
+import { textInputs } from "../../../judge/task/text-inputs.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import type { DebuggedLayer } from "../../report/debug.ts";
 import { debugPage } from "../../report/debug.ts";
 import { explainByInputs, wrongOriginalHint } from "../job-parts/inputs.ts";
-import { isChanged, openModel, warnOfOrder } from "../job-parts/open-model.ts";
+import { contextOf, isChanged, openModel, warnOfOrder } from "../job-parts/open-model.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
 import { openRequest } from "../job-parts/task.ts";
 
@@ -63,7 +64,8 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
       : await openRequest(engine, original, data, { alike: model }, input, context).catch(explain);
   const samples = data?.samples ?? defaultSamples;
   context.stage("layers");
-  const preparedSamples = task?.ready(task.seen);
+  const texts = task === undefined ? await textInputs(original, contextOf(engine, input, context)) : undefined;
+  const preparedSamples = task?.ready(task.seen) ?? texts?.test;
   const lostForm = await findLostForm(engine, original, model, preparedSamples, { seed, signal: context.signal }).catch(
     explain,
   );
@@ -93,7 +95,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const inputsText =
     task === undefined
-      ? "random inputs"
+      ? (texts?.name ?? "random inputs")
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
   const result = {
     layers,

@@ -263,7 +263,9 @@ async function openStep(
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
   const options = await openModules(pass.id, pass.options, input.options);
-  await pass.checkModel?.(original.clone(), { ...options, ...(input.data && placeholderOptions(pass)) });
+  const needs = typeof pass.data === "object" ? pass.data.when(options) : undefined;
+  const hasSamples = input.data !== undefined || needs !== undefined;
+  await pass.checkModel?.(original.clone(), { ...options, ...(hasSamples && placeholderOptions(pass)) });
   // References are opened first, so that wrong ones fail before slow measurements.
   const references = await openReferences(pass, original, input);
   // Teachers are excluded, because a teacher can be a result of Pith.
@@ -278,13 +280,22 @@ async function openStep(
     input.data === undefined
       ? undefined
       : await openData(original, references, input, input.data, stepContext, context);
+  const usesTexts = data === undefined && !trains(pass) && input.judgedTogether !== true;
+  const inputs =
+    usesTexts && (input.dryRun !== true || needs !== undefined)
+      ? await openTexts(original, stepContext, input.textFile)
+      : undefined;
+  if (data === undefined && inputs === undefined && needs !== undefined)
+    throw new PithError("E_USAGE", `${pass.id} needs --data here: ${needs}.`, {
+      hint: `Representative samples; labels are not needed. Without them, the model gets no texts: it neither predicts the next token nor has a tokenizer.json.`,
+    });
   const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, spare, output, dryRun } =
     input;
   const request: StepRequest = {
     ...{ pass, references, force, output, dryRun, targets, judgedTogether },
     options: data?.options ?? input.options,
     input: { path: input.model, model: original },
-    inputs: data === undefined && dryRun !== true && !trains(pass) ? await openTexts(original, stepContext) : undefined,
+    inputs,
     task: data && { ...data.task, available: data.samples.test.available },
     record: data?.task.record,
     goal: { maxDrop, strict },
@@ -341,9 +352,9 @@ async function openReferences(
   return { first: isInput ? undefined : firstReference, others: openedModels };
 }
 
-function openTexts(model: Model, context: StepContext): Promise<TextInputs | undefined> {
+function openTexts(model: Model, context: StepContext, file: string | undefined): Promise<TextInputs | undefined> {
   context.stage("generate text");
-  return textInputs(model, context);
+  return textInputs(model, context, file);
 }
 
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
