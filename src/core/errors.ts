@@ -30,7 +30,6 @@ export type ErrorCode = (typeof errorCodes)[number];
 export class PithError extends Error {
   override readonly name = "PithError";
   readonly code: ErrorCode;
-  /** Advice for the user. */
   readonly hint: string | undefined;
   /** The sentences of the hint. They are separate because some concern only the library or only the command line. */
   readonly advice: readonly string[];

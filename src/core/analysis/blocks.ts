@@ -94,7 +94,6 @@ interface Context {
   /** The values that depend on a parameter and are computed at run time (`findDependents`). */
   readonly dependents: ReadonlySet<Value>;
   readonly kinds: Map<string, number>;
-  /** Cache of `boundaryOf`. */
   readonly boundaries: Map<readonly Node[], Boundary>;
 }
 
@@ -320,7 +319,6 @@ function commonName(names: readonly string[]): string | undefined {
   return common === "" ? undefined : common;
 }
 
-/** Joins consecutive blocks into one block, with the inputs and outputs of the whole sequence. */
 export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
   const members = new Set(run);
   const readElsewhere = new Set(all.flatMap((block) => (members.has(block) ? [] : block.inputs)));

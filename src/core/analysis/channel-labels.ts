@@ -87,7 +87,6 @@ export class Labels {
     return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.root.label;
   }
 
-  /** Returns the value of `changes` when an index of this axis last got a unit. */
   lastChangeOf({ value, axis }: ValueAxis): number {
     return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.root.lastChange ?? 0);
   }
@@ -116,7 +115,6 @@ export class Labels {
     return this.#sets.count;
   }
 
-  /** Returns the representative of all units merged with this one. */
   find(unit: number): number {
     return this.#sets.find(unit);
   }
@@ -158,7 +156,6 @@ export class Labels {
     return shared;
   }
 
-  /** Assigns a unit to an index. If the index already has a different unit, merges the two. */
   #put(track: AxisLabels, index: number, unit: number): void {
     if (index >= track.size) return;
     const label = labelOf(track);

@@ -26,7 +26,6 @@ export interface End extends ValueAxis {
   readonly port: string;
 }
 
-/** Yields the axes of a node's inputs and outputs on which an index has a label. */
 export function* labelledEnds(
   { inputs, outputs }: Node,
   labels: Labels,

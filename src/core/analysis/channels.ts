@@ -52,7 +52,6 @@ export function removable(group: Group): readonly number[] {
 /** How many output channels of layers can be removed. Tie-breakers: how many of them as parts of outer units (complete heads), and how many units. */
 export type Freedom = readonly [channels: number, outermost: number, units: number];
 
-/** Returns a positive number if `a` allows more removals than `b`. */
 export const compareFreedom = (a: Freedom, b: Freedom): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 
 export function freedomOf(groups: readonly Group[]): Freedom {

@@ -30,7 +30,6 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
     (steppingNodes.size > 0 && canReach(node, steppingNodes, isByElement));
 }
 
-/** Returns whether any node of the model quantizes computed values. */
 export function roundsToCodes(model: Model, inference: Inference): boolean {
   return [...allNodes(model.graph)].some((node) => makesCodes(node, inference));
 }

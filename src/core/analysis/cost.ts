@@ -12,7 +12,6 @@ export interface Cost {
   readonly perNode: ReadonlyMap<Node, Dim>;
   /** Stored bytes of all tensors. */
   readonly bytes: number;
-  /** Nodes whose MACs are unknown. */
   readonly misses: readonly Miss[];
 }
 

@@ -23,7 +23,6 @@ export function findDependents(graph: Graph, parameters: Iterable<Value>, infere
   return new Set([...data, ...computed]);
 }
 
-/** Returns the nodes that compute at least one of the given values. */
 export function nodesOf(graph: Graph, values: ReadonlySet<Value>): readonly Node[] {
   return [...graph.nodes()].filter((node) => node.outputs.some((output) => output !== undefined && values.has(output)));
 }

@@ -68,7 +68,6 @@ interface Rewrite extends RemainingPart {
   readonly tensor: Tensor;
 }
 
-/** All changes that a removal requires: sliced tensors, and changed attributes and inputs of nodes. */
 interface Plan {
   readonly removed: Removals;
   readonly slices: ReadonlyMap<Value, Rewrite>;

@@ -29,7 +29,6 @@ export interface DetectionForm {
 /** Returns the axis along which the values of a box lie. */
 export const fieldAxis = (layout: DetectionForm["layout"]): 1 | 2 => (layout === "[N, 4 + classes, boxes]" ? 1 : 2);
 
-/** Returns the forms that the dimensions of an output allow. */
 export function possibleDetectionForms(dims: readonly Dim[] | undefined): readonly DetectionForm[] {
   if (dims?.length !== 3) return [];
   return layouts.flatMap((layout): DetectionForm[] => {

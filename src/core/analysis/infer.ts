@@ -96,7 +96,6 @@ function inferModel(model: Model): Inference {
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   /** Inputs of function bodies that the call leaves out. */
   const omittedInputs = new Set<Value>();
-  /** Functions whose calls are being inferred, outermost first. */
   const activeFunctions = new Set<LocalFunction>();
   /** Outputs of functions by call text: function, attributes and operands. */
   const resultsByCall = new Map<string, readonly (Operand | undefined)[]>();
@@ -401,7 +400,6 @@ function attributesText({ attributes }: Node): string {
   );
 }
 
-/** Calls a function. Adds the node's description to any PithError that it throws. */
 function withNodeInErrors<R>(node: Node, task: () => R): R {
   try {
     return task();

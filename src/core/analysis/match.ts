@@ -155,7 +155,6 @@ interface State {
 
 interface BlockState extends State {
   readonly nodes: readonly Node[];
-  /** The number of layers in the block. */
   readonly layers: number;
 }
 
@@ -307,7 +306,6 @@ function extendToMatch(reference: Block, state: BlockState, all: readonly Block[
   return best;
 }
 
-/** Returns how many operators at the end of two sequences are equal. */
 function countEqualEndings(a: readonly Node[], b: readonly Node[]): number {
   let count = 0;
   while (count < a.length && a.at(-1 - count)?.op === b.at(-1 - count)?.op) count++;

@@ -74,7 +74,6 @@ function spanText(indices: readonly number[] | undefined): string {
   return indices.length < 6 ? `(${indices.join(", ")})` : `(${indices.slice(0, 4).join(", ")}, … ${last})`;
 }
 
-/** Returns the elements of a part, in their order. */
 export function selectPart(dense: Dense, { indices }: Pick<OutputPart, "indices">): Dense {
   return [...indices].reduce((selected, [axis, positions]) => selectAlong(selected, axis, positions), dense);
 }

@@ -110,7 +110,6 @@ class ParameterSearch {
   /** Maps each value that repeats a stored tensor for a batch, or slices one to a run-time length, to the stored tensor. */
   readonly rootOfRepeated = new Map<Value, Value>();
   readonly #inference: Inference;
-  /** Values that depend on a parameter. */
   readonly #dependents = new Set<Value>();
   /** Values that depend on a parameter or a data input. Data inputs are floats or bytes (images); other integers are positions and token ids. */
   readonly #data = new Set<Value>();

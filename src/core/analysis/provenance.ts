@@ -42,7 +42,6 @@ function readRanges({ header }: Model): Map<string, string> {
   }
 }
 
-/** The maximum number of channels per layer that are parsed. */
 const maxChannels = 2 ** 20;
 
 function parseRanges(text: string): readonly number[] | undefined {

@@ -101,7 +101,6 @@ function nodesAround([first]: readonly Selectable[]): readonly Node[] {
 /** Returns whether `except` names a node, by its name, a pattern or its operator type. */
 export const excludesNode = ({ except }: Selection, node: Node): boolean => isNode(splitPatterns(except), node);
 
-/** Returns whether `except` names a layer or its node. */
 export const excludesLayer = ({ except }: Selection, layer: Selectable): boolean =>
   isLayer(splitPatterns(except), layer);
 

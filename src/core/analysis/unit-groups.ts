@@ -20,7 +20,6 @@ export interface LabelledEnd {
 }
 
 interface UnitGroup<E extends LabelledEnd> {
-  /** Indices of the axes on which the group's units start. */
   readonly starts: readonly number[];
   readonly units: number;
   readonly slices: readonly (Omit<E, "label"> & Slice)[];

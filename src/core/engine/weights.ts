@@ -24,7 +24,6 @@ const maxInlineBytes = 2 ** 27;
 
 /** A model as it is passed to the runtime. */
 export interface Handover {
-  /** The encoded model. */
   readonly bytes: Uint8Array;
   /** The folder to which file paths in the encoded model are relative. */
   readonly folder?: string | undefined;

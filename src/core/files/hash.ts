@@ -7,7 +7,6 @@ export async function isCopy(source: string, target: string): Promise<boolean> {
   return (await fileHash(source)) === (await fileHash(target));
 }
 
-/** The size in bytes of the pieces that are hashed separately. */
 const pieceBytes = 2 ** 22;
 
 export async function* bytesOfFile(path: string): AsyncIterable<Uint8Array> {

@@ -65,7 +65,6 @@ type SchemaAttributes<New extends string, All extends string> = {
 };
 type Flattened<T> = keyof T extends never ? Record<string, never> : { [Key in keyof T]: T[Key] };
 
-/** The attributes that `emit` accepts for an operator. */
 export type AttributesOf<Op extends OpName> = Flattened<
   SchemaAttributes<Pairs<Split<Newest<(typeof schema)[Op]>, " ">>, Pairs<Split<Versions<(typeof schema)[Op]>, " ">>>
 >;

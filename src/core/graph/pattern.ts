@@ -54,7 +54,6 @@ export interface Match<Name extends string, Part extends string> {
   readonly operands: Operands<Name>;
   /** Matched nodes by the names that the pattern gives them. */
   readonly parts: Readonly<Record<Part, Node>>;
-  /** All matched nodes. */
   readonly nodes: ReadonlySet<Node>;
 }
 

@@ -3,7 +3,6 @@ import type { Model } from "./model.ts";
 
 /** The state of a main graph at one time. Several model snapshots can share it if they differ only in the header. */
 export interface GraphSnapshot {
-  /** Returns whether the graph is unchanged since the snapshot. */
   isCurrent(): boolean;
   restore(): void;
 }

@@ -11,7 +11,6 @@ export class DisjointSets {
     return this.#parents.push(this.#parents.length) - 1;
   }
 
-  /** Returns the representative of the set that contains an integer. */
   find(number: number): number {
     let ancestor = number;
     for (

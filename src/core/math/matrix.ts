@@ -28,7 +28,6 @@ export function matrix(rows: number, columns: number, data: Float64Array = new F
   return { rows, columns, data };
 }
 
-/** Returns a matrix from its rows. */
 export function matrixOf(rows: readonly (readonly number[])[]): Matrix {
   return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
 }

@@ -8,7 +8,6 @@ import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
-/** Opens the file that a model refers to as `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
 /** The maximum number of external files, because the system limits open files. Converters that write one file per tensor create several hundred. */

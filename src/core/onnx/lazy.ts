@@ -38,13 +38,11 @@ export class LazyFile {
     this.source = source;
   }
 
-  /** Returns the bytes of a range of the file. */
   async bytes(start: number, end: number): Promise<Uint8Array> {
     if (!this.#holds(start, end)) await this.#load(start, end - start);
     return this.#window.subarray(start - this.#windowStart, end - this.#windowStart);
   }
 
-  /** Returns the fields of the message in a range of the file. */
   async fields(start: number, end: number): Promise<Field[]> {
     if (end - start <= maxCompleteBytes) return this.#countFields(splitFields(await this.bytes(start, end), start));
     const list = new FieldList((from, last) =>

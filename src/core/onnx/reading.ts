@@ -11,7 +11,6 @@ export interface Reading {
   readonly file: LazyFile;
   readonly external: ExternalFiles;
   readonly unknownDims: UnknownDims;
-  /** Reads a graph from its fields. */
   readonly graph: (fields: readonly Field[], graph: Graph, depth: number) => Promise<void>;
 }
 

@@ -7,7 +7,6 @@ import { originOf } from "./origin.ts";
 import { entryFields, tensorFields as f } from "./schema.ts";
 import type { Piece, Writer } from "./writer.ts";
 
-/** The location of a tensor's elements outside the model's file. */
 export interface ExternalPlace {
   readonly location: string;
   readonly offset: number;
@@ -21,7 +20,6 @@ export interface TensorAttachments {
   readonly metadata?: ReadonlyMap<string, string>;
   readonly role?: Role | undefined;
   readonly place?: ExternalPlace | undefined;
-  /** The elements of string tensors that are not stored in a file. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
 }
 

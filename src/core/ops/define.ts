@@ -61,7 +61,6 @@ type BoundFacet<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ..
 
 const gradientAfterLowering = new Miss("is differentiated as its primitives");
 
-/** Creates an operator from its definition. */
 export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
   const { weight = noWeight, axes, lower = noLowering, gradient = gradientAfterLowering, cost = () => 0 } = def;
   const complete = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? noQuantizedKernel };

@@ -36,7 +36,6 @@ export interface Site {
    * that share the dimension pass the same arguments.
    */
   open(output: number, axis: number): Dim;
-  /** Returns the subgraph that is stored in an attribute. */
   body(attribute: string): Body | undefined;
 }
 
@@ -277,7 +276,6 @@ export interface TrainingForm {
     | undefined;
 }
 
-/** How an operator can be quantized. */
 export type QuantizeRule =
   /** A layer: data, weight and output are quantized; the bias becomes int32. */
   | {

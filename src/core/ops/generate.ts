@@ -10,7 +10,6 @@ import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, range, requireInput, requirePositions } from "./shared/rules.ts";
 
-/** Returns the value of a scalar that is known before the run. */
 function knownScalarOf(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
   if (elements !== undefined) return elements[0];

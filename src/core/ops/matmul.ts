@@ -56,7 +56,6 @@ function matmulGradient(
   return [isRow && dA ? emit.Squeeze([dA, [-2]]) : dA, isColumn && dB ? emit.Squeeze([dB, [-1]]) : dB];
 }
 
-/** Requires that both operands have the same element type. */
 function equalTypesOf({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined) {
   return [b, a].flatMap((other, input) => (other === undefined ? [] : [{ input, type: { type: other.type, dims } }]));
 }

@@ -35,7 +35,6 @@ interface Settings extends Interpolation {
   readonly axes: readonly number[];
   /** The input `roi`: starts of `axes`, then ends. */
   readonly region: readonly number[] | undefined;
-  /** The input with the sizes, if the node has them. */
   readonly sizesInput: number | undefined;
   readonly extrapolation: number;
 }
@@ -272,9 +271,7 @@ interface Interpolation {
 }
 
 interface AxisScale {
-  /** The input size. */
   readonly input: number;
-  /** The output size. */
   readonly output: number;
   /** The output size divided by the input size, as the node specifies it. */
   readonly scale: number;

@@ -7,7 +7,6 @@ import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
 import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
 
-/** The violation of an option schema. */
 export interface Misfit {
   /** The path of the invalid option. For a missing option, the path of the object that lacks it. */
   readonly path: readonly (string | number)[];

@@ -106,7 +106,6 @@ export function rejectionOf({
   return typeof requirement === "function" ? readers.get(requirement)?.(input) : undefined;
 }
 
-/** The help heading of flags that select layers. */
 const layersGroup = "Layers:";
 
 const names = v.optional(

@@ -11,7 +11,6 @@ interface Entry {
   /** If the entry is a folder: the names of the files in it that the caller made. Undefined if the entry is a file. */
   readonly files: readonly string[] | undefined;
   readonly bytes: number;
-  /** The time of the last use in milliseconds. */
   readonly lastUseMs: number;
 }
 

@@ -18,7 +18,6 @@ export function int64(dims: readonly number[], data: Iterable<number | bigint>):
   return { type: "int64", dims, data: BigInt64Array.from([...data].map((value) => BigInt(value))) };
 }
 
-/** Returns a tensor of zeros. */
 export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]): Dense {
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }
@@ -46,7 +45,6 @@ export function unwrapBuffer(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Concatenates arrays of numbers to a new array of the given class. */
 export function joinArrays<A extends { set(part: ArrayLike<number>, at: number): void }>(
   array: new (length: number) => A,
   parts: readonly ArrayLike<number>[],

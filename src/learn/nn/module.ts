@@ -13,7 +13,6 @@ export interface ModuleScope {
   readonly name: string;
   /** A separate random stream for the module's initial weights. */
   readonly random: Random;
-  /** The inputs of the network, such as a mask. */
   readonly inputs: ReadonlyMap<string, Value>;
   /** Returns the scope of a nested module: "query" in "attention" is "attention.query". */
   inside(name: string): ModuleScope;

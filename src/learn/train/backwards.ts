@@ -211,7 +211,6 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
   return low === undefined ? cutAbove : emit.Where([emit.GreaterOrEqual([x, constantOf(low, x)]), cutAbove, zero]);
 }
 
-/** Returns whether an operand broadcasts to the output. */
 function canBroadcast(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
   if (from === undefined || to === undefined || from.length > to.length) return false;
   return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);

@@ -48,7 +48,6 @@ export async function validationLoss(
 
 export type ForwardLoss = ReturnType<typeof forwardLoss>;
 
-/** Computes losses of batches without gradients. */
 export function forwardLoss(
   model: Model,
   loss: Loss,

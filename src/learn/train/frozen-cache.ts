@@ -28,7 +28,6 @@ export interface CacheBudget {
 const minCachedShare = 0.1;
 const patience = 3;
 
-/** Bytes of cached outputs during a training. */
 export const cacheBytes = 2 ** 30;
 
 /** The hash of an input byte takes about as long as 150 multiply-accumulates: 15 ns on one thread. */
@@ -169,7 +168,6 @@ const splitSamples = (batch: Batch, count: number): Batch =>
     return { ...dense, dims: [count, first / count, ...innerDims] } as Dense;
   });
 
-/** The inverse of `splitSamples`. */
 const joinSamples = (batch: Batch): Batch =>
   mapColumns(batch, (dense) => {
     const [count = 0, rowsOfSample = 0, ...innerDims] = dense.dims;

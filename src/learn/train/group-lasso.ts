@@ -92,7 +92,6 @@ function partsOf(group: Group, trainedValues: ReadonlyMap<string, Floats>): read
   });
 }
 
-/** Visits the consecutive entries of each unit. */
 function visitRuns({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
   const { outer, count, inner } = layout;
   for (let block = 0; block < outer; block++)

@@ -116,10 +116,8 @@ class TrainingLoop {
   #training: TrainingState | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
-  /** Number of completed steps in the last checkpoint. */
   #savedSteps: number | undefined;
   #log: TrainingLog | undefined;
-  /** Sum of the losses over the batches of the current step. */
   #loss = 0;
   /** The callback that ended the training by returning "stop". */
   #stoppedBy: "onStep" | "onEpoch" | undefined;

@@ -33,14 +33,12 @@ import {
   type TrainingState,
 } from "./training-state.ts";
 
-/** The progress that a checkpoint stores. */
 export interface Progress {
   readonly counters: Counters;
   readonly identity: Identity;
   readonly epochs?: number | undefined;
 }
 
-/** A checkpoint that belongs to the planned training. */
 export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progress, "counters" | "identity"> {
   readonly path: string;
   readonly bestPath: string | undefined;
@@ -155,7 +153,6 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }
 
-/** Returns whether all values have tensors equal to the initial ones. */
 export async function areUnchanged(initial: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const [{ tensor: currentTensor }, initialTensor] of initial) {
     if (currentTensor === initialTensor || currentTensor === undefined) continue;

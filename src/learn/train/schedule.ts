@@ -3,7 +3,6 @@ import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
 
-/** The position of a schedule in a training. */
 export interface ScheduleContext {
   /** Steps of an epoch (1). */
   readonly epoch?: number | undefined;

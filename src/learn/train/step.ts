@@ -34,7 +34,6 @@ export interface Step {
   readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
   readonly states: readonly State[];
-  /** Whether the step needs random numbers, as dropout does. */
   readonly draws: boolean;
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
@@ -231,7 +230,6 @@ function storeArrays(
   }
 }
 
-/** Stores values in the type of the model, rounded to 16 bits if necessary. */
 function storeValues(
   model: Model,
   name: string,

@@ -23,7 +23,6 @@ export const defaultBatch = 128;
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 const openShare = (message: string) => v.pipe(v.number(message), v.gtValue(0, message), v.ltValue(1, message));
 
-/** A completed optimizer step. */
 export interface TrainedStep {
   /** Number of completed steps, including this one. */
   readonly step: number;

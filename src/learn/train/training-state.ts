@@ -58,7 +58,6 @@ export function changedValues({ parameters, states, masks }: Step): readonly Sta
   return [...parameters, ...states, ...masks];
 }
 
-/** Returns the trained parameters of the loss itself, by name. */
 export function lossWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
   return new Map(
     changedValues(step).flatMap(({ name }, index) =>
@@ -98,7 +97,6 @@ export async function restoreTraining(training: TrainingState, plan: Plan, store
 
 const checkpointOwner = "The training in the checkpoint";
 
-/** Sets arrays to the values that a checkpoint stores for their names. */
 export async function restoreArrays(arrays: readonly State[], stored: Model, state: Batch = {}): Promise<void> {
   for (const { name, values } of arrays) {
     const dense = state[`${name}/${master}`] ?? (await stored.graph.value(name)?.tensor?.read());
@@ -173,7 +171,6 @@ export interface EvaluationFigure {
   readonly figure: number;
 }
 
-/** The result of a training, besides the weights. */
 export interface TrainingSummary {
   readonly samples: number | undefined;
   /** The evaluations that selected the weights; undefined without validation samples. */

@@ -77,7 +77,6 @@ function spatialPadsOf<T>(pads: readonly T[]): readonly T[] {
   return pads.filter((_, index) => index % rank >= 2);
 }
 
-/** Returns the elements of an integer value if inference knows all of them. */
 function knownContents(value: Value, inference: Inference): Dense | undefined {
   const operand = inference.operand(value);
   const elements = exactElements(operand);

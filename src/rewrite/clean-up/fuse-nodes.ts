@@ -45,7 +45,6 @@ export const selectsRule =
   (id: string): boolean =>
     (only?.includes(id) ?? true) && !skip.includes(id);
 
-/** Replaces several nodes by fewer, by the rules that the options select. */
 export const fuseNodes = definePass({
   id: "fuse-nodes",
   summary: "Replace several nodes by fewer",

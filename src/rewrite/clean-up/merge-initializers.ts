@@ -14,7 +14,6 @@ import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
-/** The minimum bytes of a tensor that moves out of a branch. */
 const minMovedBytes = 1024;
 
 export const mergeInitializers = defineCleanUp("merge-initializers", "Store equal tensors once", (model, context) =>

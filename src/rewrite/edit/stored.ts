@@ -78,7 +78,6 @@ export async function evaluate(
   }
 }
 
-/** Bytes of weights above which zeros are not counted. */
 const maxCountedBytes = 2 ** 26;
 
 /** Returns the share of zeros in learned tensors, after masks; undefined if a tensor is quantized, or for no or too many elements. */

@@ -95,7 +95,6 @@ export const MatMulIntegerToFloat = defineIntegerProduct({
 const transposeDims = (operand: Operand | undefined): Operand | undefined =>
   operand?.dims && { ...operand, dims: operand.dims.toReversed() };
 
-/** Returns a site with the two operands of the equivalent matrix product. */
 function gemmSiteOf(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
   return { ...site, inputs: [s.transA ? transposeDims(a) : a, s.transB ? transposeDims(b) : b] };
 }

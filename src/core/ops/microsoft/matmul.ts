@@ -42,7 +42,6 @@ function operandOrder(s: Settings, site: Site, input: 0 | 1): readonly number[] 
   return rank === undefined ? undefined : axisOrder(rank, s.transposed[input], s.batch[input]);
 }
 
-/** Returns a site with the operands of the equivalent MatMul. */
 function matmulSiteOf(s: Settings, site: Site): Site {
   const reorder = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];

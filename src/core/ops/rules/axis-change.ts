@@ -34,7 +34,6 @@ export function isElementwise(node: Node, { version }: Site): boolean {
   return version >= 8 && (entryOf(node)?.byElement === true || elementwise.has(node.op));
 }
 
-/** The default of the attribute `axis`. */
 const axisDefaults: Readonly<Record<string, number>> = {
   Softmax: -1,
   LogSoftmax: -1,

@@ -77,7 +77,6 @@ export const parameterRules: readonly string[] = [...rulesById.values()].flatMap
   mergesParameters === true ? [id] : [],
 );
 
-/** Returns the rules of `simplify` that the predicate selects. */
 export function selectRules(isSelected: (id: string) => boolean): { pairs: PairRules; structures: StructureRules } {
   return {
     pairs: rulesOf(pairs.filter(({ id }) => isSelected(id))),

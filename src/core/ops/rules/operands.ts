@@ -65,7 +65,6 @@ const repeatedOperand: Pair = {
   },
 };
 
-/** The maximum number of readers of one repeated value. */
 const maxReaders = 16;
 
 /** Returns the pads before each axis, then the pads after each axis; undefined if they are computed at run time. */

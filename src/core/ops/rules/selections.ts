@@ -98,7 +98,6 @@ const slices: Pair = {
   },
 };
 
-/** The maximum number of readers of the first slice. */
 const maxReaders = 16;
 
 /** Merges Shape and a selection of its elements into a Shape with a range, which exists since opset 15. */
@@ -158,7 +157,6 @@ const gatheredAxis: Pair = {
   },
 };
 
-/** The maximum number of indices that a merged Gather stores. */
 const maxIndices = 4096;
 
 /** Elements picked along one axis, in order. */

@@ -25,7 +25,6 @@ interface ConvShapes {
   readonly outputs: number;
   /** The spatial dimensions of the output. */
   readonly out: readonly number[];
-  /** The number of output positions. */
   readonly positions: number;
 }
 

@@ -43,7 +43,6 @@ export const forms = [
 
 export type Form = (typeof forms)[number];
 
-/** The number of output positions up to which an image counts as small. */
 const maxSmallPositions = 256;
 
 export function possibleForms(s: ConvSettings, x: Value, up: Value, block?: number): readonly Form[] {

@@ -15,7 +15,6 @@ import {
   targetLike,
 } from "../loss.ts";
 
-/** Builds a loss of an output and of a target with its shape. */
 export function createTargetLoss(
   name: string,
   options: LossOptions,
