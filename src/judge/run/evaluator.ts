@@ -174,23 +174,6 @@ export class Evaluator {
 
   async time(
     evaluations: readonly Evaluation[],
-    options: { readonly rounds: number; readonly target?: RunTarget | undefined },
-  ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, maxTogetherBytes);
-    let combined = await this.#timeTogether(first, options);
-    for (const chunk of furtherChunks) {
-      const { models, unsteady } = await this.#timeTogether(chunk, options);
-      combined = {
-        ...combined,
-        models: [...combined.models, ...models.slice(1)],
-        unsteady: combined.unsteady || unsteady,
-      };
-    }
-    return combined;
-  }
-
-  async #timeTogether(
-    evaluations: readonly Evaluation[],
     { rounds, target }: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
     const { engine, signal, progress } = this.#measured.context;
@@ -213,22 +196,6 @@ export class Evaluator {
           );
     return { ...report, inputs: inputTexts(feeds), ...(target === undefined ? {} : { where: target.where }) };
   }
-}
-
-const maxTogetherBytes = 2 ** 28;
-
-function chunksOf<T>(items: readonly T[], sizeOf: (item: T) => number, maxSize: number): readonly (readonly T[])[] {
-  const chunks: T[][] = [];
-  let size = Number.POSITIVE_INFINITY;
-  for (const item of items) {
-    size += sizeOf(item);
-    if (size > maxSize) {
-      chunks.push([]);
-      size = sizeOf(item);
-    }
-    chunks.at(-1)?.push(item);
-  }
-  return chunks;
 }
 
 /** Returns the inputs for timing: the sample itself, or for token sequences random inputs with the given number of tokens. */

@@ -8,6 +8,6 @@ import type { Model } from "../../core/graph/model.ts";
  */
 export const maxTimedBytes = 4e9;
 
-/** Minimum bytes of large weights. Two models with large weights are not in memory at the same time. */
+/** Minimum bytes of large weights. They stay in their file while the model runs. */
 export const largeBytes = 2 ** 28;
 export const hasLargeWeights = ({ graph }: Model): boolean => storedBytes(graph) >= largeBytes;

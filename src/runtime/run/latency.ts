@@ -9,10 +9,10 @@
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
 import { PithError, throwIfAborted } from "../../core/errors.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { quantile } from "../../core/math/interval.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { hasLargeWeights } from "./large-weights.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */
@@ -23,6 +23,9 @@ const maxWarmUp = 3000;
 const minWarmUpRuns = 2;
 
 const minRounds = 3;
+
+/** Maximum bytes of weights in memory. If models have more together, each is loaded alone and runs several rounds in a row. */
+const maxTogetherBytes = 2 ** 29;
 
 export interface LatencyOptions {
   readonly rounds?: number;
@@ -69,7 +72,7 @@ export interface LatencyReport {
 }
 
 /**
- * Times models relative to the first of them, interleaved: one round after the other, or several in a row for models above 256 MB.
+ * Times models relative to the first of them, interleaved: one round after the other, or several in a row for models above 512 MiB together.
  * @param feeds Inputs by name: one batch for all models, or one for each (default: one random sample of a typical size).
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
@@ -90,8 +93,8 @@ export async function latency(
       ? await randomFeeds(engine, models)
       : models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
-  // Large models are loaded one at a time. Each then runs several rounds in a row, so that loading takes only part of the time.
-  const isOneAtATime = models.some(hasLargeWeights) && models.length > 1;
+  const totalBytes = models.reduce((sum, { graph }) => sum + storedBytes(graph), 0);
+  const isOneAtATime = models.length > 1 && totalBytes > maxTogetherBytes;
   const sessions: (Session | undefined)[] = [];
   const loadTimes: number[] = [];
   const releaseAll = async (): Promise<void> => {
