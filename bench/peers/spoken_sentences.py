@@ -2,17 +2,23 @@
 
     python bench/peers/spoken_sentences.py OUT [--recording sound.wav]
 
-OUT/spoken: 48 sentences in the voices of espeak-ng, with transcripts.csv. Needs `pip install espeakng-loader numpy`.
+OUT/spoken: 48 sentences in the voices of espeak-ng, with transcripts.csv; only after `pip install espeakng-loader`.
 OUT/recording: with --recording, its parts between pauses, without transcripts.
+Prints the numbers of files as JSON.
 """
 import argparse
 import csv
 import ctypes
+import json
 import wave
 from pathlib import Path
 
-import espeakng_loader
 import numpy as np
+
+try:
+    import espeakng_loader
+except ImportError:
+    espeakng_loader = None
 
 SENTENCES = """The birch canoe slid on the smooth planks.
 Glue the sheet to the dark blue background.
@@ -97,22 +103,26 @@ def between_pauses(samples, shortest=2.0, pause=0.25):
     return [*parts, samples[start:]]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--recording", type=Path)
-    options = parser.parse_args()
-    spoken = options.out / "spoken"
-    spoken.mkdir(parents=True, exist_ok=True)
+def write_sentences(folder):
+    folder.mkdir(parents=True, exist_ok=True)
     voice = Voice()
-    with open(spoken / "transcripts.csv", "w", newline="") as f:
+    with open(folder / "transcripts.csv", "w", newline="") as f:
         rows = csv.writer(f)
         rows.writerow(["file", "text"])
         for index, sentence in enumerate(SENTENCES):
             for name, speed in (("en-us", 150), ("en-gb", 165)):
                 file = f"{index:02d}-{name}.wav"
-                write(spoken / file, voice.say(sentence, name, speed))
+                write(folder / file, voice.say(sentence, name, speed))
                 rows.writerow([file, sentence])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--recording", type=Path)
+    options = parser.parse_args()
+    if espeakng_loader:
+        write_sentences(options.out / "spoken")
     if options.recording:
         with wave.open(str(options.recording)) as w:
             samples = np.frombuffer(w.readframes(w.getnframes()), "<i2").reshape(-1, w.getnchannels())[:, 0] / 32768
@@ -121,6 +131,7 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         for index, part in enumerate(between_pauses(samples)):
             write(folder / f"{index:02d}.wav", part)
+    print(json.dumps({folder.name: len(list(folder.glob("*.wav"))) for folder in options.out.iterdir()}))
 
 
 main()

@@ -51,7 +51,7 @@ export async function languageModel(experiment: Experiment): Promise<boolean> {
   ]);
 }
 
-/** Speech model: all dtypes in three minutes. */
+/** Speech model: all dtypes in three minutes; and a dtype for each model that beats a float32 encoder with a q8 decoder on sounds. */
 export async function speechModel(experiment: Experiment): Promise<boolean> {
   const data = shared("data/audio/silero_test.wav");
   if (data === undefined) throw new Error("The shared folder (../shared, or PITH_SHARED) is missing.");
@@ -66,10 +66,53 @@ export async function speechModel(experiment: Experiment): Promise<boolean> {
       error,
     ]),
   );
+  const sounds = join(experiment.folder, "sounds");
+  const able = pythonWith(["numpy"], experiment.python) ?? "python3";
+  peer(able, "spoken_sentences.py", [sounds, "--recording", data]);
+  const usual = await onSounds(experiment, "quantize", join(sounds, "recording"), "--dtype", "q8");
+  const chosen = await onSounds(experiment, "compress", join(sounds, "recording"), "--max-drop", "0.5%");
+  const encoder = statSync(join(experiment.source, "onnx", "encoder_model.onnx")).size;
+  const decoder = usual.find(({ file }) => file.includes("decoder"));
+  // The decoder's own row is measured with the float32 encoder.
+  const usualBytes = encoder + (decoder?.bytes ?? Number.NaN);
+  const usualRate = decoder?.nearness?.value ?? Number.NaN;
+  const chosenBytes = chosen.reduce((sum, { bytes }) => sum + bytes, 0);
+  const chosenRate = chosen.find(({ together }) => together !== undefined)?.together?.answers?.value ?? Number.NaN;
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  const rate = (share: number): string => `${(100 * share).toFixed(2)} %`;
+  line(`  chosen: ${chosen.map(({ dtype, file }) => `${dtype} (${file})`).join(", ")}`);
   return checked([
     [`all dtypes in ${processor.toFixed(0)} ≤ 180 s`, processor <= 180],
     ["all four variants work", rows.slice(1).every(({ loader }) => loader === "runs")],
+    [
+      `${megabytes(chosenBytes)} < ${megabytes(usualBytes)} MB of a float32 encoder with a q8 decoder`,
+      chosenBytes < usualBytes,
+    ],
+    [`word error rate ${rate(chosenRate)} ≤ ${rate(usualRate)} of these`, chosenRate <= usualRate],
   ]);
+}
+
+interface File {
+  readonly dtype: string;
+  readonly file: string;
+  readonly bytes: number;
+  readonly nearness?: { readonly value: number };
+  readonly together?: { readonly answers?: { readonly value: number } };
+}
+
+/** Returns the kept files of a command on sounds. */
+async function onSounds(
+  { source, folder }: Experiment,
+  name: "quantize" | "compress",
+  sounds: string,
+  ...words: readonly string[]
+): Promise<readonly File[]> {
+  const out = join(folder, `${name}-sounds`);
+  await command(name, source, "--data", sounds, ...words, "-o", out);
+  const record: { readonly files?: Readonly<Record<string, Omit<File, "file">>> } = JSON.parse(
+    readFileSync(join(out, "quantize_config.json"), "utf8"),
+  );
+  return Object.entries(record.files ?? {}).map(([file, figures]) => ({ ...figures, file }));
 }
 
 function checked(targets: readonly (readonly [text: string, isMet: boolean])[]): boolean {

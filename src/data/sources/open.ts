@@ -366,7 +366,9 @@ export async function openSounds(name: string, paths: readonly string[], reading
       throw new PithError(
         "E_DATA",
         `${name} is sound, and input "${input.name}" takes features of sound, with dimensions ${dimsText(input.type?.dims)}.`,
-        { hint: "Compute the features as your application does, and pass them as arrays in an .npz file." },
+        {
+          hint: "Pass the folder of the model, for instance pith quantize whisper/; or pass the features as arrays in an .npz file.",
+        },
       );
     throw new PithError("E_DATA", `${name} is sound, and the frame length of the model is unknown.`, {
       hint: 'Set the samples per frame and of context, and the sample rate: `preprocess: "frame=512 context=64 rate=16000"`.',

@@ -348,7 +348,7 @@ function folderResult(
 type TargetSpeed = NonNullable<FileFigures["speeds"]>[number];
 
 /** Rounds of timing, and the maximum seconds of one file and of all. */
-const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 60];
+const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
 
 /** Returns a function that times a file and its original on each target, as `bench` does. If this fails, the function logs a warning. */
 function createTimer(

@@ -2,6 +2,7 @@
 
 import { createEngine } from "../../../core/engine/index.ts";
 import { Miss, PithError } from "../../../core/errors.ts";
+import { percent } from "../../../core/numbers.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
@@ -35,10 +36,13 @@ export default async function endToEndJob(input: EndToEndInput, context: JobCont
     : compareTranscripts(input, input.speech, context);
 }
 
+/** Word error rate of the original above which transcripts or language are probably wrong. */
+const maxErrors = 0.5;
+
 async function compareTranscripts(
   { folder, modules, data, seed }: EndToEndInput,
   options: NonNullable<EndToEndInput["speech"]>,
-  { stage, signal }: JobContext,
+  { stage, signal, log }: JobContext,
 ): Promise<EndToEndOutput> {
   stage("transcribe");
   const { originals, results } = await openTogether(folder, modules);
@@ -50,7 +54,13 @@ async function compareTranscripts(
       `"${folder}" does not transcribe${speech instanceof Miss ? `: ${speech.reason}` : ""}.`,
     );
   const utterances = await openUtterances(speech, data, seed);
-  return compareSpeech(createEngine(), original, result, speech, { ...options, utterances, signal });
+  const output = await compareSpeech(createEngine(), original, result, speech, { ...options, utterances, signal });
+  const { value = 0, difference = 0 } = output.endToEnd.answers ?? {};
+  if (options.expected === undefined && value - difference > maxErrors) {
+    const text = `the original's word error rate is ${percent(value - difference)}: check the transcripts and the language`;
+    log({ id: "speech", text, level: "warning" });
+  }
+  return output;
 }
 
 async function compareOutputs(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
