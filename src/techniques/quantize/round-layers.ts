@@ -85,7 +85,8 @@ export async function roundLayers<O extends Selection & RounderOptions>(
         context.log({ id: "samples", text, level: "warning" });
         observed = await observe(layer, isObserved);
       }
-      if (observed instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${name}": ${observed.reason}.`);
+      if (observed instanceof Miss)
+        throw new PithError("E_UNSUPPORTED", `${observed.reason}.`, { at: `Layer "${name}"` });
       return observed;
     };
     return scheme(fitOptions, {
