@@ -1,5 +1,6 @@
 /** Realistic inputs for a model of texts without data. */
-import { Miss } from "../../core/errors.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { asPithError, Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { memory, range, view } from "../../data/batches/indexed.ts";
@@ -9,6 +10,7 @@ import { readSidecars } from "../../data/sidecars/sidecars.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import { tokenInput, tokenize } from "../../data/text/sequences.ts";
 import { ownText } from "../../runtime/run/own-text.ts";
+import { createRunner } from "../../runtime/run/run.ts";
 
 export interface TextInputs {
   /** Name in reports: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
@@ -31,7 +33,7 @@ export async function textInputs(
   const tokens = tokenInput(model.graph.feeds);
   if (tokens === undefined) return undefined;
   const text = await ownText(engine, model, { seed, signal, progress, file });
-  const all = text instanceof Miss ? await shippedSentences(model) : text;
+  const all = text instanceof Miss ? await shippedSentences(engine, model) : text;
   if (all === undefined) return undefined;
   const half = Math.floor(all.count / 2);
   const part = (count: number, start: number): IndexedDataset => view(all, all.name, range(count, start));
@@ -40,15 +42,18 @@ export async function textInputs(
   return { name: `${all.name}: ${details}`, test: part(half, 0), calibrate: part(all.count - half, half) };
 }
 
-/** Returns sentences as inputs of a model; undefined without a tokenizer next to it, or if it has inputs that texts do not provide. */
-async function shippedSentences({ place, graph }: Model): Promise<IndexedDataset | undefined> {
-  if (place === undefined) return undefined;
-  const { tokenizer } = await readSidecars(place);
-  if (tokenizer === undefined) return undefined;
-  const texts = memory("sentences that Pith ships", {
-    text: { type: "string", dims: [sentences.length], data: [...sentences] },
-  });
-  const samples = tokenize(texts, graph.feeds, { tokenizer });
-  const first = await firstBatch(samples);
-  return graph.feeds.every(({ name }) => first[name] !== undefined) ? samples : undefined;
+/** Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them. */
+async function shippedSentences(engine: Engine, model: Model): Promise<IndexedDataset | undefined> {
+  try {
+    const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
+    if (tokenizer === undefined) return undefined;
+    const text = { type: "string", dims: [sentences.length], data: [...sentences] } as const;
+    const samples = tokenize(memory("sentences that Pith ships", { text }), model.graph.feeds, { tokenizer });
+    const runner = await createRunner(engine, model, samples.name);
+    await runner.run(await firstBatch(samples, sentences.length)).finally(() => runner.release());
+    return samples;
+  } catch (error) {
+    asPithError(error);
+    return undefined;
+  }
 }

@@ -110,12 +110,13 @@ async function generateRows(
   return new Miss(`the model generates no text: ${reason}`);
 }
 
-/** Returns the token with which a text starts, as files next to the model state it. */
+/** Returns the token with which a text starts, as files next to the model state it. Files that cannot be read are ignored. */
 async function startToken(place: string | undefined): Promise<number | undefined> {
   if (place === undefined) return undefined;
   for (const folder of [folderOf(place), joinPath(folderOf(place), "..")])
     for (const name of ["generation_config.json", "config.json"]) {
-      const { decoder_start_token_id, bos_token_id } = (await readSettings(joinPath(folder, name))) ?? {};
+      const { decoder_start_token_id, bos_token_id } =
+        (await readSettings(joinPath(folder, name)).catch(() => undefined)) ?? {};
       const token = decoder_start_token_id ?? bos_token_id;
       if (typeof token === "number") return token;
     }

@@ -159,16 +159,17 @@ async function timeModels(models: readonly [Model, Model], { signal, report }: C
   }
 }
 
-/** Describes a comparison on random inputs, which shows damage but no accuracy. */
+/** Describes a comparison without samples, which shows damage but no accuracy. */
 function summaryOf(likeness: Awaited<ReturnType<typeof compareFunction>>): Summary {
-  const advice = "Random inputs do not show accuracy: add samples to measure it.";
+  const inputs = typeof likeness === "string" ? undefined : likeness.inputs;
+  const advice = `${inputs === undefined ? "Random inputs do" : "The model's own text does"} not show accuracy: add samples to measure it.`;
   const isLost = typeof likeness !== "string" && likeness.lost !== undefined;
   const sentence =
     typeof likeness === "string"
       ? `The outputs were not compared: ${likeness}.`
       : isLost
-        ? `On random inputs, ${likeness.lost}.`
-        : `On ${likeness.samples} random inputs, the output that differs most: ${outputDifferenceText(likeness)}.`;
+        ? `The outputs are lost: ${likeness.lost}.`
+        : `On ${inputs ?? `${likeness.samples} random inputs`}, the output that differs most: ${outputDifferenceText(likeness)}.`;
   return isLost
     ? { word: "lost", mood: "bad", gain: "", sentences: [sentence] }
     : { word: "needs more samples", mood: "doubt", gain: "", sentences: [sentence, advice] };

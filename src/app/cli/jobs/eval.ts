@@ -32,6 +32,7 @@ import { comparisonMetrics, selectMetric } from "../../../judge/task/metrics.ts"
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
+import { textInputs } from "../../../judge/task/text-inputs.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
 import { answers, answersOf, isAllNaN, isAtChance, shareOfMostFrequent } from "../../../runtime/metrics/predictions.ts";
@@ -40,7 +41,7 @@ import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { explainByInputs } from "../job-parts/inputs.ts";
-import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
+import { contextOf, openModel, warnOfOrder } from "../job-parts/open-model.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openRequest } from "../job-parts/task.ts";
@@ -104,17 +105,14 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
 async function evaluate(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
   const { model, original, score, data } = input;
   const measurements = data === undefined ? undefined : await measureOnData(input, data, context);
-  const onTarget =
-    original === undefined
-      ? []
-      : await reportTargets(
-          createEngine(),
-          targets,
-          await open(original),
-          await open(model),
-          { ...input, samples: measurements?.samples },
-          context,
-        );
+  let onTarget: readonly OnTarget[] = [];
+  if (original !== undefined && targets.length > 0) {
+    const [engine, reference] = [createEngine(), await open(original)];
+    const texts = data === undefined ? await textInputs(reference, contextOf(engine, input, context)) : undefined;
+    const samples = measurements?.samples ?? texts?.test;
+    const options = { ...input, samples, inputs: texts?.name };
+    onTarget = await reportTargets(engine, targets, reference, await open(model), options, context);
+  }
   return {
     targets: onTarget,
     score:

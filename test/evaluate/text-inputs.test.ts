@@ -1,0 +1,143 @@
+/** Tests the inputs of models of texts without data. */
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import { createEngine, type Engine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
+import { firstBatch } from "../../src/data/batches/select.ts";
+import { compareFunction } from "../../src/judge/compare/compare-function.ts";
+import { runJudgedStep } from "../../src/judge/run/judged-step.ts";
+import { textInputs } from "../../src/judge/task/text-inputs.ts";
+import { watchLoads } from "../../src/runtime/run/load-check.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { writeVocabulary } from "../folder/small-vocabulary.ts";
+import { cachedDecoder, mergedDecoder } from "../language-model.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const root = temporaryFolder();
+const context = completeContext({ engine: createEngine() });
+
+/** A context whose engine lists the inputs of all runs. */
+function watched() {
+  const runs: Batch[] = [];
+  const engine = createEngine();
+  const watchedEngine: Engine = {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      return {
+        run(feeds, fetch) {
+          runs.push(feeds);
+          return session.run(feeds, fetch);
+        },
+        release: () => session.release(),
+      };
+    },
+  };
+  return { runs, engine: watchedEngine };
+}
+
+const encoder = (rows: number): Model =>
+  parseModel(`opset 18
+graph (input_ids: int64[batch, sequence]) -> (y: float32[batch, sequence, 4]) {
+  table: float32[${rows}, 4] = random(seed 1)
+  h = Gather(table, input_ids)
+  y = Tanh(h)
+}`);
+
+async function savedIn(name: string, model: Model, hasTokenizer: boolean): Promise<Model> {
+  const folder = join(root, name);
+  await mkdir(folder, { recursive: true });
+  if (hasTokenizer) await writeVocabulary(folder);
+  await save(model, join(folder, "model.onnx"));
+  return open(join(folder, "model.onnx"));
+}
+
+test("a decoder is compared on one half of its text, and calibrated on the other", async () => {
+  const inputs = await textInputs(cachedDecoder(), context);
+  expect(inputs?.name).toBe("text that the model generated: 8 sequences of 64 tokens, seed 0");
+  const [test, calibrate] = [
+    await firstBatch(inputs?.test ?? fail(), 8),
+    await firstBatch(inputs?.calibrate ?? fail(), 8),
+  ];
+  expect(test.input_ids?.dims).toEqual([8, 64]);
+  expect(test.input_ids?.data).not.toEqual(calibrate.input_ids?.data);
+});
+
+const fail = (): never => {
+  throw new Error("There are no inputs.");
+};
+
+test("a text that a file keeps is not generated again", async () => {
+  const file = join(root, "text");
+  const first = await textInputs(cachedDecoder(), context, file);
+  const { runs, engine } = watched();
+  const second = await textInputs(cachedDecoder(), { ...context, engine }, file);
+  expect(runs).toHaveLength(0);
+  expect(await firstBatch(second?.test ?? fail(), 8)).toEqual(await firstBatch(first?.test ?? fail(), 8));
+});
+
+test("an encoder with a tokenizer gets sentences, and random tokens without one or if it does not run on them", async () => {
+  const inputs = await textInputs(await savedIn("encoder", encoder(10), true), context);
+  expect(inputs?.name).toBe("sentences that Pith ships: 16 texts");
+  expect(inputs?.calibrate.count).toBe(16);
+  expect(await textInputs(await savedIn("alone", encoder(10), false), context)).toBeUndefined();
+  expect(await textInputs(await savedIn("small", encoder(3), true), context)).toBeUndefined();
+});
+
+test("static quantization of a decoder calibrates on its own text", async () => {
+  const notes: string[] = [];
+  const original = cachedDecoder();
+  const step = await runJudgedStep(
+    {
+      pass: quantize,
+      options: { scheme: "static" },
+      input: { path: "decoder.onnx", model: original },
+      inputs: await textInputs(original, context),
+      force: true,
+    },
+    {
+      ...context,
+      engine: watchLoads(createEngine()),
+      stage: () => {},
+      log: ({ text }) => notes.push(text),
+    },
+  );
+  expect(notes).toContain("calibrated on text that the model generated");
+  expect(step.outcome.changes.map(({ what }) => what).join()).toContain("int8");
+});
+
+test("the record and the card of a folder state the inputs of a decoder, with its agreement", async () => {
+  const folder = join(root, "decoder");
+  await mkdir(join(folder, "onnx"), { recursive: true });
+  await save(cachedDecoder(), join(folder, "onnx", "model.onnx"));
+  const out = join(root, "out");
+  const [file] = await quantizeFolder(folder, { dtypes: ["q8"], out });
+  const judgedOn = ["Compared on text that the model generated: 8 sequences of 64 tokens, seed 0."];
+  expect(file).toMatchObject({ verdict: "kept", nearness: { metric: "agreement", samples: 512 }, judgedOn });
+  const { files } = JSON.parse(await readFile(join(out, "quantize_config.json"), "utf8"));
+  expect(files["onnx/model_quantized.onnx"]).toMatchObject({ judgedOn });
+  expect(await readFile(join(out, "README.md"), "utf8")).toContain(judgedOn[0]);
+});
+
+/** Needs the output of an encoder, so that it generates no text alone. */
+const withEncoder = (): Model => {
+  const model = mergedDecoder();
+  model.graph.addInput("encoder_hidden_states", { type: "float32", dims: [1, 8] });
+  return model;
+};
+
+test("random inputs of a decoder have an empty cache, and select the branch without one", async () => {
+  const { runs, engine } = watched();
+  const original = withEncoder();
+  await compareFunction(engine, original, original.clone());
+  expect(runs.length).toBeGreaterThan(0);
+  for (const { "past_key_values.0.key": past, use_cache_branch: branch } of runs) {
+    expect(past?.data).toHaveLength(0);
+    expect([...(branch?.data ?? [])]).toEqual([0]);
+  }
+});
