@@ -9,7 +9,7 @@ import { capitalize, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { type FeatureExtractor, openFeatureExtractor } from "../../data/sound/features.ts";
+import { type FeatureExtractor, isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
@@ -31,13 +31,12 @@ export interface Speech {
 }
 
 const noiseName = "noise";
-const inputNames = ["input_features", "input_values"];
 /** Maximum number of utterances by default, and of tokens of a transcript: half of Whisper's context. */
 const [maxUtterances, maxTranscript] = [64, 224];
 
 /** Opens a folder whose encoder reads sound. @returns undefined for other folders, a Miss if a file is missing or describes unsupported features. */
 export async function openSpeech(folder: string, encoder: Model | undefined): Promise<Speech | Miss | undefined> {
-  const input = encoder?.graph.feeds.find(({ name }) => inputNames.includes(name))?.name;
+  const input = encoder?.graph.feeds.find(({ name }) => isSoundInput(name))?.name;
   if (input === undefined) return undefined;
   const extractor = await openFeatureExtractor(folder);
   if (extractor instanceof Miss) return extractor;

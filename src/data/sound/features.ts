@@ -23,6 +23,9 @@ export interface FeatureExtractor {
   extract(engine: Engine, sounds: readonly Float32Array[]): Promise<readonly Dense[]>;
 }
 
+/** Returns whether a model's input has the name that exporters give to features of sound. */
+export const isSoundInput = (name: string): boolean => name === "input_features" || name === "input_values";
+
 /** Maximum seconds of a sound if no file states it. */
 const defaultSeconds = 30;
 

@@ -1,12 +1,17 @@
-/** Realistic inputs for a model of texts without data. */
+/** Realistic inputs for a model of texts or sound without data. */
+import { folderOf, joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { asPithError, Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import type { Dense } from "../../core/tensor/types.ts";
 import { memory, range, view } from "../../data/batches/indexed.ts";
+import { joinRows } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
 import { readSidecars } from "../../data/sidecars/sidecars.ts";
+import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
+import { speechNoise } from "../../data/sound/noise.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import { tokenInput, tokenize } from "../../data/text/sequences.ts";
 import { ownText } from "../../runtime/run/own-text.ts";
@@ -15,14 +20,15 @@ import { createRunner } from "../../runtime/run/run.ts";
 export interface TextInputs {
   /** Name in reports: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
   readonly name: string;
-  /** Texts on which the result is compared with the original. */
+  /** Texts or sounds on which the result is compared with the original. */
   readonly test: IndexedDataset;
-  /** Other texts, for calibration and for choices. */
+  /** Others, for calibration and for choices. */
   readonly calibrate: IndexedDataset;
 }
 
 /**
  * Returns inputs for a model of texts: text that a language model generates itself, or sentences for another model with a tokenizer next to it.
+ * A model of sound gets noise with the spectrum of speech.
  * @param file keeps the generated text for further commands on this model. @returns undefined for other models.
  */
 export async function textInputs(
@@ -31,7 +37,7 @@ export async function textInputs(
   file?: string,
 ): Promise<TextInputs | undefined> {
   const tokens = tokenInput(model.graph.feeds);
-  if (tokens === undefined) return undefined;
+  if (tokens === undefined) return soundInputs(engine, model, seed);
   const text = await ownText(engine, model, { seed, signal, progress, file });
   const all = text instanceof Miss ? await shippedSentences(engine, model) : text;
   if (all === undefined) return undefined;
@@ -42,18 +48,49 @@ export async function textInputs(
   return { name: `${all.name}: ${details}`, test: part(half, 0), calibrate: part(all.count - half, half) };
 }
 
+/** Number of sounds for the comparison, and as many for choices. */
+const soundCount = 4;
+
+/** Returns noise as the input of a model of sound; undefined if no file next to it describes its only input, or it does not run on noise. */
+async function soundInputs(engine: Engine, model: Model, seed: number): Promise<TextInputs | undefined> {
+  const { place, graph } = model;
+  const [feed, other] = graph.feeds;
+  if (place === undefined || feed === undefined || other !== undefined || !isSoundInput(feed.name)) return undefined;
+  return orUndefined(async () => {
+    const folder = folderOf(place);
+    const extractor = (await openFeatureExtractor(folder)) ?? (await openFeatureExtractor(joinPath(folder, "..")));
+    if (extractor === undefined || extractor instanceof Miss) return undefined;
+    const sounds = Array.from({ length: 2 * soundCount }, (_, index) => speechNoise(extractor.rate, seed + index));
+    const features = await extractor.extract(engine, sounds);
+    const samplesOf = (part: readonly Dense[]): IndexedDataset =>
+      memory("noise", { [feed.name]: joinRows(feed.name, part, feed.name) });
+    const test = samplesOf(features.slice(0, soundCount));
+    await requireRuns(engine, model, test, 1);
+    const name = `noise with the spectrum of speech, which is weak evidence: ${soundCount} sounds, seed ${seed}`;
+    return { name, test, calibrate: samplesOf(features.slice(soundCount)) };
+  });
+}
+
 /** Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them. */
-async function shippedSentences(engine: Engine, model: Model): Promise<IndexedDataset | undefined> {
-  try {
+function shippedSentences(engine: Engine, model: Model): Promise<IndexedDataset | undefined> {
+  return orUndefined(async () => {
     const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
     if (tokenizer === undefined) return undefined;
     const text = { type: "string", dims: [sentences.length], data: [...sentences] } as const;
     const samples = tokenize(memory("sentences that Pith ships", { text }), model.graph.feeds, { tokenizer });
-    const runner = await createRunner(engine, model, samples.name);
-    await runner.run(await firstBatch(samples, sentences.length)).finally(() => runner.release());
+    await requireRuns(engine, model, samples, sentences.length);
     return samples;
-  } catch (error) {
+  });
+}
+
+async function requireRuns(engine: Engine, model: Model, samples: IndexedDataset, count: number): Promise<void> {
+  const runner = await createRunner(engine, model, samples.name);
+  await runner.run(await firstBatch(samples, count)).finally(() => runner.release());
+}
+
+/** @returns undefined if the work throws a PithError. */
+const orUndefined = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+  work().catch((error: unknown) => {
     asPithError(error);
     return undefined;
-  }
-}
+  });

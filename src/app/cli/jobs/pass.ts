@@ -16,6 +16,7 @@ import type { AnyPass, Context } from "../../../core/pass/pass.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
 import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";
 import { readSidecars } from "../../../data/sidecars/sidecars.ts";
+import { tokenInput } from "../../../data/text/sequences.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
@@ -281,10 +282,9 @@ async function openStep(
       ? undefined
       : await openData(original, references, input, input.data, stepContext, context);
   const usesTexts = data === undefined && !trains(pass) && input.judgedTogether !== true;
-  const inputs =
-    usesTexts && (input.dryRun !== true || needs !== undefined)
-      ? await openTexts(original, stepContext, input.textFile)
-      : undefined;
+  // Noise is no calibration for a model of sound.
+  const isUsable = needs === undefined ? input.dryRun !== true : tokenInput(original.graph.feeds) !== undefined;
+  const inputs = usesTexts && isUsable ? await openTexts(original, stepContext, input.textFile) : undefined;
   if (data === undefined && inputs === undefined && needs !== undefined)
     throw new PithError("E_USAGE", `${pass.id} needs --data here: ${needs}.`, {
       hint: `Representative samples; labels are not needed. Without them, the model gets no texts: it neither predicts the next token nor has a tokenizer.json.`,
