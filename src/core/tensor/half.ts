@@ -149,11 +149,11 @@ export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<num
 /** Half of the largest float16 number, so that the sum of two clamped numbers is finite. */
 export const halfClampValue = 32_752;
 
-/** Clamps all stored numbers that stand for infinity. Returns the same array if there is none. */
+/** Clamps all stored numbers that stand for infinity. Returns the same array if it has several numbers and none stands for infinity. */
 export function clampAllToHalf(numbers: Float32Array | Float64Array): Float32Array | Float64Array {
-  for (let index = 0; index < numbers.length; index++)
-    if (isInfiniteInHalf(numbers[index] ?? 0, index, numbers)) return numbers.map(clampToHalf);
-  return numbers;
+  let largest = 0;
+  for (let index = 0; index < numbers.length; index++) largest = Math.max(largest, Math.abs(numbers[index] || 0));
+  return largest < 1e9 && numbers.length !== 1 ? numbers : numbers.map(clampToHalf);
 }
 
 /** Clamps a stored number that stands for infinity to ±`halfClampValue`. Can be passed to `map`. */
