@@ -24,7 +24,6 @@ import type { PooledSearchOptions, SearchTask } from "./search-task.ts";
 const isTooSlow = ({ choice, variants }: Run): boolean =>
   choice?.by === "none allowed" || variants.every(({ rejectedAs }) => rejectedAs === "off target");
 
-/** Returns whether the run kept a result that is fast enough and whose estimated drop meets the goal. */
 function meetsGoal(run: Run): boolean {
   const { variants, chosen, goal } = run;
   const keptVariant = variants[chosen ?? -1];

@@ -81,7 +81,6 @@ export async function openSearchTask(
   return { store, original, task, options, context, parts, combinations, trials, timeLimitController, stage };
 }
 
-/** Warns if the search and the final evaluation use the same samples because there are few. */
 export function warnOfSharedSamples({ parts: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
   const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * minSamples)} or more, so that half are for the evaluation only`;

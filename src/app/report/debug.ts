@@ -65,7 +65,6 @@ ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), title
   return page({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
 
-/** Returns the layer that dominates the error; undefined if the error is spread. */
 function dominantLayer(blamed: Blame | undefined): string | undefined {
   return blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
 }

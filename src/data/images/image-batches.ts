@@ -66,7 +66,6 @@ export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageT
   return { resize, crop: size, ...filterOption };
 }
 
-/** Returns the column of image paths; undefined if the batch has none. */
 export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   const column = batch.image;
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;

@@ -11,7 +11,6 @@ import { commonGeometries, type Extent, type Geometry, geometryText } from "./ge
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 
-/** The image input of a model as declared. */
 export type ImageInput = ModelInput;
 
 export interface StoredImages {

@@ -60,7 +60,6 @@ export interface Likeness extends OutputLikeness {
   readonly ofData?: true;
   /** Name of the inputs, if they are neither the user's samples nor random: "text that the model generated: …". */
   readonly inputs?: string;
-  /** Figures of a language model on texts. */
   readonly language?: LanguageFigures;
   /** Signal to noise of a language model's cache in decibels: that of the output that differs most. */
   readonly cache?: number;

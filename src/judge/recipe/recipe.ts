@@ -15,7 +15,6 @@
 
 import type { OptionValues } from "../../core/pass/pass.ts";
 
-/** Recipe version that this release reads. */
 export const recipeVersion = 1;
 
 export interface Recipe {

@@ -42,7 +42,6 @@ const passes: readonly AnyPass[] = [
   lowerFused,
 ];
 
-/** Returns all passes by id, including custom ones. */
 export const stepPasses = (customPasses: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
   new Map([...passes, ...customPasses].map((pass) => [pass.id, pass]));
 

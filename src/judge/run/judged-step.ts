@@ -359,7 +359,6 @@ interface Search {
    */
   readonly separateSearch: SeparateSearch | Miss | undefined;
   readonly request: Omit<FallbackRequest, "requestedOutput">;
-  /** Context without log and progress. */
   readonly quietContext: Context;
 }
 

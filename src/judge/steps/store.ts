@@ -103,7 +103,6 @@ export async function openStore(original: Model, options: StoreOptions): Promise
   };
 }
 
-/** Opens a store, calls `work`, and always releases the store. */
 export async function withStore<T>(
   original: Model,
   options: StoreOptions,

@@ -102,7 +102,6 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 export interface OpenedTask extends Task, Preparation {
   /** Whether the metric treats outputs as class scores, although nothing in the model shows that they are scores. */
   readonly assumesScores: boolean;
-  /** How the metric reads the output. */
   readonly reading: MetricOptions | undefined;
   readonly stored: Parts;
   readonly seen: Dataset;

@@ -39,7 +39,6 @@ export type ToChild =
 
 export type ToParent =
   | { readonly pith: "begun" }
-  /** A run of a model starts or ends. */
   | { readonly pith: "run"; readonly isRunning: boolean }
   | { readonly pith: "event"; readonly event: JobEvent }
   | { readonly pith: "result"; readonly output: unknown }

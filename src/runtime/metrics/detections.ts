@@ -111,7 +111,6 @@ export function detectionAgreement(options: MetricOptions = {}): Metric {
   );
 }
 
-/** IoU thresholds of COCO. */
 const cocoOverlaps = Array.from({ length: 10 }, (_, index) => (50 + 5 * index) / 100);
 
 /** Recall thresholds at which COCO samples the precision. */

@@ -110,7 +110,6 @@ export async function measure(
   );
 }
 
-/** Reduces rows to the metric's value with its confidence interval. */
 export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate {
   if (metric.interval === "proportion" && rows.every((row) => row === 0 || row === 1)) {
     const successes = rows.reduce((sum, row) => sum + row, 0);

@@ -160,7 +160,6 @@ function emptyCaches({ graph }: Model, caches: readonly State[], count: number):
   );
 }
 
-/** Returns the scores of the last position of each sequence. */
 export function lastScores(logits: Dense): readonly Dense[] {
   const [count = 0, positions = 0, width = 0] = logits.dims;
   return Array.from({ length: count }, (_, sample) => {

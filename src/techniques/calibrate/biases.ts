@@ -22,7 +22,6 @@ export interface BiasCorrection {
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
   /** Include layers before a batch normalization (false). Batch statistics would remove the corrected mean again. */
   readonly normalized?: boolean;
-  /** Returns whether to skip a layer. */
   readonly except?: (layer: Layer) => boolean;
   /** Returns whether the time limit has passed: the remaining layers are then skipped. */
   readonly overdue?: () => boolean;

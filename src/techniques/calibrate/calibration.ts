@@ -101,7 +101,6 @@ interface Beside {
   readonly layers: readonly Layer[];
 }
 
-/** The calibration that `calibrate` starts. */
 export class Calibration {
   readonly model: Model;
   readonly states: readonly string[];
@@ -224,7 +223,6 @@ export class Calibration {
     const part = missingNames.length === 0 ? undefined : this.#part(missingNames, write);
     const load = { optimize: false, spinning: false };
     const runner = part === undefined ? undefined : await createRunner(engine, part, this.#dataName, load);
-    // Reads only the stored values that are needed.
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));
     try {

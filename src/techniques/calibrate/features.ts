@@ -123,7 +123,6 @@ interface FeatureSizes {
   readonly positions: number | undefined;
 }
 
-/** Returns the sizes of P; undefined if the dimensions of the weight are unknown. */
 export function featureSizes({ role, effective, node }: Layer): FeatureSizes | undefined {
   const dims = fixedDims(effective.type?.dims);
   if (dims === undefined) return undefined;

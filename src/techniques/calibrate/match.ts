@@ -38,7 +38,6 @@ export interface Match {
   /** Maps the weight names of pruned layers of the original to the channels that remain, if known. */
   readonly kept: ReadonlyMap<string, readonly number[]>;
   readonly misses: readonly Miss[];
-  /** The number of layers of the original, and how many of them have a counterpart in the changed model. */
   readonly originalLayers: { readonly count: number; readonly paired: number };
 }
 

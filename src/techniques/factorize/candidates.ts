@@ -16,7 +16,6 @@ import type { Problem } from "./decomposition.ts";
 import { type Options, rules } from "./options.ts";
 import type { RankRule } from "./ranks.ts";
 import type { Timer } from "./timing.ts";
-/** The settings of one run of the pass. */
 export interface Factorization {
   readonly model: Model;
   readonly options: Options;
@@ -102,7 +101,6 @@ interface LayerProblem extends Problem {
   readonly dims: readonly number[];
   /** Number of input rows, if it is less than the number of inputs. */
   readonly fewInputs: number | undefined;
-  /** Why input statistics are missing although requested. */
   readonly whyNoInputs: string | undefined;
 }
 

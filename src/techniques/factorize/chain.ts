@@ -12,7 +12,6 @@ import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tens
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
-/** How a layer reads its weight. */
 export interface Reading {
   /** Stored value before any transposition. Layers that read the same value share factors. */
   readonly source: Value;

@@ -49,7 +49,6 @@ export interface Step extends Cost {
 
 export interface Decomposition {
   readonly summary: string;
-  /** Returns why the decomposition does not support the layer; undefined if it does. */
   refuses(problem: Problem): Miss | undefined;
   /** Returns the step of a rank, limited to the full rank. */
   at(problem: Problem, rank: number): Step;

@@ -22,7 +22,6 @@ export interface Timer {
   speedup(layer: Layer, dims: readonly number[], parts: readonly PartShape[]): Promise<number | undefined>;
 }
 
-/** The weight shape and the window axes of a layer of the chain. */
 interface Piece {
   readonly dims: readonly number[];
   readonly window: readonly number[];

@@ -28,7 +28,6 @@ interface LayerAmount {
 
 interface SharedCut {
   readonly ranked: RankedParameter;
-  /** Number of entries before this pruning. */
   readonly before: number;
   readonly cut: Cut;
 }
@@ -45,7 +44,6 @@ interface SharedAmount {
   readonly empties: boolean;
   /** The largest share that the allocation may remove of a layer (1). */
   readonly maxLayerAmount?: number | undefined;
-  /** Receives the remaining entries of each layer. */
   onSpread?(layers: readonly Remains[], share: number): void;
 }
 

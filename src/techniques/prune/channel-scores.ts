@@ -164,7 +164,6 @@ export async function defaultUnitScorer(
  * it does not vanish for samples that the network was trained on, as the gradient of the loss on labels does.
  */
 async function evenCrossEntropy(): Promise<Loss> {
-  // Training is loaded only if gradients are needed.
   const [{ outputOf }, { requireClasses, scoreRows }] = [
     await import("../../learn/train/loss.ts"),
     await import("../../learn/train/losses/cross-entropy.ts"),

@@ -96,7 +96,6 @@ function sizesOf(group: Group): UnitSizes {
 export interface RankingOptions {
   /** Groups with equal keys are ranked together. A group whose key is the group itself is ranked alone. */
   together(group: Group): unknown;
-  /** The largest share of an axis that may be removed. */
   maxShareOf(group: Group): number;
 }
 

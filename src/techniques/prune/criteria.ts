@@ -172,11 +172,9 @@ export const criteria = methodTable<Importance, keyof typeof table>(table, {
 export const ranksWeights = ({ scores, evidence }: Importance): boolean =>
   scores !== undefined && !isChannelEvidence(evidence);
 
-/** Returns the error for a criterion that ranks only channels, if individual weights are pruned. */
 export const channelsOnly = (id: string): string =>
   `"${id}" ranks channels, not individual weights: it requires \`structured\``;
 
-/** Returns whether a criterion, by name or as a method, needs gradients of the loss, and so labels. */
 export function needsGradients(nameOrMethod: unknown): boolean {
   const { evidence } = criteria.known(nameOrMethod) ?? {};
   return evidence !== undefined && "of" in evidence && evidence.of !== "activations";

@@ -83,7 +83,6 @@ export interface ScoringOptions {
   readonly importance?: string | Importance | undefined;
   readonly data?: Dataset | string | undefined;
   readonly samples?: number | undefined;
-  /** Loss for gradients, as text or object. */
   readonly loss?: string | Loss | undefined;
 }
 
@@ -125,7 +124,6 @@ export async function gradientEvidence<E>(
 ): Promise<ReadonlyMap<string, E>> {
   const statistic = statisticOf(`The importance "${id}"`, evidence, answerOf);
   if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
-  // The code for training is loaded on demand.
   const [{ observeGradients }, { parseLoss }] = [
     await import("../../learn/train/gradient-statistic.ts"),
     await import("../../learn/train/losses/parse.ts"),

@@ -134,11 +134,9 @@ const rule = <Name extends keyof Fields>(
     [name],
   );
 
-/** Rejects an option of channels without `structured`. */
 const forChannels = <Name extends keyof Fields>(name: Name, unset?: Fields[Name]) =>
   rule(name, (options) => options.structured !== false || options[name] === unset, "is for `structured`");
 
-/** Rejects a cost bound without `structured`, or with an amount. */
 const onlyBound = (name: (typeof costs)[number]) =>
   rule(
     name,
@@ -146,7 +144,6 @@ const onlyBound = (name: (typeof costs)[number]) =>
     (options) => `is for \`structured\` without an amount: use \`structured\` \`${name}: ${options[name]}\``,
   );
 
-/** Rejects an option of shares with a pattern that determines the share. */
 const notWithShare = (name: "amount" | "scope" | "maxLayerAmount" | "overrides") =>
   rule(
     name,

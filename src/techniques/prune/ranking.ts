@@ -13,7 +13,6 @@ import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import type { Target } from "./targets.ts";
 
-/** One tensor for all targets, or a tensor per layer name. */
 export type Tensors = Dense | Readonly<Record<string, Dense>>;
 
 /** A parameter's entries, ranked by the stored weights, by scores that the caller passed, or by scores that a criterion computed. */

@@ -24,7 +24,6 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   const removesLayersOrChannels = layersToDrop !== undefined || options.structured !== false;
   if (removesLayersOrChannels && allLayers(model, inference).some(isQuantized) && !hasFloatWeights(model, inference))
     context.log({ id: "order", text: codesFirst, level: "warning" });
-  // The analysis of layers and channels is loaded only if layers or channels are removed.
   if (layersToDrop !== undefined) {
     const { dropLayers } = await import("./drop-layers.ts");
     return dropLayers(model, layersToDrop, { data, samples }, context);

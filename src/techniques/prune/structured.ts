@@ -141,7 +141,6 @@ async function decideAmount(
   const { amount, roundTo } = options;
   const roundSets = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: roundSets(roundTo) };
-  // The code that reads data and measures times is loaded on demand.
   const { amountFor } = await import("./cost-bound.ts");
   const multiples = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
   for (const multiple of multiples) {

@@ -60,13 +60,11 @@ export async function quantizeForDownload(options: DownloadSettings, model: Mode
   return { changes: [...fusion.changes, ...migration, ...changes, ...shortening], misses };
 }
 
-/** Returns the names of the selected layers, except those that the options keep in float. */
 function requestedLayers(model: Model, options: RoundedSettings): ReadonlySet<string> {
   const chosen = selectLayers(allLayers(model, infer(model)), options).filter((layer) => !staysFloat(layer, options));
   return new Set(chosen.map(({ name }) => name));
 }
 
-/** Returns the model's parameters, except those of layers that are not in `requested`. */
 function selectParameters(model: Model, requested: ReadonlySet<string>): readonly Value[] {
   const inference = infer(model);
   const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
@@ -91,7 +89,6 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   const copy = model.clone();
   await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenceLog(context));
   const lambda = lambdaFor(distortion, weightCount(findQuantizable(model, options)));
-  // The code for training is loaded on demand.
   const { trainValues } = await import("./trained-values.ts");
   // A search for the largest distortion that meets a goal trains several, so each has a separate folder.
   const { epochs, resume, augment, checkpoint } = training;

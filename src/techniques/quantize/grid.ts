@@ -147,7 +147,6 @@ export function computeScale(grid: Grid, min: number, max: number, steps = 0): S
   return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: symmetricZeroPoints[type] };
 }
 
-/** Returns the zero point in the middle of the grid. */
 export const centerOf = ({ type, symmetric, low, high }: Grid): number =>
   symmetric ? symmetricZeroPoints[type] : Math.ceil((low + high) / 2);
 

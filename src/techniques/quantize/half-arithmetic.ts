@@ -159,7 +159,6 @@ interface Screening {
   readonly layerOfNode: ReadonlyMap<Node, Layer>;
 }
 
-/** Decides which nodes compute in float16. */
 function chooseNodes(model: Model, nodes: readonly Node[], { unfit, infinities, layerOfNode }: Screening) {
   const inference = infer(model);
   const misses: Miss[] = [];

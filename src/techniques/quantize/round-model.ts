@@ -226,7 +226,6 @@ async function quantizeToWeights(
   const supportedLayers = selectLayers(allLayers(model, infer(model)), options).filter(
     (layer) => weightMiss(layer) === undefined,
   );
-  // A model without any supported layer stays unchanged.
   if (supportedLayers.length > 0) {
     const keptActivations = existing.activations.size === 0 ? undefined : findCoverage(model, options, true).kept;
     removeRoundings(model, existing, supportedLayers, (value) => keptActivations?.has(value) !== true);

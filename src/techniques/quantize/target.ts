@@ -8,7 +8,6 @@ import { weightMiss } from "./weight.ts";
 
 export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 
-/** Returns the quantization rule of a node's operator; undefined if it has no rule. */
 export function ruleOf(node: Node | undefined, inference: Inference): QuantizeRule | undefined {
   const bound = node === undefined ? undefined : inference.at(node);
   const rule = bound === undefined || bound instanceof Miss ? undefined : bound.quantize();

@@ -75,7 +75,6 @@ const undecidedFinding = (budget: string, limit: string, reason: string): Findin
   reason,
 });
 
-/** Returns what the budgets on samples and the outputs show. */
 export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput): readonly Finding[] {
   const findings: Finding[] = [];
   if (measured !== undefined) {

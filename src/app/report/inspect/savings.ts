@@ -32,7 +32,6 @@ export interface TableSaving {
   readonly int4: number | undefined;
 }
 
-/** Estimated savings by technique. */
 export interface Savings {
   readonly int8: Saving;
   readonly float16: Saving;

@@ -37,11 +37,9 @@ export interface Operands {
 
 export interface FactorSearch {
   readonly id: string;
-  /** Returns whether the error of a layer with these settings is measured. */
   isMeasured(options: RoundedSettings): boolean;
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
-  /** Quantizes and dequantizes the operands. */
   roundedOperands(operands: Operands, options: RoundedSettings): Pick<Operands, "data" | "weight">;
   readonly minGain: number;
   /** Minimum gain of an additional node that multiplies the inputs of a layer; undefined: no such nodes. */

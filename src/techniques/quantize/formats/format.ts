@@ -62,7 +62,6 @@ export interface Writing {
   /** Rounding for formats without blocks: rounds to nearest if the rounding method supports only blocks with zero points. */
   readonly plain: Rounding;
   readonly context: Context;
-  /** Weights that subgraphs read. */
   readonly readInside: ReadonlySet<Value>;
 }
 
