@@ -162,6 +162,7 @@ test.each([
     scheme: "weights",
     bits,
     block: 16,
+    rounder: "nearest",
     overrides: { embedding: { bits } },
   });
   const shared = `weight in ${bits} bits, blocks of 16 with zero points`;

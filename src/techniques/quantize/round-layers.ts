@@ -21,7 +21,6 @@ import type { Statistic } from "../calibrate/statistic.ts";
 import { blocksKey, scalesOfBlocks } from "./formats/matmul-nbits.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";
-import { nearest } from "./rounders/nearest.ts";
 import {
   type MeasuredWeight,
   type RounderOptions,
@@ -46,7 +45,6 @@ export async function roundLayers<O extends Selection & RounderOptions>(
 ): Promise<Outcome> {
   const rounder = rounders.of(options.rounder);
   const { evidence } = rounder;
-  const isNearest = rounder.scales === nearest.scales && rounder.codes === undefined;
   const measured: RoundingSource["measured"] = new WeakMap();
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
@@ -58,7 +56,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
     throwIfAborted(context.signal);
     if (!excluded.has(name) && !reasons.has(effective)) {
       const dense = await readStoredValue(model, effective, context.engine);
-      const { largest, ...measurement } = measureWeight(layer, dense, isNearest ? blocksOf(layer) : undefined);
+      const { largest, ...measurement } = measureWeight(layer, dense, blocksOf(layer));
       reasons.set(effective, explainUnfitWeight(dense, largest));
       if (effective.tensor !== undefined) measured.set(effective.tensor, measurement);
     }

@@ -19,6 +19,7 @@ import { concatBytes, float32 } from "../../core/tensor/dense.ts";
 import { blocksOf } from "../../core/tensor/part.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { withDecoderDefaults } from "./decoder-defaults.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
@@ -44,11 +45,12 @@ export async function runQuantize(
 ): Promise<Outcome> {
   await storeForm(model, context);
   const outcomes: Outcome[] = [];
-  for (const step of settingsOfSteps(options)) {
-    if (isHalf(step)) {
-      outcomes.push(await quantizeBy(step, model, context));
+  for (const requested of settingsOfSteps(options)) {
+    if (isHalf(requested)) {
+      outcomes.push(await quantizeBy(requested, model, context));
       continue;
     }
+    const step = withDecoderDefaults(requested, options, model);
     if (options.rounder === undefined && rounders.looksAtSamples(step.rounder)) {
       const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });

@@ -15,6 +15,7 @@ import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { deferTensor } from "../../../core/tensor/deferred.ts";
 import { float32, inMemory } from "../../../core/tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../../../core/tensor/types.ts";
+import type { SlicedWeight } from "../../calibrate/solver.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
 import { nearest } from "../rounders/nearest.ts";
@@ -146,7 +147,7 @@ export async function roundBlocks(
     }
     const numbers = await read();
     return rounding.roundOnce(layer, numbers, { ...settings, layout: layout.dims }, async (layerContext) => {
-      const weight = sliceWeight(layer, numbers, shape.rows, size);
+      const weight = slicedBlocks(layer, numbers, size);
       const grid = blockGrid(settings);
       const scales = await computeScales(rounder, grid, weight, layerContext);
       if (rounder.codes === undefined) return [scales, undefined];
@@ -161,6 +162,35 @@ export async function roundBlocks(
   const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);
   const codes = computed ?? (await deferTensor(layout.type, layout.dims, codesOf));
   return { ...settings, ...shape, codes, scale, zeroPoint };
+}
+
+/** Reads the blocks of a weight one by one. Its matrices are made only for methods that read them. */
+function slicedBlocks(layer: Layer, dense: Dense, size: number): SlicedWeight {
+  const { rows, width, areColumns } = rowsOf(layer);
+  const count = Math.ceil(width / size);
+  const [nextRow, next] = areColumns ? [1, rows] : [width, 1];
+  const values = toFloat32(dense);
+  let whole: SlicedWeight | undefined;
+  const all = (): SlicedWeight => {
+    whole ??= sliceWeight(layer, dense, rows, size);
+    return whole;
+  };
+  return {
+    slices: rows * count,
+    get matrices() {
+      return all().matrices;
+    },
+    sliceAt: (group, row, column) => all().sliceAt(group, row, column),
+    like: (matrices) => all().like(matrices),
+    numbers(slice) {
+      const start = (slice % count) * size;
+      const from = Math.floor(slice / count) * nextRow + start * next;
+      const block = new Float64Array(size);
+      const length = Math.min(size, width - start);
+      for (let index = 0; index < length; index++) block[index] = values[from + index * next] ?? 0;
+      return block;
+    },
+  };
 }
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
