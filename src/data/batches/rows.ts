@@ -146,6 +146,9 @@ export function joinBatches(
   return Object.fromEntries(columns);
 }
 
+export const selectColumns = (batch: Batch, names: readonly string[]): Batch =>
+  Object.fromEntries(names.flatMap((name) => (batch[name] === undefined ? [] : [[name, batch[name]]])));
+
 export function mapColumns(batch: Batch, change: (dense: Dense, name: string) => Dense): Batch {
   return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
 }

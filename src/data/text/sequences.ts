@@ -227,7 +227,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
 }
 
 /** Returns an empty key-value cache. Its first axis counts samples; an axis of unknown size counts cached tokens and has size 0. */
-function emptyCache(input: ModelInput, count: number): Dense {
+export function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";
   if (type === "bool") return { type, dims: [count, 1], data: new Uint8Array(count) };

@@ -8,18 +8,12 @@ import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { isIndexed, range } from "../../data/batches/indexed.ts";
-import { attentionMaskOf, bytesOfBatch } from "../../data/batches/rows.ts";
+import { isIndexed } from "../../data/batches/indexed.ts";
+import { bytesOfBatch } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import {
-  type Decoder,
-  Decoding,
-  decoderOf,
-  type TokenRows,
-  tokenFeeds,
-  tokenRows,
-} from "../../runtime/run/decoding.ts";
+import { runCachedSteps } from "../../runtime/run/cached-steps.ts";
+import { decoderOf } from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
@@ -31,7 +25,6 @@ import {
   type PairedRuns,
   pairedRuns,
   pairWithResult,
-  selectColumns,
 } from "../../runtime/run/paired-runs.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
 import { type LanguageFigures, languageFigures } from "./language-figures.ts";
@@ -272,27 +265,23 @@ async function pairedSamples(
   try {
     let feeder: Feeder | undefined;
     let bytes = 0;
-    const decoder = decoderOf(original);
-    const hasCache = decoder?.caches.every(({ output }) => names.includes(output)) && decoder.caches.length > 0;
     const run = async (feeds: Batch, fetched: readonly string[]): Promise<Batch> =>
       session.run(feeds, fetched).catch((error: unknown) => {
         throw explainRunError(error, original, feeds);
       });
-    const size = decoder === undefined ? {} : { batch: textsPerRun };
+    const size = decoderOf(original) === undefined ? {} : { batch: textsPerRun };
     await overBatches(dataset, { ...size, ...options }, async (rows) => {
       feeder ??= new Feeder(original, rows, dataset.name, result);
       const { size, feeding } = feeder;
       const fetched = [...new Set([...names, ...feeding.states.map(({ output }) => output)])];
       for (const { feeds, samples } of feeder.runs(rows)) {
         if (bytes > maxBytes) return;
-        const steps = decoder !== undefined && hasCache ? divideIntoSteps(decoder, feeds) : [];
-        if (decoder !== undefined && steps.length > 0) {
-          for (const step of await runSteps(original, decoder, feeds, steps, (next) => run(next, names))) {
-            runs.push({ ...step, samples: size ?? samples });
-            bytes += bytesOfBatch(step.expected);
-          }
-          continue;
+        const steps = await runCachedSteps(original, feeds, names, run);
+        for (const step of steps) {
+          runs.push({ ...step, samples: size ?? samples });
+          bytes += bytesOfBatch(step.expected);
         }
+        if (steps.length > 0) continue;
         const expected = await run(feeds, fetched);
         feeder.carry(expected);
         runs.push({ feeds, expected, samples: size ?? samples });
@@ -307,52 +296,3 @@ async function pairedSamples(
 
 /** Number of texts per run of a language model. The scores of all tokens of a text can take 10 MB. */
 const textsPerRun = 4;
-/** Number of tokens at the end of a text that are fed one at a time, with the cache of the tokens before. */
-const cachedTokens = 8;
-
-interface Tokens {
-  readonly ids: TokenRows;
-  readonly mask: TokenRows | undefined;
-}
-
-/** Divides the tokens of a run into a prefill and steps of one token. Returns none if the run has a cache already, or too few tokens. */
-function divideIntoSteps({ tokens, caches }: Decoder, feeds: Batch): readonly Tokens[] {
-  const ids = tokenRows(feeds[tokens ?? ""]);
-  const mask = tokenRows(attentionMaskOf(feeds));
-  const length = ids[0]?.length ?? 0;
-  if (length < 2 || caches.some(({ input }) => feeds[input]?.data.length !== 0)) return [];
-  const prefill = Math.max(Math.ceil(length / 2), length - cachedTokens);
-  return [0, ...range(length - prefill, prefill)].map((start) => {
-    const select = (rows: TokenRows) => rows.map((row) => row.slice(start, start === 0 ? prefill : start + 1));
-    return { ids: select(ids), mask: mask.length === 0 ? undefined : select(mask) };
-  });
-}
-
-/** Runs the original on the steps of a text. Each model gets its own cache, so that the outputs show errors of the cache. */
-async function runSteps(
-  model: Model,
-  { caches, logits }: Decoder,
-  feeds: Batch,
-  steps: readonly Tokens[],
-  run: (feeds: Batch) => Promise<Batch>,
-): Promise<readonly Omit<ModelRun, "samples">[]> {
-  const decoding = new Decoding(model);
-  const cacheNames = new Set(caches.map(({ input }) => input));
-  const isOfText = tokenFeeds(model, [], [], {}, true);
-  const others = Object.entries(feeds).filter(([name]) => isOfText[name] === undefined && !cacheNames.has(name));
-  const { use_cache_branch: _, ...tensors } = Object.fromEntries(others);
-  const runs: Omit<ModelRun, "samples">[] = [];
-  for (const { ids, mask } of steps) {
-    const isFirst = runs.length === 0;
-    const next = decoding.next(ids, mask, tensors);
-    const outputs = await run(next);
-    decoding.carry(outputs);
-    const kept = Object.keys(next).filter((name) => isFirst || !cacheNames.has(name));
-    runs.push({
-      feeds: selectColumns(next, kept),
-      expected: isFirst ? outputs : selectColumns(outputs, [logits]),
-      cache: { states: caches, isFirst },
-    });
-  }
-  return runs;
-}

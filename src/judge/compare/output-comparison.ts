@@ -117,7 +117,8 @@ export function compareEachOutput(
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
       const uncompared = { name, ...kind, likeness: undefined, isSaturated: false };
-      if (ofData && decoder?.logits === name && values !== "none") {
+      const isText = ofData || pairs.some(({ cache }) => cache !== undefined);
+      if (isText && decoder?.logits === name && values !== "none") {
         const compared = groupTokens(pairs, name).flatMap(({ name: group, members }) => {
           if (group === name && !shouldCompareValues(name)) return [];
           const output = { name: group, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: undefined };

@@ -7,7 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { counted, figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { compareLayersOn, firstNoisyLayer, minDecibels } from "../../runtime/noise/layers.ts";
-import { type PairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
+import { completeRuns, type PairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
 import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
 
@@ -139,7 +139,7 @@ async function findLayer(
   const isNative = target.name === "node";
   const reference = { model: isNative ? original : result, engine };
   const onTarget = { model: result, engine: isNative ? engine : target.engine };
-  const feeds = pairs.map((pair) => pair.feeds);
+  const feeds = completeRuns(pairs).map((pair) => pair.feeds);
   try {
     const { layers } = await compareLayersOn(reference, onTarget, feeds, { optimize: true, signal });
     return firstNoisyLayer(layers)?.layer;

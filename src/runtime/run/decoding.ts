@@ -9,11 +9,10 @@
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
-import { zeros } from "../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { attentionMask } from "../../data/batches/rows.ts";
 import { findStates, type State } from "../../data/batches/states.ts";
-import { isLanguageModel, tokenInput } from "../../data/text/sequences.ts";
+import { emptyCache, isLanguageModel, tokenInput } from "../../data/text/sequences.ts";
 
 export type TokenRows = readonly (readonly number[])[];
 
@@ -149,15 +148,10 @@ function positionsOf(mask: readonly number[]): readonly number[] {
   });
 }
 
-/** Returns the cache before the first token. Symbolic axes have size 0, except the batch axis. */
+/** Returns the cache before the first token. */
 function emptyCaches({ graph }: Model, caches: readonly State[], count: number): Batch {
-  return Object.fromEntries(
-    graph.feeds.flatMap(({ name, type }) => {
-      if (!caches.some(({ input }) => input === name)) return [];
-      const dims = (type?.dims ?? []).map((dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
-      return [[name, zeros(type?.type === "float16" ? "float16" : "float32", dims)] as const];
-    }),
-  );
+  const pasts = graph.feeds.filter(({ name }) => caches.some(({ input }) => input === name));
+  return Object.fromEntries(pasts.map((past) => [past.name, emptyCache(past, count)]));
 }
 
 export function lastScores(logits: Dense): readonly Dense[] {

@@ -22,9 +22,10 @@ import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { range } from "../../data/batches/indexed.ts";
-import { gatherRows, mapColumns, sliceRows } from "../../data/batches/rows.ts";
+import { gatherRows, mapColumns, selectColumns, sliceRows } from "../../data/batches/rows.ts";
 import type { State } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { runCachedSteps } from "./cached-steps.ts";
 import { nextCaches } from "./decoding.ts";
 import { largestDifference } from "./difference.ts";
 import { hasLargeWeights } from "./large-weights.ts";
@@ -135,7 +136,7 @@ export async function inputsFor(
   const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
   if (runs instanceof Miss) return runs;
   if (runs.otherDraws !== undefined) return new Miss(runs.otherDraws);
-  const samples = runs.pairs.map(({ feeds }) => feeds);
+  const samples = completeRuns(runs.pairs).map(({ feeds }) => feeds);
   return { original: runs.original, result: runs.result, samples, perRun: runs.pairs[0]?.samples ?? 1 };
 }
 
@@ -171,6 +172,8 @@ async function runBoth(
   let drawn: Awaited<ReturnType<typeof runsOf>>;
   try {
     drawn = await runsOf(session, first, second, inputs, options);
+    if (options.sizes === "one" && !(drawn instanceof Miss))
+      drawn = { ...drawn, runs: await withCachedSteps(session, first, second, drawn.runs) };
   } finally {
     await session.release();
   }
@@ -179,6 +182,25 @@ async function runBoth(
   const without = unknown.map(operatorName);
   return { ...(await pairWithResult(engine, first, second, runs, options)), without, leftOut };
 }
+
+/** Returns the runs with further ones for the cache of a decoder. */
+async function withCachedSteps(
+  session: Session,
+  model: Model,
+  other: Model,
+  runs: readonly ModelRun[],
+): Promise<readonly ModelRun[]> {
+  const all: ModelRun[] = [];
+  for (const run of runs) {
+    const steps = await runCachedSteps(model, run.feeds, namesInBoth(model, other), (...step) => session.run(...step));
+    all.push(...(steps.length === 0 ? [run] : steps.map((step) => ({ ...step, samples: run.samples }))));
+  }
+  return all;
+}
+
+/** Returns the runs that have all inputs: without those whose cache is an output of the run before. */
+export const completeRuns = <R extends ModelRun>(runs: readonly R[]): readonly R[] =>
+  runs.filter(({ cache }) => cache?.isFirst !== false);
 
 /** Runs the result on the inputs of the original's runs. @throws ResultFails if it does not load or run. */
 export async function pairWithResult(
@@ -408,9 +430,6 @@ async function explainOtherDraws(
     Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
   return secondRun.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
-
-export const selectColumns = (batch: Batch, names: readonly string[]): Batch =>
-  Object.fromEntries(names.flatMap((name) => (batch[name] === undefined ? [] : [[name, batch[name]]])));
 
 export function countSamples(output: Dense | undefined, { samples }: Pick<ModelRun, "samples">): number {
   return samples > 0 && output?.dims[0] === samples ? samples : 1;

@@ -8,7 +8,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, isFloat, toFloat64, toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { joinBatches, mapColumns, padRows, sampleCount, sliceRows } from "../../data/batches/rows.ts";
+import { joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "../../data/batches/rows.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {
@@ -60,9 +60,7 @@ export async function createRunner(
     }
   };
   const selectObserved = (outputs: Batch): Batch =>
-    observed === undefined
-      ? outputs
-      : Object.fromEntries(observed.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
+    observed === undefined ? outputs : selectColumns(outputs, observed);
   return {
     async run(batch) {
       feeder ??= new Feeder(model, batch, owner);
