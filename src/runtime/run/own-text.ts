@@ -80,10 +80,16 @@ async function generateRows(
   let reason = "";
   for (const [count, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
     const draws = random(seed, "own text");
-    const starts = Array.from({ length: count }, () => [start ?? draws.integer(vocabularyOf(model, decoder.logits))]);
+    const vocabulary = vocabularyOf(model, decoder.logits);
+    const starts = Array.from({ length: count }, () => [start ?? draws.integer(vocabulary)]);
     const perRun = typeof batch === "number" ? batch : count;
     const rows: number[][] = [];
     try {
+      const anyTokens = Array.from({ length: perRun }, () =>
+        Array.from({ length: 8 }, () => draws.integer(vocabulary)),
+      );
+      if (decoder.caches.length === 0 && !(await isCausal(engine, model, decoder.logits, anyTokens)))
+        return new Miss("the model does not generate text: its scores depend on later tokens");
       while (rows.length < count) {
         const prompts = starts.slice(rows.length, rows.length + perRun);
         const options = { steps: length - 1, padding: 0, startToken: 0, draws, signal, progress };
@@ -95,8 +101,6 @@ async function generateRows(
         );
         rows.push(...prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]));
       }
-      if (decoder.caches.length === 0 && !(await isCausal(engine, model, decoder.logits, rows.slice(0, perRun))))
-        return new Miss("the model does not generate text: its scores depend on later tokens");
       return rows;
     } catch (error) {
       throwIfAborted(signal);
