@@ -230,15 +230,15 @@ describe("layers with unchanged settings keep their rounded weights", () => {
 describe("search for the fewest moves", () => {
   const errors = Array.from({ length: 101 }, (_, count) => 0.9 ** count);
   const search = async (needed: number, lossOf: ((error: number) => number) | undefined, attempts: number) => {
-    let made = 0;
+    let attemptCount = 0;
     const [start, end] = [lossOf?.(1), lossOf?.(errors[needed] ?? 0)];
     const excessOf = (count: number): number | undefined =>
       lossOf && end !== undefined ? lossOf(errors[count] ?? 0) / end : undefined;
     const trial = await searchFewest(errors, start && end && start / end, attempts, async (count) => {
-      made++;
+      attemptCount++;
       return { holds: count >= needed ? "clearly" : "no", excess: excessOf(count), result: count };
     });
-    return { count: trial?.result ?? 0, made };
+    return { count: trial?.result ?? 0, attemptCount };
   };
 
   test.each([1, 3, 17, 40, 77, 100])(
@@ -262,9 +262,9 @@ describe("search for the fewest moves", () => {
   );
 
   test.each([1, 3, 17, 40, 77, 100])("bisects the errors if losses have no ratio (%i moves)", async (needed) => {
-    const { count, made } = await search(needed, undefined, 8);
+    const { count, attemptCount } = await search(needed, undefined, 8);
     expect(count).toBe(needed);
-    expect(made).toBeLessThanOrEqual(8);
+    expect(attemptCount).toBeLessThanOrEqual(8);
   });
 });
 

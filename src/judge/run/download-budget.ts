@@ -22,11 +22,11 @@ export async function fitToDownload(
 ): Promise<{ readonly output: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   const attempts = Math.ceil(Math.log2(settings.length + 1));
-  let [smallest, made] = [Number.POSITIVE_INFINITY, 0];
+  let [smallest, attemptCount] = [Number.POSITIVE_INFINITY, 0];
   const best = await searchFewest(settingErrors(settings), undefined, attempts, async (count) => {
     const setting = settings[count - 1] ?? {};
     throwIfAborted(context.signal, "Stopped while settings were searched.");
-    context.progress(made++, attempts, formatSettings(setting));
+    context.progress(attemptCount++, attempts, formatSettings(setting));
     const changedOptions = { ...options, ...setting };
     const output = await run(changedOptions);
     const file = await encodedSource(output.model);

@@ -163,13 +163,13 @@ export async function searchFewest<T>(
   let [missing, before] = [pointOf(0, excess), pointOf(0, undefined)];
   let meeting = pointOf(errors.length, undefined);
   let best: Trial<T> | undefined;
-  for (let made = 0; made < attempts && meeting.count - missing.count > 1; made++) {
+  for (let round = 0; round < attempts && meeting.count - missing.count > 1; round++) {
     const middle = (missing.error + meeting.error) / 2;
     const other = Number.isNaN(meeting.loss) ? before : meeting;
     const power = (missing.loss - other.loss) / (missing.error - other.error);
     const predicted = missing.error - missing.loss / (power > 0 && Number.isFinite(power) ? power : 1);
     // The last attempts halve the interval, because predictions can approach the goal from one side only.
-    const target = Number.isNaN(predicted) || (made > 2 && best?.holds === "clearly") ? middle : predicted;
+    const target = Number.isNaN(predicted) || (round > 2 && best?.holds === "clearly") ? middle : predicted;
     const reached = errors.findIndex((_, count) => pointOf(count, undefined).error <= target);
     const count = Math.max(missing.count + 1, Math.min(meeting.count - 1, reached < 0 ? errors.length : reached));
     const trial = await attempt(count);
