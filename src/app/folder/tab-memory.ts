@@ -15,7 +15,7 @@ import type { FileFigures } from "./records.ts";
 const sizes: TrialSizes = [128, 224, 896];
 /** Bytes of the runtime's own memory: onnxruntime-web 1.31 after loading an empty model. */
 const runtimeBytes = 25e6;
-/** The maximum size of a buffer that each WebGPU device supports (`maxStorageBufferBindingSize`). */
+/** The maximum bytes of a buffer that each WebGPU device supports: the limit "maxStorageBufferBindingSize". */
 const maxBindingBytes = 2 ** 27;
 
 /**
