@@ -2,17 +2,11 @@ import type { Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Inference } from "./infer.ts";
 
-interface CacheEntry<T> {
-  readonly graph: Graph;
-  readonly revision: number;
-  readonly result: T;
-}
-
 /** Makes a function of a model and its inference cache its result until the graph changes. Callers share the result, so they must not modify it. */
 export function cachePerRevision<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {
-  const cache = new WeakMap<Inference, CacheEntry<T>>();
+  const cache = new WeakMap<Inference, { readonly graph: Graph; readonly revision: number; readonly result: T }>();
   return (model, inference) => {
     const { graph } = model;
     const entry = cache.get(inference);

@@ -110,7 +110,7 @@ function findUnits(
   const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
   // Operators with equal sizes get the same choice, because their units meet: those of queries meet those of keys.
   // All sets together are the last resort: a key head that all query heads share has no such choice, so that queries and their outputs must agree.
-  const open = alternatives.filter(isOpen);
+  const open = alternatives.filter(({ links }) => links.length > 1 && links.every(({ hasImages }) => hasImages));
   for (const similar of [...groupBy(open, sizesOf).values(), open])
     for (let choice = 0; choice < (similar[0]?.links.length ?? 0); choice++) {
       let chosenSets = similar.filter(isStuck);
@@ -126,8 +126,6 @@ function findUnits(
   const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
   return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };
 }
-
-const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.every(({ hasImages }) => hasImages);
 
 const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();

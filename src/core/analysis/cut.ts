@@ -79,7 +79,8 @@ function planOf(model: Model, removed: Removals): Plan | Miss {
   for (const [value, axes] of removed) {
     const { tensor } = value;
     if (tensor === undefined) continue;
-    slices.set(value, { tensor, dims: cutDims(tensor.dims, axes), of: (dense) => sliceAxes(dense, axes) });
+    const dims = tensor.dims.map((size, axis) => size - (axes.get(axis)?.length ?? 0));
+    slices.set(value, { tensor, dims, of: (dense) => sliceAxes(dense, axes) });
   }
   const changes = new Map<Node, NodeChange & { rewrites: Map<number, Rewrite> }>();
   for (const [node, change] of nodeChanges(model, infer(model), removed)) {
@@ -199,10 +200,6 @@ function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Va
 async function deferRewrite({ tensor, dims, of }: Rewrite): Promise<Tensor> {
   const rewrite = async (): Promise<Dense> => of(await tensor.read());
   return tensor.type === "string" ? inMemory(await rewrite()) : deferTensor(tensor.type, dims, rewrite);
-}
-
-function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly number[]>): number[] {
-  return dims.map((dim, axis) => dim - (axes.get(axis)?.length ?? 0));
 }
 
 function sliceAxes(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {

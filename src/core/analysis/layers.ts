@@ -156,12 +156,6 @@ function storageAdvice(weight: Value, dims: readonly number[]): string {
   return isStored ? ": run `pith simplify` first, which stores it" : "";
 }
 
-/** The dequantization of selected rows: the number of elements of a row, and the nodes that select scales or zero points. */
-interface RowDequantization {
-  readonly width: number;
-  readonly scales: readonly Node[];
-}
-
 /** The maximum number of scales or zero points per stored byte of a row. */
 const maxScaleShare = 1 / 4;
 const codeTypes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
@@ -170,12 +164,13 @@ const codeTypes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
  * Finds the dequantization of the rows that a Gather selects from a quantized embedding table. Its nodes read only stored tensors and the indices:
  *      h = (digits(Gather(values, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
  * `digits` unpacks values below 8 bits, of which a byte contains several. A row then has more elements than stored bytes.
+ * @returns The number of elements of a row, and the nodes that select scales or zero points.
  */
 function findRowDequantization(
   node: Node,
   { input, data }: WeightRole,
   inference: Inference,
-): RowDequantization | undefined {
+): { readonly width: number; readonly scales: readonly Node[] } | undefined {
   const [table, indices, rows] = [node.inputs[input], node.inputs[data], node.outputs[0]];
   const elements = lastDim(rows);
   const weightsOf = (step: Node): readonly WeightRole[] => inference.facet(step, "weights") ?? [];

@@ -35,12 +35,7 @@ export function assumedScores(model: Model, output: string | undefined): Value |
   return guessOf(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
 
-interface Guess {
-  readonly kind: OutputKind;
-  readonly isAssumed?: true;
-}
-
-function guessOf(model: Model, output: string | undefined): Guess {
+function guessOf(model: Model, output: string | undefined): { readonly kind: OutputKind; readonly isAssumed?: true } {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return { kind: "boxes" };
   const inference = infer(model);

@@ -133,7 +133,7 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
   const { opsets, graph } = called;
   const nodes = countExpandedNodes(model, called);
   if (nodes > maxExpandedNodes) return `the function expands ${excessText(nodes)}`;
-  const usedDomains = domainsOf(graph);
+  const usedDomains = memoize(domains, graph, () => new Set(Array.from(allNodes(graph), ({ domain }) => domain)));
   for (const [domain, version] of opsets) {
     const modelVersion = model.opsets.get(domain);
     if (modelVersion !== undefined && modelVersion !== version && usedDomains.has(domain))
@@ -143,7 +143,3 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
 }
 
 const domains = new WeakMap<Graph, ReadonlySet<string>>();
-
-function domainsOf(body: Graph): ReadonlySet<string> {
-  return memoize(domains, body, () => new Set(Array.from(allNodes(body), ({ domain }) => domain)));
-}

@@ -1,6 +1,7 @@
 /** Selects the entries of smallest magnitude for pruning, in one pass over weights or scores that are read in parts to save memory. */
 import { PithError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
+import { wordsOf } from "../tensor/half.ts";
 
 /** 1 for each entry that is kept, 0 for each pruned entry. */
 export type Mask = Uint8Array;
@@ -110,21 +111,19 @@ export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask:
 export function applyMask(numbers: Scores, mask: Mask): Scores {
   if (numbers instanceof Float64Array) return numbers.map((value, index) => (mask[index] === 1 ? value : 0));
   const result = new Float32Array(numbers.length);
-  const [from, to] = [bitsOf(numbers), bitsOf(result)];
+  const [from, to] = [wordsOf(numbers), wordsOf(result)];
   // Applies the mask to the bits: −0 has no bits set, −1 has all bits set.
   for (let index = 0; index < to.length; index++) to[index] = (from[index] ?? 0) & -(mask[index] ?? 0);
   return result;
 }
-
-const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
 
 /**
  * Copies float32 scores with pruned entries set to 0. For scores without a mask, this takes half the time of `cutEntries`.
  * @returns The number of ties that later blocks still have to prune.
  */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
-  const [from, to] = [bitsOf(scores), bitsOf(result)];
-  const [limitBits = 0] = bitsOf(Float32Array.of(limit));
+  const [from, to] = [wordsOf(scores), wordsOf(result)];
+  const [limitBits = 0] = wordsOf(Float32Array.of(limit));
   let remainingTies = ties;
   for (let index = 0; index < to.length; index++) {
     const bits = from[index] ?? 0;

@@ -47,9 +47,23 @@ export function singularValues(source: Matrix, multiply?: Multiply): Float64Arra
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const isWide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
-  const { values, left, right } = yield* rowSvd(columns, rank);
-  const [u, v] = [transpose(left), transpose(right)];
-  const s = values.map((value) => value * scale);
+  const reduced = yield* reduce(columns);
+  const [leftVectors, rightVectors] = [identity(columns.rows), identity(columns.rows)];
+  const signedValues = bidiagonalSvd(reduced, leftVectors, rightVectors);
+  const values = signedValues.map(Math.abs);
+  const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
+  const leading = order.subarray(0, rank);
+  const leftRows = rowsOf(leftVectors, leading, columns.columns);
+  const rightRows = rowsOf(rightVectors, leading, columns.rows);
+  leading.forEach((row, index) => {
+    const vector = rightRows.data.subarray(index * rightRows.columns, (index + 1) * rightRows.columns);
+    if ((signedValues[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
+  });
+  yield* reflectByAll(leftRows, reduced.left);
+  yield* reflectByAll(leftRows, reduced.qrBlocks);
+  yield* reflectByAll(rightRows, reduced.right);
+  const [u, v] = [transpose(leftRows), transpose(rightRows)];
+  const s = Float64Array.from(order, (index) => (values[index] ?? 0) * scale);
   return isWide ? { u: v, s, v: u } : { u, s, v };
 }
 
@@ -82,11 +96,7 @@ function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly sca
   return { columns, scale };
 }
 
-interface Reduced extends Bidiagonal {
-  readonly qrBlocks: readonly Block[];
-}
-
-function* reduce(columns: Matrix): Steps<Reduced> {
+function* reduce(columns: Matrix): Steps<Bidiagonal & { readonly qrBlocks: readonly Block[] }> {
   const { rows: count, columns: length } = columns;
   if (count === length) return { ...(yield* bidiagonalize(transpose(columns))), qrBlocks: [] };
   const outer = yield* triangularize(columns);
@@ -96,32 +106,6 @@ function* reduce(columns: Matrix): Steps<Reduced> {
       square.data[row * count + column] = columns.data[column * length + row] ?? 0;
   }
   return { ...(yield* bidiagonalize(square)), qrBlocks: outer };
-}
-
-/** The singular vectors as rows, with the values in descending order. */
-interface RowSvd {
-  readonly values: Float64Array;
-  readonly left: Matrix;
-  readonly right: Matrix;
-}
-
-function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
-  const reduced = yield* reduce(columns);
-  const [leftVectors, rightVectors] = [identity(columns.rows), identity(columns.rows)];
-  const signedValues = bidiagonalSvd(reduced, leftVectors, rightVectors);
-  const values = signedValues.map(Math.abs);
-  const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
-  const leading = order.subarray(0, rank);
-  const u = rowsOf(leftVectors, leading, columns.columns);
-  const v = rowsOf(rightVectors, leading, columns.rows);
-  leading.forEach((row, index) => {
-    const vector = v.data.subarray(index * v.columns, (index + 1) * v.columns);
-    if ((signedValues[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
-  });
-  yield* reflectByAll(u, reduced.left);
-  yield* reflectByAll(u, reduced.qrBlocks);
-  yield* reflectByAll(v, reduced.right);
-  return { values: Float64Array.from(order, (index) => values[index] ?? 0), left: u, right: v };
 }
 
 function rowsOf(source: Matrix, rowIndices: Uint32Array, width: number): Matrix {

@@ -40,9 +40,6 @@ const biasInputs = (_: unknown, site: Site): readonly number[] =>
     return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
   });
 
-/** Returns the operands that are the scale of a normalization: stored vectors that scale the channels of an activation. */
-const scaleInputs = (_: unknown, site: Site): readonly number[] => channelVectorInputs(site);
-
 /** Returns likely values of integers that are compared with a constant: 0 and 1 for a constant 0 or 1, otherwise the constant (a sample rate). */
 const comparedIntervals = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
@@ -134,7 +131,8 @@ export const binaryOperators: readonly Op[] = [
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     onFloats: (a = 0, b = 0) => multiplyFloats(a, b),
-    parameters: scaleInputs,
+    // A stored vector that scales the channels of an activation is the scale of a normalization.
+    parameters: (_, site) => channelVectorInputs(site),
     quantize: quantizeBothOperands,
   }),
   defineBinary({

@@ -318,7 +318,8 @@ function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64
   const x = inputCoordinate(s.coordinates, position, axis);
   const stretch = s.antialias ? Math.min(1, scale) : 1;
   const kernelRadius = (s.mode === "linear" ? 1 : 2) / stretch;
-  const kernel = s.mode === "linear" ? linearKernel : cubicKernel(s.cubicA);
+  const kernel =
+    s.mode === "linear" ? (distance: number) => Math.max(0, 1 - Math.abs(distance)) : cubicKernel(s.cubicA);
   // Positions outside of the input have the value at the border, or, if they are excluded, the weight 0.
   const excludesOutside = s.excludeOutside && (s.antialias || s.mode === "cubic");
   const center = s.mode === "linear" && !s.antialias ? clamp(x, input) : x;
@@ -331,10 +332,6 @@ function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64
     sum += weight;
   }
   return (excludesOutside || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
-}
-
-function linearKernel(distance: number): number {
-  return Math.max(0, 1 - Math.abs(distance));
 }
 
 /** Returns the cubic convolution kernel of Keys (1981) with the coefficient a, usually -0.75 or -0.5. */

@@ -18,12 +18,10 @@ interface Settings {
   readonly flattenedFrom?: number;
 }
 
-/** Writes dx from y and `up` = dy. `sum` sums over the normalized axes. */
-type GradientRule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value | undefined;
-
 interface SoftmaxDefinition {
   readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
-  readonly rule: GradientRule;
+  /** Writes dx from y and `up` = dy. `sum` sums over the normalized axes. */
+  readonly rule: (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value | undefined;
   readonly form: Distribution["form"];
 }
 

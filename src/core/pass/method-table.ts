@@ -4,15 +4,9 @@ import { type Does, isMethod, memberOf } from "./custom-methods.ts";
 import { modulePath } from "./modules.ts";
 import type { Meanings } from "./options.ts";
 
-interface Kind {
-  readonly kind: string;
-  readonly does: Does;
-  readonly title: string;
-}
-
 export function methodTable<M extends object, const Name extends string>(
   methods: Readonly<Record<Name, M & { readonly summary: string }>>,
-  { kind, does, title }: Kind,
+  { kind, does, title }: { readonly kind: string; readonly does: Does; readonly title: string },
 ) {
   const names = Object.keys(methods) as Name[];
   const shown = names.map((word) => `"${word}", `).join("");

@@ -85,7 +85,9 @@ export function encodeFloats<T extends SignedFloat>(
 
 /** Decodes the bits of small floats, one float per array element. float32 represents every value exactly. */
 export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
-  const table = valueTableOf(type);
+  const table = memoize(valueTables, type, () =>
+    type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
+  );
   const values = new Float32Array(codes.length);
   for (let index = 0; index < values.length; index++) values[index] = table[codes[index] ?? 0] ?? Number.NaN;
   return values;
@@ -93,7 +95,7 @@ export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float3
 
 const signOf = (type: SmallFloat): number => 1 << (bitsOf[type] - 1);
 
-const wordsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array =>
+export const wordsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array =>
   new Int32Array(buffer, byteOffset, length);
 
 const twoTo52 = 2 ** 52;
@@ -112,12 +114,6 @@ function scalesOf(type: SignedFloat): Float64Array {
 
 const scaleTables = new Map<SmallFloat, Float64Array>();
 const valueTables = new Map<SmallFloat, Float32Array>();
-
-function valueTableOf(type: SmallFloat): Float32Array {
-  return memoize(valueTables, type, () =>
-    type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
-  );
-}
 
 /** Returns the values of float8e8m0, which has neither sign nor mantissa: the byte b represents 2^(b - 127), and 255 is NaN. */
 function exponentTable(): Float32Array {

@@ -12,11 +12,6 @@ import type { Loss } from "./loss.ts";
 import { memoryLimit, peakBytes } from "./memory.ts";
 import { type LossGraph, sizesOf, trainingEnd, writeLoss } from "./write-loss.ts";
 
-interface LossSession extends LossGraph {
-  readonly session: Session;
-  readonly bytes: number;
-}
-
 /**
  * Returns the mean loss over the samples of a data set.
  * @param parameters Trained values of the loss's parameters, by name.
@@ -54,7 +49,7 @@ export function forwardLoss(
   context: Context,
   parameters?: ReadonlyMap<string, Float32Array>,
 ) {
-  const load = async (example: Batch): Promise<LossSession> => {
+  const load = async (example: Batch): Promise<LossGraph & { readonly session: Session; readonly bytes: number }> => {
     const lossModel = model.clone();
     raiseOpset(lossModel, gradientOpset);
     const lossGraph = await writeLoss(lossModel, example, loss, { ...context, log: () => {} }, parameters);

@@ -236,7 +236,7 @@ function applyResult(second: Node, result: NonNullable<PairResult>): boolean {
       if (!canTakeName(result.value, graph)) return false;
       result.value.type = output.stated ?? result.value.type;
     }
-    if (result.value.producer !== undefined && isNew(result.value)) substitute(output, result.value);
+    if (result.value.producer !== undefined && result.value.uses.size === 0) substitute(output, result.value);
     else {
       replaceUses(output, result.value);
       graph.removeNode(second);
@@ -247,8 +247,6 @@ function applyResult(second: Node, result: NonNullable<PairResult>): boolean {
   for (const [name, attribute] of Object.entries(result.attributes ?? {})) graph.setAttribute(second, name, attribute);
   return true;
 }
-
-const isNew = ({ uses }: Value): boolean => uses.size === 0;
 
 function setInputs(graph: Graph, node: Node, inputs: readonly (Value | undefined)[]): void {
   const oldCount = node.inputs.length;

@@ -88,12 +88,7 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
     : new Miss("the scales of its quantized values are not per channel", name);
 }
 
-interface WeightScales {
-  readonly scales: readonly Value[];
-  readonly zeroPoint: Value | undefined;
-}
-
-function findScales(model: Model, { node, role, effective }: Layer, inference: Inference): WeightScales {
+function findScales(model: Model, { node, role, effective }: Layer, inference: Inference) {
   if (role.kind === "lookup") {
     // Row scales are applied after the lookup; quantizers store them under related names.
     const stem = effective.name.replace(/_quantized$/, "");

@@ -23,10 +23,8 @@ import {
 } from "./constants.ts";
 import { dimsOf, type Pair, type PairScope, replaceBy } from "./rule.ts";
 
-type Inputs = readonly (Value | undefined)[];
-
 interface Normalization {
-  write(emit: Emit, inputs: Inputs, site: Site): Value;
+  write(emit: Emit, inputs: readonly (Value | undefined)[], site: Site): Value;
   /** The axis along which scale and bias apply; undefined if they align with the last axes. */
   readonly axis?: number;
   /** Returns whether scale and bias have one element per channel and the node is not in training mode. */

@@ -129,13 +129,12 @@ const normalizationBias: Pair = {
     if (!isOnlyReader || x === undefined || scale === undefined || bias !== undefined || addend === undefined)
       return undefined;
     if (scaleDims === undefined || addedDims === undefined || !sameDims(scaleDims, addedDims)) return undefined;
-    if (first.outputs.slice(1).some((output) => output !== undefined) || !scaleDims.every(isNumber)) return undefined;
+    if (first.outputs.slice(1).some((output) => output !== undefined) || fixedDims(scaleDims) === undefined)
+      return undefined;
     const write = emit.named(second.outputs[0]?.name ?? "normalized");
     return replaceBy(write.LayerNormalization([x, scale, addend]), first);
   },
 };
-
-const isNumber = (dim: unknown): dim is number => typeof dim === "number";
 
 export const normalizationStructures: readonly Structure[] = [layerNormalization, rmsNormalization];
 export const normalizationPairs: readonly Pair[] = [normalizationBias];
