@@ -36,7 +36,6 @@ export interface Inference {
   visit(node: Node): void;
 }
 
-/** The names of facets that take no arguments. */
 type PlainFacet = { [F in keyof Bound]: Bound[F] extends () => unknown ? F : never }[keyof Bound];
 type Facet<F extends PlainFacet> = Exclude<ReturnType<Bound[F]>, Miss>;
 

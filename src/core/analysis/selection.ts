@@ -91,7 +91,6 @@ const isLayer = (patterns: readonly string[] | undefined, { name, node }: Select
 const isNode = (patterns: readonly string[] | undefined, node: Node): boolean =>
   isNamed(patterns, nodeName(node)) || patterns?.some((pattern) => pattern === node.op) === true;
 
-/** Returns the nodes of the model that contains the layers. */
 function nodesAround([first]: readonly Selectable[]): readonly Node[] {
   let graph: Graph | undefined = first?.node?.graph;
   while (graph?.parent !== undefined) graph = graph.parent.graph;

@@ -62,7 +62,6 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
   return bytes;
 }
 
-/** Returns the size in bytes that the model's file would have. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
   return totalSize(requireFit(await modelPieces(model, options)));
 }

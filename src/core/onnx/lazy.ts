@@ -10,7 +10,6 @@ import { headerLimit, malformedError, readHeader } from "./wire.ts";
 
 /** The maximum size in bytes of messages and fields that are read completely. */
 const maxCompleteBytes = 2 ** 16;
-/** The minimum bytes per read. */
 const minWindowBytes = 2 ** 12;
 /** The maximum bytes per read during sequential reads. */
 const maxWindowBytes = 2 ** 18;

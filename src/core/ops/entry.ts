@@ -145,7 +145,6 @@ export interface NodeChange {
 /** The part of a stored tensor that remains after the removal of channels. */
 export interface RemainingPart {
   readonly dims: readonly number[];
-  /** Returns the remaining part of the tensor `before`. */
   of(before: Dense): Dense;
 }
 

@@ -187,7 +187,6 @@ interface ScanSettings {
   readonly isReversed: boolean;
 }
 
-/** Returns the cumulative sums or products of known elements. */
 function accumulate(
   { isExclusive, isReversed }: ScanSettings,
   elements: readonly Dim[],

@@ -64,7 +64,6 @@ export const downloadOption = v.pipe(
   v.regex(/^\d+(\.\d+)?\s*([kMG]?B|bpw)$/i, "takes a size such as 100kB, or bits per weight such as 2.5bpw"),
 );
 
-/** Returns a compressed size in bytes. */
 export function downloadBytesOf(text: string, weights: number): number {
   const [, bits] = /^([\d.]+)\s*bpw$/i.exec(text) ?? [];
   return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;
@@ -112,7 +111,6 @@ const names = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),
 );
 
-/** Returns an option that sets `entries` per layer. */
 export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
   return described(

@@ -229,7 +229,6 @@ export function sliceRange(size: number, start: number, end: number, step: numbe
   return { first, count: Math.min(size, count) };
 }
 
-/** Returns the product of all dimensions. */
 export function elementCount(dims: readonly number[]): number;
 export function elementCount(dims: readonly Dim[]): Dim;
 export function elementCount(dims: readonly Dim[]): Dim {

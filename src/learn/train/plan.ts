@@ -34,7 +34,6 @@ export interface Validation {
   readonly metric: Metric | undefined;
   /** Steps between evaluations (default: one evaluation per epoch). Weights are also evaluated before the first step and at the end. */
   readonly every: number | undefined;
-  /** Number of evaluations without improvement after which training ends. */
   readonly patience: number | undefined;
 }
 

@@ -25,7 +25,6 @@ type CounterpartDefinition<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
 
 const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
-/** Defines an operator that is lowered to its counterpart in the default domain. */
 const defineCounterpart = <S = null>({ read = () => null as S, ...row }: CounterpartDefinition<S>): Op =>
   defineMicrosoftOp<S>({ ...row, read, axes: fused, quantize: fused });
 

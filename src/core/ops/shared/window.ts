@@ -62,7 +62,6 @@ export function kernelExtent(window: Window, axis: number): number {
   return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
 }
 
-/** Returns the sum of the padding at both ends of an axis. */
 export const totalPads = ({ kernel, pads }: Window, axis: number): number =>
   (pads[axis] ?? 0) + (pads[kernel.length + axis] ?? 0);
 
