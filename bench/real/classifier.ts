@@ -13,14 +13,15 @@ import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { accuracy, agreement, measure } from "../../src/judge/index.ts";
 import { type OpenedTask, openTask } from "../../src/judge/task/index.ts";
 import { shared } from "../../test/shared.ts";
+import { pith } from "../lib/command.ts";
 import { line, points, share, table, target } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
 import { writeSamples } from "../quantize/samples.ts";
 import { command, type Experiment } from "./command.ts";
 
 const calibrated = 100;
-/** Samples of which a recovery trains on most. */
-const maxSeconds = { recovery: 300 };
+/** Maximum processor time of a recovery in seconds. */
+const maxRecoverySeconds = 300;
 
 interface Result {
   readonly name: string;
@@ -50,6 +51,7 @@ export async function classifier({ source, folder, python }: Experiment): Promis
   const task = await openTask(await open(model), { data, calibrate: calibrated });
   const peers = await quantizedByOthers(model, folder, task, python);
   const quantized = await compared([original, int8, small, ...peers], task);
+  await showSpeedInPage(model, int8.path);
 
   const pruned = await make("pruned", "pruned.onnx", "prune", model, "--structured", "--macs", "90%");
   const recovered = await make("recovered", "recovered.onnx", "recover", pruned.path, "--original", model);
@@ -75,8 +77,8 @@ export async function classifier({ source, folder, python }: Experiment): Promis
     ],
     [`recovered within 2 points: ${(100 * (fine?.drop ?? -1)).toFixed(1)}`, (fine?.drop ?? -1) >= -0.02],
     [
-      `recovery in ${recovered.seconds?.toFixed(0)} ≤ ${maxSeconds.recovery} s`,
-      (recovered.seconds ?? Number.NaN) <= maxSeconds.recovery,
+      `recovery in ${recovered.seconds?.toFixed(0)} ≤ ${maxRecoverySeconds} s`,
+      (recovered.seconds ?? Number.NaN) <= maxRecoverySeconds,
     ],
   ]
     .map(([text, isMet]) => {
@@ -102,6 +104,15 @@ async function quantizedByOthers(
   line(`  ${version}`);
   for (const [tool, reason] of Object.entries(failed)) line(`  ${tool} fails: ${reason}`);
   return files.map(({ tool, path, seconds }) => ({ name: tool, path, seconds }));
+}
+
+async function showSpeedInPage(model: string, result: string): Promise<void> {
+  const words = ["bench", model, result, "--target", "wasm"];
+  const { data, error } = await pith(...words);
+  const { models = [] } = (data ?? {}) as { models?: readonly { readonly runs?: { readonly p50: number } }[] };
+  const [before, after] = models.map(({ runs }) => runs?.p50 ?? Number.NaN);
+  const speed = (before ?? Number.NaN) / (after ?? Number.NaN);
+  line(`  pith ${words.join(" ")}: ${error ?? `int8 is ${speed.toFixed(2)} × as fast`}`);
 }
 
 interface Measured {

@@ -52,3 +52,10 @@ test.each([
 ] as const)("does not change other schemes for Node and WebAssembly: %o", async (options) => {
   expect(await bytesOf({ ...options, target: ["node", "wasm"] })).toEqual(await bytesOf(options));
 });
+
+test("suggests to time the result in a page if it is made for one", () => {
+  const files = { model: "a.onnx", original: undefined, written: "b.onnx", data: "x", trainable: true, holds: true };
+  const next = (target: readonly string[]) => quantize.command?.next?.({ scheme: "static", target }, files);
+  expect(next(["node", "wasm"])).toBe("bench a.onnx b.onnx --target wasm  # its speed in a page");
+  expect(next(["node"])).toBeUndefined();
+});

@@ -91,6 +91,11 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
       "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
     ],
+    // The speed that the command prints is that of the native runtime.
+    next: ({ target }, { model, written }) =>
+      Array.isArray(target) && target.includes("wasm")
+        ? `bench ${model} ${written} --target wasm  # its speed in a page`
+        : undefined,
   },
   checkModel: async (copy, options) => (await import("./run.ts")).requireFloatWeights(copy, options),
   run: async (model, options, context) => (await import("./run.ts")).runQuantize(model, options, context),
