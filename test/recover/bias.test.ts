@@ -57,6 +57,22 @@ describe("a shifted bias is restored", () => {
   });
 });
 
+test("restores the scale of a convolution's channels, as a batch normalization would", async () => {
+  const original = network(
+    "x: float32[n, 3, 5, 5]",
+    "y: float32[n, 2, 3, 3]",
+    { "a.weight": [4, 3, 3, 3], "a.bias": [4], "b.weight": [2, 4, 1, 1] },
+    "  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  y = Conv(r, b.weight)",
+  );
+  const changed = original.clone();
+  const factors = [0.6, 1.5, 1, 0.9];
+  await change(changed, "a.weight", (one, index) => one * (factors[Math.floor(index / 27)] ?? 1));
+  const data = samples([24, 3, 5, 5]);
+  expect(await apart(original, changed, data)).toBeGreaterThan(0.05);
+  await biasStage.run(changed, await scopeOf(changed, original, data));
+  expect(await apart(original, changed, data)).toBeLessThan(1e-5);
+});
+
 describe("adds a bias to a layer without one", () => {
   test.each([
     ["as its input", "  y = Conv(x, a.weight)", { "a.weight": [2, 3, 1, 1] }, [24, 3, 4, 4], "[n, 2, 4, 4]"],

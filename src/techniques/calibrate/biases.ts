@@ -8,9 +8,13 @@
 import { biasedOutput } from "../../core/analysis/biased.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.ts";
 import { addOutputBias } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
 import { channelMoments, type Moments } from "./column-statistics.ts";
@@ -25,6 +29,8 @@ export interface BiasCorrection {
   readonly except?: (layer: Layer) => boolean;
   /** Returns whether the time limit has passed: the remaining layers are then skipped. */
   readonly overdue?: () => boolean;
+  /** Whether convolutions in float32 are also scaled to the original's variance, as a batch normalization does (default: false). */
+  readonly scales?: boolean;
   /** Cache key of the original's means, so that other corrections with the same samples reuse them. */
   readonly kept?: CachedSamples;
 }
@@ -36,7 +42,7 @@ export async function correctBiases(
   startCalibration: () => Promise<Calibration>,
   correction: BiasCorrection,
 ): Promise<number> {
-  const { match, context, normalized = false, except, overdue } = correction;
+  const { match, context, normalized = false, scales = false, except, overdue } = correction;
   const { kept = { of: data, setting: "means of the original" } } = correction;
   const { engine, signal, progress } = context;
   const matches = match.layers.filter((layer) => normalized || !layer.normalized);
@@ -57,12 +63,51 @@ export async function correctBiases(
     if (target === undefined || biased === undefined) continue;
     await calibration.reach(layer.node);
     const moments = await calibration.observe({ name: biased.output.name, axis: matched.axis }, channelMoments);
-    const shift = moments.mean.map((mean, channel) => (target.mean[matched.kept?.[channel] ?? channel] ?? 0) - mean);
-    if (!isAboveRounding(shift, moments)) continue;
+    const of = (numbers: Float64Array, channel: number) => numbers[matched.kept?.[channel] ?? channel] ?? 0;
+    const factors = moments.variance.map((variance, channel) => deviationRatio(of(target.variance, channel), variance));
+    const isScaled = scales && (await scaleConvolution(model, layer, factors));
+    const shift = moments.mean.map(
+      (mean, channel) => of(target.mean, channel) - (isScaled ? (factors[channel] ?? 1) : 1) * mean,
+    );
+    if (!isScaled && !isAboveRounding(shift, moments)) continue;
     await addOutputBias(model, layer, biased.sum, shift, engine);
     changed++;
   }
   return changed;
+}
+
+/** Bounds of the factor of a channel. */
+const [minFactor, maxFactor] = [0.5, 2];
+
+/** Returns the ratio of two standard deviations, within bounds; 1 for a channel that is constant in one of the models. */
+export function deviationRatio(targetVariance: number, variance: number): number {
+  const ratio = targetVariance > 0 && variance > 0 ? Math.sqrt(targetVariance / variance) : 1;
+  return Math.min(maxFactor, Math.max(minFactor, ratio));
+}
+
+/** Multiplies the outputs of a convolution. Returns false if the layer is not one, or its weights cannot change. */
+async function scaleConvolution(model: Model, layer: Layer, factors: Float64Array): Promise<boolean> {
+  const { role, bias, weight, node } = layer;
+  const biasDense = await bias?.tensor?.read();
+  const isUnchanged = factors.every((factor) => Math.abs(factor - 1) < 1e-5);
+  const isShared = bias !== undefined && (biasDense === undefined || !isFloat(biasDense.type));
+  if (
+    isUnchanged ||
+    role.window === undefined ||
+    isShared ||
+    node.outputs.some((value) => value && model.graph.isOutput(value))
+  )
+    return false;
+  if (requireWeight(layer, weightNeeds.fuse) !== undefined) return false;
+  const dense = await weight.tensor?.read();
+  const scaled = dense && scaleChannels(dense, role, factors, "outputs");
+  if (scaled === undefined) return false;
+  weight.tensor = inMemory(scaled);
+  if (biasDense !== undefined && role.biasInput !== undefined) {
+    const values = toFloat64(biasDense).map((value, channel) => value * (factors[channel] ?? 1));
+    model.graph.setInput(node, role.biasInput, storeBias(model, layer, values));
+  }
+  return true;
 }
 
 /** Returns whether the shift of any channel is larger than the rounding error of float32. */

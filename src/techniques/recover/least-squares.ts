@@ -26,6 +26,7 @@ import {
   type Sums,
   solveRidge,
 } from "../../core/math/normal-equations.ts";
+import { axpy } from "../../core/math/vector.ts";
 import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory, joinArrays } from "../../core/tensor/dense.ts";
@@ -35,6 +36,7 @@ import { openStorage } from "../../data/batches/store.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
+import { deviationRatio } from "../calibrate/biases.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { featureSizes, featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
 import type { LayerMatch } from "../calibrate/match.ts";
@@ -139,13 +141,15 @@ async function solveLayer(
   const sums = await collectSums(layer, matched, linear, runs, scope, multiply);
   if (sums instanceof Miss) return sums;
   const { features, outputs, canChangeBias } = linear;
+  const isOutput = model.graph.outputs.some(({ name }) => name === matched.original);
+  const keepsVariance = canChangeBias && !matched.normalized && !isOutput && layer.role.window !== undefined;
   const weights: Matrix[] = [];
   const shift = new Float64Array(linear.before.length * outputs);
   let changed = false;
   for (const [group, before] of linear.before.entries()) {
     const [fit, check] = [sums.fit[group], sums.check[group]];
     if (fit === undefined || check === undefined) continue;
-    const best = await findBestWeights(fit, check, before, linear, multiply);
+    const best = await findBestWeights(fit, check, before, linear, keepsVariance, multiply);
     if (best instanceof Miss) return new Miss(best.reason, matched.name);
     changed ||= best !== before;
     weights.push(matrix(features, outputs, best.data.slice(0, features * outputs)));
@@ -235,6 +239,7 @@ async function findBestWeights(
   check: Sums,
   before: Matrix,
   { features, outputs, canChangeBias }: LinearLayer,
+  keepsVariance: boolean,
   multiply: Multiply,
 ): Promise<Matrix | Miss> {
   const hasZeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
@@ -268,9 +273,38 @@ async function findBestWeights(
     if (error > lastError) break;
     lastError = error;
   }
-  if (best === undefined) return refusal ?? before;
+  if (best === undefined && refusal !== undefined) return refusal;
   for (const sums of ["gram", "cross"] as const) addTo(fit[sums], check[sums]);
-  return solve(fit, await gradientAt(fit, before, multiply), best);
+  axpy(1, check.power, 0, fit.power, 0, fit.power.length);
+  const weights = best === undefined ? before : await solve(fit, await gradientAt(fit, before, multiply), best);
+  return weights instanceof Miss || !keepsVariance ? weights : scaleToTargets(fit, weights, features, multiply);
+}
+
+/**
+ * Scales each output to the variance of its target, and shifts it to the mean. A fit explains only a part of the variance, and over many layers the
+ * signal would vanish. A batch normalization does the same; exporters fold it into the convolution.
+ */
+async function scaleToTargets(
+  { gram, cross, power }: Sums,
+  weights: Matrix,
+  ones: number,
+  multiply: Multiply,
+): Promise<Matrix> {
+  const { rows, columns, data } = weights;
+  const products = (await multiply(gram, weights)).data;
+  const count = gram.data[ones * (rows + 1)] ?? 1;
+  const scaled = matrix(rows, columns, data.slice());
+  for (let output = 0; output < columns; output++) {
+    const at = (feature: number): number => feature * columns + output;
+    let square = 0;
+    for (let feature = 0; feature < rows; feature++) square += (data[at(feature)] ?? 0) * (products[at(feature)] ?? 0);
+    const [mean, target] = [(products[at(ones)] ?? 0) / count, (cross.data[at(ones)] ?? 0) / count];
+    const [variance, targetVariance] = [square / count - mean ** 2, (power[output] ?? 0) / count - target ** 2];
+    const scale = deviationRatio(targetVariance, variance);
+    for (let feature = 0; feature < rows; feature++) scaled.data[at(feature)] = scale * (data[at(feature)] ?? 0);
+    scaled.data[at(ones)] = target - scale * (mean - (data[at(ones)] ?? 0));
+  }
+  return scaled;
 }
 
 interface FitAndCheck {

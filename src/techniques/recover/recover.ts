@@ -57,7 +57,10 @@ const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end
 
 const stageMeanings = [
   ["batch-norm", "running statistics, measured again"],
-  ["bias", "biases, corrected so that the mean of each channel is the original's"],
+  [
+    "bias",
+    "biases and scales of convolutions, corrected so that the mean and variance of each channel are the original's",
+  ],
   ["least-squares", "weights of each layer, fitted by least squares to the original's outputs of this layer"],
   ["blocks", "weights of each block, trained on the original's outputs of this block"],
   ["end-to-end", "all weights, trained on the original's outputs"],
@@ -318,7 +321,8 @@ export const biasStage: Stage = {
   name: "bias",
   async run(model, scope) {
     const few = { ...scope, data: take(scope.data, biasSamples) };
-    const changed = await correctBiases(model, few.data, () => startCalibration(model, few), few);
+    const correction = { ...few, scales: true };
+    const changed = await correctBiases(model, few.data, () => startCalibration(model, few), correction);
     return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
   },
 };
