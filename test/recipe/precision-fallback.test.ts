@@ -228,7 +228,7 @@ describe("layers with unchanged settings keep their rounded weights", () => {
 });
 
 describe("search for the fewest moves", () => {
-  const errors = Array.from({ length: 101 }, (_, count) => 0.9 ** count);
+  const errors = Array.from({ length: 101 }, (_, count) => 0.95 ** count);
   const search = async (needed: number, lossOf: ((error: number) => number) | undefined, attempts: number) => {
     let attemptCount = 0;
     const [start, end] = [lossOf?.(1), lossOf?.(errors[needed] ?? 0)];

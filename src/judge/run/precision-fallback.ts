@@ -140,8 +140,8 @@ interface Trial<T> extends Pick<FallbackVerdict, "holds" | "excess"> {
   readonly result: T;
 }
 
-/** Minimum error for predictions, so that its logarithm is finite. */
-const minError = 1e-6;
+/** Minimum error for predictions: a smaller one is not measurable. Its logarithm is finite. */
+const minError = 1e-3;
 
 /**
  * Finds the lowest count that clearly meets the goal, in few attempts. The loss is assumed to be a power of the error. It is proportional to the error
