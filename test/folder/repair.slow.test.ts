@@ -131,7 +131,7 @@ describe("a variant that loses generated tokens, although it is near on random i
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
     const lost = "Only 1 of 100 generated tokens equal the original's.";
     expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([
-      { verdict: "rejected", reason: `${lost} This includes 1 layer at higher precision.` },
+      { verdict: "rejected", reason: `${lost} This includes 2 layers at higher precision.` },
       { verdict: "rejected", reason: `${lost} None of its layers has a higher-precision form.` },
     ]);
     expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
