@@ -28,9 +28,9 @@ beforeAll(async () => {
 });
 
 function generator(replaced: ReadonlyMap<string, Model> = new Map()) {
-  const found = generatorOf(new Map([...models, ...replaced]));
-  if (found === undefined) throw new Error("no generator");
-  return found;
+  const combined = generatorOf(new Map([...models, ...replaced]));
+  if (combined === undefined) throw new Error("no generator");
+  return combined;
 }
 
 /** Replaces the encoder by one that hears nothing. */

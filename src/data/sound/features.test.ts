@@ -33,8 +33,8 @@ test.each(golden.map((values) => [JSON.stringify(values.settings), values] as co
     const [features] = await extractor.extract(createEngine(), [sound]);
     if (features === undefined) throw new Error("no features");
     expect(features.dims).toEqual(dims);
-    const own = toFloat64(features).filter((__, index) => index % 37 === 0);
-    const difference = Math.max(...values.map((value, index) => Math.abs(value - (own[index] ?? Number.NaN))));
+    const computed = toFloat64(features).filter((__, index) => index % 37 === 0);
+    const difference = Math.max(...values.map((value, index) => Math.abs(value - (computed[index] ?? Number.NaN))));
     expect(difference).toBeLessThan(1e-4);
   },
 );

@@ -13,7 +13,7 @@ export interface Utterance {
   readonly transcript: string | undefined;
 }
 
-export interface UtteranceOptions {
+interface UtteranceOptions {
   /** Required sample rate in Hz. */
   readonly rate: number;
   /** Longer sounds are divided at quiet moments. */
