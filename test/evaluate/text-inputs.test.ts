@@ -52,7 +52,7 @@ graph (input_ids: int64[batch, sequence]) -> (y: float32[batch, sequence, 4]) {
   y = Tanh(h)
 }`);
 
-async function savedIn(name: string, model: Model, hasTokenizer: boolean): Promise<Model> {
+async function saveIn(name: string, model: Model, hasTokenizer: boolean): Promise<Model> {
   const folder = join(root, name);
   await mkdir(folder, { recursive: true });
   if (hasTokenizer) await writeVocabulary(folder);
@@ -85,11 +85,11 @@ test("a text that a file keeps is not generated again", async () => {
 });
 
 test("an encoder with a tokenizer gets sentences, and random tokens without one or if it does not run on them", async () => {
-  const inputs = await textInputs(await savedIn("encoder", encoder(10), true), context);
+  const inputs = await textInputs(await saveIn("encoder", encoder(10), true), context);
   expect(inputs?.name).toBe("sentences that Pith ships: 16 texts");
   expect(inputs?.calibrate.count).toBe(16);
-  expect(await textInputs(await savedIn("alone", encoder(10), false), context)).toBeUndefined();
-  expect(await textInputs(await savedIn("small", encoder(3), true), context)).toBeUndefined();
+  expect(await textInputs(await saveIn("alone", encoder(10), false), context)).toBeUndefined();
+  expect(await textInputs(await saveIn("small", encoder(3), true), context)).toBeUndefined();
 });
 
 test("static quantization of a decoder calibrates on its own text", async () => {

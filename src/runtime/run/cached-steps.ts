@@ -28,8 +28,8 @@ export async function runCachedSteps(
   const length = ids[0]?.length ?? 0;
   if (caches.length === 0 || !isEmpty || length < 2) return [];
   const provided = tokenFeeds(model, [], [], {}, true);
-  const others = Object.keys(feeds).filter((name) => provided[name] === undefined && !cacheNames.has(name));
-  const { use_cache_branch: _, ...tensors } = selectColumns(feeds, others);
+  const otherNames = Object.keys(feeds).filter((name) => provided[name] === undefined && !cacheNames.has(name));
+  const { use_cache_branch: _, ...tensors } = selectColumns(feeds, otherNames);
   const decoding = new Decoding(model);
   const runs: Omit<ModelRun, "samples">[] = [];
   const prefill = Math.max(Math.ceil(length / 2), length - cachedTokens);

@@ -32,8 +32,9 @@ export function decoderOf(model: Model): Decoder | undefined {
   const target = tokenInput(feeds.filter(({ name }) => !attentionMask.test(name)));
   if (caches.length === 0 && (target === undefined || !isLanguageModel(feeds, outputs, undefined, undefined)))
     return undefined;
-  const others = outputs.filter(({ name }) => !caches.some(({ output }) => output === name));
-  const logits = others.find(({ name }) => name === "logits") ?? others.find(({ type }) => type?.dims?.length === 3);
+  const otherOutputs = outputs.filter(({ name }) => !caches.some(({ output }) => output === name));
+  const logits =
+    otherOutputs.find(({ name }) => name === "logits") ?? otherOutputs.find(({ type }) => type?.dims?.length === 3);
   return logits && { tokens: target?.name, logits: logits.name, caches };
 }
 
@@ -46,8 +47,10 @@ function cachesOf({ graph, header }: Model): readonly State[] {
       return isFloat && sizes.length > 1 && sizes.some((dim) => typeof dim !== "number") ? [name] : [];
     }),
   );
-  const others = graph.feeds.flatMap(({ name }) => (pastNames.has(name) ? [] : [name]));
-  return findStates({ graph, header }, others).filter(({ input, output }) => pastNames.has(input) && input !== output);
+  const otherInputs = graph.feeds.flatMap(({ name }) => (pastNames.has(name) ? [] : [name]));
+  return findStates({ graph, header }, otherInputs).filter(
+    ({ input, output }) => pastNames.has(input) && input !== output,
+  );
 }
 
 /** The inputs of the steps of some sequences. Call `carry` with the outputs of each step before the next one. */
@@ -75,8 +78,8 @@ export class Decoding {
     this.#mask = append(mask, this.#mask);
     this.#ids = this.#caches.length === 0 ? append(ids, this.#ids) : ids;
     const hasCache = fromNumbers("bool", [1], [this.#steps > 0 ? 1 : 0]);
-    const given = { use_cache_branch: hasCache, ...this.#states, ...tensors };
-    return tokenFeeds(this.#model, this.#ids, this.#mask, given);
+    const inputs = { use_cache_branch: hasCache, ...this.#states, ...tensors };
+    return tokenFeeds(this.#model, this.#ids, this.#mask, inputs);
   }
 
   /** Keeps the cache. The encoder's part does not change after the first step, because merged decoders return it only once. */
@@ -110,7 +113,7 @@ export function tokenFeeds(
   const feeds: Record<string, Dense> = {};
   for (const feed of graph.feeds) {
     const { name, type } = feed;
-    const given = tensors[name];
+    const tensor = tensors[name];
     const rows = attentionMask.test(name)
       ? mask
       : /position_?ids/i.test(name)
@@ -120,7 +123,7 @@ export function tokenFeeds(
           : feed === target
             ? ids
             : undefined;
-    if (given !== undefined) feeds[name] = given;
+    if (tensor !== undefined) feeds[name] = tensor;
     else if (rows !== undefined)
       feeds[name] = fromNumbers(
         type?.type === "int32" ? "int32" : "int64",
