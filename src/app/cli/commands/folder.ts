@@ -92,10 +92,8 @@ export async function writeVariants(
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const { targetDownload } = options;
-  requireFolderArguments(
-    { targetDownload, maxDrop, passed },
-    { bases, hasLowEntropy, data, samples: samples ?? (speech && data) },
-  );
+  const judgedData = samples ?? (speech && data);
+  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
   const settings = {
     ...{ options: passed, data: samples, metric, output, strict, force, dryRun: false },
     ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
@@ -108,7 +106,7 @@ export async function writeVariants(
       { folder, bases, data, isText, targets, seed: session.seed },
       `open ${folder}`,
     );
-  if (keepSmallest === true && samples === undefined && (speech === undefined || data === undefined))
+  if (keepSmallest === true && judgedData === undefined)
     session.terminal.note(
       "goal",
       "without --data there is no accuracy goal: only files that differ strongly from the original or lose most tokens are rejected",
@@ -195,7 +193,7 @@ export async function writeVariants(
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, timedSeconds, session) : undefined,
-      settings: { ...settings, maxDrop, spare, data: samples && { ...samples, path: undefined }, version },
+      settings: { ...settings, maxDrop, spare, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
       texts: force || spare === false ? undefined : texts,
