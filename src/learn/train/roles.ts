@@ -14,7 +14,7 @@ import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { Miss } from "../../core/errors.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
+import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { buffer, type Role, roleWords } from "../../core/graph/role.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
@@ -61,13 +61,8 @@ export function hasRunningStatistics(model: Model, inference: Inference): boolea
   );
 }
 
-interface StatefulNode {
-  readonly node: Node;
-  /** The inputs that training mode updates. */
-  readonly states: readonly Value[];
-}
-
-function* statefulNodes(model: Model, inference: Inference): Generator<StatefulNode> {
+/** Yields the nodes with inputs that training mode updates. */
+function* statefulNodes(model: Model, inference: Inference) {
   for (const node of model.graph.nodes()) {
     const bound = inference.at(node);
     const inputs = bound instanceof Miss ? [] : (bound.training()?.states ?? []);

@@ -26,13 +26,11 @@ export function boundsOf(site: Site): Bounds | undefined {
   return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
 }
 
-/** The elements of a slice along one axis of known length. */
-interface Run extends ReturnType<typeof sliceRange> {
-  readonly step: number;
-}
-
 /** Returns the `end` of a Slice that selects these elements. If steps are negative and the last element is element 0, `end` is -size - 1. */
-function endOf({ first, step, count }: Run, size: number): number {
+function endOf(
+  { first, step, count }: ReturnType<typeof sliceRange> & { readonly step: number },
+  size: number,
+): number {
   const last = first + (count - 1) * step;
   if (step > 0) return last + 1;
   return last === 0 ? -size - 1 : last - 1;
