@@ -12,18 +12,16 @@ import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags } fro
 import type loadableJob from "./jobs/loadable.ts";
 import type { Terminal } from "./print/terminal.ts";
 
-export interface CommandArgument {
-  readonly name: string;
-  readonly description: string;
-  readonly several?: boolean;
-  readonly optional?: boolean;
-  readonly choices?: readonly string[];
-}
-
 export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {
   readonly name: string;
   readonly summary: string;
-  readonly arguments: readonly CommandArgument[];
+  readonly arguments: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly several?: boolean;
+    readonly optional?: boolean;
+    readonly choices?: readonly string[];
+  }[];
   /** Object schema in which each entry is a flag (`flags/options.ts`). */
   readonly options: S;
   /** Schema of the underlying operation's options, such as those of a pass. They also get flags, and the operation validates them. */

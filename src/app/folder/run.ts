@@ -78,7 +78,6 @@ export interface Module {
   readonly hash: string;
 }
 
-/** File to make. */
 export interface Variant {
   readonly source: string;
   readonly out: string;

@@ -67,17 +67,15 @@ interface OnDisk {
   readonly bytes: number;
 }
 
-interface StoredBatch {
-  readonly first: number;
-  readonly count: number;
-  readonly columns: ReadonlyMap<string, Dense | OnDisk>;
-}
-
 class Store implements BatchStore {
   readonly name: string;
   readonly #room: Room;
   readonly #createFile: () => Promise<ScratchFile>;
-  #batches: StoredBatch[] = [];
+  #batches: {
+    readonly first: number;
+    readonly count: number;
+    readonly columns: ReadonlyMap<string, Dense | OnDisk>;
+  }[] = [];
   #file: ScratchFile | undefined;
   #usedBytes = 0;
   count = 0;

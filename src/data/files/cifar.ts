@@ -58,12 +58,10 @@ export async function cifar(name: string, files: readonly ByteSource[], labels: 
   return indexed(name, ends.at(-1) ?? 0, gather, labels === 1 ? classes : undefined);
 }
 
-interface Records {
-  readonly count: number;
-  rows(positions: Uint32Array): Promise<Uint8Array>;
-}
-
-async function recordsOf(file: ByteSource, recordBytes: number): Promise<Records> {
+async function recordsOf(
+  file: ByteSource,
+  recordBytes: number,
+): Promise<{ readonly count: number; rows(positions: Uint32Array): Promise<Uint8Array> }> {
   const source = await withBytes(file);
   if (source.size === 0 || source.size % recordBytes !== 0) {
     throw new PithError(

@@ -9,13 +9,11 @@ const minValidation = 30;
 /** Minimum number of samples that are divided into validation and test. */
 export const minDivided = minValidation / validationShare;
 
-export interface Division {
-  readonly validation: Uint32Array;
-  readonly test: Uint32Array;
-}
-
 /** Draws validation samples, or takes the first ones (`inOrder`) if samples run in order. Undefined if there are too few samples. */
-export function drawHoldout(count: number, inOrder: boolean): Division | undefined {
+export function drawHoldout(
+  count: number,
+  inOrder: boolean,
+): { readonly validation: Uint32Array; readonly test: Uint32Array } | undefined {
   const validation = Math.floor(validationShare * count);
   if (validation < minValidation) return undefined;
   const order = inOrder ? range(count) : random(testSeed, "choose").permutation(count);

@@ -53,11 +53,6 @@ const maxModelBytes = 2 ** 29;
 /** Number of calibration samples if the options name none. */
 export const defaultSamples = 200;
 
-interface Reporting {
-  log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
-  progress(done: number, total?: number, figures?: string): void;
-}
-
 const minSeconds = 0.5;
 const minBatches = 2;
 
@@ -65,12 +60,12 @@ const minBatches = 2;
  * Returns a context whose `progress` logs the estimated total duration once, early in the first of several evaluations.
  * @param passes number of evaluations of all samples. @param now returns the time in seconds.
  */
-export function announceDuration<C extends Reporting>(
-  context: C,
-  samples: number | undefined,
-  passes: number,
-  now: () => number = () => performance.now() / 1000,
-): C {
+export function announceDuration<
+  C extends {
+    log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
+    progress(done: number, total?: number, figures?: string): void;
+  },
+>(context: C, samples: number | undefined, passes: number, now: () => number = () => performance.now() / 1000): C {
   let start: { readonly done: number; readonly at: number } | undefined;
   let batches = 0;
   let isPending = samples !== undefined;

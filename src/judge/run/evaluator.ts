@@ -226,12 +226,10 @@ async function withLength(
   }
 }
 
-interface StoredModel {
-  readonly digest: string;
-  readonly model: Model;
-}
-
-async function storeWithoutMasks(outputDigest: string, store: Store): Promise<StoredModel> {
+async function storeWithoutMasks(
+  outputDigest: string,
+  store: Store,
+): Promise<{ readonly digest: string; readonly model: Model }> {
   const model = await store.open(outputDigest);
   if (!isPruned(model)) return { digest: outputDigest, model };
   await remove(model);

@@ -255,9 +255,7 @@ async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<strin
   return `${integer(broken)} of ${counted(rows, "sample")} in ${dataset.name} ${broken === 1 ? "contains" : "contain"} NaN or infinite values, and ${broken === 1 ? "counts" : "count"} in the metrics. Remove or fill them.`;
 }
 
-type Kind = "images" | "tokens" | "sound" | "ready";
-
-function kindOf(model: Model, batch: Batch, owner: string): Kind {
+function kindOf(model: Model, batch: Batch, owner: string): "images" | "tokens" | "sound" | "ready" {
   const { feeds } = model.graph;
   // Columns with the names and types of the inputs need no preprocessing.
   const isReady = feeds.every(({ name, type }) => {

@@ -39,16 +39,14 @@ export async function migrate(model: Model, group: ScaleGroup, factors: Float64A
   if (isChanged) model.graph.touch();
 }
 
-interface Scaling {
-  readonly axis: number;
-  readonly scale: Float64Array;
-}
-
 function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64Array {
   return Float64Array.from(unitOf, (unit) => (factors[unit] ?? 1) ** power);
 }
 
-function scaleTensor(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
+function scaleTensor(
+  tensor: Tensor,
+  scalings: readonly { readonly axis: number; readonly scale: Float64Array }[],
+): Promise<Tensor> {
   return rewriteOnRead(tensor, (numbers) => {
     for (const { axis, scale } of scalings) {
       const { count, inner } = alongAxis(tensor.dims, axis);

@@ -14,12 +14,6 @@ import { Difference } from "../run/difference.ts";
 import { overSamples, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";
 
-interface NoiseContext {
-  readonly engine: Engine;
-  readonly signal: AbortSignal | undefined;
-  readonly samples: number;
-}
-
 /** Returns undefined if the noise cannot be measured. */
 export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
 
@@ -46,7 +40,11 @@ async function measureNoise(
   original: Model,
   candidate: Model,
   samples: Samples,
-  { engine, signal, samples: count }: NoiseContext,
+  {
+    engine,
+    signal,
+    samples: count,
+  }: { readonly engine: Engine; readonly signal: AbortSignal | undefined; readonly samples: number },
 ): Promise<number> {
   const noise = new OutputNoise(original);
   const observed = original.graph.outputs.map(({ name }) => name);

@@ -88,19 +88,17 @@ export async function allocationFrom(
   }
 }
 
-interface Meter {
-  /** Cost of the changed model relative to the original. */
-  shareOf(result: Model): number | Promise<number>;
-  release?(): Promise<void>;
-}
-
 async function openMeter(
   original: Model,
   kind: SensitivityKind,
   cost: SensitivityCost,
   units: readonly Unit[],
   context: Context,
-): Promise<Meter> {
+): Promise<{
+  /** Cost of the changed model relative to the original. */
+  shareOf(result: Model): number | Promise<number>;
+  release?(): Promise<void>;
+}> {
   if (cost === "time") {
     const timer = await relativeTimer(original, context);
     return { shareOf: async (result) => shareOfTime(await timer.timePair(result)), release: () => timer.release() };

@@ -56,7 +56,6 @@ export async function runQuantize(
       context.log({ id: "rounder", text, level: "note" });
     }
     const { lowEntropy } = step;
-    // The code that reads data is loaded on demand.
     const { changes, misses } =
       lowEntropy === undefined
         ? await quantizeBy(step, model, context)

@@ -265,7 +265,6 @@ async function setStartValues(
   }
 }
 
-/** Stores the rounded weights, and the other parameters. */
 async function storeTrained(
   model: Model,
   trial: Model,

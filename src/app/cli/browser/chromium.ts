@@ -68,18 +68,16 @@ async function loadDriver(): Promise<BrowserType> {
 /** Milliseconds in which a started browser must respond to Playwright. */
 const startTimeout = 300_000;
 
-export interface OpenPage {
-  readonly page: Page;
-  /** Rejects if the page or the browser ends, or if a script of the page throws an error. */
-  readonly failure: Promise<never>;
-  close(): Promise<void>;
-}
-
 /**
  * Opens a page in a new browser. @param temporary folder for the browser's profile.
  * @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE if the browser does not start.
  */
-export async function openPage(temporary: string): Promise<OpenPage> {
+export async function openPage(temporary: string): Promise<{
+  readonly page: Page;
+  /** Rejects if the page or the browser ends, or if a script of the page throws an error. */
+  readonly failure: Promise<never>;
+  close(): Promise<void>;
+}> {
   const executablePath = await findChromium();
   const chromium = await loadDriver();
   const profile = await mkdtemp(join(temporary, "profile-"));

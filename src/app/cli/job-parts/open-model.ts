@@ -32,7 +32,6 @@ interface Writing {
   readonly out: string;
   readonly copiesSidecars: boolean;
   readonly fileBytes?: number | undefined;
-  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
 }
 

@@ -44,7 +44,6 @@ export interface PassInput {
   readonly dryRun: boolean;
   /** Maximum bytes per file. Larger models use external data files. */
   readonly fileBytes?: number;
-  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
   /** Present for a variant of a folder. The folder compares the sizes of its variants and originals after brotli. */
   readonly variant?: Pick<Variant, "originalBrotli">;

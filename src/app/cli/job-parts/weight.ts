@@ -39,7 +39,6 @@ interface Compression {
   readonly maxBrotliBytes?: number | undefined;
 }
 
-/** Adds the sizes of a model after compression. */
 export async function withCompressed(
   weight: Weight,
   model: Model,

@@ -40,7 +40,6 @@ export interface CompressInput extends SearchInput, WorkerOptions {
   readonly out: string;
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
-  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
 }
 

@@ -38,7 +38,6 @@ export interface SimplifyInput {
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
-  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
   readonly seed: number;
 }

@@ -30,12 +30,10 @@ export function markedColors(enabled: boolean): Colors {
   };
 }
 
-export interface PrintableOptions {
-  readonly keepsColors?: boolean;
-  readonly keepsLines?: boolean;
-}
-
-export function printable(text: string, { keepsColors = false, keepsLines = false }: PrintableOptions = {}): string {
+export function printable(
+  text: string,
+  { keepsColors = false, keepsLines = false }: { readonly keepsColors?: boolean; readonly keepsLines?: boolean } = {},
+): string {
   const pieces = keepsColors ? text.split(styled) : [text];
   return pieces
     .map((piece, index) => (index % 2 === 1 ? piece : escapeCommands(escapeUnprintable(piece, keepsLines))))

@@ -24,13 +24,11 @@ const maxWait = 60_000;
 /** Number of reconnections, one per second, after which commands to a lost server fail. */
 const maxReconnections = 60;
 
-interface Connection {
-  readonly bull: typeof import("bullmq");
-  readonly redis: Redis;
-}
-
 /** Connects to the server. @throws PithError E_USAGE, E_FILE as `parseServer` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
-async function openConnection(url: string, maxRetriesPerRequest: number | null): Promise<Connection> {
+async function openConnection(
+  url: string,
+  maxRetriesPerRequest: number | null,
+): Promise<{ readonly bull: typeof import("bullmq"); readonly redis: Redis }> {
   const { name, options } = parseServer(url);
   const [bull, ioredis] = await Promise.all([import("bullmq"), import("ioredis")]).catch((cause) => {
     const hint = "npm install bullmq ioredis";

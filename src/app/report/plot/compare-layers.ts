@@ -15,18 +15,16 @@ export interface Original {
   readonly model: Model;
 }
 
-interface ComparedLayer {
-  /** Short text for the drawing: "147 kB → 23.0 kB, 40×64×3×3 int8". */
-  readonly brief: string;
-  readonly full: string;
-}
-
 interface Comparison {
   readonly summary: string;
   /** Descriptions of layers of the original that have no counterpart. */
   readonly removed: readonly string[];
   readonly removedText: string;
-  readonly of: (layer: Layer) => ComparedLayer;
+  readonly of: (layer: Layer) => {
+    /** Short text for the drawing: "147 kB → 23.0 kB, 40×64×3×3 int8". */
+    readonly brief: string;
+    readonly full: string;
+  };
 }
 
 /**
