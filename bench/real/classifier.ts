@@ -62,8 +62,8 @@ export async function classifier({ source, folder, python }: Experiment): Promis
   });
   const lighter = await compared([original, pruned, recovered], learning);
 
-  const [float, ownInt8, ownSmall, ...others] = quantized;
-  const best = Math.max(...others.map(({ right }) => right), 0);
+  const [float, ownInt8, ownSmall, ...peerResults] = quantized;
+  const best = Math.max(...peerResults.map(({ right }) => right), 0);
   const [, , fine] = lighter;
   return [
     [

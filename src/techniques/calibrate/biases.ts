@@ -63,11 +63,13 @@ export async function correctBiases(
     if (target === undefined || biased === undefined) continue;
     await calibration.reach(layer.node);
     const moments = await calibration.observe({ name: biased.output.name, axis: matched.axis }, channelMoments);
-    const of = (numbers: Float64Array, channel: number) => numbers[matched.kept?.[channel] ?? channel] ?? 0;
-    const factors = moments.variance.map((variance, channel) => deviationRatio(of(target.variance, channel), variance));
+    const ofTarget = (numbers: Float64Array, channel: number) => numbers[matched.kept?.[channel] ?? channel] ?? 0;
+    const factors = moments.variance.map((variance, channel) =>
+      deviationRatio(ofTarget(target.variance, channel), variance),
+    );
     const isScaled = scales && (await scaleConvolution(model, layer, factors));
     const shift = moments.mean.map(
-      (mean, channel) => of(target.mean, channel) - (isScaled ? (factors[channel] ?? 1) : 1) * mean,
+      (mean, channel) => ofTarget(target.mean, channel) - (isScaled ? (factors[channel] ?? 1) : 1) * mean,
     );
     if (!isScaled && !isAboveRounding(shift, moments)) continue;
     await addOutputBias(model, layer, biased.sum, shift, engine);

@@ -411,8 +411,8 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
         const count = data.count ?? Number.POSITIVE_INFINITY;
-        const wanted = Math.max(minBatch, Math.min(defaultBatch, Math.floor(count / minStepsPerEpoch)));
-        const size = batch ?? (await chooseBatchSize(trial, wanted, data, [scope.original])).size;
+        const maxSize = Math.max(minBatch, Math.min(defaultBatch, Math.floor(count / minStepsPerEpoch)));
+        const size = batch ?? (await chooseBatchSize(trial, maxSize, data, [scope.original])).size;
         const trainingLoss = loss ?? imitation(scope.original, output);
         const steps = Math.max(1, Math.floor(count / size));
         const settings = {
