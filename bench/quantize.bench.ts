@@ -13,6 +13,7 @@ import { detector } from "./quantize/detector.ts";
 import { entropy } from "./quantize/entropy.ts";
 import { language } from "./quantize/language.ts";
 import { outliers } from "./quantize/outliers.ts";
+import { scales } from "./quantize/scales.ts";
 import { speed } from "./quantize/speed.ts";
 import { type Settings, staticInt8 } from "./quantize/static.ts";
 import { weights } from "./quantize/weights.ts";
@@ -33,6 +34,7 @@ const experiments: Readonly<Record<string, (settings: Settings) => Promise<boole
   outliers,
   weights,
   language,
+  scales,
   speed,
   entropy,
   detector,
