@@ -40,9 +40,9 @@ export async function classifier({ source, folder, python }: Experiment): Promis
   const [model, data] = [join(source, "model.onnx"), shared("data/images/imagenet")];
   if (data === undefined) throw new Error("The shared folder (../shared, or PITH_SHARED) is missing.");
   const into = (name: string): string => join(folder, name);
-  const given = ["--data", data, "--force"];
+  const dataFlags = ["--data", data, "--force"];
   const make = async (name: string, file: string, ...words: readonly string[]): Promise<Result> => {
-    const { processor } = await command(...words, ...given, "-o", into(file));
+    const { processor } = await command(...words, ...dataFlags, "-o", into(file));
     return { name, path: into(file), seconds: processor };
   };
   const original: Result = { name: "float32", path: model, seconds: undefined };

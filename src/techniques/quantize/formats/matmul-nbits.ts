@@ -170,10 +170,10 @@ function slicedBlocks(layer: Layer, dense: Dense, size: number): SlicedWeight {
   const count = Math.ceil(width / size);
   const [nextRow, next] = areColumns ? [1, rows] : [width, 1];
   const values = toFloat32(dense);
-  let whole: SlicedWeight | undefined;
+  let slicedWeight: SlicedWeight | undefined;
   const all = (): SlicedWeight => {
-    whole ??= sliceWeight(layer, dense, rows, size);
-    return whole;
+    slicedWeight ??= sliceWeight(layer, dense, rows, size);
+    return slicedWeight;
   };
   return {
     slices: rows * count,
