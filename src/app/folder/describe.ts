@@ -58,7 +58,7 @@ export async function describe(run: FolderRun): Promise<void> {
   // A user's config.json with equal content keeps its formatting.
   const isUnchangedConfig = configBase.isAuthored && formatJson(newConfig) === formatJson(config);
   const mustWriteConfig = (Object.keys(newConfig).length > 0 || hasConfig) && !isUnchangedConfig;
-  const readme = withCard((await readIfFile(cardBase.path)) ?? "", card);
+  const readme = withCard((await fileKind(cardBase.path)) === "file" ? await readText(cardBase.path) : "", card);
   await writeTexts(run, [
     ...(mustWriteConfig ? [{ ...configBase, text: formatJson(newConfig) }] : []),
     { ...cardBase, text: readme },
@@ -123,8 +123,4 @@ function sortRecords(records: FolderRun["records"]): Records {
   const order: readonly string[] = dtypeNames;
   const rankOf = ({ dtype }: Records[string]): number => order.indexOf(dtype);
   return Object.fromEntries([...records].sort(([a, x], [b, y]) => rankOf(x) - rankOf(y) || (a < b ? -1 : 1)));
-}
-
-async function readIfFile(path: string): Promise<string | undefined> {
-  return (await fileKind(path)) === "file" ? readText(path) : undefined;
 }

@@ -32,7 +32,7 @@ export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pai
       same.push(...agreement(options).rows(got, expected));
       divergences.push(...meanKl(options).rows(got, expected));
       const [before, after] = [expected, got].map((outputs: Batch) => perplexity(options).rows(outputs, { label }));
-      for (let token = 0; token < samplesOf(label); token++)
+      for (let token = 0; token < (label.dims[0] ?? 0); token++)
         if (before?.[2 * token + 1] === 1) changes.push((after?.[2 * token] ?? 0) - (before[2 * token] ?? 0));
     }
   if (same.length === 0) return undefined;
@@ -51,8 +51,6 @@ export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pai
     },
   };
 }
-
-const samplesOf = ({ dims }: Dense): number => dims[0] ?? 0;
 
 /** Returns the next token of each position, in the order of `groupTokens`; −100 for the last one of a text. */
 function nextTokens(tokens: string, { feeds }: Pair, next: Pair | undefined): Dense {

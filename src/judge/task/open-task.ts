@@ -245,7 +245,9 @@ export async function openTask(
       id: "metric",
       text: `results are compared by the sets of labels with a probability above 0.5, because ${labelled ? "the labels are rows of 0 and 1" : "each score has its own Sigmoid"}`,
     });
-  const train = withholdsLabels ? removeLabels(stored.train) : stored.train;
+  const train = withholdsLabels
+    ? stored.train && mapBatches(stored.train, ({ label: _, ...inputs }) => inputs)
+    : stored.train;
   return {
     ...preparation,
     labelled,
@@ -323,10 +325,6 @@ function noteOnce(note: (text: string) => void): (text: string) => void {
 async function hasBoxLabels(data: Dataset): Promise<boolean> {
   const { label } = await firstBatch(data);
   return label !== undefined && areBoxLabels(label);
-}
-
-function removeLabels(data: Dataset | undefined): Dataset | undefined {
-  return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
 }
 
 async function randomParts(model: Model, maxTest: number | undefined, context: Context): Promise<Parts> {

@@ -58,7 +58,8 @@ export async function allocationFrom(
   partialContext: Partial<Context> = {},
 ): Promise<Allocation | undefined> {
   const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
-  const savingOf = (row: SensitivityRow): number => savedShare(row, cost, sensitivity.bytes);
+  const savingOf = ({ saved, savedMacs = 0, savedTime = 0 }: SensitivityRow): number =>
+    ({ bytes: saved / sensitivity.bytes, macs: savedMacs, time: savedTime })[cost];
   const units = unitsOf(sensitivity.rows, kind, savingOf);
   if (units.length === 0) return undefined;
   const model = original.clone();
@@ -146,14 +147,6 @@ function unitsOf(
 }
 
 const lossOf = ({ drop: { value, high } }: SensitivityRow): number => Math.max(0, Number.isFinite(high) ? high : value);
-
-function savedShare(
-  { saved, savedMacs = 0, savedTime = 0 }: SensitivityRow,
-  cost: SensitivityCost,
-  bytes: number,
-): number {
-  return { bytes: saved / bytes, macs: savedMacs, time: savedTime }[cost];
-}
 
 type Choice = readonly (Option | undefined)[];
 

@@ -12,10 +12,8 @@ import { described, option, parsableBy } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { dimValue } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { haveSameElements } from "../../data/batches/content-hash.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
@@ -155,7 +153,7 @@ export const distill = definePass({
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
     const { temperature, alpha, loss: requestedLoss, match, ...options } = others;
-    const label = await firstLabel(options.data);
+    const { label } = await firstBatch(await trainPart(options.data), 64);
     const defaultLoss = requestedLoss === undefined ? chooseLoss(model, label) : undefined;
     if (defaultLoss?.loss !== undefined && (temperature ?? alpha) !== undefined) {
       const text = `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${defaultLoss.why}.`;
@@ -215,10 +213,6 @@ function describeOtherPreprocessing(student: Model, teacher: Model): string | un
   );
   if (studentText === "" || teacherText === "" || studentText === teacherText) return undefined;
   return `the teacher's file states the preprocessing "${teacherText}", the student's "${studentText}": both get the student's samples`;
-}
-
-async function firstLabel(data: string | Dataset): Promise<Dense | undefined> {
-  return (await firstBatch(await trainPart(data), 64)).label;
 }
 
 /** Removes layers, then channels of the remaining ones, in place. @throws PithError E_UNSUPPORTED if nothing can be removed. */

@@ -53,7 +53,7 @@ export function lostAdvice(
   const checkpointText = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
   const gentlerAdvice = unshown
     ? "Evaluate it on more samples, or without --strict"
-    : adviseGentler(pass, options, lostBefore);
+    : pass.gentler && asFlags(pass.gentler(options, lostBefore), keysOf(pass.options));
   const isSpreadError = blamed !== undefined && isSpread(blamed);
   const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const exceptAdvice =
@@ -97,12 +97,4 @@ export async function fasterAdvice(
 ): Promise<string> {
   const advice = await faster?.(options, original);
   return advice === undefined ? "" : `. ${asFlags(advice, keysOf(schema))}.`;
-}
-
-function adviseGentler(
-  { gentler, options: schema }: AnyPass,
-  options: OptionValues,
-  lostBefore = false,
-): string | undefined {
-  return gentler === undefined ? undefined : asFlags(gentler(options, lostBefore), keysOf(schema));
 }

@@ -8,7 +8,7 @@ import { completeContext } from "../../../core/pass/run-pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import { bytesFor } from "../../../core/tensor/dense.ts";
 import { elementCount } from "../../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../../core/tensor/types.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -45,13 +45,11 @@ export default async function capturedInputsJob(
     await writeFileAtomically(path, [npzBytes(samples)]);
     files[base] = {
       path,
-      set: Object.fromEntries(Object.entries(constants).map(([name, dense]) => [name, numbersOf(dense)])),
+      set: Object.fromEntries(Object.entries(constants).map(([name, dense]) => [name, [...toFloat64(dense)]])),
     };
   }
   return files;
 }
-
-const numbersOf = (dense: Dense): number[] => [...toFloat64(dense)];
 
 interface CapturedInputs {
   readonly samples: Batch;

@@ -160,7 +160,8 @@ async function writeResult(
     comparison: compared?.comparison,
     verdict: goalCheck?.verdict,
     against: goalCheck?.against,
-    pruned: isJudgedAlone && wasPruned(original.model) ? true : undefined,
+    pruned:
+      isJudgedAlone && (original.model.header.metadata.has(keptKey) || isPruned(original.model)) ? true : undefined,
     continues: continues && hasGoalWithoutReference ? true : undefined,
     likeness: kept?.likeness,
     others: kept?.others,
@@ -217,10 +218,6 @@ async function costOf(
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
     speed: time === undefined || time instanceof Miss ? undefined : speedOf(time),
   };
-}
-
-function wasPruned(model: Model): boolean {
-  return model.header.metadata.has(keptKey) || isPruned(model);
 }
 
 async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pick<Context, "log">): Promise<void> {

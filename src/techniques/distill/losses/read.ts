@@ -177,7 +177,8 @@ function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs:
   }
   if (reads === "outputs") return outputPairs(scope, teacher);
   const matched = matchLayers(scope.network(), teacher.network(), match);
-  if (matched instanceof Miss) throw unmatched(matched);
+  if (matched instanceof Miss)
+    throw new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${matched.reason}.`);
   return matched.map((pair): Pair => {
     return { student: featureOf(scope, scope, pair.student), teacher: featureOf(scope, teacher, pair.teacher) };
   });
@@ -199,9 +200,6 @@ function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
     hint: "Name those to compare: output-mse(student=…, teacher=…).",
   });
 }
-
-const unmatched = ({ reason }: Miss): PithError =>
-  new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
 function requireValue(values: NamedValues, name: string, side: "student" | "teacher"): Value {
   const value = valueNamed(values.network(), name, side);
