@@ -1,6 +1,6 @@
 /**
  * Defaults of 4-bit weights of language models (measured in docs/quantization.md): zero points, scales of least squared error, and 8 bits for the
- * layer that scores tokens. All errors of the other layers are divided by a normalization, and errors of this layer are not.
+ * layer that scores tokens, whose 4 bits cost SmolLM2-135M 13 % of perplexity.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
