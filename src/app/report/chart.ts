@@ -34,7 +34,6 @@ export interface SizePoint {
   readonly kind: "original" | "chosen" | "variant" | "rejected";
   readonly bytes: number;
   readonly value: number;
-  /** Confidence interval of the value. */
   readonly interval?: Interval | undefined;
   /** Confidence interval of the paired difference from the original, added to the original's value. */
   readonly paired?: Interval | undefined;

@@ -182,11 +182,11 @@ const linksInsideHeads = (
   ] as const
 ).map(([from, to]): AxisLink => ({ from: [from, 3], to: [to, 3] }));
 
-function writePositions(emit: Emit, reference: Value, axis: number, size: Dim, shape: readonly number[]): Value {
+function writePositions(emit: Emit, reference: Value, size: Dim, shape: readonly number[]): Value {
   const numbers =
     typeof size === "number"
       ? integersConstant(emit, range(size), "positions")
-      : emit.Range([0, emit.Squeeze([emit.Shape([reference], { start: axis, end: axis + 1 })]), 1]);
+      : emit.Range([0, emit.Squeeze([emit.Shape([reference], { start: 2, end: 3 })]), 1]);
   return emit.Reshape([numbers, shape]);
 }
 
@@ -205,9 +205,9 @@ function writeBias(
   if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? biasWhere(mask) : mask);
   const [before, after] = s.window;
   const lengthsPerSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
-  const columns = (): Value => writePositions(emit, k, 2, keys, [1, -1]);
+  const columns = (): Value => writePositions(emit, k, keys, [1, -1]);
   if (s.isCausal || before >= 0 || after >= 0) {
-    const rows = writePositions(emit, q, 2, length, [-1, 1]);
+    const rows = writePositions(emit, q, length, [-1, 1]);
     const lengthOf = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
     const offset =
       past !== undefined

@@ -92,8 +92,8 @@ export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
 /** Returns the maximum number of training samples of any step that learns another model's outputs; Infinity for all. */
-export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return maxSamplesOf(recipe, passes, (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
+export function samplesToLearnFrom(recipe: Recipe): number {
+  return maxSamplesOf(recipe, [], (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
 }
 
 function maxSamplesOf(

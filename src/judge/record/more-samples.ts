@@ -6,7 +6,6 @@ import type { Goal } from "../compare/goal.ts";
 
 /** Numbers of samples that the verdict did not use, or that were available. */
 export interface Others {
-  /** Number of validation samples. */
   readonly validation?: number | undefined;
   /** Number of search samples: half of all samples, up to a limit. */
   readonly searched?: number | undefined;

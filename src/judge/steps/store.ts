@@ -35,7 +35,6 @@ export interface Store {
 }
 
 export interface Records {
-  /** Returns the record under this key, or undefined. */
   read(key: unknown): Promise<unknown>;
   /** @param record plain data, in which numbers can be NaN or infinite. */
   write(key: unknown, record: unknown): Promise<void>;

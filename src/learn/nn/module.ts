@@ -36,16 +36,12 @@ export function applyInside(scope: ModuleScope, name: string, module: Module, x:
   return result;
 }
 
-/** An expected dimension: a size, or a name for any size. */
-export type Expected = number | string;
-
-/** Checks rank and known sizes. @throws PithError E_SHAPE_MISMATCH with the module, the expected and the actual shape. */
+/** Checks rank and known sizes; a text in `expected` stands for any size. @throws PithError E_SHAPE_MISMATCH with the module, the expected and the actual shape. */
 export function requireDims(
   moduleName: string,
   { name }: Pick<ModuleScope, "name">,
   x: Value,
-  expected: readonly Expected[],
-  hint = "Check the layer before it.",
+  expected: readonly (number | string)[],
 ): readonly Dim[] {
   const dims = x.type?.dims;
   const fits = (dim: Dim, axis: number): boolean => {
@@ -53,7 +49,7 @@ export function requireDims(
     return typeof size !== "number" || typeof dim !== "number" || dim === size;
   };
   if (dims === undefined || dims.length !== expected.length || !dims.every(fits))
-    throw mismatch(moduleName, name, `[${expected.join(", ")}]`, dimsText(dims), hint);
+    throw mismatch(moduleName, name, `[${expected.join(", ")}]`, dimsText(dims), "Check the layer before it.");
   return dims;
 }
 

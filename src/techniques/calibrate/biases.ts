@@ -78,7 +78,6 @@ export async function correctBiases(
   return changed;
 }
 
-/** Bounds of the factor of a channel. */
 const [minFactor, maxFactor] = [0.5, 2];
 
 /** Returns the ratio of two standard deviations, within bounds; 1 for a channel that is constant in one of the models. */

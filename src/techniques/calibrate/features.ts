@@ -116,7 +116,6 @@ export function samplesThatFit(layers: readonly Layer[]): number {
 }
 
 interface FeatureSizes {
-  /** Number of features of all groups. */
   readonly features: number;
   readonly perGroup: number;
   /** Number of rows of a sample; undefined if the dimensions are not fixed. */

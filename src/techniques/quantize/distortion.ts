@@ -36,7 +36,6 @@ import { weightMiss } from "./weight.ts";
 /** Settings with `lowEntropy`: quantized values that gzip and brotli compress well. */
 type DownloadSettings = RoundedSettings & { readonly lowEntropy: LowEntropy };
 
-/** Number of samples on which sensitivities are measured. */
 const sampleCount = 64;
 /** Approximate error of the outputs that rounding adds while sensitivities are measured. */
 const probeError = 0.02;

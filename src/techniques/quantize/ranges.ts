@@ -105,7 +105,6 @@ function limitRange({ min, max }: ValueRange, low: number, high: number): ValueR
   return { min: Math.max(Math.min(min, 0), Math.min(low, 0)), max: Math.min(Math.max(max, 0), Math.max(high, 0)) };
 }
 
-/** Number of samples on which the noise is measured. */
 const countedSamples = 16;
 
 interface MeasuredRange {
