@@ -93,11 +93,15 @@ const entries = v.strictObject({
     group: formats,
   }),
   /** Rounding method: a name, a custom method, or the path of a module. Default: "gptaq" below 8 bits with `data`, else "nearest". */
-  rounder: option(rounders.schema, "rounding method, or a module (default: nearest; low-bit with --data: gptaq)", {
-    value: "rounder",
-    common: true,
-    meanings: rounders.meanings,
-  }),
+  rounder: option(
+    rounders.schema,
+    "rounding method, or a module (default: nearest; low-bit with --data: gptaq; 4-bit language models: mse)",
+    {
+      value: "rounder",
+      common: true,
+      meanings: rounders.meanings,
+    },
+  ),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
   distortion: option(
     v.pipe(v.number(), v.gtValue(0)),
