@@ -48,7 +48,9 @@ function* descendColumns(
         if (newValue === oldValue) continue;
         data[at] = newValue;
         changes.data[row * size + column] = newValue - oldValue;
-        axpy(oldValue - newValue, blockGram, column * size, slopes.data, row * width + from, size);
+        // Slopes of earlier columns are not read again.
+        const next = column + 1;
+        axpy(oldValue - newValue, blockGram, column * size + next, slopes.data, at + 1, size - next);
       }
     if (to === width) continue;
     const change = yield* product(changes, sliceColumns(gramRows, to, width));

@@ -134,11 +134,11 @@ export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
 /** Computes A · diag(factors). */
 export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix {
   const { rows, columns, data } = source;
-  return matrix(
-    rows,
-    columns,
-    data.map((value, index) => value * (factors[index % columns] ?? 0)),
-  );
+  const result = matrix(rows, columns);
+  for (let index = 0; index < data.length; )
+    for (let column = 0; column < columns; column++, index++)
+      result.data[index] = (data[index] ?? 0) * (factors[column] ?? 0);
+  return result;
 }
 
 /** Computes diag(factors) · A. */
@@ -158,11 +158,9 @@ export function subtract(a: Matrix, b: Matrix): Matrix {
       `${a.rows} × ${a.columns} minus ${b.rows} × ${b.columns}: dimensions differ.`,
     );
   }
-  return matrix(
-    a.rows,
-    a.columns,
-    a.data.map((value, index) => value - (b.data[index] ?? 0)),
-  );
+  const result = matrix(a.rows, a.columns);
+  for (let index = 0; index < a.data.length; index++) result.data[index] = (a.data[index] ?? 0) - (b.data[index] ?? 0);
+  return result;
 }
 
 /** Computes the Frobenius norm, scaled so that squares neither overflow nor underflow. */

@@ -8,7 +8,7 @@ import { Miss } from "../errors.ts";
 import { factorize, invert } from "./cholesky.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
-import { axpy } from "./vector.ts";
+import { addRows, axpy } from "./vector.ts";
 
 /** The number of columns per matrix product. */
 const blockSize = 128;
@@ -106,15 +106,13 @@ function* updateBlocks(
         const [upper, blockErrors] = [factors[group], errors[group]?.data];
         if (upper === undefined || blockErrors === undefined) continue;
         for (let row = 0; row < rows; row++)
-          for (let column = start; column < end; column++) {
-            const [at, factorIndex] = [row * width + column, (column - from) * (size + 1)];
-            const value = data[at] ?? 0;
-            const newValue = project(group, row, column, value);
-            const error = (value - newValue) / (upper[factorIndex] ?? 1);
-            data[at] = newValue;
-            blockErrors[row * size + column - from] = error;
-            if (error !== 0) axpy(-error, upper, factorIndex + 1, data, at + 1, to - column - 1);
-          }
+          updateRow(
+            data.subarray(row * width + from, row * width + to),
+            upper,
+            blockErrors.subarray(row * size, (row + 1) * size),
+            [start - from, end - from],
+            (column, value) => project(group, row, from + column, value),
+          );
       }
     }
     if (to === width) continue;
@@ -122,11 +120,37 @@ function* updateBlocks(
       const [inverse, error] = [inverses[group], errors[group]];
       if (inverse === undefined || error === undefined) continue;
       const change = yield* product(error, sliceColumns(sliceRows(inverse.upper, from, to), to, width));
-      for (let row = 0; row < rows; row++)
-        axpy(-1, change.data, row * (width - to), data, row * width + to, width - to);
+      for (let row = 0; row < rows; row++) axpy(1, change.data, row * (width - to), data, row * width + to, width - to);
     }
   }
   return results;
+}
+
+/** Number of columns whose errors reach the later columns of a block together, so that these are read and written once per four errors. */
+const stripSize = 8;
+
+/** Changes columns [from, to) of one row of a block. @param upper U of the block. */
+function updateRow(
+  values: Float64Array,
+  upper: Float64Array,
+  errors: Float64Array,
+  [from, to]: readonly [number, number],
+  project: (column: number, value: number) => number,
+): void {
+  const size = values.length;
+  for (let start = from; start < to; start += stripSize) {
+    const end = Math.min(to, start + stripSize);
+    for (let column = start; column < end; column++) {
+      const value = values[column] ?? 0;
+      const newValue = project(column, value);
+      const factorIndex = column * (size + 1);
+      const error = (value - newValue) / (upper[factorIndex] ?? 1);
+      values[column] = newValue;
+      errors[column] = -error;
+      axpy(-error, upper, factorIndex + 1, values, column + 1, end - column - 1);
+    }
+    addRows(upper, start * size + end, size, end - start, errors, start, values, end, size - end);
+  }
 }
 
 const zeroDeadInputs = ({ rows, columns, data }: Matrix, dead: Uint8Array | undefined): Matrix =>

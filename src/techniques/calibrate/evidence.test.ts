@@ -51,3 +51,38 @@ test.each([
     expect(observed).toEqual(evidence);
   },
 );
+
+test.each(["original", "changed"] as const)(
+  "computes statistics once for layers that read the same value: %s",
+  async (of) => {
+    let begun = 0;
+    const observed: unknown[] = [];
+    const rounder: Solver = {
+      ...{ id: "counting", of },
+      evidence: {
+        begin() {
+          begun++;
+          return rows.begin();
+        },
+      },
+      scales(weight, grid, context) {
+        observed.push([context.layer.name, context.evidence]);
+        return nearest.scales(weight, grid);
+      },
+    };
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
+  query: float32[12, 12] = random(seed 1)
+  key: float32[12, 12] = random(seed 2)
+  value: float32[12, 12] = random(seed 3)
+  a = MatMul "first" (x, query)
+  b = MatMul "second" (x, key)
+  c = Add(a, b)
+  y = MatMul "third" (c, value)
+}`);
+    const data = memory("x", { x: numbersFor([32, 12]) });
+    await quantize(model, { scheme: "weights", rounder, data, equalize: false });
+    expect(observed).toEqual(["first", "second", "third"].map((name) => [name, 32]));
+    expect(begun).toBe(2);
+  },
+);

@@ -39,6 +39,13 @@ function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
   ];
 }
 
+/** Returns a key of the value whose columns are the inputs of the only reader; undefined for several readers, and for inputs that `pick` computes. */
+function singleInputOf([layer, other]: readonly Layer[], statistic: Statistic<unknown>): string | undefined {
+  if (layer === undefined || other !== undefined || layer.role.kind === "lookup") return undefined;
+  const features = featuresOf(layer, statistic);
+  return features instanceof Miss || features.pick !== undefined ? undefined : `${features.name} ${features.axis}`;
+}
+
 type Calibrations = readonly [observed: Calibration, reference: Calibration | undefined];
 
 /**
@@ -78,7 +85,8 @@ export async function withEvidence<T>(
     if (original !== undefined) calibrations = [first, await calibrate(original, { data, samples }, context)];
     return calibrations;
   };
-  let cached = { name: "", evidence: undefined as unknown };
+  // Layers in a row that read the same value (query, key and value) have the same evidence.
+  let cached = { name: "", input: undefined as string | undefined, evidence: undefined as unknown };
   try {
     return await work(async (requested, isObserved = () => true) => {
       const { name } = requested;
@@ -89,6 +97,11 @@ export async function withEvidence<T>(
       const readers = (layer === undefined ? [] : laterReadersOf(layer, observed)).filter(
         (reader) => reader === layer || (isObserved(reader) && !(featuresOf(reader, finite) instanceof Miss)),
       );
+      const input = original === undefined ? singleInputOf(readers, finite) : undefined;
+      if (input !== undefined && input === cached.input) {
+        cached = { ...cached, name };
+        return layerContext(requested, cached.evidence);
+      }
       const originalReaders = readers.flatMap(
         (reader) => originalLayers.find((other) => other.name === reader.name) ?? [],
       );
@@ -100,7 +113,7 @@ export async function withEvidence<T>(
         layer === undefined
           ? new Miss("the model had no such layer before", name)
           : await calibration.collect(readers, finite, originalInputs);
-      cached = { name, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
+      cached = { name, input, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
       return layerContext(requested, cached.evidence);
     });
   } finally {

@@ -92,15 +92,16 @@ function toBlockShares({ rows, columns, data }: Matrix, block = columns): Matrix
 
 function normalizeBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
   if (settings === undefined) return weight;
-  const [grid, sliced] = [blockGrid(settings), slicedWeight([weight], weight.rows, settings.block)];
-  const scales = nearest.scales(sliced, grid);
-  const { columns } = weight;
-  return matrix(
-    weight.rows,
-    columns,
-    weight.data.map((value, index) => {
-      const scale = scales[sliced.sliceAt(0, Math.floor(index / columns), index % columns)];
-      return scale === undefined ? 0 : roundToGrid(grid, scale, value);
-    }),
-  );
+  const [grid, { block }] = [blockGrid(settings), settings];
+  const { rows, columns, data } = weight;
+  const scales = nearest.scales(slicedWeight([weight], rows, block), grid);
+  const result = matrix(rows, columns);
+  const blocks = Math.ceil(columns / block);
+  for (const [slice, scale] of scales.entries()) {
+    const [start, from] = [Math.floor(slice / blocks) * columns, (slice % blocks) * block];
+    const end = start + Math.min(columns, from + block);
+    for (let index = start + from; index < end; index++)
+      result.data[index] = roundToGrid(grid, scale, data[index] ?? 0);
+  }
+  return result;
 }

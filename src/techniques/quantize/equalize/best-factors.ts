@@ -65,10 +65,12 @@ export async function bestFactors(
   search: FactorSearch,
   multiply: Multiply,
 ): Promise<FactorChoice | undefined> {
-  const exactProducts = new Map<Reader, Matrix>();
-  for (const reader of readers)
-    exactProducts.set(reader, await multiply(reader.inputSample.rows, transpose(reader.weight)));
-  const numbers = [...exactProducts.values()].map(({ data }) => data);
+  const exactProducts = new Map<Reader, ExactProduct>();
+  for (const reader of readers) {
+    const outputs = await multiply(reader.inputSample.rows, transpose(reader.weight));
+    exactProducts.set(reader, { outputs, power: frobenius(outputs) ** 2 });
+  }
+  const numbers = Array.from(exactProducts.values(), ({ outputs }) => outputs.data);
   // Layers with values that are not finite are not equalized: they stay in float, and quantization reports the reason.
   if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
     return undefined;
@@ -76,8 +78,8 @@ export async function bestFactors(
     // The activation at the start of the group is also rounded, so its range is part of each reader's range.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
     let sum = 0;
-    for (const [reader, outputs] of exactProducts)
-      sum += await errorOfReader(reader, outputs, factors, range, search, multiply);
+    for (const [reader, exact] of exactProducts)
+      sum += await errorOfReader(reader, exact, factors, range, search, multiply);
     return sum;
   };
   const initialError = await errorOf(new Float64Array(group.units).fill(1));
@@ -92,9 +94,15 @@ export async function bestFactors(
   return best;
 }
 
+/** x · wᵀ and its squared norm. */
+interface ExactProduct {
+  readonly outputs: Matrix;
+  readonly power: number;
+}
+
 async function errorOfReader(
   { options, inputSample, weight, unitOf }: Reader,
-  exact: Matrix,
+  exact: ExactProduct,
   factors: Float64Array,
   minRange: QuantizationRange,
   { roundedOperands }: FactorSearch,
@@ -111,8 +119,7 @@ async function errorOfReader(
   };
   const { data, weight: roundedWeight } = roundedOperands(operands, options);
   const outputs = await multiply(data, transpose(roundedWeight));
-  const power = frobenius(exact) ** 2;
-  return power === 0 ? 0 : frobenius(subtract(outputs, exact)) ** 2 / power;
+  return exact.power === 0 ? 0 : frobenius(subtract(outputs, exact.outputs)) ** 2 / exact.power;
 }
 
 function rangeOf({ min, max }: ColumnRange, factors: Float64Array, minRange = { low: 0, high: 0 }): QuantizationRange {
