@@ -5,6 +5,7 @@ import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
+import { decoderOf } from "../../src/runtime/run/decoding.ts";
 import { ownText } from "../../src/runtime/run/own-text.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
 
@@ -42,4 +43,13 @@ test("a model that does not score tokens generates no text", async () => {
     parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}"),
   );
   expect(text).toMatchObject({ reason: "the model does not predict the next token" });
+});
+
+test("features of tokens are not scores of tokens", () => {
+  const embeddings = parseModel(`opset 18
+graph (input_ids: int64[batch, sequence]) -> (y: float32[batch, sequence, 96]) {
+  table: float32[200, 96] = random(seed 1)
+  y = Gather(table, input_ids)
+}`);
+  expect(decoderOf(embeddings)).toBeUndefined();
 });

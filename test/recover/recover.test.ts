@@ -10,6 +10,7 @@ import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";
+import { isNearer } from "../../src/techniques/recover/recover.ts";
 import { build, change, data, engine, network, noiseOf, numbers, samples } from "./networks.ts";
 
 test("brings a pruned model nearer to the original, and reports each stage's gain", async () => {
@@ -23,6 +24,16 @@ test("brings a pruned model nearer to the original, and reports each stage's gai
   for (const { what } of changes)
     expect(what).toMatch(/^\d+ layers?, signal to noise -?[\d.]+ → [\d.]+ dB, agreement /);
   expect(misses).toEqual([]);
+});
+
+test("a stage that lowers the agreement of classes must raise the signal-to-noise ratio by one decibel", () => {
+  const before = { signalToNoise: 4.8, agreement: 0.9 };
+  expect(isNearer(before, { signalToNoise: 5.2, agreement: 0.853 })).toBe(false);
+  expect(isNearer(before, { signalToNoise: 5.2, agreement: 0.9 })).toBe(true);
+  expect(isNearer(before, { signalToNoise: 6, agreement: 0.89 })).toBe(true);
+  expect(isNearer({ signalToNoise: 4.8, agreement: undefined }, { signalToNoise: 4.9, agreement: undefined })).toBe(
+    true,
+  );
 });
 
 test("warns about an original that has other layers", async () => {

@@ -110,9 +110,12 @@ export async function findFallback(request: FallbackRequest, context: Context): 
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
 
-/** Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`milderSettings`). */
+/**
+ * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`milderSettings`). Many settings
+ * differ by less, so that no error is below `minError` and bisection reaches all of them.
+ */
 export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
-  [{}, ...settings].map((_, index) => Math.SQRT1_2 ** index);
+  [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 
 /** Runs and measures the step with the options of some counts (`searchFewest`). */
 async function tryOptions(

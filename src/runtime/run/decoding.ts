@@ -6,6 +6,8 @@
  *               ▲  └──▶ present.*
  *               └── past_key_values.*, empty at the first step
  */
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
@@ -30,12 +32,18 @@ export function decoderOf(model: Model): Decoder | undefined {
   const { feeds, outputs } = model.graph;
   const caches = cachesOf(model);
   const target = tokenInput(feeds.filter(({ name }) => !attentionMask.test(name)));
-  if (caches.length === 0 && (target === undefined || !isLanguageModel(feeds, outputs, undefined, undefined)))
+  if (caches.length === 0 && (target === undefined || !isLanguageModel(feeds, outputs, vocabularyOf(model), undefined)))
     return undefined;
   const otherOutputs = outputs.filter(({ name }) => !caches.some(({ output }) => output === name));
   const logits =
     otherOutputs.find(({ name }) => name === "logits") ?? otherOutputs.find(({ type }) => type?.dims?.length === 3);
   return logits && { tokens: target?.name, logits: logits.name, caches };
+}
+
+/** Returns the rows of the largest table. A language model scores each of them, and an encoder has fewer features. */
+function vocabularyOf(model: Model): number | undefined {
+  const tables = allLayers(model, infer(model)).filter(({ role }) => role.kind === "lookup");
+  return tables.length === 0 ? undefined : Math.max(...tables.map(({ inputs }) => inputs));
 }
 
 /** A cache has an axis of unknown size in addition to the first one, and an output for the next step. */

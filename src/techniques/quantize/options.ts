@@ -95,7 +95,7 @@ const entries = v.strictObject({
   /** Rounding method: a name, a custom method, or the path of a module. Default: "gptaq" below 8 bits with `data`, else "nearest". */
   rounder: option(
     rounders.schema,
-    "rounding method, or a module (default: nearest; low-bit with --data: gptaq; 4-bit language models: mse)",
+    "rounding method, or a module (default: nearest; decoders: mse; low-bit with --data: gptaq)",
     {
       value: "rounder",
       common: true,

@@ -19,7 +19,6 @@ import { concatBytes, float32 } from "../../core/tensor/dense.ts";
 import { blocksOf } from "../../core/tensor/part.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { withDecoderDefaults } from "./decoder-defaults.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
@@ -50,7 +49,11 @@ export async function runQuantize(
       outcomes.push(await quantizeBy(requested, model, context));
       continue;
     }
-    const step = withDecoderDefaults(requested, options, model);
+    // Pages that ask for other bits do not download the defaults of language models.
+    const step =
+      requested.bits === 4
+        ? (await import("./decoder-defaults.ts")).withDecoderDefaults(requested, options, model)
+        : requested;
     if (options.rounder === undefined && rounders.looksAtSamples(step.rounder)) {
       const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });

@@ -3,7 +3,8 @@
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone.
+ * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone. If it lowers the agreement of classes, it must
+ * raise that ratio by one decibel.
  */
 
 import * as v from "valibot";
@@ -328,7 +329,7 @@ export const biasStage: Stage = {
 };
 
 interface Score {
-  /** Signal-to-noise ratio of the outputs in decibels. It decides, because agreement changes little while a model is far from its original. */
+  /** Signal-to-noise ratio of the outputs in decibels. It is first, because agreement changes little while a model is far from its original. */
   readonly signalToNoise: number;
   readonly agreement: number | undefined;
 }
@@ -359,13 +360,14 @@ async function scorer(
   };
 }
 
-/** Minimum improvement in decibels; less can be rounding of the weights. */
-const minGain = 0.01;
+/** Minimum improvement in decibels: less can be rounding of the weights; or if agreement falls, less is not worth it. */
+const [minGain, minGainForAgreement] = [0.01, 1];
 
 /** Returns whether a model improved; any number is better than NaN. */
-function isNearer(before: Score, after: Score): boolean {
+export function isNearer(before: Score, after: Score): boolean {
   if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
-  return after.signalToNoise > before.signalToNoise + minGain;
+  const isLess = (after.agreement ?? 0) < (before.agreement ?? 0);
+  return after.signalToNoise > before.signalToNoise + (isLess ? minGainForAgreement : minGain);
 }
 
 function scoreText(before: Score, after: Score): string {
