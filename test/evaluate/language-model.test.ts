@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
 import { compareFunction, type Likeness } from "../../src/judge/compare/compare-function.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
 
@@ -43,6 +44,22 @@ for (const [kind, decoder] of Object.entries(decoders)) {
     expect(lost).toMatch(/on text that the model generated the signal to noise is .*, at least 3 dB are required/);
   });
 }
+
+test("a language model whose tokens are others is rejected, though its scores are near", async () => {
+  const biased = (bias: number): Model =>
+    parseModel(`opset 18
+graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 70]) {
+  table: float32[70, 70] = random(seed 1)
+  bias: float32[70] = [${[...Array(69).fill(0), bias].join(", ")}]
+  scores = Gather(table, input_ids)
+  large: float32[] = 1000
+  spread = Mul(scores, large)
+  logits = Add(spread, bias)
+}`);
+  const likeness = await compare(biased(0), biased(400));
+  expect(likeness.signalToNoise).toBeGreaterThan(3);
+  expect(likeness.lost).toMatch(/^the most likely next token is the original's at only \d+ of \d+ positions$/);
+});
 
 test("a language model without a cache is compared over the tokens of its own text", async () => {
   const likeness = await compare(plainModel(), plainModel());

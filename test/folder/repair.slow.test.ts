@@ -99,14 +99,15 @@ test("a run that is stopped during the repair resumes to the same files", async 
   );
 });
 
-describe("a variant that loses generated tokens, although it is near on random inputs,", () => {
+describe("a variant that loses generated tokens, although its outputs are near,", () => {
   const texts = ["red greens a b", "blue reds", "grey"];
   beforeEach(() => writeVocabulary(join(root, "model")));
 
   test("is repaired with texts that are not test texts, also after a stop", async () => {
-    const [plain] = await run(decoder, { dtypes: ["q8"] });
-    expect(plain).toMatchObject({ verdict: "kept", nearness: { value: expect.closeTo(48.8, 0) } });
-    expect(plain?.preciseLayers).toBeUndefined();
+    const [plain] = await run(decoder, { dtypes: ["q8"], out: join(root, "plain") });
+    expect(plain?.verdict).toBe("kept");
+    expect(plain?.preciseLayers).toContainEqual(expect.stringMatching(/^head: kept in float/));
+    expect(plain?.nearness?.value).toBeGreaterThan(0.5);
     const stop = new AbortController();
     const progress: Context["progress"] = (_done, _total, text) => {
       if (text?.includes("at higher precision") === true) stop.abort();
@@ -114,11 +115,8 @@ describe("a variant that loses generated tokens, although it is near on random i
     const stopped = run(decoder, { dtypes: ["q8"], texts }, { signal: stop.signal, progress });
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
     const [row] = await run(decoder, { dtypes: ["q8"], texts });
-    expect(row).toMatchObject({
-      verdict: "kept",
-      preciseLayers: [expect.stringMatching(/^head: kept in float/)],
-      together: { tokens: 72 },
-    });
+    expect(row).toMatchObject({ verdict: "kept", together: { tokens: 72 } });
+    expect(row?.preciseLayers).toContainEqual(expect.stringMatching(/^head: kept in float/));
     expect(row?.together?.same).toBeGreaterThan(36);
     const [again] = await run(decoder, { dtypes: ["q8"], texts });
     expect(again).toMatchObject({ verdict: "there", preciseLayers: row?.preciseLayers, together: row?.together });

@@ -27,7 +27,7 @@ import {
   pairWithResult,
 } from "../../runtime/run/paired-runs.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
-import { type LanguageFigures, languageFigures } from "./language-figures.ts";
+import { type LanguageFigures, languageFigures, lostTokens } from "./language-figures.ts";
 import {
   type ComparedOutput,
   compareEachOutput,
@@ -211,6 +211,8 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
     ...(data === undefined ? {} : { ofData: true as const }),
     ...(options.inputs === undefined ? {} : { inputs: options.inputs }),
     ...(language && { language }),
+    // The user's samples are judged by their metric.
+    ...(language && options.inputs !== undefined && { lost: worst.lost ?? lostTokens(language) }),
     ...(caches.length === 0 ? {} : { cache: Math.min(...caches) }),
     ...(without.length === 0 ? {} : { without }),
     ...(leftOut === 0 ? {} : { leftOut }),

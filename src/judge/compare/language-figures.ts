@@ -52,6 +52,12 @@ export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pai
   };
 }
 
+/** Returns the reason if significantly fewer than half of the next tokens are the original's. */
+export function lostTokens({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
+  if (high >= 0.5) return undefined;
+  return `the most likely next token is the original's at only ${Math.round(value * count)} of ${count} positions`;
+}
+
 /** Returns the next token of each position, in the order of `groupTokens`; −100 for the last one of a text. */
 function nextTokens(tokens: string, { feeds }: Pair, next: Pair | undefined): Dense {
   const following = next?.cache?.isFirst === false ? tokenRows(next.feeds[tokens]) : [];
