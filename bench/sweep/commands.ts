@@ -60,7 +60,7 @@ export const commands: readonly Swept[] = [
     "--samples",
     "32",
     "--minutes",
-    "3",
+    "1",
     "-o",
     out,
   ]),
