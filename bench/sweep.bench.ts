@@ -15,8 +15,9 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { backendTests } from "../test/laws/archive.ts";
 import { heading, line, table } from "./lib/print.ts";
+import type { Checked } from "./sweep/check-job.ts";
 import { commands } from "./sweep/commands.ts";
-import { check, faults, type Outcome, program, type Row, sweepOne } from "./sweep/run.ts";
+import { check, faults, type Outcome, program, type Row, type Samples, sweepOne } from "./sweep/run.ts";
 
 const seed = 0;
 
@@ -79,11 +80,11 @@ try {
   for (const [index, { name, path }] of models.entries()) {
     const remaining = selected.filter((command) => !done.has(key({ model: name, command: command.name })));
     if (remaining.length === 0) continue;
-    const data = remaining.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
+    const given = remaining.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
       ? await samplesOf(path)
-      : undefined;
+      : {};
     for (const command of remaining)
-      rows.push(await sweepOne(command, { name, model: path, data, seed }, limit, interrupted.signal));
+      rows.push(await sweepOne(command, { name, model: path, seed, ...given }, limit, interrupted.signal));
     if (options.json !== undefined) save(options.json);
     const faultRows = rows.slice(-remaining.length).filter(({ outcome }) => faults.has(outcome));
     process.stderr.write(`${index + 1}/${models.length} ${name}: ${faultRows.map(said).join("; ") || "no fault"}\n`);
@@ -94,13 +95,17 @@ try {
   rmSync(temporary, { recursive: true, force: true });
 }
 
-/** Writes random samples of a model in a separate process, because the runtime can crash on it. */
-async function samplesOf(original: string): Promise<string | undefined> {
-  const samples = join(temporary, "samples.npz");
+/** Writes random samples of a model in a separate process, because the runtime can crash on it; other failures are faults of this bench. */
+async function samplesOf(original: string): Promise<Samples> {
+  const data = join(temporary, "samples.npz");
   const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(limit * 1000)]);
-  const checked = await check({ original, samples, seed }, signal).catch(() => ({ notRun: "it crashed" }));
-  interrupted.signal.throwIfAborted();
-  return "notRun" in checked || "noSamples" in checked ? undefined : samples;
+  const checked: Checked = await check({ original, samples: data, seed }, signal).catch((error: unknown) => {
+    interrupted.signal.throwIfAborted();
+    if (!signal.aborted && !/native code|memory/.test(String(error))) throw error;
+    return { notRun: String(error) };
+  });
+  const noData = checked.notRun ?? checked.noSamples;
+  return noData === undefined ? { data } : { noData };
 }
 
 function save(path: string): void {

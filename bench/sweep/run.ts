@@ -38,6 +38,12 @@ export interface Row {
   readonly seconds: number;
 }
 
+/** Path of a model's samples, or the reason why there are none. */
+export interface Samples {
+  readonly data?: string;
+  readonly noData?: string;
+}
+
 export function check(input: CheckInput, signal: AbortSignal): Promise<Checked> {
   return runJob<typeof checkJob>(new URL("./check-job.ts", import.meta.url), input, { name: "The check", signal });
 }
@@ -45,7 +51,7 @@ export function check(input: CheckInput, signal: AbortSignal): Promise<Checked> 
 /** Runs a command; `limit` in seconds. */
 export async function sweepOne(
   command: Swept,
-  given: { readonly name: string; readonly model: string; readonly data: string | undefined; readonly seed: number },
+  given: Samples & { readonly name: string; readonly model: string; readonly seed: number },
   limit: number,
   signal: AbortSignal,
 ): Promise<Row> {
@@ -62,7 +68,7 @@ export async function sweepOne(
   try {
     const out = join(folder, `out${command.writes ?? ""}`);
     const words = command.words({ model: given.model, out, data: given.data });
-    if (words === undefined) return row("not asked", { said: "there is no data for it" });
+    if (words === undefined) return row("not asked", { said: given.noData ?? "it has no data" });
     const ran = await start([...words, "--json"], folder, limit, signal);
     // The time of the command ends here, before the checks.
     seconds = secondsSince(started);
