@@ -16,7 +16,7 @@ test("an encoder of spectra gets the spectra of noise, and other sounds for choi
   const encoder = await open(join(folder, "onnx/encoder_model.onnx"));
   const context = completeContext({ engine: createEngine(), seed: 3 });
   const inputs = await textInputs(encoder, context);
-  expect(inputs?.name).toBe("noise with the spectrum of speech, which is weak evidence: 4 sounds, seed 3");
+  expect(inputs?.test.name).toBe("noise with the spectrum of speech, which is weak evidence: 4 sounds, seed 3");
   if (inputs === undefined) throw new Error("no inputs");
   const [test, other] = await Promise.all([inputs.test, inputs.calibrate].map((part) => firstBatch(part, 4)));
   expect(test?.input_features?.dims).toEqual([4, 80, 100]);

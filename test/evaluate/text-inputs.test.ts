@@ -62,7 +62,7 @@ async function saveIn(name: string, model: Model, hasTokenizer: boolean): Promis
 
 test("a decoder is compared on one half of its text, and calibrated on the other", async () => {
   const inputs = await textInputs(cachedDecoder(), context);
-  expect(inputs?.name).toBe("text that the model generated: 8 sequences of 64 tokens, seed 0");
+  expect(inputs?.test.name).toBe("text that the model generated: 8 sequences of 64 tokens, seed 0");
   const [test, calibrate] = [
     await firstBatch(inputs?.test ?? fail(), 8),
     await firstBatch(inputs?.calibrate ?? fail(), 8),
@@ -86,7 +86,7 @@ test("a text that a file keeps is not generated again", async () => {
 
 test("an encoder with a tokenizer gets sentences, and random tokens without one or if it does not run on them", async () => {
   const inputs = await textInputs(await saveIn("encoder", encoder(10), true), context);
-  expect(inputs?.name).toBe("sentences that Pith ships: 16 texts");
+  expect(inputs?.test.name).toBe("sentences that Pith ships: 16 texts");
   expect(inputs?.calibrate.count).toBe(16);
   expect(await textInputs(await saveIn("alone", encoder(10), false), context)).toBeUndefined();
   expect(await textInputs(await saveIn("small", encoder(3), true), context)).toBeUndefined();
@@ -110,7 +110,7 @@ test("static quantization of a decoder calibrates on its own text", async () => 
       log: ({ text }) => notes.push(text),
     },
   );
-  expect(notes).toContain("calibrated on text that the model generated");
+  expect(notes).toContain("calibrated on text that the model generated: 8 sequences of 64 tokens, seed 0");
   expect(step.outcome.changes.map(({ what }) => what).join()).toContain("int8");
 });
 
@@ -125,6 +125,16 @@ test("the record and the card of a folder state the inputs of a decoder, with it
   const { files } = JSON.parse(await readFile(join(out, "quantize_config.json"), "utf8"));
   expect(files["onnx/model_quantized.onnx"]).toMatchObject({ judgedOn });
   expect(await readFile(join(out, "README.md"), "utf8")).toContain(judgedOn[0]);
+});
+
+test("variants of a decoder are compared on one text, which is generated once", async () => {
+  const folder = join(root, "once");
+  await mkdir(join(folder, "onnx"), { recursive: true });
+  await save(cachedDecoder(), join(folder, "onnx", "model.onnx"));
+  const { runs, engine } = watched();
+  await quantizeFolder(folder, { dtypes: ["q8", "fp16"], out: join(root, "once.out") }, { engine });
+  // A text is generated from one token for each of 16 sequences.
+  expect(runs.filter(({ input_ids: ids }) => String(ids?.dims) === "16,1")).toHaveLength(63);
 });
 
 /** Needs the output of an encoder, so that it generates no text alone. */

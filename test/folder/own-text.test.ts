@@ -1,6 +1,6 @@
 /** Tests the text that a language model generates as its own samples. */
 import { expect, test } from "vitest";
-import { createEngine } from "../../src/core/engine/index.ts";
+import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -30,6 +30,19 @@ test("a model generates the same text with a cache, without one, and as a merged
   const text = await tokensOf(cachedDecoder());
   expect(await tokensOf(mergedDecoder())).toBe(text);
   expect(await tokensOf(plainModel())).toBe(text);
+});
+
+test("a model without a cache is loaded once", async () => {
+  const engine = createEngine();
+  let loads = 0;
+  const countingEngine: Engine = {
+    load(model, options) {
+      loads++;
+      return engine.load(model, options);
+    },
+  };
+  await ownText(countingEngine, plainModel());
+  expect(loads).toBe(1);
 });
 
 test("a model that reads later tokens generates no text", async () => {

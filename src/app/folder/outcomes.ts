@@ -9,10 +9,9 @@ import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel } 
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
-import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import { type FileDtype, type FolderRun, fileOf, type Module } from "./run.ts";
 import { tabMemory } from "./tab-memory.ts";
 import type { Together } from "./text-search.ts";
-import { makeVariant } from "./variant.ts";
 
 const defaultFileBytes = 2e9;
 /** Codes of a wrong request, which can concern some files only. */
@@ -37,8 +36,7 @@ export async function makeFile(
 ): Promise<void> {
   const { out, options, context, records, rows, written } = run;
   const { judgedBy } = options;
-  const { fileBytes = defaultFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
-    options;
+  const { fileBytes = defaultFileBytes } = options;
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
   const madeFrom = await sourcesHash(run, hash, settings);
@@ -60,7 +58,7 @@ export async function makeFile(
   await removeCopies(run, file);
   if (forgetFile(run, file)) await writeRecorded(run, []);
   try {
-    const result = await make({ source, out: joinPath(out, file), dtype, fileBytes, together, originalBrotli });
+    const result = await run.make({ source, out: joinPath(out, file), dtype, fileBytes, together, originalBrotli });
     for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     const figures = {

@@ -35,6 +35,7 @@ import {
   type Module,
 } from "./run.ts";
 import { checkOrRepair, checkTogether, runInLoader } from "./together.ts";
+import { variantMaker } from "./variant.ts";
 
 /** Sidecar files whose contents affect the outputs of models. */
 const outputSidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
@@ -110,6 +111,7 @@ async function openRun(
     sidecars: outputSidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
     check: options.loader && loaderCheck(options.loader),
     requestedDtypes: dtypesOf(options),
+    make: options.make ?? variantMaker(options.quantize, context),
     main: mainOf(modules.map(({ base }) => base)).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),

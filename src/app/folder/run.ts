@@ -114,6 +114,7 @@ export interface FolderRun {
   /** Hashes of sidecar files that affect outputs. */
   readonly sidecars: readonly string[];
   readonly main: string;
+  readonly make: NonNullable<FolderOptions["make"]>;
   readonly check: ReturnType<typeof loaderCheck> | undefined;
   /** Sentence, without its period, about files that transformers.js needs and the folder lacks. */
   missing: string | undefined;

@@ -1,15 +1,17 @@
-/** Makes one variant of a model, as the default of `FolderOptions.make`: quantizes the model, and compares it with the original without data. */
+/** Makes variants of models, as the default of `FolderOptions.make`: quantizes each model, and compares it with the original without data. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalize, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
 import { formatPreciseLayer } from "../../judge/run/precise-layers.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
-import { textInputs } from "../../judge/task/text-inputs.ts";
+import { type TextInputs, textInputs } from "../../judge/task/text-inputs.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { measureSize } from "../../runtime/run/size.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
@@ -36,17 +38,38 @@ export function nearnessWithoutData(
   return { measured, judgedOn, nearness: { metric: "agreement", unit: "share", value, samples: count, ...interval } };
 }
 
-export async function makeVariant(
+/** Returns a function that makes a variant. Variants of the same model are compared on the same texts. */
+export function variantMaker(
+  options: FolderOptions["quantize"],
+  context: Context,
+): (variant: Variant) => Promise<FileFigures> {
+  const originals = new Map<string, Promise<Original>>();
+  const openOriginal = async (source: string): Promise<Original> => {
+    const model = await open(source);
+    return { model, inputs: await textInputs(model, context) };
+  };
+  return async (variant) => {
+    const { source } = variant;
+    return makeVariant(variant, await memoize(originals, source, () => openOriginal(source)), options, context);
+  };
+}
+
+interface Original {
+  readonly model: Model;
+  readonly inputs: TextInputs | undefined;
+}
+
+async function makeVariant(
   { source, out, dtype, fileBytes, together, originalBrotli }: Variant,
+  { model: original, inputs }: Original,
   options: FolderOptions["quantize"],
   context: Context,
 ): Promise<FileFigures> {
-  const original = await open(source);
   const request: StepRequest = {
     pass: quantize,
     options: { ...optionsOfDtype(dtype, options ?? {}), dtype },
     input: { path: source, model: original },
-    inputs: await textInputs(original, context),
+    inputs,
     fallback: true,
     condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };

@@ -17,6 +17,8 @@ export interface Dataset {
   readonly count: number | undefined;
   /** The names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
+  /** Whether Pith made the samples (generated text, noise) because the user gave none. Reports name them. */
+  readonly isSynthetic?: boolean | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }
 

@@ -61,11 +61,11 @@ export interface Likeness extends OutputLikeness {
 export interface AlikeOptions {
   /** Name of the only output whose values are compared (default: all). */
   readonly output?: string | undefined;
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Maximum number of random inputs (32). */
-  readonly samples?: number;
+  readonly samples?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly progress?: (done: number, total?: number) => void;
+  readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 
 /** Number of samples for comparing values (`maxSamples`), and for comparing only names, types and dimensions (`formSamples`). */
@@ -91,17 +91,23 @@ export async function compareFunction(
   engine: Engine,
   original: Model,
   result: Model,
-  { output, seed, samples, signal, progress }: AlikeOptions = {},
+  options: AlikeOptions = {},
 ): Promise<Likeness | string> {
-  const options = { output, seed, samples, signal, progress };
-  try {
-    const text = await ownText(engine, original, { seed, signal });
-    if (!(text instanceof Miss)) {
-      const { likeness = noNumbers } = await compareModels(engine, original, result, text, {
-        ...{ ...options, inputs: text.name },
-      });
-      return likeness;
-    }
+  return reportFailure(async () => {
+    const text = await ownText(engine, original, options);
+    if (text instanceof Miss) return compareOnRandomInputs(engine, original, result, options);
+    return (await compareOnSamples(engine, original, result, text, options)) ?? noNumbers;
+  });
+}
+
+/** Compares outputs on random inputs. @throws PithError as `compareFunction`. */
+export function compareOnRandomInputs(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: AlikeOptions = {},
+): Promise<Likeness | string> {
+  return reportFailure(async () => {
     const { likeness = noNumbers, saturated } = await compareModels(engine, original, result, undefined, options);
     if (saturated.length === 0) return likeness;
     // If an output saturates for all inputs, the input of its last operator shows more differences.
@@ -112,6 +118,13 @@ export async function compareFunction(
       before,
     });
     return typeof comparedBefore.likeness === "object" ? comparedBefore.likeness : likeness;
+  });
+}
+
+/** Returns the reason if there is no engine, and a finding if the original runs and the result does not. */
+async function reportFailure(work: () => Promise<Likeness | string>): Promise<Likeness | string> {
+  try {
+    return await work();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_ENGINE_MISSING") return stripPeriod(error.message);
@@ -151,9 +164,7 @@ export function lossOf(likeness: Likeness | string | undefined): string | undefi
   return typeof likeness === "object" ? likeness.lost : undefined;
 }
 
-type ModelsOptions = OutputsOptions & {
-  readonly [option in "seed" | "samples" | "signal" | "progress"]?: AlikeOptions[option] | undefined;
-};
+type ModelsOptions = OutputsOptions & AlikeOptions;
 
 async function compareModels(
   engine: Engine,
@@ -195,11 +206,12 @@ interface Compared {
 
 /** Compares the outputs of finished runs. @param data as it was passed to `runPair`. */
 export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options: OutputsOptions = {}): Compared {
-  const outputs = compareEachOutput(data !== undefined, runs, options);
+  const outputs = compareEachOutput(data, runs, options);
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
   if (typeof worst !== "object") return { likeness: worst, saturated };
   const { without, leftOut = 0 } = runs;
+  const isSynthetic = data?.isSynthetic === true;
   const decoder = data === undefined || runs.otherDraws !== undefined ? undefined : decoderOf(runs.original);
   const caches = outputs.flatMap(({ isCache, likeness }) =>
     isCache === true && typeof likeness === "object" ? [likeness.signalToNoise] : [],
@@ -209,10 +221,10 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
-    ...(options.inputs === undefined ? {} : { inputs: options.inputs }),
+    ...(isSynthetic ? { inputs: data?.name ?? "" } : {}),
     ...(language && { language }),
     // The user's samples are judged by their metric.
-    ...(language && options.inputs !== undefined && { lost: worst.lost ?? lostTokens(language) }),
+    ...(language && isSynthetic && { lost: worst.lost ?? lostTokens(language) }),
     ...(caches.length === 0 ? {} : { cache: Math.min(...caches) }),
     ...(without.length === 0 ? {} : { without }),
     ...(leftOut === 0 ? {} : { leftOut }),

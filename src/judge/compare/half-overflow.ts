@@ -36,11 +36,7 @@ export async function findHalfOverflow(
   original: Model,
   result: Model,
   data: Dataset | undefined,
-  {
-    seed = 0,
-    signal,
-    inputs: inputsName,
-  }: { readonly seed?: number; readonly signal?: AbortSignal | undefined; readonly inputs?: string | undefined } = {},
+  { seed = 0, signal }: { readonly seed?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<string | undefined> {
   const names = halfValues(result);
   if (names.size === 0) return undefined;
@@ -63,7 +59,7 @@ export async function findHalfOverflow(
     .filter(([, value]) => value > maxFloat16 && !isFill(value))
     .toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
-  return `on ${inputsPhrase(data !== undefined, inputsName)} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
+  return `on ${inputsPhrase(data)} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
 /**

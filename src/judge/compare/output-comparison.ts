@@ -13,6 +13,7 @@ import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
@@ -22,6 +23,8 @@ import { countSamples, minSamples, type Pair, type PairedRuns } from "../../runt
 
 export interface OutputLikeness {
   readonly samples: number;
+  /** Whether each position of a text counts as a sample. */
+  readonly countsPositions?: true;
   /** Ratio in decibels of the variance of the original's output over the samples to the mean squared difference. */
   readonly signalToNoise: number;
   /** Root mean square of the difference, relative to the root mean square of the original's output. */
@@ -63,8 +66,6 @@ export interface OutputsOptions {
   readonly output?: string | undefined;
   /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ComparedValues | undefined;
-  /** Name of the inputs, if they are neither the user's samples nor random. */
-  readonly inputs?: string | undefined;
   /** Internal value → output that it replaces in the comparison. */
   readonly before?: ReadonlyMap<string, string> | undefined;
 }
@@ -81,20 +82,23 @@ const maxRoundingNoise = 0.01;
  */
 const minUnmovedLoss = 0.3;
 
-/** Names inputs in a sentence, without their number. @param name that of the inputs, if they are neither the user's samples nor random. */
-export const inputsPhrase = (ofData: boolean, name: string | undefined): string =>
-  name?.replace(/:.*/s, "") ?? (ofData ? "the samples" : "random inputs");
+/** Names inputs in a sentence, without their number. @param data samples of the user, or those that Pith made; undefined for random inputs. */
+export function inputsPhrase(data: Pick<Dataset, "name" | "isSynthetic"> | undefined): string {
+  if (data === undefined) return "random inputs";
+  return data.isSynthetic === true ? data.name.replace(/:.*/s, "") : "the samples";
+}
 
 /**
  * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.
- * @param ofData whether the inputs are samples of data instead of random inputs.
+ * @param data samples on which the models ran; undefined for random inputs.
  */
 export function compareEachOutput(
-  ofData: boolean,
+  data: Dataset | undefined,
   { original, result, pairs, otherDraws }: PairedRuns,
   options: OutputsOptions,
 ): readonly ComparedOutput[] {
-  const inputs = inputsPhrase(ofData, options.inputs);
+  const inputs = inputsPhrase(data);
+  const place = { ofData: data !== undefined, inputsPhrase: `on ${inputs}` };
   const decoder = decoderOf(original);
   const applicableOptions: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
   const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
@@ -117,24 +121,24 @@ export function compareEachOutput(
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
       const uncompared = { name, ...kind, likeness: undefined, isSaturated: false };
-      const isText = ofData || pairs.some(({ cache }) => cache !== undefined);
+      const isText = data !== undefined || pairs.some(({ cache }) => cache !== undefined);
       if (isText && decoder?.logits === name && values !== "none") {
         const compared = groupTokens(pairs, name).flatMap(({ name: group, members }) => {
           if (group === name && !shouldCompareValues(name)) return [];
-          const output = { name: group, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: undefined };
+          const output = { name: group, ...kind, ...place, range: undefined, countsPositions: true as const };
           return { ...compareValues(output, members), ...(group === name ? {} : { isPart: true }) };
         });
         return worstOf(compared) ?? compared[0] ?? uncompared;
       }
       if (!shouldCompareValues(name)) return uncompared;
       if (decoder?.caches.some(({ output }) => output === name) === true) {
-        const output = { name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: undefined, isCache: true };
+        const output = { name, ...kind, ...place, range: undefined, isCache: true };
         return { ...compareValues(output, pairs), isCache: true };
       }
       const outputValues = pairs.flatMap(({ expected }) => expected[name] ?? []);
       const parts = partsOf(original, name, outputValues);
       const compared = parts.map((part) => {
-        const output = { name: part.name, ...kind, ofData, inputsPhrase: `on ${inputs}`, range: part.range };
+        const output = { name: part.name, ...kind, ...place, range: part.range };
         const comparison = compareValues(output, parts.length < 2 ? pairs : selectPairs(pairs, name, part));
         // No operator behind the whole output saturates one part of it.
         return parts.length < 2 ? comparison : { ...comparison, isSaturated: false, isPart: true };
@@ -232,6 +236,8 @@ interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary" | "isCa
   readonly ofData: boolean;
   /** Place in messages, such as "on random inputs". */
   readonly inputsPhrase: string;
+  /** Whether the samples are positions of texts. */
+  readonly countsPositions?: true;
   /** Width of the output range of the saturating operator that computes the output: 1 for Sigmoid. Undefined for other operators. */
   readonly range: number | undefined;
 }
@@ -245,7 +251,7 @@ interface OutputPair {
 }
 
 function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutput {
-  const { name, ofData, inputsPhrase, range, isAuxiliary } = output;
+  const { name, ofData, inputsPhrase, range, isAuxiliary, countsPositions } = output;
   const values: OutputPair[] = [];
   for (const pair of pairs) {
     const [before, after] = [pair.expected[name], pair.got[name]];
@@ -259,7 +265,11 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
   const isSaturated = range !== undefined && samples > 0 && change < minChange * range;
   if (finiteCount === 0)
     return { name, isAuxiliary, likeness: `its output is not a number ${inputsPhrase}`, isSaturated };
-  const { knowledge, disagreement } = comparePredictions(name, values);
+  const { knowledge, disagreement } = comparePredictions(
+    name,
+    values,
+    countsPositions === true ? "position" : "sample",
+  );
   const isConstant = areConstant(values.map(({ before }) => ({ [name]: before })));
   const hardlyVaries = variation < (ofData ? minVariationOfData : minVariation) * error.signal || isSaturated;
   const sameClass = knowledge?.chance === 1 ? "one class" : undefined;
@@ -268,6 +278,7 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
   const power = isSaturated ? range ** 2 * finiteCount : error.signal;
   const likeness: OutputLikeness = {
     samples,
+    ...(countsPositions === true ? { countsPositions } : {}),
     signalToNoise: decibels(variation, error.noise),
     relativeError: Math.sqrt(error.relativeNoise),
     ...(output.isNumeric ? {} : { same: sums.equalCount / finiteCount }),
@@ -310,7 +321,7 @@ function findLoss(
   return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }
 
-function comparePredictions(name: string, values: readonly OutputPair[]) {
+function comparePredictions(name: string, values: readonly OutputPair[], unit: "position" | "sample") {
   const metric = answers(name);
   const [before, after] = (["expected", "got"] as const).map((side) => {
     const rows = values.flatMap(({ pair, before: dense, samples }) => {
@@ -320,7 +331,7 @@ function comparePredictions(name: string, values: readonly OutputPair[]) {
     return answersOf(Float64Array.from(rows));
   });
   const knowledge = before && knowledgeOf(before);
-  return { knowledge, disagreement: knowledge && after && lostKnowledge(knowledge, after) };
+  return { knowledge, disagreement: knowledge && after && lostKnowledge(knowledge, after, unit) };
 }
 
 /** Sums over all samples. They exclude mask values such as −1e9, and values that are not finite in the original. */

@@ -27,8 +27,6 @@ export interface OnTarget {
 export interface TargetCheckOptions {
   /** Samples to compare on (default: random inputs). */
   readonly samples?: Dataset | undefined;
-  /** Name of the samples, if they are not the user's. */
-  readonly inputs?: string | undefined;
   /** Name of the only output to compare (default: all). */
   readonly output?: string | undefined;
   readonly seed: number;
@@ -84,8 +82,8 @@ function missingType({ lacks }: Pick<RunTarget, "lacks">, result: Model): string
   return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
 }
 
-function compareValues(runs: PairedRuns, { samples: data, output, inputs }: TargetCheckOptions): Likeness | string {
-  return compareRuns(runs, data, { output, inputs }).likeness ?? "the model has no output to compare";
+function compareValues(runs: PairedRuns, { samples: data, output }: TargetCheckOptions): Likeness | string {
+  return compareRuns(runs, data, { output }).likeness ?? "the model has no output to compare";
 }
 
 async function checkTarget(

@@ -197,9 +197,9 @@ export function accuracySentence(run: Run): string | undefined {
 /** Returns a sentence such as `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
-  const { output = "", outputs = 1, relativeError, samples, lost } = others;
+  const { output = "", outputs = 1, relativeError, lost } = others;
   if (lost !== undefined) return `${capitalize(lost)}.`;
-  const samplesText = `on ${counted(samples, "sample")}`;
+  const samplesText = `on ${comparedCount(others)}`;
   if (relativeError === 0) return `The other outputs are equal ${samplesText}.`;
   const countText = outputs === 1 ? "" : `${integer(outputs)} `;
   return `Of the ${countText}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
@@ -222,6 +222,10 @@ export function outputDifferenceText({ same, unmoved, signalToNoise, relativeErr
   const [low, high] = [ratio.low, ratio.high].map((bound) => times(bound).replace(" ×", ""));
   return `${text}, agreement ${percent(agreement.value)} of ${tokens}, KL divergence ${figure("nats", divergence)}, perplexity ${times(ratio.value)} (${low}–${high})`;
 }
+
+/** Returns "32 samples", or "448 positions" of texts. */
+export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
+  counted(samples, countsPositions === true ? "position" : "sample");
 
 /** Explains decibels to readers of a table. The relative amplitude of the error is 10^(−dB / 20). */
 export const decibelsLegend =

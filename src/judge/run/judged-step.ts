@@ -170,10 +170,7 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
 }
 
 /** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
-function testOf({ task, inputs }: StepRequest): { readonly samples: Dataset | undefined; readonly inputs?: string } {
-  if (task !== undefined || inputs === undefined) return { samples: task?.test };
-  return { samples: inputs.test, inputs: inputs.name };
-}
+const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
 /** Returns the samples for the pass. Without data, texts serve options that need samples. */
 function samplesFor({ pass, task, inputs }: StepRequest, options: OptionValues): StepParts {
@@ -203,7 +200,7 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
     force,
     () => {
       const { engine, seed } = context;
-      const checked = { ...testOf(step), output, seed };
+      const checked = { samples: testOf(step), output, seed };
       return reportTargets(engine, targets, withOutputsOf(input.model, result), result, checked, context);
     },
   );
@@ -220,12 +217,12 @@ async function checkFunction(
     await requireLoads(context.engine, result, input.model);
     return undefined;
   }
-  const { samples: test, inputs } = testOf(step);
+  const test = testOf(step);
   const trained: Training = trains(pass) ? "labels" : "none";
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
     const functionCheck = await checkFunctionAndLoading(context, input.model, result, {
-      ...{ test, inputs },
+      test,
       comparison: compared?.comparison,
       trained,
       output,
@@ -233,7 +230,7 @@ async function checkFunction(
     });
     const { likeness } = functionCheck;
     if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
-      context.log({ id: "dissimilar", text: formatDissimilarity(likeness), level: "warning" });
+      context.log({ id: "dissimilar", text: formatDissimilarity(likeness, test), level: "warning" });
     return functionCheck;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
@@ -245,14 +242,15 @@ async function checkFunction(
 const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
   unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minSame);
 
-function formatDissimilarity({ output, same, ofData, inputs }: Likeness): string {
+function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefined): string {
   const outputName = output === undefined ? "" : ` "${output}"`;
   const difference =
     same === undefined
       ? "the error is more than a tenth of the variance"
       : "fewer than half of the elements equal those";
-  const advice = ofData && inputs === undefined ? "" : ": measure the result on your own samples (`data`)";
-  return `on ${inputsPhrase(ofData === true, inputs)} ${difference} of the original's output${outputName}${advice}`;
+  const advice =
+    test === undefined || test.isSynthetic === true ? ": measure the result on your own samples (`data`)" : "";
+  return `on ${inputsPhrase(test)} ${difference} of the original's output${outputName}${advice}`;
 }
 
 /** Returns the number of available samples, and if interim looks used only a part of the test samples, the number of these (`of`). */
@@ -302,7 +300,7 @@ async function keepWithFallback(
   if (separateSearch instanceof Miss) return separateSearch;
   const search = (await condition?.(request.search, quietContext)) ?? request.search;
   const searchContext = { ...quietContext, log: context.log, progress: context.progress };
-  const evaluated = evaluatedCount(requestedJudgement);
+  const evaluated = evaluatedCount(step, requestedJudgement);
   const excess = condition === undefined ? excessOfJudgement(requestedJudgement) : undefined;
   const fallbackOutput = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, searchContext);
   if (fallbackOutput instanceof Miss) {
@@ -456,14 +454,16 @@ async function blameLayer(
   });
   const { engine, seed, signal, progress } = context;
   context.stage("layer errors");
-  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement) };
-  const errors = await findLayerToBlame(engine, reference, result, testOf(step).samples, limits);
+  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(step, judgement) };
+  const errors = await findLayerToBlame(engine, reference, result, testOf(step), limits);
   return errors && restrictToChanged(errors, changedLayers);
 }
 
 /** Returns the number of samples on which both models ran for the judgement. */
-const evaluatedCount = ({ compared, kept }: Judgement): number =>
-  compared?.answers.given.length ?? (typeof kept?.likeness === "object" ? kept.likeness.samples : 0);
+function evaluatedCount(step: OpenStep, { compared, kept }: Judgement): number {
+  const { samples = 0, countsPositions } = typeof kept?.likeness === "object" ? kept.likeness : {};
+  return compared?.answers.given.length ?? (countsPositions === true ? testOf(step)?.count : undefined) ?? samples;
+}
 
 function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
   const { pass, input, options, context } = step;

@@ -8,7 +8,13 @@ import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
-import { compareFunction, compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import {
+  compareOnRandomInputs,
+  compareOnSamples,
+  fewSamples,
+  type Likeness,
+  lossOf,
+} from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
@@ -44,8 +50,6 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
 
 export interface FunctionTest {
   readonly test: Dataset | undefined;
-  /** Name of the test inputs, if they are not the user's samples. */
-  readonly inputs?: string | undefined;
   /** Comparison by the metric; undefined without data. */
   readonly comparison: Comparison | undefined;
   readonly trained: Training;
@@ -84,7 +88,7 @@ export async function checkFunction(
   { engine, seed, signal, progress }: Context,
   fullOriginal: Model,
   result: Model,
-  { test, inputs, comparison: byMetric, trained, output, forced }: FunctionTest,
+  { test, comparison: byMetric, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
   const original = withOutputsOf(fullOriginal, result);
   const options = { output, seed, signal, progress };
@@ -98,8 +102,8 @@ export async function checkFunction(
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
   const compared =
     test === undefined
-      ? compareFunction(engine, original, result, options)
-      : compareOnSamples(engine, original, result, test, { ...options, values, inputs });
+      ? compareOnRandomInputs(engine, original, result, options)
+      : compareOnSamples(engine, original, result, test, { ...options, values });
   const comparison = await attempt(compared);
   const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
@@ -107,7 +111,7 @@ export async function checkFunction(
     const hasOtherForm = typeof comparison === "object" && comparison.otherForm === true;
     return { likeness, others: randomComparison, lost: { text, because: hasOtherForm ? "form" : "function" } };
   }
-  const overflow = await attempt(findHalfOverflow(engine, original, result, test, { seed, signal, inputs }));
+  const overflow = await attempt(findHalfOverflow(engine, original, result, test, { seed, signal }));
   return {
     likeness,
     others: randomComparison,

@@ -14,12 +14,12 @@ export async function reportTargets(
   targets: readonly RunTarget[],
   original: Model,
   result: Model,
-  { samples, inputs, output, seed }: Omit<TargetCheckOptions, "signal">,
+  { samples, output, seed }: Omit<TargetCheckOptions, "signal">,
   { stage, log, signal }: Pick<StepContext, "stage" | "log" | "signal">,
 ): Promise<readonly OnTarget[]> {
   if (targets.length === 0) return [];
   stage("targets");
-  const checks = await checkTargets(engine, targets, original, result, { samples, inputs, output, seed, signal });
+  const checks = await checkTargets(engine, targets, original, result, { samples, output, seed, signal });
   for (const check of checks) {
     if (check.right === undefined || check.isWeak === true)
       log({ id: "target", text: `${check.target}: ${onTargetText(check)}`, level: "warning" });

@@ -17,9 +17,8 @@ import { tokenInput, tokenize } from "../../data/text/sequences.ts";
 import { ownText } from "../../runtime/run/own-text.ts";
 import { createRunner } from "../../runtime/run/run.ts";
 
+/** Samples that Pith made. Their name states them: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
 export interface TextInputs {
-  /** Name in reports: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
-  readonly name: string;
   /** Texts or sounds on which the result is compared with the original. */
   readonly test: IndexedDataset;
   /** Others, for calibration and for choices. */
@@ -42,10 +41,12 @@ export async function textInputs(
   const all = text instanceof Miss ? await shippedSentences(engine, model) : text;
   if (all === undefined) return undefined;
   const half = Math.floor(all.count / 2);
-  const part = (count: number, start: number): IndexedDataset => view(all, all.name, range(count, start));
   const length = (await firstBatch(all))[tokens.name]?.dims[1];
-  const details = text instanceof Miss ? `${half} texts` : `${half} sequences of ${length} tokens, seed ${seed}`;
-  return { name: `${all.name}: ${details}`, test: part(half, 0), calibrate: part(all.count - half, half) };
+  const part = (count: number, start: number): IndexedDataset => {
+    const details = text instanceof Miss ? `${count} texts` : `${count} sequences of ${length} tokens, seed ${seed}`;
+    return view(all, `${all.name}: ${details}`, range(count, start));
+  };
+  return { test: part(half, 0), calibrate: part(all.count - half, half) };
 }
 
 /** Number of sounds for the comparison, and as many for choices. */
@@ -62,12 +63,14 @@ async function soundInputs(engine: Engine, model: Model, seed: number): Promise<
     if (extractor === undefined || extractor instanceof Miss) return undefined;
     const sounds = Array.from({ length: 2 * soundCount }, (_, index) => speechNoise(extractor.rate, seed + index));
     const features = await extractor.extract(engine, sounds);
-    const samplesOf = (part: readonly Dense[]): IndexedDataset =>
-      memory("noise", { [feed.name]: joinRows(feed.name, part, feed.name) });
+    const name = `noise with the spectrum of speech, which is weak evidence: ${soundCount} sounds, seed ${seed}`;
+    const samplesOf = (part: readonly Dense[]): IndexedDataset => ({
+      ...memory(name, { [feed.name]: joinRows(feed.name, part, feed.name) }),
+      isSynthetic: true,
+    });
     const test = samplesOf(features.slice(0, soundCount));
     await requireRuns(engine, model, test, 1);
-    const name = `noise with the spectrum of speech, which is weak evidence: ${soundCount} sounds, seed ${seed}`;
-    return { name, test, calibrate: samplesOf(features.slice(soundCount)) };
+    return { test, calibrate: samplesOf(features.slice(soundCount)) };
   });
 }
 
@@ -77,7 +80,8 @@ function shippedSentences(engine: Engine, model: Model): Promise<IndexedDataset 
     const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
     if (tokenizer === undefined) return undefined;
     const text = { type: "string", dims: [sentences.length], data: [...sentences] } as const;
-    const samples = tokenize(memory("sentences that Pith ships", { text }), model.graph.feeds, { tokenizer });
+    const texts = { ...memory("sentences that Pith ships", { text }), isSynthetic: true };
+    const samples = tokenize(texts, model.graph.feeds, { tokenizer });
     await requireRuns(engine, model, samples, sentences.length);
     return samples;
   });

@@ -119,8 +119,12 @@ export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
   return { name: labelled ? "accuracy" : "agreement", truth, given, original, chance, atChance };
 }
 
-/** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */
-export function lostKnowledge({ name, truth, given, original, chance }: Knowledge, other: Answers): string | undefined {
+/** Returns why a model no longer computes the same function; undefined if it does or that is unknown. @param unit what the predictions are counted by. */
+export function lostKnowledge(
+  { name, truth, given, original, chance }: Knowledge,
+  other: Answers,
+  unit: "position" | "sample" = "sample",
+): string | undefined {
   // A constant prediction of the original can still be contradicted.
   const isConstant = name === "agreement" && chance === 1;
   if (original <= chance && !isConstant) return undefined;
@@ -139,9 +143,9 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
     ? "the original predicts the same for all of them"
     : `always the most frequent ${name === "agreement" ? "prediction" : "class"}: ${figure("share", chance)}`;
   if (name === "agreement")
-    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${baseline})`;
+    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, unit)} (${baseline})`;
   const [from, to] = [original, score].map((value) => figure("share", value));
-  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
+  return `accuracy falls from ${from} to ${to} (${counted(truth.length, unit)}; ${baseline})`;
 }
 
 function correctFlags(predictions: Float64Array, truth: Float64Array): Float64Array {

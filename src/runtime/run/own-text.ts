@@ -12,7 +12,7 @@ import type { IndexedDataset } from "../../data/batches/types.ts";
 import { tokenize } from "../../data/text/sequences.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
-import { generate } from "./generate.ts";
+import { generate, withLoadedOnce } from "./generate.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;
@@ -50,11 +50,12 @@ export async function ownText(
   const isKept = file !== undefined && (await fileKind(file)) === "file";
   const rows = isKept
     ? (await readText(file)).split("\n").map((line) => line.split(",").map(Number))
-    : await generateRows(engine, model, options);
+    : await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
   if (rows instanceof Miss) return rows;
   if (file !== undefined && !isKept) await writeFileAtomically(file, [bytesOfText(rows.join("\n"))]);
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
-  return tokenize(memory("text that the model generated", { tokens }), model.graph.feeds, { language: true });
+  const text = { ...memory("text that the model generated", { tokens }), isSynthetic: true };
+  return tokenize(text, model.graph.feeds, { language: true });
 }
 
 async function generateRows(

@@ -95,7 +95,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const inputsText =
     task === undefined
-      ? (texts?.name ?? "random inputs")
+      ? (texts?.test.name ?? "random inputs")
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
   const result = {
     layers,

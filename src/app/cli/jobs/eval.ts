@@ -110,7 +110,7 @@ async function evaluate(input: EvalInput, targets: readonly RunTarget[], context
     const [engine, reference] = [createEngine(), await open(original)];
     const texts = data === undefined ? await textInputs(reference, contextOf(engine, input, context)) : undefined;
     const samples = measurements?.samples ?? texts?.test;
-    const options = { ...input, samples, inputs: texts?.name };
+    const options = { ...input, samples };
     onTarget = await reportTargets(engine, targets, reference, await open(model), options, context);
   }
   return {

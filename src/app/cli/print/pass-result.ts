@@ -19,6 +19,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   changeOf,
   changeWithInterval,
+  comparedCount,
   decibelsLegend,
   distanceText,
   metadataNote,
@@ -259,6 +260,7 @@ function similarityLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const {
     samples,
+    countsPositions,
     relativeError,
     unmoved,
     without = [],
@@ -277,7 +279,9 @@ function similarityLine(likeness: Likeness | string): string {
   const outputsText = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const uncomparedText =
     uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
-  const count = inputs ?? counted(samples, ofData ? "sample" : "random input");
+  const ofRandom =
+    countsPositions === true ? `${comparedCount(likeness)} of random texts` : counted(samples, "random input");
+  const count = inputs ?? (ofData ? comparedCount(likeness) : ofRandom);
   const cacheText = cache === undefined || relativeError === 0 ? "" : `; its cache: ${figure("dB", cache)}`;
   const advice = ofData ? "" : "; use --data for a better test";
   const unmovedText =
