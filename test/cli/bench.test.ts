@@ -7,6 +7,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import type { Job } from "../../src/runtime/job/job.ts";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
+import { cachedDecoder } from "../language-model.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, run, runJob } from "./run.ts";
 
@@ -50,6 +51,23 @@ test("without a browser, times WebAssembly in Node and skips WebGPU, with warnin
   const lines = readFileSync(markdown, "utf8").split("\n");
   expect(lines[2]).toMatch(/^\| model \| bytes \| brotli \| p50 \|/);
   expect(lines[4]).toContain(`| ${model} |`);
+});
+
+test("times a language model on text that it generates, unless sizes are given", async () => {
+  const path = join(folder, "decoder.onnx");
+  await save(cachedDecoder(), path);
+  const inputsOf = async (...words: string[]) => {
+    const { code, out, err } = await pith("bench", path, "--rounds", "1", ...words, "--json");
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const { inputs, usesText } = JSON.parse(out);
+    return { usesText, ...inputs[path] };
+  };
+  expect(await inputsOf()).toEqual({
+    usesText: true,
+    input_ids: "int64[1, 64]",
+    "past_key_values.0.key": "float32[1, 0, 8]",
+  });
+  expect(await inputsOf("--dim", "seq=5")).toMatchObject({ usesText: false, input_ids: "int64[1, 5]" });
 });
 
 test("uses 128 tokens by default, or the tokenizer's maximum, and prints the sizes", async () => {

@@ -45,8 +45,26 @@ export async function answers({ models, name, task, dtypes, texts, device }: Ask
   return answersByDtype;
 }
 
+/** @returns The transcripts of sounds (16 kHz) by each dtype. */
+export async function transcripts(
+  { models, name, dtypes, device }: Pick<Asked, "models" | "name" | "dtypes" | "device">,
+  sounds: readonly Float32Array[],
+): Promise<Record<string, readonly string[]>> {
+  env.allowRemoteModels = false;
+  env.localModelPath = models;
+  const transcriptsByDtype: Record<string, readonly string[]> = {};
+  for (const dtype of dtypes) {
+    const run = await pipeline("automatic-speech-recognition", name, { dtype, device });
+    const texts: string[] = [];
+    for (const sound of sounds) texts.push(...flat(await run(sound)));
+    transcriptsByDtype[dtype] = texts;
+    await run.dispose();
+  }
+  return transcriptsByDtype;
+}
+
 function flat(answer: unknown): readonly string[] {
   if (Array.isArray(answer)) return answer.flatMap(flat);
-  const { label, generated_text: text } = answer as Readonly<Record<string, string>>;
-  return [label ?? text ?? ""];
+  const { label, generated_text: generatedText, text } = answer as Readonly<Record<string, string>>;
+  return [label ?? generatedText ?? text ?? ""];
 }

@@ -6,13 +6,15 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { readUtterances } from "../../src/data/sources/utterances.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { generate, generatorOf } from "../../src/runtime/run/generate.ts";
 import { defaultDtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { browser, inBrowser } from "../browser.ts";
-import { shared } from "../shared.ts";
+import { json } from "../cli/run.ts";
+import { realModel, shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { type Answers, type Asked, answers } from "./answers.ts";
+import { type Answers, type Asked, answers, transcripts } from "./answers.ts";
 
 const dtypes = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "bnb4", "fp16", "q2", "q2f16"] as const;
 const out = temporaryFolder();
@@ -111,3 +113,53 @@ describe.skipIf(shared("a decoder with a cache generates equal texts") === undef
     expectSame(await inWebAssembly({ ...asked, dtypes })),
   );
 });
+
+/** Dtypes for the web of networks of real size. */
+const webDtypes = ["q4", "q4f16", "q8", "fp16"] as const;
+
+async function quantized(name: string): Promise<void> {
+  const { files } = await json("quantize", realModel(name) ?? "", "--dtype", webDtypes.join(), "-o", join(out, name));
+  const rows: readonly unknown[] = Array.isArray(files) ? files : [];
+  expect(rows.length).toBeGreaterThanOrEqual(webDtypes.length);
+  for (const row of rows) expect(row).toMatchObject({ verdict: "kept", loader: { outcome: "runs" } });
+}
+
+describe.skipIf(realModel("smollm2-135m") === undefined)("a language model of real size", () => {
+  const asked = {
+    name: "smollm2-135m",
+    task: "text-generation",
+    texts: ["The capital of France is", "The days of the week are Monday, Tuesday,"],
+  } as const;
+  beforeAll(() => quantized(asked.name));
+
+  const expectKnowledge = (answersByDtype: Record<string, Answers>) => {
+    for (const [dtype, { alone }] of Object.entries(answersByDtype))
+      expect({ dtype, alone }).toEqual({
+        dtype,
+        alone: [expect.stringMatching(/^The capital of France is Paris/), expect.stringMatching(/Tuesday, Wednesday/)],
+      });
+  };
+  test("continues texts in Node", async () => expectKnowledge(await inNode({ ...asked, dtypes: webDtypes })));
+  test.skipIf(browser === undefined)("continues texts in WebAssembly", async () =>
+    expectKnowledge(await inWebAssembly({ ...asked, dtypes: ["q4", "q8"] })),
+  );
+});
+
+const recording = shared("data/audio/silero_test.wav");
+
+describe.skipIf(realModel("whisper-tiny.en") === undefined || recording === undefined)(
+  "a speech model of real size",
+  () => {
+    beforeAll(() => quantized("whisper-tiny.en"));
+
+    test("transcribes a recording in Node as its original does", async () => {
+      const [utterance] = await readUtterances(recording ?? "", { rate: 16_000, maxSeconds: 20, count: 1 });
+      const told = await transcripts(
+        { models: `${out}/`, name: "whisper-tiny.en", dtypes: ["fp32", ...webDtypes], device: "cpu" },
+        [utterance?.samples ?? new Float32Array()],
+      );
+      expect(told.fp32?.[0]?.length).toBeGreaterThan(100);
+      expect(told).toEqual(Object.fromEntries(Object.keys(told).map((dtype) => [dtype, told.fp32])));
+    });
+  },
+);

@@ -16,6 +16,8 @@ import { generate, withLoadedOnce } from "./generate.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;
+  /** Maximum number of sequences (16). */
+  readonly count?: number | undefined;
   /** File that keeps the tokens for further commands on the same model with the same seed. */
   readonly file?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -45,23 +47,34 @@ const maxWork = 2e11;
 export async function ownText(
   engine: Engine,
   model: Model,
-  { file, ...options }: OwnTextOptions = {},
+  options: OwnTextOptions = {},
 ): Promise<IndexedDataset | Miss> {
-  const isKept = file !== undefined && (await fileKind(file)) === "file";
-  const rows = isKept
-    ? (await readText(file)).split("\n").map((line) => line.split(",").map(Number))
-    : await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
+  const rows = await ownTokens(engine, model, options);
   if (rows instanceof Miss) return rows;
-  if (file !== undefined && !isKept) await writeFileAtomically(file, [bytesOfText(rows.join("\n"))]);
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
   const text = { ...memory("text that the model generated", { tokens }), isSynthetic: true };
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
+/** Returns the tokens of the text. @returns a Miss and @throws as `ownText`. */
+export async function ownTokens(
+  engine: Engine,
+  model: Model,
+  { file, ...options }: OwnTextOptions = {},
+): Promise<TokenRows | Miss> {
+  const isKept = file !== undefined && (await fileKind(file)) === "file";
+  const rows = isKept
+    ? (await readText(file)).split("\n").map((line) => line.split(",").map(Number))
+    : await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
+  if (!(rows instanceof Miss) && file !== undefined && !isKept)
+    await writeFileAtomically(file, [bytesOfText(rows.join("\n"))]);
+  return rows;
+}
+
 async function generateRows(
   engine: Engine,
   model: Model,
-  { seed = 0, signal, progress }: OwnTextOptions,
+  { seed = 0, count: maxCount = Number.POSITIVE_INFINITY, signal, progress }: OwnTextOptions,
 ): Promise<number[][] | Miss> {
   const decoder = decoderOf(model);
   if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
@@ -79,7 +92,8 @@ async function generateRows(
     ([count, length]) => weights * count * (decoder.caches.length > 0 ? length : length ** 2 / 2) <= maxWork,
   );
   let reason = "";
-  for (const [count, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
+  for (const [maxSequences, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
+    const count = Math.min(maxSequences, maxCount);
     const draws = random(seed, "own text");
     const vocabulary = vocabularyOf(model, decoder.logits);
     const starts = Array.from({ length: count }, () => [start ?? draws.integer(vocabulary)]);

@@ -10,6 +10,9 @@ import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { runTime } from "../../core/numbers.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { selectColumns } from "../../data/batches/rows.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Milliseconds of processor time that a run takes on one thread. */
@@ -29,20 +32,24 @@ interface TimingContext {
 /** Maximum milliseconds of a run that is timed: a timing takes about 15 runs. */
 const maxRunTime = 200;
 
-/**
- * Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read.
- * @param length tokens of a sequence (128).
- */
+export interface TimedRunOptions {
+  /** Tokens of a random sequence (128). */
+  readonly length?: number | undefined;
+  /** Samples, of which the first one is the input (default: random inputs). */
+  readonly samples?: Dataset | undefined;
+}
+
+/** Returns a Miss if the models do not run on the inputs, a run takes too long, or processor time cannot be read. */
 export async function relativeTime(
   original: Model,
   changed: Model,
   context: TimingContext,
-  length?: number,
+  options?: TimedRunOptions,
 ): Promise<PairedRunTimes | Miss> {
   if (inputNames(original) !== inputNames(changed)) return new Miss("the inputs of the two models have other names");
   let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;
   try {
-    timer = await relativeTimer(original, context, length);
+    timer = await relativeTimer(original, context, options);
     const first = await timer.run();
     if (first > maxRunTime) return new Miss(`a run takes ${runTime(first)}`);
     const times = await timer.timePair(changed);
@@ -56,10 +63,20 @@ export async function relativeTime(
 
 const inputNames = ({ graph: { feeds } }: Model): string => JSON.stringify(feeds.map(({ name }) => name).toSorted());
 
-/** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be run on random inputs. */
-export async function relativeTimer(original: Model, { engine, seed, signal }: TimingContext, length?: number) {
-  const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), length, seed });
-  const feeds = timedFeeds(original, shapes, seed);
+/** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be run on the inputs. */
+export async function relativeTimer(
+  original: Model,
+  { engine, seed, signal }: TimingContext,
+  { length, samples }: TimedRunOptions = {},
+) {
+  let feeds: Batch;
+  if (samples === undefined) {
+    const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), length, seed });
+    feeds = timedFeeds(original, shapes, seed);
+  } else {
+    const names = original.graph.feeds.map(({ name }) => name);
+    feeds = selectColumns(await firstBatch(samples), names);
+  }
   const session = await engine.load(original, { threads: 1 });
   return {
     /** Runs both models interleaved. */

@@ -7,6 +7,7 @@ import { dimsText, dimText, elementCount, isSymbolic } from "../../core/tensor/d
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
+import { Decoding } from "./decoding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
@@ -61,6 +62,9 @@ export async function timedShapes(
 export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
   return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
+
+/** Returns the inputs of a language model for a text, at first without a cache. */
+export const textFeeds = (model: Model, tokens: readonly number[]): Batch => new Decoding(model).next([tokens]);
 
 /** Maps each input to its type and dimensions, "int64[1, 128]", with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
 export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {

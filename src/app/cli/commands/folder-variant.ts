@@ -1,5 +1,4 @@
 /** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
-import { basename, join } from "node:path";
 import { capitalize, PithError } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
 import { formatPreciseLayer } from "../../../judge/run/precise-layers.ts";
@@ -37,8 +36,8 @@ interface VariantOptions {
   /** Returns the samples of a model that does not run alone. */
   samplesOf(source: string): Promise<Pick<PassInput, "data"> | undefined>;
   readonly speech: SpeechJudge | undefined;
-  /** Folder for files of one run. */
-  readonly temporary: string;
+  /** Returns the file that keeps text of a model for all its variants. */
+  textFileOf(source: string): string;
 }
 
 /** Evaluates a file by transcripts: runs it with the originals of the other models. */
@@ -52,7 +51,7 @@ interface SpeechJudge {
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
 export function variantWriter(
-  { passed, otherDtypes, spare, settings, samplesOf, speech, temporary }: VariantOptions,
+  { passed, otherDtypes, spare, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
 ): (variant: Variant) => Promise<FileFigures> {
   const writeVariant = async ({
@@ -72,7 +71,7 @@ export function variantWriter(
       out,
       copiesSidecars: true,
       variant: { originalBrotli },
-      textFile: join(temporary, `${basename(source)}.text`),
+      textFile: textFileOf(source),
       fileBytes,
       seed: session.seed,
       ...settings,

@@ -117,6 +117,7 @@ export async function writeVariants(
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
   const temporary = await temporaryFolder();
+  const textFileOf = (source: string): string => join(temporary.path, `${basename(source)}.text`);
   const inputsOf =
     hasLowEntropy && !isAlone ? captureInputs({ folder, bases, texts, out: temporary.path }, session) : undefined;
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
@@ -153,7 +154,7 @@ export async function writeVariants(
     },
   };
   const writeVariant = variantWriter(
-    { passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge, temporary: temporary.path },
+    { passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge, textFileOf },
     session,
   );
   const make = (variant: Variant): Promise<FileFigures> => {
@@ -192,7 +193,9 @@ export async function writeVariants(
         session.job<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
       loader,
       madeWith: `pith ${session.line[0]}`,
-      time: isTimed ? createTimer(targets.length === 0 ? ["node"] : targets, set, timedSeconds, session) : undefined,
+      time: isTimed
+        ? createTimer(targets.length === 0 ? ["node"] : targets, set, timedSeconds, textFileOf, session)
+        : undefined,
       settings: { ...settings, maxDrop, spare, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
@@ -353,6 +356,7 @@ function createTimer(
   targets: readonly TargetName[],
   set: Settings,
   seconds: number,
+  textFileOf: (source: string) => string,
   session: Session,
 ): NonNullable<FolderOptions["time"]> {
   const unsupported = new Set<TargetName>();
@@ -365,7 +369,7 @@ function createTimer(
         const { speed, work: relativeWork } = await measureSpeed(
           [source, out],
           target,
-          { set, rounds, seconds },
+          { set, rounds, seconds, textFile: textFileOf(source) },
           session,
         );
         if (target === targets[0]) work = relativeWork;
@@ -389,7 +393,7 @@ function createTimer(
 async function measureSpeed(
   models: readonly [original: string, file: string],
   target: TargetName,
-  timing: Pick<Parameters<typeof benchJob>[0], "set" | "rounds" | "seconds">,
+  timing: Pick<Parameters<typeof benchJob>[0], "set" | "rounds" | "seconds" | "textFile">,
   { seed, job }: Session,
 ): Promise<{ readonly speed: TargetSpeed | Miss; readonly work: number | undefined }> {
   const input = { models, target, dims: [], ...timing, threads: undefined, seed, inOrder: true };

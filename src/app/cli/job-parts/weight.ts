@@ -8,6 +8,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { bytes } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { dimsText } from "../../../core/tensor/dims.ts";
+import type { Dataset } from "../../../data/batches/types.ts";
 import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../../rewrite/edit/stored.ts";
@@ -66,17 +67,20 @@ export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" 
   };
 }
 
-/** Times both models. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed. */
+/**
+ * Times both models on random inputs, or on the first one of `samples`. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed.
+ */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },
   context: Context,
+  samples?: Dataset,
 ): Promise<Timed | undefined> {
   if (operatorsOf(model) === operatorsOf(result)) return undefined;
   const times =
     storedBytes(model.graph) > maxTimedBytes
       ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
-      : await relativeTime(model, result, context, await timedTokenCount(path));
+      : await relativeTime(model, result, context, { length: await timedTokenCount(path), samples });
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   return { against: path, found: speedOf(times) };
 }

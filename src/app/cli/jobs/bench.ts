@@ -1,20 +1,21 @@
-/** Job of `pith bench`: times all models, interleaved, on the same random inputs, relative to the first model. */
+/**
+ * Job of `pith bench`: times all models, interleaved, relative to the first model. Language models run on text that the first one generates, other
+ * models on the same random inputs.
+ */
 
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
+import { Miss } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { isSymbolic } from "../../../core/tensor/dims.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { decoderOf } from "../../../runtime/run/decoding.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
+import { ownTokens } from "../../../runtime/run/own-text.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
-import {
-  inputTexts,
-  type TimedOptions,
-  type TimedShapes,
-  timedFeeds,
-  timedShapes,
-} from "../../../runtime/run/timed-inputs.ts";
+import { inputTexts, type TimedShapes, textFeeds, timedFeeds, timedShapes } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/set.ts";
 import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
 import { contentsOfEach } from "../job-parts/set.ts";
@@ -34,6 +35,8 @@ export interface BenchInput {
   readonly seed: number;
   /** Whether the first model is known to be the original. No warning about the order of models is then logged. */
   readonly inOrder?: boolean;
+  /** File that keeps text of the first model for further commands. */
+  readonly textFile?: string | undefined;
 }
 
 export interface BenchOutput {
@@ -41,6 +44,7 @@ export interface BenchOutput {
   readonly batches: readonly number[];
   readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
+  readonly usesText: boolean;
   readonly runtime: RuntimeName;
   readonly inBrowser: boolean;
   readonly where: string;
@@ -56,11 +60,10 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
     );
   const batches = models.map((model) => samplesPerRun(model, input.dims));
   context.stage("time");
-  const contents = contentsOfEach(models, input.set);
   const target = await openTarget(input.target, context);
   try {
-    const shapes = await timedShapes(createEngine(), models, { ...(await timedSizes(input)), fixed: contents });
-    const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, contents[index]));
+    const texts = await textsFor(models, input, context);
+    const feeds = texts ?? (await randomInputs(models, input));
     const report = await target.latency(models, feeds, {
       rounds: input.rounds,
       seconds: input.seconds,
@@ -69,19 +72,40 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
       threads: input.threads,
     });
     const { runtime, inBrowser, where } = target;
-    return { latency: report, batches, shapes, inputs: feeds.map(inputTexts), runtime, inBrowser, where };
+    const shapes = feeds.map((batch) =>
+      Object.fromEntries(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
+    );
+    const inputs = feeds.map(inputTexts);
+    const usesText = texts !== undefined;
+    return { latency: report, batches, shapes, inputs, usesText, runtime, inBrowser, where };
   } finally {
     await target.close();
   }
 }
 
-/** Returns the sizes of inputs for timing. A tokenizer next to any model limits the number of tokens. */
-export async function timedSizes({
-  models,
-  dims,
-  seed,
-}: Pick<BenchInput, "models" | "dims" | "seed">): Promise<TimedOptions> {
-  return { sizes: parseNamedSizes(dims), length: Math.min(...(await Promise.all(models.map(timedTokenCount)))), seed };
+/** Returns a text of the first model as the input of each model; undefined if not all are language models, or if the input states sizes or values. */
+async function textsFor(
+  models: readonly Model[],
+  { dims, set, seed, textFile }: BenchInput,
+  { signal }: JobContext,
+): Promise<readonly Batch[] | undefined> {
+  const [first] = models;
+  const hasSettings = dims.length > 0 || Object.keys(set).length > 0;
+  if (first === undefined || hasSettings || models.some((model) => decoderOf(model) === undefined)) return undefined;
+  const count = textFile === undefined ? 1 : undefined;
+  const texts = await ownTokens(createEngine(), first, { seed, count, file: textFile, signal });
+  const [text] = texts instanceof Miss ? [] : texts;
+  return text && models.map((model) => textFeeds(model, text));
+}
+
+async function randomInputs(models: readonly Model[], input: BenchInput): Promise<readonly Batch[]> {
+  const { seed, dims, set } = input;
+  const contents = contentsOfEach(models, set);
+  // A tokenizer next to any model limits the number of tokens.
+  const length = Math.min(...(await Promise.all(input.models.map(timedTokenCount))));
+  const options = { sizes: parseNamedSizes(dims), length, seed, fixed: contents };
+  const shapes = await timedShapes(createEngine(), models, options);
+  return models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, seed, contents[index]));
 }
 
 /** Returns the samples per run: the size of the inputs' first dimension if all inputs have the same symbolic one; 1 for other models. */

@@ -13,6 +13,7 @@ import { open } from "../../../core/onnx/index.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { downloadBytesOf } from "../../../core/pass/options.ts";
 import type { AnyPass, Context } from "../../../core/pass/pass.ts";
+import type { Dataset } from "../../../data/batches/types.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
 import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";
 import { readSidecars } from "../../../data/sidecars/sidecars.ts";
@@ -82,7 +83,8 @@ async function changeModel(
   const { result, noGainText, judgement, rejection } = step;
   const report = await reportOf(openedStep, step);
   if (result === undefined) return report;
-  if (input.dryRun) return { ...report, planned: await costOf(original, result, report, stepContext) };
+  if (input.dryRun)
+    return { ...report, planned: await costOf(original, result, report, stepContext, request.inputs?.test) };
   if (judgement === undefined) return { ...report, idle: noGainText };
   if (request.pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, stepContext);
   if (rejection !== undefined && !input.force)
@@ -148,7 +150,7 @@ async function writeResult(
   const speed =
     masked || input.variant !== undefined
       ? undefined
-      : await measureSpeed(result, references?.first ?? original, stepContext);
+      : await measureSpeed(result, references?.first ?? original, stepContext, request.inputs?.test);
   await warnOfSpeed(speed, { ...report, uneven, original: original.model }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;
@@ -210,10 +212,11 @@ async function costOf(
   result: Model,
   { before }: StepReport,
   context: Context,
+  samples: Dataset | undefined,
 ): Promise<PlannedCost | undefined> {
   const { parameters, macs } = await countsOf(result);
   if (!hasDifferentMacs(before, { macs })) return undefined;
-  const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context);
+  const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context, { samples });
   return {
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
     speed: time === undefined || time instanceof Miss ? undefined : speedOf(time),

@@ -18,7 +18,7 @@ export default async function relativeTimeJob(
     return "the inputs have other names or types than those of the original";
   context.stage("time");
   const timing = { engine: createEngine(), seed, signal: context.signal };
-  const timer = await relativeTimer(originalModel, timing, await timedTokenCount(original));
+  const timer = await relativeTimer(originalModel, timing, { length: await timedTokenCount(original) });
   try {
     return await timer.timePair(changedModel);
   } finally {
