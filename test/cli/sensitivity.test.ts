@@ -6,6 +6,7 @@ import { beforeAll, expect, test } from "vitest";
 import { formatRecipe } from "../../src/app/cli/jobs/sensitivity.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { cachedDecoder } from "../language-model.ts";
 import { filesIn } from "./compressing.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
@@ -79,6 +80,21 @@ test("prints the data with --json, and keeps files that an author changed", asyn
   expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh starts again`);
 });
 
+test("measures a language model without data on text that it generates, by its agreement with the original", async () => {
+  await save(cachedDecoder(), at("decoder.onnx"));
+  const words = ["sensitivity", at("decoder.onnx"), "--kinds", "bits", "-o", at("own-text")];
+  const { code, out, err } = await pith(...words);
+  expect({ code, err }).toMatchObject({
+    code: 0,
+    err: expect.stringContaining("samples: text that the model generated"),
+  });
+  expect(out).toMatch(/^agreement of the original +100\.0 %/);
+  expect(out).toMatch(/\nnext: pith compress .* --data own-text -r /);
+  const { data, rows } = parseSensitivity(readFileSync(at("own-text/sensitivity.json"), "utf8"));
+  expect(data).toEqual({ name: "text that the model generated: 8 sequences of 64 tokens, seed 0", count: 8 });
+  expect(rows.length).toBeGreaterThan(2);
+});
+
 test("a recipe of a sweep that ran out of time states how many settings were measured", () => {
   const recipe = parseRecipe("steps: [{ prune: { amount: 10% } }]");
   const drop = { value: 0, low: 0, high: 0, confidence: 0.95, count: 1 };
@@ -92,7 +108,7 @@ test("a recipe of a sweep that ran out of time states how many settings were mea
 test.each([
   [["--data", "points.csv", "--queue", "redis://localhost:1"], /--queue needs --store/],
   [["--data", "points.csv", "--jobs", "0"], /--jobs/],
-  [["--kinds", "prune"], /--data is needed/],
+  [["--kinds", "prune"], /Samples are needed/],
   [["--data", "points.csv", "--kinds", "weights"], /--kinds: expected/],
   [["--data", "points.csv", "--layers", "fc9"], /No layer is called "fc9"/],
   [["--data", "points.csv", "--budget", "2"], /--budget/],

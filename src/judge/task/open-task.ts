@@ -7,7 +7,7 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import { firstBatch, setAside, testSeed } from "../../data/batches/select.ts";
 import { parseState, setStates } from "../../data/batches/states.ts";
-import { type Dataset, draw, mapBatches, openDataset, type Preprocessing } from "../../data/index.ts";
+import { type Dataset, draw, type IndexedDataset, mapBatches, openDataset, type Preprocessing } from "../../data/index.ts";
 import {
   type PreprocessingSpec,
   parsePreprocessingSpec,
@@ -29,6 +29,7 @@ import type { MetricName } from "./named-metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 import { findReading } from "./reading.ts";
+import { ownTextName, textInputs } from "./text-inputs.ts";
 
 export interface TaskOptions {
   /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */
@@ -137,25 +138,27 @@ export async function openTask(
   const preparationSettings = { sidecars, stated, set };
   const readingOptions = readingFor(model, sidecars, stated);
   const stored =
-    options.data === randomName && learns === "answers"
-      ? await randomParts(model, samples, context)
-      : await partsFor(
-          models,
-          options.data,
-          {
-            ...readingOptions,
-            warn: (text) => context.log({ id: "skipped", text, level: "warning" }),
-            note: noteOnce((text) => context.log({ id: "classes", text })),
-            part: options.part,
-            calibrate,
-            trains: learns !== undefined,
-            leastTested,
-            ...(learns === "answers" ? { trainAlone } : {}),
-            ...(samples === undefined ? {} : { test: samples }),
-            seed: context.seed,
-          },
-          context,
-        );
+    options.data === ownTextName
+      ? await textParts(reference ?? model, options, context)
+      : options.data === randomName && learns === "answers"
+        ? await randomParts(model, samples, context)
+        : await partsFor(
+            models,
+            options.data,
+            {
+              ...readingOptions,
+              warn: (text) => context.log({ id: "skipped", text, level: "warning" }),
+              note: noteOnce((text) => context.log({ id: "classes", text })),
+              part: options.part,
+              calibrate,
+              trains: learns !== undefined,
+              leastTested,
+              ...(learns === "answers" ? { trainAlone } : {}),
+              ...(samples === undefined ? {} : { test: samples }),
+              seed: context.seed,
+            },
+            context,
+          );
   if (learns === "labels" && (stored.train === undefined || stored.divided)) {
     throw new PithError(
       "E_DATA",
@@ -166,7 +169,7 @@ export async function openTask(
     );
   }
   const { count: calibrationCount } = stored.calibrate ?? {};
-  if (calibrationCount !== undefined && calibrationCount < minCalibrated) {
+  if (calibrationCount !== undefined && calibrationCount < minCalibrated && options.data !== ownTextName) {
     const text = `calibrated on ${counted(calibrationCount, "sample")} only, which may not represent others: use 100 or more`;
     context.log({ id: "calibration", text, level: "warning" });
   }
@@ -325,6 +328,34 @@ function noteOnce(note: (text: string) => void): (text: string) => void {
 async function hasBoxLabels(data: Dataset): Promise<boolean> {
   const { label } = await firstBatch(data);
   return label !== undefined && areBoxLabels(label);
+}
+
+/** Returns texts that Pith made as samples. By default, their labels are left out, so that results are compared with the original. */
+async function textParts(
+  model: Model,
+  { metric = "accuracy", calibrate = 0 }: TaskOptions,
+  context: Context,
+): Promise<Parts> {
+  const inputs = await textInputs(model, context);
+  if (inputs === undefined)
+    throw new PithError(
+      "E_DATA",
+      "Samples are needed: the model neither predicts the next token nor has a tokenizer.",
+      {
+        hint: "Give `data`: a folder of images, a file of texts.",
+      },
+    );
+  const withoutLabels = (part: IndexedDataset): IndexedDataset =>
+    metric === "accuracy" ? mapBatches(part, ({ label: _, ...columns }) => columns) : part;
+  const [test, others] = [inputs.test, inputs.calibrate].map(withoutLabels);
+  context.log({ id: "own-text", text: `samples: ${inputs.test.name}` });
+  return {
+    train: others,
+    calibrate: calibrate > 0 ? others : undefined,
+    test: test ?? inputs.test,
+    testable: inputs.test.count,
+    divided: false,
+  };
 }
 
 async function randomParts(model: Model, maxTest: number | undefined, context: Context): Promise<Parts> {

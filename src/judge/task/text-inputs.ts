@@ -17,6 +17,9 @@ import { tokenInput, tokenize } from "../../data/text/sequences.ts";
 import { ownText } from "../../runtime/run/own-text.ts";
 import { createRunner } from "../../runtime/run/run.ts";
 
+/** Value of the data option that selects these inputs instead of a path. */
+export const ownTextName = "own-text";
+
 /** Samples that Pith made. Their name states them: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
 export interface TextInputs {
   /** Texts or sounds on which the result is compared with the original. */

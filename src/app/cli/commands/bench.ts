@@ -21,13 +21,15 @@ import type sizesJob from "../jobs/sizes.ts";
 const options = v.object({
   target: v.optional(targetOption("runtimes to measure"), ["node"]),
   dim: v.optional(
-    described(v.array(v.string()), "size of a named dimension (default: one sample, at most 128 tokens)", {
+    described(v.array(v.string()), "size of a named dimension (default: one sample, 64 or 128 tokens)", {
       value: "name=n",
     }),
     [],
   ),
   set: v.optional(
-    described(v.array(v.string()), "value of an input, instead of random numbers: sr=16000", { value: "input=value" }),
+    described(v.array(v.string()), "value of an input, instead of random numbers or text: sr=16000", {
+      value: "input=value",
+    }),
     [],
   ),
   rounds: v.optional(described(countOption, "rounds of timing"), 30),

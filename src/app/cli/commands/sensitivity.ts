@@ -11,6 +11,7 @@ import {
   selectionOptions,
 } from "../../../core/pass/options.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
+import { ownTextName } from "../../../judge/task/text-inputs.ts";
 import {
   dropText,
   equalSettingsText,
@@ -83,11 +84,10 @@ export default defineCommand({
   async run([path = ""], options, session) {
     const { kinds, layers, except, alike, budget, cost, minutes, fresh, metric, output } = options;
     const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
-    const data = dataRequest(options);
-    if (data === undefined)
-      throw new PithError("E_USAGE", "--data is needed: layers are measured on samples.", {
-        hint: "A folder of images, a file of texts: see docs/data.md.",
-      });
+    // Language models make their own samples. A worker of a queue would have to make them again.
+    const data = dataRequest({ ...options, data: options.data ?? ownTextName });
+    if (data === undefined || (options.data === undefined && options.queue !== undefined))
+      throw new PithError("E_USAGE", "--queue needs --data.");
     const files = sweptFolder.names.map((name) => join(out, name));
     await requireFreeFolder(out, sweptFolder, [
       ["the model itself", path],
