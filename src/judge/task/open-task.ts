@@ -7,7 +7,14 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import { firstBatch, setAside, testSeed } from "../../data/batches/select.ts";
 import { parseState, setStates } from "../../data/batches/states.ts";
-import { type Dataset, draw, type IndexedDataset, mapBatches, openDataset, type Preprocessing } from "../../data/index.ts";
+import {
+  type Dataset,
+  draw,
+  type IndexedDataset,
+  mapBatches,
+  openDataset,
+  type Preprocessing,
+} from "../../data/index.ts";
 import {
   type PreprocessingSpec,
   parsePreprocessingSpec,
