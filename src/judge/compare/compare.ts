@@ -45,9 +45,8 @@ export function compareRows(
       `A comparison needs the same samples of both models, got ${sampleCounts.join(" and ")}.`,
     );
   }
-  const part = metric.worstPart?.(candidate);
   const commonFields = {
-    metric: part === undefined ? metric.name : `${metric.name} of "${part}"`,
+    metric: nameWithParts(metric, original, candidate),
     unit: metric.unit,
     better: metric.better,
     original: estimate(metric, original),
@@ -86,6 +85,16 @@ export function compareRows(
     variance: standardError * standardError * difference.count,
     pairs,
   };
+}
+
+/** Names the worst part of the output; each model can have another one. */
+function nameWithParts({ name, worstPart }: Metric, original: Float64Array, candidate: Float64Array): string {
+  const [before, after] = [worstPart?.(original), worstPart?.(candidate)];
+  const part = after ?? before;
+  if (part === undefined) return name;
+  return before === undefined || before === part
+    ? `${name} of "${part}"`
+    : `${name} of the worst part ("${before}", then "${part}")`;
 }
 
 /**
