@@ -7,7 +7,7 @@ export { type Summary, summarize } from "./app/report/choice.ts";
 export { drawLayers } from "./app/report/debug.ts";
 export { drawDisagreements, drawSample, reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
-export { drawGraph, type GraphDrawing } from "./app/report/plot/draw-graph.ts";
+export { drawGraph } from "./app/report/plot/draw-graph.ts";
 export { plotPage } from "./app/report/plot/plot.ts";
 export { sharedStyle } from "./app/report/style.ts";
 export { drawTraining } from "./app/report/training-chart.ts";

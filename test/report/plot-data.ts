@@ -1,48 +1,38 @@
-/** Reads the data of a plot page, as the script of the page does. */
+/** Reads plots: their content as data, and the markup in a page, as the script of the page does. */
 import { inflateSync } from "node:zlib";
+import { layerData, type PlotOptions, plotModel } from "../../src/app/report/plot/plot.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import type { Model } from "../../src/core/graph/model.ts";
 
-export interface PlottedBox {
-  readonly family: string;
-  readonly title: string;
-  readonly label: string;
-  readonly name: string;
-  readonly note?: string;
-  readonly weight?: string;
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-  readonly inputs: readonly string[];
-  readonly graphs: readonly (readonly [attribute: string, graph: number])[];
-  readonly offers?: readonly (readonly [technique: string, text: string, refused: boolean])[];
-}
-
-export interface PlottedGraph {
-  readonly title: string;
-  readonly parent?: readonly [graph: number, box: number];
-  readonly boxes: readonly PlottedBox[];
-  readonly lines: readonly (readonly [from: number, to: number, d: string])[];
-  readonly frames: readonly { readonly label: string }[];
-  readonly layers: readonly (PlottedLayer | null)[];
-}
-
-export interface PlottedLayer {
+/** What the script of a page reads of a layer. */
+export interface PlottedData {
   readonly first: boolean;
-  readonly facts: string;
-  readonly original?: { readonly brief: string; readonly full: string };
+  readonly reason: string | undefined;
+  readonly kept?: string;
   readonly cells: number;
-  readonly heat?: readonly number[];
   readonly entries?: number;
   readonly units?: number;
-  readonly reason?: string;
-  readonly kept?: string;
 }
 
-/** Returns the graphs of a page, the main one first. */
-export function plottedGraphs(page: string): readonly [PlottedGraph, ...PlottedGraph[]] {
+/** Returns the graphs of a plot, the main one first. `layers` has the data of each box that is a layer. */
+export async function plottedGraphs(model: Model, options: Partial<PlotOptions> = {}) {
+  const { graphs } = await plotModel(model, infer(model), { name: "net.onnx", ...options });
+  const [main, ...inner] = graphs.map((graph) => ({
+    ...graph,
+    layers: graph.boxes.map(({ plot }) =>
+      plot === undefined ? null : { ...plot, heat: plot.picture?.heat, ...(layerData(plot) as PlottedData) },
+    ),
+  }));
+  if (main === undefined) throw new Error("The plot has no graph.");
+  return [main, ...inner] as const;
+}
+
+/** Returns the markup that the script of a page inserts. */
+export function plottedMarkup(page: string): string {
   const packed = /<script id="data" type="application\/octet-stream">([\w+/=]*)<\/script>/.exec(page)?.[1] ?? "";
-  const data = JSON.parse(inflateSync(Buffer.from(packed, "base64")).toString()) as { readonly graphs: PlottedGraph[] };
-  const [main, ...inner] = data.graphs;
-  if (main === undefined) throw new Error("The page has no graph.");
-  return [main, ...inner];
+  const { drawings, details } = JSON.parse(inflateSync(Buffer.from(packed, "base64")).toString()) as {
+    readonly drawings: string;
+    readonly details: readonly string[];
+  };
+  return [drawings, ...details].join("");
 }

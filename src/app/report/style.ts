@@ -17,7 +17,25 @@ export const tokens = `
 * { box-sizing: border-box; }
 `;
 
-/** Rules for texts, tables, samples and charts, which the studio uses too. */
+/** Rules for graphs (`drawGraph`). `--scale` is the zoom: text that stays readable grows when the graph shrinks. */
+export const graphStyle = `
+.graph { --layer: light-dark(#fffefb, #1d2226); --trained: light-dark(#e9f0e6, #232a20); --compute: light-dark(#f3efe6, #25231e); --move: light-dark(#fdfcfa, #171613); --edge: light-dark(#bdb8ae, #6a665b); --frame: light-dark(#f9f7f3, #1c1b18); }
+.graph svg { display: block; margin: 0 auto; overflow: visible; }
+.graph text { font: 12px var(--sans); fill: var(--ink); text-anchor: middle; } .graph text.name { font: 600 12px var(--mono); } .graph text:is(.name, .facts, .dims, .block) { text-anchor: start; }
+.graph text:is(.facts, .dims, .block) { fill: var(--soft); font-variant-numeric: tabular-nums; } .graph text.facts { font-size: 11px; } .graph text.dims { font-size: 10px; }
+.graph text:is(.dims, .block), .far text.name { paint-order: stroke; stroke: var(--paper); stroke-width: .25em; stroke-linejoin: round; }
+.graph .edge { fill: none; stroke: var(--edge); } .graph .frame { fill: var(--frame); stroke: var(--line); }
+.graph .body { fill: var(--compute); stroke: var(--line); } .graph .layer .body { fill: var(--layer); stroke: var(--accent); stroke-width: 1.3; }
+.graph .trained .body { fill: var(--trained); } .graph .move .body { fill: var(--move); } .graph .shape .body { fill: var(--move); stroke-dasharray: 2 2; } .graph .shape text { fill: var(--soft); }
+.graph .port .body { fill: var(--accent-wash); stroke: var(--accent); stroke-opacity: .4; } .graph .unknown .body { stroke: var(--bad); stroke-dasharray: 4 3; }
+.graph .heat { fill: var(--accent); } .graph .gone { fill: url(#gone); } .gone-ground { fill: var(--paper); fill-opacity: .82; } .gone-line { fill: var(--soft); }
+@media screen {
+  .far text { display: none; } .far text:is(.name, .block) { display: revert; font-size: calc(12px / var(--scale)); } .far text.name { transform: translate(230px, 25px); } .far text.block { text-anchor: end; }
+  .far text.hidden { display: none; } .far .body, .far .frame { stroke: var(--edge); } .far .compute .body, .far .trained .body { fill: var(--edge); }
+}
+`;
+
+/** Rules for texts, tables, samples, charts and graphs, which the studio uses too. */
 export const sharedStyle: string = `${tokens}
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 var(--sans); }
@@ -72,7 +90,7 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
 .layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
 .layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; } .layers circle { fill: none; stroke: var(--soft); }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.rejected { fill: var(--soft); }
-`;
+${graphStyle}`;
 
 export const reportStyle = `${sharedStyle}
 main { max-width: 66rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; }

@@ -1,6 +1,6 @@
 /** Types of the calls that the page makes. Two backends answer them: a worker in the tab, and the server of `pith studio`. */
 import type { Inspection } from "pith";
-import type { GraphDrawing, Run, SampleView, Summary } from "pith/compress";
+import type { Run, SampleView, Summary } from "pith/compress";
 import type { Estimate, Latency, LayerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
 
@@ -151,7 +151,7 @@ export const maxExactBytes = { gzip: 2 ** 26, brotli: 2 ** 21 } as const;
 export interface Calls {
   addFiles(files: ChosenFiles): void;
   openModel(place: string): ModelView;
-  graph(subject: Subject): GraphDrawing;
+  graph(subject: Subject): string;
   openSamples(model: string, request: SamplesRequest): SamplesView;
   make(subject: Subject, request: MakeRequest): Candidate;
   layerErrors(subject: Subject, file: Candidate["file"]): LayerErrors;

@@ -5,21 +5,23 @@ import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
 
 export interface PlacedBox {
+  /** Center of the box. */
   readonly x: number;
   readonly y: number;
   readonly width: number;
   readonly height: number;
 }
 
-export interface Line extends Omit<FramedBox, "path"> {
-  readonly from: number;
-  readonly to: number;
-  readonly d: string;
+export interface DrawnBox extends Box, PlacedBox {
+  readonly label: string;
+  /** Dimensions of the output, if they differ from the input's. */
+  readonly note: string | undefined;
 }
 
 export interface Drawing {
-  readonly places: readonly PlacedBox[];
-  readonly lines: readonly Line[];
+  readonly boxes: readonly DrawnBox[];
+  /** Curves of SVG paths, with the indices of the boxes that they join. */
+  readonly lines: readonly { readonly from: number; readonly to: number; readonly d: string }[];
   readonly frames: readonly Frame[];
   readonly width: number;
   readonly height: number;
@@ -35,38 +37,39 @@ const maxTitle = 34;
 const maxNote = 30;
 const rankGap = 30;
 const margin = 28;
-export const strip = { x: -106, y: 2, width: 212, height: 16 };
 
-export function titleOf({ title, table, bits, graphs }: Box): string {
+function titleOf({ title, table, bits, graphs }: Box): string {
   const tableName = table === undefined ? "" : ` · ${table.split(/[/.]/).at(-1)}`;
   return `${clip(`${title}${tableName}`)}${bits === undefined ? "" : ` · ${bits} bits`}${graphs.length === 0 ? "" : " ▸"}`;
 }
 
-export function noteOf({ shape }: Box): string | undefined {
+function noteOf({ shape }: Box): string | undefined {
   return shape === undefined ? undefined : clip(shape, maxNote);
 }
 
+/** Lengths are in pixels. */
 export function draw(picture: Picture): Drawing {
-  const { boxes, edges } = picture;
-  const sizes = boxes.map(sizeOf);
+  const { edges } = picture;
+  const sizes = picture.boxes.map(sizeOf);
   const placement = layout(sizes, edges);
   const rows = rankRows(placement.boxes, sizes, placement.ranks);
-  const places = placement.boxes.map(({ x, rank }, index): PlacedBox => {
+  const boxes = picture.boxes.map((box, index): DrawnBox => {
+    const { x, rank } = placement.boxes[index] ?? { x: 0, rank: 0 };
     const { width, height } = sizes[index] ?? { width: 0, height: 0 };
-    return { x: round(x + margin), y: rows[rank]?.middle ?? 0, width: round(width), height };
+    const place = { x: round(x + margin), y: rows[rank]?.middle ?? 0, width: round(width), height };
+    return { ...box, ...place, label: titleOf(box), note: noteOf(box) };
   });
-  const lines = edges.flatMap(([from, to], index): Line[] => {
-    const [start, end] = [places[from], places[to]];
+  const lines = edges.flatMap(([from, to], index) => {
+    const [start, end] = [boxes[from], boxes[to]];
     if (start === undefined || end === undefined) return [];
-    return [{ from, to, ...drawLine(placement.edges[index] ?? [], rows, start, end) }];
+    return [{ from, to, d: drawLine(placement.edges[index] ?? [], rows, start, end) }];
   });
-  const framedBoxes = boxes.flatMap(({ path }, index) => {
-    const { x, y, width, height } = places[index] ?? { x: 0, y: 0, width: 0, height: 0 };
+  const framedBoxes = boxes.flatMap(({ path, x, y, width, height }, index) => {
     const right = x + Math.max(width / 2, sizes[index]?.right ?? 0);
     return path === "" ? [] : [{ path, left: x - width / 2, right, top: y - height / 2, bottom: y + height / 2 }];
   });
   return {
-    places,
+    boxes,
     lines,
     frames: frames(framedBoxes),
     width: Math.ceil(placement.width + 2 * margin),
@@ -109,12 +112,7 @@ interface Spot {
 }
 
 /** Returns the curve of an edge from the foot of a box, or from a bend, to the head of another box. In rows with high boxes, it is vertical. */
-function drawLine(
-  points: readonly Point[],
-  rows: readonly Row[],
-  from: PlacedBox,
-  to: PlacedBox,
-): Omit<Line, "from" | "to"> {
+function drawLine(points: readonly Point[], rows: readonly Row[], from: PlacedBox, to: PlacedBox): string {
   const spots: Spot[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
     const { middle, height } = rows[point.rank] ?? { middle: 0, height: 0 };
@@ -124,14 +122,7 @@ function drawLine(
     else spots.push({ x, y: middle });
   }
   spots.push({ x: to.x, y: to.y - to.height / 2 });
-  const xs = spots.map(({ x }) => x);
-  return {
-    d: curveThrough(spots),
-    left: Math.floor(xs.reduce((low, x) => Math.min(low, x))),
-    right: Math.ceil(xs.reduce((high, x) => Math.max(high, x))),
-    top: Math.floor(spots[0]?.y ?? 0),
-    bottom: Math.ceil(spots.at(-1)?.y ?? 0),
-  };
+  return curveThrough(spots);
 }
 
 /**
@@ -168,7 +159,7 @@ function curveThrough(spots: readonly Spot[]): string {
   return path + straight;
 }
 
-function clip(text: string, maxLength = maxTitle): string {
+export function clip(text: string, maxLength = maxTitle): string {
   return text.length > maxLength ? `${text.slice(0, maxLength - 9)}…${text.slice(-8)}` : text;
 }
 

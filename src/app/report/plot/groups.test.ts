@@ -1,18 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { type PlottedGraph, plottedGraphs } from "../../../../test/report/plot-data.ts";
+import { plottedGraphs } from "../../../../test/report/plot-data.ts";
 import { topologies } from "../../../../test/zoo/topologies.ts";
-import { infer } from "../../../core/analysis/infer.ts";
 import { parseModel } from "../../../core/graph/text.ts";
-import { plotPage } from "./plot.ts";
+import type { Drawing } from "./draw.ts";
 
-const graphsOf = async (text: string): Promise<readonly [PlottedGraph, ...PlottedGraph[]]> => {
-  const model = parseModel(text);
-  return plottedGraphs(await plotPage(model, infer(model), { name: "net.onnx" }));
-};
+const graphsOf = (text: string) => plottedGraphs(parseModel(text));
 
 /** Returns the lines as "title → title". */
-const linksOf = ({ boxes, lines }: PlottedGraph): readonly string[] =>
-  lines.map(([from, to]) => `${boxes[from]?.title} → ${boxes[to]?.title}`).toSorted();
+const linksOf = ({ boxes, lines }: Drawing): readonly string[] =>
+  lines.map(({ from, to }) => `${boxes[from]?.title} → ${boxes[to]?.title}`).toSorted();
 
 const attention = `opset 21
 graph (ids: int64[batch, n], attention_mask: int64[batch, n]) -> (y: float32[batch, n, n]) {
@@ -119,7 +115,7 @@ graph (x: float32[n, 4]) -> (y) {
   y = Relu (f2)
 }`);
     expect(groups.map(({ title }) => title)).toEqual(["shapes, indices · 6 nodes", "shapes, indices · 6 nodes"]);
-    const y = main.lines.map(([from, to]) => [main.boxes[from]?.y ?? 0, main.boxes[to]?.y ?? 0]);
+    const y = main.lines.map(({ from, to }) => [main.boxes[from]?.y ?? 0, main.boxes[to]?.y ?? 0]);
     expect(y.filter(([from = 0, to = 0]) => from >= to)).toEqual([]);
   });
 
@@ -155,6 +151,6 @@ test.each(topologies)("every node of $name is drawn once, and lines lead down", 
       expect(boxes.filter(({ family }) => family !== "port")).toHaveLength(count);
   }
   for (const { boxes, lines } of [main, ...inner]) {
-    for (const [from, to] of lines) expect(boxes[from]?.y ?? 0).toBeLessThan(boxes[to]?.y ?? 0);
+    for (const { from, to } of lines) expect(boxes[from]?.y ?? 0).toBeLessThan(boxes[to]?.y ?? 0);
   }
 });

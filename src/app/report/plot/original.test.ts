@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { plottedGraphs } from "../../../../test/report/plot-data.ts";
+import { plottedGraphs, plottedMarkup } from "../../../../test/report/plot-data.ts";
 import { faults } from "../../../../test/report/well-formed.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -37,8 +37,10 @@ const resnet = (): Model =>
 const evil = "</script><script>x</script>";
 
 async function compared(small: Model, original: Model, name = "resnet.onnx") {
-  const page = await plotPage(small, infer(small), { name: "small.onnx", original: { name, model: original } });
-  const [{ boxes, layers }] = plottedGraphs(page);
+  const options = { name: "small.onnx", original: { name, model: original } };
+  const page = await plotPage(small, infer(small), options);
+  expect(faults(plottedMarkup(page))).toEqual([]);
+  const [{ boxes, layers }] = await plottedGraphs(small, options);
   const texts = layers.flatMap((layer, at) => (layer === null ? [] : [[boxes[at]?.name, layer.original] as const]));
   return { page, layers: new Map(texts) };
 }
