@@ -59,9 +59,9 @@ type Schemas = Readonly<Record<string, JsonSchema | boolean>>;
 /** Returns the schema of a step: a pass with its options, and optionally `judge`. */
 function step(passes: Schemas): JsonSchema {
   const judge: JsonSchema = {
-    enum: [true, false, "spare"],
+    enum: [true, false, "fallback"],
     description:
-      "measure what the step makes (default: true, in a repeat only behind the last step of the last round); spare: where it misses the goal, layers keep more bits",
+      "measure what the step makes (default: true, in a repeat only behind the last step of the last round); fallback: where it misses the goal, layers keep more bits",
   };
   return {
     type: "object",

@@ -35,7 +35,7 @@ describe("combinationsOf", () => {
     expect(preciseLayers.steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([
       false,
       false,
-      "spare",
+      "fallback",
     ]);
   });
 });

@@ -100,7 +100,7 @@ export function recipeOf(combination: Combination): Recipe {
       const byteLimit = bytes === undefined || isLast ? bytes : (1 - trainingMetadataShare) * bytes;
       const step = { id: pass, options, ...(byteLimit === undefined ? {} : { bytes: byteLimit }) };
       if (!isLast) return { ...step, judge: false };
-      return combination.fallback !== undefined ? { ...step, judge: "spare" } : step;
+      return combination.fallback !== undefined ? { ...step, judge: "fallback" } : step;
     }),
   };
 }

@@ -122,7 +122,7 @@ describe("--max-drop with rdoq", () => {
   const strong = ["--rounder", "rdoq", "--distortion", "0.32"];
 
   test("fails and writes nothing if no distortion meets it", async () => {
-    const rejected = words(...strong, "--no-spare", "--max-drop", "0.1%", ...data()).map((word) =>
+    const rejected = words(...strong, "--no-fallback", "--max-drop", "0.1%", ...data()).map((word) =>
       word === at("out.onnx") ? at("rejected.onnx") : word,
     );
     expect((await pith(...rejected)).code).toBe(1);

@@ -35,7 +35,7 @@ describe("a layer that quantization ruins", () => {
   });
 });
 
-test("keeps layers at higher precision if generated tokens are lost, unless --no-spare", async () => {
+test("keeps layers at higher precision if generated tokens are lost, unless --no-fallback", async () => {
   const model = await given(folder, "decoder", decoder);
   await writeVocabulary(model);
   writeFileSync(join(model, "config.json"), "{}");
@@ -45,7 +45,7 @@ test("keeps layers at higher precision if generated tokens are lost, unless --no
   expect(code, err).toBe(0);
   expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
   expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: kept in float; /m);
-  const rejected = await pith(...line, "--no-spare");
+  const rejected = await pith(...line, "--no-fallback");
   expect(rejected).toMatchObject({
     code: 1,
     out: expect.stringMatching(/rejected: model_quantized\.onnx: Only \d+ of 72 generated tokens equal/),

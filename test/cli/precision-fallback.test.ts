@@ -48,8 +48,8 @@ describe("a layer that quantization ruins", () => {
     expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^kept in float; it causes/);
   });
 
-  test("causes a rejection with --no-spare, and is quantized with --force", async () => {
-    const rejected = await pith(...words("--scheme", "weights", "--no-spare", ...data()));
+  test("causes a rejection with --no-fallback, and is quantized with --force", async () => {
+    const rejected = await pith(...words("--scheme", "weights", "--no-fallback", ...data()));
     expect(rejected).toMatchObject({
       code: 1,
       err: expect.stringMatching(/^E_ACCURACY_LOST: .*The largest error comes from layer "fc2"/m),

@@ -83,7 +83,7 @@ test("names the remaining files if a run is stopped", async () => {
 
 test("reports the rejected file as not written, and writes the others", async () => {
   const path = await given(root, "outliers", outliers);
-  const { code, out } = await pith("quantize", path, "--dtype", "fp16,q4", "--no-spare", "-o", `${path}.out`);
+  const { code, out } = await pith("quantize", path, "--dtype", "fp16,q4", "--no-fallback", "-o", `${path}.out`);
   expect({ code, out }).toEqual({
     code: 1,
     out: expect.stringMatching(/^rejected: model_q4\.onnx: .* This file was not written\.$/m),

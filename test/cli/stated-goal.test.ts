@@ -44,7 +44,10 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
     return `${ratio},1,${label}`;
   });
   writeFileSync(at("close.csv"), `a,b,label\n${rows.join("\n")}\n`);
-  writeFileSync(at("spare.yaml"), "steps:\n  - quantize: { scheme: weights, rounder: nearest }\n    judge: spare\n");
+  writeFileSync(
+    at("fallback.yaml"),
+    "steps:\n  - quantize: { scheme: weights, rounder: nearest }\n    judge: fallback\n",
+  );
 });
 
 describe(`a loss of ${lost} of 200 predictions, which is not significant`, () => {
@@ -84,7 +87,7 @@ describe(`a loss of ${lost} of 200 predictions, which is not significant`, () =>
   });
 
   test("starts the fallback of a recipe only with a stated goal", async () => {
-    const recipe = ["compress", at("close.onnx"), "-r", at("spare.yaml"), ...data(), "-o", at("run")];
+    const recipe = ["compress", at("close.onnx"), "-r", at("fallback.yaml"), ...data(), "-o", at("run")];
     expect((await pith(...recipe)).err).not.toContain("looking for the layers");
     expect((await pith(...recipe, "--max-drop", "1%")).err).toMatch(/allowed: looking for the layers/);
   });

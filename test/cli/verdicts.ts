@@ -109,7 +109,7 @@ export function testVerdicts(formats: readonly Format[]): void {
         "quantize",
         ...words,
         await nearlyEqual("far.onnx", "differences", spread / 8),
-        "--no-spare",
+        "--no-fallback",
         "-o",
         far,
       );

@@ -24,7 +24,7 @@ beforeAll(async () => {
 describe("a detector without most of its scores", () => {
   test.each([
     ["prune", [...pruning]],
-    ["quantize", ["--scheme", "weights", "--bits", "2", "--layers", "head.cls*", "--no-spare"]],
+    ["quantize", ["--scheme", "weights", "--bits", "2", "--layers", "head.cls*", "--no-fallback"]],
   ])("is rejected by %s", async (command, words) => {
     const { code, err } = await pith(command, model, ...words, ...data, "-o", at("out.onnx"));
     expect(err).toContain('"output0" contains detections of 3 classes, form [N, 4 + classes, boxes]');

@@ -118,18 +118,18 @@ test("a recipe step that misses the goal falls back for some layers, and records
   const steps = (judge: unknown) => recipeFrom({ steps: [{ quantize: { scheme: "weights" }, judge }] });
   const options = { goal: point, rounds: 0 };
   await expect(runRecipe(ruined, steps(true), task, options)).rejects.toMatchObject({ code: "E_ACCURACY_LOST" });
-  const { run } = await runRecipe(ruined, steps("spare"), task, options);
+  const { run } = await runRecipe(ruined, steps("fallback"), task, options);
   expect(run.data.validation).toBe(266);
   const [step] = run.variants[0]?.steps ?? [];
   expect(step?.options).toMatchObject({ overrides: { fc2: { float: true } } });
   expect(step?.misses).toMatchObject([{ at: "fc2", reason: expect.stringMatching(/^kept in float; it causes/) }]);
   expect(run.variants[0]?.comparison?.difference).toMatchObject({ count: 534 });
-  const untouched = await runRecipe(sound, steps("spare"), task, options);
+  const untouched = await runRecipe(sound, steps("fallback"), task, options);
   expect(untouched.run.variants[0]?.steps[0]?.misses).toEqual([]);
 });
 
 test("a step without higher-precision formats has no fallback", () => {
-  const wrong = () => recipeFrom({ steps: [{ prune: { amount: 0.1 }, judge: "spare" }] });
+  const wrong = () => recipeFrom({ steps: [{ prune: { amount: 0.1 }, judge: "fallback" }] });
   expect(wrong).toThrow(
     expect.objectContaining({ message: expect.stringContaining("prune has no higher-precision form") }),
   );

@@ -144,11 +144,11 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, po
   const { judge } = step;
   if (judge === undefined) return { id, options: stepOptions };
   const judgePath = [...path, "judge"];
-  if (judge === "spare" && pass.milderForms !== undefined) return { id, options: stepOptions, judge };
-  if (judge === "spare")
+  if (judge === "fallback" && pass.milderForms !== undefined) return { id, options: stepOptions, judge };
+  if (judge === "fallback")
     fail(source, judgePath, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
   if (typeof judge !== "boolean")
-    fail(source, judgePath, "value", `expected true, false or spare, got ${kindOf(judge)}`);
+    fail(source, judgePath, "value", `expected true, false or fallback, got ${kindOf(judge)}`);
   if (!judge && position.isLast) {
     fail(
       source,

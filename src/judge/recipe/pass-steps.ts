@@ -45,7 +45,7 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
 }
 
 const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "fallsBack"> =>
-  judge === "spare" ? { judged: true, fallsBack: true } : { judged: judge };
+  judge === "fallback" ? { judged: true, fallsBack: true } : { judged: judge };
 
 /** Replaces module paths in options by the modules' exports. @throws PithError as `openModules`. */
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>

@@ -390,7 +390,7 @@ describe("a recipe error", () => {
     [
       "judge as a text",
       "steps:\n  - train:\n    judge: sometimes",
-      'r.yaml:3:12: steps[0].judge: expected true, false or spare, got "sometimes".',
+      'r.yaml:3:12: steps[0].judge: expected true, false or fallback, got "sometimes".',
     ],
   ])("states the position, the reason and a hint: %s", (_, text, message, hint?: string) => {
     expect(wrong(text)).toEqual({ message, hint });

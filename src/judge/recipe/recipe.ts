@@ -36,10 +36,10 @@ export interface RecipeStep {
   /** Options as written in the recipe, without the pass's defaults. */
   readonly options: OptionValues;
   /**
-   * Whether the result of the step is measured (default: true; inside a repeat, only for its last step). "spare" adds the precision fallback if the
+   * Whether the result of the step is measured (default: true; inside a repeat, only for its last step). "fallback" adds the precision fallback if the
    * goal is missed.
    */
-  readonly judge?: boolean | "spare";
+  readonly judge?: boolean | "fallback";
   /**
    * Maximum bytes of the file, for which the bits per layer are chosen (`fitToBytes`). Only searches set `bytes`; their final recipes contain the
    * chosen bits as `overrides` instead.

@@ -29,9 +29,9 @@ test("counts an evaluation per step, five runs per training sample, and the runs
 });
 
 test("includes the timing, and says that the precision fallback can take longer", () => {
-  const spare = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" }, judge: "spare" }] }));
-  expect(durationText(spare, { seconds: 0.1, samples: 1000 }, task)).toBeUndefined();
-  expect(durationText(spare, { seconds: 1, samples: 1000 }, task, 60 * 60)).toBe(
+  const fallback = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" }, judge: "fallback" }] }));
+  expect(durationText(fallback, { seconds: 0.1, samples: 1000 }, task)).toBeUndefined();
+  expect(durationText(fallback, { seconds: 1, samples: 1000 }, task, 60 * 60)).toBe(
     "about 40 seconds: 1 step evaluated on 1,000 samples; longer if layers need higher precision",
   );
 });

@@ -28,7 +28,7 @@ interface VariantOptions {
   readonly passed: Readonly<Record<string, unknown>>;
   /** Dtypes to which `--rounder` does not apply: they keep their own rounding method. */
   readonly otherDtypes: readonly string[];
-  readonly spare: boolean | undefined;
+  readonly fallback: boolean | undefined;
   readonly settings: Pick<
     PassInput,
     "data" | "metric" | "output" | "maxDrop" | "strict" | "force" | "dryRun" | "targetDownload"
@@ -51,7 +51,7 @@ interface SpeechJudge {
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
 export function variantWriter(
-  { passed, otherDtypes, spare, settings, samplesOf, speech, textFileOf }: VariantOptions,
+  { passed, otherDtypes, fallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
 ): (variant: Variant) => Promise<FileFigures> {
   const writeVariant = async ({
@@ -63,7 +63,7 @@ export function variantWriter(
     originalBrotli,
   }: Variant): Promise<FileFigures> => {
     const input: PassInput = {
-      spare,
+      fallback,
       together,
       judgedTogether: speech !== undefined && !settings.force,
       command: "quantize",
@@ -88,7 +88,7 @@ export function variantWriter(
     const models = speech.together({ source, out });
     const endToEnd = await speech.compare(models.modules);
     const lostText = lostEndToEnd(endToEnd);
-    if (lostText !== undefined && spare !== false && together === undefined)
+    if (lostText !== undefined && fallback !== false && together === undefined)
       return writeVariant({ source, out, dtype, fileBytes, originalBrotli, together: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenNearness(endToEnd);

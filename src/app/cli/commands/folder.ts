@@ -61,7 +61,7 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precomp
   readonly targetDownload?: string | undefined;
   readonly strict?: boolean | undefined;
   readonly force?: boolean | undefined;
-  readonly spare?: boolean | undefined;
+  readonly fallback?: boolean | undefined;
   readonly search?: FolderSearch | undefined;
 }
 
@@ -77,7 +77,7 @@ export async function writeVariants(
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
-  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = options;
+  const { out, metric, output, maxDrop, strict = false, force = false, fallback, isText = false, search } = options;
   const data = dataRequest(options);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -154,7 +154,7 @@ export async function writeVariants(
     },
   };
   const writeVariant = variantWriter(
-    { passed, otherDtypes, samplesOf, spare, settings, speech: speechJudge, textFileOf },
+    { passed, otherDtypes, samplesOf, fallback, settings, speech: speechJudge, textFileOf },
     session,
   );
   const make = (variant: Variant): Promise<FileFigures> => {
@@ -196,10 +196,10 @@ export async function writeVariants(
       time: isTimed
         ? createTimer(targets.length === 0 ? ["node"] : targets, set, timedSeconds, textFileOf, session)
         : undefined,
-      settings: { ...settings, maxDrop, spare, data: judgedData && { ...judgedData, path: undefined }, version },
+      settings: { ...settings, maxDrop, fallback, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
-      texts: force || spare === false ? undefined : texts,
+      texts: force || fallback === false ? undefined : texts,
       search:
         search === undefined || data === undefined || hasFewTexts
           ? undefined

@@ -46,7 +46,7 @@ const stepFlags = (defaultOut: string) =>
     ...precompressFlag,
     ...metricFlags,
     ...goalFlags,
-    spare: described(
+    fallback: described(
       v.optional(v.boolean(), true),
       "keep layers with the largest error at higher precision if too much is lost",
       {
@@ -78,7 +78,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     // A pass that intentionally discards the weights has no goal for the drop.
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
-      ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
+      ...(pass.milderForms === undefined ? ["fallback", "targetSize"] : []),
       ...(pass.downloadSettings === undefined ? ["targetDownload"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
@@ -91,7 +91,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     async run([word], options, calledSession) {
       const session = withDownload(pass, withCalibration(calledSession, options), options);
       const { passed, seed } = session;
-      const { original, metric, output, maxDrop, strict = false, force = false, spare } = options;
+      const { original, metric, output, maxDrop, strict = false, force = false, fallback } = options;
       const { targetSize, targetDownload, dryRun = false, precompress } = options;
       const referenceModel = reference === undefined ? original : passed[reference];
       const modelFile = word === undefined ? undefined : await findModel(word, session.terminal);
@@ -118,7 +118,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const input = {
         ...{ command: name, model, original, out, seed, precompress, data, metric, output },
-        ...{ maxDrop, strict, force, spare, dryRun, targetDownload },
+        ...{ maxDrop, strict, force, fallback, dryRun, targetDownload },
         options: Object.fromEntries(keptOptions),
         copiesSidecars: place.folder !== undefined,
         targetBytes: choosesBits ? bytesOf(targetSize) : undefined,

@@ -31,7 +31,7 @@ export interface PassInput {
   /** Whether a rejected result is written, too. */
   readonly force: boolean;
   /** Whether the precision fallback is used if the result loses too much (default: true). */
-  readonly spare?: boolean | undefined;
+  readonly fallback?: boolean | undefined;
   /** Other models of the folder, with which the result must also pass end to end. */
   readonly together?: Together | undefined;
   /** Whether the folder evaluates the result, so that this job only loads it. */

@@ -289,7 +289,7 @@ async function openStep(
     throw new PithError("E_USAGE", `${pass.id} needs --data here: ${needs}.`, {
       hint: `Representative samples; labels are not needed. Without them, the model gets no texts: it neither predicts the next token nor has a tokenizer.json.`,
     });
-  const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, spare, output, dryRun } =
+  const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, fallback, output, dryRun } =
     input;
   const request: StepRequest = {
     ...{ pass, references, force, output, dryRun, targets, judgedTogether },
@@ -301,7 +301,7 @@ async function openStep(
     goal: { maxDrop, strict },
     usesAllSamples: input.data?.samples !== undefined,
     batch: input.data?.batch,
-    fallback: spare !== false,
+    fallback: fallback !== false,
     limit:
       targetDownload !== undefined
         ? { of: "download", bytes: downloadBytesOf(targetDownload, (await countsOf(original)).parameters) }
