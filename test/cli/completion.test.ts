@@ -19,7 +19,7 @@ describe("pith complete", () => {
     expect(await offered("qu")).toEqual(["quantize"]);
     expect(await offered("help", "qu")).toEqual(["quantize"]);
     expect((await pith("complete", "--", "insp")).out).toBe(
-      "inspect\tshow inputs, outputs, operators, layers and sizes of a model\n",
+      "inspect\tshow inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer\n",
     );
   });
 

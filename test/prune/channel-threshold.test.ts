@@ -1,4 +1,4 @@
-/** Tests the amount from which `prune` removes a channel, as `explain` prints it. */
+/** Tests the amount from which `prune` removes a channel, as `inspect` prints it. */
 import { parseModel } from "pith/extend";
 import { expect, test } from "vitest";
 import { explain } from "../../src/search/sensitivity/explain.ts";

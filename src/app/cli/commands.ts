@@ -14,7 +14,7 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<ListedCommand["
 }
 
 const summaries = {
-  inspect: "show inputs, outputs, operators, layers and sizes of a model",
+  inspect: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
   plot: "draw the graph, and shade the weights that pruning would remove",
   simplify: "reduce the number of nodes without changing the function",
   eval: "score a model on data, and compare it with its original",
@@ -22,7 +22,6 @@ const summaries = {
   bench: "measure latency, throughput, memory and size of models side by side",
   check: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
   compress: "search for the smallest model that meets an accuracy goal, and write it with a report",
-  explain: "explain why a technique skips a layer or a channel, and what would change that",
   sensitivity: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
   studio: "make a model smaller on a page in the browser, with the native runtime, until stopped",
   worker: "run jobs of commands that use `--queue`, until stopped",
@@ -46,7 +45,6 @@ const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> =
   bench: () => import("./commands/bench.ts"),
   check: () => import("./commands/check.ts"),
   compress: () => import("./commands/compress.ts"),
-  explain: () => import("./commands/explain.ts"),
   sensitivity: () => import("./commands/sensitivity.ts"),
   studio: () => import("./commands/studio.ts"),
   worker: () => import("./commands/worker.ts"),

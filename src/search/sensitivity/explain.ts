@@ -1,4 +1,4 @@
-/** Explains what each technique does to a layer, and why channels cannot be removed (`pith explain`). */
+/** Explains what each technique does to a layer, and why channels cannot be removed (`pith inspect`). */
 import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";

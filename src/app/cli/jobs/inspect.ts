@@ -10,20 +10,31 @@ import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { type Explanation, explain } from "../../../search/sensitivity/explain.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { openModel } from "../job-parts/open-model.ts";
+import { contextOf, openModel } from "../job-parts/open-model.ts";
 import { type InspectOutput, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
 
 /** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
 const maxDecomposed = 2048;
 
+export interface InspectInput {
+  readonly model: string;
+  readonly weights: boolean;
+  /** If given, this layer is explained instead of the model. */
+  readonly layer: string | undefined;
+  readonly channel: number | undefined;
+  readonly seed: number;
+}
+
 export default async function inspectJob(
-  input: { readonly model: string; readonly weights: boolean },
+  input: InspectInput,
   context: JobContext,
-): Promise<InspectOutput> {
-  const { model: path } = input;
+): Promise<InspectOutput | Explanation> {
+  const { model: path, layer, channel } = input;
   const model = await openModel(path, context);
+  if (layer !== undefined) return explain(model, layer, channel, contextOf(createEngine(), input, context));
   const bytes = await fileBytes(filesOfModel(model, path));
   const description = { file: path, ...(await inspect(model)), bytes };
   if (!input.weights) return { description, weights: undefined, zeros: undefined };

@@ -6,7 +6,7 @@ import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-test("explain prints what a layer tolerates, and the amount that removes a channel", async () => {
+test("inspect with a layer prints what a layer tolerates, and the amount that removes a channel", async () => {
   const path = at("explained.onnx");
   await save(
     parseModel(`opset 17
@@ -19,7 +19,7 @@ graph (x: float32[n, 2]) -> (y) {
 }`),
     path,
   );
-  const { code, out } = await pith("explain", path, "first", "--channel", "1");
+  const { code, out } = await pith("inspect", path, "first", "--channel", "1");
   expect(code).toBe(0);
   for (const part of [
     "first  MatMul, [2, 4], 8 weights",
@@ -28,8 +28,16 @@ graph (x: float32[n, 2]) -> (y) {
     "8 bits",
   ])
     expect(out).toContain(part);
-  const { out: kept } = await pith("explain", path, "second");
+  const { out: kept } = await pith("inspect", path, "second");
   expect(kept).toContain("3 channels cannot: they are an output of the model (y)");
-  expect(await json("explain", path, "first")).toMatchObject({ layer: "first", channels: { count: 4, free: 4 } });
-  expect(await pith("explain", path, "frist")).toMatchObject({ code: 2, err: expect.stringContaining('"first"') });
+  expect(await json("inspect", path, "first")).toMatchObject({ layer: "first", channels: { count: 4, free: 4 } });
+  expect(await pith("inspect", path, "frist")).toMatchObject({ code: 2, err: expect.stringContaining('"first"') });
+  for (const words of [
+    ["--channel", "1"],
+    ["first", "--weights"],
+  ])
+    expect(await pith("inspect", path, ...words)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("single layer"),
+    });
 });
