@@ -14,12 +14,14 @@ import { operands } from "./operands.ts";
 import { operators } from "./operators.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reductions.ts";
+import { rotaries } from "./rotary.ts";
 import { selections } from "./selections.ts";
 
 export const ruleExamples: readonly RuleExample[] = [
   ...activations,
   ...normalizations,
   ...attentions,
+  ...rotaries,
   ...arithmetic,
   ...bounds,
   ...math,

@@ -31,7 +31,7 @@ graph (x: float32[batch, 4, 8]) -> (y) {
   ${end}
 }`;
 
-const rms = (opset: number, end: string) => `opset ${opset}
+const rms = (opset: number, end: string, inverse = "Reciprocal(r)") => `opset ${opset}
 graph (x: float32[batch, 4, 8]) -> (y) {
   axes: int64[1] = [-1]
   epsilon: float32[] = [0.00001]
@@ -40,7 +40,7 @@ graph (x: float32[batch, 4, 8]) -> (y) {
   v = ReduceMean(q, axes)
   e = Add(v, epsilon)
   r = Sqrt(e)
-  i = Reciprocal(r)
+  i = ${inverse}
   n = Mul(x, i)
   ${end}
 }`;
@@ -76,8 +76,18 @@ export const normalizations: readonly RuleExample[] = [
   },
   {
     rule: "rms-normalization",
-    fires: { "a product with the reciprocal": rms(23, "y = Mul(n, scale)") },
+    fires: {
+      "a product with the reciprocal": rms(23, "y = Mul(n, scale)"),
+      "a product with 1 / root": rms(23, "y = Mul(n, scale)", "Div(one, r)").replace(
+        "epsilon:",
+        "one: float32[] = [1]\n  epsilon:",
+      ),
+    },
     keeps: {
+      "a product with 2 / root": rms(23, "y = Mul(n, scale)", "Div(one, r)").replace(
+        "epsilon:",
+        "one: float32[] = [2]\n  epsilon:",
+      ),
       "an opset without the operator": rms(21, "y = Mul(n, scale)"),
       "a graph output inside": rms(23, "h = Mul(n, scale)\n  y = Add(h, r)"),
     },

@@ -1,66 +1,109 @@
 /**
  * Rules that replace the arithmetic of attention by one operator (Vaswani et al. 2017). `npm run bench -- forms` compares the speed of both forms.
  *
- *     y = softmax(s · q kᵀ) v     q, k, v: batch × heads × tokens × width
+ *     y = softmax(s · q kᵀ + mask) v     q, k, v: batch × heads × tokens × width
+ *
+ * The operator takes the past keys and values of a cache, and fewer key heads than query heads. It outputs 0 for a query that sees no key.
  */
-import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
-import { structure } from "../../graph/pattern.ts";
+import { substitute } from "../../graph/replace.ts";
 import { fixedDims, multiplyDims, sameDims } from "../../tensor/dims.ts";
-import { readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
+import type { Site } from "../define.ts";
+import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attributes.ts";
+import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
-import type { Structure, StructureScope } from "./rule.ts";
+import { producerOf, replaceBy, type Structure, type StructureScope } from "./rule.ts";
 
 type Operand = "q" | "k" | "v";
-type Part = "transposed" | "softmax";
 
-const writeAttention = (
-  emit: Emit,
-  { q, k, v }: Readonly<Record<Operand, Value>>,
-  scale: (products: Value) => Value,
-) => {
-  const transposed = emit.Transpose([k]);
-  const softmax = emit.Softmax([scale(emit.MatMul([q, transposed]))]);
-  return { last: emit.MatMul([softmax, v]), parts: { transposed, softmax } };
-};
-
-const findUnscaled = structure<Operand, Part>(["q", "k", "v"], (emit, operands) =>
-  writeAttention(emit, operands, (products) => products),
-);
-
-const findScaled = structure<Operand | "factor", Part | "scaled">(
-  ["q", "k", "v", "factor"],
-  ...[
-    (emit: Emit, products: Value, factor: Value) => emit.Mul([products, factor]),
-    (emit: Emit, products: Value, factor: Value) => emit.Div([products, factor]),
-  ].map((write) => (emit: Emit, operands: Readonly<Record<Operand | "factor", Value>>) => {
-    let scaled = operands.q;
-    const { last, parts } = writeAttention(emit, operands, (products) => {
-      scaled = write(emit, products, operands.factor);
-      return scaled;
-    });
-    return { last, parts: { ...parts, scaled } };
-  }),
-);
-
-/** Returns the match with its scale; undefined if the value is no attention, or the scale is not a constant number. */
-function findAttention({ match, operand }: StructureScope) {
-  const unscaled = match(findUnscaled);
-  if (unscaled !== undefined) return { ...unscaled, scale: 1 };
-  const scaled = match(findScaled);
-  const factor = scaled && elementOf(operand(scaled.operands.factor));
-  if (scaled === undefined || factor === undefined) return undefined;
-  return { ...scaled, scale: scaled.parts.scaled.op === "Div" ? 1 / factor : factor };
+interface Arithmetic {
+  readonly operands: Readonly<Record<Operand, Value>>;
+  readonly parts: Readonly<Record<"transposed" | "softmax", Node>>;
+  readonly nodes: ReadonlySet<Node>;
+  readonly mask: Value | undefined;
+  /** Whether weights that are NaN become 0. */
+  readonly isGuarded: boolean;
+  readonly scale: number;
 }
 
-/** Returns the value whose last two axes a Transpose swaps; a new Transpose writes it if the node also swaps other axes. */
-function untransposed({ emit, site }: StructureScope, node: Node): Value | undefined {
-  const [source] = node.inputs;
-  const [batch, heads, width, tokens] = readIntegers(site(node), "perm") ?? [];
-  if (source === undefined || batch === undefined || heads === undefined) return undefined;
-  if (width === undefined || tokens === undefined) return undefined;
+/** Returns the factor by which a Mul or Div multiplies another value; the value itself and 1 if its producer is another operator. */
+function readScaled(value: Value | undefined, { operand }: StructureScope) {
+  const node = producerOf(value, "Mul") ?? producerOf(value, "Div");
+  for (const index of node === undefined ? [] : node.op === "Mul" ? [1, 0] : [1]) {
+    const factor = elementOf(node?.inputs[index] && operand(node.inputs[index]));
+    if (factor !== undefined)
+      return { source: node?.inputs[1 - index], factor: node?.op === "Div" ? 1 / factor : factor, node };
+  }
+  return { source: value, factor: 1, node: undefined };
+}
+
+/** Finds the arithmetic before a value. The factors of q, k and their products multiply to the scale. */
+function findArithmetic(value: Value, scope: StructureScope): Arithmetic | undefined {
+  const last = producerOf(value, "MatMul");
+  const guard = producerOf(last?.inputs[0], "Where");
+  const nanCheck = producerOf(guard?.inputs[0], "IsNaN");
+  if (guard !== undefined && !(nanCheck?.inputs[0] === guard.inputs[2] && isZero(guard.inputs[1], scope)))
+    return undefined;
+  const softmax = producerOf((guard ?? last)?.inputs[guard === undefined ? 0 : 2], "Softmax");
+  const sum = producerOf(softmax?.inputs[0], "Add");
+  const candidates = sum === undefined ? [[softmax?.inputs[0], undefined]] : [sum.inputs, sum.inputs.toReversed()];
+  for (const [scores, mask] of candidates) {
+    const scaled = readScaled(scores, scope);
+    const products = producerOf(scaled.source, "MatMul");
+    const [queries, transposedKeys] = [readScaled(products?.inputs[0], scope), readScaled(products?.inputs[1], scope)];
+    const transposed = producerOf(transposedKeys.source, "Transpose");
+    const keys = readScaled(transposed?.inputs[0], scope);
+    const [q, k, v] = [queries.source, keys.source, last?.inputs[1]];
+    if (q === undefined || k === undefined || v === undefined) continue;
+    if (last === undefined || softmax === undefined || products === undefined || transposed === undefined) continue;
+    const factors = [scaled, queries, transposedKeys, keys];
+    const nodes = [last, guard, nanCheck, softmax, sum, products, transposed, ...factors.map(({ node }) => node)];
+    return {
+      operands: { q, k, v },
+      parts: { transposed, softmax },
+      nodes: new Set(nodes.filter((node) => node !== undefined)),
+      mask,
+      isGuarded: guard !== undefined,
+      scale: factors.reduce((scale, { factor }) => scale * factor, 1),
+    };
+  }
+  return undefined;
+}
+
+const isZero = (value: Value | undefined, { operand }: StructureScope): boolean =>
+  value !== undefined && isConstant(operand(value), 0);
+
+/** Added to any score, this number gives equal weights in float32. The operator counts the lowest float32 number as -∞, but not this one. */
+const maskedScore = -1e30;
+
+/**
+ * Returns the mask for the operator, which gives the weight 0 to all keys of a query if their masks are the lowest number or -∞. The arithmetic
+ * gives equal weights for the lowest number. For -∞ it gives 0 with a guard, and NaN without one. Undefined if the mask does not fit.
+ */
+function maskFor(
+  { operand, emit }: StructureScope,
+  { mask, isGuarded, operands, parts }: Arithmetic,
+): Value | undefined {
+  const dims = mask && operand(mask)?.dims;
+  const [batch = 0, heads = 0, queries = 0] = operand(operands.q)?.dims ?? [];
+  const [key] = parts.transposed.outputs;
+  const keys = (key && operand(key)?.dims?.[3]) ?? 0;
+  if (mask === undefined || dims?.length !== 4 || operand(mask)?.type !== "float32") return undefined;
+  // ONNX Runtime's operator broadcasts the mask along batch and heads only.
+  if (!sameDims(dims, [dims[0] === 1 ? 1 : batch, dims[1] === 1 ? 1 : heads, queries, keys])) return undefined;
+  const choice = producerOf(mask, "Where");
+  const [visible, hidden] = (choice?.inputs.slice(1) ?? []).map((value) => elementOf(value && operand(value)));
+  const lowest = visible === undefined || hidden === undefined ? undefined : Math.min(visible, hidden);
+  if (lowest !== undefined && (lowest === Number.NEGATIVE_INFINITY || lowest >= maskedScore)) return mask;
+  return isGuarded && lowest === undefined ? undefined : emit.Max([mask, maskedScore]);
+}
+
+/** Returns the keys whose last two axes a Transpose swaps; a new Transpose writes them if the node also swaps other axes. */
+function untransposed({ emit, site }: StructureScope, { operands: { k }, parts }: Arithmetic): Value | undefined {
+  const [batch, heads, width, tokens] = readIntegers(site(parts.transposed), "perm") ?? [];
+  if (batch === undefined || heads === undefined || width === undefined || tokens === undefined) return undefined;
   const perm = [batch, heads, tokens, width];
-  return perm.every((axis, index) => axis === index) ? source : emit.Transpose([source], { perm });
+  return perm.every((axis, index) => axis === index) ? k : emit.Transpose([k], { perm });
 }
 
 const attention: Structure = {
@@ -70,7 +113,7 @@ const attention: Structure = {
   reorders: true,
   fuse(scope) {
     const { last, site, operand, emit } = scope;
-    const matched = site(last).version < 23 ? undefined : findAttention(scope);
+    const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
     if (matched === undefined) return undefined;
     const { operands, parts, scale } = matched;
     const { q, v } = operands;
@@ -86,66 +129,114 @@ const attention: Structure = {
     if (facts.some((fact) => fact?.dims?.includes(0))) return undefined;
     const axis = readInteger(site(parts.softmax), "axis", -1);
     if ((axis !== -1 && axis !== 3) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
-    const k = untransposed(scope, parts.transposed);
-    return k && { value: emit.named(last.outputs[0]?.name ?? "attention").Attention([q, k, v], { scale }) };
+    const mask = maskFor(scope, matched);
+    if (mask === undefined && matched.mask !== undefined) return undefined;
+    const k = untransposed(scope, matched);
+    return k && { value: emit.named(last.outputs[0]?.name ?? "attention").Attention([q, k, v, mask], { scale }) };
   },
 };
 
-type HeadPart = "attended" | "merged" | `${Operand}${"Split" | "Moved"}`;
+/** Returns the value whose heads a Reshape(Expand(Unsqueeze(value))) repeats, each one after the other. */
+function unrepeated(value: Value | undefined, { operand, site }: StructureScope): Value | undefined {
+  const expand = producerOf(producerOf(value, "Reshape")?.inputs[0], "Expand");
+  const unsqueeze = producerOf(expand?.inputs[0], "Unsqueeze");
+  const [source] = unsqueeze?.inputs ?? [];
+  const [expanded] = expand?.outputs ?? [];
+  if (value === undefined || unsqueeze === undefined || source === undefined || expanded === undefined)
+    return undefined;
+  const axes = readAttributeOrInput(site(unsqueeze), "axes", 1);
+  const [batch, heads, ...others] = operand(source)?.dims ?? [];
+  const count = operand(expanded)?.dims?.[2];
+  if (axes === undefined || axes === "runtime" || axes.known.join() !== "2" || others.length !== 2) return undefined;
+  if (batch === undefined || heads === undefined || count === undefined) return undefined;
+  if (!sameDims(operand(expanded)?.dims ?? [], [batch, heads, count, ...others])) return undefined;
+  const isMerged = sameDims(operand(value)?.dims ?? [], [batch, multiplyDims(heads, count), ...others]);
+  return typeof heads === "number" && isMerged ? source : undefined;
+}
 
-const findHeads = structure<Operand, HeadPart>(["q", "k", "v"], (emit, { q, k, v }, any) => {
-  const split = (value: Value) => {
-    const pieces = emit.Reshape([value, any()]);
-    return [pieces, emit.Transpose([pieces])] as const;
-  };
-  const [[qSplit, qMoved], [kSplit, kMoved], [vSplit, vMoved]] = [split(q), split(k), split(v)];
-  const attended = emit.Attention([qMoved, kMoved, vMoved]);
-  const merged = emit.Transpose([attended]);
-  const parts = { attended, merged, qSplit, qMoved, kSplit, kMoved, vSplit, vMoved };
-  return { last: emit.Reshape([merged, any()]), parts };
-});
+const attentionGroups: Structure = {
+  id: "attention-groups",
+  description: "query heads share a key head without a copy for each of them",
+  last: ["Attention"],
+  fuse(scope) {
+    const [q, k, v, ...rest] = scope.last.inputs;
+    const [key, value] = [unrepeated(k, scope), unrepeated(v, scope)];
+    const counts = [key, value].map((repeated) => repeated && scope.operand(repeated)?.dims?.[1]);
+    if (key === undefined || value === undefined || counts[0] !== counts[1]) return undefined;
+    return { inputs: [q, key, value, ...rest] };
+  },
+};
+
+/** Returns past and new keys, or values, that a Concat joins only for this attention, and perhaps as an output of the graph. */
+function readCache(value: Value | undefined, { last, site, operand }: StructureScope) {
+  const concat = producerOf(value, "Concat");
+  const [past, added, ...others] = concat?.inputs ?? [];
+  if (value === undefined || concat === undefined || past === undefined || added === undefined) return undefined;
+  const axis = readInteger(site(concat), "axis", 0);
+  const isShared = value.uses.size > 1 || concat.graph !== last.graph || value.role !== undefined;
+  if (others.length > 0 || isShared || (axis !== 2 && axis !== -2)) return undefined;
+  return operand(past)?.dims?.length === 4 ? { joined: value, past, added } : undefined;
+}
+
+const attentionCache: Structure = {
+  id: "attention-cache",
+  description: "attention appends keys and values to its cache",
+  last: ["Attention"],
+  fuse(scope) {
+    const { last, emit } = scope;
+    const [q, k, v, mask, ...others] = last.inputs;
+    const [keys, values] = [readCache(k, scope), readCache(v, scope)];
+    if (keys === undefined || values === undefined || last.outputs.length > 1 || others.length > 0) return undefined;
+    const write = emit.named(last.outputs[0]?.name ?? "attention");
+    const inputs = [q, keys.added, values.added, mask, keys.past, values.past];
+    const [y, presentKey, presentValue] = write.many("Attention", inputs, {}, 3);
+    substitute(keys.joined, presentKey);
+    substitute(values.joined, presentValue);
+    return replaceBy(y, last);
+  },
+};
+
+/** Returns the value of batch × tokens × (heads · width) whose heads a Reshape splits and a Transpose moves, and the number of heads. */
+function readSplit(value: Value | undefined, { operand, site }: StructureScope) {
+  const moved = producerOf(value, "Transpose");
+  const [split] = moved?.inputs ?? [];
+  const [source] = producerOf(split, "Reshape")?.inputs ?? [];
+  if (moved === undefined || split === undefined || source === undefined || !movesHeads(site(moved))) return undefined;
+  const [dims, splitDims] = [operand(source)?.dims, operand(split)?.dims];
+  const [heads, width] = fixedDims(splitDims?.slice(2)) ?? [];
+  if (dims === undefined || splitDims?.length !== 4 || heads === undefined || width === undefined) return undefined;
+  return sameDims(dims, [...splitDims.slice(0, 2), multiplyDims(heads, width)]) ? { source, heads } : undefined;
+}
+
+const movesHeads = (site: Site): boolean => readIntegers(site, "perm")?.join() === "0,2,1,3";
 
 /** Attention of batch × tokens × (heads · width) splits and merges the heads itself. */
 const attentionHeads: Structure = {
   id: "attention-heads",
   description: "attention splits and merges its heads",
   last: ["Reshape"],
-  fuse({ last, site, operand, match, emit }) {
-    const matched = site(last).version < 23 ? undefined : match(findHeads);
-    if (matched === undefined) return undefined;
-    const { operands, parts } = matched;
-    const { q, k, v } = operands;
-    const movesHeads = [parts.merged, parts.qMoved, parts.kMoved, parts.vMoved].every(
-      (node) => readIntegers(site(node), "perm")?.join() === "0,2,1,3",
-    );
-    const heads = (
-      [
-        [q, parts.qSplit],
-        [k, parts.kSplit],
-        [v, parts.vSplit],
-      ] as const
-    ).map(([value, { outputs }]) => {
-      const [inputDims, splitDims] = [operand(value)?.dims, outputs[0] && operand(outputs[0])?.dims];
-      const [count, width] = fixedDims(splitDims?.slice(2)) ?? [];
-      if (inputDims === undefined || splitDims?.length !== 4 || count === undefined || width === undefined)
-        return undefined;
-      return sameDims(inputDims, [...splitDims.slice(0, 2), multiplyDims(count, width)]) ? count : undefined;
-    });
-    const [merged] = last.outputs;
-    const isMerged = merged !== undefined && operand(merged)?.dims?.length === 3;
-    const [count] = heads;
-    if (!movesHeads || !isMerged || count === undefined || heads.some((other) => other !== count)) return undefined;
-    const dims = operand(q)?.dims;
-    const result = operand(merged)?.dims;
-    if (dims === undefined || result === undefined || !sameDims(dims.slice(0, 2), result.slice(0, 2))) return undefined;
-    const { attended } = parts;
-    const hasOnlyScale =
-      attended.inputs.length === 3 && attended.outputs.length === 1 && attended.attributes.size === 1;
-    const scale = readFloat(site(attended), "scale", undefined);
-    if (!hasOnlyScale || scale === undefined) return undefined;
-    const write = emit.named(merged.name);
-    return { value: write.Attention([q, k, v], { q_num_heads: count, kv_num_heads: count, scale }) };
+  fuse(scope) {
+    const { last, site, operand, match, canChange, visit } = scope;
+    const merged = producerOf(last.inputs[0], "Transpose");
+    const attended = producerOf(merged?.inputs[0], "Attention");
+    if (merged === undefined || attended === undefined || !movesHeads(site(merged))) return undefined;
+    const [q, k, v] = attended.inputs.slice(0, 3).map((value) => readSplit(value, scope));
+    const [y] = attended.outputs;
+    const [output] = last.outputs;
+    if (q === undefined || k === undefined || v === undefined || k.heads !== v.heads) return undefined;
+    if (y === undefined || output === undefined || y.uses.size > 1 || !canChange(y)) return undefined;
+    const [dims, outputDims] = [operand(q.source)?.dims ?? [], operand(output)?.dims];
+    if (outputDims?.length !== 3 || !sameDims(dims.slice(0, 2), outputDims.slice(0, 2))) return undefined;
+    const hasOnlyScale = attended.attributes.size === 1 && attended.attributes.has("scale");
+    const isRemovable = match(() => ({ operands: {}, parts: {}, nodes: new Set([merged, last]) }));
+    if (!hasOnlyScale || isRemovable === undefined) return undefined;
+    const { graph } = attended;
+    for (const [index, { source }] of [q, k, v].entries()) graph.setInput(attended, index, source);
+    graph.setAttribute(attended, "q_num_heads", { kind: "int", value: q.heads });
+    graph.setAttribute(attended, "kv_num_heads", { kind: "int", value: k.heads });
+    visit(attended);
+    return { value: y };
   },
 };
 
-export const attentionStructures: readonly Structure[] = [attention, attentionHeads];
+export const attentionStructures: readonly Structure[] = [attention, attentionGroups, attentionCache, attentionHeads];

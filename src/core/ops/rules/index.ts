@@ -16,6 +16,7 @@ import { operandPairs } from "./operands.ts";
 import { operatorPairs } from "./operators.ts";
 import { productPairs } from "./products.ts";
 import { reductionPairs } from "./reductions.ts";
+import { rotaryPairs, rotaryStructures } from "./rotary.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
@@ -56,6 +57,7 @@ const pairs: readonly Pair[] = [
   ...boundPairs,
   ...operatorPairs,
   ...productPairs,
+  ...rotaryPairs,
   sequencePiecePair,
 ];
 
@@ -63,6 +65,7 @@ const structures: readonly Structure[] = [
   ...activationStructures,
   ...normalizationStructures,
   ...attentionStructures,
+  ...rotaryStructures,
   layoutChain,
   ...layoutIslands,
   joinedSelections,

@@ -1,7 +1,7 @@
 /** Rules that replace the arithmetic of normalizations, as exporters write it, by one operator, and that merge an Add into a normalization. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
-import { structure } from "../../graph/pattern.ts";
+import { type Match, structure } from "../../graph/pattern.ts";
 import { fixedDims, sameDims } from "../../tensor/dims.ts";
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
@@ -16,6 +16,8 @@ const squares = [
 const quotients = [
   (emit: Emit, value: Value, root: Value) => emit.Div([value, root]),
   (emit: Emit, value: Value, root: Value) => emit.Mul([value, emit.Reciprocal([root])]),
+  // The numerator must be 1, which `readMatch` checks.
+  (emit: Emit, value: Value, root: Value, any: () => Value) => emit.Mul([value, emit.Div([any(), root])]),
 ];
 
 /** Creates the pattern d / √(mean of d² + ε) · scale. `center` writes d, computed from x, and names its nodes. */
@@ -30,7 +32,7 @@ function normalizationPattern<Part extends string>(
         const square = writeSquare(emit, d, any);
         const variance = emit.ReduceMean([square]);
         const root = emit.Sqrt([emit.Add([variance, epsilon])]);
-        return { last: emit.Mul([quotient(emit, d, root), scale]), parts: { ...parts, square, variance } };
+        return { last: emit.Mul([quotient(emit, d, root, any), scale]), parts: { ...parts, square, variance } };
       }),
     ),
   );
@@ -67,8 +69,15 @@ function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: n
 }
 
 /** Checks the constants, axes and dimensions of a match. @param means The nodes that compute means, which must have the same axes. */
-function readMatch(scope: StructureScope, { x, epsilon, scale }: Operands, square: Node, means: readonly Node[]) {
+function readMatch(
+  scope: StructureScope,
+  { operands: { x, epsilon, scale }, parts: { square }, nodes }: Match<keyof Operands, "square">,
+  means: readonly Node[],
+) {
   const { operand } = scope;
+  const isDeviation = (value: Value | undefined): boolean => value === square.inputs[0];
+  for (const { op, inputs } of nodes)
+    if (op === "Div" && !isDeviation(inputs[0]) && !isConstant(inputs[0] && operand(inputs[0]), 1)) return undefined;
   const [, exponent] = square.inputs;
   if (square.op === "Pow" && (exponent === undefined || !isConstant(operand(exponent), 2))) return undefined;
   const [count, ...otherCounts] = means.map((mean) => countLastAxes(scope, mean));
@@ -88,8 +97,8 @@ const layerNormalization: Structure = {
     const { last, site, match, emit } = scope;
     const matched = site(last).version < 17 ? undefined : match(findLayerNormalization);
     if (matched === undefined) return undefined;
-    const { square, mean, variance } = matched.parts;
-    const facts = readMatch(scope, matched.operands, square, [mean, variance]);
+    const { mean, variance } = matched.parts;
+    const facts = readMatch(scope, matched, [mean, variance]);
     if (facts === undefined) return undefined;
     const { x, scale, count, epsilon } = facts;
     const write = emit.named(last.outputs[0]?.name ?? "normalized");
@@ -107,8 +116,8 @@ const rmsNormalization: Structure = {
     const { last, site, match, emit } = scope;
     const matched = site(last).version < 23 ? undefined : match(findRmsNormalization);
     if (matched === undefined) return undefined;
-    const { square, variance } = matched.parts;
-    const facts = readMatch(scope, matched.operands, square, [variance]);
+    const { variance } = matched.parts;
+    const facts = readMatch(scope, matched, [variance]);
     if (facts === undefined) return undefined;
     const { x, scale, count, epsilon } = facts;
     const write = emit.named(last.outputs[0]?.name ?? "normalized");

@@ -65,9 +65,7 @@ export interface StructureScope {
   /** Returns whether a value can change: it is stored or computed in the graph of `last`, is not an output, and has no role. */
   canChange(value: Value): boolean;
   /** Matches the first output of `last`. Undefined if a value inside of the structure has a reader outside of it, has a role, or is an output. */
-  match<Name extends string, Part extends string>(
-    find: (value: Value) => Match<Name, Part> | undefined,
-  ): Match<Name, Part> | undefined;
+  match<M extends Match<string, string>>(find: (value: Value) => M | undefined): M | undefined;
 }
 
 /** A rule for several nodes, the last of which is `last`, that one operator can replace. */
@@ -103,6 +101,10 @@ export function rulesOf(pairs: readonly Pair[]): PairRules {
 }
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
+
+/** Returns the node that computes a value if its operator of the default domain is `op`. */
+export const producerOf = (value: Value | undefined, op: string): Node | undefined =>
+  value?.producer?.op === op && value.producer.domain === "" ? value.producer : undefined;
 
 export function dimsOf(scope: Pick<PairScope, "operand">, value: Value | undefined): readonly Dim[] | undefined {
   return value && scope.operand(value)?.dims;

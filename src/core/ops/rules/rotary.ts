@@ -1,0 +1,115 @@
+/**
+ * Rules that replace the arithmetic of rotary position embedding by one operator (Su et al. 2021):
+ *
+ *     y = x ⊙ cos + (-x₂, x₁) ⊙ sin     x = (x₁, x₂): batch × heads × tokens × width; both halves of cos and of sin are equal
+ */
+import type { Node, Value } from "../../graph/graph.ts";
+import { structure } from "../../graph/pattern.ts";
+import { sameDims } from "../../tensor/dims.ts";
+import { constantIntegersOf, readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
+import { elementOf } from "./constants.ts";
+import { type Pair, producerOf, type Structure, type StructureScope } from "./rule.ts";
+
+const findRotation = structure<"x" | "cos" | "sin", "second" | "first" | "turned">(
+  ["x", "cos", "sin"],
+  (emit, { x, cos, sin }, any) => {
+    const second = emit.Slice([x, any(), any(), any()]);
+    const first = emit.Slice([x, any(), any(), any()]);
+    const turned = emit.Concat([emit.Neg([second]), first], { axis: -1 });
+    return { last: emit.Add([emit.Mul([x, cos]), emit.Mul([turned, sin])]), parts: { second, first, turned } };
+  },
+);
+
+/** Returns whether a Slice takes the elements from `start` to `end` of the last of four axes. */
+function takesRange({ site }: StructureScope, slice: Node, start: number, end: number): boolean {
+  const [, starts, ends, axes, steps] = site(slice).inputs.map(constantIntegersOf);
+  const [from, to, axis] = [starts?.[0], ends?.[0], axes?.[0]];
+  if (starts?.length !== 1 || to === undefined || (axis !== 3 && axis !== -1)) return false;
+  return from === start && (end === Number.POSITIVE_INFINITY ? to > start : to === end) && (steps?.[0] ?? 1) === 1;
+}
+
+const elementwise = ["Cos", "Sin", "Cast", "Mul"];
+
+/** Returns whether both halves of the last axis are equal, because functions of elements follow a Concat of one value with itself. */
+function repeatsHalf(value: Value, scope: StructureScope): boolean {
+  const { producer } = value;
+  const rank = scope.operand(value)?.dims?.length;
+  if (producer === undefined || rank === undefined) return false;
+  const concat = producerOf(value, "Concat");
+  if (concat !== undefined) {
+    const axis = wrapAxis(readInteger(scope.site(concat), "axis", 0), rank);
+    return axis === rank - 1 && concat.inputs.length === 2 && concat.inputs[0] === concat.inputs[1];
+  }
+  if (producer.domain !== "" || !elementwise.includes(producer.op)) return false;
+  const [source, ...others] = producer.inputs.filter((input) => input && elementOf(scope.operand(input)) === undefined);
+  return source !== undefined && others.length === 0 && repeatsHalf(source, scope);
+}
+
+/** Returns the first half of the angles' cosines or sines, batch × tokens × width / 2, from batch × 1 × tokens × width. */
+function halfAngles(value: Value, scope: StructureScope, width: number): Value | undefined {
+  const unsqueeze = producerOf(value, "Unsqueeze");
+  const [source] = unsqueeze?.inputs ?? [];
+  if (unsqueeze === undefined || source === undefined || scope.operand(source)?.dims?.length !== 3) return undefined;
+  const axes = readAttributeOrInput(scope.site(unsqueeze), "axes", 1);
+  if (axes === undefined || axes === "runtime" || axes.known.join() !== "1" || !repeatsHalf(source, scope))
+    return undefined;
+  return producerOf(source, "Concat")?.inputs[0] ?? scope.emit.Slice([source, [0], [width / 2], [-1]]);
+}
+
+const rotaryEmbedding: Structure = {
+  id: "rotary-embedding",
+  description: "the arithmetic of rotary position embedding becomes one operator",
+  last: ["Add"],
+  reorders: true,
+  fuse(scope) {
+    const { last, site, operand, emit } = scope;
+    const matched = site(last).version < 23 ? undefined : scope.match(findRotation);
+    if (matched === undefined) return undefined;
+    const { operands, parts } = matched;
+    const { x, cos, sin } = operands;
+    const { type, dims = [] } = operand(x) ?? {};
+    const [batch, heads, tokens, width] = dims;
+    if (type !== "float32" || batch === undefined || tokens === undefined) return undefined;
+    if (typeof heads !== "number" || typeof width !== "number" || width % 2 > 0) return undefined;
+    // The operator does not broadcast the angles along the batch.
+    if (![cos, sin].every((angles) => sameDims(operand(angles)?.dims ?? [], [batch, 1, tokens, width])))
+      return undefined;
+    const axis = readInteger(site(parts.turned), "axis", 0);
+    if (axis !== 3 && axis !== -1) return undefined;
+    if (!takesRange(scope, parts.first, 0, width / 2)) return undefined;
+    if (!takesRange(scope, parts.second, width / 2, Number.POSITIVE_INFINITY)) return undefined;
+    const [cosines, sines] = [halfAngles(cos, scope, width), halfAngles(sin, scope, width)];
+    if (cosines === undefined || sines === undefined) return undefined;
+    return { value: emit.named(last.outputs[0]?.name ?? "rotated").RotaryEmbedding([x, cosines, sines]) };
+  },
+};
+
+/** Moves the rotation before the split into heads, so that attention can split the heads itself. */
+const rotaryHeads: Pair = {
+  id: "rotary-heads",
+  description: "rotary position embedding splits the heads itself",
+  first: ["Transpose"],
+  second: ["RotaryEmbedding"],
+  fuse({ first, second, firstSite, input, isOnlyReader, operand, emit }) {
+    const [split] = first.inputs;
+    const reshape = producerOf(split, "Reshape");
+    const [x, shape] = reshape?.inputs ?? [];
+    if (input !== 0 || !isOnlyReader || split?.uses.size !== 1 || x === undefined || shape === undefined)
+      return undefined;
+    const [dims, splitDims] = [operand(x)?.dims, operand(split)?.dims];
+    const [batch, tokens, heads, width] = splitDims ?? [];
+    if (dims === undefined || batch === undefined || tokens === undefined) return undefined;
+    if (typeof heads !== "number" || typeof width !== "number" || splitDims?.length !== 4) return undefined;
+    if (!sameDims(dims, [batch, tokens, heads * width]) || readIntegers(firstSite, "perm")?.join() !== "0,2,1,3")
+      return undefined;
+    if (second.inputs.length > 3 || second.attributes.size > 0) return undefined;
+    const [, cos, sin] = second.inputs;
+    const rotated = emit.named(x.name).RotaryEmbedding([x, cos, sin], { num_heads: heads });
+    const splitAgain = emit.Reshape([rotated, [0, 0, heads, width]]);
+    const write = emit.named(second.outputs[0]?.name ?? "rotated");
+    return { value: write.Transpose([splitAgain], { perm: [0, 2, 1, 3] }) };
+  },
+};
+
+export const rotaryStructures: readonly Structure[] = [rotaryEmbedding];
+export const rotaryPairs: readonly Pair[] = [rotaryHeads];
