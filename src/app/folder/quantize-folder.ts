@@ -15,7 +15,7 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
-import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
+import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { bytesOfModels, configName, describe, findBase, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
@@ -69,16 +69,13 @@ export async function quantizeFolder(
 }
 
 async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
-  for (const dtype of run.requestedDtypes) {
-    for (const module of run.modules) {
-      throwIfAborted(run.context.signal, "Stopped on request.");
-      await makeFile(run, module, dtype);
-      await describe(run);
-      await timeFile(run, module, dtype);
+  if (combinesDtypes(run.options)) await makeSmallest(run);
+  else
+    for (const dtype of run.requestedDtypes) {
+      for (const module of run.modules) await makeAndTime(run, module, dtype);
+      await checkOrRepair(run, dtype);
+      await runInLoader(run, () => dtype);
     }
-    if (!combinesDtypes(run.options)) await checkOrRepair(run, dtype);
-    await runInLoader(run, () => dtype);
-  }
   const isEmpty = [...run.rows.values()].every(({ verdict }) => verdict === "rejected");
   if (isEmpty && run.invalidRequest !== undefined) throw run.invalidRequest;
   await dropRedundant(run);
@@ -88,6 +85,26 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
   }
   await precompressFiles(run);
   return [...run.rows.values()];
+}
+
+async function makeAndTime(run: FolderRun, module: Module, dtype: DtypeName): Promise<void> {
+  throwIfAborted(run.context.signal, "Stopped on request.");
+  await makeFile(run, module, dtype);
+  await describe(run);
+  await timeFile(run, module, dtype);
+}
+
+/** Makes files of each module, smallest dtype first, until one is acceptable and about as fast as the original. For speed, all are made. */
+async function makeSmallest(run: FolderRun): Promise<void> {
+  const { modules, requestedDtypes, rows, options } = run;
+  const sizeRank = (dtype: DtypeName): number => 2 * dtypeBits(dtype) - dtypes[dtype].steps.length;
+  for (const module of modules)
+    for (const dtype of requestedDtypes.toSorted((a, b) => sizeRank(a) - sizeRank(b))) {
+      const file = fileOf(module.base, dtype);
+      if (!rows.has(file)) await makeAndTime(run, module, dtype);
+      const { verdict, work = 1 } = rows.get(file) ?? {};
+      if (verdict !== "rejected" && work * minSpeed <= 1 && options.purpose !== "speed") break;
+    }
 }
 
 /** Returns whether only the chosen combination of files is compared together, instead of all files of a dtype. */
@@ -169,6 +186,7 @@ async function keepBest(run: FolderRun): Promise<void> {
     return soundDtypes[choice?.place ?? -1];
   };
   for (;;) {
+    if (combinesDtypes(options)) await makeSmallest(run);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const chosenRows = [main, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
     // If the files fail together, the one that loses most alone is rejected, or the main one.

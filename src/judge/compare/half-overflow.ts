@@ -16,6 +16,7 @@ import { clampToHalf, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
+import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { isEndless } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsFor } from "../../runtime/run/paired-runs.ts";
@@ -48,7 +49,7 @@ export async function findHalfOverflow(
   if (producers.size === 0) return undefined;
   const maxima = new Map<string, number>();
   const observed = [...producers.keys()];
-  const options = { batch: 4, samples: maxSamples, signal };
+  const options = { batch: hasLargeWeights(model) ? 1 : 4, samples: maxSamples, signal };
   await overSamples(engine, [{ model, observed }], inputs.samples, options, ([outputs = {}]) => {
     for (const [name, producer] of producers)
       for (const value of toNumbers(outputs[name] ?? zeros("float32", [0])))

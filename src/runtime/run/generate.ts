@@ -12,6 +12,7 @@ import { memoize } from "../../core/tensor/memoize.ts";
 import type { Random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 
 export interface Generator {
   readonly decoder: Model;
@@ -67,7 +68,7 @@ export async function generate(
   const logitsName = decoderOf(decoder)?.logits ?? "logits";
   const sessions: Session[] = [];
   const load = async (model: Model): Promise<Session> => {
-    const session = await engine.load(model);
+    const session = await engine.load(model, { lean: hasLargeWeights(model) });
     sessions.push(session);
     return session;
   };
@@ -127,8 +128,8 @@ export async function generate(
 /** Runs work with an engine that loads each model once, for several calls of `generate`. */
 export async function withLoadedOnce<T>(engine: Engine, work: (engine: Engine) => Promise<T>): Promise<T> {
   const sessions = new Map<Model, Promise<Session>>();
-  const load = async (model: Model): Promise<Session> => {
-    const session = await memoize(sessions, model, () => engine.load(model));
+  const load: Engine["load"] = async (model, options) => {
+    const session = await memoize(sessions, model, () => engine.load(model, options));
     return { run: (feeds, fetch) => session.run(feeds, fetch), release: () => Promise.resolve() };
   };
   try {

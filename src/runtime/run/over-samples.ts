@@ -7,6 +7,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { sampleCount, sliceBatch } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 import { createRunner, feedsFor, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {
@@ -100,7 +101,7 @@ export async function runnerOf(
   { optimize = false, threads, overwrites }: ObserveOptions,
 ): Promise<Runner> {
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
-  const load = { optimize, threads, spinning: false };
+  const load = { optimize, threads, spinning: false, lean: hasLargeWeights(model) };
   if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
   const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
   const session = await engine.load(loaded, load);

@@ -13,6 +13,7 @@ import { tokenize } from "../../data/text/sequences.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { generate, withLoadedOnce } from "./generate.ts";
+import { hasLargeWeights } from "./large-weights.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;
@@ -149,7 +150,7 @@ function vocabularyOf({ graph }: Model, logits: string): number {
 
 /** Returns whether the scores at the first position are the same with and without later tokens. A masked language model reads them. */
 async function isCausal(engine: Engine, model: Model, logits: string, rows: TokenRows): Promise<boolean> {
-  const session = await engine.load(model);
+  const session = await engine.load(model, { lean: hasLargeWeights(model) });
   try {
     const [first, all] = await Promise.all(
       [1, rows[0]?.length ?? 1].map(async (length) => {

@@ -77,7 +77,7 @@ export async function writeVariants(
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
-  const { out, metric, output, maxDrop, strict = false, force = false, fallback, isText = false, search } = options;
+  const { out, metric, output, maxDrop, strict = false, force = false, isText = false, search } = options;
   const data = dataRequest(options);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -92,6 +92,8 @@ export async function writeVariants(
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const { targetDownload } = options;
+  // A choice of dtypes takes the next larger dtype instead of layers at higher precision, which take several attempts per file.
+  const fallback = speech !== undefined && keepSmallest === true ? false : options.fallback;
   const judgedData = samples ?? (speech && data);
   requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
   const settings = {
@@ -445,7 +447,7 @@ export async function openLoader(
       const loadedBytes = [...(await bytesOfModels(filesFolder.folder, loadedBases)).values()];
       const isLarge = loadedBytes.reduce((sum, size) => sum + size, 0) >= largeBytes;
       const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
-      const input = { library: pathToFileURL(library).href, ...files, forced, isLarge };
+      const input = { library: pathToFileURL(library).href, ...files, forced, isLarge, areOriginals };
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {

@@ -1,8 +1,9 @@
-import { writeFile } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
+import { shared } from "../../../../test/shared.ts";
 import { temporaryFolder } from "../../../../test/temporary.ts";
 import loaderJob from "./loader.ts";
 
@@ -20,3 +21,17 @@ test.each([{}, "BertModel", [3], null])(
     expect(await load("bert")).toMatchObject({ failed: "load", reason: expect.stringContaining("model.onnx") });
   },
 );
+
+const decoder = shared("data/models/llama_shakespeare");
+
+test.skipIf(decoder === undefined)("maps the weights of large originals, which give the same answers", async () => {
+  const [folder, temporary] = [decoder ?? "", temporaryFolder()];
+  const asked = { library, folder, dtypes: { model: "fp32" }, texts: ["ROMEO:"], forced: undefined } as const;
+  const expected = await loaderJob({ ...asked, isLarge: false, areOriginals: true }, { temporary });
+  expect(expected).toMatchObject({ sessions: ["model"] });
+  expect(await loaderJob({ ...asked, isLarge: true, areOriginals: true }, { temporary })).toEqual(expected);
+  const [mapped, original] = await Promise.all(
+    [join(temporary, "mapped"), folder].map(async (at) => (await stat(join(at, "onnx/model.onnx"))).size),
+  );
+  expect(mapped).toBeLessThan((original ?? 0) / 4);
+});

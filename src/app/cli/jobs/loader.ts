@@ -1,11 +1,16 @@
 /** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process must not load another ONNX Runtime. */
 
-import { resolve } from "node:path";
+import { link, mkdir, readdir, realpath, symlink, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { errorMessage, Miss } from "../../../core/errors.ts";
+import { encodeToBytes } from "../../../core/onnx/encode.ts";
+import { open } from "../../../core/onnx/index.ts";
 import { openFeatureExtractor } from "../../../data/sound/features.ts";
 import { speechNoise } from "../../../data/sound/noise.ts";
 import { readUtterances } from "../../../data/sources/utterances.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/loader.ts";
+import { weightFilesOf } from "../../folder/model-files.ts";
 
 export interface LoaderInput {
   readonly library: string;
@@ -20,6 +25,8 @@ export interface LoaderInput {
   readonly forced: readonly (readonly number[])[] | undefined;
   /** Whether the model is large. Its weights then have only one copy in memory, which makes runs slower. */
   readonly isLarge: boolean;
+  /** Whether the files are the originals. Large ones are then loaded without reading their weights. */
+  readonly areOriginals?: boolean;
 }
 
 interface Library {
@@ -63,6 +70,8 @@ interface Tensor {
 
 type Feeds = Readonly<Record<string, unknown>>;
 
+/** Minimum bytes of a weight that stays in its file. */
+const minMappedBytes = 2 ** 16;
 /** Maximum number of sounds, and their form if no file states it. */
 const [maxSounds, defaultSound] = [4, { rate: 16_000, maxSeconds: 30 }];
 /** Maximum number of tokens of a text (`maxTokens`), and of generated tokens (`maxNewTokens`). */
@@ -72,11 +81,18 @@ const maxValues = 2 ** 18;
 /** Log level of transformers.js without any output. */
 const silentLogLevel = 50;
 
-export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
+export default async function loaderJob(
+  input: LoaderInput,
+  { temporary }: Partial<Pick<JobContext, "temporary">> = {},
+): Promise<LoaderAnswers> {
   const library: Library = await import(input.library);
   Object.assign(library.env, { allowRemoteModels: false, logLevel: silentLogLevel });
   // transformers.js could look up a relative name on the Hub, but not an absolute path.
-  const folder = resolve(input.folder);
+  const givenFolder = resolve(input.folder);
+  const folder =
+    input.isLarge && input.areOriginals === true && temporary !== undefined
+      ? await mapWeights(givenFolder, Object.keys(input.dtypes), temporary).catch(() => givenFolder)
+      : givenFolder;
   let stage: "class" | "load" | "prepare" | "run" = "class";
   try {
     const modelClass = classOf(library, await library.AutoConfig.from_pretrained(folder));
@@ -106,6 +122,29 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
   } catch (error) {
     return { failed: stage, reason: errorMessage(error) };
   }
+}
+
+/**
+ * Makes a folder whose models refer to their weights in the given files. The runtime maps such weights. From one file, it reads all and copies them.
+ * @throws Error if files cannot be linked, for example to another disk, or if weights are in several files.
+ */
+async function mapWeights(folder: string, bases: readonly string[], temporary: string): Promise<string> {
+  const mapped = join(temporary, "mapped");
+  await mkdir(join(mapped, "onnx"), { recursive: true });
+  for (const name of await readdir(folder)) if (name !== "onnx") await symlink(join(folder, name), join(mapped, name));
+  for (const base of bases) {
+    const file = `${base}.onnx`;
+    const location = `${file}_data`;
+    const model = await open(join(folder, "onnx", file));
+    if ([...weightFilesOf(model)].some((name) => name !== file)) throw new Error("The weights are in other files.");
+    const bytes = await encodeToBytes(model, {
+      place: (_, { stored, bytes: length }) =>
+        stored === undefined || length < minMappedBytes ? undefined : { location, offset: stored.start, length },
+    });
+    await writeFile(join(mapped, "onnx", file), bytes);
+    await link(await realpath(join(folder, "onnx", file)), join(mapped, "onnx", location));
+  }
+  return mapped;
 }
 
 /** Returns the class that config.json names, or the generic class if this supports the model type. Returns the name of a missing class as text. */
