@@ -8,6 +8,7 @@
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type OutputChunk, rolldown } from "rolldown";
+import { doorModules, doors, isDoor } from "./doors.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 
 /** Number of shared chunks. With fewer chunks, fewer files are read, but each entry loads more code that it does not use. */
@@ -31,7 +32,7 @@ export async function bundle(root: string, outdir: string, more: readonly string
     input,
     // Rolldown brings the helpers of oxc, with which it lowers syntax.
     external: (name) => isPackage(name) && !name.startsWith("@oxc-project/") && name !== "yaml",
-    resolve: { alias: { yaml: join(root, yamlModules, "index.js") } },
+    resolve: { alias: { yaml: join(root, yamlModules, "index.js"), ...doors(sources, ".ts") } },
     // With "node", the helpers import node:module, which browsers lack.
     platform: "neutral",
     tsconfig: false,
@@ -69,7 +70,7 @@ export async function bundle(root: string, outdir: string, more: readonly string
 
 /** Returns whether an import names a package, or an import of package.json. */
 export function isPackage(name: string): boolean {
-  return /^[^.\0]/.test(name) && !isAbsolute(name);
+  return /^[^.\0]/.test(name) && !isAbsolute(name) && !isDoor(name);
 }
 
 /** Entries that start in a separate process, thread or page. */
@@ -85,7 +86,9 @@ const started = [
 export function publicEntries(root: string): readonly string[] {
   const { exports, imports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const text = JSON.stringify([exports, imports]);
-  return [...text.matchAll(/"\.\/src\/([^"]+)\.ts"/g)].map(([, name = ""]) => name);
+  return [...text.matchAll(/"\.\/src\/([^"]+)\.ts"/g)].flatMap(([, name = ""]) =>
+    doorModules.includes(name) ? [] : [name],
+  );
 }
 
 function jobs(sources: string): readonly string[] {

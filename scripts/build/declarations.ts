@@ -8,15 +8,16 @@ import { dirname, join } from "node:path";
 import { type Plugin, rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
 import { isPackage, publicEntries } from "./bundle.ts";
+import { doors } from "./doors.ts";
 
 /** Resolves imports between declarations, because these still name the source files (`.ts`). */
-const declarationPaths: Plugin = {
+const declarationPaths = (modules: string): Plugin => ({
   name: "declaration-paths",
   resolveId: (path, importer) =>
     importer === undefined || !/^\.{1,2}\/.*(?<!\.d)\.ts$/.test(path)
-      ? undefined
+      ? doors(modules, ".d.ts")[path]
       : join(dirname(importer), path.replace(/\.ts$/, ".d.ts")),
-};
+});
 
 /** @returns whether the sources have no type errors. */
 export async function writeDeclarations(root: string, outdir: string): Promise<boolean> {
@@ -31,7 +32,7 @@ export async function writeDeclarations(root: string, outdir: string): Promise<b
       logLevel: "silent",
       input: Object.fromEntries(publicEntries(root).map((name) => [name, join(modules, `${name}.d.ts`)])),
       external: isPackage,
-      plugins: [declarationPaths, dts()],
+      plugins: [declarationPaths(modules), dts()],
     });
     await build.write({ dir: outdir, entryFileNames: "[name].d.ts", chunkFileNames: "types/[hash].d.ts" });
     await build.close();

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import path from "node:path";
 import ts from "typescript";
+import { doors } from "../build/doors.ts";
 
 export interface Import {
   /** As written: "../errors.ts", "valibot", "node:fs". */
@@ -51,6 +52,11 @@ export function readSources(root: string, folders: readonly string[] = roots): S
     .map((file) => readSource(file, readFileSync(path.join(root, file), "utf8"), platform));
 }
 
+const ownImports: Readonly<Record<string, string>> = {
+  "#root": "src/core/platform/root.ts",
+  ...doors("src", ".ts"),
+};
+
 /** @param platform what "#platform" stands for */
 export function readSource(
   file: string,
@@ -62,10 +68,7 @@ export function readSource(
   const imports: Import[] = [];
   const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
     const line = lineOf(syntax, node);
-    const files =
-      specifier === "#platform"
-        ? platform
-        : [specifier === "#root" ? "src/core/platform/root.ts" : resolve(file, specifier)];
+    const files = specifier === "#platform" ? platform : [ownImports[specifier] ?? resolve(file, specifier)];
     for (const target of files) imports.push({ specifier, typeOnly, line, file: target });
   };
   const visit = (node: ts.Node): void => {

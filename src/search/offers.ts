@@ -1,7 +1,6 @@
 /** Lists the candidates of a search: collects the moves that passes offer for a model, and combines them. */
-import { infer } from "../core/analysis/infer.ts";
-import { PithError } from "../core/errors.ts";
-import type { Model } from "../core/graph/model.ts";
+import { infer } from "#analysis";
+import { type Model, PithError } from "#ir";
 import type { MovesRequest } from "../core/pass/moves.ts";
 import type { AnyPass } from "../core/pass/pass.ts";
 import type { Recipe } from "../judge/recipe/recipe.ts";

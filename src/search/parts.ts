@@ -1,4 +1,4 @@
-import { random } from "../core/tensor/random.ts";
+import { random } from "#ir";
 import { isIndexed, view } from "../data/batches/indexed.ts";
 import { testSeed } from "../data/batches/select.ts";
 import type { Dataset } from "../data/index.ts";

@@ -1,6 +1,6 @@
 /** Opens a search: measures the original on the search samples and lists all candidates. */
 
-import type { Model } from "../core/graph/model.ts";
+import type { Model } from "#ir";
 import { counted, integer } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";

@@ -4,8 +4,7 @@
  *
  * Candidates are compared on half of the test samples. Finalists are evaluated on the other half.
  */
-import { throwIfAborted } from "../core/errors.ts";
-import type { Model } from "../core/graph/model.ts";
+import { type Model, throwIfAborted } from "#ir";
 import { counted, integer } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
 import { completeContext } from "../core/pass/run-pass.ts";

@@ -78,7 +78,7 @@ test("a browser bundle prepares equal batches without threads", async () => {
     logLevel: "silent",
   });
   expect(bundled.errors).toEqual([]);
-  expect(Object.keys(bundled.metafile.inputs).filter((name) => /node-|thread-entry/.test(name))).toEqual([]);
+  expect(Object.keys(bundled.metafile.inputs).filter((name) => /platform\/node-|thread-entry/.test(name))).toEqual([]);
   const [file] = bundled.outputFiles;
   const loaded: typeof data & Pick<typeof feed, "prefetched"> = await import(
     `data:text/javascript;base64,${Buffer.from(file?.contents ?? []).toString("base64")}`

@@ -4,7 +4,7 @@ import { layerData, type PlotOptions, plotModel } from "../../src/app/report/plo
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 
-/** What the script of a page reads of a layer. */
+/** Data of a layer in a page. */
 export interface PlottedData {
   readonly first: boolean;
   readonly reason: string | undefined;

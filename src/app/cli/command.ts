@@ -2,7 +2,7 @@
 
 import { Argument, Command } from "commander";
 import * as v from "valibot";
-import { capitalize, PithError } from "../../core/errors.ts";
+import { capitalize, PithError } from "#ir";
 import { described, option } from "../../core/pass/options.ts";
 import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job } from "../../runtime/job/job.ts";

@@ -1,7 +1,7 @@
 /** Distinguishes failures of the user's modules from bugs of Pith. */
 import { fileURLToPath } from "node:url";
+import { errorMessage, failureOfCode, PithError } from "#ir";
 import { root } from "#root";
-import { errorMessage, failureOfCode, PithError } from "../../core/errors.ts";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
 export function blameModule(error: unknown): unknown {

@@ -1,13 +1,9 @@
 /** Determines from the graph alone what effect each technique could have on a layer, or why the technique skips it (`pith inspect`, `pith plot`). */
-import type { Group } from "../../core/analysis/channels.ts";
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { requireStored, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
-import { formatReason, Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
+import type { Group, Inference, Layer } from "#analysis";
+import { requireStored, requireWeight, weightNeeds, weightShape } from "#analysis";
+import { fixedDims, formatReason, Miss, type Value } from "#ir";
 import { largestRankThatSaves } from "../../core/math/rank.ts";
 import { integer } from "../../core/numbers.ts";
-import { fixedDims } from "../../core/tensor/dims.ts";
 
 export interface Offer {
   readonly technique: string;

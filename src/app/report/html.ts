@@ -1,5 +1,6 @@
 /** Writes `report.html`, a self-contained file: gain and verdict, then the measurements, then everything that is needed to repeat the run. */
 
+import { groupBy } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
 import {
   bytes,
@@ -15,7 +16,6 @@ import {
   times,
 } from "../../core/numbers.ts";
 import { type Change, changeText } from "../../core/pass/pass.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import type {
   Disagreement,
   LayerNoise,

@@ -1,7 +1,6 @@
 /** Converts, compares and formats counts of operations that can depend on symbolic sizes, such as multiply-accumulates per batch. */
-import { joinList } from "../../core/errors.ts";
+import { type Dim, dimText, isUnknownDim, joinList, productParts, symbol } from "#ir";
 import { count } from "../../core/numbers.ts";
-import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../../core/tensor/dims.ts";
 
 /** Number of operations: `count` for each `per` ("batch", "batch*seq"), or in all if `per` is undefined. */
 export interface OperationCount {

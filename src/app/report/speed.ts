@@ -1,7 +1,7 @@
 /** Reports the speed of a result relative to another model. */
-import type { UnevenChannels } from "../../core/analysis/uneven-channels.ts";
+import type { UnevenChannels } from "#analysis";
+import { truncateList } from "#ir";
 import { widestBlock } from "../../core/channel-block.ts";
-import { truncateList } from "../../core/errors.ts";
 import { integer, isSlower, percent, runTime, speedText } from "../../core/numbers.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";

@@ -2,11 +2,18 @@
  * Binds columns of a dataset to model inputs by name, before every run. If the model has one input and the data one column besides the label, names
  * need not match. Types are converted: integers change width, floats are rounded. Arrays are never reshaped, with the exceptions of `fitSample`.
  */
-import { PithError, truncateList } from "../../core/errors.ts";
-import type { ValueType } from "../../core/graph/graph.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { type Dim, dimsText, elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import type { Batch, Dense, Dim, ValueType } from "#ir";
+import {
+  dimsText,
+  elementCount,
+  fixedDims,
+  fromNumbers,
+  isFloat,
+  PithError,
+  sameDims,
+  toFloat64,
+  truncateList,
+} from "#ir";
 import { beginColumn } from "./states.ts";
 
 export interface ModelInput {

@@ -1,7 +1,7 @@
 /** Computes content hashes of datasets. Runs record these hashes, so that a reader can check whether two runs used the same samples. */
+
+import { bytesOf, bytesOfText, type Dense } from "#ir";
 import { sha256, sha256Text } from "../../core/files/hash.ts";
-import { bytesOf, bytesOfText } from "../../core/tensor/dense.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
 

@@ -3,9 +3,7 @@
  * can be read first and prepared later. A preparation depends only on settings, batch and positions, so threads can prepare batches in any order
  * (`feed.ts`).
  */
-import { PithError } from "../../core/errors.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { type Batch, PithError, random } from "#ir";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 

@@ -1,9 +1,16 @@
 /** Slices, gathers and joins batches: named tensors whose axis 0 counts samples. */
-import { PithError } from "../../core/errors.ts";
-import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
-import { unwrapBuffer } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount, sameDims, stridesOf } from "../../core/tensor/dims.ts";
-import { type Batch, bitsOf, type Dense } from "../../core/tensor/types.ts";
+import type { Batch, Dense } from "#ir";
+import {
+  bitsOf,
+  dimsText,
+  elementCount,
+  fromNumbers,
+  isFloat,
+  PithError,
+  sameDims,
+  stridesOf,
+  unwrapBuffer,
+} from "#ir";
 
 /** Returns the number of samples in named tensors. @throws PithError E_DATA if there are no tensors, or if their numbers of samples differ. */
 export function sampleCount(batch: Batch, owner: string): number {

@@ -1,7 +1,5 @@
 /** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
-import { PithError } from "../../core/errors.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { type Batch, PithError, random } from "#ir";
 import { isIndexed, memory, pendingBatches, range, register, view } from "./indexed.ts";
 import { joinBatches, sampleCount, samplesIn, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";

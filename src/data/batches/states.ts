@@ -6,11 +6,8 @@
  * - A single output is the prediction unless its name matches.
  * States start as zeros, and are reset at samples whose column "begin" is true.
  */
-import { PithError } from "../../core/errors.ts";
-import type { ValueType } from "../../core/graph/graph.ts";
-import { bytesFor, viewBytes } from "../../core/tensor/dense.ts";
-import { type Dim, dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import type { Batch, Dense, Dim, ValueType } from "#ir";
+import { bytesFor, dimsText, elementCount, PithError, viewBytes } from "#ir";
 
 /** The column that marks samples before which states are reset; its type is bool [N]. */
 export const beginColumn = "begin";

@@ -1,12 +1,9 @@
 /**
  * Stores batches that are read several times, in order or by sample. Batches are kept in memory while there is room, and then in a temporary file.
  */
+
+import { type Batch, bytesOf, type DataType, type Dense, dimsText, firstIndex, PithError, viewBytes } from "#ir";
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import { bytesOf, viewBytes } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import { firstIndex } from "../../core/tensor/first-index.ts";
-import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
 import { joinRows, rowLength, sampleCount, sliceBatch, sliceRows } from "./rows.ts";
 
 export interface BatchStore {

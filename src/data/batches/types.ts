@@ -1,4 +1,4 @@
-import type { Batch } from "../../core/tensor/types.ts";
+import type { Batch } from "#ir";
 
 export interface BatchOptions {
   readonly size: number;

@@ -1,8 +1,7 @@
 /** Reads files with data, decompressing gzip. Size limits are checked before and during decompression. */
+
+import { type ByteSource, concatBytes, PithError, unwrapBuffer } from "#ir";
 import { availableMemory, inflated } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import { concatBytes, unwrapBuffer } from "../../core/tensor/dense.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
 
 /** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
 const maxText = 2 ** 29;

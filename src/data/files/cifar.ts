@@ -2,8 +2,7 @@
  * Opens CIFAR binary files (https://www.cs.toronto.edu/~kriz/cifar.html). A record has one or two label bytes and three 32 × 32 planes (red, green,
  * blue). CIFAR-10 has one label byte. CIFAR-100 has two (coarse and fine), of which the fine one is used.
  */
-import { PithError } from "../../core/errors.ts";
-import type { Batch, ByteSource } from "../../core/tensor/types.ts";
+import { type Batch, type ByteSource, PithError } from "#ir";
 import { indexed } from "../batches/indexed.ts";
 import type { IndexedDataset, Part } from "../batches/types.ts";
 import { readRows, withBytes } from "./columns.ts";

@@ -1,9 +1,8 @@
 /** Columns of datasets in array files (.npy, idx, CIFAR): in memory, or as rows of a file that are read on demand. */
+
+import type { Batch, ByteSource, DataType, Dense } from "#ir";
+import { dimsText, elementCount, PithError, viewBytes } from "#ir";
 import { bytesSource, readRanges } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import { viewBytes } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types.ts";
 import { indexed } from "../batches/indexed.ts";
 import { gatherRows, sampleCount } from "../batches/rows.ts";
 import type { IndexedDataset } from "../batches/types.ts";

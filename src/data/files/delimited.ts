@@ -1,5 +1,5 @@
 /** Splits .csv (RFC 4180) and .tsv files into records. In .tsv files, each line is a record, and quotation marks count only around a whole field. */
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {

@@ -2,9 +2,7 @@
  * Splits sound into frames for streaming models. Each sample of the dataset is a frame of `context` previous values and `frame` new ones. Frames of a
  * file are in order, because models carry states from frame to frame. "begin" marks the first frame of a file. The last frame is padded with silence.
  */
-import { PithError } from "../../core/errors.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { type Batch, PithError, random } from "#ir";
 import { requireSize } from "../batches/indexed.ts";
 import type { Dataset } from "../batches/types.ts";
 import { requireRate, type Sound } from "./wav.ts";

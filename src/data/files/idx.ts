@@ -1,8 +1,5 @@
 /** Reads the idx format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, element type, rank, dimensions and elements, all big-endian. */
-import { PithError } from "../../core/errors.ts";
-import { viewBytes } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { ByteSource, Dense } from "../../core/tensor/types.ts";
+import { type ByteSource, type Dense, dimsText, elementCount, PithError, viewBytes } from "#ir";
 import type { IndexedDataset, Part } from "../batches/types.ts";
 import { archiveMemory, gzipHead, isGzip, swapBytes, unpackGzip } from "./bytes.ts";
 import {

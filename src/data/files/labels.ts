@@ -1,7 +1,5 @@
 /** Finds the label column of a file by its common names, and converts labels to class numbers: the column "label" (int64). */
-import { PithError, truncateList } from "../../core/errors.ts";
-import { toFloat64, toInt64 } from "../../core/tensor/convert.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Batch, type Dense, PithError, toFloat64, toInt64, truncateList } from "#ir";
 
 /** Column names of the label, in descending priority. */
 export const labelNames: readonly string[] = "label labels target targets class score sentiment similarity y".split(

@@ -1,7 +1,7 @@
 /** Reads text with one sample per line. Only the offsets of lines (16 bytes per line) are kept in memory; the text of lines is read on demand. */
+
+import { type ByteSource, PithError } from "#ir";
 import { readRanges } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
 import { indexed } from "../batches/indexed.ts";
 import type { IndexedDataset } from "../batches/types.ts";
 import { withBytes } from "./columns.ts";

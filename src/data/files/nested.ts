@@ -1,7 +1,5 @@
 /** Converts nested arrays, from JSON lines or a user's module, to tensors. */
-import { PithError, truncateList } from "../../core/errors.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import { type Dense, PithError, sameDims, truncateList } from "#ir";
 
 /** A flattened array with its dimensions. */
 export interface Nested {

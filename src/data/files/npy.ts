@@ -4,11 +4,20 @@
  */
 
 import { zipSync } from "fflate";
+import type { Batch, ByteSource, DataType, Dense } from "#ir";
+import {
+  bytesFor,
+  bytesOf,
+  bytesOfText,
+  dimsText,
+  elementCount,
+  PithError,
+  stridesOf,
+  unwrapBuffer,
+  viewBytes,
+  viewOf,
+} from "#ir";
 import { bytesSource } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import { bytesFor, bytesOf, bytesOfText, unwrapBuffer, viewBytes, viewOf } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount, stridesOf } from "../../core/tensor/dims.ts";
-import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { type Column, columnInFile, columnInMemory, type FileRows, maxInMemory } from "./columns.ts";
 import { zipEntries } from "./zip.ts";

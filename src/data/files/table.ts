@@ -1,7 +1,6 @@
 /** Reads tables (.csv, .tsv) and JSON lines (.jsonl) into memory as datasets. */
-import { PithError } from "../../core/errors.ts";
+import { type Dense, PithError } from "#ir";
 import { isObject, type PlainObject } from "../../core/plain.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import type { ModelInput } from "../batches/bind.ts";
 import { memory } from "../batches/indexed.ts";
 import type { IndexedDataset } from "../batches/types.ts";

@@ -3,9 +3,7 @@
  * from −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
-import { PithError } from "../../core/errors.ts";
-import { viewOf } from "../../core/tensor/dense.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
+import { type ByteSource, PithError, viewOf } from "#ir";
 
 export interface Sound {
   readonly name: string;

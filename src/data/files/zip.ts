@@ -2,9 +2,7 @@
  * Opens the files of a zip archive (.npz) as sources, which are decompressed on reading. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64).
  */
 
-import { PithError } from "../../core/errors.ts";
-import { viewOf } from "../../core/tensor/dense.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
+import { type ByteSource, PithError, viewOf } from "#ir";
 import { archiveMemory, unpackGzip } from "./bytes.ts";
 
 const endMark = 0x06054b50;

@@ -1,6 +1,6 @@
 /** Options of image augmentation, as text ("crop=4 flip") or as an object. */
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 
 const isShare = "must be a share from 0 to 1";
 const share = v.pipe(v.number(), v.minValue(0, isShare), v.maxValue(1, isShare));

@@ -2,11 +2,7 @@
  * Augments images of a dataset. The result depends only on seed, epoch and sample position. Resumed trainings,
  * teachers and students therefore see the same images.
  */
-import { PithError } from "../../core/errors.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import { type Random, random } from "../../core/tensor/random.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Batch, type Dense, dimsText, float32, PithError, type Random, random } from "#ir";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import { rowLength } from "../batches/rows.ts";

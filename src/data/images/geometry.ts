@@ -3,7 +3,7 @@
  * the short side and keeps proportions; the long side is rounded down. Two numbers are height × width. A crop
  * offset of half a pixel rounds to even. Images smaller than the crop are padded with black.
  */
-import { roundHalfEven } from "../../core/tensor/round.ts";
+import { roundHalfEven } from "#ir";
 import { type Filter, resample } from "./resample.ts";
 
 export interface Extent {

@@ -1,9 +1,7 @@
 /** Reads, decodes and resizes the images of a batch to the size and channels of a model input. */
+
+import { type Batch, type Dense, type Dim, elementCount, PithError, type ValueType } from "#ir";
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import type { ValueType } from "../../core/graph/graph.ts";
-import { type Dim, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
 
 /** The channels that an input requires, and its size if the model fixes it. */

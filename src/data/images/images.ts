@@ -1,8 +1,7 @@
 /** Opens folders of image files as datasets. The column "image" contains only paths; `preprocess` reads and decodes the files. */
+
+import { type Dense, joinList, nearest, PithError, truncateList } from "#ir";
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
-import { joinList, PithError, truncateList } from "../../core/errors.ts";
-import { nearest } from "../../core/graph/nearest.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { memory } from "../batches/indexed.ts";
 import { firstBatch } from "../batches/select.ts";
 import type { IndexedDataset } from "../batches/types.ts";

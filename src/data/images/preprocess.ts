@@ -1,8 +1,5 @@
 /** Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once. */
-import { PithError, truncateList } from "../../core/errors.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
-import { dimsText, isSymbolic } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Batch, type Dense, dimsText, fromNumbers, isSymbolic, PithError, truncateList } from "#ir";
 import { copyInput, fitSample, fitsDims, flatText, type ModelInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";

@@ -1,6 +1,5 @@
 /** Common preprocessings of images, and text that describes them: "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR". */
-import { PithError } from "../../core/errors.ts";
-import { nearest } from "../../core/graph/nearest.ts";
+import { nearest, PithError } from "#ir";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 

@@ -8,9 +8,10 @@
  * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that other threads cannot apply run in this thread: functions
  * of users, and all changes in a browser. All feeds share the threads.
  */
+
+import type { Batch } from "#ir";
 import { startThread, type Thread, threadCount } from "#platform";
 import { moduleOf } from "#root";
-import type { Batch } from "../../core/tensor/types.ts";
 import {
   completeBatch,
   isIndexed,

@@ -1,7 +1,7 @@
 /** The worker module of `feed.ts`: prepares batches in another thread, and transfers their arrays back without copying. */
+
+import { type Batch, PithError } from "#ir";
 import type { Answer } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import type { BatchChange, BatchPosition, Portable } from "../batches/indexed.ts";
 import { transferable } from "../batches/rows.ts";
 import { augmentation } from "../images/augment.ts";

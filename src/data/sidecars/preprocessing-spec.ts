@@ -2,7 +2,7 @@
  * Stores preprocessing settings in the model's metadata. Later commands then do not guess the preprocessing again. With a compressed model, the guess
  * could be different.
  */
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import type { FrameOptions } from "../files/frames.ts";
 import { geometryText } from "../images/geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "../images/presets.ts";

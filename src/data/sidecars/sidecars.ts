@@ -1,6 +1,7 @@
 /** Reads sidecar files: files in a model's folder (configuration, tokenizer) that determine how the model's data is read. */
+
+import type { Model } from "#ir";
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
-import type { Model } from "../../core/graph/model.ts";
 import type { ModelInput } from "../batches/bind.ts";
 import { findStates } from "../batches/states.ts";
 import type { FrameOptions } from "../files/frames.ts";

@@ -6,12 +6,10 @@
  *
  * Source: WhisperFeatureExtractor and Wav2Vec2FeatureExtractor of transformers.
  */
+
+import { type Batch, type Dense, float32, Miss, parseModel } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss } from "../../core/errors.ts";
-import { parseModel } from "../../core/graph/text.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { readSettings } from "../text/tokenizer.ts";
 
 export interface FeatureExtractor {

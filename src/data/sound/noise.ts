@@ -1,4 +1,4 @@
-import { random } from "../../core/tensor/random.ts";
+import { random } from "#ir";
 
 /** Syllables per second of the noise, and the length of its parts in seconds. */
 const [syllables, seconds] = [4, 5];

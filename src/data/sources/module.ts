@@ -4,11 +4,9 @@
  * nested array or a tensor `{ type, dims, data }`.
  */
 
-import { errorMessage, failureOfCode, PithError, truncateList } from "../../core/errors.ts";
+import type { Batch, DataType, Dense } from "#ir";
+import { bitsOf, dimsText, elementCount, errorMessage, failureOfCode, PithError, toFloat64, truncateList } from "#ir";
 import { isObject } from "../../core/plain.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import { type Batch, bitsOf, type DataType, type Dense } from "../../core/tensor/types.ts";
 import type { ModelInput } from "../batches/bind.ts";
 import { isIndexed, isRegistered } from "../batches/indexed.ts";
 import { isDataset } from "../batches/option.ts";

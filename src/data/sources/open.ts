@@ -1,9 +1,7 @@
 /** Opens the dataset at a path: recognizes its format, files and splits by the names of files and folders. */
+
+import { type ByteSource, dimsText, groupBy, PithError, truncateList } from "#ir";
 import { extensionOf, fileKind, fileNameOf, folderOf, importModule, joinPath, listFolder, openFile } from "#platform";
-import { PithError, truncateList } from "../../core/errors.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
 import type { ModelInput } from "../batches/bind.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import { streamOf } from "../batches/select.ts";

@@ -1,5 +1,5 @@
 /** Divides the data at a path into disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { isIndexed } from "../batches/indexed.ts";
 import { draw, keepInMemory, setAside, testSeed } from "../batches/select.ts";
 import type { Dataset, IndexedDataset, Part } from "../batches/types.ts";

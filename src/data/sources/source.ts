@@ -1,5 +1,5 @@
 /** The data at a path as it is stored: with predefined splits, as test samples only, or as one set that can be divided. */
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { isIndexed } from "../batches/indexed.ts";
 import { split } from "../batches/select.ts";
 import type { Dataset, Part } from "../batches/types.ts";

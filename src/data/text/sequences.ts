@@ -6,9 +6,7 @@
  * - The cache (past_key_values) is empty.
  * For language models, the label of a token is the next token, or −100 for the last token of a text.
  */
-import { PithError, truncateList } from "../../core/errors.ts";
-import { type Dim, dimsText } from "../../core/tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
+import { type Batch, type DataType, type Dense, type Dim, dimsText, PithError, truncateList } from "#ir";
 import { copyInput, type ModelInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";

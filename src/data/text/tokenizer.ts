@@ -4,8 +4,8 @@
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { errorMessage, PithError } from "#ir";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
-import { errorMessage, PithError } from "../../core/errors.ts";
 import { isNestedDeeper, isObject, type PlainObject } from "../../core/plain.ts";
 
 export interface Encoding {

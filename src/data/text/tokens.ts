@@ -4,9 +4,7 @@
  * such a sequence has the label −100, which metrics ignore.
  */
 
-import { PithError } from "../../core/errors.ts";
-import { viewOf } from "../../core/tensor/dense.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
+import { type ByteSource, PithError, viewOf } from "#ir";
 import { indexed } from "../batches/indexed.ts";
 import type { IndexedDataset } from "../batches/types.ts";
 import type { TextTokenizer } from "./tokenizer.ts";

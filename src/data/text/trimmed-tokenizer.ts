@@ -5,7 +5,7 @@
  * For WordPiece (longest match) and Unigram (best split), tokens that do not occur have no effect. Byte pair encoding repeatedly merges the pair with
  * the lowest rank. The merges that build the kept tokens stay in order, so each step merges the same pair as before.
  */
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 

@@ -2,15 +2,11 @@
  * Checks whether a model's output for a sample depends on the other samples of its batch, and chooses the batch size of evaluations. Embeddings that
  * were computed in batches by such a model differ from those of queries that run alone.
  */
-import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { hasRandomNodes } from "../../core/analysis/fixed-draws.ts";
+import { hasBatchAxis, hasRandomNodes } from "#analysis";
+import type { Batch, Dense, Model } from "#ir";
+import { asPithError, capitalize, Miss, PithError, takeIndices, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { asPithError, capitalize, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { takeIndices } from "../../core/tensor/take.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { attentionMaskOf, mapColumns, sampleCount, sliceBatch } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";

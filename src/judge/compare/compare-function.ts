@@ -3,11 +3,9 @@
  * count as lost, because models are not trained on random inputs.
  */
 
-import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { withFixedDraws } from "#analysis";
+import { type Batch, Miss, type Model, PithError, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { bytesOfBatch } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";

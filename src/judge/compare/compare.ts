@@ -1,7 +1,6 @@
+import { type Model, PithError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";
-import type { Model } from "../../core/graph/model.ts";
 import {
   bootstrapPairs,
   defaultLevel,

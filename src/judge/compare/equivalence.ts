@@ -8,15 +8,9 @@
  * fusion, as users run them, with a larger tolerance.
  */
 
-import { roundsToCodes } from "../../core/analysis/codes.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { infer, roundsToCodes } from "#analysis";
+import { allValues, type Batch, isFloat, Miss, type Model, sameDims } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss } from "../../core/errors.ts";
-import { allValues } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired-runs.ts";
 import { areConstant } from "./output-comparison.ts";

@@ -2,18 +2,26 @@
  * Finds values of a float16 result that overflow float16. They are measured in the float32 original, because runtimes without float16 kernels
  * compute the result in float32, where nothing overflows.
  */
-import { convertsQuantization } from "../../core/analysis/codes.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { convertsQuantization, infer } from "#analysis";
+import type { Dense, Graph, Model, Tensor, Value } from "#ir";
+import {
+  allNodes,
+  allValues,
+  clampToHalf,
+  describe,
+  emitInto,
+  emitter,
+  float32,
+  inMemory,
+  isInfiniteInHalf,
+  Miss,
+  subgraphs,
+  toFloats,
+  toNumbers,
+  zeros,
+} from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitInto, emitter } from "../../core/graph/emit.ts";
-import { allNodes, allValues, describe, type Graph, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { count } from "../../core/numbers.ts";
-import { toFloats, toNumbers } from "../../core/tensor/convert.ts";
-import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
-import { clampToHalf, isInfiniteInHalf } from "../../core/tensor/half.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";

@@ -1,8 +1,8 @@
 /** Figures of a language model's result, over the tokens of texts. */
+
+import { type Batch, type Dense, fromNumbers } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
 import { meanInterval, moments, wilson } from "../../core/math/interval.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { perplexity } from "../../runtime/metrics/metrics.ts";
 import { type Decoder, tokenRows } from "../../runtime/run/decoding.ts";

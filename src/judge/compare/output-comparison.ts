@@ -5,14 +5,9 @@
  * original and the result, and m is the mean of x over the samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output
  * that hardly depends on the inputs is lost only if x and y differ greatly. On samples of data, this is an output that varies by no more than rounding.
  */
-import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
-import { partsOf } from "../../core/analysis/measured-parts.ts";
-import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
+import { dataDependentSizes, type OutputPart, partsOf, selectPart } from "#analysis";
+import { type Batch, type Dense, dimsText, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
 import { figure } from "../../core/numbers.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, sameDims } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";

@@ -1,12 +1,7 @@
 /** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs, for comparing two models. Outputs near 0 or 1 hide their differences. */
 
-import { convertsQuantization } from "../../core/analysis/codes.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { makersOf } from "../../core/analysis/makers.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
+import { convertsQuantization, type Inference, infer, makersOf } from "#analysis";
+import { emitInto, isFloat, type Model, type Node, type Value } from "#ir";
 
 export interface SaturatingModels {
   /** Both models with the inputs of their last saturating operators as additional outputs. */

@@ -1,9 +1,7 @@
 /** Checks a result on its target runtimes: is its error relative to the original larger there than on the native runtime? */
 
+import { allValues, asPithError, Miss, type Model, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { asPithError, Miss, stripPeriod } from "../../core/errors.ts";
-import { allValues } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { counted, figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { compareLayersOn, firstNoisyLayer, minDecibels } from "../../runtime/noise/layers.ts";

@@ -1,8 +1,7 @@
 /** Checks recipes: names of passes, their options and their schedules. */
 
 import * as v from "valibot";
-import { asPithError, stripPeriod } from "../../core/errors.ts";
-import { nearest } from "../../core/graph/nearest.ts";
+import { asPithError, nearest, stripPeriod } from "#ir";
 import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";

@@ -1,6 +1,6 @@
 /** Schedules of recipes: options of a repeated step whose numbers change from round to round (`{ from, to, curve }`). */
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { type Curve, curves, dropLastDigits } from "../../core/math/curves.ts";
 import { defaultExport, modulePath } from "../../core/pass/modules.ts";
 import { described, option } from "../../core/pass/options.ts";

@@ -1,8 +1,7 @@
 /** Expands a recipe into the steps to run, with their passes and rounds. */
-import { PithError } from "../../core/errors.ts";
+import { groupBy, PithError } from "#ir";
 import { openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import { completeOptions, partFor } from "../steps/step-options.ts";
 import { optionsInRound, withCurves } from "./courses.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";

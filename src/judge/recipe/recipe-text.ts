@@ -1,7 +1,7 @@
 /** Reads and writes recipes as YAML and JSON. */
 
 import { stringify } from "yaml";
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import type { AnyPass } from "../../core/pass/pass.ts";
 import { isObject } from "../../core/plain.ts";
 import { checkRecipe } from "./check-recipe.ts";

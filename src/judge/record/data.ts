@@ -1,5 +1,5 @@
 /** A run as plain data, as in `run.json`. A run compares variants of one model on the same samples, and keeps at most one. */
-import type { ErrorCode } from "../../core/errors.ts";
+import type { ErrorCode } from "#ir";
 import type { Estimate, Unit } from "../../core/estimate.ts";
 import type { Change, Learnt } from "../../core/pass/pass.ts";
 import type { LayerDifference } from "../../runtime/noise/layers.ts";

@@ -1,7 +1,6 @@
 /** Converts samples to views for reports: small images, texts, drawn series, or the first values of each input. */
 import { encode } from "fast-png";
-import { toNumbers } from "../../core/tensor/convert.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Batch, type Dense, toNumbers } from "#ir";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { findImages } from "../../data/images/preprocess.ts";

@@ -1,5 +1,5 @@
 /** Sentences about the result of a run: size, speed, accuracy and whether the goal is met. The command line and the reports show them. */
-import { capitalize } from "../../core/errors.ts";
+import { capitalize } from "#ir";
 import type { Unit } from "../../core/estimate.ts";
 import {
   allowance,

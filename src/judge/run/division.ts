@@ -1,5 +1,5 @@
 /** Splits samples into validation samples, on which a result is chosen, and test samples, on which it is reported. */
-import { random } from "../../core/tensor/random.ts";
+import { random } from "#ir";
 import { range } from "../../data/batches/indexed.ts";
 import { testSeed } from "../../data/batches/select.ts";
 

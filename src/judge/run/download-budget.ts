@@ -1,7 +1,6 @@
 /** Chooses the settings of a step for a maximum download size (`limit.of: "download"`): the least lossy ones that fit. */
-import { PithError, throwIfAborted } from "../../core/errors.ts";
+import { encodedSource, PithError, throwIfAborted } from "#ir";
 import { bytes as bytesText } from "../../core/numbers.ts";
-import { encodedSource } from "../../core/onnx/encode.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { formatSettings } from "./precise-layers.ts";

@@ -1,7 +1,7 @@
 /** Logs how long calibration and evaluation will take, estimated from the time of a few samples. */
+
+import { type Model, storedBytes } from "#ir";
 import { processorTime } from "#platform";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { counted, waiting } from "../../core/numbers.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import { take } from "../../data/batches/select.ts";

@@ -1,14 +1,8 @@
 /** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
-import { cost } from "../../core/analysis/cost.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { learnedCount, learnedTensors } from "../../core/analysis/learned.ts";
-import { asPithError, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { assertValid } from "../../core/graph/verify.ts";
+import { cost, infer, learnedCount, learnedTensors } from "#analysis";
+import { asPithError, assertValid, type Batch, isSymbolic, type Model, PithError } from "#ir";
 import { earlyLevel } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isSymbolic } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";

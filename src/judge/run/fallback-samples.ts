@@ -2,8 +2,7 @@
  * Splits the samples between the search of the precision fallback and the evaluation of its result. Without data, the search and the evaluation use
  * different texts, or random inputs with different seeds.
  */
-import { Miss } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { Miss, type Model } from "#ir";
 import { allowance, difference } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed, view } from "../../data/batches/indexed.ts";

@@ -1,8 +1,9 @@
 /** Compares models on the validation samples, on which a result is chosen. The chosen value is biased. */
+
+import { joinArrays } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
 import type { Level } from "../../core/math/interval.ts";
 import { allowance, counted, figure } from "../../core/numbers.ts";
-import { joinArrays } from "../../core/tensor/dense.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";

@@ -1,9 +1,6 @@
-import { asPithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
 import { times } from "../../core/numbers.ts";
-import { encodedSize, encodedSource } from "../../core/onnx/encode.ts";
 import { clearNotes } from "../../core/pass/notes.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
 import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/data.ts";
 

@@ -1,9 +1,7 @@
 /** Runs one pass for a command such as `pith quantize`: compares the result with its references, and decides whether it can be kept. */
 
-import { infer } from "../../core/analysis/infer.ts";
-import { hasFloatWeights } from "../../core/analysis/weight.ts";
-import { capitalize, Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { hasFloatWeights, infer } from "#analysis";
+import { capitalize, Miss, type Model, PithError } from "#ir";
 import { counted, excessText, figure } from "../../core/numbers.ts";
 import {
   type AnyPass,

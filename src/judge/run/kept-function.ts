@@ -2,8 +2,7 @@
  * Checks that a result still computes the same outputs as its original. With enough samples, it compares the outputs that the metric does not
  * evaluate; with few samples, all outputs; without data, all outputs on random inputs.
  */
-import { asPithError, PithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { asPithError, type Model, PithError, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

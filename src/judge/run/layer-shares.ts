@@ -1,6 +1,5 @@
 /** Computes each quantized layer's share of the output error: measured with only this layer quantized, or estimated if that would take too long. */
-import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
+import { asPithError, Miss, storedBytes, throwIfAborted } from "#ir";
 import { type Context, equalizedReference } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { type Blame, layerErrors } from "../../runtime/noise/layer-errors.ts";

@@ -6,10 +6,9 @@
  * results.
  */
 
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, random } from "#ir";
 import { defaultLevel, earlyLevel, type Level } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { random } from "../../core/tensor/random.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

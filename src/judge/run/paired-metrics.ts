@@ -1,6 +1,5 @@
 /** Measures the original's metric on the test samples, and compares other models with it sample by sample. */
-import { notFiniteHint, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, notFiniteHint, PithError } from "#ir";
 import type { Level } from "../../core/math/interval.ts";
 import { counted, figure } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";

@@ -9,16 +9,10 @@
  * An attempt runs the step on the original, but layers with unchanged settings keep their rounded weights (`Context.kept`). So it takes little more
  * than the evaluation, on a third of the samples. Attempts are measured on other samples than the final evaluation.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { isStored } from "../../core/analysis/stored-root.ts";
-import { Miss, throwIfAborted } from "../../core/errors.ts";
-import { usedValues, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allLayers, infer, isStored } from "#analysis";
+import { elementCount, encodedSize, fixedDims, Miss, type Model, throwIfAborted, usedValues, type Value } from "#ir";
 import { counted } from "../../core/numbers.ts";
-import { encodedSize } from "../../core/onnx/encode.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import type { StepResult } from "../steps/runner.ts";

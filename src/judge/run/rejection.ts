@@ -1,6 +1,5 @@
-import { capitalize, PithError } from "../../core/errors.ts";
+import { capitalize, groupBy, PithError } from "#ir";
 import { bytes, counted, integer } from "../../core/numbers.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Run, Variant } from "../record/data.ts";
 import { lossText } from "../record/verdict.ts";
 import { whyUnchanged } from "./variant.ts";

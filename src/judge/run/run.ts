@@ -1,9 +1,7 @@
 /** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
 
-import { asPithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { asPithError, type Model, open as openBytes } from "#ir";
 import { bytes, times } from "../../core/numbers.ts";
-import { open as openBytes } from "../../core/onnx/index.ts";
 import type { AnyPass, Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { version } from "../../core/version.ts";

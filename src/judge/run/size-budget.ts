@@ -2,10 +2,9 @@
  * Chooses the bits of each layer for a maximum file size. The error share of each layer is measured at 4 bits. Each further bit is assumed to divide
  * the share by four (6 dB).
  */
-import { PithError, throwIfAborted } from "../../core/errors.ts";
+import { encodedSize, PithError, throwIfAborted } from "#ir";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
-import { encodedSize } from "../../core/onnx/encode.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
 import { applyForms, bytesOfLayers, type StepOutput } from "./precision-fallback.ts";

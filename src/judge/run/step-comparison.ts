@@ -1,6 +1,5 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
-import { asPithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { asPithError, type Model } from "#ir";
 import { allowance, figure } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { draw } from "../../data/batches/select.ts";

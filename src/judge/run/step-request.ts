@@ -1,5 +1,5 @@
 /** Request to run a step on one model: references, data, goal and limits. */
-import type { Model } from "../../core/graph/model.ts";
+import type { Model } from "#ir";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";

@@ -1,5 +1,5 @@
+import type { Model } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { checkTargets, type OnTarget, type TargetCheckOptions } from "../compare/target-check.ts";
 import { onTargetText } from "../record/verdict.ts";

@@ -6,15 +6,9 @@
  * uᵀ J is the gradient of the loss Σ u y. The signs of different samples are independent, so the squared sum over a batch estimates the sum of the
  * squares of its samples. Labels are not used. If an output has several parts, y is divided by the root mean square of each part.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { infer, layers as layersOf } from "#analysis";
+import { dimsText, elementCount, fixedDims, float32, type Model, PithError, random, toFloats } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
-import { toFloats } from "../../core/tensor/convert.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
 import { type Loss, outputOf } from "../../learn/train/loss.ts";

@@ -1,4 +1,4 @@
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { Timing } from "../record/data.ts";

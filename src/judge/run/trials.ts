@@ -1,4 +1,4 @@
-import type { Model } from "../../core/graph/model.ts";
+import type { Model } from "#ir";
 import { levelOf } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";

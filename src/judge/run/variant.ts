@@ -1,5 +1,5 @@
 /** Runs one recipe on a copy of a model and measures it after each judged step. */
-import { asPithError, Miss, stripPeriod, throwIfAborted } from "../../core/errors.ts";
+import { asPithError, Miss, stripPeriod, throwIfAborted } from "#ir";
 import { excessText } from "../../core/numbers.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

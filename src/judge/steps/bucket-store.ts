@@ -1,9 +1,9 @@
 /** Store in a folder that several machines share through a bucket (object storage). Each machine finds the results of the others there. */
+
+import { bytesOfText, PithError } from "#ir";
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
-import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
 import { stringifyPlain } from "../../core/plain.ts";
-import { bytesOfText } from "../../core/tensor/dense.ts";
 import { folderStore } from "./folder-store.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

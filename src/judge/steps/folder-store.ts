@@ -1,4 +1,6 @@
 /** Store of models and records in a folder, as `<digest>.onnx`, `<key>.json`, and folders of training checkpoints. */
+
+import { bytesOfText, encode, open, PithError } from "#ir";
 import {
   fileKind,
   joinPath,
@@ -13,12 +15,8 @@ import {
   trimFolder,
   writeFileAtomically,
 } from "#platform";
-import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
-import { encode } from "../../core/onnx/encode.ts";
-import { open } from "../../core/onnx/index.ts";
 import { parsePlain, stringifyPlain } from "../../core/plain.ts";
-import { bytesOfText } from "../../core/tensor/dense.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

@@ -1,10 +1,7 @@
 /** Store in memory without records, for a single step whose result the caller writes to a file. */
+
+import { allValues, encodedSource, Model, open, PithError, save } from "#ir";
 import { joinPath } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import { allValues } from "../../core/graph/graph.ts";
-import { Model } from "../../core/graph/model.ts";
-import { encodedSource } from "../../core/onnx/encode.ts";
-import { open, save } from "../../core/onnx/index.ts";
 import type { Store } from "./store.ts";
 
 /** Returns the store. @param folder for files of weights that would be computed at each reading; undefined: no files are written. */

@@ -2,10 +2,10 @@
  * Runs the steps of recipes on models of a store. A record of each finished step refers to its input, output and samples by digest. So no finished
  * step is repeated, neither in a resumed run nor in a recipe that begins with the same steps.
  */
+
+import { type Miss, Model } from "#ir";
 import { readFile } from "#platform";
-import type { Miss } from "../../core/errors.ts";
 import { sha256Text } from "../../core/files/hash.ts";
-import { Model } from "../../core/graph/model.ts";
 import { isModule, openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";

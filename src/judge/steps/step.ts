@@ -1,5 +1,4 @@
-import type { Model } from "../../core/graph/model.ts";
-import { assertValid, verify } from "../../core/graph/verify.ts";
+import { assertValid, type Model, verify } from "#ir";
 import { openModules } from "../../core/pass/modules.ts";
 import {
   type AnyPass,

@@ -2,14 +2,11 @@
  * Stores the results of a run: models under the hash of their file, and records under the hash of everything that determines them. After a change of
  * the inputs, no old result is found. The store is a folder, which machines can share through a bucket, or memory if there is no disk.
  */
+
+import { type ByteSource, encode, encodedSource, encodeToBytes, type Model, open, PithError } from "#ir";
 import { bytesSource, temporaryFolder } from "#platform";
-import { PithError } from "../../core/errors.ts";
 import { sha256Text } from "../../core/files/hash.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { encode, encodedSource, encodeToBytes } from "../../core/onnx/encode.ts";
-import { open } from "../../core/onnx/index.ts";
 import { parsePlain, stringifyPlain } from "../../core/plain.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
 import { type Bucket, bucketStore } from "./bucket-store.ts";
 import { folderStore } from "./folder-store.ts";
 import { digestOf, keyText } from "./keys.ts";

@@ -5,10 +5,7 @@
  *     x ─ key ─── Reshape ─ Transpose [b, h, d, t] ─┴ MatMul ─ Mul ─ Softmax ─┐
  *     x ─ value ─ Reshape ─ Transpose [b, h, t, d] ──────────────────────────┴ MatMul ─ Transpose ─ Reshape ─ output
  */
-import { PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { float32, int64 } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText, float32, int64, PithError, type Value } from "#ir";
 import { linear } from "./linear.ts";
 import { applyInside, type Module, type ModuleScope, mismatch, requireCount, requireDims } from "./module.ts";
 

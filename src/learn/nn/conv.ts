@@ -1,4 +1,4 @@
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { layerParameters, type Module, perAxis, requireCount, requireDims } from "./module.ts";
 
 export interface ConvOptions {

@@ -1,5 +1,4 @@
-import { int64 } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText, int64 } from "#ir";
 import { type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText } from "#ir";
 import { layerParameters, type Module, mismatch } from "./module.ts";
 
 /**

@@ -1,11 +1,6 @@
 /** Interface of modules, which write parts of a network into a graph. The names of nested modules prefix the names of their parameters. */
-import { PithError } from "../../core/errors.ts";
-import type { Emit } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { parameter, type Role } from "../../core/graph/role.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { type Dim, dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Random } from "../../core/tensor/random.ts";
+import type { Dim, Emit, Random, Role, Value } from "#ir";
+import { dimsText, elementCount, float32, PithError, parameter } from "#ir";
 
 export interface ModuleScope {
   readonly emit: Emit;

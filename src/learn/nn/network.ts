@@ -1,10 +1,5 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { PithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { Model } from "../../core/graph/model.ts";
-import { type Dim, dimsText, sameDims, symbol } from "../../core/tensor/dims.ts";
-import { random } from "../../core/tensor/random.ts";
+import { infer } from "#analysis";
+import { type Dim, dimsText, emitInto, Model, PithError, random, sameDims, symbol, type Value } from "#ir";
 import { applyAll, applyInside, type Module, type ModuleScope, type Modules, mismatch } from "./module.ts";
 
 /** Dimensions of an input; a name is a symbolic dimension: ["batch", 784]. */

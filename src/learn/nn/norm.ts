@@ -1,4 +1,4 @@
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText } from "#ir";
 import { affineParameters, type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
 export interface BatchNormOptions {

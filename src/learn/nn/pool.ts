@@ -1,6 +1,4 @@
-import { PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText, PithError, type Value } from "#ir";
 import { type Module, type ModuleScope, mismatch, perAxis } from "./module.ts";
 
 export interface PoolOptions {

@@ -1,6 +1,4 @@
-import { PithError } from "../../core/errors.ts";
-import { float32, int64 } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText, float32, int64, PithError } from "#ir";
 import { type Module, mismatch } from "./module.ts";
 
 /** max(x, 0). */

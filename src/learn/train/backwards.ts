@@ -1,12 +1,8 @@
 /** Writes the backward pass, from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
-import type { Inference } from "../../core/analysis/infer.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Emit } from "../../core/graph/emit.ts";
-import { describe, type Graph, type Node, usedValues, type Value } from "../../core/graph/graph.ts";
-import type { StraightThrough } from "../../core/graph/role.ts";
+import type { Inference } from "#analysis";
+import type { Emit, FloatType, Graph, Node, StraightThrough, Value } from "#ir";
+import { describe, dimsText, fixedDims, fromNumbers, isFloat, Miss, PithError, sameDims, usedValues } from "#ir";
 import type { Contribution, GradientScope } from "../../core/ops/entry.ts";
-import { type FloatType, fromNumbers, isFloat } from "../../core/tensor/convert.ts";
-import { dimsText, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 
 export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
 

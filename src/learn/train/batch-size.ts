@@ -1,9 +1,6 @@
-import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { PithError } from "../../core/errors.ts";
-import { Model } from "../../core/graph/model.ts";
+import { hasBatchAxis } from "#analysis";
+import { type Batch, fixedDims, Model, PithError } from "#ir";
 import { bytes } from "../../core/numbers.ts";
-import { fixedDims } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";

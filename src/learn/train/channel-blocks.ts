@@ -1,13 +1,22 @@
 /** Writes nodes of a training step in channel blocks (NCHWc): ONNX Runtime's optimizer does so only for stored kernels, and these are inputs. */
 
-import type { Inference } from "../../core/analysis/infer.ts";
+import type { Inference } from "#analysis";
+import type { Emit, Node, Value } from "#ir";
+import {
+  elementCount,
+  emitInto,
+  fixedDims,
+  float32,
+  Miss,
+  Model,
+  memoize,
+  PithError,
+  removeUnused,
+  replaceNode,
+  replaceUses,
+  sameDims,
+} from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import { Model } from "../../core/graph/model.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
-import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import {
   blockedFormOf,
@@ -15,9 +24,6 @@ import {
   reorderFromBlocks,
   reorderOneBlock,
 } from "../../core/ops/shared/channel-blocks.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
 
 const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 

@@ -3,17 +3,11 @@
  * unused tensors with the role `state`, counters and history as one metadata entry. The file is replaced atomically.
  */
 
+import type { Batch, Dense, Model, Tensor } from "#ir";
+import { allTensors, bytesOfText, dimsText, inMemory, open, PithError, sameDims, save, writeModel } from "#ir";
 import { fileKind, joinPath } from "#platform";
-import { PithError } from "../../core/errors.ts";
 import { sha256Text } from "../../core/files/hash.ts";
-import { allTensors } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { writeModel } from "../../core/graph/text.ts";
-import { open, save } from "../../core/onnx/index.ts";
 import { parsePlain, stringifyPlain } from "../../core/plain.ts";
-import { bytesOfText, inMemory } from "../../core/tensor/dense.ts";
-import { dimsText, sameDims } from "../../core/tensor/dims.ts";
-import type { Batch, Dense, Tensor } from "../../core/tensor/types.ts";
 import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
 
 export interface Checkpoint {

@@ -9,17 +9,23 @@
  *
  * Dimensions must be fixed: gradients are written for one batch size.
  */
-import { downstream } from "../../core/analysis/downstream.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { extract } from "../../core/graph/extract.ts";
-import { allValues, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
-import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
+import { downstream, type Inference, infer } from "#analysis";
+import type { Graph, Model, Node, Value } from "#ir";
+import {
+  allValues,
+  describe,
+  dimsText,
+  emitInto,
+  extract,
+  fixedDims,
+  Miss,
+  PithError,
+  removeUnused,
+  replaceNode,
+  replaceUses,
+  subgraphs,
+} from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
-import { dimsText, fixedDims } from "../../core/tensor/dims.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { addCarriedInputs, backwards, contributions, straightThroughOf, trainTheRest } from "./backwards.ts";
 import { writeInChannelBlocks } from "./channel-blocks.ts";

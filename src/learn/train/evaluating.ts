@@ -1,5 +1,5 @@
 /** Evaluates the weights of a training on validation samples, and decides when to do so and when to stop. */
-import type { Model } from "../../core/graph/model.ts";
+import type { Model } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";

@@ -1,7 +1,5 @@
 /** Float arrays of a training in one WebAssembly memory, on which kernels work in place. Other arrays are copied in pieces, at half the speed. */
-import { PithError } from "../../core/errors.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import { type Dense, dimsText, PithError } from "#ir";
 import { float32, float64 } from "./kernels.generated.ts";
 
 export type Floats = Float32Array | Float64Array;

@@ -1,8 +1,6 @@
+import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
 import type { Session } from "../../core/engine/engine.ts";
-import { PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";

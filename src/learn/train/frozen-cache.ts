@@ -5,13 +5,9 @@
  * run again, shifted by one sample. The cache is disabled if outputs differ (batch statistics, contrastive outputs,
  * position-dependent rounding), or if a later run differs from a cached output.
  */
-import { cost } from "../../core/analysis/cost.ts";
-import { downstream } from "../../core/analysis/downstream.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { cost, downstream, infer } from "#analysis";
+import { type Batch, type Dense, fixedDims, type Model, sameDims } from "#ir";
 import { sha256Text } from "../../core/files/hash.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fixedDims, sameDims } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
 import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
 import { type BatchStore, openStorage } from "../../data/batches/store.ts";

@@ -1,8 +1,6 @@
-import { throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, memoize, throwIfAborted } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
 import { sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -9,18 +9,11 @@
  *
  * Masked weights keep their values and can return until pruning ends.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { maskingOf } from "../../core/analysis/masks.ts";
-import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { requireStored, weightNeeds } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { Selection } from "#analysis";
+import { infer, layers as layersOf, maskingOf, requireStored, selectLayers, weightNeeds } from "#analysis";
+import { type Batch, elementCount, Miss, type Model, type Value } from "#ir";
 import { curves, dropLastDigits } from "../../core/math/curves.ts";
 import { cutMask, cutSmallest, type Scores } from "../../core/math/smallest.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { setMask, stored } from "../../rewrite/edit/mask.ts";
 import { denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
 import type { OptimizedParameter } from "./optimizer.ts";

@@ -10,12 +10,8 @@
  * With an amount, only the weakest units by ‖w‖ / √n shrink at each step, and λ can grow: growing regularization (Wang et al.
  * 2021, "Neural pruning via growing regularization", here with this penalty instead of squares).
  */
-import { channelGroups, type Group, removable } from "../../core/analysis/channels.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { maskingOfProduct } from "../../core/analysis/masks.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { type AxisLayout, alongAxis } from "../../core/tensor/dims.ts";
+import { channelGroups, type Group, infer, maskingOfProduct, removable } from "#analysis";
+import { type AxisLayout, alongAxis, type Model, PithError } from "#ir";
 import type { Floats } from "./floats.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import type { GroupLasso } from "./train-options.ts";

@@ -3,16 +3,11 @@
  * and average, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
  */
 
+import { type Batch, float32, isFloat, type Model, PithError, save, throwIfAborted, typeCodes } from "#ir";
 import { makeFolder, removeLeftovers } from "#platform";
-import { PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
-import { save } from "../../core/onnx/index.ts";
 import { shown } from "../../core/pass/option-errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { type Batch, typeCodes } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
 import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts";

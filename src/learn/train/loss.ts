@@ -1,13 +1,8 @@
 /** Types and helpers of losses (`losses/`): nodes that are added after the model's outputs. */
-import { mainOutput } from "../../core/analysis/output-kind.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Emit } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { mainOutput } from "#analysis";
+import type { Batch, Dense, Emit, Model, Value } from "#ir";
+import { dimsText, elementCount, fixedDims, float32, PithError } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { attentionMaskOf } from "../../data/batches/rows.ts";
 
 export interface NamedValues {

@@ -1,8 +1,5 @@
 /** Estimates the memory of a model's values from their types and dimensions. Stored tensors do not count. */
-import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { bytesFor } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { bytesFor, elementCount, fixedDims, type Model, type Node, usedValues, type Value } from "#ir";
 
 /** Maximum bytes of values that a training keeps. A step needs two to four times as many: gradients and kernel copies. */
 export const memoryLimit = 1.25 * 2 ** 30;

@@ -2,8 +2,7 @@
  * An optimizer is a rule for one parameter and its arrays, changed in place in the parameter's type. The state belongs to the
  * parameter arrays, so it starts from zero for another network.
  */
-import { memoize } from "../../core/tensor/memoize.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { type Batch, memoize } from "#ir";
 import { copyOf, denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
 
 export interface OptimizedParameter {

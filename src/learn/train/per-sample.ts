@@ -7,11 +7,9 @@
  * mean of their losses. Dropout depends on the seed and the sample's position.
  */
 
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Batch, type Model, PithError } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { mapColumns, sampleCount, sliceRows } from "../../data/batches/rows.ts";
 import type { Floats } from "./floats.ts";
 import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";

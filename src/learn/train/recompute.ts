@@ -10,17 +10,9 @@
  * originals. Values that depend on no parameter or no input, that several parts read (masks, positions), or that are random are kept.
  */
 
-import { cutPoints, findDependents } from "../../core/analysis/cut-points.ts";
-import { downstream } from "../../core/analysis/downstream.ts";
-import { type Inference, isRandom } from "../../core/analysis/infer.ts";
-import { type Copies, copyNode } from "../../core/graph/clone.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import { describe, type Graph, type Node, usedValues, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { inOrder } from "../../core/graph/order.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
-import { fixedDims } from "../../core/tensor/dims.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
+import { cutPoints, downstream, findDependents, type Inference, isRandom } from "#analysis";
+import type { Copies, Emit, Graph, Model, Node, Value } from "#ir";
+import { copyNode, describe, emitInto, fixedDims, fromNumbers, inOrder, memoize, usedValues } from "#ir";
 import { bytesOf } from "./memory.ts";
 
 interface GradientStep {

@@ -1,18 +1,9 @@
 /** Replaces trained values by random initial values. Running statistics become mean 0 and variance 1, with the role `state`. */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { layersInside } from "../../core/analysis/no-layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { weightShape } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Inference, infer, layersInside, parametersOf, weightShape } from "#analysis";
+import type { FloatType, Model, Node, Tensor, Value } from "#ir";
+import { elementCount, fixedDims, fromNumbers, inMemory, isFloat, Miss, random, toFloat64 } from "#ir";
 import type { Bound, WeightRole } from "../../core/ops/define.ts";
 import { type Change, type Context, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
-import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { declareRoles, quantizedWeights } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";

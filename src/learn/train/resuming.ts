@@ -1,10 +1,8 @@
 /** Resumes a training from its checkpoint, after checking that model, data and settings are the same. */
+
+import { type Model, open, type Tensor, type Value } from "#ir";
 import { fileKind } from "#platform";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
 import { contentHash, haveSameElements } from "../../data/batches/content-hash.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { firstBatch } from "../../data/batches/select.ts";

@@ -1,8 +1,6 @@
-import { maskingOfProduct } from "../../core/analysis/masks.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { maskingOfProduct } from "#analysis";
+import { Miss, type Model, PithError, sameDims } from "#ir";
 import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 
 /**

@@ -8,16 +8,8 @@
  *
  * Tensors that a file shares only because they are equal are separated first (`shared-constants.ts`).
  */
-import { downstream } from "../../core/analysis/downstream.ts";
-import { buffersAmong } from "../../core/analysis/fixed-tables.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { layers } from "../../core/analysis/layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { Miss } from "../../core/errors.ts";
-import { describe, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { buffer, type Role, roleWords } from "../../core/graph/role.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
+import { buffersAmong, downstream, type Inference, infer, layers, parametersOf } from "#analysis";
+import { buffer, describe, isFloat, Miss, type Model, type Role, roleWords, type Value } from "#ir";
 import { type ConstantCopy, separateConstants, separateStatistics } from "./shared-constants.ts";
 import { findTies } from "./ties.ts";
 

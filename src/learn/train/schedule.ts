@@ -1,7 +1,6 @@
 /** Learning rate schedules: pure functions of the step (from 0) and the number of steps, so resuming needs no state. */
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
-import { nearest } from "../../core/graph/nearest.ts";
+import { nearest, PithError } from "#ir";
 
 export interface ScheduleContext {
   /** Steps of an epoch (1). */

@@ -6,14 +6,9 @@
  *
  * Tensors with a role or with different values stay shared. So do tensors whose readers share learned tensors, like the steps of a recurrent layer.
  */
-import type { Inference } from "../../core/analysis/infer.ts";
-import { type ParameterRead, parameterReads } from "../../core/analysis/parameters.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Node, Use, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Inference, type ParameterRead, parameterReads } from "#analysis";
+import { groupBy, isFloat, Miss, type Model, type Node, toFloat64, type Use, type Value } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 
 /** A separate tensor for the input `input` of the node that computes `reader`. Names are stored because copies of the model have equal names. */
 export interface ConstantCopy {

@@ -1,17 +1,9 @@
 /** Writes the graph of a training step for one set of batch sizes, and loads it and its frozen part. */
-import { infer } from "../../core/analysis/infer.ts";
-import type { Selection } from "../../core/analysis/selection.ts";
-import { storedRoot } from "../../core/analysis/stored-root.ts";
+import { infer, type Selection, storedRoot } from "#analysis";
+import type { Batch, Model, Node, Tensor, Value } from "#ir";
+import { describe, emitInto, int64, isFloat, Miss, PithError, replaceNode } from "#ir";
 import type { Session } from "../../core/engine/engine.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceNode } from "../../core/graph/replace.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { int64 } from "../../core/tensor/dense.ts";
-import type { Batch, Tensor } from "../../core/tensor/types.ts";
 import { fuseForStep } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";

@@ -1,16 +1,20 @@
 /** Computes loss and gradients of a batch. Sessions share the arrays of parameters and gradients without copies; each batch size has a graph. */
-import { PithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { describe } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { parameter } from "../../core/graph/role.ts";
+import type { Batch, Dense, Model, Tensor } from "#ir";
+import {
+  describe,
+  emitInto,
+  fromNumbers,
+  inMemory,
+  isHalf,
+  PithError,
+  parameter,
+  random,
+  replaceUses,
+  toFloat64,
+  typeCodes,
+} from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { fromNumbers, isHalf, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import { random } from "../../core/tensor/random.ts";
-import { type Batch, type Dense, type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { foldConstants } from "../../rewrite/clean-up/fold-constants.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

@@ -1,14 +1,20 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { mergeGraph } from "../../core/graph/inline.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceNode } from "../../core/graph/replace.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { zeros } from "../../core/tensor/dense.ts";
-import { dimsText, dimValue, fixedDims, isSymbolic, sameDims } from "../../core/tensor/dims.ts";
-import { typeCodes } from "../../core/tensor/types.ts";
+import { infer } from "#analysis";
+import type { Emit, Model, Value } from "#ir";
+import {
+  dimsText,
+  dimValue,
+  emitInto,
+  fixedDims,
+  isFloat,
+  isSymbolic,
+  Miss,
+  mergeGraph,
+  PithError,
+  replaceNode,
+  sameDims,
+  typeCodes,
+  zeros,
+} from "#ir";
 import { fitSample } from "../../data/batches/bind.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

@@ -4,14 +4,7 @@
  * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
  */
 
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import { type Dense, typeCodes } from "../../core/tensor/types.ts";
+import { type Dense, emitInto, groupBy, type Model, memoize, replaceUses, sameDims, typeCodes, type Value } from "#ir";
 
 export interface Tie {
   readonly name: string;

@@ -1,15 +1,9 @@
 /** Training as a pass. Masks, fake quantization and a teacher are nodes of the graph, so they need no code here. */
 import type * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { maskingOf, nameBeforeMasking } from "../../core/analysis/masks.ts";
-import type { Selection } from "../../core/analysis/selection.ts";
-import { joinList, Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Role } from "../../core/graph/role.ts";
+import { infer, maskingOf, nameBeforeMasking, type Selection } from "#analysis";
+import { joinList, Miss, type Model, type Role, toFloat64, toFloats, type Value } from "#ir";
 import { percent } from "../../core/numbers.ts";
 import { type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { toFloat64, toFloats } from "../../core/tensor/convert.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { stored } from "../../rewrite/edit/mask.ts";

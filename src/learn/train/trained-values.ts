@@ -1,15 +1,8 @@
 /** Selects tensors to train. A layer includes its weight, its bias, and the tensors that compute them, such as trained quantization scales. */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { isStored } from "../../core/analysis/stored-root.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { Inference, Layer, Selection } from "#analysis";
+import { infer, isStored, layers as layersOf, parametersOf, selectLayers } from "#analysis";
+import { elementCount, fixedDims, isFloat, Miss, type Model, type Node, PithError, type Value } from "#ir";
 import type { Bound, WeightRole } from "../../core/ops/define.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 
 /** @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist. */
 export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {

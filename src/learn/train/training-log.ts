@@ -1,9 +1,7 @@
 /** The log of all steps of a training: a CSV file, or an event file of TensorBoard. */
+
+import { bytesOfText, Cursor, PithError, readHeader, viewOf, Writer } from "#ir";
 import { appendFile, fileKind, fileNameOf, readFile, readText, writeFileAtomically } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import { Cursor, readHeader } from "../../core/onnx/wire.ts";
-import { Writer } from "../../core/onnx/writer.ts";
-import { bytesOfText, viewOf } from "../../core/tensor/dense.ts";
 
 /** An optimizer step, or the evaluation before the first one. */
 interface LoggedStep {

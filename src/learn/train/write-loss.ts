@@ -1,15 +1,7 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { PithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { extract } from "../../core/graph/extract.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { parameter } from "../../core/graph/role.ts";
+import { infer } from "#analysis";
+import type { Batch, Model, Value } from "#ir";
+import { dimsText, emitInto, extract, float32, inMemory, memoize, PithError, parameter } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
-import { float32, inMemory } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { statesText } from "../../data/batches/states.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";

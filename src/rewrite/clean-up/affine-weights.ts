@@ -1,14 +1,8 @@
 /** Scales stored weights and replaces stored biases, to fold scales and shifts into layers. Computes in float64, rounds to float32 once. */
-import type { Layer } from "../../core/analysis/layers.ts";
-import { weightMatrices, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
+import { type Layer, weightMatrices, weightNumbers, weightShape } from "#analysis";
+import type { Dense, Model, Value } from "#ir";
+import { elementCount, fixedDims, float32, fromNumbers, inMemory, isUsed, toFloat64 } from "#ir";
 import type { WeightRole } from "../../core/ops/entry.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
-import { float32, inMemory } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 
 /** The smallest magnitude that the largest element of a scaled weight can have: smaller elements would lose digits in float32. */
 const minMagnitude = 2 ** -100;

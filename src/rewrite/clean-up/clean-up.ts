@@ -1,5 +1,5 @@
 /** Defines clean-up passes, and creates the changes that they report. */
-import type { Model } from "../../core/graph/model.ts";
+import type { Model } from "#ir";
 import { type Change, type Context, definePass, noOptions, type Pass } from "../../core/pass/pass.ts";
 
 type Run = (model: Model, context: Context) => readonly Change[] | Promise<readonly Change[]>;

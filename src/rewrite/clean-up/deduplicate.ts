@@ -6,13 +6,11 @@
  * Random nodes, and nodes that have subgraphs or outputs with roles, are not merged. If both outputs are model outputs, both nodes are kept, because
  * copying an output needs a node, too.
  */
-import { isRandom } from "../../core/analysis/infer.ts";
-import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
-import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+import { isRandom } from "#analysis";
+import type { Graph, Node, Tensor, Value } from "#ir";
+import { allGraphs, canTakeName, describe, isUsed, replaceUses, subgraphs } from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change } from "../../core/pass/pass.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 export const deduplicate = defineCleanUp("deduplicate", "Remove duplicate computations", (model) => {

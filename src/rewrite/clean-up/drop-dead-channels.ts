@@ -7,28 +7,40 @@
  * Channels of values that have a role or are quantized later are kept, and so is one index per axis.
  */
 
-import { biasedOutput } from "../../core/analysis/biased.ts";
-import { channelGroups, type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
-import { leadsToCodes } from "../../core/analysis/codes.ts";
-import { cut } from "../../core/analysis/cut.ts";
-import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
-import { type Layer, layerAt } from "../../core/analysis/layers.ts";
-import { requireProduct, requireWeight } from "../../core/analysis/weight.ts";
+import type { Group, Inference, Layer } from "#analysis";
+import {
+  biasedOutput,
+  channelGroups,
+  cut,
+  infer,
+  isRandom,
+  layerAt,
+  leadsToCodes,
+  outputsOf,
+  removable,
+  requireProduct,
+  requireWeight,
+} from "#analysis";
+import type { AxisLayout, Dense, Model, Node, Tensor, Value } from "#ir";
+import {
+  alongAxis,
+  describe,
+  elementCount,
+  emitInto,
+  extract,
+  float32,
+  isUsed,
+  Miss,
+  PithError,
+  partsOf,
+  replaceUses,
+  subgraphs,
+  throwIfAborted,
+  toFloat64,
+} from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss, PithError, throwIfAborted } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { extract } from "../../core/graph/extract.ts";
-import { describe, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { type AxisLayout, alongAxis, elementCount } from "../../core/tensor/dims.ts";
-import { partsOf } from "../../core/tensor/part.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { change, deadChannels } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

@@ -1,8 +1,5 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { namesLayer, scopesKey } from "../../core/analysis/layer-names.ts";
-import { allLayers, weightName } from "../../core/analysis/layers.ts";
-import { allGraphs, describe } from "../../core/graph/graph.ts";
-import { statesMoreThanNotes } from "../../core/onnx/value-info.ts";
+import { allLayers, infer, namesLayer, scopesKey, weightName } from "#analysis";
+import { allGraphs, describe, statesMoreThanNotes } from "#ir";
 import { clearNotes, isExporterKey } from "../../core/pass/notes.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 

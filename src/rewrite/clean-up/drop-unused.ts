@@ -1,6 +1,4 @@
-import { allGraphs, allNodes, type Graph } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isUsed, removeUnused } from "../../core/graph/remove-unused.ts";
+import { allGraphs, allNodes, type Graph, isUsed, type Model, removeUnused } from "#ir";
 import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 

@@ -4,8 +4,7 @@
  *      fc1.weight_mask: float32[128, 784] mask         →
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
-import { allValues } from "../../core/graph/graph.ts";
-import { roleWords } from "../../core/graph/role.ts";
+import { allValues, roleWords } from "#ir";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { change } from "./clean-up.ts";
 import { foldConstants } from "./fold-constants.ts";

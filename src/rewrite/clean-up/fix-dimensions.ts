@@ -1,12 +1,10 @@
 /** Replaces named dimensions by sizes in all stated types, also inside sums and products. */
 import * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { PithError, truncateList } from "../../core/errors.ts";
-import { allValues } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { infer } from "#analysis";
+import type { Dim, Model } from "#ir";
+import { allValues, dimText, dimValue, isSymbolic, isUnknownDim, PithError, symbol, truncateList } from "#ir";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
-import { type Dim, dimText, dimValue, isSymbolic, isUnknownDim, symbol } from "../../core/tensor/dims.ts";
 import { change } from "./clean-up.ts";
 
 export const fixOption = described(

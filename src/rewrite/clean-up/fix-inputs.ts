@@ -1,8 +1,5 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { updateStatedTypes } from "../../core/analysis/stale-types.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { type Dim, dimsText, dimValue, isSymbolic } from "../../core/tensor/dims.ts";
+import { infer, updateStatedTypes } from "#analysis";
+import { type Dim, dimsText, dimValue, isSymbolic, type Model, PithError } from "#ir";
 
 /**
  * Sets input dimensions in place and infers the other types again, because a training step is written for one batch size. Named

@@ -6,20 +6,27 @@
  * runtime folds such nodes when it loads the model.
  */
 
-import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
-import { computedWeights } from "../../core/analysis/layers.ts";
-import { arithmeticTypes } from "../../core/analysis/weight.ts";
+import { arithmeticTypes, computedWeights, type Inference, infer, isRandom } from "#analysis";
+import type { Dense, Graph, Model, Node, Value } from "#ir";
+import {
+  allNodes,
+  bitsOf,
+  bytesFor,
+  describe,
+  elementCount,
+  fixedDims,
+  inMemory,
+  isFloat,
+  isUsed,
+  Miss,
+  PithError,
+  removeUnusedEverywhere,
+  sameDims,
+  subgraphs,
+  substitute,
+} from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
-import { substitute } from "../../core/graph/replace.ts";
 import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { bytesFor, inMemory } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
-import { bitsOf, type Dense } from "../../core/tensor/types.ts";
 import { evaluate } from "../edit/stored.ts";
 import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";

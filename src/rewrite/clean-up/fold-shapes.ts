@@ -5,17 +5,13 @@
  *      y = Reshape(x, Concat(n, [24]))
  * A named dimension can often be written as 0 (copied) or -1 (inferred). The facet `resize` returns this form if no channel is removed.
  */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { allGraphs, describe, type Graph, type Node, type Value } from "../../core/graph/graph.ts";
-import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
+import { type Inference, infer } from "#analysis";
+import type { Dense, Dim, Graph, Node, Value } from "#ir";
+import { allGraphs, describe, fromNumbers, inMemory, isUsed, removeUnusedEverywhere } from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
 import { listFor } from "../../core/ops/shared/rules.ts";
 import type { Change } from "../../core/pass/pass.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import type { Dim } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 import { storeInPlace } from "./store-constants.ts";

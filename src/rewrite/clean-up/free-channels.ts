@@ -3,17 +3,11 @@
  * and transpose between two Reshapes; all of this couples channels. Known sizes are stored instead, and change with the weights.
  *      b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
-import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../../core/analysis/channels.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
-import { snapshot } from "../../core/graph/snapshot.ts";
+import { channelGroups, compareFreedom, type Freedom, freedomOf, type Inference, infer } from "#analysis";
+import type { Model, Node, Symbolic, Value } from "#ir";
+import { describe, emitInto, isFloat, isSymbolic, productParts, removeUnusedEverywhere, snapshot } from "#ir";
 import { parameterRules } from "../../core/ops/rules/index.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { isSymbolic, productParts, type Symbolic } from "../../core/tensor/dims.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";

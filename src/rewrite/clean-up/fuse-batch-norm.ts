@@ -7,22 +7,12 @@
  * Sums and products with stored vectors are the cases s_c = 1 and no shift; they can also go into the following layer (`fuse-into-reader.ts`). A mask on the weight stays: its product is linear in the weight.
  * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
  */
-import { leadsToCodes } from "../../core/analysis/codes.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layerAt } from "../../core/analysis/layers.ts";
-import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
+import { type Inference, infer, type Layer, layerAt, leadsToCodes, requireWeight, weightNeeds } from "#analysis";
+import type { Dense, Model, Node, Tensor, Value } from "#ir";
+import { describe, emitInto, float32, inMemory, Miss, roleWords, substitute, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { substitute } from "../../core/graph/replace.ts";
-import { roleWords } from "../../core/graph/role.ts";
 import type { Affine } from "../../core/ops/entry.ts";
 import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { float32, inMemory } from "../../core/tensor/dense.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
 import { stored } from "../edit/mask.ts";
 import { readStoredValue } from "../edit/stored.ts";

@@ -5,19 +5,11 @@
  *      y = Conv(h, conv.weight, conv.bias)                   →     y = Conv(x, conv.weight, conv.bias)
  * A factor is exact with zero padding (s · 0 = 0), a shift is not. A shift goes into the layer's bias, or into the sum that follows a MatMul.
  */
-import { biasedOutput } from "../../core/analysis/biased.ts";
-import type { Inference } from "../../core/analysis/infer.ts";
-import { type Layer, layerAt } from "../../core/analysis/layers.ts";
-import { requireWeight, weightMatrices, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
+import type { Inference, Layer } from "#analysis";
+import { biasedOutput, layerAt, requireWeight, weightMatrices, weightNeeds, weightShape } from "#analysis";
+import { type Dense, fromNumbers, inMemory, isUsed, Miss, type Model, type Node, toFloat64, type Value } from "#ir";
 import type { Affine } from "../../core/ops/entry.ts";
 import type { Change } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { stored } from "../edit/mask.ts";
 import { createStoredReader } from "../edit/stored.ts";
 import { isForChannels, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";

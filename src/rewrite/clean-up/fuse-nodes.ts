@@ -5,14 +5,9 @@
  * Values with roles stay. So do values that are quantized later, if a rule changes the summation order (`codes.ts`).
  */
 import * as v from "valibot";
-import { leadsToCodes } from "../../core/analysis/codes.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { Miss } from "../../core/errors.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
-import { canTakeName, replaceUses, substitute } from "../../core/graph/replace.ts";
+import { type Inference, infer, leadsToCodes } from "#analysis";
+import type { Emit, Graph, Model, Node, Value } from "#ir";
+import { allNodes, canTakeName, describe, emitInto, isUsed, Miss, replaceUses, subgraphs, substitute } from "#ir";
 import {
   biasAxesRules,
   type Match,

@@ -4,19 +4,22 @@
  *      pkg.Scaled: y = x · by          →     y = Mul(x, c)
  * A function with another opset version than the model stays, with a reason; all stay if they expand to too many nodes.
  */
-import { calledFunction } from "../../core/analysis/infer.ts";
-import { Miss } from "../../core/errors.ts";
+import { calledFunction } from "#analysis";
+import type { LocalFunction, Model, Node } from "#ir";
 import {
+  allNodes,
+  canTakeName,
+  describe,
   functionOf,
+  inlineGraph,
   instantiate,
-  type LocalFunction,
+  Miss,
+  replaceUses,
+  restoreNames,
+  subgraphs,
   whyNotExpanded,
   whyNotInlined,
-} from "../../core/graph/functions.ts";
-import { allNodes, describe, type Node, subgraphs } from "../../core/graph/graph.ts";
-import { inlineGraph, restoreNames } from "../../core/graph/inline.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+} from "#ir";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { change } from "./clean-up.ts";
 

@@ -1,9 +1,6 @@
 import * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { infer } from "#analysis";
+import { type Model, PithError, removeUnused, type Value } from "#ir";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
 import { change } from "./clean-up.ts";

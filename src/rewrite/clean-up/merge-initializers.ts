@@ -3,14 +3,10 @@
  * Copies in branches move to the outer graph, except small ones, because runtimes look for constants in place.
  * Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allGraphs, allValues, type Graph, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
+import { infer } from "#analysis";
+import type { Dense, Graph, Model, Tensor, Value } from "#ir";
+import { allGraphs, allValues, bytesOf, bytesOfText, groupBy, hexadecimal, replaceUses } from "#ir";
 import type { Change, Context } from "../../core/pass/pass.ts";
-import { bytesOf, bytesOfText, hexadecimal } from "../../core/tensor/dense.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

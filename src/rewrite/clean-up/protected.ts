@@ -2,10 +2,8 @@
  * Finds the values that clean-ups must not change in a model with roles (masked, in training): values with a role, and operators' parameters,
  * because two zero biases are only equal by chance. After `finalize` nothing is protected.
  */
-import type { Inference } from "../../core/analysis/infer.ts";
-import { parameterRoots } from "../../core/analysis/parameters.ts";
-import { allValues, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Inference, parameterRoots } from "#analysis";
+import { allValues, type Model, type Value } from "#ir";
 
 /** Returns a function that tells whether a value is protected, or depends on a protected stored tensor. */
 export function protectedValues(model: Model, inference: Inference): (value: Value) => boolean {

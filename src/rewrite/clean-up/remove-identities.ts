@@ -5,10 +5,8 @@
  * A node stays if its output name is needed and its input cannot take that name: an input that is an output, or a value from
  * outside a branch. Values with roles stay, too: a product with a mask of ones is not removed.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allNodes, describe } from "../../core/graph/graph.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
-import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+import { infer } from "#analysis";
+import { allNodes, canTakeName, describe, isUsed, replaceUses } from "#ir";
 import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";

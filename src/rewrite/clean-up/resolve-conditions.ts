@@ -4,10 +4,8 @@
  * Names inside the branch are kept if the outer graph does not use them. If an output is a stored tensor, or the same value as another output, an
  * Identity gives it its name.
  */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { allGraphs, describe, type Graph, type Node } from "../../core/graph/graph.ts";
-import { inlineGraph, restoreNames } from "../../core/graph/inline.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
+import { type Inference, infer } from "#analysis";
+import { allGraphs, describe, type Graph, inlineGraph, type Node, replaceUses, restoreNames } from "#ir";
 import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";

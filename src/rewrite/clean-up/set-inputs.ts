@@ -5,14 +5,9 @@
  *                                            fast = Equal(sr, 16000)
  */
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Dense, dimsText, elementCount, fromNumbers, inMemory, isSymbolic, type Model, PithError } from "#ir";
 import { described } from "../../core/pass/options.ts";
 import { definePass } from "../../core/pass/pass.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import { dimsText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { change } from "./clean-up.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");

@@ -1,7 +1,5 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { allGraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allLayers, infer } from "#analysis";
+import { allGraphs, type Model, type Value } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 

@@ -1,6 +1,6 @@
 /** Repeats all clean-ups until no clean-up changes the model. They keep values with roles, so that a model in training stays trainable. */
 import * as v from "valibot";
-import { joinList, PithError, throwIfAborted } from "../../core/errors.ts";
+import { joinList, PithError, throwIfAborted } from "#ir";
 import { rulesById } from "../../core/ops/rules/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { definePass, type Outcome } from "../../core/pass/pass.ts";

@@ -4,16 +4,11 @@
  *      y = Mul(x, c)                        →    y = Mul(x, c)
  * A constant that is a graph output stays a node. Readers of an Identity of a weight read the weight itself: exporters write shared weights so.
  */
-import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
-import { arithmeticTypes } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import { allNodes, describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses, substitute } from "../../core/graph/replace.ts";
+import { arithmeticTypes, type Inference, infer, isRandom } from "#analysis";
+import type { Dense, Model, Node, Tensor, Value } from "#ir";
+import { allNodes, describe, inMemory, Miss, replaceUses, substitute } from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change } from "../../core/pass/pass.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 export const storeConstants = defineCleanUp("store-constants", "Turn Constant nodes into stored tensors", (model) => {

@@ -1,6 +1,5 @@
-import { layerName, partName, scopesKey } from "../../core/analysis/layer-names.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { nodeName, type Value } from "../../core/graph/graph.ts";
+import { type Layer, layerName, partName, scopesKey } from "#analysis";
+import { nodeName, type Value } from "#ir";
 
 /** Names the node of a layer that is named after its output, before that output is renamed or moved. */
 export function keepLayerName({ name, node, role: { part } }: Layer): void {

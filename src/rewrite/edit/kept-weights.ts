@@ -2,9 +2,8 @@
  * Stores the weights of an earlier training step in the model, for rewinding: tensors with the role `state` that no node reads.
  *      pith.step/fc1.weight: float32[128, 784] state
  */
-import { nameBeforeMasking } from "../../core/analysis/masks.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { nameBeforeMasking } from "#analysis";
+import type { Model, Value } from "#ir";
 
 const prefix = "pith.step/";
 

@@ -3,14 +3,19 @@
  *      y = com.microsoft.FusedMatMul(a, b) {transB=1}        →        t = Transpose(b); y = MatMul(a, t)
  */
 import * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { isNamed } from "../../core/analysis/selection.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { allGraphs, allNodes, describe, type Node } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnused, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
-import { replaceNode, substitute } from "../../core/graph/replace.ts";
+import { infer, isNamed } from "#analysis";
+import type { Model, Node } from "#ir";
+import {
+  allGraphs,
+  allNodes,
+  describe,
+  emitInto,
+  Miss,
+  removeUnused,
+  removeUnusedEverywhere,
+  replaceNode,
+  substitute,
+} from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";

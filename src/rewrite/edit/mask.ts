@@ -6,18 +6,23 @@
  *      h = Gemm(x, fc1.weight, …)                         h = Gemm(x, fc1.weight, …)
  * The product has the old name, so all readers see the masked weight, and gradients pass through the mask.
  */
-import { type Masking, maskingOf } from "../../core/analysis/masks.ts";
-import { PithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { mask as maskRole, parameter as parameterRole } from "../../core/graph/role.ts";
+import { type Masking, maskingOf } from "#analysis";
+import type { Dense, FloatType, Model, Tensor, Value } from "#ir";
+import {
+  blocksOf,
+  bytesOf,
+  deferTensor,
+  deferTensorInBlocks,
+  emitInto,
+  float32,
+  fromNumbers,
+  isFloat,
+  mask as maskRole,
+  PithError,
+  parameter as parameterRole,
+  toFloats,
+} from "#ir";
 import type { Mask, Scores } from "../../core/math/smallest.ts";
-import { type FloatType, fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { deferTensor, deferTensorInBlocks } from "../../core/tensor/deferred.ts";
-import { bytesOf, float32 } from "../../core/tensor/dense.ts";
-import { blocksOf } from "../../core/tensor/part.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
 /** Folds a mask into its parameter; removes the mask if nothing else reads it. */

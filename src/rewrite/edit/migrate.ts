@@ -4,14 +4,9 @@
  * Only the quantization error changes. Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721), SmoothQuant (Xiao et al. 2023,
  * arXiv 2211.10438) and AWQ (Lin et al. 2024, arXiv 2306.00978) differ in how they choose s.
  */
-import type { ScaledSlice, ScaleGroup } from "../../core/analysis/scale-groups.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { deferTensor } from "../../core/tensor/deferred.ts";
-import { alongAxis } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import type { ScaledSlice, ScaleGroup } from "#analysis";
+import type { Dense, Model, Tensor } from "#ir";
+import { alongAxis, deferTensor, fromNumbers, groupBy, isFloat, PithError, toFloats } from "#ir";
 
 /**
  * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.

@@ -3,21 +3,34 @@
  * Removed attributes are dropped if the settings stay equal; attributes that became inputs are moved: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
  * If settings depend on unknown ranks or contents, all possible ones are compared. Other nodes are lowered to primitives, if possible.
  */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { asPithError, Miss, PithError, stripPeriod } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { type Attribute, allNodes, describe, type Node, toInteger } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceNode } from "../../core/graph/replace.ts";
-import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../../core/graph/schema.ts";
-import { snapshot } from "../../core/graph/snapshot.ts";
+import { type Inference, infer } from "#analysis";
+import type { Attribute, DataType, Dense, FloatType, Model, Node } from "#ir";
+import {
+  allNodes,
+  asPithError,
+  becameScalar,
+  checkForm,
+  describe,
+  emitInto,
+  float32,
+  fromNumbers,
+  inMemory,
+  inputsFor,
+  int64,
+  isFloat,
+  Miss,
+  PithError,
+  replaceNode,
+  schemaAt,
+  schemasOf,
+  snapshot,
+  stripPeriod,
+  toInteger,
+  unknownDim,
+} from "#ir";
 import type { Bound, Op } from "../../core/ops/define.ts";
 import type { Site } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { type FloatType, fromNumbers, isFloat } from "../../core/tensor/convert.ts";
-import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
-import { unknownDim } from "../../core/tensor/dims.ts";
-import type { DataType, Dense } from "../../core/tensor/types.ts";
 
 /** The IR version that an opset requires: ONNX Runtime rejects newer opsets in files with an older IR. */
 const irVersionFor = (opset: number): number =>

@@ -7,19 +7,11 @@
  * (Ashkboos et al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). If anything else depends on individual channels, such as an activation
  * or a normalization that keeps its scale, the outputs differ. So callers compare the outputs.
  */
-import { channelGroups } from "../../core/analysis/channels.ts";
-import type { Inference } from "../../core/analysis/infer.ts";
-import { type ScaleGroup, scaleGroups } from "../../core/analysis/scale-groups.ts";
-import type { Slice } from "../../core/analysis/unit-groups.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { channelGroups, type Inference, type ScaleGroup, type Slice, scaleGroups } from "#analysis";
+import type { Model, Random, Value } from "#ir";
+import { alongAxis, fixedDims, groupBy, isFloat, Miss, random, toFloats } from "#ir";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";
 import { axpy, dot } from "../../core/math/vector.ts";
-import { isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { alongAxis, fixedDims } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { type Random, random } from "../../core/tensor/random.ts";
 import { migrate, rewriteOnRead } from "./migrate.ts";
 
 /** A residual stream: channels that normalizations couple. */

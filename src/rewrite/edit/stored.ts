@@ -1,13 +1,7 @@
 /** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
-import { maskingOf, maskingOfProduct } from "../../core/analysis/masks.ts";
+import { maskingOf, maskingOfProduct } from "#analysis";
+import { type Dense, extract, isFloat, type Model, PithError, sameDims, toFloats, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { PithError } from "../../core/errors.ts";
-import { extract } from "../../core/graph/extract.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { createMaskedReader, stored } from "./mask.ts";
 
 /** Returns a reader for a stored value or a masked parameter, which runs nothing and is independent of later graph changes. */

@@ -4,20 +4,12 @@
  *      quantized          (code - zero point) · scale; the scale is an input, or in later nodes: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
  *      packed in blocks   the matrix that the operator's definition computes
  */
-import { factorsAfter } from "../../core/analysis/codes.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
+import { factorsAfter, type Inference, infer, type Layer } from "#analysis";
+import type { Dense, Model, Value } from "#ir";
+import { alongAxis, emitInto, extract, isFloat, Miss, toFloat64, toFloats } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { extract } from "../../core/graph/extract.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { PackedWeight } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { isFloat, toFloat64, toFloats } from "../../core/tensor/convert.ts";
-import { alongAxis } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { loweringOpset } from "./lower-fused.ts";
 import { raiseOpset } from "./raise-opset.ts";
 import { evaluate, readStoredValue } from "./stored.ts";

@@ -1,7 +1,7 @@
 /** The process of a job: receives the request, runs the job and sends the result. */
 import { rmSync } from "node:fs";
+import { PithError } from "#ir";
 import { observeRuns } from "../../core/engine/observed-runs.ts";
-import { PithError } from "../../core/errors.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
 import { toFault } from "../../core/platform/serialized-error.ts";

@@ -1,5 +1,5 @@
 /** Runs a job in this process: for jobs that run no model, where a second process would take most of the time. */
-import { throwIfAborted } from "../../core/errors.ts";
+import { throwIfAborted } from "#ir";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import type { Job } from "./job.ts";
 import type { RunOptions } from "./run.ts";

@@ -1,11 +1,8 @@
 /** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
-import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
-import { PithError } from "../../core/errors.ts";
+import { type OutputPart, selectPart } from "#analysis";
+import { type Batch, type Dense, dimsText, elementCount, PithError, toFloat64 } from "#ir";
 import { RunningMeans } from "../../core/math/running-means.ts";
 import { integer } from "../../core/numbers.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Difference, decibels, minChange, minVariationOfData } from "../run/difference.ts";
 import { fillPredicate } from "../run/mask-values.ts";
 import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";

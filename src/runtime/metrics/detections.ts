@@ -1,10 +1,7 @@
 /** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
-import { type DetectionForm, fieldAxis } from "../../core/analysis/detection-form.ts";
-import { PithError } from "../../core/errors.ts";
+import { type DetectionForm, fieldAxis } from "#analysis";
+import { type Dense, dimsText, PithError, toFloat64 } from "#ir";
 import { counted, integer } from "../../core/numbers.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { type Box, boxRatio, type Detection, type Limits, matchBoxes, suppressOverlaps } from "./boxes.ts";
 import { labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";

@@ -1,9 +1,6 @@
 /** Metrics that compare embeddings with the original's: mean-pooled over "attention_mask" (as in sentence-transformers) and scaled to length 1. */
 
-import { PithError } from "../../core/errors.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { type Batch, dimsText, elementCount, PithError, toFloat64 } from "#ir";
 import { attentionMaskOf } from "../../data/batches/rows.ts";
 import { averageRows, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";

@@ -1,11 +1,8 @@
+import { elementCount, fixedDims, joinArrays, type Model, PithError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
 import { counted } from "../../core/numbers.ts";
-import { joinArrays } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { overSamples } from "../run/over-samples.ts";

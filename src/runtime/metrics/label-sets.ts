@@ -1,8 +1,5 @@
 /** Metrics for models of independent labels (multi-label): an output [N, labels] of probabilities or logits, and labels as rows of 0 and 1. */
-import { PithError } from "../../core/errors.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import { type Dense, dimsText, PithError, toFloat64 } from "#ir";
 import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";

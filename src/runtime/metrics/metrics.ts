@@ -1,11 +1,7 @@
 /** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
-import type { DetectionForm } from "../../core/analysis/detection-form.ts";
-import type { OutputPart } from "../../core/analysis/output-parts.ts";
-import { PithError } from "../../core/errors.ts";
+import type { DetectionForm, OutputPart } from "#analysis";
+import { type Batch, type Dense, dimsText, PithError, toFloat64 } from "#ir";
 import { moments } from "../../core/math/interval.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import {
   bestClass,

@@ -1,10 +1,6 @@
 /** Finds the output to evaluate and the scores of a sample in it. */
 
-import { PithError } from "../../core/errors.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Batch, type Dense, dimsText, isFloat, memoize, PithError, toFloat64 } from "#ir";
 
 /**
  * Returns the name of the evaluated output: the requested one, else "logits", else the first float output, else the first.

@@ -1,8 +1,5 @@
 /** Metrics for numeric outputs. The column "label" contains the expected value or values of a sample. */
-import { Miss, PithError } from "../../core/errors.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { type Batch, dimsText, elementCount, Miss, PithError, toFloat64 } from "#ir";
 import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput } from "./output.ts";
 import type { Metric } from "./types.ts";

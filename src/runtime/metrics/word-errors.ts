@@ -2,7 +2,7 @@
  * Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. Case, punctuation and forms of letters (NFKC) do
  * not count. Words are separated by spaces; numbers in digits differ from numbers in words.
  */
-import type { Batch } from "../../core/tensor/types.ts";
+import type { Batch } from "#ir";
 import type { Metric } from "./types.ts";
 
 /** Name of the column with transcripts, of the model and as labels. */

@@ -1,14 +1,9 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
-import { partsOf } from "../../core/analysis/measured-parts.ts";
-import type { OutputPart } from "../../core/analysis/output-parts.ts";
+import { type OutputPart, partsOf } from "#analysis";
+import { type Batch, isFloat, Miss, type Model, memoize } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { overSamples, type Samples } from "../run/over-samples.ts";

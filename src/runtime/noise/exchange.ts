@@ -8,18 +8,10 @@
  * candidate's.
  */
 
-import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { infer, withFixedDraws } from "#analysis";
+import type { Batch, DataType, Model, Node, Value } from "#ir";
+import { emitInto, extract, int64, Miss, mergeGraph, replaceReads, replaceUses, typeCodes } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { extract } from "../../core/graph/extract.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import { mergeGraph } from "../../core/graph/inline.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
-import { int64 } from "../../core/tensor/dense.ts";
-import { type Batch, type DataType, typeCodes } from "../../core/tensor/types.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { runnerOf, type Samples } from "../run/over-samples.ts";
 import type { Runner } from "../run/run.ts";

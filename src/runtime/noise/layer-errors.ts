@@ -1,13 +1,9 @@
 /** Finds the layer that causes most of the output error by running the original with only that layer replaced (`exchange.ts`). */
 
-import { infer } from "../../core/analysis/infer.ts";
-import { layers as layersOf } from "../../core/analysis/layers.ts";
+import { infer, layers as layersOf } from "#analysis";
+import type { Batch, Model, Node } from "#ir";
+import { asPithError, elementCount, joinList, Miss, storedBytes, stripPeriod, usedValues } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { asPithError, joinList, Miss, stripPeriod } from "../../core/errors.ts";
-import { type Node, storedBytes, usedValues } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";

@@ -5,18 +5,10 @@
  * activation is compared after its quantization, as its consumers read it. Layers without such a float value of the same shape become misses.
  */
 
-import { valuesAsRead } from "../../core/analysis/codes.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { counterpartsAmong } from "../../core/analysis/match.ts";
-import { partsOf } from "../../core/analysis/measured-parts.ts";
-import type { OutputPart } from "../../core/analysis/output-parts.ts";
+import type { Inference, Layer, OutputPart } from "#analysis";
+import { counterpartsAmong, infer, layers as layersOf, partsOf, valuesAsRead } from "#analysis";
+import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Miss } from "../../core/errors.ts";
-import { nodeName, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import type { DataType } from "../../core/tensor/types.ts";
 import { Difference } from "../run/difference.ts";
 import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
 import type { ExchangePoint } from "./exchange.ts";

@@ -1,6 +1,5 @@
 /** Tries changes and keeps each that reduces the output noise. */
-import type { Model } from "../../core/graph/model.ts";
-import { snapshot } from "../../core/graph/snapshot.ts";
+import { type Model, snapshot } from "#ir";
 import type { NoiseMeter } from "./answer-noise.ts";
 
 /** Makes a change in place and undoes it if the noise does not decrease enough. @returns the gain in words. */

@@ -1,11 +1,6 @@
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { counterpartsAmong } from "../../core/analysis/match.ts";
+import { counterpartsAmong, infer, type Layer, layers as layersOf } from "#analysis";
+import { asPithError, elementCount, fixedDims, Miss, type Model, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";

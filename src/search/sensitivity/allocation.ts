@@ -5,14 +5,11 @@
  * The savings of layers do not add up, because a removed channel also saves weights in the next layer. So the cost of the whole changed model is
  * counted. A layer's loss is the upper end of the drop's interval, and the sum of the losses estimates the loss of the model.
  */
-import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
-import { Miss, throwIfAborted } from "../../core/errors.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { fixedMacs } from "#analysis";
+import { groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { allocations, type Item } from "../../core/math/allocate.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
 import type { Recipe } from "../../judge/recipe/recipe.ts";
 import { runStep } from "../../judge/steps/step.ts";

@@ -1,14 +1,8 @@
 /** Explains what each technique does to a layer, and why channels cannot be removed (`pith inspect`). */
-import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { selectLayers } from "../../core/analysis/selection.ts";
-import { formatReason, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allLayers, channelGroups, type Group, infer, type Layer, outputsOf, selectLayers } from "#analysis";
+import { elementCount, formatReason, groupBy, Miss, type Model, PithError, throwIfAborted } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { isomorphic } from "../../techniques/prune/allocations.ts";

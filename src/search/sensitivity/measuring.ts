@@ -1,11 +1,7 @@
 /** Measures the drop of a model with some layers changed, for `sensitivity`. Uses only as many samples as the precision of the drop requires. */
-import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { Miss, PithError } from "../../core/errors.ts";
+import { allLayers, fixedMacs, infer } from "#analysis";
+import { Miss, type Model, PithError, storedBytes } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
 import { judge, usualDrop } from "../../judge/compare/goal.ts";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import { type Sensitivity, sensitivityFormatVersion, sensitivityKinds } from "./sensitivity-record.ts";
 
 /** Accepts a number or null, because JSON stores NaN and infinities as null. */

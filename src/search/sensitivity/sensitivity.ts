@@ -5,9 +5,7 @@
  * Each measurement ends as soon as its samples determine the drop to ± one point, or to ± a quarter of the drop if that is more. Layers with coupled
  * channels are changed together.
  */
-import { throwIfAborted } from "../../core/errors.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, storedBytes, throwIfAborted } from "#ir";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";

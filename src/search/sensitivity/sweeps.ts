@@ -1,12 +1,9 @@
 /** Techniques and settings that a sensitivity sweep applies to each layer, and the layers that change together. */
 
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allLayers, infer, type Layer } from "#analysis";
+import { asPithError, groupBy, Miss, type Model, throwIfAborted } from "#ir";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import { optionsForBits } from "../../judge/run/size-budget.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { factorize } from "../../techniques/factorize/index.ts";

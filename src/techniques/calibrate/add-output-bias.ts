@@ -5,16 +5,10 @@
  *     an unused bias input         b = s, stored                  an Add after the layer      its vector + s
  *     none of these                y → Add(y, s)
  */
-import type { BiasedOutput } from "../../core/analysis/biased.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { storedRoot } from "../../core/analysis/stored-root.ts";
+import { type BiasedOutput, type Layer, storedRoot } from "#analysis";
+import type { Model, Node, Value } from "#ir";
+import { emitInto, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 
 /** @param sum the Add that follows the layer (`biasedOutput`) */

@@ -5,14 +5,9 @@
  *
  * Layers are corrected in order, which also compensates for quantized activations.
  */
-import { biasedOutput } from "../../core/analysis/biased.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { biasedOutput, infer, type Layer, layers as layersOf, requireWeight, weightNeeds } from "#analysis";
+import { inMemory, isFloat, type Model, toFloat64 } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.ts";
 import { addOutputBias } from "./add-output-bias.ts";

@@ -6,20 +6,13 @@
  *
  * Values without a sample axis (sizes, masks) are computed again. Recurrent states are stored like inputs, with their initial values.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { isStored } from "../../core/analysis/stored-root.ts";
+import { infer, isStored, type Layer, layers } from "#analysis";
+import type { Batch, Dim, Model, Node, Value } from "#ir";
+import { extract, isFloat, Miss, throwIfAborted, usedValues } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss, throwIfAborted } from "../../core/errors.ts";
-import { extract } from "../../core/graph/extract.ts";
-import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import type { Dim } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { copyArrays, sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import { type BatchStore, openStorage, type Storage } from "../../data/batches/store.ts";

@@ -1,13 +1,9 @@
 /** Collects the statistics of layer inputs that a rounding or pruning method requires. */
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { describeNonFinite } from "../../core/analysis/weight.ts";
+import { describeNonFinite, infer, type Layer, layers } from "#analysis";
+import { Miss, type Model, PithError, random } from "#ir";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { statisticOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Calibration } from "./calibration.ts";
 import { featuresOf } from "./features.ts";

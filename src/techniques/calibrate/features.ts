@@ -9,15 +9,9 @@
  * For a convolution, each input channel is a separate group with picks of (inputs · taps, 1, taps): a small share of the products.
  * If each output is a sum over the channels of one position, P is the layer's input itself.
  */
-import { isInside, type Layer } from "../../core/analysis/layers.ts";
-import { requireProduct, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { isInside, type Layer, requireProduct, weightNumbers, weightShape } from "#analysis";
+import { type Dim, elementCount, fixedDims, fromNumbers, inMemory, isFloat, Miss, type Model, type Value } from "#ir";
 import { identity, type Matrix } from "../../core/math/matrix.ts";
-import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import { type Dim, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Layout, Statistic } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {

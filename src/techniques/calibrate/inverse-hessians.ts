@@ -1,5 +1,5 @@
-import type { Layer } from "../../core/analysis/layers.ts";
-import { Miss, PithError } from "../../core/errors.ts";
+import type { Layer } from "#analysis";
+import { Miss, PithError } from "#ir";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
 import { type InverseHessian, invertHessian } from "../../core/math/optimal-brain-surgeon.ts";
 

@@ -3,11 +3,8 @@
  * A statistic is reused for the same model, data set and seed; it does not depend on which layers are quantized.
  */
 
+import { allTensors, type Graph, identity, type Model, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { allTensors, type Graph } from "../../core/graph/graph.ts";
-import { identity, structureHash } from "../../core/graph/hash.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";

@@ -4,17 +4,19 @@
  * In a copy of the original, batch normalization is folded as in the changed model. Removed channels are read from metadata
  * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel whose weights contain the weights of j.
  */
-import { biasedOutput } from "../../core/analysis/biased.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { counterpartsAmong } from "../../core/analysis/match.ts";
-import { recordedChannels } from "../../core/analysis/provenance.ts";
-import { requireProduct, weightMatrices, weightShape } from "../../core/analysis/weight.ts";
+import type { Inference, Layer } from "#analysis";
+import {
+  biasedOutput,
+  counterpartsAmong,
+  infer,
+  layers as layersOf,
+  recordedChannels,
+  requireProduct,
+  weightMatrices,
+  weightShape,
+} from "#analysis";
+import { type Dense, isFloat, Miss, type Model, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 

@@ -5,12 +5,8 @@
  *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), any NaN in h)
  */
 
+import { elementCount, fixedDims, type Model, notFiniteHint, PithError, typeCodes, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { notFiniteHint, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import { typeCodes } from "../../core/tensor/types.ts";
 import { findStates } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";

@@ -1,8 +1,8 @@
 /** Interfaces of solvers: methods that round or prune a layer's weights with little effect on its outputs, one layer after another. */
-import type { Layer } from "../../core/analysis/layers.ts";
+import type { Layer } from "#analysis";
+import type { Random } from "#ir";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
 import type { QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../../core/math/quantize.ts";
-import type { Random } from "../../core/tensor/random.ts";
 import type { Statistic } from "./statistic.ts";
 
 /**

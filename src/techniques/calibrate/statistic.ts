@@ -1,12 +1,7 @@
 /** Interfaces of statistics over samples, computed batch by batch, so that memory does not depend on the number of samples. */
-import { PithError } from "../../core/errors.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { Dense, Emit, Model, Value } from "#ir";
+import { alongAxis, elementCount, emitInto, fromNumbers, PithError, toFloat64, typeCodes } from "#ir";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
-import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
-import { type Dense, typeCodes } from "../../core/tensor/types.ts";
 
 /**
  * A statistic of values for `observe` and `Calibration`. `add` must copy what it needs of a batch.

@@ -1,14 +1,7 @@
 /** Creates distillation losses. The teacher in the training graph depends on no trained parameter, so it runs as a separate, optimized graph. */
 import * as v from "valibot";
-import { distributionOf } from "../../core/analysis/distribution.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import type { Matching } from "../../core/analysis/match.ts";
-import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { capitalize, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import { distributionOf, infer, type Matching, mainOutput, outputKind } from "#analysis";
+import { capitalize, type Dense, dimsText, isFloat, type Model, PithError } from "#ir";
 import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";

@@ -6,9 +6,8 @@
  * are measured in order, after earlier layers are factorized.
  */
 
-import type { Layer } from "../../core/analysis/layers.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { Layer } from "#analysis";
+import { Miss, type Model, PithError } from "#ir";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
 import { squareRoot } from "../../core/math/whiten.ts";
 import type { Context } from "../../core/pass/pass.ts";

@@ -1,14 +1,8 @@
 /** Selects the layers that can be factorized, and reads their weights, input statistics and rank rules. */
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { optionsOfLayer } from "../../core/analysis/selection.ts";
-import { describeNonFinite, requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import { describe, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { describeNonFinite, type Inference, type Layer, optionsOfLayer, requireWeight, weightNeeds } from "#analysis";
+import { describe, Miss, type Model, toFloat64, type Value } from "#ir";
 import type { Multiply } from "../../core/math/matrix.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Inputs } from "./activations.ts";
 import { problemOf, type Reading, readingOf } from "./chain.ts";

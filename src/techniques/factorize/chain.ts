@@ -1,16 +1,8 @@
 /** Converts a layer's weight to matrices, and replaces a layer by a chain of low-rank layers. */
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { transpositionOf } from "../../core/analysis/stored-root.ts";
-import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { substitute } from "../../core/graph/replace.ts";
+import { type Inference, type Layer, transpositionOf, weightMatrices, weightNumbers } from "#analysis";
+import type { Dense, FloatType, Model, Value } from "#ir";
+import { emitInto, fromNumbers, inMemory, isFloat, substitute, toFloat64 } from "#ir";
 import type { ChainPart } from "../../core/ops/entry.ts";
-import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 export interface Reading {
   /** Stored value before any transposition. Layers that read the same value share factors. */

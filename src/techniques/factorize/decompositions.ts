@@ -1,5 +1,5 @@
 /** The table of decompositions. Its keys are the values of the option `method` in flags, help and recipes. */
-import { Miss } from "../../core/errors.ts";
+import { Miss } from "#ir";
 import { type Decomposition, type Problem, product } from "./decomposition.ts";
 import { inputChannels, spatial, svd } from "./svd.ts";
 import { tucker2 } from "./tucker2.ts";

@@ -10,23 +10,16 @@
  * A rank rule (`ranks.ts`) or budget (`planBudget`) selects among the chains of each decomposition (`decompositions.ts`).
  */
 import type * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
+import { infer, type Layer, layers as layersOf, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
+import type { Value } from "#ir";
+import { bitsOf, elementCount, fixedDims, groupBy, Miss, removeReplaced, throwIfAborted, usedTensors } from "#ir";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss, throwIfAborted } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
 import { blockScale } from "../../core/math/blocks.ts";
 import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../../core/math/matrix.ts";
 import { integer, isSlower, percent } from "../../core/numbers.ts";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "../../core/pass/pass.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { bitsOf } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { inputsOf } from "./activations.ts";
 import { type Candidate, type Factorization, findCandidates, findSharing, readProblem, ruleOf } from "./candidates.ts";

@@ -1,5 +1,5 @@
 /** Chooses the ranks of a layer by a rank rule, and the decomposition if several are possible. */
-import { Miss } from "../../core/errors.ts";
+import { Miss } from "#ir";
 import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
 import { decompositions, type Method } from "./decompositions.ts";
 

@@ -11,7 +11,7 @@
  * Groups are decomposed separately with one rank. Equal norms of both factors (√S) help fine-tuning. With input weights, `svd`
  * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`core/math/whiten.ts`).
  */
-import { Miss } from "../../core/errors.ts";
+import { Miss } from "#ir";
 import { frobenius, type Matrix, matrix, scaleColumns, scaleRows, transpose } from "../../core/math/matrix.ts";
 import { energyShares } from "../../core/math/rank.ts";
 import { truncatedSvd } from "../../core/math/truncate.ts";

@@ -1,11 +1,7 @@
 /** Times a chain and the layer that it replaces: in isolation, on one sample, on one thread. */
-import type { Layer } from "../../core/analysis/layers.ts";
+import type { Layer } from "#analysis";
+import { asPithError, type DataType, emitInto, inMemory, Model, zeros } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { asPithError } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import { Model } from "../../core/graph/model.ts";
-import { inMemory, zeros } from "../../core/tensor/dense.ts";
-import type { DataType } from "../../core/tensor/types.ts";
 import { minTimesPerRun } from "../../runtime/run/relative-time.ts";
 import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";

@@ -4,7 +4,7 @@
  * The loss of two ranks is Σ C[a, b, k]² over the entries of the core C beyond the ranks (HOSVD, De Lathauwer et al. 2000). Starting
  * from full ranks, the rank with the lower loss per saved weight is lowered next. HOOI then improves the factors a little.
  */
-import { Miss } from "../../core/errors.ts";
+import { Miss } from "#ir";
 import { frobenius, type Matrix, type Multiply, transpose } from "../../core/math/matrix.ts";
 import { svd } from "../../core/math/svd.ts";
 import { tucker2 as decompose, swapChannels } from "../../core/math/tucker.ts";

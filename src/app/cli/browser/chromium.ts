@@ -5,7 +5,7 @@
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 
 /** Names of programs that are looked up on the PATH, before the locations in `installPaths`. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];

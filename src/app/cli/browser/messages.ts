@@ -2,10 +2,8 @@
  * Values that the page and its driver (`engine.ts`) exchange. Models and tensors are transferred as files, because Playwright's encoding of values
  * takes seconds for megabytes.
  */
-import { Model } from "../../../core/graph/model.ts";
+import { type Batch, type Dense, inMemory, Model } from "#ir";
 import type { Fault } from "../../../core/platform/serialized-error.ts";
-import { inMemory } from "../../../core/tensor/dense.ts";
-import type { Batch, Dense } from "../../../core/tensor/types.ts";
 
 export interface PageFacts {
   readonly browser: string;

@@ -1,13 +1,10 @@
 /** The code inside the browser page: loads, runs and times models for its driver (`engine.ts`). */
+
+import { type Batch, encode, type Model, open, PithError } from "#ir";
 import { blobSource, threadCount } from "#platform";
 import { createEngine, type Engine, type LoadOptions, type Session } from "../../../core/engine/index.ts";
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { encode } from "../../../core/onnx/encode.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
 import { type LatencyReport, latency } from "../../../runtime/run/latency.ts";
 import { startRuntime, warmUp } from "../job-parts/runtime.ts";
 import { type Adapter, type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { PithError } from "#ir";
 import { appendFile } from "#platform";
-import { PithError } from "../../../core/errors.ts";
 import { bytes, count, counted, duration, runTime, speedText } from "../../../core/numbers.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";

@@ -2,11 +2,10 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import * as v from "valibot";
+import { open, PithError } from "#ir";
 import { appendFile, fileKind, readText, sha256 } from "#platform";
-import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { option } from "../../../core/pass/options.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";

@@ -1,7 +1,7 @@
 /** The command `pith compress`: searches for the best compression of a model, or runs a recipe, and writes the result with a report. */
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
-import { asPithError, PithError } from "../../../core/errors.ts";
+import { asPithError, PithError } from "#ir";
 import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "../../../core/pass/options.ts";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { purposes } from "../../../judge/run/objective.ts";

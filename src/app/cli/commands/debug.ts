@@ -1,8 +1,7 @@
 import * as v from "valibot";
-import { capitalize, type Miss } from "../../../core/errors.ts";
+import { capitalize, groupBy, type Miss } from "#ir";
 import { counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";

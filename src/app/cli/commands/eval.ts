@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { notFiniteHint, PithError } from "#ir";
 import { appendFile } from "#platform";
-import { notFiniteHint, PithError } from "../../../core/errors.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import {
   counted,

@@ -1,5 +1,5 @@
 /** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
-import { capitalize, PithError } from "../../../core/errors.ts";
+import { capitalize, PithError } from "#ir";
 import { bytes } from "../../../core/numbers.ts";
 import { formatPreciseLayer } from "../../../judge/run/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { option } from "../../../core/pass/options.ts";
 import { defineCommand } from "../command.ts";
 import type inspectJob from "../jobs/inspect.ts";

@@ -2,9 +2,8 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError, uncapitalize } from "../../../core/errors.ts";
+import { open, PithError, uncapitalize } from "#ir";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";

@@ -1,6 +1,6 @@
 /** The command `pith prune`: runs the pass, or with `--vocabulary` removes unused tokens from the models of a folder. */
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { prune } from "../../../techniques/prune/prune.ts";

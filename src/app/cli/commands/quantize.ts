@@ -1,7 +1,7 @@
 /** The command `pith quantize`: runs the pass on one model, or writes variants of the models of a folder. */
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { bytesOf, option, sizeOption } from "../../../core/pass/options.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";

@@ -1,6 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { counted, duration, figure, figureInterval, unitOfChange } from "../../../core/numbers.ts";
 import {
   countOption,

@@ -1,7 +1,7 @@
 /** The command `pith worker`: runs jobs that other machines put into a queue. */
 import { basename } from "node:path";
 import * as v from "valibot";
-import { errorMessage, PithError } from "../../../core/errors.ts";
+import { errorMessage, PithError } from "#ir";
 import { duration } from "../../../core/numbers.ts";
 import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";

@@ -2,10 +2,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { PithError } from "../../../core/errors.ts";
-import { allValues } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { parseDataName } from "../../../core/onnx/data-files.ts";
+import { allValues, type Model, PithError, parseDataName } from "#ir";
 import type { NextFiles } from "../../../core/pass/pass.ts";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";

@@ -1,7 +1,7 @@
 /** Reads recipe files, which can be untrusted. A recipe imports only modules that the command line names, and writes only to the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { joinList, PithError } from "../../../core/errors.ts";
+import { joinList, PithError } from "#ir";
 import { isRepeat, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { steps } from "../../../judge/recipe/steps.ts";

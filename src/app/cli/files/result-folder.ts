@@ -2,8 +2,8 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { PithError } from "#ir";
 import { joinPath, makeFolder, removeFile } from "#platform";
-import { PithError } from "../../../core/errors.ts";
 import { copiesOf, encodings } from "../../../core/files/compressed-copies.ts";
 import { textHash } from "../../../core/files/hash.ts";
 import {

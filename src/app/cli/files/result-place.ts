@@ -8,7 +8,7 @@ import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { encodings } from "../../../core/files/compressed-copies.ts";
 import { option } from "../../../core/pass/options.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";

@@ -1,8 +1,7 @@
 /** Suggests existing paths if a path on the command line does not exist. */
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { PithError } from "../../../core/errors.ts";
-import { nearest } from "../../../core/graph/nearest.ts";
+import { nearest, type PithError } from "#ir";
 import { exists, isFolder } from "./files.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {

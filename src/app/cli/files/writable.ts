@@ -1,8 +1,8 @@
 /** Checks before long work that its results can be written, by writing and removing empty files. */
 import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { PithError } from "#ir";
 import { makeFolder } from "#platform";
-import { PithError } from "../../../core/errors.ts";
 import { fileError } from "../../../core/platform/node-file-errors.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";

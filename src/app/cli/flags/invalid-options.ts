@@ -1,4 +1,4 @@
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
 export function flagName(key: string): string {

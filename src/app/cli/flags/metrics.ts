@@ -1,6 +1,6 @@
 /** Flags for the metric and for the maximum drop, and checks of their values. */
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { described, type Meanings, option } from "../../../core/pass/options.ts";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 

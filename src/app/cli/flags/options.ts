@@ -1,7 +1,7 @@
 /** Converts between option schemas and flags. Only flags that are on the command line are passed on, so that the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { capitalize, PithError } from "../../../core/errors.ts";
+import { capitalize, PithError } from "#ir";
 import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
 import type { FlagMetadata, Meanings } from "../../../core/pass/options.ts";
 import { entriesAt, flattenSchema, isWhole, type PipeItem, type SchemaNode } from "../../../core/pass/schema.ts";

@@ -1,4 +1,4 @@
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
 
 /**

@@ -2,8 +2,8 @@
 import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { PithError } from "#ir";
 import { temporaryFolder } from "#platform";
-import { PithError } from "../../../core/errors.ts";
 import { option } from "../../../core/pass/options.ts";
 import type { Result } from "../command.ts";
 

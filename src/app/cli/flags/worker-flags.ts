@@ -1,6 +1,6 @@
 /** Flags of commands that can use other processes or machines (docs/scaling.md). */
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import { countOption, option } from "../../../core/pass/options.ts";
 import type { WorkerOptions } from "../job-parts/job-pool.ts";
 

@@ -1,7 +1,6 @@
 /** Formats advice for results that are worse than the original. It mentions only flags that the command has. */
 
-import { capitalize, PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
 import type { Rejection } from "../../../judge/run/judged-step.ts";
 import { trains } from "../../../judge/steps/step-options.ts";

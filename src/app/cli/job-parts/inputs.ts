@@ -1,8 +1,5 @@
 /** Explains errors of comparisons in which two models get the same samples but have different inputs. */
-import { type ErrorCode, PithError } from "../../../core/errors.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { dimsText, isSymbolic } from "../../../core/tensor/dims.ts";
+import { dimsText, type ErrorCode, isSymbolic, type Model, PithError, type Value } from "#ir";
 
 const inputErrorCodes: ReadonlySet<ErrorCode> = new Set([
   "E_DATA",

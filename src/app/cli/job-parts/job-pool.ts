@@ -1,10 +1,8 @@
 /** Runs jobs of a command in parallel, in several local processes or by the workers of a queue. */
 import { basename } from "node:path";
+import { joinList, type Model, PithError, storedBytes } from "#ir";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
-import { joinList, PithError } from "../../../core/errors.ts";
-import { storedBytes } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { counted } from "../../../core/numbers.ts";
 import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
 import type { Job, JobContext } from "../../../runtime/job/job.ts";

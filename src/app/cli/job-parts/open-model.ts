@@ -1,16 +1,11 @@
 /** Opens the models of a command, warns about models that are probably not what the user means, and writes the result. */
+
+import { infer, isQuantized, keptKey, layers } from "#analysis";
+import { joinList, type Model, open, passKey, save } from "#ir";
 import { type Encoding, folderOf, makeFolder } from "#platform";
-import { infer } from "../../../core/analysis/infer.ts";
-import { layers } from "../../../core/analysis/layers.ts";
-import { keptKey } from "../../../core/analysis/provenance.ts";
-import { isQuantized } from "../../../core/analysis/weight.ts";
 import type { Engine } from "../../../core/engine/index.ts";
-import { joinList } from "../../../core/errors.ts";
 import { formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
-import { passKey } from "../../../core/graph/emit.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { open, save } from "../../../core/onnx/index.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";

@@ -1,6 +1,7 @@
 /** Opens model and data for `pith sensitivity`, in the command and in its parallel jobs. */
+
+import type { Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -1,5 +1,5 @@
+import type { UnevenChannels } from "#analysis";
 import type { Encoding } from "#platform";
-import type { UnevenChannels } from "../../../core/analysis/uneven-channels.ts";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
 import type { Judgement } from "../../../judge/run/judged-step.ts";
 import type { KeptFunction } from "../../../judge/run/kept-function.ts";

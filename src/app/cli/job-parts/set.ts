@@ -1,6 +1,5 @@
 /** Converts the values of `--set` to inputs of models. */
-import type { Model } from "../../../core/graph/model.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
+import type { Batch, Model } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
 import { contentOf } from "../../../rewrite/clean-up/set-inputs.ts";
 

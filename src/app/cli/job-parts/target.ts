@@ -1,7 +1,8 @@
 /** Opens the runtimes of `--target`: the native one, or ONNX Runtime in a browser. */
+
+import { PithError } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";
-import { PithError } from "../../../core/errors.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";

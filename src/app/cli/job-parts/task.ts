@@ -3,9 +3,8 @@
  * the same splits.
  */
 import { resolve, sep } from "node:path";
+import { type Model, PithError } from "#ir";
 import type { Engine } from "../../../core/engine/index.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
 import type { Dataset } from "../../../data/index.ts";

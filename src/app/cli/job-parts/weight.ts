@@ -1,13 +1,8 @@
 /** Measures a model for the output of commands: bytes, compressed sizes, parameters, operations and speed. */
-import { cost } from "../../../core/analysis/cost.ts";
-import { infer } from "../../../core/analysis/infer.ts";
-import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
-import { Miss, stripPeriod } from "../../../core/errors.ts";
-import { allNodes, storedBytes } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { cost, infer, learnedCount, learnedTensors } from "#analysis";
+import { allNodes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
 import { bytes } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import { dimsText } from "../../../core/tensor/dims.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
 import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";

@@ -3,12 +3,9 @@
  * models on the same random inputs.
  */
 
+import { type Batch, isSymbolic, Miss, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { isSymbolic } from "../../../core/tensor/dims.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { decoderOf } from "../../../runtime/run/decoding.ts";

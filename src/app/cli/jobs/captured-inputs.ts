@@ -1,14 +1,10 @@
 /** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
+
+import { type Batch, bytesFor, elementCount, type Model, PithError, toFloat64 } from "#ir";
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
-import { toFloat64 } from "../../../core/tensor/convert.ts";
-import { bytesFor } from "../../../core/tensor/dense.ts";
-import { elementCount } from "../../../core/tensor/dims.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

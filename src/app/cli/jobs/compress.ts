@@ -1,14 +1,12 @@
 /** Job of `pith compress`: runs a recipe or a search, and writes the model, reports and record. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
+import { bytesOfText, capitalize, joinList, type Model, throwIfAborted } from "#ir";
 import { type Encoding, joinPath, packageVersion } from "#platform";
-import { capitalize, joinList, throwIfAborted } from "../../../core/errors.ts";
 import { copiesInMemory } from "../../../core/files/compressed-copies.ts";
 import { bytesOfFile } from "../../../core/files/hash.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { bytes, counted, figure } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";

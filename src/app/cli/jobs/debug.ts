@@ -1,15 +1,10 @@
 /** Job of `pith debug`: compares each layer of a changed model with its original. */
 
+import { allLayers, counterpartsAmong, infer } from "#analysis";
+import { bytesOfText, Miss, type Model, open, PithError } from "#ir";
 import { writeFileAtomically } from "#platform";
-import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers } from "../../../core/analysis/layers.ts";
-import { counterpartsAmong } from "../../../core/analysis/match.ts";
 import { createEngine } from "../../../core/engine/index.ts";
-import { Miss, PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { counted } from "../../../core/numbers.ts";
-import { open } from "../../../core/onnx/index.ts";
-import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
 import { textInputs } from "../../../judge/task/text-inputs.ts";

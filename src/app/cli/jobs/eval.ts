@@ -1,14 +1,11 @@
 /** Job of `pith eval`: measures a model on data and compares it with its original. */
 
 import { resolve } from "node:path";
+import { outputKind } from "#analysis";
+import { type Batch, errorMessage, Miss, type Model, open, PithError, truncateList } from "#ir";
 import { importModule } from "#platform";
-import { outputKind } from "../../../core/analysis/output-kind.ts";
 import { createEngine } from "../../../core/engine/index.ts";
-import { errorMessage, Miss, PithError, truncateList } from "../../../core/errors.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { open } from "../../../core/onnx/index.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
 import { range } from "../../../data/batches/indexed.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
 import { labelNames } from "../../../data/files/labels.ts";

@@ -1,13 +1,10 @@
 /** Job that runs before other work on a folder: checks that models, samples and target runtimes are usable, so that errors appear early. */
+
+import { allLayers, infer, isQuantized } from "#analysis";
+import { Miss, type Model, open, PithError } from "#ir";
 import { joinPath } from "#platform";
-import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers } from "../../../core/analysis/layers.ts";
-import { isQuantized } from "../../../core/analysis/weight.ts";
 import { createEngine } from "../../../core/engine/index.ts";
 import { runtimeName } from "../../../core/engine/runtime.ts";
-import { Miss, PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { oneRun } from "../../../runtime/run/feeding.ts";

@@ -1,16 +1,13 @@
-import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers } from "../../../core/analysis/layers.ts";
-import { learnedTensors } from "../../../core/analysis/learned.ts";
+import { allLayers, infer, learnedTensors } from "#analysis";
+import { type Model, throwIfAborted } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
-import { throwIfAborted } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { fromDense, type Matrix, type Multiply } from "../../../core/math/matrix.ts";
 import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type Explanation, explain } from "../../../search/sensitivity/explain.ts";
+import type { Explanation } from "../../../search/sensitivity/explain.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
 import { contextOf, openModel } from "../job-parts/open-model.ts";
@@ -34,7 +31,11 @@ export default async function inspectJob(
 ): Promise<InspectOutput | Explanation> {
   const { model: path, layer, channel } = input;
   const model = await openModel(path, context);
-  if (layer !== undefined) return explain(model, layer, channel, contextOf(createEngine(), input, context));
+  if (layer !== undefined) {
+    // Most inspections do not need the techniques, which take time to load.
+    const { explain } = await import("../../../search/sensitivity/explain.ts");
+    return explain(model, layer, channel, contextOf(createEngine(), input, context));
+  }
   const bytes = await fileBytes(filesOfModel(model, path));
   const description = { file: path, ...(await inspect(model)), bytes };
   if (!input.weights) return { description, weights: undefined, zeros: undefined };

@@ -1,8 +1,7 @@
 /** Finds models that load only after `pith simplify`, because ONNX Runtime's graph optimizations fail on them. */
+
+import { type Model, open, PithError } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { loads, ResultFails } from "../../../runtime/run/load-check.ts";

@@ -2,9 +2,7 @@
 
 import { link, mkdir, readdir, realpath, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { errorMessage, Miss } from "../../../core/errors.ts";
-import { encodeToBytes } from "../../../core/onnx/encode.ts";
-import { open } from "../../../core/onnx/index.ts";
+import { encodeToBytes, errorMessage, Miss, open } from "#ir";
 import { openFeatureExtractor } from "../../../data/sound/features.ts";
 import { speechNoise } from "../../../data/sound/noise.ts";
 import { readUtterances } from "../../../data/sources/utterances.ts";

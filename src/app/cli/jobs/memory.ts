@@ -1,8 +1,8 @@
 /** Job of `pith bench`: measures the peak memory of loading and running one model. It needs a separate process, because the peak is per process. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { open } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
-import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";
 import { startRuntime } from "../job-parts/runtime.ts";

@@ -1,15 +1,8 @@
 /** Job of the commands that change a model: opens the inputs of the step, runs it, and writes the result unless it is rejected. */
 import * as v from "valibot";
-import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers } from "../../../core/analysis/layers.ts";
-import { keptKey } from "../../../core/analysis/provenance.ts";
-import { selectLayers } from "../../../core/analysis/selection.ts";
-import { unevenChannels } from "../../../core/analysis/uneven-channels.ts";
-import { hasFloatWeights } from "../../../core/analysis/weight.ts";
+import { allLayers, hasFloatWeights, infer, keptKey, selectLayers, unevenChannels } from "#analysis";
+import { Miss, type Model, open, PithError, throwIfAborted } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import { Miss, PithError, throwIfAborted } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { downloadBytesOf } from "../../../core/pass/options.ts";
 import type { AnyPass, Context } from "../../../core/pass/pass.ts";

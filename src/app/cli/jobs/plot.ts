@@ -1,7 +1,7 @@
 import { basename } from "node:path";
+import { infer } from "#analysis";
+import { bytesOfText } from "#ir";
 import { writeFileAtomically } from "#platform";
-import { infer } from "../../../core/analysis/infer.ts";
-import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { plotPage } from "../../report/plot/plot.ts";

@@ -1,5 +1,5 @@
+import type { Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
 import { openModel } from "../job-parts/open-model.ts";

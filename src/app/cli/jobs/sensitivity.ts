@@ -1,9 +1,7 @@
 /** Job of `pith sensitivity`: measures each layer alone, and writes the data, a page and recipes with settings for each layer. */
 import { basename } from "node:path";
-import { throwIfAborted } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { bytesOfText, type Model, throwIfAborted } from "#ir";
 import { counted, integer, percent } from "../../../core/numbers.ts";
-import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";

@@ -1,13 +1,20 @@
 /** Job of `pith simplify`: simplifies a model, compares it with the original, and writes it if the outputs are the same. */
+
+import type { Batch, Dense, Model } from "#ir";
+import {
+  allGraphs,
+  allValues,
+  asPithError,
+  encodedSize,
+  open,
+  PithError,
+  stripPeriod,
+  throwIfAborted,
+  uncapitalize,
+} from "#ir";
 import type { Encoding } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import { asPithError, PithError, stripPeriod, throwIfAborted, uncapitalize } from "../../../core/errors.ts";
-import { allGraphs, allValues } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { encodedSize } from "../../../core/onnx/encode.ts";
-import { open } from "../../../core/onnx/index.ts";
 import type { Change } from "../../../core/pass/pass.ts";
-import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";

@@ -1,4 +1,4 @@
-import { open } from "../../../core/onnx/index.ts";
+import { open } from "#ir";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Size, size } from "../../../runtime/run/size.ts";
 import { filesOfModel } from "../files/files.ts";

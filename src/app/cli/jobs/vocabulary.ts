@@ -1,6 +1,6 @@
+import { open } from "#ir";
 import { joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
-import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TrimmedFolder, trimFolder } from "../../folder/trim-vocabulary.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";

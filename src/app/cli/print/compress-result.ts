@@ -1,7 +1,6 @@
 /** Prints the result of `pith compress`: the table of variants, the choice and the written files. */
-import { PithError } from "../../../core/errors.ts";
+import { groupBy, PithError } from "#ir";
 import { allowance, counted, integer } from "../../../core/numbers.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
 import { isWithin } from "../../../judge/compare/goal.ts";
 import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";

@@ -1,4 +1,4 @@
-import { joinList } from "../../../core/errors.ts";
+import { joinList } from "#ir";
 import { counted, integer } from "../../../core/numbers.ts";
 import type { ChannelsExplanation, Explanation } from "../../../search/sensitivity/explain.ts";
 import { kindWords } from "../../../search/sensitivity/sensitivity-record.ts";

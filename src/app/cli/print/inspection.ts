@@ -1,7 +1,6 @@
 import { basename } from "node:path";
-import { formatReason } from "../../../core/errors.ts";
+import { formatReason, groupBy } from "#ir";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { operationsText } from "../../report/operation-count.ts";

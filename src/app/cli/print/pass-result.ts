@@ -1,5 +1,5 @@
 /** Prints the result of a command that changes one model: what changed, sizes, metrics and verdict. */
-import { capitalize } from "../../../core/errors.ts";
+import { capitalize } from "#ir";
 import {
   allowance,
   bytes,

@@ -2,8 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
-import { errorMessage, PithError, stripPeriod } from "../../../core/errors.ts";
-import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { bytesOfText, errorMessage, PithError, stripPeriod } from "#ir";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { publicAddress } from "../print/addresses.ts";
 

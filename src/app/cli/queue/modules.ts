@@ -1,7 +1,7 @@
 /** Renames the user's modules in jobs for workers. A job names a module by content hash, and a worker imports only its own file with this hash. */
 import { basename, resolve } from "node:path";
+import { PithError } from "#ir";
 import { readFile } from "#platform";
-import { PithError } from "../../../core/errors.ts";
 import { sha256Text } from "../../../core/files/hash.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { isObject } from "../../../core/plain.ts";

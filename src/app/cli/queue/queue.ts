@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { Queue, Worker } from "bullmq";
 import type { Redis, RedisOptions } from "ioredis";
-import { errorMessage, PithError, stripPeriod } from "../../../core/errors.ts";
+import { errorMessage, PithError, stripPeriod } from "#ir";
 import { textHash } from "../../../core/files/hash.ts";
 import { computedBy } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";

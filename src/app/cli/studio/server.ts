@@ -12,7 +12,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { dirname, extname, join, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { type ErrorCode, errorMessage, PithError } from "../../../core/errors.ts";
+import { type ErrorCode, errorMessage, PithError } from "#ir";
 import { throwFileError } from "../../../core/platform/node-file-errors.ts";
 import type { Answer, SessionProcess } from "./session-process.ts";
 

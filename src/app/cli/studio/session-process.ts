@@ -3,7 +3,7 @@
  * in time, is replaced at the next call. Each call names the model and the samples, so that the next process opens them again.
  */
 import type { ChildProcess } from "node:child_process";
-import { PithError } from "../../../core/errors.ts";
+import { PithError } from "#ir";
 import type { Job } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 

@@ -1,31 +1,39 @@
 /** Collects what `pith inspect` shows: inputs and outputs, layers with their possible savings, repeated blocks and sizes. */
-import { blocks, extractBlock } from "../../../core/analysis/blocks.ts";
-import { branchAdvice } from "../../../core/analysis/branches.ts";
-import { channelGroups } from "../../../core/analysis/channels.ts";
-import { cost } from "../../../core/analysis/cost.ts";
-import { type Inference, infer } from "../../../core/analysis/infer.ts";
-import { allLayers, isInside, type Layer, weightCount } from "../../../core/analysis/layers.ts";
-import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
-import { isInPalette, storedForm, weightBits, weightSteps } from "../../../core/analysis/stored-form.ts";
-import { storedRoot } from "../../../core/analysis/stored-root.ts";
-import { isQuantized } from "../../../core/analysis/weight.ts";
-import type { Miss } from "../../../core/errors.ts";
+import type { Inference, Layer } from "#analysis";
+import {
+  allLayers,
+  blocks,
+  branchAdvice,
+  channelGroups,
+  cost,
+  extractBlock,
+  infer,
+  isInPalette,
+  isInside,
+  isQuantized,
+  learnedCount,
+  learnedTensors,
+  storedForm,
+  storedRoot,
+  weightBits,
+  weightCount,
+  weightSteps,
+} from "#analysis";
+import type { Dim, Graph, Miss, Model, Node, Tensor, Value } from "#ir";
 import {
   allGraphs,
   allNodes,
   allValues,
   describe,
-  type Graph,
-  type Node,
+  dimsText,
+  elementCount,
+  encodedSize,
+  floorDims,
+  groupBy,
+  isFloat,
+  multiplyDims,
   operatorName,
-  type Value,
-} from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { encodedSize } from "../../../core/onnx/encode.ts";
-import { isFloat } from "../../../core/tensor/convert.ts";
-import { type Dim, dimsText, elementCount, floorDims, multiplyDims } from "../../../core/tensor/dims.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
-import type { Tensor } from "../../../core/tensor/types.ts";
+} from "#ir";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";

@@ -1,5 +1,5 @@
 /** Describes the contents of a model as data, which `pith inspect` prints. */
-import type { Model } from "../../../core/graph/model.ts";
+import type { Model } from "#ir";
 import type { OperationCount } from "../operation-count.ts";
 import type { Savings } from "./savings.ts";
 

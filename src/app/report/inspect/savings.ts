@@ -4,11 +4,8 @@
  * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
  * - Pruning the share f of all prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
  */
-import type { Group } from "../../../core/analysis/channels.ts";
-import { isInside, type Layer } from "../../../core/analysis/layers.ts";
-import { describe, type Value } from "../../../core/graph/graph.ts";
-import { isFloat } from "../../../core/tensor/convert.ts";
-import { elementCount } from "../../../core/tensor/dims.ts";
+import { type Group, isInside, type Layer } from "#analysis";
+import { describe, elementCount, isFloat, type Value } from "#ir";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
 /** Share of the prunable channels that are assumed to be removed. */

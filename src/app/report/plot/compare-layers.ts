@@ -1,14 +1,7 @@
 /** Compares the layers of a plotted model with those of its original. */
-import { cost } from "../../../core/analysis/cost.ts";
-import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
-import { counterpartsAmong, originalName } from "../../../core/analysis/match.ts";
-import { storedForm } from "../../../core/analysis/stored-form.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { allLayers, cost, counterpartsAmong, infer, type Layer, originalName, storedForm } from "#analysis";
+import { groupBy, type Model, PithError, type Value } from "#ir";
 import { bytes, counted, percent } from "../../../core/numbers.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
 
 export interface Original {
   readonly name: string;

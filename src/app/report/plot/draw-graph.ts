@@ -1,11 +1,7 @@
 /** Draws graphs as SVG. The page of `pith plot` and the studio show the same drawing; the page adds pictures of the weights. */
-import { cost } from "../../../core/analysis/cost.ts";
-import { infer } from "../../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../../core/analysis/layers.ts";
-import { storedForm, weightBits } from "../../../core/analysis/stored-form.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { cost, infer, type Layer, layers, storedForm, weightBits } from "#analysis";
+import { dimsText, elementCount, type Model } from "#ir";
 import { count, counted } from "../../../core/numbers.ts";
-import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import { type Content, html, type Markup } from "../markup.ts";
 import { clip, type Drawing, type DrawnBox, draw } from "./draw.ts";
 import { collectPictures } from "./graph.ts";
@@ -26,7 +22,7 @@ export function drawGraph(model: Model): string {
   return drawSvg(draw(picture)).markup;
 }
 
-/** What a box shows of a layer whose weight was read. */
+/** Content of a layer's box, if its weight was read. */
 export interface DrawnLayer {
   readonly facts: string;
   /** Norms of groups of output channels, relative to the largest; empty if the weight cannot be shown. */
@@ -74,8 +70,8 @@ function layerContent({ name, title }: DrawnBox, layer: Layer, drawn: DrawnLayer
   // All columns of a shade are one path.
   const shades = Array.from({ length: 8 }, () => "");
   drawn.heat.forEach((share, index) => {
-    const left = (x + index * cell).toFixed(1);
-    shades[Math.min(7, Math.floor(share * 8))] += `M${left} ${y}h${cell.toFixed(1)}v${height}h-${cell.toFixed(1)}z`;
+    const start = (x + index * cell).toFixed(1);
+    shades[Math.min(7, Math.floor(share * 8))] += `M${start} ${y}h${cell.toFixed(1)}v${height}h-${cell.toFixed(1)}z`;
   });
   const columns = shades.map(
     (d, shade) =>

@@ -1,6 +1,6 @@
 /** Computes the drawing of a graph: positions of boxes in rows from inputs to outputs, curves of edges, and frames around repeated blocks. */
 
-import { groupBy } from "../../../core/tensor/group-by.ts";
+import { groupBy } from "#ir";
 import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
 

@@ -1,26 +1,9 @@
 /** Collects the boxes and edges that `pith plot` draws. Nodes that only process stored values are left out. Each subgraph is a separate picture. */
-import type { Cost } from "../../../core/analysis/cost.ts";
-import type { Inference } from "../../../core/analysis/infer.ts";
-import { layerName, moduleOf } from "../../../core/analysis/layer-names.ts";
-import { type Layer, layerAt } from "../../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import { weightBits } from "../../../core/analysis/stored-form.ts";
-import { storedRoot } from "../../../core/analysis/stored-root.ts";
-import { weightStorage } from "../../../core/analysis/weight.ts";
-import { Miss } from "../../../core/errors.ts";
-import {
-  type Attribute,
-  type Graph,
-  type Node,
-  operatorName,
-  subgraphs,
-  usedValues,
-  type Value,
-} from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import type { Cost, Inference, Layer } from "#analysis";
+import { layerAt, layerName, moduleOf, nameBeforeMasking, storedRoot, weightBits, weightStorage } from "#analysis";
+import type { Attribute, DataType, Graph, Model, Node, Value } from "#ir";
+import { bitsOf, dimsText, dimText, Miss, operatorName, subgraphs, usedValues } from "#ir";
 import { bytes, count, counted } from "../../../core/numbers.ts";
-import { dimsText, dimText } from "../../../core/tensor/dims.ts";
-import { bitsOf, type DataType } from "../../../core/tensor/types.ts";
 import { isIndexType, plainBox, withGroups } from "./groups.ts";
 
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";

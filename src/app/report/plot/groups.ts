@@ -6,9 +6,7 @@
  * A group must not be both before and after another box, because the edges would form a cycle. Therefore each box has a level. It increases along an
  * edge from a box that cannot be merged to one that can. All boxes of a group have the same level.
  */
-import { inOrder } from "../../../core/graph/order.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
-import type { DataType } from "../../../core/tensor/types.ts";
+import { type DataType, groupBy, inOrder } from "#ir";
 import type { Box, Picture } from "./graph.ts";
 
 /** Default properties of a box that does not represent a node. */

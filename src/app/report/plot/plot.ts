@@ -1,14 +1,18 @@
 /** Builds the page of `pith plot`. The page contains the drawings as compressed markup; its script shades them and finds boxes (`script.ts`). */
-import { channelGroups } from "../../../core/analysis/channels.ts";
-import { cost } from "../../../core/analysis/cost.ts";
-import { type Inference, infer } from "../../../core/analysis/infer.ts";
-import { allLayers, type Layer, layers as layersOf } from "../../../core/analysis/layers.ts";
-import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
-import { parametersOf } from "../../../core/analysis/parameters.ts";
-import { requireStored, weightNeeds } from "../../../core/analysis/weight.ts";
-import { formatReason, Miss, PithError, throwIfAborted } from "../../../core/errors.ts";
-import { allGraphs, type Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import type { Inference, Layer } from "#analysis";
+import {
+  allLayers,
+  channelGroups,
+  cost,
+  infer,
+  layers as layersOf,
+  learnedCount,
+  learnedTensors,
+  parametersOf,
+  requireStored,
+  weightNeeds,
+} from "#analysis";
+import { allGraphs, formatReason, Miss, type Model, PithError, throwIfAborted, type Value } from "#ir";
 import { bytes, count, counted } from "../../../core/numbers.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { isomorphic } from "../../../techniques/prune/allocations.ts";

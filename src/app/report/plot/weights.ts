@@ -2,17 +2,10 @@
  * Computes compact data with which `pith plot` shows the entries of a weight that pruning by magnitude removes, for any amount. Neighboring channels
  * form a cell; a table has the removed share of each cell at 21 amounts.
  */
-import type { Inference } from "../../../core/analysis/infer.ts";
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { maskingOf } from "../../../core/analysis/masks.ts";
-import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
-import { describeNonFinite, weightStorage } from "../../../core/analysis/weight.ts";
-import { asPithError, Miss } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { describeNonFinite, type Inference, type Layer, maskingOf, storedOutputAxis, weightStorage } from "#analysis";
+import { asPithError, Miss, type Model, stridesOf, toFloat32, toFloat64 } from "#ir";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
-import { toFloat32, toFloat64 } from "../../../core/tensor/convert.ts";
-import { stridesOf } from "../../../core/tensor/dims.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { countOf } from "../../../techniques/prune/amount.ts";
 

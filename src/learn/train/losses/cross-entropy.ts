@@ -1,12 +1,7 @@
 /** Losses on class scores: cross-entropy, binary cross-entropy and Kullback-Leibler divergence. */
-import { distributionOf, isShare } from "../../../core/analysis/distribution.ts";
-import { infer } from "../../../core/analysis/infer.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Value } from "../../../core/graph/graph.ts";
+import { distributionOf, infer, isShare } from "#analysis";
+import { type Batch, type Dense, dimsText, float32, PithError, type Value } from "#ir";
 import { counted } from "../../../core/numbers.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import { dimsText } from "../../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import {
   asRows,
   ignoredLabel,

@@ -1,10 +1,6 @@
 /** The loss by which recovery and the training of quantized values follow the original's outputs. */
-import { partsOf } from "../../../core/analysis/measured-parts.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import { elementCount, fixedDims, sameDims } from "../../../core/tensor/dims.ts";
+import { partsOf } from "#analysis";
+import { type Emit, elementCount, fixedDims, float32, type Model, sameDims, type Value } from "#ir";
 import { castToFloat32, type Loss, type NamedValues, outputOf } from "../loss.ts";
 
 /**

@@ -1,9 +1,5 @@
 /** Losses on numbers and vectors. */
-import { PithError } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
+import { type Emit, elementCount, fixedDims, float32, PithError, type Value } from "#ir";
 import {
   asRows,
   castToFloat32,

@@ -1,8 +1,7 @@
 /** Parses losses from text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
 
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
-import { nearest } from "../../../core/graph/nearest.ts";
+import { nearest, PithError } from "#ir";
 import { parsableBy } from "../../../core/pass/options.ts";
 import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";

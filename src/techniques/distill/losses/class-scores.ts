@@ -1,8 +1,6 @@
 /** Distillation losses that compare scores [rows, classes] of classes or independent labels of student and teacher. Rows of padding tokens are masked. */
 import * as v from "valibot";
-import { PithError } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
+import { type Emit, PithError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
 import {
   average,

@@ -1,8 +1,6 @@
 /** Losses between features of student and teacher: maps [batch, channels, height, width], tokens without padding, or vectors [batch, width]. */
 import * as v from "valibot";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { elementCount } from "../../../core/tensor/dims.ts";
+import { type Emit, elementCount, type Value } from "#ir";
 import { contrastiveLoss, directions, huberOf, identity } from "../../../learn/train/losses/numbers.ts";
 import { number, positive } from "../../../learn/train/losses/parse.ts";
 import {

@@ -1,9 +1,6 @@
 /** Pairs of student and teacher values, and the graph functions that the distillation losses share. */
-import type { MatchedPair } from "../../../core/analysis/match.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { dimsText, elementCount, fixedDims, sameDims } from "../../../core/tensor/dims.ts";
+import type { MatchedPair } from "#analysis";
+import { dimsText, type Emit, elementCount, fixedDims, PithError, sameDims, type Value } from "#ir";
 import { directions } from "../../../learn/train/losses/numbers.ts";
 
 export type Pair = MatchedPair;

@@ -3,16 +3,9 @@
  * loss, declare it in `answers.ts` or `features.ts`, and add a row with formula and paper to docs/distillation.md.
  */
 import * as v from "valibot";
-import { infer } from "../../../core/analysis/infer.ts";
-import { channelAxis, type MatchedPair, type Matching, matchLayers, valueNamed } from "../../../core/analysis/match.ts";
-import { Miss, PithError } from "../../../core/errors.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { isFloat } from "../../../core/tensor/convert.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
-import { random } from "../../../core/tensor/random.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
+import { channelAxis, infer, type MatchedPair, type Matching, matchLayers, valueNamed } from "#analysis";
+import type { Batch, Model, Value } from "#ir";
+import { dimsText, elementCount, float32, isFloat, Miss, PithError, random } from "#ir";
 import {
   addTokenMask,
   type Loss,

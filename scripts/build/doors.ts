@@ -1,0 +1,13 @@
+/** Imports of package.json that name the modules of one part of `core` in the sources. The build replaces them, so the package has none. */
+import { join } from "node:path";
+
+const modules = { "#ir": "core/ir/index", "#analysis": "core/analysis/index" } as const;
+
+export const doorModules: readonly string[] = Object.values(modules);
+
+/** Returns the file of each door. */
+export function doors(folder: string, extension: ".ts" | ".d.ts"): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(modules).map(([name, path]) => [name, join(folder, path + extension)]));
+}
+
+export const isDoor = (name: string): boolean => name in modules;
