@@ -7,7 +7,7 @@ import { findStates } from "../batches/states.ts";
 import type { FrameOptions } from "../files/frames.ts";
 import { fromPreprocessorConfig, type Preprocessing } from "../images/presets.ts";
 import type { OpenDatasetOptions } from "../sources/open.ts";
-import { isLanguageModel, tokenInput } from "../text/sequences.ts";
+import { isLanguageModel, tokenInput } from "../text/token-inputs.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../text/tokenizer.ts";
 import type { PreprocessingSpec, Recording } from "./preprocessing-spec.ts";
 

@@ -2,7 +2,8 @@ import { describe, expect, it, test } from "vitest";
 import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
 import { type ModelInput, memory, tokenize } from "../index.ts";
-import { isLanguageModel, textColumns, tokenInput, unusualTextColumn } from "./sequences.ts";
+import { textColumns, unusualTextColumn } from "./sequences.ts";
+import { isLanguageModel, tokenInput } from "./token-inputs.ts";
 import { createTokenizer, type TextTokenizer } from "./tokenizer.ts";
 
 const [b, t, past] = [symbol("batch"), symbol("sequence"), symbol("past")];

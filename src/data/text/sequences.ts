@@ -6,7 +6,7 @@
  * - The cache (past_key_values) is empty.
  * For language models, the label of a token is the next token, or −100 for the last token of a text.
  */
-import { type Batch, type DataType, type Dense, type Dim, dimsText, PithError, truncateList } from "#ir";
+import { type Batch, type Dense, PithError, truncateList } from "#ir";
 import { copyInput, type ModelInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
@@ -14,6 +14,7 @@ import { attentionMask } from "../batches/rows.ts";
 import { take } from "../batches/select.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { imageFiles } from "../images/image-batches.ts";
+import { emptyCache, tokenInput } from "./token-inputs.ts";
 import {
   createTokenizer,
   type Encoding,
@@ -126,37 +127,6 @@ export function unusualTextColumn(batch: Batch, owner: string): string | undefin
   return column;
 }
 
-/** Returns the input for token ids: an input with a usual name. Without such a name, returns the only integer input of shape N × T. */
-export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
-  const namedInput = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
-  if (namedInput !== undefined) return namedInput;
-  const integers: readonly DataType[] = ["int64", "int32"];
-  const integerInputs = inputs.filter(
-    ({ type }) => type !== undefined && integers.includes(type.type) && type.dims?.length === 2,
-  );
-  return integerInputs.length === 1 ? integerInputs[0] : undefined;
-}
-
-/**
- * Returns whether a model is a language model: at every token, it scores all possible next tokens.
- * @param architecture The architecture in config.json.
- */
-export function isLanguageModel(
-  inputs: readonly ModelInput[],
-  outputs: readonly ModelInput[],
-  vocabularySize: number | undefined,
-  architecture: string | undefined,
-): boolean {
-  const inputDims = tokenInput(inputs)?.type?.dims;
-  if (inputDims?.length !== 2 || (architecture !== undefined && !/CausalLM|LMHead/.test(architecture))) return false;
-  const scoreOutput = outputs.find(({ name }) => name === "logits") ?? outputs[0];
-  const dims = scoreOutput?.type?.dims;
-  const classes = dims?.[2];
-  if (dims?.length !== 3 || typeof classes !== "number") return false;
-  // A model with few classes labels tokens (tagging) instead.
-  return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
-}
-
 function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: SequenceOptions, owner: string): Batch {
   const target = tokenInput(inputs);
   if (target === undefined) {
@@ -222,26 +192,6 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   const texts = first?.type === "string" ? first.data : [];
   const pairs = second?.type === "string" ? second.data : [];
   return texts.map((text, row) => tokenizer.encode(text, pairs[row], longest));
-}
-
-/** Returns an empty key-value cache. Its first axis counts samples; an axis of unknown size counts cached tokens and has size 0. */
-export function emptyCache(input: ModelInput, count: number): Dense {
-  const dims = input.type?.dims;
-  const type = input.type?.type ?? "float32";
-  if (type === "bool") return { type, dims: [count, 1], data: new Uint8Array(count) };
-  if (dims === undefined || (type !== "float32" && type !== "float16")) {
-    throw new PithError("E_DATA", `Input "${input.name}" is a cache of ${type}, which cannot be left empty.`);
-  }
-  const cacheDims = dims.map((dim: Dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
-  if (!cacheDims.includes(0)) {
-    throw new PithError(
-      "E_DATA",
-      `Input "${input.name}" ${dimsText(dims)} is a cache of a fixed length: it cannot be empty.`,
-    );
-  }
-  return type === "float32"
-    ? { type, dims: cacheDims, data: new Float32Array() }
-    : { type, dims: cacheDims, data: new Uint16Array() };
 }
 
 /** The maximum number of samples that `unknownShare` reads. */

@@ -13,7 +13,8 @@ import { readSidecars } from "../../data/sidecars/sidecars.ts";
 import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { sentences } from "../../data/text/sentences.ts";
-import { tokenInput, tokenize } from "../../data/text/sequences.ts";
+import { tokenize } from "../../data/text/sequences.ts";
+import { tokenInput } from "../../data/text/token-inputs.ts";
 import { ownText } from "../../runtime/run/own-text.ts";
 import { createRunner } from "../../runtime/run/run.ts";
 

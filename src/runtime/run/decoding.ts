@@ -14,7 +14,7 @@ import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { attentionMask } from "../../data/batches/rows.ts";
 import { findStates, type State } from "../../data/batches/states.ts";
-import { emptyCache, isLanguageModel, tokenInput } from "../../data/text/sequences.ts";
+import { emptyCache, isLanguageModel, tokenInput } from "../../data/text/token-inputs.ts";
 
 export type TokenRows = readonly (readonly number[])[];
 

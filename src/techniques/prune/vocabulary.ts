@@ -18,7 +18,7 @@ import { Miss, PithError } from "../../core/errors.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
-import { tokenInput } from "../../data/text/sequences.ts";
+import { tokenInput } from "../../data/text/token-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 interface Vocabulary {

@@ -7,7 +7,7 @@ import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
-import { tokenInput } from "../../../data/text/sequences.ts";
+import { tokenInput } from "../../../data/text/token-inputs.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";

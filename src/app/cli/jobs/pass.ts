@@ -10,7 +10,7 @@ import type { Dataset } from "../../../data/batches/types.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
 import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";
 import { readSidecars } from "../../../data/sidecars/sidecars.ts";
-import { tokenInput } from "../../../data/text/sequences.ts";
+import { tokenInput } from "../../../data/text/token-inputs.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
