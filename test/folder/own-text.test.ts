@@ -1,13 +1,20 @@
 /** Tests the text that a language model generates as its own samples. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
+import type { RenderTemplate } from "../../src/data/text/chat-template.ts";
+import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { decoderOf } from "../../src/runtime/run/decoding.ts";
 import { ownText } from "../../src/runtime/run/own-text.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { writeVocabulary } from "./small-vocabulary.ts";
 
 async function tokensOf(model: Model, seed?: number): Promise<string> {
   const text = await ownText(createEngine(), model, { seed });
@@ -44,6 +51,40 @@ test("a model without a cache is loaded once", async () => {
   await ownText(countingEngine, plainModel());
   expect(loads).toBe(1);
 });
+
+test("every second sequence begins with a turn of a chat, if there is a template", async () => {
+  const folder = temporaryFolder();
+  await writeVocabulary(folder);
+  await writeFile(join(folder, "chat_template.jinja"), "w2");
+  const path = join(folder, "model.onnx");
+  await save(parseModel(maskedText), path);
+  const model = await open(path);
+  const renderTemplate: RenderTemplate = async (template, { messages }) =>
+    `${template} ${Array.isArray(messages) ? messages.length : ""} w3`;
+  const text = await ownText(createEngine(), model, { renderTemplate });
+  if (text instanceof Miss) throw new Error(text.reason);
+  expect(text.name).toBe("chats and text that the model generated");
+  const chat = (await openTokenizer(folder))?.plain("w2 1 w3") ?? [];
+  expect(chat.length).toBeGreaterThan(1);
+  const { input_ids: ids } = await firstBatch(text, 16);
+  for (let row = 1; row < 16; row += 2)
+    expect([...(ids?.data.slice(64 * row, 64 * row + chat.length) ?? [])].map(Number)).toEqual(chat);
+  const plain = await ownText(createEngine(), model, {
+    renderTemplate: () => Promise.reject(new Error("The template is invalid.")),
+  });
+  expect(plain).toMatchObject({ name: "text that the model generated" });
+});
+
+/** Takes a mask, but does not use it. */
+const maskedText = `opset 17
+graph (input_ids: int64[batch, seq], attention_mask: int64[batch, seq]) -> (logits: float32[batch, seq, 80]) {
+  embed: float32[80, 8] = random(seed 1)
+  head: float32[8, 80] = random(seed 2)
+  axis: int64[] = [1]
+  h = Gather(embed, input_ids)
+  sums = CumSum(h, axis)
+  logits = MatMul(sums, head)
+}`;
 
 test("a model that reads later tokens generates no text", async () => {
   const text = await ownText(createEngine(), plainModel("ReduceSum(h, axes) {keepdims=1}\n  unused = Identity(h)"));

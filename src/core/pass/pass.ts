@@ -3,6 +3,7 @@ import * as v from "valibot";
 import type { Engine } from "../engine/index.ts";
 import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import type { PlainObject } from "../plain.ts";
 import type { Moves } from "./moves.ts";
 
 export interface Context {
@@ -19,6 +20,8 @@ export interface Context {
   open(reference: string): Promise<Model>;
   /** Intermediate results that repeated runs of a pass on one model share, by key: weights that were rounded before. */
   readonly kept?: Map<string, Promise<unknown>> | undefined;
+  /** Renders the Jinja template of a chat, so that a language model without data also runs on chats. */
+  readonly renderTemplate?: ((template: string, values: PlainObject) => Promise<string>) | undefined;
   /** Measures the model before the pass trains it, if the pass has made it smaller. */
   beforeTraining?(model: Model): Promise<void>;
 }

@@ -121,6 +121,7 @@ export function completeContext(context: Partial<Context> = {}): Context {
     progress: context.progress ?? (() => {}),
     open: context.open ?? open,
     kept: context.kept,
+    renderTemplate: context.renderTemplate,
     ...(context.beforeTraining && { beforeTraining: context.beforeTraining }),
   };
 }

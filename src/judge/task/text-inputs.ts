@@ -36,12 +36,13 @@ export interface TextInputs {
  */
 export async function textInputs(
   model: Model,
-  { engine, seed, signal, progress }: Pick<Context, "engine" | "seed" | "signal" | "progress">,
+  { engine, ...context }: Pick<Context, "engine" | "seed" | "signal" | "progress" | "renderTemplate">,
   file?: string,
 ): Promise<TextInputs | undefined> {
+  const { seed } = context;
   const tokens = tokenInput(model.graph.feeds);
   if (tokens === undefined) return soundInputs(engine, model, seed);
-  const text = await ownText(engine, model, { seed, signal, progress, file });
+  const text = await ownText(engine, model, { ...context, file });
   const all = text instanceof Miss ? await shippedSentences(engine, model) : text;
   if (all === undefined) return undefined;
   const half = Math.floor(all.count / 2);

@@ -8,7 +8,10 @@ import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { bytesOfText, zeros } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/batches/indexed.ts";
+import { attentionMask } from "../../data/batches/rows.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
+import { type RenderTemplate, renderChats } from "../../data/text/chat-template.ts";
+import { sentences } from "../../data/text/sentences.ts";
 import { tokenize } from "../../data/text/sequences.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
@@ -21,6 +24,8 @@ export interface OwnTextOptions {
   readonly count?: number | undefined;
   /** File that keeps the tokens for further commands on the same model with the same seed. */
   readonly file?: string | undefined;
+  /** Renders the chat template next to the model. With it, every second sequence begins with a turn of a chat. */
+  readonly renderTemplate?: RenderTemplate | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -50,11 +55,18 @@ export async function ownText(
   model: Model,
   options: OwnTextOptions = {},
 ): Promise<IndexedDataset | Miss> {
-  const rows = await ownTokens(engine, model, options);
-  if (rows instanceof Miss) return rows;
+  const generated = await ownTokens(engine, model, options);
+  if (generated instanceof Miss) return generated;
+  const { rows, hasChats } = generated;
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
-  const text = { ...memory("text that the model generated", { tokens }), isSynthetic: true };
+  const name = `${hasChats ? "chats and " : ""}text that the model generated`;
+  const text = { ...memory(name, { tokens }), isSynthetic: true };
   return tokenize(text, model.graph.feeds, { language: true });
+}
+
+export interface OwnTokens {
+  readonly rows: TokenRows;
+  readonly hasChats: boolean;
 }
 
 /** Returns the tokens of the text. @returns a Miss and @throws as `ownText`. */
@@ -62,21 +74,20 @@ export async function ownTokens(
   engine: Engine,
   model: Model,
   { file, ...options }: OwnTextOptions = {},
-): Promise<TokenRows | Miss> {
+): Promise<OwnTokens | Miss> {
   const isKept = file !== undefined && (await fileKind(file)) === "file";
-  const rows = isKept
-    ? (await readText(file)).split("\n").map((line) => line.split(",").map(Number))
-    : await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
-  if (!(rows instanceof Miss) && file !== undefined && !isKept)
-    await writeFileAtomically(file, [bytesOfText(rows.join("\n"))]);
-  return rows;
+  if (isKept) return JSON.parse(await readText(file));
+  const generated = await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
+  if (!(generated instanceof Miss) && file !== undefined)
+    await writeFileAtomically(file, [bytesOfText(JSON.stringify(generated))]);
+  return generated;
 }
 
 async function generateRows(
   engine: Engine,
   model: Model,
-  { seed = 0, count: maxCount = Number.POSITIVE_INFINITY, signal, progress }: OwnTextOptions,
-): Promise<number[][] | Miss> {
+  { seed = 0, count: maxCount = Number.POSITIVE_INFINITY, renderTemplate, signal, progress }: OwnTextOptions,
+): Promise<OwnTokens | Miss> {
   const decoder = decoderOf(model);
   if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
   const { feeds } = model.graph;
@@ -97,7 +108,19 @@ async function generateRows(
     const count = Math.min(maxSequences, maxCount);
     const draws = random(seed, "own text");
     const vocabulary = vocabularyOf(model, decoder.logits);
-    const starts = Array.from({ length: count }, () => [start ?? draws.integer(vocabulary)]);
+    // Shorter prompts are padded, which a mask hides.
+    const hasMask = feeds.some(({ name }) => attentionMask.test(name));
+    const chats =
+      hasMask && renderTemplate !== undefined && model.place !== undefined
+        ? await renderChats(model.place, renderTemplate, sentences.slice(0, count / 2))
+        : [];
+    const fitting = chats.filter(
+      (chat) => chat.length <= (length * 3) / 4 && chat.every((token) => token < vocabulary),
+    );
+    const starts = Array.from(
+      { length: count },
+      (_, index) => (index % 2 === 1 ? fitting[(index - 1) / 2] : undefined) ?? [start ?? draws.integer(vocabulary)],
+    );
     const perRun = typeof batch === "number" ? batch : count;
     const rows: number[][] = [];
     try {
@@ -115,9 +138,10 @@ async function generateRows(
           prompts,
           options,
         );
-        rows.push(...prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]));
+        const extended = prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]);
+        rows.push(...extended.map((row) => row.slice(0, length)));
       }
-      return rows;
+      return { rows, hasChats: fitting.length > 0 };
     } catch (error) {
       throwIfAborted(signal);
       const engineError = asPithError(error);

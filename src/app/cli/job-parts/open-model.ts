@@ -12,6 +12,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
 import { filesOfModel } from "../files/files.ts";
+import { renderTemplate } from "./render-template.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   const model = await open(path, {
@@ -113,5 +114,6 @@ export function contextOf<E extends Engine>(
     log: (event) => context.log(event),
     progress: (done, total, figures) => context.progress(done, total, figures),
     open: (reference) => open(reference),
+    renderTemplate,
   };
 }

@@ -91,7 +91,7 @@ async function textsFor(
   if (first === undefined || hasSettings || models.some((model) => decoderOf(model) === undefined)) return undefined;
   const count = textFile === undefined ? 1 : undefined;
   const texts = await ownTokens(createEngine(), first, { seed, count, file: textFile, signal });
-  const [text] = texts instanceof Miss ? [] : texts;
+  const [text] = texts instanceof Miss ? [] : texts.rows;
   return text && models.map((model) => textFeeds(model, text));
 }
 
