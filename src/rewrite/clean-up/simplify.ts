@@ -1,10 +1,12 @@
 /** Repeats all clean-ups until no clean-up changes the model. They keep values with roles, so that a model in training stays trainable. */
 import * as v from "valibot";
-import { joinList, PithError, throwIfAborted } from "#ir";
+import type { Model, Node } from "#ir";
+import { allNodes, asPithError, joinList, PithError, schemaAt, snapshot, throwIfAborted } from "#ir";
 import { rulesById } from "../../core/ops/rules/index.ts";
 import { described } from "../../core/pass/options.ts";
-import { definePass, type Outcome } from "../../core/pass/pass.ts";
+import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { didYouMean } from "../../core/pass/suggest-option.ts";
+import { raiseOpset } from "../edit/raise-opset.ts";
 import { deadChannels } from "./clean-up.ts";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes } from "./drop-notes.ts";
@@ -66,12 +68,16 @@ export const simplify = definePass({
     keepOutputs: keepOption,
     ...ruleOptions,
     shortNames: described(v.optional(v.boolean(), false), "shorten the names of intermediate values"),
+    raise: described(
+      v.optional(v.boolean(), false),
+      "raise the operator set if this allows fewer nodes (attention, rotary embedding)",
+    ),
     finalize: described(
       v.optional(v.boolean(), false),
       "after training and pruning: fold masks, remove training roles",
     ),
   }),
-  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, shortNames, ...rules }, context) {
+  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, shortNames, raise, ...rules }, context) {
     const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleDescriptions.has(id));
     if (unknown !== undefined) {
       const ids = [...ruleDescriptions.keys()];
@@ -79,8 +85,6 @@ export const simplify = definePass({
         hint: didYouMean(unknown, ids) ?? `The rules are ${joinList(ids)}.`,
       });
     }
-    const isSelected = selectsRule(rules);
-    const selected = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
     const requested: Outcome[] = [
       // Dimensions first: they determine the number of elements of an input.
       await fixDimensions(model, { fix }, context),
@@ -88,33 +92,66 @@ export const simplify = definePass({
       await keepOutputs(model, { outputs }, context),
       ...(shouldFinalize ? [await finalize(model, {}, context)] : []),
     ];
-    const changes = requested.flatMap((outcome) => outcome.changes);
-    let misses: Outcome["misses"] = [];
-    const finish = async (): Promise<Outcome> => {
-      const shortened = shortNames ? (await shortenNames(model, {}, context)).changes : [];
-      changes.push(...shortened.map((changed) => ({ rule: shortenNames.id, ...changed })));
-      return { changes, misses };
+    const repeat = (): Promise<Outcome> => repeatCleanUps(model, rules, context);
+    const outcome = (raise && (await simplifyRaised(model, repeat))) || (await repeat());
+    const outcomes = [...requested, outcome];
+    const changes = outcomes.flatMap((each) => each.changes);
+    const shortened = shortNames ? (await shortenNames(model, {}, context)).changes : [];
+    return {
+      changes: [...changes, ...shortened.map((changed) => ({ rule: shortenNames.id, ...changed }))],
+      misses: outcome.misses,
     };
-    for (let round = 0; round < maxRounds; round++) {
-      let changed = 0;
-      misses = [];
-      for (const [done, pass] of selected.entries()) {
-        throwIfAborted(context.signal);
-        const outcome = await (pass === fuseNodes ? fuseNodes(model, rules, context) : pass(model, {}, context));
-        context.progress(done + 1, selected.length);
-        changes.push(...outcome.changes.map((changed) => ({ rule: pass.id, ...changed })));
-        misses = [...misses, ...outcome.misses];
-        changed += outcome.changes.length;
-      }
-      if (changed > 0) continue;
-      if (!isSelected(deadChannels.id)) return finish();
-      // Reads every weight, so it runs last, and again only after a change.
-      const { dropDeadChannels } = await import("./drop-dead-channels.ts");
-      const removal = await dropDeadChannels(model, {}, context);
-      changes.push(...removal.changes.map((changed) => ({ rule: deadChannels.id, ...changed })));
-      misses = [...misses, ...removal.misses];
-      if (removal.changes.length === 0) return finish();
-    }
-    throw new Error("simplify does not converge");
   },
 });
+
+/** The opset in which the operators Attention, RotaryEmbedding and RMSNormalization are defined. */
+const fusedOpset = 23;
+
+/** Simplifies in a raised opset. Undefined, without a change, if no rule writes an operator that the model's opset lacks, or if a node keeps the opset. */
+async function simplifyRaised(model: Model, repeat: () => Promise<Outcome>): Promise<Outcome | undefined> {
+  const opset = model.opsets.get("") ?? fusedOpset;
+  const restore = snapshot(model);
+  try {
+    raiseOpset(model, fusedOpset);
+  } catch (error) {
+    asPithError(error);
+    return undefined;
+  }
+  const outcome = await repeat();
+  const isNew = ({ domain, op }: Node): boolean => domain === "" && schemaAt(domain, op, opset) === undefined;
+  if ([...allNodes(model.graph)].some(isNew)) return outcome;
+  restore();
+  return undefined;
+}
+
+async function repeatCleanUps(
+  model: Model,
+  rules: { readonly only?: string[] | undefined; readonly skip: string[] },
+  context: Context,
+): Promise<Outcome> {
+  const isSelected = selectsRule(rules);
+  const selected = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
+  const changes: Change[] = [];
+  let misses: Outcome["misses"] = [];
+  for (let round = 0; round < maxRounds; round++) {
+    let changed = 0;
+    misses = [];
+    for (const [done, pass] of selected.entries()) {
+      throwIfAborted(context.signal);
+      const outcome = await (pass === fuseNodes ? fuseNodes(model, rules, context) : pass(model, {}, context));
+      context.progress(done + 1, selected.length);
+      changes.push(...outcome.changes.map((changed) => ({ rule: pass.id, ...changed })));
+      misses = [...misses, ...outcome.misses];
+      changed += outcome.changes.length;
+    }
+    if (changed > 0) continue;
+    if (!isSelected(deadChannels.id)) return { changes, misses };
+    // Reads every weight, so it runs last, and again only after a change.
+    const { dropDeadChannels } = await import("./drop-dead-channels.ts");
+    const removal = await dropDeadChannels(model, {}, context);
+    changes.push(...removal.changes.map((changed) => ({ rule: deadChannels.id, ...changed })));
+    misses = [...misses, ...removal.misses];
+    if (removal.changes.length === 0) return { changes, misses };
+  }
+  throw new Error("simplify does not converge");
+}

@@ -3,6 +3,7 @@ import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
 import type { Change } from "../../../core/pass/pass.ts";
+import { fusionFor, targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { exists, requireOther, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
@@ -35,6 +36,7 @@ export default defineCommand({
       value: "rule",
     }),
     skip: option(v.array(v.string()), "do not apply this rule", { value: "rule" }),
+    target: v.optional(targetOption("use the fastest operators of these runtimes, and raise the operator set for it")),
     explain: option(
       v.boolean(),
       "show each rule that applied, how often, where, and the bytes that it saves; writes nothing without -o",
@@ -52,6 +54,7 @@ export default defineCommand({
     "simplify silero_vad.onnx --set sr=16000",
     "simplify model.trained.onnx --finalize",
     "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
+    "simplify decoder.onnx --target node,wasm",
     "simplify model.onnx --explain --skip gelu",
   ],
   folders: () => true,
@@ -76,12 +79,14 @@ export default defineCommand({
     const {
       keepOutput: keepOutputs,
       only,
-      skip = [],
+      target,
       shortNames = false,
       finalize = false,
       force = false,
       explain = false,
     } = options;
+    const fusion = target === undefined ? { raise: false, skip: [] } : fusionFor(target);
+    const skip = [...(options.skip ?? []), ...fusion.skip];
     const input = {
       ...{
         model,
@@ -92,6 +97,7 @@ export default defineCommand({
         keepOutputs,
         only,
         skip,
+        raise: fusion.raise,
         explain,
         shortNames,
         finalize,

@@ -39,6 +39,8 @@ export interface SimplifyInput {
   readonly only?: readonly string[] | undefined;
   /** Ids of rules that are not applied. */
   readonly skip: readonly string[];
+  /** Whether the operator set is raised if this allows fewer nodes. */
+  readonly raise: boolean;
   /** Whether the bytes that each rule saves are measured, which takes one more simplification per rule. */
   readonly explain: boolean;
   readonly shortNames: boolean;
@@ -75,7 +77,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const original = model.clone();
   const engine = watchLoads(createEngine());
   context.stage("simplify");
-  const { set, fix, only, skip, shortNames, finalize } = input;
+  const { set, fix, only, skip, raise, shortNames, finalize } = input;
   const { signal } = context;
   const passContext = {
     engine,
@@ -84,7 +86,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
   };
   const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
-  const options = { set, fix, keepOutputs: [...input.keepOutputs], shortNames, finalize, ...rules };
+  const options = { set, fix, keepOutputs: [...input.keepOutputs], shortNames, finalize, raise, ...rules };
   const outcome = await simplify(model, options, passContext);
   const saved = input.explain
     ? await bytesSaved(original, model, outcome.changes, options, { ...passContext, log: () => {} })

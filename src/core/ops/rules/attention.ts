@@ -111,6 +111,7 @@ const attention: Structure = {
   description: "the arithmetic of attention becomes one operator",
   last: ["MatMul"],
   reorders: true,
+  lacksWebGpu: true,
   fuse(scope) {
     const { last, site, operand, emit } = scope;
     const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
@@ -222,11 +223,12 @@ const attentionHeads: Structure = {
     if (merged === undefined || attended === undefined || !movesHeads(site(merged))) return undefined;
     const [q, k, v] = attended.inputs.slice(0, 3).map((value) => readSplit(value, scope));
     const [y] = attended.outputs;
-    const [output] = last.outputs;
+    const [, shape] = last.inputs;
     if (q === undefined || k === undefined || v === undefined || k.heads !== v.heads) return undefined;
-    if (y === undefined || output === undefined || y.uses.size > 1 || !canChange(y)) return undefined;
-    const [dims, outputDims] = [operand(q.source)?.dims ?? [], operand(output)?.dims];
-    if (outputDims?.length !== 3 || !sameDims(dims.slice(0, 2), outputDims.slice(0, 2))) return undefined;
+    if (y === undefined || y.uses.size > 1 || !canChange(y)) return undefined;
+    // A 0 in the shape copies a dimension, and the third one changes.
+    const sizes = shape && operand(shape)?.elements;
+    if (sizes === undefined || sizes.slice(2).includes(0)) return undefined;
     const hasOnlyScale = attended.attributes.size === 1 && attended.attributes.has("scale");
     const isRemovable = match(() => ({ operands: {}, parts: {}, nodes: new Set([merged, last]) }));
     if (!hasOnlyScale || isRemovable === undefined) return undefined;
@@ -235,7 +237,7 @@ const attentionHeads: Structure = {
     graph.setAttribute(attended, "q_num_heads", { kind: "int", value: q.heads });
     graph.setAttribute(attended, "kv_num_heads", { kind: "int", value: k.heads });
     visit(attended);
-    return { value: y };
+    return { inputs: [y, shape] };
   },
 };
 

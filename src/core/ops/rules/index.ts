@@ -80,6 +80,11 @@ export const parameterRules: readonly string[] = [...rulesById.values()].flatMap
   mergesParameters === true ? [id] : [],
 );
 
+/** The ids of rules that make a model slower in WebGPU. */
+export const cpuRules: readonly string[] = [...rulesById.values()].flatMap(({ id, lacksWebGpu }) =>
+  lacksWebGpu === true ? [id] : [],
+);
+
 export function selectRules(isSelected: (id: string) => boolean): { pairs: PairRules; structures: StructureRules } {
   return {
     pairs: rulesOf(pairs.filter(({ id }) => isSelected(id))),

@@ -39,6 +39,8 @@ interface RuleProperties {
   readonly description: string;
   /** Whether the rule changes the summation order, so that last bits can change. */
   readonly reorders?: true;
+  /** Whether the rule writes an operator that WebGPU lacks in ONNX Runtime 1.30: the node runs on the CPU, between copies of its operands. */
+  readonly lacksWebGpu?: true;
   /** Whether the rule computes one stored tensor from several, which can be parameters of two layers. */
   readonly mergesParameters?: true;
 }
