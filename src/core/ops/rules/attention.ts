@@ -146,12 +146,12 @@ function unrepeated(value: Value | undefined, { operand, site }: StructureScope)
   if (value === undefined || unsqueeze === undefined || source === undefined || expanded === undefined)
     return undefined;
   const axes = readAttributeOrInput(site(unsqueeze), "axes", 1);
-  const [batch, heads, ...others] = operand(source)?.dims ?? [];
+  const [batch, heads, ...innerDims] = operand(source)?.dims ?? [];
   const count = operand(expanded)?.dims?.[2];
-  if (axes === undefined || axes === "runtime" || axes.known.join() !== "2" || others.length !== 2) return undefined;
+  if (axes === undefined || axes === "runtime" || axes.known.join() !== "2" || innerDims.length !== 2) return undefined;
   if (batch === undefined || heads === undefined || count === undefined) return undefined;
-  if (!sameDims(operand(expanded)?.dims ?? [], [batch, heads, count, ...others])) return undefined;
-  const isMerged = sameDims(operand(value)?.dims ?? [], [batch, multiplyDims(heads, count), ...others]);
+  if (!sameDims(operand(expanded)?.dims ?? [], [batch, heads, count, ...innerDims])) return undefined;
+  const isMerged = sameDims(operand(value)?.dims ?? [], [batch, multiplyDims(heads, count), ...innerDims]);
   return typeof heads === "number" && isMerged ? source : undefined;
 }
 
@@ -171,11 +171,11 @@ const attentionGroups: Structure = {
 /** Returns past and new keys, or values, that a Concat joins only for this attention, and perhaps as an output of the graph. */
 function readCache(value: Value | undefined, { last, site, operand }: StructureScope) {
   const concat = producerOf(value, "Concat");
-  const [past, added, ...others] = concat?.inputs ?? [];
+  const [past, added, thirdPart] = concat?.inputs ?? [];
   if (value === undefined || concat === undefined || past === undefined || added === undefined) return undefined;
   const axis = readInteger(site(concat), "axis", 0);
   const isShared = value.uses.size > 1 || concat.graph !== last.graph || value.role !== undefined;
-  if (others.length > 0 || isShared || (axis !== 2 && axis !== -2)) return undefined;
+  if (thirdPart !== undefined || isShared || (axis !== 2 && axis !== -2)) return undefined;
   return operand(past)?.dims?.length === 4 ? { joined: value, past, added } : undefined;
 }
 
@@ -185,9 +185,9 @@ const attentionCache: Structure = {
   last: ["Attention"],
   fuse(scope) {
     const { last, emit } = scope;
-    const [q, k, v, mask, ...others] = last.inputs;
+    const [q, k, v, mask, ...cache] = last.inputs;
     const [keys, values] = [readCache(k, scope), readCache(v, scope)];
-    if (keys === undefined || values === undefined || last.outputs.length > 1 || others.length > 0) return undefined;
+    if (keys === undefined || values === undefined || last.outputs.length > 1 || cache.length > 0) return undefined;
     const write = emit.named(last.outputs[0]?.name ?? "attention");
     const inputs = [q, keys.added, values.added, mask, keys.past, values.past];
     const [y, presentKey, presentValue] = write.many("Attention", inputs, {}, 3);

@@ -41,8 +41,8 @@ function repeatsHalf(value: Value, scope: StructureScope): boolean {
     return axis === rank - 1 && concat.inputs.length === 2 && concat.inputs[0] === concat.inputs[1];
   }
   if (producer.domain !== "" || !elementwise.includes(producer.op)) return false;
-  const [source, ...others] = producer.inputs.filter((input) => input && elementOf(scope.operand(input)) === undefined);
-  return source !== undefined && others.length === 0 && repeatsHalf(source, scope);
+  const [source, second] = producer.inputs.filter((input) => input && elementOf(scope.operand(input)) === undefined);
+  return source !== undefined && second === undefined && repeatsHalf(source, scope);
 }
 
 /** Returns the first half of the angles' cosines or sines, batch × tokens × width / 2, from batch × 1 × tokens × width. */
