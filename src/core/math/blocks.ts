@@ -205,7 +205,8 @@ function packWords(
 
 export interface BlockScales {
   readonly scale: Float32Array;
-  readonly zeroPoint: Uint8Array | Int32Array;
+  /** Real numbers in blocks of a lattice (`block-lattice.ts`). */
+  readonly zeroPoint: Uint8Array | Int32Array | Float32Array;
 }
 
 export interface RowPacking {

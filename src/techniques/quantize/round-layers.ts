@@ -18,7 +18,7 @@ import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
-import { blocksKey, scalesOfBlocks } from "./formats/matmul-nbits.ts";
+import { measureBlocks } from "./formats/matmul-nbits.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";
 import {
@@ -116,8 +116,7 @@ function measureWeight(
   blocks: BlockSettings | undefined,
 ): MeasuredWeight & { readonly largest: number } {
   if (blocks !== undefined) {
-    const { largest, ...scales } = scalesOfBlocks(layer, dense, blocks);
-    return { largest, blocks: [blocksKey(layer, blocks), scales] };
+    return measureBlocks(layer, dense, blocks);
   }
   const axis = scaleAxis(layer);
   const all = rangesOf(dense, undefined);

@@ -69,7 +69,16 @@ export interface MeasuredWeight {
   /** Ranges by the axis of the scales. */
   readonly ranges?: ReadonlyMap<number | undefined, readonly SliceRange[]>;
   /** Scales of the blocks with a key (`blocksKey`). */
-  readonly blocks?: readonly [key: string, scales: BlockScales];
+  readonly blocks?: MeasuredBlocks;
+}
+
+export interface MeasuredBlocks {
+  readonly key: string;
+  readonly scales: BlockScales;
+  /** Whether the scales keep all values, which were quantized before, so that no rounding method is better. */
+  readonly isExact: boolean;
+  /** Scales and real zero points that keep all values, if integer zero points do not. */
+  readonly lattice: BlockScales | undefined;
 }
 
 /** A range with the `steps` of `computeScale`. */

@@ -3,7 +3,7 @@ import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import type { Miss } from "../../../core/errors.ts";
 import { type Emit, emitter } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
+import type { Graph, Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import type { Change, Context } from "../../../core/pass/pass.ts";
 import type { BlockSettings } from "../grid.ts";
@@ -78,16 +78,16 @@ export const emitAround = (emit: Emit, layer: Layer, writing: Writing): Emit =>
 
 export function oncePerRun<T>(): (
   writing: Writing,
-  weight: Value,
+  source: Value | Graph,
   form: unknown,
   make: () => Promise<T>,
 ) => Promise<T> {
-  const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();
-  return async (writing, weight, form, make) => {
-    const weights = runs.get(writing) ?? new Map<Value, Map<unknown, T>>();
-    runs.set(writing, weights);
-    const forms = weights.get(weight) ?? new Map<unknown, T>();
-    weights.set(weight, forms);
+  const runs = new WeakMap<Writing, Map<Value | Graph, Map<unknown, T>>>();
+  return async (writing, source, form, make) => {
+    const sources = runs.get(writing) ?? new Map<Value | Graph, Map<unknown, T>>();
+    runs.set(writing, sources);
+    const forms = sources.get(source) ?? new Map<unknown, T>();
+    sources.set(source, forms);
     const result = forms.get(form) ?? (await make());
     forms.set(form, result);
     return result;

@@ -58,7 +58,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   tied(product, requested, inference) {
     if (requested.onCodes !== undefined) return undefined;
     const target = requireMatrix(product, inference);
-    return target instanceof Miss ? target : blocksForm(settings, target);
+    return target instanceof Miss ? target : blocksForm(settings, target, true);
   },
 });
 

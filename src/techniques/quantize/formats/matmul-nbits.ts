@@ -10,11 +10,14 @@
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { findLattice, integerZeroPoints } from "../../../core/math/block-lattice.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
-import { toFloat32 } from "../../../core/tensor/convert.ts";
+import { fromNumbers, toFloat32 } from "../../../core/tensor/convert.ts";
 import { deferTensor } from "../../../core/tensor/deferred.ts";
 import { float32, inMemory } from "../../../core/tensor/dense.ts";
-import type { DataType, Dense, Tensor } from "../../../core/tensor/types.ts";
+import { type DataType, type Dense, type Tensor, typeCodes } from "../../../core/tensor/types.ts";
 import type { SlicedWeight } from "../../calibrate/solver.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
@@ -25,6 +28,8 @@ import type { Target } from "../target.ts";
 import {
   computeCodes,
   computeScales,
+  type MeasuredBlocks,
+  type MeasuredWeight,
   type RoundingSource,
   scaleAxis,
   transposeTensor,
@@ -52,20 +57,30 @@ export const blocksFor: Format = (layer, options, inference) => {
   return target instanceof Miss ? target : blocksForm(settings, target);
 };
 
-export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
+/** @param isTied whether the layer reads the blocks of a table, which have no offsets. */
+export const blocksForm = (settings: BlockSettings, target: Target, isTied = false): Form => ({
   bits: settings.bits,
   blocks: settings,
-  text: (layer, { rounding }) => blocksText(settings, layer, rounding),
+  text(layer, { rounding }) {
+    const hasOffsets = !isTied && latticeOf(layer, settings, rounding) !== undefined;
+    return blocksText(settings, layer, rounding, hasOffsets);
+  },
   async write(emit, { layer, table = layer }, run) {
-    const { codes, scale, zeroPoint, width, rows, bits, block } = await blocksOf(table, settings, run);
-    const attributes = { K: width, N: rows, bits, block_size: block };
     const isInside = layer.node.graph.parent !== undefined;
-    await writeProduct(emit, target, run, (emit, data) => {
+    const offsets = !isTied ? await offsetsOf(layer, settings, run, isInside ? "float32" : "float16") : undefined;
+    const { codes, scale, zeroPoint, width, rows, bits, block } = offsets ?? (await blocksOf(table, settings, run));
+    const attributes = { K: width, N: rows, bits, block_size: block };
+    await writeProduct(emit, target, run, async (emit, data) => {
       // ONNX Runtime (CPU, 1.24 to 1.30) computes a float16 node in float32 if no neighbor has a float16 kernel, and casts its
       // scales. A product with `accuracy_level` then fails unless these casts are folded, which does not happen in subgraphs.
       const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
-      const operands = [data, codes, scale, zeroPoint];
-      return { product: emit["com.microsoft.MatMulNBits"](operands, { ...attributes, ...level }) };
+      const toFloat = (value: Value): Value =>
+        offsets === undefined || isInside ? value : emit.Cast([value], { to: typeCodes.float32 });
+      const operands = [data, codes, toFloat(scale), zeroPoint];
+      const product = emit["com.microsoft.MatMulNBits"](operands, { ...attributes, ...level });
+      if (offsets === undefined) return { product };
+      const sums = await sumsOf(emit, data, layer, offsets, run);
+      return { product: emit.Add([product, emit.MatMul([sums, toFloat(offsets.offset)])]), named: product };
     });
   },
 });
@@ -92,6 +107,71 @@ export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, fl
         : emit.constant({ type: "uint8", dims: [rows, zeros.length / rows], data: zeros }, `${name}_zero_point`),
     };
   });
+
+interface OffsetBlocks extends StoredBlocks {
+  /** One offset per block and row, as a matrix [blocks, rows]. */
+  readonly offset: Value;
+}
+
+const storedOffsets = oncePerRun<OffsetBlocks | undefined>();
+
+/**
+ * Stores a weight that was quantized before with real zero points; undefined for other weights.
+ * @param type of scales and offsets: the runtime casts float16 once, at load, but not in subgraphs.
+ */
+const offsetsOf = (
+  layer: Layer,
+  settings: BlockSettings,
+  run: Writing,
+  type: "float16" | "float32",
+): Promise<OffsetBlocks | undefined> =>
+  storedOffsets(run, layer.effective, `${type} ${blocksKey(layer, settings)}`, async () => {
+    const lattice = latticeOf(layer, settings, run.rounding);
+    if (lattice === undefined) return undefined;
+    const { scale, zeroPoint } = lattice;
+    const { bits, block: size } = settings;
+    const name = nameBeforeMasking(layer.weight);
+    const emit = emitBeside(layer, run);
+    const shape = blockShape(layer, size);
+    const { rows, count } = shape;
+    const offset = new Float32Array(count * rows);
+    for (const [block, zero] of zeroPoint.entries())
+      offset[(block % count) * rows + Math.floor(block / count)] = (scale[block] ?? 0) * (2 ** (bits - 1) - zero);
+    const layout = packedLayout(settings, false)(shape);
+    const read = await weightReader(run.model, layer, run.context.engine);
+    const codes = await deferTensor(
+      layout.type,
+      layout.dims,
+      nearestBlocks(read, rowsOf(layer), { size, bits, ...lattice }, layout),
+    );
+    return {
+      ...{ ...settings, ...shape, zeroPoint: undefined },
+      codes: emit.constant(codes, `${name}_quantized`),
+      scale: emit.constant(fromNumbers(type, [rows, count], scale), `${name}_scale`),
+      offset: emit.constant(fromNumbers(type, [count, rows], offset), `${name}_offset`),
+    };
+  });
+
+const blockSums = oncePerRun<Map<number, Value>>();
+const indicators = oncePerRun<Value>();
+
+/** Sums an activation over each block, once per graph: a product with the matrix whose column b is 1 in the rows of block b. */
+async function sumsOf(emit: Emit, data: Value, layer: Layer, offsets: OffsetBlocks, run: Writing): Promise<Value> {
+  const { width, block } = offsets;
+  const sums = await blockSums(run, data, layer.node.graph, async () => new Map());
+  const indicator = await indicators(run, layer.weight.graph, `${width} ${block}`, async () =>
+    emitBeside(layer, run).constant(blockIndicator(offsets), `blocks_of_${block}`),
+  );
+  const sum = sums.get(block) ?? emit.named(`${data.name}_block_sums`).MatMul([data, indicator]);
+  sums.set(block, sum);
+  return sum;
+}
+
+function blockIndicator({ width, count, block }: OffsetBlocks): Dense {
+  const values = new Float32Array(width * count);
+  for (let column = 0; column < width; column++) values[column * count + Math.floor(column / block)] = 1;
+  return float32([width, count], values);
+}
 
 const packedLayout =
   ({ bits, block }: BlockSettings, flat: boolean) =>
@@ -139,12 +219,9 @@ export async function roundBlocks(
   const shape = blockShape(layer, size);
   const layout = layoutOf(shape);
   const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
-    if (rounder.scales === nearest.scales && rounder.codes === undefined) {
-      const { tensor } = layer.effective;
-      const [key, scales] = (tensor && rounding.measured.get(tensor)?.blocks) ?? [];
-      const isSame = scales !== undefined && key === blocksKey(layer, settings);
-      return [isSame ? scales : scalesOfBlocks(layer, await read(), settings), undefined];
-    }
+    const measured = measuredBlocks(layer, settings, rounding);
+    if (measured?.isExact === true || (rounder.scales === nearest.scales && rounder.codes === undefined))
+      return [measured?.scales ?? scalesOfBlocks(layer, await read(), settings), undefined];
     const numbers = await read();
     return rounding.roundOnce(layer, numbers, { ...settings, layout: layout.dims }, async (layerContext) => {
       const weight = slicedBlocks(layer, numbers, size);
@@ -205,6 +282,43 @@ export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSetting
 export const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, symmetric }: BlockSettings) =>
   blockScales(toFloat32(dense), rowsOf(layer), { size, bits, symmetric });
 
+/** Measures the blocks of a weight, also on the lattice of an earlier quantization. */
+export function measureBlocks(
+  layer: Layer,
+  dense: Dense,
+  settings: BlockSettings,
+): MeasuredWeight & { readonly largest: number } {
+  const { block: size, bits } = settings;
+  const { largest, ...scales } = scalesOfBlocks(layer, dense, settings);
+  const lattice = bits < 8 ? findLattice(toFloat32(dense), rowsOf(layer), { size, bits }) : undefined;
+  const zeroPoint = lattice && integerZeroPoints(lattice, settings);
+  const isExact = lattice !== undefined && zeroPoint !== undefined;
+  return {
+    largest,
+    blocks: {
+      key: blocksKey(layer, settings),
+      scales: isExact ? { scale: lattice.scale, zeroPoint } : scales,
+      isExact,
+      lattice: isExact ? undefined : lattice,
+    },
+  };
+}
+
+/** Returns real zero points that keep the values of a weight; undefined if integers do, or no zero points do. */
+const latticeOf = (layer: Layer, settings: BlockSettings, rounding: RoundingSource): BlockScales | undefined =>
+  layer.effective.type?.type === "float32" ? measuredBlocks(layer, settings, rounding)?.lattice : undefined;
+
+/** Returns the measurement of a weight's blocks with these settings. */
+function measuredBlocks(
+  layer: Layer,
+  settings: BlockSettings,
+  { measured }: RoundingSource,
+): MeasuredBlocks | undefined {
+  const { tensor } = layer.effective;
+  const blocks = tensor && measured.get(tensor)?.blocks;
+  return blocks?.key === blocksKey(layer, settings) ? blocks : undefined;
+}
+
 const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), areColumns: scaleAxis(layer) !== 0 });
 
 export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
@@ -218,11 +332,16 @@ export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
 
 /** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
 export function blocksText(
-  { bits, block, symmetric }: BlockSettings,
-  { role }: Layer,
-  { rounder }: RoundingSource,
+  settings: BlockSettings,
+  layer: Layer,
+  rounding: RoundingSource,
+  hasOffsets = false,
 ): string {
-  const isNearest = rounder === nearest || (role.kind === "lookup" && rounder.evidence !== undefined);
-  const methodText = isNearest ? "" : `, rounded by ${rounder.id}`;
-  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${methodText}`;
+  const { bits, block, symmetric } = settings;
+  const { rounder } = rounding;
+  const isNearest = rounder === nearest || (layer.role.kind === "lookup" && rounder.evidence !== undefined);
+  const isKept = hasOffsets || measuredBlocks(layer, settings, rounding)?.isExact === true;
+  const methodText = isKept ? ", which keep its values" : isNearest ? "" : `, rounded by ${rounder.id}`;
+  const zeroText = hasOffsets ? " with offsets" : symmetric ? "" : " with zero points";
+  return `weight in ${bits} bits, blocks of ${block}${zeroText}${methodText}`;
 }
