@@ -4,6 +4,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { value } from "../find.ts";
 import { difference, numbersFor, operators, reopened, run } from "./networks.ts";
@@ -33,7 +34,9 @@ graph (x: float32[batch, 64]) -> (y) {
     const numbers = new Float32Array(width * columns);
     for (let column = 0; column < columns; column++)
       for (let start = 0; start < width; start += block) {
-        const [scale, zeroPoint] = [0.01 + 0.02 * uniform(), zeroPointOf(uniform)];
+        // Large channels are what equalization moves to other weights.
+        const size = name === "b.weight" && column % 8 === 0 ? 20 : 1;
+        const [scale, zeroPoint] = [size * (0.01 + 0.02 * uniform()), zeroPointOf(uniform)];
         for (let row = start; row < start + block; row++)
           numbers[row * columns + column] = round(scale * (Math.floor(16 * uniform()) - zeroPoint));
       }
@@ -51,7 +54,10 @@ const toBfloat16 = (number: number): number => {
 
 async function errorOf(original: Model, options: Partial<QuantizeOptions> = {}) {
   const model = original.clone();
-  const { changes } = await quantize(model, { scheme: "weights", bits: 4, ...options });
+  const { changes } = await quantize(
+    model,
+    options.dtype === undefined ? { scheme: "weights", bits: 4, ...options } : options,
+  );
   const x = { x: numbersFor([16, width], 5) };
   const [expected, actual] = [await run(original, x), await run(await reopened(model), x)];
   return { error: difference(expected, actual), model, texts: changes.map(({ what }) => what) };
@@ -62,6 +68,7 @@ describe("weights on a lattice with a real zero point per block", () => {
     ["nearest", {}],
     ["mse with zero points", { rounder: "mse", zeroPoints: true }],
     ["k-quant", { rounder: "k-quant" }],
+    ["gptq on samples, after equalization", { rounder: "gptq", data: memory("x", { x: numbersFor([64, width], 5) }) }],
   ] as const)("keep their values: %s", async (_, options) => {
     const { error, texts } = await errorOf(lattice(realZero), options);
     expect(error).toBeLessThan(0.02);
@@ -75,6 +82,13 @@ describe("weights on a lattice with a real zero point per block", () => {
     expect(
       [...model.graph.values()].filter(({ name, tensor }) => tensor !== undefined && name.startsWith("blocks_of_")),
     ).toHaveLength(1);
+  });
+
+  test("keep their values in float16 arithmetic", async () => {
+    const { error, model } = await errorOf(lattice(realZero), { dtype: "q4f16" });
+    expect(error).toBeLessThan(0.02);
+    // Casts of the input and the output only.
+    expect(operators(model).filter((name) => name === "Cast").length).toBeLessThanOrEqual(2);
   });
 
   test("keep their values if they were rounded to bfloat16", async () => {

@@ -21,7 +21,7 @@ export interface BlockLattice {
 
 /** Returns the lattice of the blocks of `size` elements; undefined if a block has none, which for other weights is nearly always the first one. */
 export function findLattice(
-  values: Float32Array,
+  values: Float32Array | Float64Array,
   { rows, width, areColumns }: BlockRows,
   { size, bits }: { readonly size: number; readonly bits: BlockBits },
 ): BlockLattice | undefined {

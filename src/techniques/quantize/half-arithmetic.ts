@@ -364,7 +364,7 @@ export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Hal
     result.type = { type, dims: value.type?.dims };
     return result;
   };
-  const halfOf = new Map<Value, Value>();
+  const halfOf = widenedHalves(model);
   for (const [node, { outputs }] of halfNodes) {
     const wrongAttribute = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
     if (wrongAttribute !== undefined) node.graph.setAttribute(node, wrongAttribute, undefined);
@@ -397,6 +397,20 @@ export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Hal
     }
   }
   return clampChanges;
+}
+
+/** Returns the float16 sources of values that are only widened, by the float32 value. No other operator of one input is linear and widens. */
+function widenedHalves(model: Model): Map<Value, Value> {
+  const inference = infer(model);
+  const sources = new Map<Value, Value>();
+  for (const node of allNodes(model.graph)) {
+    const [source, ...others] = node.inputs;
+    const [output] = node.outputs;
+    if (source?.type?.type !== "float16" || others.length > 0 || !isFloat32(output)) continue;
+    const bound = inference.at(node);
+    if (!(bound instanceof Miss) && bound.homogeneous() !== undefined) sources.set(output, source);
+  }
+  return sources;
 }
 
 function isOnlyHalf(value: Value, halfNodes: ReadonlyMap<Node, Halves>): boolean {

@@ -7,6 +7,7 @@
  * for each unit u. α is searched per group of units, with the weights rounded in their blocks.
  */
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import { findLattice } from "../../../core/math/block-lattice.ts";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { blockSettings } from "../formats/matmul-nbits.ts";
 import { type BlockSettings, blockGrid, roundToGrid, slicedWeight } from "../grid.ts";
@@ -92,8 +93,11 @@ function toBlockShares({ rows, columns, data }: Matrix, block = columns): Matrix
 
 function normalizeBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
   if (settings === undefined) return weight;
-  const [grid, { block }] = [blockGrid(settings), settings];
+  const [grid, { block, bits }] = [blockGrid(settings), settings];
   const { rows, columns, data } = weight;
+  // Weights that were quantized before keep their values, which factors would change.
+  if (findLattice(data, { rows, width: columns, areColumns: false }, { size: block, bits }) !== undefined)
+    return weight;
   const scales = nearest.scales(slicedWeight([weight], rows, block), grid);
   const result = matrix(rows, columns);
   const blocks = Math.ceil(columns / block);

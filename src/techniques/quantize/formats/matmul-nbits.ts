@@ -3,6 +3,10 @@
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulNBits(x, fc1.weight_quantized, _scale, _zero_point) {K, N, bits, block_size}, fc1.bias)
  *
+ * A weight that was quantized before with a real zero point z per block (`block-lattice.ts`) keeps its values by offsets o = s · (2ᵇ⁻¹ − z):
+ *
+ *     h = Add(MatMulNBits(x, …), MatMul(MatMul(x, blocks), offset))        blocks: 1 in the rows of each block, so that x is summed over it
+ *
  * The weight is [outputs, inputs], low bits first. Zero points of each row are byte-aligned; the symmetric zero point 2ᵇ⁻¹ is omitted.
  * Activations are rounded to 8 bits (`accuracy_level` 4): otherwise ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
  * slower, and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest product.
