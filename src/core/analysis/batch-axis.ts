@@ -1,5 +1,4 @@
-import type { Model } from "../graph/model.ts";
-import { dimValue, isSymbolic, isUnknownDim } from "../tensor/dims.ts";
+import { dimValue, isSymbolic, isUnknownDim, type Model } from "#graph";
 import { infer } from "./infer.ts";
 
 /**

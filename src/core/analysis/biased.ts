@@ -1,7 +1,5 @@
 /** Finds the bias of a layer. Exporters often write the bias of a matrix product as a separate addition after it. */
-import type { Node, Value } from "../graph/graph.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { elementCount, fixedDims, isFloat, type Node, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 

@@ -7,22 +7,8 @@
  * 4. Find the kinds that repeat one after another, and make one block of each repetition.
  * Each node that depends on a parameter is in exactly one block. Values that a block reads from elsewhere (masks, positions, sizes) are its `sides`.
  */
-import { extract } from "../graph/extract.ts";
-import {
-  type Attribute,
-  allGraphs,
-  describe,
-  type Graph,
-  type Node,
-  subgraphs,
-  usedValues,
-  type Value,
-} from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { inOrder } from "../graph/order.ts";
-import { dimsText } from "../tensor/dims.ts";
-import { groupBy } from "../tensor/group-by.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
+import type { Attribute, Dense, Graph, Model, Node, Tensor, Value } from "#graph";
+import { allGraphs, describe, dimsText, extract, groupBy, inOrder, subgraphs, usedValues } from "#graph";
 import { cutPoints, findDependents, nodesOf } from "./cut-points.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";

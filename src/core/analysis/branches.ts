@@ -1,6 +1,4 @@
-import { type Node, subgraphs, type Value } from "../graph/graph.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { elementCount, isFloat, type Node, subgraphs, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 
 /**

@@ -1,5 +1,4 @@
-import type { Graph } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import type { Graph, Model } from "#graph";
 import type { Inference } from "./infer.ts";
 
 /** Makes a function of a model and its inference cache its result until the graph changes. Callers share the result, so they must not modify it. */

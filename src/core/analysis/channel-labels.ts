@@ -3,7 +3,7 @@
  * on any axes, that must be removed (or scaled) together. Units that meet at one index are merged (union-find). Axes of equal size that an operator
  * passes through unchanged are tied: they share one label array.
  */
-import type { Value } from "../graph/graph.ts";
+import type { Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 
 export interface ValueAxis {

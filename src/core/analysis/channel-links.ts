@@ -2,9 +2,7 @@
  * Lists, for channel analysis (`channels.ts`), how the axes of each node's inputs and outputs correspond. Operator definitions state these links by
  * port number; this file replaces the port numbers by values of the graph.
  */
-import { Miss } from "../errors.ts";
-import { describe, type Node, type Use, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { describe, Miss, type Model, type Node, type Use, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import type { Inference } from "./infer.ts";

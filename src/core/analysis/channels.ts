@@ -7,9 +7,7 @@
  * outer axis, a unit is a complete attention head; along an inner axis, it is the same position in every head. The outermost axis on which at least
  * one unit is removable is chosen, and the other axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
  */
-import type { Miss } from "../errors.ts";
-import type { Model } from "../graph/model.ts";
-import { groupBy } from "../tensor/group-by.ts";
+import { groupBy, type Miss, type Model } from "#graph";
 import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { type Rule, rulesOf } from "./channel-links.ts";
 import { refusals } from "./channel-refusals.ts";

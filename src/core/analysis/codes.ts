@@ -5,11 +5,8 @@
  * check whether quantization follows. The result of y = Floor(x) counts as quantized only if x is computed from the sum element by element, because
  * other `Floor` nodes mostly compute boxes and sizes.
  */
-import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { allNodes, bitsOf, type DataType, isFloat, type Model, type Node, subgraphs, type Value } from "#graph";
 import { entryOf } from "../ops/index.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { bitsOf, type DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 
 /** Returns a function that tells whether a node's output may be quantized later. */

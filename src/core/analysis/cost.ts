@@ -1,7 +1,4 @@
-import { Miss } from "../errors.ts";
-import { allNodes, allValues, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { addDims, type Dim } from "../tensor/dims.ts";
+import { addDims, allNodes, allValues, type Dim, Miss, type Model, type Node, subgraphs, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 

@@ -3,8 +3,7 @@
  * or replaced separately. A value is alive from its producer to its last reader, and a network can be cut where exactly one value is alive. Masks,
  * positions and sizes do not count, because they do not depend on parameters.
  */
-import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
-import { isFloat } from "../tensor/convert.ts";
+import { type Graph, isFloat, type Node, usedValues, type Value } from "#graph";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 

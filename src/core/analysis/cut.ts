@@ -1,16 +1,19 @@
 /** Removes channels: rewrites every tensor, attribute and constant that depends on the size of an affected axis. */
-import { Miss } from "../errors.ts";
-import { emitInto } from "../graph/emit.ts";
-import { describe, type Node, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { snapshot, tentatively } from "../graph/snapshot.ts";
+import type { Dense, Dim, Model, Node, Tensor, Value } from "#graph";
+import {
+  deferTensor,
+  describe,
+  dimsText,
+  emitInto,
+  inMemory,
+  Miss,
+  sameDims,
+  snapshot,
+  takeIndices,
+  tentatively,
+} from "#graph";
 import type { AxisEnd, ChannelCut, NodeChange, RemainingPart } from "../ops/entry.ts";
 import { listFor } from "../ops/shared/rules.ts";
-import { deferTensor } from "../tensor/deferred.ts";
-import { inMemory } from "../tensor/dense.ts";
-import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
-import { takeIndices } from "../tensor/take.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
 import { valueAt } from "./channel-links.ts";
 import type { Group } from "./channels.ts";
 import { type Inference, infer } from "./infer.ts";

@@ -1,6 +1,5 @@
 /** Finds outputs whose shape depends on input values and not only on input shapes, as in detectors and `NonZero`. */
-import type { Model } from "../graph/model.ts";
-import { dimValue, isSymbolic } from "../tensor/dims.ts";
+import { dimValue, isSymbolic, type Model } from "#graph";
 import { infer } from "./infer.ts";
 
 /**

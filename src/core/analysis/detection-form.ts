@@ -6,9 +6,7 @@
  *     [N, boxes, 5 + classes]    center x, center y, width, height, objectness, scores (YOLOv5)
  *     [N, boxes, 6]              x1, y1, x2, y2, score, class, after the suppression of overlaps (YOLOv10)
  */
-import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import type { Dim } from "../tensor/dims.ts";
+import type { Dim, Model, Value } from "#graph";
 import type { Inference } from "./infer.ts";
 import { joinedParts } from "./output-parts.ts";
 

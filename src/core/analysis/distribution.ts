@@ -3,7 +3,7 @@
  * that apply Softmax to an output need this: Softmax of log-probabilities gives the probabilities, but Softmax of probabilities does not.
  *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
  */
-import type { Value } from "../graph/graph.ts";
+import type { Value } from "#graph";
 import type { Distribution } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 import { boundsOf, makersOf } from "./makers.ts";

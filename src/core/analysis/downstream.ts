@@ -1,5 +1,5 @@
 /** Finds the values that depend on the elements of given values. A value that depends only on their dimensions is not included. */
-import { type Graph, usedValues, type Value } from "../graph/graph.ts";
+import { type Graph, usedValues, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 
 /**

@@ -5,10 +5,8 @@
  *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
  * In the second example, an axis of size 1 would also be valid, because it broadcasts.
  */
-import { allNodes, type Node } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { allNodes, type Dim, isDimension, isSymbolic, type Model, type Node, solveDims, substituteDim } from "#graph";
 import type { AxisEnd } from "../ops/define.ts";
-import { type Dim, isDimension, isSymbolic, solveDims, substituteDim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
 /** Rewrites a dimension in terms of as few names as possible, or as a number if the equalities determine it. */

@@ -1,7 +1,5 @@
 /** Gives random operators (`RandomNormal`, …) fixed seeds, so that two models can be compared on the same random numbers. */
-import { allNodes, type Node } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { random } from "../tensor/random.ts";
+import { allNodes, type Model, type Node, random } from "#graph";
 import { isRandom, seedKind } from "./infer.ts";
 
 function randomNodes({ graph }: Model): readonly Node[] {

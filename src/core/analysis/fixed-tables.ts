@@ -4,11 +4,7 @@
  * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al. 2017), or in two tables (rotary
  *   embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1. Unlike in a permutation matrix, some elements are neither 0 nor ±1.
  */
-import type { Value } from "../graph/graph.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { sameDims } from "../tensor/dims.ts";
-import { partsOf } from "../tensor/part.ts";
-import type { Tensor } from "../tensor/types.ts";
+import { isFloat, partsOf, sameDims, type Tensor, toFloat64, type Value } from "#graph";
 import type { Layer } from "./layers.ts";
 
 /** Attention scores up to this value vanish in a softmax. Float16 masks contain −10,000. */

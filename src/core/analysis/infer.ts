@@ -6,19 +6,28 @@
  * - Calls of model functions are inferred once per set of equal operands and attributes.
  * - `visit` infers a single new node, so that emitted graphs are typed at once.
  */
-import { Miss, PithError } from "../errors.ts";
-import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
-import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import { identity } from "../graph/hash.ts";
-import type { Model } from "../graph/model.ts";
-import { Names } from "../graph/shared.ts";
+import type { Dim, Graph, LocalFunction, Model, Node, Tensor, Value } from "#graph";
+import {
+  addDims,
+  describe,
+  functionOf,
+  identity,
+  instantiate,
+  isUnknownDim,
+  Miss,
+  Names,
+  nameInDim,
+  PithError,
+  subgraphs,
+  unknownDim,
+  unknownDimsIn,
+  whyNotInlined,
+} from "#graph";
 import type { Bound } from "../ops/define.ts";
 import type { Body, Inferred, Operand, Site } from "../ops/entry.ts";
 import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { describeStored } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
-import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";
-import type { Tensor } from "../tensor/types.ts";
 import { createSettle } from "./settle.ts";
 
 export interface Inference {

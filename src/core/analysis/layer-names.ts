@@ -1,5 +1,5 @@
 /** Derives the names with which users select layers. A layer has the same name before and after every technique. */
-import { type Node, nodeName } from "../graph/graph.ts";
+import { type Node, nodeName } from "#graph";
 
 const weightEnding = /[./:_](weight|kernel|w)$/i;
 

@@ -1,11 +1,7 @@
 /** Finds layers: nodes with a trained weight. A mask, DequantizeLinear or other nodes can be between the stored tensor and the layer's node. */
-import { Miss } from "../errors.ts";
-import { allNodes, type Graph, type Node, nodeName, usedValues, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import type { Graph, Model, Node, Value } from "#graph";
+import { allNodes, bytesFor, elementCount, fixedDims, isFloat, Miss, nodeName, usedValues } from "#graph";
 import type { WeightRole } from "../ops/entry.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { bytesFor } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, matrixName, partName } from "./layer-names.ts";

@@ -1,8 +1,5 @@
 /** Counts a model's learned parameters. Quantized parameters count, masks and position tables do not. A matrix that is stored twice counts twice. */
-import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { elementCount, isFloat, type Model, type Value } from "#graph";
 import { smallBuffersAmong } from "./fixed-tables.ts";
 import type { Inference } from "./infer.ts";
 import { allLayers, type Layer, weightCount } from "./layers.ts";

@@ -1,7 +1,5 @@
 /** Sizes of the values that exist at the same time during a run. */
-import { type Graph, subgraphs, type Value } from "../graph/graph.ts";
-import { bytesFor } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { bytesFor, elementCount, fixedDims, type Graph, subgraphs, type Value } from "#graph";
 
 /** Returns the bytes of a computed value or an input; 0 for stored values, and if the dimensions are not fixed. */
 export function bytesOfValue({ tensor, type }: Value): number {

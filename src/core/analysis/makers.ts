@@ -1,6 +1,5 @@
 /** Finds the node that computes the contents of a value, behind nodes that only move, cast or quantize elements. */
-import { Miss } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
+import { Miss, type Node, type Value } from "#graph";
 import type { Bound } from "../ops/define.ts";
 import { convertsQuantization } from "./codes.ts";
 import type { Inference } from "./infer.ts";

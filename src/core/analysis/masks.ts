@@ -4,7 +4,7 @@
  *      fc1.weight_mask: float32[128, 784] mask
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
-import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Graph, Node, Value } from "#graph";
 
 export interface Masking {
   /** The trained tensor, with the name `<name>_orig`. */

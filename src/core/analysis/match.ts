@@ -6,11 +6,7 @@
  * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ − 1 of m in the teacher's stage.
  */
 
-import { Miss } from "../errors.ts";
-import { type Node, usedValues, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { dimsText } from "../tensor/dims.ts";
-import { groupBy } from "../tensor/group-by.ts";
+import { dimsText, groupBy, Miss, type Model, type Node, usedValues, type Value } from "#graph";
 import { type Block, blocks } from "./blocks.ts";
 import { valueAt } from "./channel-links.ts";
 import { type Inference, infer } from "./infer.ts";

@@ -2,11 +2,8 @@
  * Finds the parts of an output: those that a Concat has joined, divided further by the scale of measured values. The scale shows parts that other
  * operators have joined, or that one layer computes: [price, rating].
  */
-import type { Model } from "../graph/model.ts";
+import { type Dense, type Dim, elementCount, isFloat, type Model, sameDims, toFloat64 } from "#graph";
 import { RunningMeans } from "../math/running-means.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
 import { infer } from "./infer.ts";
 import { assumedScores, type OutputKind, outputKind } from "./output-kind.ts";
 import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from "./output-parts.ts";

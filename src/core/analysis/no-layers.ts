@@ -1,9 +1,6 @@
 /** Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a technique leaves unchanged. */
-import { Miss } from "../errors.ts";
-import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { allNodes, describe, isFloat, Miss, type Model, type Node, subgraphs, type Value } from "#graph";
 import { noWeight } from "../ops/shared/misses.ts";
-import { isFloat } from "../tensor/convert.ts";
 import { branchAdvice } from "./branches.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";

@@ -1,7 +1,4 @@
-import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { isFloat } from "../tensor/convert.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, isFloat, type Model, type Value } from "#graph";
 import { detectionForm } from "./detection-form.ts";
 import { distributionOf, isShare } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";

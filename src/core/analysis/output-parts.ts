@@ -5,13 +5,8 @@
  * Each input of a joining node starts a part. The part follows its indices through the axis links of later nodes (Reshape, Transpose, Mul). It ends at
  * nodes that mix the indices of that axis, or add a computed value without these parts.
  */
-import { Miss } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { type Dense, elementCount, isFloat, Miss, type Model, type Node, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { elementCount } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
 import { boundsOf, keepsContents } from "./makers.ts";

@@ -6,14 +6,10 @@
  * - the ones and zeros of a normalization that is followed by a separate scale and shift;
  * - weights with a single value throughout, which sum or average.
  */
-import { Miss } from "../errors.ts";
-import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import type { Graph, Model, Node, Tensor, Value } from "#graph";
+import { allGraphs, elementCount, fixedDims, isFloat, Miss, toFloat64, usedValues } from "#graph";
 import type { Bound } from "../ops/define.ts";
 import { entryOf } from "../ops/index.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
-import type { Tensor } from "../tensor/types.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";

@@ -3,7 +3,7 @@
  *      pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
  * The indices are those of the original model, before any pruning.
  */
-import type { Model } from "../graph/model.ts";
+import type { Model } from "#graph";
 
 export const keptKey = "pith.kept";
 

@@ -1,4 +1,4 @@
-import { firstIndex } from "../tensor/first-index.ts";
+import { firstIndex } from "#graph";
 
 /** A piece of `period` elements that occurs `count` times in a row, from index `start`. */
 export interface Repeat {

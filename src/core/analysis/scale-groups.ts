@@ -8,12 +8,8 @@
  * Along an axis that a product sums over, one operand has the factor and the other has its inverse. Units are refused at model inputs and outputs, at
  * operators that are not homogeneous, at stored tensors with other readers, and if a unit meets its own inverse.
  */
-import { Miss } from "../errors.ts";
-import { describe, type Node, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { describe, groupBy, isFloat, Miss, type Model, type Node, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { groupBy } from "../tensor/group-by.ts";
 import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { type End, endKey, endOf, type Link, labelledEnds, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";

@@ -1,6 +1,4 @@
-import { PithError, truncateList } from "../errors.ts";
-import { allNodes, type Graph, type Node, nodeName } from "../graph/graph.ts";
-import { byNearness, nearest } from "../graph/nearest.ts";
+import { allNodes, byNearness, type Graph, type Node, nearest, nodeName, PithError, truncateList } from "#graph";
 
 /** Options that select layers and override other options per layer. */
 export interface Selection {

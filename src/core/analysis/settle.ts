@@ -3,8 +3,7 @@
  * what an iteration changes (elements, a size, the rank), until an iteration changes nothing. A nested loop continues from its last types, because
  * inferring it from scratch each time would take 2^depth iterations.
  */
-import { Miss } from "../errors.ts";
-import type { Graph } from "../graph/graph.ts";
+import { type Graph, Miss } from "#graph";
 import type { Body, Inferred, Settled } from "../ops/entry.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 

@@ -1,8 +1,9 @@
 /**
  * Spreads labels (`channel-labels.ts`) along the axis links of operators until nothing changes. Shows which indices of which axes belong together.
  */
+
+import { groupBy } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
-import { groupBy } from "../tensor/group-by.ts";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { endKey, type Link } from "./channel-links.ts";
 

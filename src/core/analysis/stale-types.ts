@@ -2,8 +2,7 @@
  * Corrects types stated in the file that became wrong when the graph was changed. Inference does not correct them, so that an
  * unchanged model is saved with its original types.
  */
-import { allValues, type ValueType } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { allValues, type Model, type ValueType } from "#graph";
 
 /**
  * Replaces stated types that contradict the inferred type in element type, rank or size. Returns the names of the changed values.

@@ -1,10 +1,7 @@
 /** Describes how a layer's weight is stored: its shape, the type of its values, and their bits. */
 
-import type { Node } from "../graph/graph.ts";
+import { bitsOf, fixedDims, isFloat, type Node } from "#graph";
 import { entryOf } from "../ops/index.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { fixedDims } from "../tensor/dims.ts";
-import { bitsOf } from "../tensor/types.ts";
 import { type Layer, weightCount } from "./layers.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isQuantized } from "./weight.ts";

@@ -1,8 +1,6 @@
 /** Finds the stored tensor behind a value, through masks, dequantization and rearrangement. */
-import { Miss } from "../errors.ts";
-import { operatorName, subgraphs, type Value } from "../graph/graph.ts";
+import { elementCount, fixedDims, Miss, operatorName, subgraphs, type Value } from "#graph";
 import { entryOf } from "../ops/index.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { valueAt } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";

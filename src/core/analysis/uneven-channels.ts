@@ -1,5 +1,5 @@
+import type { Model } from "#graph";
 import { widestBlock } from "../channel-block.ts";
-import type { Model } from "../graph/model.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 

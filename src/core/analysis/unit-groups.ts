@@ -1,6 +1,5 @@
 /** Groups units (`channel-labels.ts`) for removal or scaling: a group has the units that start on one axis, or on several axes that share units. */
-import type { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import type { Miss, Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import type { Labels, ValueAxis } from "./channel-labels.ts";
 

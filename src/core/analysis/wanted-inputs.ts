@@ -5,12 +5,8 @@
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
  * Visits the nodes from last to first: each operator definition maps the required range of its output to its inputs.
  */
-import { Miss } from "../errors.ts";
-import { type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { addDims, type Graph, isFloat, Miss, type Model, type Node, subgraphs, toFloat64, type Value } from "#graph";
 import type { Affine, Bound, Wanted, WantedInterval, WeightRole } from "../ops/define.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
 const maxIntervals = 16;

@@ -9,15 +9,10 @@
  *      Einsum "bsd,dhk->bshk" (inputs, channels, taps)            one group, with an output per (channel, tap)
  *      Einsum "bshk,hkd->bsd" (inputs, taps, outputs)             one group
  */
-import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
+import { type DataType, elementCount, fixedDims, isFloat, Miss, type Model, type Value } from "#graph";
 import { type Matrix, matrix } from "../math/matrix.ts";
 import type { WeightRole } from "../ops/entry.ts";
 import { lowerFirst } from "../ops/shared/misses.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 import { allLayers, isInside, type Layer } from "./layers.ts";
 import { maskingOf } from "./masks.ts";

@@ -1,6 +1,4 @@
-import type { Model } from "../graph/model.ts";
-import { bytesOf } from "../tensor/dense.ts";
-import type { Batch } from "../tensor/types.ts";
+import { type Batch, bytesOf, type Model } from "#graph";
 
 export interface LoadOptions {
   /** Whether the runtime optimizes the graph (default: true). False in training, where optimization would merge nodes that are computed twice. */

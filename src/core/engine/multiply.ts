@@ -1,8 +1,6 @@
 /** Multiplies large float64 matrices on the runtime, 4 to 30 times faster than in JavaScript. */
-import { emitInto } from "../graph/emit.ts";
-import { Model } from "../graph/model.ts";
+import { emitInto, Model, symbol } from "#graph";
 import { type Matrix, type Multiply, multiply as multiplyHere } from "../math/matrix.ts";
-import { symbol } from "../tensor/dims.ts";
 import type { Engine, Session } from "./engine.ts";
 
 /** The minimum number of multiplications for which the runtime is faster than JavaScript, despite its overhead of about 0.1 ms. */

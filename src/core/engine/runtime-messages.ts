@@ -1,7 +1,7 @@
 /**
  * Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The full text is in the `cause` of errors.
  */
-import { stripPeriod } from "../errors.ts";
+import { stripPeriod } from "#graph";
 
 /** The maximum length of a message in characters. Longer messages are truncated after a sentence. */
 const maxLength = 300;

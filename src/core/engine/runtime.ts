@@ -1,6 +1,7 @@
 /** Finds ONNX Runtime. If onnxruntime-node is missing or does not load, onnxruntime-web runs graphs in WebAssembly, two to five times slower. */
+
+import { PithError } from "#graph";
 import { disableTelemetry, threadCount } from "#platform";
-import { PithError } from "../errors.ts";
 
 export type Runtime = typeof import("onnxruntime-node");
 

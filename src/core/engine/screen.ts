@@ -5,15 +5,21 @@
  * - values that are larger than the machine's memory.
  */
 import type { InferenceSession } from "onnxruntime-node";
+import type { DataType, Model } from "#graph";
+import {
+  allValues,
+  bitsOf,
+  dimsText,
+  elementCount,
+  emitInto,
+  fixedDims,
+  hasDistinctNames,
+  makeNamesDistinct,
+  PithError,
+  typeOfCode,
+  whyNotExpanded,
+} from "#graph";
 import { machineMemory } from "#platform";
-import { PithError } from "../errors.ts";
-import { emitInto } from "../graph/emit.ts";
-import { whyNotExpanded } from "../graph/functions.ts";
-import { allValues } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { hasDistinctNames, makeNamesDistinct } from "../graph/names.ts";
-import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
-import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
 /** Element types that ONNX Runtime's JavaScript interface cannot pass. Inputs and outputs of a model cannot have these types. */
 export const internalTypes: ReadonlySet<string> = new Set<DataType>([

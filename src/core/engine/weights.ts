@@ -5,15 +5,13 @@
  *   relative to a folder that contains all files.
  * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
+
+import { allValues, type ByteSource, bytesOf, type Model, type Tensor, type Value } from "#graph";
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
-import { allValues, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/encode.ts";
 import type { ExternalPlace } from "../onnx/write-tensor.ts";
 import { rawPiece } from "../onnx/write-tensor.ts";
 import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
-import { bytesOf } from "../tensor/dense.ts";
-import type { ByteSource, Tensor } from "../tensor/types.ts";
 
 /** The minimum bytes of a large weight, which stays in its file. Smaller weights are inline, because the runtime's graph optimizer reads them. */
 const minLargeWeightBytes = 2 ** 16;

@@ -1,7 +1,4 @@
-import { PithError } from "../errors.ts";
-import { type Attribute, Graph, type Node } from "../graph/graph.ts";
-import { viewOf } from "../tensor/dense.ts";
-import type { Tensor } from "../tensor/types.ts";
+import { type Attribute, Graph, type Node, PithError, type Tensor, viewOf } from "#graph";
 import { eachVarint, type Field, fixedBytes, integerOf, isLoaded, joinCarried, payload, textOf } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";

@@ -2,6 +2,8 @@
  * Names and removes the weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if other models use that name. While a file is
  * being saved, it is called `model.onnx_data.<saver>`, where the saver is a process (`processSuffix`).
  */
+
+import { type ByteSource, PithError } from "#graph";
 import {
   fileKind,
   fileNameOf,
@@ -14,8 +16,6 @@ import {
   removeFile,
   temporaryOf,
 } from "#platform";
-import { PithError } from "../errors.ts";
-import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
 
 export function dataName(model: string, number: number): string {

@@ -1,8 +1,5 @@
-import { PithError } from "../errors.ts";
-import { defaultDomain } from "../graph/elements.ts";
-import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
-import { Model, type ModelHeader } from "../graph/model.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import type { ByteSource, Graph, ModelHeader, Node, Value } from "#graph";
+import { defaultDomain, Model, PithError, usedValues } from "#graph";
 import { readAttribute } from "./attribute.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
 import {

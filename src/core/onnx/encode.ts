@@ -2,10 +2,8 @@
  * Writes models (ModelProto, GraphProto) with fields in ascending order, which reproduces files written by protobuf byte for byte. Types are written
  * for inputs, outputs, values whose type the file declared, and values with a role, metadata or documentation.
  */
-import { PithError } from "../errors.ts";
-import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import type { ByteSource, Dense, Tensor } from "../tensor/types.ts";
+import type { ByteSource, Dense, Graph, Model, Node, Tensor, Value } from "#graph";
+import { allTensors, PithError } from "#graph";
 import { writeAttribute } from "./attribute.ts";
 import { fieldText, lastField, payload, splitFields } from "./fields.ts";
 import { readOpset, writeMetadata } from "./metadata.ts";

@@ -2,9 +2,7 @@
  * Reads external weights. The `external_data` of a TensorProto names a file, an offset and a length. Each file
  * is opened once, and only the requested ranges are read.
  */
-import { PithError } from "../errors.ts";
-import { memoize } from "../tensor/memoize.ts";
-import type { ByteSource, StoredBytes } from "../tensor/types.ts";
+import { type ByteSource, memoize, PithError, type StoredBytes } from "#graph";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 

@@ -1,6 +1,5 @@
 /** Splits protobuf messages into fields. A field first has only its offsets in the file, and is read and parsed on demand. */
-import { PithError } from "../errors.ts";
-import { concatBytes } from "../tensor/dense.ts";
+import { concatBytes, PithError } from "#graph";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
 /**

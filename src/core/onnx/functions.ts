@@ -1,11 +1,8 @@
 /** Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. Saving writes the original bytes. */
+
+import type { Attribute, ByteSource, LocalFunction, Node } from "#graph";
+import { allNodes, concatBytes, defaultDomain, Graph, PithError } from "#graph";
 import { bytesSource } from "#platform";
-import { PithError } from "../errors.ts";
-import { defaultDomain } from "../graph/elements.ts";
-import type { LocalFunction } from "../graph/functions.ts";
-import { type Attribute, allNodes, Graph, type Node } from "../graph/graph.ts";
-import { concatBytes } from "../tensor/dense.ts";
-import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, lastField, payload, splitFields, textOf } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";

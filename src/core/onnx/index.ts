@@ -1,3 +1,4 @@
+import { allValues, type ByteSource, type Model, PithError, type Tensor, type Value } from "#graph";
 import {
   blobSource,
   bytesSource,
@@ -11,11 +12,7 @@ import {
   renameWhileRead,
   writeFilesAtomically,
 } from "#platform";
-import { PithError } from "../errors.ts";
 import { copiesOf, precompress as writeCopies, writeWithCopies } from "../files/compressed-copies.ts";
-import { allValues, type Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import type { ByteSource, Tensor } from "../tensor/types.ts";
 import { chooseDataNames, ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
 import { decodeModel, TruncatedFileError } from "./decode.ts";
 import { fitInFile, modelPieces, requireFit } from "./encode.ts";

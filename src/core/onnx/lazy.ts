@@ -3,8 +3,7 @@
  * fields are read. Long fields are returned as ranges in the file, and the caller decides whether to read them. The read window grows during
  * sequential reads.
  */
-import { PithError } from "../errors.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { type ByteSource, PithError } from "#graph";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
 import { headerLimit, malformedError, readHeader } from "./wire.ts";
 

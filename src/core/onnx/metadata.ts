@@ -1,6 +1,5 @@
 /** Reads and writes key-value metadata, the roles that it contains, and opset imports (OperatorSetIdProto). */
-import { defaultDomain, noMetadata } from "../graph/elements.ts";
-import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
+import { defaultDomain, noMetadata, parseRole, type Role, roleKey, roleText } from "#graph";
 import { type Field, integerOf, partsOf, textOf } from "./fields.ts";
 import { entryFields, opsetFields } from "./schema.ts";
 import type { Writer } from "./writer.ts";

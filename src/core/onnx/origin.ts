@@ -2,8 +2,7 @@
  * Maps immutable types, attributes and tensors to their bytes in the file from which they were read. The encoder writes these objects back byte for
  * byte, including unknown fields.
  */
-import type { Attribute, ValueType } from "../graph/graph.ts";
-import type { StoredBytes, Tensor } from "../tensor/types.ts";
+import type { Attribute, StoredBytes, Tensor, ValueType } from "#graph";
 
 export interface Origin {
   /** The complete message, if it can be written back unchanged. */

@@ -1,5 +1,4 @@
-import type { Graph } from "../graph/graph.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
+import type { Dense, Graph, Tensor } from "#graph";
 import type { ExternalFiles } from "./external.ts";
 import type { Field } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";

@@ -2,18 +2,19 @@
  * Reads tensors (TensorProto). The elements of tensors above 8 KiB are read on demand. The file ranges of their data fields are recorded, so that
  * saving can copy them byte for byte.
  */
-import { PithError } from "../errors.ts";
-import { bytesFor, concatBytes, maxSmallBytes, viewBytes, zeros } from "../tensor/dense.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "#graph";
 import {
-  type ByteSource,
   bitsOf,
-  type DataType,
-  type Dense,
-  type StoredBytes,
-  type Tensor,
+  bytesFor,
+  concatBytes,
+  dimsText,
+  elementCount,
+  maxSmallBytes,
+  PithError,
   typeOfCode,
-} from "../tensor/types.ts";
+  viewBytes,
+  zeros,
+} from "#graph";
 import { type ExternalFiles, readExternal } from "./external.ts";
 import {
   eachVarint,

@@ -2,12 +2,8 @@
  * Reads and writes value types (ValueInfoProto, TypeProto). A dimension without a name or size gets a unique name, such as `?input.0` for axis 0 of
  * `input`, so that two unknown dimensions are never equal. These names are not saved.
  */
-import { PithError } from "../errors.ts";
-import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
-import type { Value, ValueType } from "../graph/graph.ts";
-import type { Role } from "../graph/role.ts";
-import { type Dim, isUnknownDim, symbol, unknownDim } from "../tensor/dims.ts";
-import { typeCodes, typeOfCode } from "../tensor/types.ts";
+import type { AnyType, Container, Dim, Role, Value, ValueType } from "#graph";
+import { isContainer, isUnknownDim, PithError, symbol, typeCodes, typeOfCode, unknownDim } from "#graph";
 import {
   type Field,
   fieldText,

@@ -2,7 +2,7 @@
  * Reads protobuf's wire format. A message is a sequence of fields. Each has a tag (number × 8 + wire type) and a payload: a varint (type 0), 8 bytes
  * (1), a length and that number of bytes (2), or 4 bytes (5). Every length is checked against the enclosing message before use.
  */
-import { PithError } from "../errors.ts";
+import { PithError } from "#graph";
 
 export type WireType = 0 | 1 | 2 | 5;
 

@@ -1,7 +1,5 @@
 /** Writes tensors (TensorProto): tensors of the opened file in their original encoding, new tensors as raw bytes. */
-import type { Role } from "../graph/role.ts";
-import { bytesOf } from "../tensor/dense.ts";
-import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
+import { bytesOf, type Dense, type Role, type Tensor, typeCodes } from "#graph";
 import { writeMetadata } from "./metadata.ts";
 import { originOf } from "./origin.ts";
 import { entryFields, tensorFields as f } from "./schema.ts";

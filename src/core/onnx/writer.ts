@@ -3,7 +3,7 @@
  * written in ascending order, as protobuf's serializers do. Carried fields, which come from the opened file and are written back unchanged, are
  * inserted in this order.
  */
-import type { StoredBytes } from "../tensor/types.ts";
+import type { StoredBytes } from "#graph";
 import { type Field, splitFields } from "./fields.ts";
 
 /** A piece of `size` bytes that is computed while it is written, at once or in blocks. */

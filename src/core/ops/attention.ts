@@ -4,11 +4,8 @@
  * The bias combines the mask (true: attended), causality (query i sees key j ≤ i + past) and padding. A query that sees no key outputs 0.
  * `softcap` c limits products x to c · tanh(x / c) before the bias is added.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { type DataType, typeCodes } from "../tensor/types.ts";
+import type { DataType, Dim, Emit, Value } from "#graph";
+import { addDims, divideDims, elementCount, Miss, multiplyDims, typeCodes } from "#graph";
 import {
   type AxisEnd,
   type AxisLink,

@@ -3,11 +3,7 @@
  * Training mode is declared by several outputs before opset 14, and by `training_mode` since then. It is lowered to primitives, because ONNX Runtime's
  * kernel overwrites the running statistics that it is fed. `writeTraining` passes constants to the kernel instead.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { type FloatType, fromNumbers } from "../tensor/convert.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { type Emit, elementCount, type FloatType, fixedDims, fromNumbers, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
 import { readFlag, readFloat } from "./shared/attributes.ts";
 import { blockedFormOf, createBlocks, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";

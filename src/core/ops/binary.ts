@@ -1,6 +1,4 @@
 /** Elementwise operators with broadcasting: arithmetic, comparison, logic and bits, and Max, Min, Sum, Mean of any number of operands. */
-import { Miss } from "../errors.ts";
-import { isFloat, toFloat64, toNumbers } from "../tensor/convert.ts";
 import {
   addDims,
   type Dim,
@@ -8,10 +6,14 @@ import {
   extremeDims,
   floorDims,
   isDimension,
+  isFloat,
   isSymbolic,
+  Miss,
   multiplyDims,
   sameDims,
-} from "../tensor/dims.ts";
+  toFloat64,
+  toNumbers,
+} from "#graph";
 import { defineOp, type Op, type Operand, type QuantizeRule, type Site, type Wanted } from "./define.ts";
 import { readElementType, readFlag, readString } from "./shared/attributes.ts";
 import { createBlocks, matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";

@@ -3,8 +3,7 @@
  * The outputs of loops have what holds in every iteration (`Body.settle`). Before opset 9, the inputs of Scan have a leading batch axis, and its
  * first input lists sequence lengths.
  */
-import { Miss } from "../errors.ts";
-import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
+import { type Dim, extremeDims, Miss, multiplyDims } from "#graph";
 import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./define.ts";
 import { readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";

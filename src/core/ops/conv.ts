@@ -3,10 +3,8 @@
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
  * The data gradient for stride 1 and one group is a Conv with the reversed, transposed kernel. In other cases, it is a ConvTranspose.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value, ValueType } from "../graph/graph.ts";
-import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
+import type { Dim, Emit, Value, ValueType } from "#graph";
+import { addDims, elementCount, Miss, multiplyDims, unknownDim } from "#graph";
 import { type AxisLink, type AxisRule, type Contribution, defineOp, type Site } from "./define.ts";
 import { readInteger, readIntegers } from "./shared/attributes.ts";
 import {

@@ -1,9 +1,5 @@
 /** Turns an operator definition into an `Op`, which reads the settings of a node and applies the facets to it. */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { float32 } from "../tensor/dense.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, type Emit, float32, Miss, type Value } from "#graph";
 import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
 import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 

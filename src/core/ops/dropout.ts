@@ -2,14 +2,7 @@
  * Dropout: in training, each value is set to 0 with probability `ratio` and otherwise divided by 1 - ratio. Output 1 is the mask. Since opset 12,
  * ratio and training mode are inputs; opset 7 to 11 only have inference. The mask has the input's type before opset 10, and bool since then.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { toNumbers } from "../tensor/convert.ts";
-import { int64 } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { random } from "../tensor/random.ts";
-import type { Tensor } from "../tensor/types.ts";
+import { type Emit, elementCount, fixedDims, int64, Miss, random, type Tensor, toNumbers, type Value } from "#graph";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { requireInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";

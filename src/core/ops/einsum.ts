@@ -3,11 +3,8 @@
  * The gradient of an operand is an Einsum of dY and the other operands. It is broadcast along axes that only this operand has and that are summed
  * over. Along a repeated axis ("ii") it is written to the diagonal.
  */
-import { Miss, PithError } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, elementCount, extremeDims } from "../tensor/dims.ts";
+import type { Dim, Emit, Value } from "#graph";
+import { addDims, elementCount, extremeDims, fromNumbers, Miss, PithError } from "#graph";
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { readString } from "./shared/attributes.ts";
 import { chainProducts, storedOperands } from "./shared/products.ts";

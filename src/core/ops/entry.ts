@@ -2,11 +2,7 @@
  * The facets of an operator definition. Shape inference, gradients, channel links, costs and quantization query facets and never check an
  * operator's name. A facet that does not apply is a `Miss` with a reason. `Complete` (`define.ts`) lists the facets that every operator must define.
  */
-import type { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Attribute, Container, Node, Value, ValueType } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
+import type { Attribute, Container, Dense, Dim, Emit, Miss, Node, Tensor, Value, ValueType } from "#graph";
 
 /** The type, the dimensions and the content of one input or output of a node, as far as they are known before the run. */
 export interface Operand extends ValueType {

@@ -1,10 +1,6 @@
 /** Gather, GatherElements, GatherND. The gradient of Gather sums over repeated indices: by ScatterND for axis 0, by ScatterElements for others. */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
-import { type DataType, typeCodes } from "../tensor/types.ts";
+import type { DataType, Emit, Value } from "#graph";
+import { elementCount, fixedDims, fromNumbers, Miss, stridesOf, typeCodes } from "#graph";
 import { type AxisLink, type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { withMovedElements } from "./shared/elements.ts";

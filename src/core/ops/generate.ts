@@ -1,8 +1,6 @@
 /** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli, Multinomial). */
-import { Miss } from "../errors.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
+import type { DataType, Dim } from "#graph";
+import { addDims, ceilDims, isFloat, isSymbolic, Miss, multiplyDims, quotientParts, toFloat64 } from "#graph";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";

@@ -1,8 +1,6 @@
 /** Collects all operator definitions in a `Registry`, and finds the definition of a node's operator. */
 
-import { PithError } from "../errors.ts";
-import type { Node } from "../graph/elements.ts";
-import type { Model } from "../graph/model.ts";
+import { type Model, type Node, PithError } from "#graph";
 import type { Op } from "./define.ts";
 import * as families from "./families.ts";
 

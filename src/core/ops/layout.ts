@@ -1,7 +1,5 @@
 /** Operators that move, join, split or repeat elements: Transpose, Concat, Split, Expand. */
-import { Miss, PithError } from "../errors.ts";
-import type { Node } from "../graph/graph.ts";
-import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
+import { addDims, type Dim, fixedDims, Miss, type Node, PithError } from "#graph";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { knownTensorOf, maxElements, withMovedElements, withUncheckedElements } from "./shared/elements.ts";

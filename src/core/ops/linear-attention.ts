@@ -6,8 +6,7 @@
  * - SwiGLU computes a · sigmoid(alpha · a) · b.
  */
 
-import { Miss } from "../errors.ts";
-import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, Miss, multiplyDims } from "#graph";
 import { defineOp } from "./define.ts";
 import { readFloat, readInteger, readString } from "./shared/attributes.ts";
 import { requireInput, sameAsInput, withDims } from "./shared/rules.ts";

@@ -2,10 +2,7 @@
  * Matrix products: MatMul, Gemm and MatMulInteger. Gemm broadcasts its bias by NumPy's rule since opset 7, and can omit it since 11.
  * dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which needs no separate Transpose.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
+import { type Dim, type Emit, elementCount, Miss, sameDims, unknownDim, type Value } from "#graph";
 import { type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {

@@ -7,11 +7,7 @@
  * LpNormalization divides by the norm along an axis, or by 1 if the norm is 0. LRN divides by (bias + alpha / size · Σ x²)^beta over `size` adjacent
  * channels. The variance is the mean of squared deviations, because E[x²] - E[x]² loses precision for large means.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
-import { type DataType, typeCodes } from "../tensor/types.ts";
+import { type DataType, type Dim, type Emit, elementCount, Miss, sameDims, typeCodes, type Value } from "#graph";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
 import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { noRank } from "./shared/misses.ts";

@@ -2,9 +2,7 @@
  * Data-dependent selection: NonZero, Compress, Unique, ArgMax, ArgMin, TopK. Output sizes that depend on the data are symbols (`Site.open`).
  * Opset history: ArgMax and ArgMin have `select_last_index` since 12; TopK has k as an input since 10, `largest` and `sorted` since 11.
  */
-import { Miss } from "../errors.ts";
-import { toNumbers } from "../tensor/convert.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { elementCount, Miss, toNumbers } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
 import { readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly } from "./shared/misses.ts";

@@ -3,9 +3,7 @@
  * Col2Im assembles an image from windows.
  * In MaxPool, the first maximum of a window receives the gradient, as in ONNX Runtime. In GlobalMaxPool, equal maxima share it evenly.
  */
-import { Miss } from "../errors.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, fromNumbers, Miss, multiplyDims } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegersOf, readFlag, readInteger } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";

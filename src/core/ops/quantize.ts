@@ -7,10 +7,7 @@
  * QLinearConv and QLinearMatMul are layers with quantized weights. They are lowered to y = quantize(product of dequantized operands). ONNX Runtime's
  * integer kernels can differ from the lowered form by one step on ties. com.microsoft's QLinearConv can have channels last.
  */
-import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
+import { type DataType, type Dim, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeDequantize, writeQuantize } from "./shared/codes.ts";

@@ -1,8 +1,5 @@
 /** Operators that move or repeat elements: Tile, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, CenterCropPad. */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
+import { type Dim, type Emit, floorDims, Miss, multiplyDims, type Value } from "#graph";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { readFlag, readInteger, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";

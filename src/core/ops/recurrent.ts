@@ -8,11 +8,8 @@
  * After the end of a sample, its state is unchanged and its Y is 0. The primitives unroll the steps, so the number of steps must be known.
  * Removing a hidden unit (its rows in all gates, its column in R) has the same effect as a unit that is always 0.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
+import type { Dim, Emit, Value } from "#graph";
+import { addDims, elementCount, fromNumbers, Miss, multiplyDims, unknownDim } from "#graph";
 import {
   type AxisEnd,
   type AxisLink,

@@ -2,10 +2,7 @@
  * Reductions over axes, and cumulative sums and products. The axes are an input since opset 13 for ReduceSum, and since opset 18 for other reductions.
  * An empty list of axes reduces all axes, unless `noop_with_empty_axes` is set.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, type Emit, elementCount, extremeDims, Miss, multiplyDims, type Value } from "#graph";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegersOf, readAttributeOrInput, readFlag, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";

@@ -4,8 +4,7 @@
  * corresponds to all merged indices with coordinate i. Example: flattening C × H × W maps a channel to H·W columns. A run that splits one axis into
  * several is linked in the other direction.
  */
-import { Miss } from "../errors.ts";
-import { type Dim, dimText, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
+import { type Dim, dimText, divideDims, elementCount, Miss, multiplyDims, symbol } from "#graph";
 import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
 import { readAttributeOrInput, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { inputIfSameDims, range, replaceLists, requireInput, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";

@@ -4,20 +4,19 @@
  * and aspect ratio policies. Upsample has scales as an attribute (7) or an input (9).
  * The lowering resizes one axis at a time: by a Gather for "nearest", otherwise by a product with a stored matrix. Too large matrices are rejected.
  */
-import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { fromNumbers, toNumbers } from "../tensor/convert.ts";
+import type { Dim, Emit, Value } from "#graph";
 import {
-  type Dim,
   divideDims,
   elementCount,
   fixedDims,
   floorDims,
+  fromNumbers,
+  Miss,
   multiplyDims,
   sameDims,
   symbol,
-} from "../tensor/dims.ts";
+  toNumbers,
+} from "#graph";
 import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { readFlag, readFloat, readFloats, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";

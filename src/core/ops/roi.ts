@@ -2,8 +2,7 @@
  * Image regions and sampling grids, for inference only: RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression.
  * GridSample's modes are bilinear and bicubic before opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
  */
-import { Miss } from "../errors.ts";
-import { elementCount, multiplyDims } from "../tensor/dims.ts";
+import { elementCount, Miss, multiplyDims } from "#graph";
 import type { Site } from "./define.ts";
 import { readFlag, readFloat, readInteger, readIntegers, readString } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";

@@ -4,8 +4,7 @@
  * With D rotated channels, cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
  * com.microsoft's operator, the position input lists one position per token, or only the first.
  */
-import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { Miss, type Value } from "#graph";
 import { type AxisLink, defineOp } from "./define.ts";
 import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";

@@ -3,10 +3,7 @@
  * Without reduction, replaced data gets no gradient. With "add", data and updates get the gradient. Other reductions have no gradient. If several
  * updates replace the same position, the result is undefined, and each update gets the full gradient.
  */
-import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import { toNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, extremeDims, Miss, multiplyDims, toNumbers, type Value } from "#graph";
 import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
 import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";

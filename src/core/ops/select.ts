@@ -1,7 +1,5 @@
 /** Defines Where and Clip. Clip has its bounds as attributes before opset 11. */
-import { Miss } from "../errors.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { type Dim, sameDims } from "../tensor/dims.ts";
+import { type Dim, isFloat, Miss, sameDims, toFloat64 } from "#graph";
 import { defineOp, type Site } from "./define.ts";
 import { readFloat } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";

@@ -2,9 +2,7 @@
  * Sequences and optionals. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type.
  * Gradients pass only through sequences that contain the pieces of a split tensor (torch.chunk, torch.split).
  */
-import { Miss } from "../errors.ts";
-import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
-import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
+import { type AnyType, addDims, type Container, type Dim, floorDims, isContainer, Miss, type ValueType } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import {

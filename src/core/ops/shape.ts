@@ -1,9 +1,17 @@
 /** Operators that output dimensions or constants, and casts between element types. */
-import { Miss } from "../errors.ts";
-import { fromNumbers, isFloat, toNumbers } from "../tensor/convert.ts";
-import { float32, inMemory, int64 } from "../tensor/dense.ts";
-import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
-import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
+import type { DataType, Dense, Dim, Tensor } from "#graph";
+import {
+  elementCount,
+  fixedDims,
+  float32,
+  fromNumbers,
+  inMemory,
+  int64,
+  isFloat,
+  Miss,
+  toNumbers,
+  typeCodes,
+} from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { decodeText, readElementType, readInteger } from "./shared/attributes.ts";
 import {

@@ -3,8 +3,7 @@
  * size 1) or complex (size 2) values. The inverse has exponents with + and a factor 1/N. `onesided` outputs only the first ⌊N/2⌋ + 1 frequencies. The
  * axis of DFT is an attribute (default 1) in opset 17 and an input (default -2) since 20. STFT is the DFT of windowed frames.
  */
-import { Miss } from "../errors.ts";
-import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, floorDims, Miss, multiplyDims } from "#graph";
 import type { Op, Site } from "./define.ts";
 import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";

@@ -1,7 +1,6 @@
 /** Slice and Pad. Opset history: bounds of Slice are attributes before 10; `pads` is an attribute before 11; Pad has `axes` since 18. */
-import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, sliceRange, symbol } from "../tensor/dims.ts";
+import type { Dim, Value } from "#graph";
+import { addDims, dimText, fixedDims, isSymbolic, Miss, multiplyDims, sliceRange, symbol } from "#graph";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
 import {
   constantIntegersOf,

@@ -3,8 +3,7 @@
  * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is piecewise constant.
  * Loss operators in a model are defined for inference only, because training adds a separate loss to the model's scores.
  */
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
+import type { Emit, Value } from "#graph";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";

@@ -1,9 +1,7 @@
 /**
  * Operators on strings, TfIdfVectorizer (counts n-grams), and operators of ai.onnx.ml that scikit-learn exporters write. All are for inference only.
  */
-import { Miss } from "../errors.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
+import { type DataType, type Dim, elementCount, Miss } from "#graph";
 import type { Op, OpDef, Site } from "./define.ts";
 import { readFlag, readFloats, readInteger, readIntegers, readString, readStrings } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";

@@ -3,8 +3,7 @@
  * derivative for LeakyRelu, Elu and Selu. Piecewise constant operators have no gradient.
  */
 
-import type { Value } from "../graph/graph.ts";
-import { isDimension, multiplyDims } from "../tensor/dims.ts";
+import { isDimension, multiplyDims, type Value } from "#graph";
 import type { Op } from "./define.ts";
 import { readFloat, readString } from "./shared/attributes.ts";
 import { matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";

@@ -2,7 +2,7 @@
  * Checks and calls custom methods that users write: criteria, patterns, solvers, rounding methods. Exceptions
  * in them are reported as errors of the option.
  */
-import { failureOfCode, PithError } from "../errors.ts";
+import { failureOfCode, PithError } from "#graph";
 
 /** The names of a method's functions, at least one of which must exist. */
 export type Does = string | readonly string[];

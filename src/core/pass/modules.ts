@@ -1,9 +1,8 @@
 /** Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs` uses the module's default export). */
 
 import * as v from "valibot";
+import { asPithError, Model, PithError } from "#graph";
 import { importModule } from "#platform";
-import { asPithError, PithError } from "../errors.ts";
-import { Model } from "../graph/model.ts";
 import { parsableBy } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
 import { nodesAt } from "./schema.ts";

@@ -1,6 +1,7 @@
 /** Describes recipe steps that passes offer to the search for a smaller model, with estimates made before any run. */
+
+import type { Model } from "#graph";
 import type { Inference } from "../analysis/infer.ts";
-import type { Model } from "../graph/model.ts";
 import type { OptionValues } from "./pass.ts";
 
 export interface Move {

@@ -3,9 +3,9 @@
  *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
  * Keeps the names of layers, and everything that users can have written: metadata of the model, other keys and texts.
  */
+
+import { allGraphs, type Carried, describe, type Model } from "#graph";
 import { scopesKey } from "../analysis/layer-names.ts";
-import { allGraphs, type Carried, describe } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { functionWithout } from "../onnx/functions.ts";
 
 const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;

@@ -1,7 +1,7 @@
 /** Formats violations of option schemas: the option, the accepted values, and the probable name. */
 
 import * as v from "valibot";
-import { PithError, stripPeriod } from "../errors.ts";
+import { PithError, stripPeriod } from "#graph";
 import { isObject } from "../plain.ts";
 import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";

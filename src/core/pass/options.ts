@@ -1,6 +1,6 @@
 /** Declares options that several passes share, and checks of option texts. */
 import * as v from "valibot";
-import { PithError, stripPeriod } from "../errors.ts";
+import { PithError, stripPeriod } from "#graph";
 
 /** Facts about a flag. A type alias, because Valibot's metadata requires an index signature, which interfaces lack. */
 export type FlagMetadata = {

@@ -1,6 +1,6 @@
 /** Reads option schemas. Valibot stores declarations as plain properties. */
 import type * as v from "valibot";
-import { groupBy } from "../tensor/group-by.ts";
+import { groupBy } from "#graph";
 import type { FlagMetadata } from "./options.ts";
 
 export interface SchemaNode {

@@ -1,4 +1,4 @@
-import { allNearest, nearest } from "../graph/nearest.ts";
+import { allNearest, nearest } from "#graph";
 
 /** Option names of other tools or other commands, in lower case without hyphens, with the equivalent Pith options. */
 const synonyms: ReadonlyMap<string, string> = new Map([

@@ -3,11 +3,7 @@
  * A mask adds a large negative number before the softmax: the attribute `mask_filter_value` for padding, the lowest number of the type for later keys.
  */
 
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/types.ts";
+import { addDims, type Dim, type Emit, elementCount, Miss, multiplyDims, typeCodes, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 import { readInteger } from "../shared/attributes.ts";
 import { dimsAt, scalar, typeOf } from "../shared/rules.ts";

@@ -2,10 +2,7 @@
  * Attention as ONNX Runtime fuses it: Attention (projects Q, K and V by one matrix), MultiHeadAttention (without projection), QAttention (Attention in
  * 8 bits). Past keys and values precede the new ones. The operators output past and new ones together as `present`.
  */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import { addDims, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type { Inferred, Operand, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
 import { writeDequantize } from "../shared/codes.ts";

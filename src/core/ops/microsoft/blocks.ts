@@ -3,15 +3,20 @@
  * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can only be removed in complete blocks. ONNX Runtime's kernels can also quantize
  * the data to 8 bits (`accuracy_level` 4); the primitives do not.
  */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { bnb4Tables } from "../../tensor/bnb4.ts";
-import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
-import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
-import { pack, unpack } from "../../tensor/packed.ts";
-import { takeIndices } from "../../tensor/take.ts";
-import { type Dense, typeCodes } from "../../tensor/types.ts";
+import type { Dense, Dim, Emit, Value } from "#graph";
+import {
+  bnb4Tables,
+  elementCount,
+  fixedDims,
+  fromNumbers,
+  Miss,
+  multiplyDims,
+  pack,
+  takeIndices,
+  toNumbers,
+  typeCodes,
+  unpack,
+} from "#graph";
 import type {
   AxisEnd,
   AxisLink,

@@ -6,11 +6,8 @@
  * Queries see keys up to their position, up to the last position of the sample (input `seqlens_k`, here `lastPositions`), and within a window if one is set.
  * The operator is lowered for complete sequences, as in training, and after a past of known length, but not if the cache is a larger buffer.
  */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/types.ts";
+import type { Dim, Emit, Value } from "#graph";
+import { addDims, elementCount, extremeDims, Miss, multiplyDims, typeCodes } from "#graph";
 import type { Inferred, Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
 import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";

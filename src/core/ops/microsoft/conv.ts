@@ -4,8 +4,7 @@
  * - com.microsoft.nchwc: channels in blocks of 8 or 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete
  *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith only infers types and costs of this layout.
  */
-import { Miss } from "../../errors.ts";
-import { type Dim, multiplyDims } from "../../tensor/dims.ts";
+import { type Dim, Miss, multiplyDims } from "#graph";
 import type { AxisLink, Op, OpDef, Site } from "../define.ts";
 import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
 import { readFlag, readFloats, readInteger, readIntegers, readString } from "../shared/attributes.ts";

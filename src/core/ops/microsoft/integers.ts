@@ -1,9 +1,5 @@
 /** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering them to MatMulInteger changes only the final rounding. */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/types.ts";
+import { addDims, type Emit, elementCount, Miss, multiplyDims, typeCodes, type Value } from "#graph";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
 import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
 import { defineInertOp, defineMicrosoftOp } from "../shared/inert.ts";

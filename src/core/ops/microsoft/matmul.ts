@@ -2,8 +2,7 @@
  * FusedMatMul (MatMul with transpositions and a factor, formerly TransposeMatMul) and FusedGemm (Gemm with an activation).
  * `transBatchA` multiplies a stack [m, batch…, k] as [batch…, m, k]. `transA` then swaps the last two axes.
  */
-import { Miss } from "../../errors.ts";
-import type { Value } from "../../graph/graph.ts";
+import { Miss, type Value } from "#graph";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
 import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
 import { readFlag, readFloat, readString } from "../shared/attributes.ts";

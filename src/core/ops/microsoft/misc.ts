@@ -6,12 +6,7 @@
  * - QuickGelu: x · σ(αx);
  * - BiasSplitGelu: left · gelu(right) for the halves of the last axis.
  */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { toFloat64 } from "../../tensor/convert.ts";
-import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/types.ts";
+import { addDims, type Dim, type Emit, floorDims, Miss, toFloat64, typeCodes, type Value } from "#graph";
 import type { Op, OpDef, Operand } from "../define.ts";
 import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
 import { defineInertOp, defineMicrosoftOp, gpuOnly, linkChannels } from "../shared/inert.ts";

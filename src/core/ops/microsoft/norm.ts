@@ -9,11 +9,7 @@
  * - EmbedLayerNormalization: normalizes the sum of rows of up to three tables (words, positions, segments) over the last axis. It also outputs the
  *   number of ones per mask row, and the sum. QEmbedLayerNormalization has 8-bit tables.
  */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
-import { type DataType, typeCodes } from "../../tensor/types.ts";
+import { type DataType, type Dim, type Emit, Miss, typeCodes, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { writeDequantize } from "../shared/codes.ts";

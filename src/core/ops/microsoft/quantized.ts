@@ -2,10 +2,7 @@
  * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …). They are lowered to
  * DequantizeLinear, the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
  */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim, fixedDims } from "../../tensor/dims.ts";
+import { addDims, type Dim, type Emit, fixedDims, Miss, type Value } from "#graph";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
 import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/codes.ts";

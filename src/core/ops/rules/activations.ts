@@ -1,7 +1,5 @@
 /** Rules that replace the arithmetic of activation functions, as exporters write it, by one operator. */
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { structure } from "../../graph/pattern.ts";
+import { type Emit, structure, type Value } from "#graph";
 import { isNear } from "./constants.ts";
 import type { Structure } from "./rule.ts";
 

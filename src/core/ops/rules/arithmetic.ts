@@ -3,9 +3,7 @@
  *     (x + a) - b = x + (a - b)     a - (x - b) = (a + b) - x     (x · a) / b = x · (a / b)     -(x · a) = x · -a
  * The new constant is computed in float64 and rounded once.
  */
-import type { Node, Value } from "../../graph/graph.ts";
-import { isFloat } from "../../tensor/convert.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, isFloat, type Node, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import {
   combineNumbers,

@@ -2,7 +2,7 @@
  * Returns how to change a node so that it computes with permuted axes: if it reads x' = Transpose(x) {perm} instead of x, it outputs y' = Transpose(y)
  * {perm}. Elementwise operators do not change. In other operators, an attribute `axis`, or a list with one entry per axis, changes.
  */
-import type { Attribute, Node } from "../../graph/graph.ts";
+import type { Attribute, Node } from "#graph";
 import type { Site } from "../define.ts";
 import { entryOf } from "../index.ts";
 import {

@@ -4,9 +4,7 @@
  * Limits [a, b] and then [c, d] are the limits [clip(a, c, d), clip(b, c, d)], because limiting is monotonic. NaN passes through all four in
  * ONNX Runtime. A zero can lose its sign.
  */
-import type { Node, Value } from "../../graph/graph.ts";
-import { isFloat, scalarOf, toFloat64 } from "../../tensor/convert.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, isFloat, type Node, scalarOf, toFloat64, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 import { readFloat } from "../shared/attributes.ts";
 import { dimsOf, emitNamed, type Pair, type PairScope } from "./rule.ts";

@@ -1,9 +1,6 @@
 /** Tests and computes stored constants, for rules that match or merge constants. */
-import { Miss } from "../../errors.ts";
-import type { Value } from "../../graph/graph.ts";
-import { fromNumbers, integerRange, isFloat, toFloat64 } from "../../tensor/convert.ts";
-import { elementCount, fixedDims } from "../../tensor/dims.ts";
-import type { DataType, Dense } from "../../tensor/types.ts";
+import type { DataType, Dense, Value } from "#graph";
+import { elementCount, fixedDims, fromNumbers, integerRange, isFloat, Miss, toFloat64 } from "#graph";
 import type { Operand } from "../define.ts";
 import { broadcast, range } from "../shared/rules.ts";
 

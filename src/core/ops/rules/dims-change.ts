@@ -1,7 +1,5 @@
 /** Writes the node (Reshape, Squeeze or Unsqueeze) that gives a value other dimensions in the same storage order. */
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { type Dim, sameDims } from "../../tensor/dims.ts";
+import { type Dim, type Emit, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { range } from "../shared/rules.ts";
 import { reshapeTarget } from "./layout.ts";

@@ -1,6 +1,5 @@
 /** A rule for a Concat of parts of one value: replaces the parts by the value itself, by one Slice, or by one Gather. */
-import type { Node, Value } from "../../graph/graph.ts";
-import { addDims, type Dim, sliceRange } from "../../tensor/dims.ts";
+import { addDims, type Dim, type Node, sliceRange, type Value } from "#graph";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import type { Structure, StructureScope } from "./rule.ts";
 import { boundsOf } from "./selections.ts";

@@ -4,9 +4,7 @@
  *      r = Reshape(t, [2, 2, 4, 6])                              →    y = Reshape(x, [2, 6, 2, 4])
  *      y = Transpose(r) {perm=[0, 3, 1, 2]}
  */
-import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
-import { type Dim, divideDims, multiplyDims, sameDims } from "../../tensor/dims.ts";
+import { type Dim, divideDims, type Emit, multiplyDims, type Node, sameDims, type Value } from "#graph";
 import { range } from "../shared/rules.ts";
 import { changeDims, type DimsChange, dimsChange } from "./dims-change.ts";
 import { permutationAt, reshapeOperators } from "./layout.ts";

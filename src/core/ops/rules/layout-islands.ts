@@ -5,11 +5,8 @@
  *      y = Transpose(s) {perm=[0, 3, 1, 2]}
  * At an input, the moved node cancels or merges with a Transpose or reshape. Stored operands are rearranged once, instead of at run time.
  */
-import type { Node, Use, Value } from "../../graph/graph.ts";
-import { isUsed } from "../../graph/remove-unused.ts";
-import { replaceUses } from "../../graph/replace.ts";
-import { type Dim, fixedDims, sameDims } from "../../tensor/dims.ts";
-import type { Dense } from "../../tensor/types.ts";
+import type { Dense, Dim, Node, Use, Value } from "#graph";
+import { fixedDims, isUsed, replaceUses, sameDims } from "#graph";
 import { listFor } from "../shared/rules.ts";
 import { type AxisChange, changeForPermutation, changeForReshape } from "./axis-change.ts";
 import { changeDims, dimsChange } from "./dims-change.ts";

@@ -1,6 +1,5 @@
 /** Rules for pairs of operators that only move elements (transpositions, reshapes, slices, concatenations), and for padding and reductions. */
-import type { Value } from "../../graph/graph.ts";
-import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
+import { type Dim, isSymbolic, multiplyDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import {
   constantIntegersOf,

@@ -1,8 +1,5 @@
 /** Rules for pairs of arithmetic operators: a product and a sum, two casts, an operator applied twice. */
-import { Miss } from "../../errors.ts";
-import type { Value } from "../../graph/graph.ts";
-import { type Dim, sameDims } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, type Dim, Miss, sameDims, type Value } from "#graph";
 import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import type { Pair, PairScope } from "./rule.ts";

@@ -3,11 +3,7 @@
  *     s · (γ · x̂ + β) + t = (s · γ) · x̂ + (s · β + t)
  * The new vectors are computed in float64 and rounded once.
  */
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { isFloat } from "../../tensor/convert.ts";
-import { sameDims } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, type Emit, isFloat, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readFlag, readInteger } from "../shared/attributes.ts";
 import { type Linear, linearOf } from "./arithmetic.ts";

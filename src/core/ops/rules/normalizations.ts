@@ -1,8 +1,5 @@
 /** Rules that replace the arithmetic of normalizations, as exporters write it, by one operator, and that merge an Add into a normalization. */
-import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
-import { type Match, structure } from "../../graph/pattern.ts";
-import { fixedDims, sameDims } from "../../tensor/dims.ts";
+import { type Emit, fixedDims, type Match, type Node, sameDims, structure, type Value } from "#graph";
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";

@@ -1,9 +1,5 @@
 /** Rules that remove a node that repeats an operand if broadcasting repeats it anyway, and that merge two consecutive Pad nodes. */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Node, Use, Value } from "../../graph/graph.ts";
-import { type Dim, sameDims } from "../../tensor/dims.ts";
-import type { Dense } from "../../tensor/types.ts";
+import { type Dense, type Dim, type Emit, Miss, type Node, sameDims, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readAttributeOrInput, readString, wrapAxis } from "../shared/attributes.ts";
 import { broadcast, integersConstant, scalar } from "../shared/rules.ts";

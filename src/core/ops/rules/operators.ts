@@ -1,5 +1,5 @@
 /** Rules that remove the first of two operators: a negated condition, and a dequantization before an equal quantization. */
-import { sameDims } from "../../tensor/dims.ts";
+import { sameDims } from "#graph";
 import type { Operand } from "../define.ts";
 import { readInteger } from "../shared/attributes.ts";
 import { largestOf, numbersOf } from "./constants.ts";

@@ -3,9 +3,7 @@
  *     (x · A + a) · B + b = x · (A · B) + (a · B + b)
  * A convolution with a 1 × 1 kernel after another convolution is such a product for each position. `fold-constants` stores the new weight.
  */
-import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
-import { elementCount, fixedDims } from "../../tensor/dims.ts";
+import { type Emit, elementCount, fixedDims, type Node, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, readIntegers, readString } from "../shared/attributes.ts";
 import { integersConstant } from "../shared/rules.ts";

@@ -1,5 +1,5 @@
 /** Rules that merge two reductions, or a reduction and a Squeeze or Unsqueeze. */
-import { isFloat } from "../../tensor/convert.ts";
+import { isFloat } from "#graph";
 import { readFlag } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
 import { axesOf, skipMissingAxes, writeAxes } from "./layout.ts";

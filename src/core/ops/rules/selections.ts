@@ -1,7 +1,5 @@
 /** Rules for two nodes that select elements along axes: Slice, and Gather with stored indices. */
-import type { Node, Use, Value } from "../../graph/graph.ts";
-import { fromNumbers } from "../../tensor/convert.ts";
-import { type Dim, sliceRange } from "../../tensor/dims.ts";
+import { type Dim, fromNumbers, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant } from "../shared/rules.ts";

@@ -5,9 +5,7 @@
  *      y = Add(p, b)              y = Reshape(g) [stack…, outputs]
  * In a model for inference, this would add nodes without any gain, because the runtime transposes and packs constant weights only once.
  */
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { elementCount, fixedDims, sameDims } from "../../tensor/dims.ts";
+import { type Emit, elementCount, fixedDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";

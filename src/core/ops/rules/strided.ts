@@ -4,9 +4,7 @@
  *      indices = Range(0, batch) · 768 + [0, 1, …, 767]        →    y = x
  *      y = Gather(flat, indices)
  */
-import type { Value } from "../../graph/graph.ts";
-import { toNumbers } from "../../tensor/convert.ts";
-import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
+import { type Dim, multiplyDims, sameDims, toNumbers, type Value } from "#graph";
 import { constantIntegersOf, wrapAxis } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
 import { reshapeTarget } from "./layout.ts";

@@ -1,7 +1,5 @@
 /** Reads and writes the activation functions that recurrent layers and fused products name in their attributes. */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
+import { type Emit, Miss, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readFloats, readStrings } from "./attributes.ts";
 import { range } from "./rules.ts";

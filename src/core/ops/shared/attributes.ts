@@ -1,7 +1,5 @@
 /** Reads a node's attributes and constant inputs. Throws PithError E_MODEL if an attribute has an unexpected kind. */
-import { PithError } from "../../errors.ts";
-import { type Attribute, toInteger } from "../../graph/graph.ts";
-import { type DataType, typeOfCode } from "../../tensor/types.ts";
+import { type Attribute, type DataType, PithError, toInteger, typeOfCode } from "#graph";
 import type { Operand, Site } from "../define.ts";
 
 const kindNames = {

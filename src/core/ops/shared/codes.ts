@@ -1,6 +1,4 @@
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import type { DataType } from "../../tensor/types.ts";
+import type { DataType, Emit, Value } from "#graph";
 import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 

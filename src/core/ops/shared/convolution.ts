@@ -1,9 +1,5 @@
 /** Facets that all convolution operators share: output dimensions, weight, channel links, cost. Data is N × C × spatial. */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, type Dim, type Emit, elementCount, fixedDims, Miss, multiplyDims, type Value } from "#graph";
 import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
 import { readInteger, readIntegers } from "./attributes.ts";
 import { countAttribute, inferShape, range, requireValue, withDims } from "./rules.ts";

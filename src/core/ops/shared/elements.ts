@@ -3,22 +3,22 @@
  * Elements can be symbolic. A size multiplied by a fraction is a float: a number, a symbol, or a quotient of symbols. After rounding, it is a
  * dimension again.
  */
-import { integerRange, toNumbers } from "../../tensor/convert.ts";
+import type { DataType, Dense, Dim } from "#graph";
 import {
   addDims,
   ceilDims,
-  type Dim,
   elementCount,
   fixedDims,
   floorDims,
+  integerRange,
   isDimension,
   isSymbolic,
   multiplyDims,
   quotientDims,
   quotientParts,
   stridesOf,
-} from "../../tensor/dims.ts";
-import type { DataType, Dense } from "../../tensor/types.ts";
+  toNumbers,
+} from "#graph";
 import type { Inferred, Operand, Site } from "../define.ts";
 
 /** The maximum number of known elements of a value. Values with more elements are data, not shapes. */

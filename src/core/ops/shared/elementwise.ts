@@ -1,10 +1,5 @@
 /** Defines elementwise operators. Their gradients have the shape of the output; backpropagation sums gradients over broadcast axes. */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { commutative } from "../../graph/pattern.ts";
-import { type Dim, sameDims } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { commutative, type DataType, type Dim, type Emit, Miss, sameDims, type Value } from "#graph";
 import {
   type Affine,
   type Derivation,

@@ -1,7 +1,5 @@
 /** Writes the steps of attention operators that concern heads: splitting, merging, and rotary embedding. */
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
+import { type Emit, Miss, type Value } from "#graph";
 
 /** Splits heads: N × length × (heads · width) → N × heads × length × width. */
 export function splitHeads(emit: Emit, x: Value | undefined, heads: number): Value {

@@ -1,5 +1,5 @@
 /** Defines operators that Pith cannot train, prune or quantize: only types, shapes and cost are known. */
-import { Miss } from "../../errors.ts";
+import { Miss } from "#graph";
 import { type AxisLink, type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 
 type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">> &

@@ -2,9 +2,7 @@
  * Merges what is known about two values of which a node returns one (branches, loop iterations, sequence elements). Dimensions and elements that differ
  * become unknown.
  */
-import { type AnyType, type Container, isContainer } from "../../graph/elements.ts";
-import { type Dim, sameDims } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type AnyType, type Container, type DataType, type Dim, isContainer, sameDims } from "#graph";
 import type { Inferred } from "../define.ts";
 
 /** Returns a symbol for an axis whose dimensions differ. */

@@ -1,5 +1,5 @@
 /** Reasons, shared by many operator definitions, why a definition lacks a facet. */
-import { Miss } from "../../errors.ts";
+import { Miss } from "#graph";
 
 export const noRank = new Miss("the rank of its input is not known");
 export const noWeight = new Miss("has no weight");

@@ -1,7 +1,4 @@
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
 import { alignedAxes, castLike, range, widenToFloat32 } from "./rules.ts";
 

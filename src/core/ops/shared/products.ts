@@ -1,8 +1,4 @@
-import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type {
   AxisEnd,
   AxisLink,

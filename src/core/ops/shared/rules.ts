@@ -1,9 +1,18 @@
-import { Miss, PithError } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
-import { fromNumbers, isHalf, scalarOf, toFloat64 } from "../../tensor/convert.ts";
-import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
-import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
+import type { DataType, Dense, Dim, Emit, Node, Value } from "#graph";
+import {
+  addDims,
+  dimsText,
+  extremeDims,
+  fixedDims,
+  fromNumbers,
+  isHalf,
+  Miss,
+  PithError,
+  sameDims,
+  scalarOf,
+  toFloat64,
+  typeCodes,
+} from "#graph";
 import type { AxisEnd, AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
 /**

@@ -1,5 +1,4 @@
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
+import type { Emit, Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./attributes.ts";
 import { maxItems } from "./merge-types.ts";

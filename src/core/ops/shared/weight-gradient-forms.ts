@@ -10,9 +10,7 @@
  * - samples in blocks: samples take the role of channels, channels that of the width, and positions that of the height.
  * - depthwise in blocks: each channel of each sample is convolved separately; then samples are added up.
  */
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { elementCount } from "../../tensor/dims.ts";
+import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";
 import { type ChannelBlocks, padRows, roundUpToBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";

@@ -11,9 +11,7 @@
  * - "samples in blocks": 2 to 3 times as fast, and multithreaded, unlike slices. Requires several channels.
  * - "depthwise in blocks": at least 10 times as fast.
  */
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import { elementCount } from "../../tensor/dims.ts";
+import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";
 import type { ChannelBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";

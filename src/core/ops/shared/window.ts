@@ -1,7 +1,6 @@
 /** Reads the sliding windows of convolutions and pools, and computes output sizes and the pads that `auto_pad` implies. */
 
-import { Miss } from "../../errors.ts";
-import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
+import { addDims, ceilDims, type Dim, extremeDims, floorDims, Miss } from "#graph";
 import type { AxisLink, Site } from "../define.ts";
 import { readFlag, readIntegers, readString } from "./attributes.ts";
 import { range } from "./rules.ts";
