@@ -92,13 +92,16 @@ test("an encoder with a tokenizer gets sentences, and random tokens without one 
   expect(await textInputs(await saveIn("small", encoder(3), true), context)).toBeUndefined();
 });
 
-test("static quantization of a decoder calibrates on its own text", async () => {
+test.each([
+  [{ scheme: "static" }, "int8"],
+  [{ dtype: "q4" }, "weight in 4 bits"],
+])("quantization of a decoder with %j calibrates on its own text", async (options, form) => {
   const notes: string[] = [];
   const original = cachedDecoder();
   const step = await runJudgedStep(
     {
       pass: quantize,
-      options: { scheme: "static" },
+      options,
       input: { path: "decoder.onnx", model: original },
       inputs: await textInputs(original, context),
       force: true,
@@ -111,7 +114,7 @@ test("static quantization of a decoder calibrates on its own text", async () => 
     },
   );
   expect(notes).toContain("calibrated on text that the model generated: 8 sequences of 64 tokens, seed 0");
-  expect(step.outcome.changes.map(({ what }) => what).join()).toContain("int8");
+  expect(step.outcome.changes.map(({ what }) => what).join()).toContain(form);
 });
 
 test("the record and the card of a folder state the inputs of a decoder, with its agreement", async () => {

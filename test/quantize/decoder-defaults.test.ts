@@ -1,7 +1,9 @@
 /** The defaults of 4-bit weights of language models. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text-parse.ts";
-import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/batches/indexed.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
 
@@ -21,6 +23,48 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 1
   logits = MatMul(s, t)
 }`);
 
+const blockIndices = [0, 1, 2, 3, 4, 5];
+
+/** A decoder with a cache. Block 1 makes massive activations: one weight of its last layer is 100 times as large as usual. */
+async function decoder() {
+  const cache = (suffix: string) =>
+    blockIndices.flatMap((i) => ["key", "value"].map((part) => `${suffix}.${i}.${part}`));
+  const typed = (axis: string) => (name: string) => `${name}: float32[batch, ${axis}, 64]`;
+  const weights = (i: number) =>
+    Object.entries({ q: "64, 64", k: "64, 64", v: "64, 64", o: "64, 64", up: "64, 256", down: "256, 64" }).map(
+      ([name, dims], index) => `  ${name}${i}.weight: float32[${dims}] = random(seed ${10 * i + index + 2})`,
+    );
+  const block = (i: number) => `
+  qx${i} = MatMul(h${i}, q${i}.weight)
+  kx${i} = MatMul(h${i}, k${i}.weight)
+  vx${i} = MatMul(h${i}, v${i}.weight)
+  present.${i}.key = Concat(past_key_values.${i}.key, kx${i}) {axis=1}
+  present.${i}.value = Concat(past_key_values.${i}.value, vx${i}) {axis=1}
+  kt${i} = Transpose(present.${i}.key) {perm=[0, 2, 1]}
+  s${i} = MatMul(qx${i}, kt${i})
+  p${i} = Softmax(s${i}) {axis=-1}
+  c${i} = MatMul(p${i}, present.${i}.value)
+  ox${i} = MatMul(c${i}, o${i}.weight)
+  m${i} = Add(h${i}, ox${i})
+  ux${i} = MatMul(m${i}, up${i}.weight)
+  r${i} = Relu(ux${i})
+  dx${i} = MatMul(r${i}, down${i}.weight)
+  h${i + 1} = Add(m${i}, dx${i})`;
+  const model = parseModel(`opset 21
+graph (input_ids: int64[batch, sequence], ${cache("past_key_values").map(typed("past")).join(", ")}) -> (logits: float32[batch, sequence, 128], ${cache("present").map(typed("total")).join(", ")}) {
+  embed.weight: float32[128, 64] = random(seed 1)
+${blockIndices.flatMap(weights).join("\n")}
+  h0 = Gather(embed.weight, input_ids)${blockIndices.map(block).join("")}
+  t = Transpose(embed.weight) {perm=[1, 0]}
+  logits = MatMul(h${blockIndices.length}, t)
+}`);
+  const down = model.graph.value("down1.weight");
+  const values = toFloats((await down?.tensor?.read()) ?? float32([0], []));
+  values[0] = 100 * Math.max(...values);
+  if (down !== undefined) down.tensor = inMemory(float32([256, 64], values));
+  return model;
+}
+
 async function quantized(options: QuantizeOptions, model = languageModel()) {
   const { changes } = await quantize(model, options);
   return { model, layers: Object.fromEntries(changes.map(({ at, bits, what }) => [at, `${bits}: ${what}`])) };
@@ -29,8 +73,8 @@ async function quantized(options: QuantizeOptions, model = languageModel()) {
 test("4-bit weights of a language model have zero points, scales of least error, and a last layer in 8 bits that shares the table", async () => {
   const { model, layers } = await quantized({ dtype: "q4" });
   expect(layers).toMatchObject({
-    up: "4: weight in 4 bits, blocks of 32 with zero points, rounded by mse",
-    down: "4: weight in 4 bits, blocks of 32 with zero points, rounded by mse",
+    up: "4: weight in 4 bits, blocks of 64 with zero points, rounded by mse",
+    down: "4: weight in 4 bits, blocks of 64 with zero points, rounded by mse",
     embed: "8: weight in 8 bits, blocks of 64 with zero points, rounded by mse",
   });
   const tables = [...model.graph.values()].filter(
@@ -52,7 +96,7 @@ test("an override and a rounding method replace the defaults of a language model
     overrides: { embed: { bits: 4, block: 32 } },
   } as const;
   expect((await quantized(options)).layers).toMatchObject({
-    up: "4: weight in 4 bits, blocks of 32",
+    up: "4: weight in 4 bits, blocks of 64",
     embed: "4: weight in 4 bits, blocks of 32 with zero points",
   });
 });
@@ -60,4 +104,49 @@ test("an override and a rounding method replace the defaults of a language model
 test("the last layer of a language model keeps 4 bits if 8 bits would add more than 15 % of the weights", async () => {
   const { layers } = await quantized({ dtype: "q4" }, languageModel(128));
   expect(layers.embed).toMatch(/^4: /);
+});
+
+test("a decoder has 8 bits where 4 cost most: in the layer of massive activations, then in keys and values", async () => {
+  const { layers } = await quantized({ dtype: "q4" }, await decoder());
+  const wide = Object.keys(layers).filter((name) => layers[name]?.startsWith("8: ") === true && name !== "embed");
+  expect(wide).toContain("down1");
+  expect(wide.filter((name) => /^[kv]/.test(name)).length).toBeGreaterThan(2);
+  expect(wide.filter((name) => /^[qo]/.test(name))).toEqual([]);
+});
+
+test("a decoder's weights in 4 bits are at most as large as in blocks of 32 without 8 bits", async () => {
+  const bytesWith = async (options: QuantizeOptions) => {
+    const { model } = await quantized(options, await decoder());
+    const tensors = [...model.graph.values()].filter(({ name }) => /^(q|k|v|o|up|down)\d/.test(name));
+    return tensors.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0);
+  };
+  const bytes = await bytesWith({ dtype: "q4" });
+  const reference = await bytesWith({ scheme: "weights", bits: 4, block: 32, zeroPoints: true, rounder: "mse" });
+  expect(bytes).toBeLessThanOrEqual(reference);
+  expect(bytes).toBeGreaterThan(0.97 * reference);
+});
+
+test("with samples, the blocks of a language model keep the weights that read its largest inputs", async () => {
+  const model = languageModel();
+  const table = model.graph.value("embed.weight");
+  const values = toFloats((await table?.tensor?.read()) ?? float32([0], []));
+  if (table !== undefined)
+    table.tensor = inMemory(
+      float32(
+        [128, 64],
+        values.map((value, at) => (at % 64 < 2 ? 30 * value : value)),
+      ),
+    );
+  const input_ids = fromNumbers(
+    "int64",
+    [16, 8],
+    Array.from({ length: 128 }, (_, index) => index),
+  );
+  const errorOf = async (options: QuantizeOptions) =>
+    difference(
+      await run(model, { input_ids }),
+      await run((await quantized(options, model.clone())).model, { input_ids }),
+    );
+  const blind = await errorOf({ dtype: "q4" });
+  expect(await errorOf({ dtype: "q4", data: memory("tokens", { input_ids }) })).toBeLessThan(0.9 * blind);
 });

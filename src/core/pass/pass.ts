@@ -75,6 +75,8 @@ export interface CalibrationData {
   when(options: OptionValues): string | undefined;
   /** Returns whether samples are optional but improve the result. The default is no. */
   helps?(options: OptionValues): boolean;
+  /** Returns whether text that a language model generates improves its result. The default is no. */
+  textHelps?(options: OptionValues): boolean;
   /** Returns whether these options train on the model's outputs for the training samples. The default is no. */
   trains?(options: OptionValues): boolean;
   /** Returns whether these options also need labels. The default is no. */

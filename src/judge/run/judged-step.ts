@@ -118,7 +118,9 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
   const runner = new Runner({ store, parts: samplesFor(request, request.options) }, { ...context, beforeTraining });
   const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
   const { calibrate } = samplesFor(request, options);
-  if (!dryRun) await announceCalibration(pass, options, input.model, calibrate, context);
+  // On generated text, 4-bit weights only get their scales.
+  const isLong = task !== undefined || typeof pass.data !== "object" || pass.data.when(options) !== undefined;
+  if (!dryRun && isLong) await announceCalibration(pass, options, input.model, calibrate, context);
   if (task === undefined && calibrate !== undefined)
     context.log({ id: "calibration", text: `calibrated on ${calibrate.name}` });
   const outcome = await runner.run({ pass, options }, store.original);
@@ -170,10 +172,12 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
 /** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
-/** Returns the samples for the pass. Without data, texts serve options that need samples. */
+/** Returns the samples for the pass. Without data, texts serve options that need samples, and those that improve a language model with them. */
 function samplesFor({ pass, task, inputs }: StepRequest, options: OptionValues): StepParts {
   if (task !== undefined || inputs === undefined || typeof pass.data !== "object") return task ?? {};
-  return pass.data.when(options) === undefined ? {} : { calibrate: inputs.calibrate };
+  const { when, textHelps } = pass.data;
+  const isUseful = when(options) !== undefined || (inputs.isGenerated && textHelps?.(options) === true);
+  return isUseful ? { calibrate: inputs.calibrate } : {};
 }
 
 /** Returns a copy of the input model whose metadata records the preprocessing of the data. */

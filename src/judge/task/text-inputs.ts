@@ -23,6 +23,8 @@ export const ownTextName = "own-text";
 
 /** Samples that Pith made. Their name states them: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
 export interface TextInputs {
+  /** Whether the model, a language model, generated the texts. */
+  readonly isGenerated: boolean;
   /** Texts or sounds on which the result is compared with the original. */
   readonly test: IndexedDataset;
   /** Others, for calibration and for choices. */
@@ -51,7 +53,7 @@ export async function textInputs(
     const details = text instanceof Miss ? `${count} texts` : `${count} sequences of ${length} tokens, seed ${seed}`;
     return view(all, `${all.name}: ${details}`, range(count, start));
   };
-  return { test: part(half, 0), calibrate: part(all.count - half, half) };
+  return { isGenerated: all === text, test: part(half, 0), calibrate: part(all.count - half, half) };
 }
 
 /** Number of sounds for the comparison, and as many for choices. */
@@ -75,7 +77,7 @@ async function soundInputs(engine: Engine, model: Model, seed: number): Promise<
     });
     const test = samplesOf(features.slice(0, soundCount));
     await requireRuns(engine, model, test, 1);
-    return { test, calibrate: samplesOf(features.slice(soundCount)) };
+    return { isGenerated: false, test, calibrate: samplesOf(features.slice(soundCount)) };
   });
 }
 

@@ -16,7 +16,14 @@ import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
 import { defaultDistortion } from "./rounders/rdoq.ts";
 import { targetOption } from "./runtimes.ts";
-import { admitsLowEntropy, hasOption, isLowEntropy, reconstructsOutputs, settingsOfSteps } from "./settings.ts";
+import {
+  admitsLowEntropy,
+  hasOption,
+  isLowEntropy,
+  reconstructsOutputs,
+  settingsOfSteps,
+  withDtype,
+} from "./settings.ts";
 
 export const rangeMethods = ["min-max", "percentile", "mse", "entropy"] as const;
 
@@ -230,6 +237,7 @@ export const calibrationNeed = {
         ? "the rounding method uses layer inputs"
         : undefined,
   helps: (options: OptionValues) => reconstructsOutputs(options),
+  textHelps: (options: OptionValues) => reconstructsOutputs(options) && withDtype(options).bits === 4,
   trains: ({ epochs }: OptionValues) => epochs !== undefined,
 };
 

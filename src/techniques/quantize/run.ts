@@ -22,7 +22,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
-import { rounders } from "./rounders/index.ts";
+import { gptaq } from "./rounders/gptaq.ts";
 import { isHalf, settingsOfSteps } from "./settings.ts";
 
 export async function runEqualize(
@@ -52,9 +52,9 @@ export async function runQuantize(
     // Pages that ask for other bits do not download the defaults of language models.
     const step =
       requested.bits === 4
-        ? (await import("./decoder-defaults.ts")).withDecoderDefaults(requested, options, model)
+        ? await (await import("./decoder-defaults.ts")).withDecoderDefaults(requested, options, model, context.engine)
         : requested;
-    if (options.rounder === undefined && rounders.looksAtSamples(step.rounder)) {
+    if (options.rounder === undefined && step.rounder === gptaq.id) {
       const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }

@@ -9,7 +9,8 @@
 
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { roundingShift, type ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
-import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import { columnNorms } from "../../calibrate/column-statistics.ts";
+import type { Grid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { computeScale, rangeOf } from "../grid.ts";
 
 /** Smallest p in percent. */
@@ -20,6 +21,25 @@ export const mse = {
   summary: "scales with the lowest mean squared error; clips outliers",
   scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
 };
+
+/** `mse` with each error times the energy of its input in the original: the output error of the layer if inputs are uncorrelated. */
+export const outputMse = {
+  ...mse,
+  evidence: columnNorms,
+  blind: true,
+  scales(weight: SlicedWeight, grid: Grid, { evidence }: { readonly evidence: Float64Array | undefined }) {
+    if (evidence === undefined) return leastSquares(weight, grid);
+    const mean = evidence.reduce((sum, norm) => sum + norm ** 2, 0) / evidence.length;
+    // An input that is zero in every sample can be nonzero later.
+    const energies = evidence.map((norm) => norm ** 2 + damping * mean);
+    const importanceOf = ({ columns }: Matrix, group: number) =>
+      energies.subarray(group * columns, (group + 1) * columns);
+    return leastSquares(weight, grid, weight.matrices.map(importanceOf));
+  },
+} satisfies Solver<Float64Array | undefined>;
+
+/** Share of the mean energy that is added to each input. */
+const damping = 0.01;
 
 /** @param importance for each group, the weight of the squared errors in each column (default: 1). */
 export function leastSquares(
