@@ -126,6 +126,21 @@ test("a decoder's weights in 4 bits are at most as large as in blocks of 32 with
   expect(bytes).toBeGreaterThan(0.97 * reference);
 });
 
+test("a layer of a decoder that was quantized before keeps its values in blocks of 32", async () => {
+  const model = await decoder();
+  const up = model.graph.value("up2.weight");
+  const values = Array.from({ length: 64 * 256 }, (_, index) => {
+    const [row, column] = [Math.floor(index / 256), index % 256];
+    return 0.05 * (((7 * row + 5 * column) % 16) - 7.3);
+  });
+  if (up !== undefined) up.tensor = inMemory(float32([64, 256], values));
+  const { layers } = await quantized({ dtype: "q4" }, model);
+  expect(layers).toMatchObject({
+    up2: "4: weight in 4 bits, blocks of 32 with offsets, which keep its values",
+    up3: "4: weight in 4 bits, blocks of 64 with zero points, rounded by mse",
+  });
+});
+
 test("with samples, the blocks of a language model keep the weights that read its largest inputs", async () => {
   const model = languageModel();
   const table = model.graph.value("embed.weight");

@@ -11,7 +11,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { isFloat, toFloat32 } from "../../core/tensor/convert.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
-import { blockShape } from "./formats/matmul-nbits.ts";
+import { blockShape, isQuantizedIn } from "./formats/matmul-nbits.ts";
 import type { FlatOptions } from "./options.ts";
 import { mse, outputMse } from "./rounders/mse.ts";
 import { areIntegers, type RoundedSettings } from "./settings.ts";
@@ -48,19 +48,36 @@ export async function withDecoderDefaults<S extends RoundedSettings>(
   const inner = uniqueWeights(all).filter(
     ({ weight, effective }) => !outer.has(weight) && effective.type?.dims?.length === 2,
   );
-  const block = options.block ?? (blockSizeOf(inner) === blockSizes[0] ? blockSizes[0] : settings.block);
-  const tableOverrides = block === options.block ? [] : tables.map(({ name }) => [name, { block: referenceBlock }]);
+  const keptNames = new Set<string>();
+  const peaks = new Map<Layer, number>();
+  for (const layer of options.block === undefined ? inner : []) {
+    const weight = await readStoredValue(model, layer.effective, engine);
+    if (isQuantizedIn(layer, weight, { size: referenceBlock, bits: 4 })) keptNames.add(layer.name);
+    else peaks.set(layer, peakOf(toFloat32(weight)));
+  }
+  const block = options.block ?? (blockSizeOf([...peaks.keys()]) === blockSizes[0] ? blockSizes[0] : settings.block);
+  const referenceNames = block === options.block ? [] : [...tables.map(({ name }) => name), ...keptNames];
   return {
     ...settings,
     ...(options.rounder === undefined ? { zeroPoints: true, ...solver } : {}),
     block,
     overrides: {
-      ...Object.fromEntries(tableOverrides),
+      ...Object.fromEntries(referenceNames.map((name) => [name, { block: referenceBlock }])),
       ...headOverrides(all, heads, options.block),
-      ...(await sensitiveOverrides(model, inner, block ?? referenceBlock, engine)),
+      ...sensitiveOverrides(model, peaks, block ?? referenceBlock),
       ...settings.overrides,
     },
   };
+}
+
+/** Returns the largest magnitude, in root mean squares. */
+function peakOf(values: Float32Array): number {
+  let [largest, squares] = [0, 0];
+  for (const value of values) {
+    largest = Math.max(largest, Math.abs(value));
+    squares += value * value;
+  }
+  return largest / Math.sqrt(squares / values.length) || 0;
 }
 
 const uniqueWeights = (layers: readonly Layer[]): readonly Layer[] => [
@@ -96,27 +113,24 @@ function headOverrides(
   return Object.fromEntries(shared.map(({ name }) => [name, { bits: 8, block }]));
 }
 
-/** Returns 8 bits for the layers that cost most per byte, within the bytes that larger blocks save. @param block the block size of 4 bits. */
-async function sensitiveOverrides(
-  model: Model,
-  layers: readonly Layer[],
-  block: number,
-  engine: Engine,
-): Promise<Overrides> {
+/**
+ * Returns 8 bits for the layers that cost most per byte, within the bytes that larger blocks save.
+ * @param peaks the largest magnitude of each weight, in root mean squares. @param block the block size of 4 bits.
+ */
+function sensitiveOverrides(model: Model, peaks: ReadonlyMap<Layer, number>, block: number): Overrides {
+  const layers = [...peaks.keys()];
   let budget = bytesOf(layers, 4, referenceBlock) - bytesOf(layers, 4, block);
-  if (budget <= 0) return {};
   const cached = findCacheLayers(model, new Set(layers.map(({ node }) => node)));
   const lastCached = layers.findLastIndex(({ node }) => cached.has(node));
-  const candidates = [];
-  for (const [index, layer] of layers.entries()) {
+  const candidates = layers.flatMap((layer, index) => {
     const size = blockSizeOf([layer]);
-    if (size === undefined) continue;
+    if (size === undefined) return [];
     const growth = bytesOf([layer], 8, size) - bytesOf([layer], 4, block);
     const error = cached.has(layer.node)
       ? 2
-      : await mlpError(model, layer, index > lastCached && lastCached >= 0, engine);
-    candidates.push({ name: layer.name, size, growth, cost: error / growth });
-  }
+      : errorOf(layer, peaks.get(layer) ?? 0, lastCached >= 0 && index > lastCached);
+    return { name: layer.name, size, growth, cost: error / growth };
+  });
   const overrides: Record<string, Overrides[string]> = {};
   for (const { name, size, growth } of candidates.toSorted((a, b) => b.cost - a.cost)) {
     if (growth > budget) continue;
@@ -126,26 +140,17 @@ async function sensitiveOverrides(
   return overrides;
 }
 
-/** Largest weight of a usual layer, in root mean squares. */
+/** Largest magnitude in a usual weight, in root mean squares. */
 const usualPeak = 15;
 
 /**
  * Estimates the error of the scores by 4 bits in a layer outside of the cache, in units of that of a projection of queries. The factors are measured on
- * SmolLM2-135M. Few large weights of the last layer of a block make the massive activations that other blocks depend on
+ * SmolLM2-135M. Few large weights of the last layer of a block make massive activations, which other blocks depend on
  * (Yu et al. 2024, arXiv 2411.07191).
  */
-async function mlpError(model: Model, layer: Layer, isLast: boolean, engine: Engine): Promise<number> {
-  const { inputs, outputs, effective } = layer;
+function errorOf({ inputs, outputs }: Layer, peak: number, isInLastBlock: boolean): number {
   if (inputs === outputs) return 1;
-  const factor = isLast ? 5 : 1;
-  if (inputs < outputs) return factor;
-  let [largest, squares] = [0, 0];
-  const values = toFloat32(await readStoredValue(model, effective, engine));
-  for (const value of values) {
-    largest = Math.max(largest, Math.abs(value));
-    squares += value * value;
-  }
-  return factor * (largest / usualPeak / Math.sqrt(squares / values.length)) ** 3 || 0;
+  return (isInLastBlock ? 5 : 1) * (inputs < outputs ? 1 : (peak / usualPeak) ** 3);
 }
 
 /** Returns the layers that compute the keys and values of a cache. */

@@ -308,6 +308,10 @@ export function measureBlocks(
   };
 }
 
+/** Returns whether a weight was quantized before, so that blocks of this size keep its values. */
+export const isQuantizedIn = (layer: Layer, dense: Dense, settings: { readonly size: number; readonly bits: 4 }) =>
+  findLattice(toFloat32(dense), rowsOf(layer), settings) !== undefined;
+
 /** Returns real zero points that keep the values of a weight; undefined if integers do, or no zero points do. */
 const latticeOf = (layer: Layer, settings: BlockSettings, rounding: RoundingSource): BlockScales | undefined =>
   layer.effective.type?.type === "float32" ? measuredBlocks(layer, settings, rounding)?.lattice : undefined;
