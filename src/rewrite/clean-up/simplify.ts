@@ -92,8 +92,8 @@ export const simplify = definePass({
       await keepOutputs(model, { outputs }, context),
       ...(shouldFinalize ? [await finalize(model, {}, context)] : []),
     ];
-    const repeat = (): Promise<Outcome> => repeatCleanUps(model, rules, context);
-    const outcome = (raise && (await simplifyRaised(model, repeat))) || (await repeat());
+    const outcome =
+      (raise && (await simplifyRaised(model, rules, context))) || (await repeatCleanUps(model, rules, context));
     const outcomes = [...requested, outcome];
     const changes = outcomes.flatMap((each) => each.changes);
     const shortened = shortNames ? (await shortenNames(model, {}, context)).changes : [];
@@ -104,11 +104,16 @@ export const simplify = definePass({
   },
 });
 
+interface Rules {
+  readonly only?: string[] | undefined;
+  readonly skip: string[];
+}
+
 /** The opset in which the operators Attention, RotaryEmbedding and RMSNormalization are defined. */
 const fusedOpset = 23;
 
 /** Simplifies in a raised opset. Undefined, without a change, if no rule writes an operator that the model's opset lacks, or if a node keeps the opset. */
-async function simplifyRaised(model: Model, repeat: () => Promise<Outcome>): Promise<Outcome | undefined> {
+export async function simplifyRaised(model: Model, rules: Rules, context: Context): Promise<Outcome | undefined> {
   const opset = model.opsets.get("") ?? fusedOpset;
   const restore = snapshot(model);
   try {
@@ -117,18 +122,14 @@ async function simplifyRaised(model: Model, repeat: () => Promise<Outcome>): Pro
     asPithError(error);
     return undefined;
   }
-  const outcome = await repeat();
+  const outcome = await repeatCleanUps(model, rules, context);
   const isNew = ({ domain, op }: Node): boolean => domain === "" && schemaAt(domain, op, opset) === undefined;
   if ([...allNodes(model.graph)].some(isNew)) return outcome;
   restore();
   return undefined;
 }
 
-async function repeatCleanUps(
-  model: Model,
-  rules: { readonly only?: string[] | undefined; readonly skip: string[] },
-  context: Context,
-): Promise<Outcome> {
+async function repeatCleanUps(model: Model, rules: Rules, context: Context): Promise<Outcome> {
   const isSelected = selectsRule(rules);
   const selected = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
   const changes: Change[] = [];

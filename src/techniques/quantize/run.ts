@@ -42,6 +42,10 @@ export async function runQuantize(
   options: v.InferOutput<typeof quantizeOptions>,
   context: Context,
 ): Promise<Outcome> {
+  // Pages that quantize other models do not download the rules.
+  const hasCache = model.graph.feeds.length > 2 && model.graph.outputs.length > 2;
+  if (hasCache && (options.dtype ?? options.target) !== undefined)
+    await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
   await storeForm(model, context);
   const outcomes: Outcome[] = [];
   for (const requested of settingsOfSteps(options)) {

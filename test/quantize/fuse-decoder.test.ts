@@ -1,0 +1,37 @@
+/** `quantize` with a dtype or a target first gives a language model with a cache the operators that its runtimes compute fastest. */
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import type { QuantizeOptions } from "../../src/techniques/quantize/options.ts";
+import { shared } from "../shared.ts";
+
+const file = shared("data/models/llama_shakespeare/onnx/model.onnx");
+
+async function countOperators(options: QuantizeOptions, path = file) {
+  const model = await open(path ?? "");
+  await quantize(model, options, { engine: createEngine() });
+  const counts: Record<string, number> = {};
+  for (const { op } of model.graph.nodes()) counts[op] = (counts[op] ?? 0) + 1;
+  return { Attention: 0, RotaryEmbedding: 0, Softmax: 0, ...counts };
+}
+
+describe.skipIf(file === undefined)("quantize of a language model", () => {
+  test.each<[string, QuantizeOptions]>([
+    ["integers, which run on the CPU everywhere", { dtype: "q8" }],
+    ["4 bits for the CPU", { dtype: "q4", target: ["node", "wasm"] }],
+  ])("writes one attention operator per layer for %s", async (_, options) => {
+    expect(await countOperators(options)).toMatchObject({ Attention: 4, RotaryEmbedding: 8, Softmax: 0 });
+  });
+
+  test.each<[string, QuantizeOptions]>([
+    ["a dtype that WebGPU can load", { dtype: "q4" }],
+    ["a target of WebGPU", { dtype: "q8", target: ["webgpu"] }],
+  ])("keeps the arithmetic of attention for %s", async (_, options) => {
+    expect(await countOperators(options)).toMatchObject({ Attention: 0, RotaryEmbedding: 8, Softmax: 4 });
+  });
+
+  test("changes no operators without a dtype or a target", async () => {
+    expect(await countOperators({ scheme: "weights", bits: 8 })).toMatchObject({ Attention: 0, RotaryEmbedding: 0 });
+  });
+});
