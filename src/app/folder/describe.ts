@@ -1,5 +1,6 @@
 /** Writes the files that describe a folder's variants: Pith's record, config.json for transformers.js, and README.md for people. */
 
+import { bytesOfText } from "#ir";
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
 import {
   fileOfBytes,
@@ -9,7 +10,6 @@ import {
   planWrites,
   writeOwned,
 } from "../../core/files/own-files.ts";
-import { bytesOfText } from "../../core/tensor/dense.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withCard } from "./card.ts";

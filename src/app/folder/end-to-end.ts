@@ -1,11 +1,9 @@
 import * as v from "valibot";
+import { Miss, type Model, open } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { wilson } from "../../core/math/interval.ts";
 import { counted, percent } from "../../core/numbers.ts";
-import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";

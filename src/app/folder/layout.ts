@@ -1,5 +1,5 @@
 /** Recognizes the files of a folder in the layout of transformers.js by their names. */
-import { dataName, parseDataName } from "../../core/onnx/data-files.ts";
+import { dataName, parseDataName } from "#ir";
 import { sidecarNames } from "../../data/sidecars/sidecars.ts";
 import { dtypes } from "../../techniques/quantize/dtypes.ts";
 

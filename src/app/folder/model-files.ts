@@ -1,13 +1,9 @@
 /** Handles the files of a model in a folder (the model and its external data): recognizes, hashes and removes them. */
+
+import { allNodes, allValues, Miss, type Model, open, PithError, parseDataName, passKey, removeUnread } from "#ir";
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
-import { Miss, PithError } from "../../core/errors.ts";
 import { fileHash } from "../../core/files/hash.ts";
 import { type FileHashes, isAuthoredFile } from "../../core/files/own-files.ts";
-import { passKey } from "../../core/graph/emit.ts";
-import { allNodes, allValues } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { parseDataName, removeUnread } from "../../core/onnx/data-files.ts";
-import { open } from "../../core/onnx/index.ts";
 import { dataFilesOf, maxChunks } from "./layout.ts";
 
 export function isFileOfModel(file: string, path: string): boolean {

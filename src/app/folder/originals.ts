@@ -1,3 +1,4 @@
+import { bytesOfText, joinList, Miss, type Model, open, PithError, sniff, throwIfAborted } from "#ir";
 import {
   fileKind,
   fileNameOf,
@@ -8,7 +9,6 @@ import {
   makeFolder,
   writeFileAtomically,
 } from "#platform";
-import { joinList, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash, textHash } from "../../core/files/hash.ts";
 import {
   type FileHashes,
@@ -18,11 +18,7 @@ import {
   type NewFile,
   planWrites,
 } from "../../core/files/own-files.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { open } from "../../core/onnx/index.ts";
-import { sniff } from "../../core/onnx/sniff.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { bytesOfText } from "../../core/tensor/dense.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";

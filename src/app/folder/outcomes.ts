@@ -1,6 +1,7 @@
 /** Makes, reuses, times or rejects the variants of a folder one by one, and records each outcome. */
+
+import { asPithError, errorMessage, isSystemError, PithError } from "#ir";
 import { joinPath } from "#platform";
-import { asPithError, errorMessage, isSystemError, PithError } from "../../core/errors.ts";
 import { textHash } from "../../core/files/hash.ts";
 import { formatKept } from "../../core/files/own-files.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";

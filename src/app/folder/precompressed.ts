@@ -2,8 +2,9 @@
  * Writes and removes .gz and .br copies of the model files in an output folder, for web servers. The folder's record lists the copies that Pith
  * wrote; other copies are never overwritten.
  */
+
+import { joinList } from "#ir";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
-import { joinList } from "../../core/errors.ts";
 import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
 import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";

@@ -5,8 +5,9 @@
  *
  * Each variant is recorded as soon as it is written, so that a stopped run can continue.
  */
+
+import { joinList, stripPeriod, throwIfAborted } from "#ir";
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
-import { joinList, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
 import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { bytes } from "../../core/numbers.ts";

@@ -1,6 +1,7 @@
 /** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
+
+import type { Miss, PithError } from "#ir";
 import type { Encoding } from "#platform";
-import type { Miss, PithError } from "../../core/errors.ts";
 import type { CopySizes } from "../../core/files/compressed-copies.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";
 import type { Context } from "../../core/pass/pass.ts";

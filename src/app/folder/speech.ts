@@ -3,12 +3,11 @@
  *
  *     WAV ──preprocessor_config.json──▶ features ──encoder_model──▶ decoder_model_merged ──▶ tokens ──tokenizer.json──▶ words
  */
+
+import { type Batch, capitalize, Miss, type Model, PithError } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { capitalize, Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { type FeatureExtractor, isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";

@@ -1,12 +1,8 @@
 /** Estimates the memory that a page needs for a model, and names tensors that a device may refuse. */
-import { infer } from "../../core/analysis/infer.ts";
-import { bytesOfValue, peakBytes } from "../../core/analysis/live-values.ts";
-import { asPithError } from "../../core/errors.ts";
-import { allValues } from "../../core/graph/graph.ts";
+import { bytesOfValue, infer, peakBytes } from "#analysis";
+import { allValues, asPithError, isSymbolic, open } from "#ir";
 import { bytes } from "../../core/numbers.ts";
-import { open } from "../../core/onnx/index.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { isSymbolic } from "../../core/tensor/dims.ts";
 import { fixDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { guesses, randomInputs, type TrialSizes } from "../../runtime/run/random-inputs.ts";
 import type { FileFigures } from "./records.ts";

@@ -1,6 +1,7 @@
 /** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
+
+import { capitalize, joinList } from "#ir";
 import type { Encoding } from "#platform";
-import { capitalize, joinList } from "../../core/errors.ts";
 import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, speedText } from "../../core/numbers.ts";

@@ -1,5 +1,5 @@
 /** Evaluates attempts of the precision fallback by generated tokens, on texts that do not evaluate the result. Used if a folder fails end to end. */
-import { Miss, stripPeriod, uncapitalize } from "../../core/errors.ts";
+import { Miss, stripPeriod, uncapitalize } from "#ir";
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { sentences } from "../../data/text/sentences.ts";

@@ -4,19 +4,25 @@
  * Before anything is written, two checks must pass. The trimmed tokenizer must split every text into the same tokens, and the trimmed models must
  * have the same outputs.
  */
+
+import type { Dense, Model } from "#ir";
+import {
+  asPithError,
+  bytesOfText,
+  formatReason,
+  open,
+  PithError,
+  sameDims,
+  save,
+  takeIndices,
+  throwIfAborted,
+  toFloat64,
+} from "#ir";
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
-import { asPithError, formatReason, PithError, throwIfAborted } from "../../core/errors.ts";
 import { formatJson } from "../../core/files/own-files.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { open, save } from "../../core/onnx/index.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import type { PlainObject } from "../../core/plain.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { bytesOfText } from "../../core/tensor/dense.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import { takeIndices } from "../../core/tensor/take.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { openDataset } from "../../data/sources/open.ts";

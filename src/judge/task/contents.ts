@@ -1,8 +1,5 @@
 /** Feeds constant values to inputs that the data does not provide: the option `set`, such as `{ sr: 16000 }`. */
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fixedDims } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import { type Dense, fixedDims, type Model, PithError } from "#ir";
 import { gatherRows, samplesIn } from "../../data/batches/rows.ts";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";

@@ -1,14 +1,9 @@
 /** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
 
+import { type Batch, elementCount, joinArrays, type Model, PithError, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { PithError } from "../../core/errors.ts";
 import type { Estimate } from "../../core/estimate.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { joinArrays } from "../../core/tensor/dense.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { range, view } from "../../data/batches/indexed.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import { collect, draw } from "../../data/batches/select.ts";

@@ -1,13 +1,16 @@
 /** Names the metrics of commands and options, and selects the metric of a model by its outputs and the labels of the data. */
-import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
-import { detectionForm } from "../../core/analysis/detection-form.ts";
-import { distributionOf, isShare } from "../../core/analysis/distribution.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { partsOf } from "../../core/analysis/measured-parts.ts";
-import { assumedScores, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import {
+  assumedScores,
+  dataDependentSizes,
+  detectionForm,
+  distributionOf,
+  infer,
+  isShare,
+  mainOutput,
+  outputKind,
+  partsOf,
+} from "#analysis";
+import { dimsText, elementCount, type Model, PithError } from "#ir";
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement } from "../../runtime/metrics/detections.ts";

@@ -1,10 +1,8 @@
-import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { assumedScores, outputKind } from "#analysis";
+import { dimsText, type Model, PithError } from "#ir";
 import { counted, integer } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
 import { firstBatch, setAside, testSeed } from "../../data/batches/select.ts";
 import { parseState, setStates } from "../../data/batches/states.ts";
 import {

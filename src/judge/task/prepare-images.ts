@@ -1,15 +1,10 @@
 /** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. Warns if it seems wrong. */
-import { infer } from "../../core/analysis/infer.ts";
-import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
+import { infer, mainOutput, outputKind } from "#analysis";
+import { type Batch, capitalize, elementCount, type Model, PithError, toFloat64, truncateList } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { capitalize, PithError, truncateList } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { pairedMeans } from "../../core/math/interval.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { flatImageText, imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";

@@ -1,14 +1,10 @@
 /** Prepares the samples of a task as the model requires: detects images, texts and sound, and applies their preprocessing. */
-import { isBeyondClasses, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { PithError } from "../../core/errors.ts";
+import { isBeyondClasses, mainOutput, outputKind } from "#analysis";
+import type { Batch, Dense, Model, Value } from "#ir";
+import { dimsText, elementCount, isFloat, PithError, toFloat64 } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, minus, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { findStates, statesText } from "../../data/batches/states.ts";

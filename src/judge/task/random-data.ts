@@ -1,9 +1,7 @@
 /** Generates random inputs as a data set, for distillation without samples (`data: "random"`). */
 
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, PithError, random } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
-import { random } from "../../core/tensor/random.ts";
 import { indexed } from "../../data/batches/indexed.ts";
 import { joinBatches } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";

@@ -1,13 +1,8 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
-import { possibleDetectionForms } from "../../core/analysis/detection-form.ts";
-import { canHaveScales, partsOf } from "../../core/analysis/measured-parts.ts";
-import { mainOutput } from "../../core/analysis/output-kind.ts";
-import { asPithError, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { canHaveScales, mainOutput, partsOf, possibleDetectionForms } from "#analysis";
+import { asPithError, type Dense, type Model, throwIfAborted, toFloat64 } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch, testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";

@@ -1,6 +1,5 @@
 /** Runs a decoder on a text as generation does: most tokens at once (prefill), and the last ones one at a time with the cache of those before. */
-import type { Model } from "../../core/graph/model.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import type { Batch, Model } from "#ir";
 import { range } from "../../data/batches/indexed.ts";
 import { attentionMaskOf, selectColumns } from "../../data/batches/rows.ts";
 import { Decoding, decoderOf, type TokenRows, tokenFeeds, tokenRows } from "./decoding.ts";

@@ -6,12 +6,8 @@
  *               ▲  └──▶ present.*
  *               └── past_key_values.*, empty at the first step
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { allLayers, infer } from "#analysis";
+import { type Batch, type Dense, fromNumbers, type Model, PithError, toNumbers } from "#ir";
 import { attentionMask } from "../../data/batches/rows.ts";
 import { findStates, type State } from "../../data/batches/states.ts";
 import { emptyCache, isLanguageModel, tokenInput } from "../../data/text/token-inputs.ts";

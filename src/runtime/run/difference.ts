@@ -3,10 +3,8 @@
  *
  *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)²
  */
-import { type OutputPart, selectPart } from "../../core/analysis/output-parts.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, sameDims } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
+import { type OutputPart, selectPart } from "#analysis";
+import { type Dense, dimsText, isFloat, sameDims, toFloat64 } from "#ir";
 import { isEndless } from "./mask-values.ts";
 
 export class Difference {

@@ -1,11 +1,6 @@
 /** Provides the inputs of a model: columns of a data set, and recurrent states, which are zeros at first. */
-import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { equalSizes } from "../../core/analysis/equal-sizes.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { equalSizes, hasBatchAxis, infer } from "#analysis";
+import { type Batch, elementCount, type Model, PithError } from "#ir";
 import { type Binding, bindInputs } from "../../data/batches/bind.ts";
 import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";

@@ -4,13 +4,9 @@
  *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ next token: that with the largest logit at the last position, or a random one
  *     text or sound ──(encoder_model)──▶
  */
+
+import { type Batch, type Dense, type Model, memoize, type Random, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import type { Random } from "../../core/tensor/random.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 

@@ -1,6 +1,5 @@
 /** Limits for models whose weights fill much of the memory. */
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, storedBytes } from "#ir";
 
 /**
  * Maximum bytes of a model that is timed, and of originals that transformers.js loads for a comparison. WebAssembly addresses 4 GiB, so no page runs a

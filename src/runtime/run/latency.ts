@@ -6,13 +6,11 @@
  * spinning doubled the times of whole rounds. The order of the models rotates and reverses from round to round, so that no model always runs after
  * the same other model, whose data are in the caches.
  */
+
+import { type Batch, type Model, PithError, storedBytes, throwIfAborted } from "#ir";
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
-import { PithError, throwIfAborted } from "../../core/errors.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { quantile } from "../../core/math/interval.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */

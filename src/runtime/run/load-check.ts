@@ -1,8 +1,8 @@
 /** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
+
+import { type Model, PithError } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 
 /** The result does not load, or does not run. */

@@ -4,8 +4,7 @@
  * A value is set by a mask if its magnitude is at least 1e30 (float16: 65504). It is also set by a mask if it is a score plus the constant of a mask.
  * Such constants are round numbers of at most −1e4, or the limits of float16. Measurements, such as −15,000 ± 1,200, are not close to them.
  */
-import { type FloatType, isFloat } from "../../core/tensor/convert.ts";
-import type { DataType } from "../../core/tensor/types.ts";
+import { type DataType, type FloatType, isFloat } from "#ir";
 
 const minEndless: Record<FloatType, number> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
 

@@ -1,9 +1,7 @@
 /** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
-import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { withFixedDraws } from "#analysis";
+import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { sampleCount, sliceBatch } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";

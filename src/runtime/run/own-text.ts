@@ -1,12 +1,20 @@
 /** Samples of text that a language model generates itself: realistic inputs for a model without data. */
+
+import {
+  asPithError,
+  bytesOfText,
+  fromNumbers,
+  Miss,
+  type Model,
+  random,
+  storedBytes,
+  stripPeriod,
+  throwIfAborted,
+  toFloat64,
+  zeros,
+} from "#ir";
 import { fileKind, folderOf, joinPath, readText, writeFileAtomically } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { asPithError, Miss, stripPeriod, throwIfAborted } from "../../core/errors.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
-import { bytesOfText, zeros } from "../../core/tensor/dense.ts";
-import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { attentionMask } from "../../data/batches/rows.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";

@@ -5,22 +5,26 @@
  * rejects are skipped. Operators that the runtime lacks are removed from both (`unknown-operators.ts`).
  */
 
-import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { cost } from "../../core/analysis/cost.ts";
-import { hasRandomNodes, haveSameDraws, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { cost, hasBatchAxis, hasRandomNodes, haveSameDraws, infer, withFixedDraws } from "#analysis";
+import type { Batch, Dense, Dim, Model, Value } from "#ir";
+import {
+  asPithError,
+  bytesFor,
+  isFloat,
+  isSymbolic,
+  Miss,
+  memoize,
+  operatorName,
+  PithError,
+  random,
+  storedBytes,
+  stripPeriod,
+  throwIfAborted,
+  toNumbers,
+} from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator, type UnknownOperator } from "../../core/engine/runtime-messages.ts";
-import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
-import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { bytes } from "../../core/numbers.ts";
-import { isFloat, toNumbers } from "../../core/tensor/convert.ts";
-import { bytesFor } from "../../core/tensor/dense.ts";
-import { type Dim, isSymbolic } from "../../core/tensor/dims.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { range } from "../../data/batches/indexed.ts";
 import { gatherRows, mapColumns, selectColumns, sliceRows } from "../../data/batches/rows.ts";
 import type { State } from "../../data/batches/states.ts";

@@ -1,5 +1,5 @@
 /** Random images of blocks of several sizes, mostly equal in all channels, so that filters of every size have nonzero outputs and images differ. */
-import type { Random } from "../../core/tensor/random.ts";
+import type { Random } from "#ir";
 
 export interface Sides {
   readonly channel: number;

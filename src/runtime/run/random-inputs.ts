@@ -5,19 +5,25 @@
  * Images consist of blocks, because filters average white noise to zero. Unknown sizes are guessed, and equal sizes remain equal
  * (`core/analysis/equal-sizes.ts`).
  */
-import { equalSizes } from "../../core/analysis/equal-sizes.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
+import { equalSizes, infer, wantedInputs } from "#analysis";
+import type { Batch, DataType, Dense, Dim, Model, Random, ValueType } from "#ir";
+import {
+  allValues,
+  asPithError,
+  dimsText,
+  dimText,
+  dimValue,
+  elementCount,
+  fromNumbers,
+  integerRange,
+  isFloat,
+  isSymbolic,
+  PithError,
+  random,
+  zeros,
+} from "#ir";
 import type { Session } from "../../core/engine/index.ts";
 import { requireMemory } from "../../core/engine/screen.ts";
-import { asPithError, PithError } from "../../core/errors.ts";
-import { allValues, type ValueType } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers, integerRange, isFloat } from "../../core/tensor/convert.ts";
-import { zeros } from "../../core/tensor/dense.ts";
-import { type Dim, dimsText, dimText, dimValue, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
-import { type Random, random } from "../../core/tensor/random.ts";
-import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
 import { findStates } from "../../data/batches/states.ts";
 import { imageSides, images } from "./random-images.ts";
 

@@ -4,12 +4,11 @@
  *
  * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 % within one process; the ratio of mean processor times varied by 30 %.
  */
+
+import { asPithError, type Batch, Miss, type Model, throwIfAborted } from "#ir";
 import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { runTime } from "../../core/numbers.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { selectColumns } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -1,7 +1,7 @@
 /** A runtime on which results will run. */
+
+import type { Batch, DataType, Model } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Batch, DataType } from "../../core/tensor/types.ts";
 import type { LatencyOptions, LatencyReport } from "./latency.ts";
 
 export const targetNames = ["node", "wasm", "webgpu"] as const;

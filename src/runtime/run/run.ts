@@ -1,13 +1,8 @@
 /** Runs a model over batches of a data set, whatever its batch size and recurrent states. */
-import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
-import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
+import { dataDependentSizes, infer, wantedInputs, withFixedDraws } from "#analysis";
+import type { Batch, DataType, Dense, Model } from "#ir";
+import { fromNumbers, isFloat, PithError, toFloat64, toNumbers } from "#ir";
 import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers, isFloat, toFloat64, toNumbers } from "../../core/tensor/convert.ts";
-import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
 import { joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "../../data/batches/rows.ts";
 import { Feeder } from "./feeding.ts";
 

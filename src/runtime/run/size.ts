@@ -1,7 +1,7 @@
 /** Measures the size of a model on disk and as a web server sends it: compressed once with gzip or brotli. */
+
+import { type ByteSource, PithError } from "#ir";
 import { compressedSize, type Encoding, openFile } from "#platform";
-import { PithError } from "../../core/errors.ts";
-import type { ByteSource } from "../../core/tensor/types.ts";
 
 /** Bytes per chunk. With chunks of 256 KiB, an estimate from 2 MiB covers too few layers and is wrong by up to 7 %. */
 const chunkBytes = 2 ** 16;

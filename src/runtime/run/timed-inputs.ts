@@ -1,11 +1,7 @@
 /** Chooses the sizes of inputs for timing: one sample of a typical size. */
+
+import { type Batch, dimsText, dimText, elementCount, isFloat, isSymbolic, type Model, PithError, random } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
-import { dimsText, dimText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { Decoding } from "./decoding.ts";
 import { hasLargeWeights } from "./large-weights.ts";

@@ -4,11 +4,9 @@
  *     x → Conv → a → custom.MyAct → b → Conv → y        inputs x and b, outputs y and a
  */
 
-import { infer } from "../../core/analysis/infer.ts";
+import { infer } from "#analysis";
+import { extract, type Model, type Value, type ValueType } from "#ir";
 import type { UnknownOperator } from "../../core/engine/runtime-messages.ts";
-import { extract } from "../../core/graph/extract.ts";
-import type { Value, ValueType } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
 
 /** Returns both models without the operators; undefined if they are in a subgraph or function, their output types are unknown, or nothing remains. */
 export function withoutOperators(

@@ -1,5 +1,4 @@
-import type { Group } from "../../core/analysis/channels.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
+import type { Group, Layer } from "#analysis";
 import type { Cut, RankedEntries, Scores } from "../../core/math/smallest.ts";
 /** A layer as an allocation receives it. */
 export interface RankedLayer extends Pick<RankedEntries, "sample"> {

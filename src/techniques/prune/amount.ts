@@ -3,9 +3,8 @@
  * JavaScript does not distinguish 1.0 (all entries) from 1 (one entry).
  */
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
+import { PithError, roundHalfEven } from "#ir";
 import { described } from "../../core/pass/options.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
 
 /** 0.3 is 30 % of the remaining entries, 3 is three entries, `{ fraction: 1 }` is all of them. */
 export type Amount = number | { readonly fraction: number } | { readonly count: number };

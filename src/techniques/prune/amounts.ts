@@ -1,10 +1,6 @@
 /** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
-import { infer } from "../../core/analysis/infer.ts";
-import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { optionsOfLayer } from "../../core/analysis/selection.ts";
-import { joinList, Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { infer, layers as layersOf, optionsOfLayer, parametersOf } from "#analysis";
+import { joinList, Miss, type Model, PithError } from "#ir";
 import type { Cut } from "../../core/math/smallest.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import { awaitedAnswerOf } from "../../core/pass/custom-methods.ts";

@@ -1,10 +1,7 @@
 /** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. Every axis keeps at least one index. */
-import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
-import type { Removal } from "../../core/analysis/cut.ts";
+import { type Group, outputsOf, type Removal, removable } from "#analysis";
+import { groupBy, roundHalfEven, type Value } from "#ir";
 import { widestBlock } from "../../core/channel-block.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
 import { maxCountOf } from "./amount.ts";
 
 export interface ScoredGroup {

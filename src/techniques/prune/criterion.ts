@@ -1,8 +1,7 @@
 /** Interface of pruning criteria: they score weights or channels, and those with the smallest |score| are pruned. */
-import type { Miss } from "../../core/errors.ts";
+import type { Miss, Random } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
-import type { Random } from "../../core/tensor/random.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";

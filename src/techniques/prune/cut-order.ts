@@ -1,8 +1,7 @@
-import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Group, outputsOf, removable } from "#analysis";
+import { type Model, roundHalfEven } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
 import { scoreByNorm } from "./channel-scores.ts";
 import { roundToMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";

@@ -6,17 +6,11 @@
  *
  * over channel vectors at all positions of all samples, without padding (attention mask). The runtime computes sums in float64.
  */
-import type { Block } from "../../core/analysis/blocks.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { layers } from "../../core/analysis/layers.ts";
-import { formatReason, Miss, notFiniteHint, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Block, type Inference, infer, layers } from "#analysis";
+import type { Model, Value } from "#ir";
+import { dimsText, formatReason, fromNumbers, Miss, notFiniteHint, PithError, typeCodes } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
-import { typeCodes } from "../../core/tensor/types.ts";
 import { attentionMask } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -1,10 +1,8 @@
 /** Describes pruned channel groups in changes and skipped layers. */
-import { type Group, outputsOf } from "../../core/analysis/channels.ts";
-import { Miss } from "../../core/errors.ts";
+import { type Group, outputsOf } from "#analysis";
+import { groupBy, Miss, roundHalfEven } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
 import type { Remains } from "./amounts.ts";
 import type { Choice } from "./choose-units.ts";
 export function partsOf(group: Group): string {

@@ -1,21 +1,19 @@
 /** Scores the entries of weights by a pruning criterion. Its statistics are collected in one pass over the samples, before anything is pruned. */
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import {
   describeNonFinite,
   hasFloatWeights,
+  infer,
+  type Layer,
+  layers as layersOf,
   weightMatrices,
   weightNumbers,
   weightStorage,
-} from "../../core/analysis/weight.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+} from "#analysis";
+import { Miss, type Model, PithError, random, type Value } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
 import { answerOf, areMatrices, statisticOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";

@@ -1,8 +1,7 @@
 /** Depth pruning by position: keeps some of the repeated layers (`repeated-layers.ts`). */
 import * as v from "valibot";
-import type { Block } from "../../core/analysis/blocks.ts";
-import { isNamed } from "../../core/analysis/selection.ts";
-import { Miss, PithError } from "../../core/errors.ts";
+import { type Block, isNamed } from "#analysis";
+import { Miss, PithError } from "#ir";
 import { countOption, described } from "../../core/pass/options.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";

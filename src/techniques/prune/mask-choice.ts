@@ -1,15 +1,9 @@
-import type { Layer } from "../../core/analysis/layers.ts";
-import { maskingOf } from "../../core/analysis/masks.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Layer, maskingOf } from "#analysis";
+import { type Dense, elementCount, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
 
 import { applyMask, type Cut, createCutter, cutMask, type Mask } from "../../core/math/smallest.ts";
 import { integer } from "../../core/numbers.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
-import { toFloats } from "../../core/tensor/convert.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";

@@ -1,9 +1,8 @@
 /** Functions on pruning masks (row-major, 1 for kept and 0 for pruned entries) and norms of channels. Pruned entries stay pruned. */
-import { PithError } from "../../core/errors.ts";
+import { type AxisLayout, alongAxis, PithError } from "#ir";
 import { matrix } from "../../core/math/matrix.ts";
 import type { Mask } from "../../core/math/smallest.ts";
 import { singularValues } from "../../core/math/svd.ts";
-import { type AxisLayout, alongAxis } from "../../core/tensor/dims.ts";
 
 /** Order of a norm: any p, ±Infinity, "fro" (2), or "nuc", the sum of singular values of each slice of a three-dimensional tensor. */
 export type Norm = number | "fro" | "nuc";

@@ -1,8 +1,6 @@
 /** Candidates that pruning adds to a search: fewer channels or layers. Individual weights do not make the file smaller. */
-import type { Block } from "../../core/analysis/blocks.ts";
-import { asPithError } from "../../core/errors.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { Block } from "#analysis";
+import { asPithError, type Model, storedBytes } from "#ir";
 import type { Move, MovesRequest } from "../../core/pass/moves.ts";
 import { runsOfGradients } from "./options.ts";
 import { repeatedLayers } from "./repeated-layers.ts";

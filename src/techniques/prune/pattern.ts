@@ -7,11 +7,10 @@
  *     r×c       blocks of r outputs and c inputs, by the sum of their squares
  */
 import * as v from "valibot";
+import { joinArrays, roundHalfEven } from "#ir";
 import { cutLeast } from "../../core/math/smallest.ts";
 import { isMethod } from "../../core/pass/custom-methods.ts";
 import { modulePath } from "../../core/pass/modules.ts";
-import { joinArrays } from "../../core/tensor/dense.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { keptCount } from "./mask.ts";
 

@@ -1,13 +1,7 @@
 /** Ranks the entries of a parameter for pruning, and reads its mask. */
-import { maskingOf, nameBeforeMasking } from "../../core/analysis/masks.ts";
-import { describeNonFinite, weightStorage } from "../../core/analysis/weight.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
+import { describeNonFinite, maskingOf, nameBeforeMasking, weightStorage } from "#analysis";
+import { type Dense, elementCount, isDense, Miss, PithError, sameDims, toFloats, type Value } from "#ir";
 import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
-import { toFloats } from "../../core/tensor/convert.ts";
-import { isDense } from "../../core/tensor/dense.ts";
-import { elementCount, sameDims } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";

@@ -1,9 +1,6 @@
 import * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { allMaskings, type Masking, maskingOf } from "../../core/analysis/masks.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allMaskings, infer, layers as layersOf, type Masking, maskingOf } from "#analysis";
+import { Miss, type Model, PithError } from "#ir";
 import { parseOptions } from "../../core/pass/option-errors.ts";
 import { definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
 import { dropKeptWeights } from "../../rewrite/edit/kept-weights.ts";

@@ -7,15 +7,10 @@
  *
  * Model inputs and outputs of a removed layer, such as its cache, are removed. Remaining caches are renumbered; weights keep their names.
  */
-import { type Block, blocks, outermostNode } from "../../core/analysis/blocks.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Graph, Use, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
-import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
+import { type Block, blocks, infer, outermostNode } from "#analysis";
+import type { Graph, Model, Use, Value } from "#ir";
+import { dimsText, Miss, PithError, removeReplaced, replaceReads, replaceUses, usedTensors } from "#ir";
 import { type Change, type Context, removedPortKind } from "../../core/pass/pass.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 /** Returns the stacks of repeated layers. @throws PithError E_UNSUPPORTED if no layers repeat. */

@@ -5,18 +5,12 @@
  */
 
 import * as v from "valibot";
-import { nameBeforeMasking } from "../../core/analysis/masks.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { nameBeforeMasking } from "#analysis";
+import type { Dense, Model, Value } from "#ir";
+import { alongAxis, elementCount, fromNumbers, isDense, Miss, PithError, random, toFloat64 } from "#ir";
 import { applyMask, type Mask } from "../../core/math/smallest.ts";
 import { described, option, overridesOption } from "../../core/pass/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
-import { isDense } from "../../core/tensor/dense.ts";
-import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
-import { random } from "../../core/tensor/random.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { global, uniform } from "./allocations.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";

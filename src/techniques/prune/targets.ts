@@ -1,16 +1,18 @@
 /** Selects the stored parameters (weights or biases of layers) to prune. */
 import * as v from "valibot";
-import { fixedTables } from "../../core/analysis/fixed-tables.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { selectLayers } from "../../core/analysis/selection.ts";
-import { storedRoot } from "../../core/analysis/stored-root.ts";
-import { requireStored, weightNeeds } from "../../core/analysis/weight.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import {
+  fixedTables,
+  infer,
+  type Layer,
+  layers as layersOf,
+  parametersOf,
+  requireStored,
+  selectLayers,
+  storedRoot,
+  unsupportedWeights,
+  weightNeeds,
+} from "#analysis";
+import { Miss, type Model, PithError, type Value } from "#ir";
 import { type LayerSelection, option, selectionOptions } from "../../core/pass/options.ts";
 
 export type ParameterKind = "weight" | "bias";

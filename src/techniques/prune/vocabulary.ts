@@ -7,16 +7,9 @@
  * the table. A separate output layer is found by its output size.
  */
 
-import { Labels } from "../../core/analysis/channel-labels.ts";
-import { type End, labelledEnds, type Rule, rulesOf } from "../../core/analysis/channel-links.ts";
-import type { Slice } from "../../core/analysis/channels.ts";
-import { cut } from "../../core/analysis/cut.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { spread } from "../../core/analysis/spread.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { describe, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { End, Inference, Layer, Rule, Slice } from "#analysis";
+import { cut, infer, Labels, labelledEnds, layers, rulesOf, spread } from "#analysis";
+import { describe, Miss, type Model, PithError, type Value } from "#ir";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";

@@ -2,12 +2,8 @@
  * Decides for static quantization which nodes compute in integers, and the scale of each activation. Ranges are measured on samples.
  * If no scale represents a value well, the value stays in float, and the decision is repeated. Learned scales are kept.
  */
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { excludesNode, optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
-import { Miss, type PithError } from "../../core/errors.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { excludesNode, type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
+import { Miss, type Model, type Node, type PithError, type Value } from "#ir";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../../core/math/quantize.ts";
 import { channelRanges } from "../../core/math/quantize-tensor.ts";
 import type { Context } from "../../core/pass/pass.ts";

@@ -1,8 +1,5 @@
-import { distributionOf } from "../../core/analysis/distribution.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { outputKind } from "../../core/analysis/output-kind.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { distributionOf, infer, outputKind } from "#analysis";
+import { emitInto, type Model } from "#ir";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 
 /** Smaller probabilities are replaced by this one, so that their logarithms are finite. */

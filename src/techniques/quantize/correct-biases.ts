@@ -1,8 +1,6 @@
 /** Corrects biases of a quantized model if that lowers the output noise on held-out samples. */
-import { biasedOutput } from "../../core/analysis/biased.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { biasedOutput, type Inference, infer, type Layer } from "#analysis";
+import type { Model } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";

@@ -6,17 +6,10 @@
  *
  * Sensitivities are measured on the network: each layer is rounded alone.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { selectLayers } from "../../core/analysis/selection.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allLayers, infer, type Layer, parametersOf, selectLayers } from "#analysis";
+import type { Model, Value } from "#ir";
+import { deferTensor, elementCount, fixedDims, fromNumbers, Miss, PithError, toFloats } from "#ir";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferTensor } from "../../core/tensor/deferred.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { draw } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";

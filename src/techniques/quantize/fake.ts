@@ -5,20 +5,12 @@
  *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
  */
 import * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../core/analysis/masks.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
-import { Miss } from "../../core/errors.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
+import type { Layer } from "#analysis";
+import { infer, layers, nameBeforeMasking, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
+import { type Emit, elementCount, emitInto, Miss, type Model, replaceUses, type Value } from "#ir";
 import { fullRange } from "../../core/math/quantize.ts";
 import { described, overridesOption, selectionOptions } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";

@@ -8,24 +8,29 @@
  * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value exceeds 65,504 or the
  * relative error exceeds 0.01. Vectors also stay in float32: they are small, and some must be exact.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { maskingOf } from "../../core/analysis/masks.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { excludesLayer, selectLayers } from "../../core/analysis/selection.ts";
-import { requireStored } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitter } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { roleWords } from "../../core/graph/role.ts";
+import {
+  allLayers,
+  excludesLayer,
+  infer,
+  maskingOf,
+  parametersOf,
+  requireStored,
+  selectLayers,
+  unsupportedWeights,
+} from "#analysis";
+import type { Model, Value } from "#ir";
+import {
+  deferTensor,
+  elementCount,
+  emitter,
+  fromNumbers,
+  Miss,
+  replaceUses,
+  roleWords,
+  toFloats,
+  typeCodes,
+} from "#ir";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferTensor } from "../../core/tensor/deferred.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import { typeCodes } from "../../core/tensor/types.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import type { HalfSettings } from "./settings.ts";

@@ -4,7 +4,8 @@
  * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric: uint8 is int8 plus 128.
  */
 
-import type { Layer } from "../../core/analysis/layers.ts";
+import type { Layer } from "#analysis";
+import { float32, roundHalfEven } from "#ir";
 import { type BlockBits, blockScale } from "../../core/math/blocks.ts";
 import { subdivisionOf } from "../../core/math/common-step.ts";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";
@@ -17,8 +18,6 @@ import {
   smallestScale,
 } from "../../core/math/quantize.ts";
 import { channelRanges, sliceSteps } from "../../core/math/quantize-tensor.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
 import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */

@@ -20,24 +20,29 @@
  * masked row attends to all positions equally. In float16 the row would follow the scores, so masked sums before a softmax are
  * clipped to at least −16,384 (`maskedSums`).
  */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { maskingOf } from "../../core/analysis/masks.ts";
-import { excludesNode, selectLayers } from "../../core/analysis/selection.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitter } from "../../core/graph/emit.ts";
-import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { roleWords } from "../../core/graph/role.ts";
-import { type OperatorSchema, schemaAt } from "../../core/graph/schema.ts";
+import { allLayers, excludesNode, type Inference, infer, type Layer, maskingOf, selectLayers } from "#analysis";
+import type { Graph, Model, Node, OperatorSchema, Tensor, Value } from "#ir";
+import {
+  allNodes,
+  clampAllToHalf,
+  deferTensor,
+  describe,
+  emitter,
+  fromNumbers,
+  halfClampValue,
+  isInfiniteInHalf,
+  Miss,
+  removeUnusedEverywhere,
+  replaceUses,
+  roleWords,
+  schemaAt,
+  subgraphs,
+  toFloat64,
+  toFloats,
+  typeCodes,
+} from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
-import { deferTensor } from "../../core/tensor/deferred.ts";
-import { clampAllToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
-import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

@@ -1,5 +1,5 @@
-import { allLayers } from "../../core/analysis/layers.ts";
-import { storedBytes } from "../../core/graph/graph.ts";
+import { allLayers } from "#analysis";
+import { storedBytes } from "#ir";
 import type { Move, MovesRequest } from "../../core/pass/moves.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 import { runsPerSample } from "./options.ts";

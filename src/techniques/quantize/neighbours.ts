@@ -9,10 +9,8 @@
  *     s = max(max |w|, max |w₁ + w₂|) / 127          rounding adds at most 1/2 to each, so |q₁ + q₂| ≤ 127 + 1
  */
 
+import { type Dense, elementCount, toFloat32 } from "#ir";
 import type { WeightRole } from "../../core/ops/entry.ts";
-import { toFloat32 } from "../../core/tensor/convert.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import type { ScaledGrid } from "../calibrate/solver.ts";
 import { type Along, computeScale, symmetricGrid } from "./grid.ts";
 

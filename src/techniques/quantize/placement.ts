@@ -16,11 +16,8 @@
  * - Softmax, whose exponentials multiply the input error;
  * - operators that would join values of very different ranges under one scale (`inFloat`).
  */
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { Miss } from "../../core/errors.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import type { Inference, Layer } from "#analysis";
+import { describe, Miss, type Model, type Node, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
 import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
 import { keepsFloatArithmetic } from "./plan.ts";

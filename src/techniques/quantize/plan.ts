@@ -1,14 +1,8 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
-import { Miss } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
+import { type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
+import { elementCount, emitInto, Miss, type Model, removeReplaced, usedTensors } from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
 import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
 import type { Form, Format, LayerPlan } from "./formats/format.ts";

@@ -1,5 +1,5 @@
 /** Lists settings and formats with smaller errors, for the precision fallback, and the settings for a download size. */
-import { PithError } from "../../core/errors.ts";
+import { PithError } from "#ir";
 import type { Change, OptionValues } from "../../core/pass/pass.ts";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
 import { admitsLowEntropy, areIntegers, isLowEntropy, withDtype } from "./settings.ts";

@@ -2,20 +2,11 @@
  * Prepares a model for integer arithmetic. Exporters write a missing bias as zeros with the weight's length and the activation's
  * type, Expand(CastLike(0, x), Shape(w)). CastLike becomes Cast, so that the bias depends only on stored tensors.
  */
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer, layers } from "../../core/analysis/layers.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
-import { substitute } from "../../core/graph/replace.ts";
-import { tentatively } from "../../core/graph/snapshot.ts";
+import type { Inference, Layer, Selection } from "#analysis";
+import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
+import type { Model, Node, Value } from "#ir";
+import { deferTensor, fromNumbers, inMemory, Miss, removeUnused, substitute, tentatively, toFloats } from "#ir";
 import type { Change, Context } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferTensor } from "../../core/tensor/deferred.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";

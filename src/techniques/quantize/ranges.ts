@@ -8,9 +8,7 @@
  *                  would outweigh all other values
  */
 
-import { PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Model, PithError, type Value } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";

@@ -10,12 +10,10 @@
  *     noise = s² / 12 / mean x² of the bulk
  */
 
-import type { Value } from "../../core/graph/graph.ts";
+import { type Dense, fromNumbers, toFloat64, typeCodes, type Value } from "#ir";
 import { smallestScale } from "../../core/math/quantize.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
-import { type Dense, typeCodes } from "../../core/tensor/types.ts";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";

@@ -1,17 +1,8 @@
 /** Runs a quantization scheme on the layers whose weights can be rounded. */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { describeNonFinite } from "../../core/analysis/weight.ts";
-import { Miss, PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
+import { type Dense, inMemory, Miss, type Model, memoize, PithError, throwIfAborted, toFloat32, type Value } from "#ir";
 import { smallestScale } from "../../core/math/quantize.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { toFloat32 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import { memoize } from "../../core/tensor/memoize.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { withEvidence } from "../calibrate/evidence.ts";

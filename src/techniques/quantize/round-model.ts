@@ -1,13 +1,6 @@
 /** Runs one step of `quantize`: prepares a model, rounds its weights by the scheme of the step, and corrects biases. */
-import { fixedTables } from "../../core/analysis/fixed-tables.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
+import { allLayers, fixedTables, infer, type Layer, type Selection, selectLayers, unsupportedWeights } from "#analysis";
+import { describe, Miss, type Model, type Node, PithError, removeUnusedEverywhere, type Value } from "#ir";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
 import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";

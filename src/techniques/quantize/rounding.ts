@@ -21,18 +21,9 @@
  * so r is driven to 0, not below. In the first form, the gradient of a value is 0 beyond half a step outside the range, as in PyTorch.
  */
 
-import type { Layer } from "../../core/analysis/layers.ts";
-import { isStored } from "../../core/analysis/stored-root.ts";
-import type { Emit } from "../../core/graph/emit.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { type Operands, pattern } from "../../core/graph/pattern.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { buffer, parameter, type Role, straightThrough } from "../../core/graph/role.ts";
-import { toNumbers } from "../../core/tensor/convert.ts";
-import { float32 } from "../../core/tensor/dense.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
+import { isStored, type Layer } from "#analysis";
+import type { Emit, Model, Node, Operands, Role, Tensor, Value } from "#ir";
+import { buffer, float32, parameter, pattern, removeUnused, replaceUses, straightThrough, toNumbers } from "#ir";
 
 /** Fake quantization with a single scale or a scale per channel. `low` and `high` are relative to the zero point. */
 export interface FakeRounding {

@@ -1,10 +1,8 @@
 /** Reads the stored weight of a layer as the slices of a grid, and converts values back into the tensor's order. */
-import type { Layer } from "../../core/analysis/layers.ts";
-import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
+import { type Layer, weightMatrices, weightNumbers } from "#analysis";
+import { type Dense, toFloat32 } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { WeightRole } from "../../core/ops/entry.ts";
-import { toFloat32 } from "../../core/tensor/convert.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import type { SlicedWeight } from "../calibrate/solver.ts";
 import { slicedWeight } from "./grid.ts";
 

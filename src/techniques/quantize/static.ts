@@ -2,18 +2,20 @@
  * Integer arithmetic with measured ranges: QuantizeLinear and DequantizeLinear around float operators, which ONNX Runtime fuses
  * into integer kernels. The values equal those of ONNX Runtime's quantizer for the same ranges.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import { describe, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
-import { replaceReads, replaceUses, substitute } from "../../core/graph/replace.ts";
+import { infer, type Layer, layers, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
+import type { Emit, Model, Value } from "#ir";
+import {
+  describe,
+  emitInto,
+  fromNumbers,
+  removeReplaced,
+  replaceReads,
+  replaceUses,
+  substitute,
+  usedTensors,
+} from "#ir";
 import { quantizeWeights } from "../../core/math/quantize-tensor.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

@@ -1,8 +1,6 @@
 /** Finds the layers that integer schemes can quantize, and the rules of their operators. */
-import type { Inference } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Inference, Layer } from "#analysis";
+import { Miss, type Node, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
 import { weightMiss } from "./weight.ts";
 

@@ -6,21 +6,23 @@
  * with the relative squared error e of the network's outputs, which needs no labels. A weight is w' = Δ · round(w / Δ), through which the
  * gradient passes unchanged (`rounding.ts`). The steps Δ are fixed. Parameters that are not quantized are trained, too.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, isInside, type Layer } from "../../core/analysis/layers.ts";
-import { maskingOfProduct, nameBeforeMasking } from "../../core/analysis/masks.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { type Emit, emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses, substitute } from "../../core/graph/replace.ts";
+import { allLayers, infer, isInside, type Layer, maskingOfProduct, nameBeforeMasking, parametersOf } from "#analysis";
+import type { Emit, Model, Value } from "#ir";
+import {
+  alongAxis,
+  elementCount,
+  emitInto,
+  fixedDims,
+  float32,
+  inMemory,
+  replaceUses,
+  substitute,
+  toFloat32,
+  typeCodes,
+} from "#ir";
 import { times } from "../../core/numbers.ts";
 import { parseOptions } from "../../core/pass/option-errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { toFloat32 } from "../../core/tensor/convert.ts";
-import { float32, inMemory } from "../../core/tensor/dense.ts";
-import { alongAxis, elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import { typeCodes } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";

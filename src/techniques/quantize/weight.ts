@@ -1,8 +1,7 @@
 /** Rounds the weight of a layer: computes scales and quantized values by the rounding method. */
-import type { Layer } from "../../core/analysis/layers.ts";
-import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
-import { type Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Layer, requireWeight, weightNeeds } from "#analysis";
+import type { Dense, Miss, Model, Tensor } from "#ir";
+import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, PithError, toFloat32 } from "#ir";
 import type { BlockScales } from "../../core/math/blocks.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
 import {
@@ -22,12 +21,6 @@ import {
 } from "../../core/math/quantize-tensor.ts";
 import { areMatrices, awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloat32 } from "../../core/tensor/convert.ts";
-import { deferTensor } from "../../core/tensor/deferred.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
-import { fixedDims } from "../../core/tensor/dims.ts";
-import { isPacked } from "../../core/tensor/packed.ts";
-import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";

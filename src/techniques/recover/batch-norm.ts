@@ -6,13 +6,9 @@
  * over samples and positions. Norms are processed in order, so each sees the corrected earlier ones.
  */
 
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { Miss } from "../../core/errors.ts";
-import { describe, type Node, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Inference, infer } from "#analysis";
+import { describe, fromNumbers, inMemory, isFloat, Miss, type Model, type Node, type Value } from "#ir";
 import { counted } from "../../core/numbers.ts";
-import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
 import { channelMoments } from "../calibrate/column-statistics.ts";
 import { type Stage, startCalibration } from "./stage.ts";

@@ -6,19 +6,11 @@
  * without labels, over the remaining channels (as AdaRound and BRECQ do for rounding, Li et al. 2021, arXiv 2102.05426; here for
  * all parameters). Parts are trained in order; a part that does not improve on held-out samples stays unchanged.
  */
-import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { type Block, blocks, joinBlocks } from "../../core/analysis/blocks.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { Miss } from "../../core/errors.ts";
-import { extract } from "../../core/graph/extract.ts";
-import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { type Block, blocks, hasBatchAxis, infer, joinBlocks } from "#analysis";
+import type { Batch, Dense, Model, Node, Value } from "#ir";
+import { extract, Miss, random, sameDims, takeIndices, usedValues } from "#ir";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import { random } from "../../core/tensor/random.ts";
-import { takeIndices } from "../../core/tensor/take.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { indexed, view } from "../../data/batches/indexed.ts";
 import type { BatchStore } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";

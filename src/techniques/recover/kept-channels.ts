@@ -1,7 +1,5 @@
 /** Finds the remaining channels of each value of the original: traces pruned channels of matched layers (`match.ts`) through other nodes. */
-import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import type { Layer } from "../../core/analysis/layers.ts";
+import { channelGroups, type Group, infer, type Layer, outputsOf } from "#analysis";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import type { Match } from "../calibrate/match.ts";
 

@@ -7,15 +7,21 @@
  * stay 0. λ is chosen on held-out samples; a layer that does not improve on them is left unchanged.
  */
 
-import { biasedOutput } from "../../core/analysis/biased.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { maskingOf } from "../../core/analysis/masks.ts";
-import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
+import type { Inference, Layer } from "#analysis";
+import {
+  biasedOutput,
+  infer,
+  layers,
+  maskingOf,
+  requireWeight,
+  weightMatrices,
+  weightNeeds,
+  weightNumbers,
+  weightShape,
+} from "#analysis";
+import { fromNumbers, inMemory, isFloat, joinArrays, Miss, type Model, type Random, random, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/matrix.ts";
 import {
   addRows,
@@ -28,9 +34,6 @@ import {
 } from "../../core/math/normal-equations.ts";
 import { axpy } from "../../core/math/vector.ts";
 import { counted } from "../../core/numbers.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory, joinArrays } from "../../core/tensor/dense.ts";
-import { type Random, random } from "../../core/tensor/random.ts";
 import { firstBatch, take } from "../../data/batches/select.ts";
 import { openStorage } from "../../data/batches/store.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";

@@ -1,6 +1,5 @@
 /** Interface of the recovery stages, and functions that they share. */
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { Miss, type Model, PithError } from "#ir";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Storage } from "../../data/batches/store.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";

@@ -8,16 +8,10 @@
  * changed only if that lowers the noise: zero padding or another activation function can make it worse.
  */
 
-import { biasedOutput } from "../../../core/analysis/biased.ts";
-import { type Inference, infer } from "../../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../../core/analysis/layers.ts";
-import { type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
-import { selectLayers } from "../../../core/analysis/selection.ts";
-import { weightMatrices } from "../../../core/analysis/weight.ts";
-import { throwIfAborted } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import type { Inference, Layer, ScaleGroup } from "#analysis";
+import { biasedOutput, infer, layers, scaleGroups, selectLayers, weightMatrices } from "#analysis";
+import { type Model, throwIfAborted, toFloat64 } from "#ir";
 import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
-import { toFloat64 } from "../../../core/tensor/convert.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";

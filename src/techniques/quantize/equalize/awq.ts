@@ -6,7 +6,7 @@
  *
  * for each unit u. α is searched per group of units, with the weights rounded in their blocks.
  */
-import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import type { ScaleGroup } from "#analysis";
 import { findLattice } from "../../../core/math/block-lattice.ts";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { blockSettings } from "../formats/matmul-nbits.ts";

@@ -4,8 +4,7 @@
  *
  *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖² / ‖x · wᵀ‖²
  */
-import type { Layer } from "../../../core/analysis/layers.ts";
-import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import type { Layer, ScaleGroup } from "#analysis";
 import { frobenius, type Matrix, type Multiply, scaleColumns, subtract, transpose } from "../../../core/math/matrix.ts";
 import type { QuantizationRange } from "../../../core/math/quantize.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";

@@ -8,23 +8,23 @@
  * groups are swept until the factors converge. If several layers write a channel, r1 is relative to the largest value of each layer.
  */
 
-import { biasedOutput } from "../../../core/analysis/biased.ts";
-import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers, type Layer, layers } from "../../../core/analysis/layers.ts";
-import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
-import { optionsOfLayer, selectLayers } from "../../../core/analysis/selection.ts";
-import { Miss, throwIfAborted } from "../../../core/errors.ts";
-import type { NodeSpec } from "../../../core/graph/elements.ts";
-import { emitInto } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { removeUnused } from "../../../core/graph/remove-unused.ts";
-import { substitute } from "../../../core/graph/replace.ts";
-import { buffer } from "../../../core/graph/role.ts";
+import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
+import { allLayers, biasedOutput, infer, layers, optionsOfLayer, scaleGroups, selectLayers } from "#analysis";
+import type { Model, NodeSpec, Value } from "#ir";
+import {
+  alongAxis,
+  buffer,
+  emitInto,
+  fromNumbers,
+  groupBy,
+  isFloat,
+  Miss,
+  removeUnused,
+  substitute,
+  throwIfAborted,
+  toNumbers,
+} from "#ir";
 import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
-import { fromNumbers, isFloat, toNumbers } from "../../../core/tensor/convert.ts";
-import { alongAxis } from "../../../core/tensor/dims.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";

@@ -2,7 +2,7 @@
  * Tries transformations that make channels easier to quantize, in a fixed order. Each is kept only if the noise of the output, or of the layers that it
  * scales, falls.
  */
-import type { Model } from "../../../core/graph/model.ts";
+import type { Model } from "#ir";
 import type { Change, Context } from "../../../core/pass/pass.ts";
 import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";

@@ -3,8 +3,8 @@
  * Hadamard matrix mixes outlier channels with the others. A rotation is kept if the float outputs stay the same and the noise after
  * quantization falls.
  */
-import { infer } from "../../../core/analysis/infer.ts";
-import { Miss, throwIfAborted } from "../../../core/errors.ts";
+import { infer } from "#analysis";
+import { Miss, throwIfAborted } from "#ir";
 import { type Change, scaledKind } from "../../../core/pass/pass.ts";
 import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";

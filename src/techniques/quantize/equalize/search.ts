@@ -1,17 +1,10 @@
 /** Searches the factors of each group of units (channels with a common factor), on layer inputs that include earlier groups' factors. */
-import { infer } from "../../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../../core/analysis/layers.ts";
-import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
-import { optionsOfLayer, selectLayers } from "../../../core/analysis/selection.ts";
-import { weightMatrices } from "../../../core/analysis/weight.ts";
+import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
+import { infer, layers, optionsOfLayer, scaleGroups, selectLayers, weightMatrices } from "#analysis";
+import { emitInto, fixedDims, fromNumbers, Miss, type Model, toNumbers } from "#ir";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
-import { Miss } from "../../../core/errors.ts";
-import { emitInto } from "../../../core/graph/emit.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
 import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
-import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
-import { fixedDims } from "../../../core/tensor/dims.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";

@@ -7,7 +7,8 @@
  * and its weights, which have a scale per output, are multiplied. α is searched per group with both operands rounded. Factors are
  * powers of two, so they add no rounding error.
  */
-import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import type { ScaleGroup } from "#analysis";
+import { roundHalfEven } from "#ir";
 import { matrix } from "../../../core/math/matrix.ts";
 import {
   fullRange,
@@ -15,7 +16,6 @@ import {
   quantizationRange,
   scaleAndZeroPoint,
 } from "../../../core/math/quantize.ts";
-import { roundHalfEven } from "../../../core/tensor/round.ts";
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";
 import type { Operands, Reader } from "./best-factors.ts";

@@ -9,16 +9,10 @@
  * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. An output with fewer weights
  * than a block has one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
  */
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
+import { type Layer, nameBeforeMasking } from "#analysis";
+import { type Emit, fixedDims, fromNumbers, int64, Miss, type Value } from "#ir";
 import { makeCodes } from "../../../core/math/quantize.ts";
 import { codesTensor } from "../../../core/math/quantize-tensor.ts";
-import { fromNumbers } from "../../../core/tensor/convert.ts";
-import { int64 } from "../../../core/tensor/dense.ts";
-import { fixedDims } from "../../../core/tensor/dims.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { codesForm, type StoredCodes } from "./dequantize-linear.ts";

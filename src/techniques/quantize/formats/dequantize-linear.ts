@@ -1,15 +1,10 @@
 /** Weights as W ≈ DequantizeLinear(codes, scale, zero point), with 8 bits, per slice or per tensor. */
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import { type Layer, nameBeforeMasking } from "#analysis";
+import type { DataType, Dense, Emit, Model, Value } from "#ir";
+import { fromNumbers, int64, toFloat32, typeCodes } from "#ir";
 import { quantizeBias, smallestScale, weightScaleForBias } from "../../../core/math/quantize.ts";
 import { channelRanges, type QuantizedTensor } from "../../../core/math/quantize-tensor.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import { fromNumbers, toFloat32 } from "../../../core/tensor/convert.ts";
-import { int64 } from "../../../core/tensor/dense.ts";
-import { type DataType, type Dense, typeCodes } from "../../../core/tensor/types.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
 import type { Along } from "../grid.ts";

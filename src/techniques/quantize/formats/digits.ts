@@ -2,11 +2,7 @@
  * Packs palette indices into bytes, lowest bits first. Widths other than 1, 2, 4 and 8 bits are split into planes of these
  * widths, which follow each other in a row: 3 bits are the upper 2 bits, then the lowest bit.
  */
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { fromNumbers } from "../../../core/tensor/convert.ts";
-import { int64 } from "../../../core/tensor/dense.ts";
-import { type Dense, typeCodes } from "../../../core/tensor/types.ts";
+import { type Dense, type Emit, fromNumbers, int64, typeCodes, type Value } from "#ir";
 
 export const digitsOpset = 13;
 

@@ -1,10 +1,6 @@
 /** Interfaces of the formats in which weights are stored. Each file here defines a format; `plan.ts` tries the formats in order. */
-import type { Inference } from "../../../core/analysis/infer.ts";
-import type { Layer } from "../../../core/analysis/layers.ts";
-import type { Miss } from "../../../core/errors.ts";
-import { type Emit, emitter } from "../../../core/graph/emit.ts";
-import type { Graph, Value } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
+import type { Inference, Layer } from "#analysis";
+import { type Emit, emitter, type Graph, type Miss, type Model, type Value } from "#ir";
 import type { Change, Context } from "../../../core/pass/pass.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { WeightRounding } from "../rounding.ts";

@@ -9,12 +9,8 @@
  *
  *     h = (unpacked(Gather(_quantized, ids)) - unpacked(Gather(_zero_point, ids))) · Gather(_scale, ids)      # 4 bits, high = ⌊byte / 16⌋
  */
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { int64 } from "../../../core/tensor/dense.ts";
-import { typeCodes } from "../../../core/tensor/types.ts";
+import type { Layer } from "#analysis";
+import { type Emit, int64, Miss, typeCodes, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import { type Lacks, missingSupportOf } from "../runtimes.ts";
 import { integerWeight } from "../weight.ts";

@@ -7,15 +7,8 @@
  *
  * The weight has one zero point for all channels.
  */
-import type { Inference } from "../../../core/analysis/infer.ts";
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Node, Value } from "../../../core/graph/graph.ts";
-import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import { typeCodes } from "../../../core/tensor/types.ts";
+import { type Inference, type Layer, nameBeforeMasking } from "#analysis";
+import { type Emit, float32, fromNumbers, Miss, type Node, toNumbers, typeCodes, type Value } from "#ir";
 import { fastWeight } from "../runtimes.ts";
 import type { DynamicSettings } from "../settings.ts";
 import { findTarget, type Target } from "../target.ts";

@@ -7,14 +7,8 @@
  *
  * With one scale for all rows, h = DequantizeLinear(r, embed.weight_scale, embed.weight_zero_point).
  */
-import type { Inference } from "../../../core/analysis/infer.ts";
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { replaceNode } from "../../../core/graph/replace.ts";
-import { fromNumbers } from "../../../core/tensor/convert.ts";
-import { typeCodes } from "../../../core/tensor/types.ts";
+import { type Inference, type Layer, storedOutputAxis } from "#analysis";
+import { type Emit, fromNumbers, replaceNode, typeCodes, type Value } from "#ir";
 import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";

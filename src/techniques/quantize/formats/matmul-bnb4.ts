@@ -6,13 +6,8 @@
  * The weight is flattened (outputs × inputs) and divided into blocks whose scale is their largest magnitude. The first of two
  * indices is the high half of its byte.
  */
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { bnb4Tables } from "../../../core/tensor/bnb4.ts";
-import { deferTensor } from "../../../core/tensor/deferred.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import type { Dense } from "../../../core/tensor/types.ts";
+import { nameBeforeMasking } from "#analysis";
+import { bnb4Tables, type Dense, deferTensor, float32, Miss, type Value } from "#ir";
 import type { Target } from "../target.ts";
 import { weightReader } from "../weight.ts";
 import { emitBeside, type Form, type Format, oncePerRun } from "./format.ts";

@@ -9,18 +9,10 @@
  * palette is a trainable parameter (Han et al. 2016). If zeros are as frequent as a cluster, as in pruned weights, 0 is a fixed
  * entry: Concat([0], fc1.weight_palette). A weight with few enough distinct values is stored exactly.
  */
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { parameter } from "../../../core/graph/role.ts";
+import { type Layer, nameBeforeMasking } from "#analysis";
+import type { Dense, Emit, Value } from "#ir";
+import { deferTensor, elementCount, fixedDims, float32, int64, Miss, parameter, toFloat32 } from "#ir";
 import { assign, kmeans } from "../../../core/math/kmeans.ts";
-import { toFloat32 } from "../../../core/tensor/convert.ts";
-import { deferTensor } from "../../../core/tensor/deferred.ts";
-import { float32, int64 } from "../../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
-import type { Dense } from "../../../core/tensor/types.ts";
 import { weightReader } from "../weight.ts";
 import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
 import { emitAround, type Form, type Format, oncePerRun, type Writing } from "./format.ts";

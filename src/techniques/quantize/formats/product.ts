@@ -1,11 +1,5 @@
-import type { Inference } from "../../../core/analysis/infer.ts";
-import type { Layer } from "../../../core/analysis/layers.ts";
-import { Miss } from "../../../core/errors.ts";
-import { type Emit, emitter } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
-import { replaceNode } from "../../../core/graph/replace.ts";
-import { toFloat32 } from "../../../core/tensor/convert.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
+import type { Inference, Layer } from "#analysis";
+import { type Emit, emitter, float32, Miss, replaceNode, toFloat32, type Value } from "#ir";
 import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { findTarget, type Target } from "../target.ts";

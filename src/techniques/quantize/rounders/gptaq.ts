@@ -1,4 +1,4 @@
-import { Miss } from "../../../core/errors.ts";
+import { Miss } from "#ir";
 import { cholesky, solveCholesky } from "../../../core/math/cholesky.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../../core/math/matrix.ts";
 import { dampDiagonal } from "../../../core/math/optimal-brain-surgeon.ts";

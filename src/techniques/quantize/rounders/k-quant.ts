@@ -7,8 +7,8 @@
  * Then z = clamp(round(-m / s)). Source: llama.cpp's k-quants, as in ONNX Runtime's quantizer.
  */
 
+import { roundHalfEven } from "#ir";
 import { roundingShift, type ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
-import { roundHalfEven } from "../../../core/tensor/round.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 
 const trials = 20;

@@ -12,10 +12,10 @@
  * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
  */
 
+import { roundHalfEven } from "#ir";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { type ScaleAndZeroPoint, smallestScale } from "../../../core/math/quantize.ts";
 import { dot } from "../../../core/math/vector.ts";
-import { roundHalfEven } from "../../../core/tensor/round.ts";
 import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
