@@ -10,9 +10,8 @@ import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel } 
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
-import { type FileDtype, type FolderRun, fileOf, type Module } from "./run.ts";
+import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
 import { tabMemory } from "./tab-memory.ts";
-import type { Together } from "./text-search.ts";
 
 const defaultFileBytes = 2e9;
 /** Codes of a wrong request, which can concern some files only. */
@@ -33,7 +32,7 @@ export async function makeFile(
   run: FolderRun,
   { base, source, hash }: Module,
   dtype: DtypeName,
-  together?: Together,
+  { together, fallback }: Pick<Variant, "together" | "fallback"> = {},
 ): Promise<void> {
   const { out, options, context, records, rows, written } = run;
   const { judgedBy } = options;
@@ -59,7 +58,15 @@ export async function makeFile(
   await removeCopies(run, file);
   if (forgetFile(run, file)) await writeRecorded(run, []);
   try {
-    const result = await run.make({ source, out: joinPath(out, file), dtype, fileBytes, together, originalBrotli });
+    const result = await run.make({
+      source,
+      out: joinPath(out, file),
+      dtype,
+      fileBytes,
+      together,
+      fallback,
+      originalBrotli,
+    });
     for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     const figures = {

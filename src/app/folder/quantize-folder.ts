@@ -16,7 +16,7 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
-import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
+import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { bytesOfModels, configName, describe, findBase, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
@@ -70,7 +70,8 @@ export async function quantizeFolder(
 }
 
 async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
-  if (combinesDtypes(run.options)) await makeSmallest(run);
+  const tried = new Set<string>();
+  if (combinesDtypes(run.options)) await makeSmallest(run, tried);
   else
     for (const dtype of run.requestedDtypes) {
       for (const module of run.modules) await makeAndTime(run, module, dtype);
@@ -82,27 +83,36 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
   await dropRedundant(run);
   if (run.options.keepSmallest === true) {
     await searchModules(run);
-    await keepBest(run);
+    await keepBest(run, tried);
   }
   await precompressFiles(run);
   return [...run.rows.values()];
 }
 
-async function makeAndTime(run: FolderRun, module: Module, dtype: DtypeName): Promise<void> {
+async function makeAndTime(run: FolderRun, module: Module, dtype: DtypeName, fallback?: boolean): Promise<void> {
   throwIfAborted(run.context.signal, "Stopped on request.");
-  await makeFile(run, module, dtype);
+  await makeFile(run, module, dtype, { fallback });
   await describe(run);
   await timeFile(run, module, dtype);
 }
 
-/** Makes files of each module, smallest dtype first, until one is acceptable and about as fast as the original. For speed, all are made. */
-async function makeSmallest(run: FolderRun): Promise<void> {
+/**
+ * Makes files of each module, those with few bits first, until one is acceptable and about as fast as the original. For speed, all are made. The precision
+ * fallback takes several attempts per file, so it is used for q8 only, before dtypes of more bits.
+ */
+async function makeSmallest(run: FolderRun, tried: Set<string>): Promise<void> {
   const { modules, requestedDtypes, rows, options } = run;
-  const sizeRank = (dtype: DtypeName): number => 2 * dtypeBits(dtype) - dtypes[dtype].steps.length;
+  const byBits = requestedDtypes.toSorted((a, b) => dtypeBits(a) - dtypeBits(b));
+  const attempts = [
+    ...byBits.filter((dtype) => dtypeBits(dtype) <= 8).map((dtype) => ({ dtype, fallback: false })),
+    ...byBits.filter((dtype) => dtypeBits(dtype) > 8 || dtype === "q8").map((dtype) => ({ dtype, fallback: true })),
+  ];
   for (const module of modules)
-    for (const dtype of requestedDtypes.toSorted((a, b) => sizeRank(a) - sizeRank(b))) {
+    for (const { dtype, fallback } of attempts) {
       const file = fileOf(module.base, dtype);
-      if (!rows.has(file)) await makeAndTime(run, module, dtype);
+      const key = `${file} ${fallback}`;
+      if (!tried.has(key)) await makeAndTime(run, module, dtype, fallback);
+      tried.add(key);
       const { verdict, work = 1 } = rows.get(file) ?? {};
       if (verdict !== "rejected" && work * minSpeed <= 1 && options.purpose !== "speed") break;
     }
@@ -169,7 +179,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
 }
 
 /** Keeps only the best acceptable file of each module. If the best files have different dtypes, they must also pass the end-to-end check. */
-async function keepBest(run: FolderRun): Promise<void> {
+async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
   const { modules, main, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
     const soundDtypes = [...requestedDtypes, "searched" as const]
@@ -187,7 +197,7 @@ async function keepBest(run: FolderRun): Promise<void> {
     return soundDtypes[choice?.place ?? -1];
   };
   for (;;) {
-    if (combinesDtypes(options)) await makeSmallest(run);
+    if (combinesDtypes(options)) await makeSmallest(run, tried);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const chosenRows = [main, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
     // If the files fail together, the one that loses most alone is rejected, or the main one.

@@ -86,6 +86,8 @@ export interface Variant {
   readonly fileBytes: number;
   /** Models with which the file failed end to end. Layers are then kept at higher precision until all models pass jointly. */
   readonly together?: Together | undefined;
+  /** Whether the precision fallback is used (default: as the command states). */
+  readonly fallback?: boolean | undefined;
   /** Size of the original after brotli; undefined before the first variant of an original, which measures this size. */
   readonly originalBrotli: number | undefined;
 }

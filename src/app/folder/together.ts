@@ -53,7 +53,8 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   const module = modules.find(({ base }) => base === main);
   const rejectionReason = rows.get(file)?.reason;
   if (module === undefined || texts.length === 0) return;
-  await makeFile(run, module, dtype, { folder, base: main, modules: pathsOf(run, () => dtype), texts });
+  const together = { folder, base: main, modules: pathsOf(run, () => dtype), texts };
+  await makeFile(run, module, dtype, { together });
   const repaired = currentRow();
   if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
   const { reason = "", ...rejectedRow } = rows.get(file) ?? { dtype, file, verdict: "rejected" };

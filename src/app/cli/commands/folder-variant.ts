@@ -51,7 +51,7 @@ interface SpeechJudge {
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
 export function variantWriter(
-  { passed, otherDtypes, fallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
+  { passed, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
 ): (variant: Variant) => Promise<FileFigures> {
   const writeVariant = async ({
@@ -60,6 +60,7 @@ export function variantWriter(
     dtype,
     fileBytes,
     together,
+    fallback = commandFallback,
     originalBrotli,
   }: Variant): Promise<FileFigures> => {
     const input: PassInput = {
@@ -89,7 +90,7 @@ export function variantWriter(
     const endToEnd = await speech.compare(models.modules);
     const lostText = lostEndToEnd(endToEnd);
     if (lostText !== undefined && fallback !== false && together === undefined)
-      return writeVariant({ source, out, dtype, fileBytes, originalBrotli, together: models });
+      return writeVariant({ source, out, dtype, fileBytes, originalBrotli, fallback, together: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenNearness(endToEnd);
     return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.judgedOn(endToEnd) };

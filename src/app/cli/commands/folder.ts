@@ -76,7 +76,7 @@ export async function writeVariants(
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
-  const { out, metric, output, maxDrop, strict = false, force = false, isText = false, search } = options;
+  const { out, metric, output, maxDrop, strict = false, force = false, fallback, isText = false, search } = options;
   const data = dataRequest(options);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -91,8 +91,6 @@ export async function writeVariants(
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const { targetDownload } = options;
-  // A choice of dtypes takes the next larger dtype instead of layers at higher precision, which take several attempts per file.
-  const fallback = speech !== undefined && keepSmallest === true ? false : options.fallback;
   const judgedData = samples ?? (speech && data);
   requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
   const settings = {
