@@ -6,7 +6,10 @@ import { memory } from "pith/data";
 import { parseModel } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
 import { expect, test } from "vitest";
+import { channelGroups, type Group } from "../../src/core/analysis/channels.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
 import { recordedChannels } from "../../src/core/analysis/provenance.ts";
+import { scorePerCost } from "../../src/techniques/prune/cost-bound.ts";
 
 /** Channel 0 has the largest weights, but the output ignores it; channel 1 has the smallest weights and decides the output. */
 const network = (outputs: number): Model => {
@@ -49,6 +52,60 @@ test("ranks channels by magnitude without samples", async () => {
 
 test("rejects a loss that does not fit the samples", async () => {
   await expect(pruned(network(3), { data: samples, loss: "cross-entropy" })).rejects.toMatchObject({ code: "E_DATA" });
+});
+
+/** Two hidden layers with different operators around them. The outputs hardly depend on the layer "weak". */
+const branches = (): Model =>
+  parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
+  strong.weight: float32[2, 12] = random(seed 1)
+  strong.out: float32[12, 3] = random(seed 2)
+  weak.weight: float32[2, 12] = random(seed 3)
+  weak.out: float32[12, 3] = random(seed 4, from -0.01 to 0.01)
+  s = MatMul "strong" (x, strong.weight)
+  r = Relu (s)
+  p = MatMul (r, strong.out)
+  w = MatMul "weak" (x, weak.weight)
+  t = Tanh (w)
+  q = MatMul (t, weak.out)
+  y = Add (p, q)
+}`);
+
+test.each(["macs", "parameters"] as const)(
+  "a bound on %s removes channels with the lowest influence in any layer",
+  async (bound) => {
+    const keptOf = async (scope?: "isomorphic"): Promise<readonly unknown[]> => {
+      const model = branches();
+      await prune(model, { structured: true, [bound]: 0.75, data: samples, scope });
+      return ["strong", "weak"].map((name) => recordedChannels(model, name)?.length);
+    };
+    expect(await keptOf()).toEqual([11, 7]);
+    expect(await keptOf("isomorphic")).toEqual([9, 9]);
+  },
+);
+
+test("channels with equal influence are removed where they save more, and no layer loses all of them first", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
+  a.weight: float32[4, 8] = random(seed 1)
+  b.weight: float32[8, 64] = random(seed 2)
+  c.weight: float32[64, 2] = random(seed 3)
+  h = MatMul "a" (x, a.weight)
+  i = Relu (h)
+  j = MatMul "b" (i, b.weight)
+  k = Relu (j)
+  y = MatMul "c" (k, c.weight)
+}`);
+  const [a, b] = channelGroups(model, infer(model));
+  const scorer = scorePerCost(
+    async ({ units }) => new Float64Array(units).fill(1),
+    { kind: "macs", value: 0.5 },
+    model,
+  );
+  const [scoresOfA, scoresOfB] = [await scorer(a as Group), await scorer(b as Group)] as Float64Array[];
+  // A channel of `a` saves 4 + 64 multiply-accumulates, one of `b` saves 8 + 2.
+  expect((scoresOfB?.[0] ?? 0) / (scoresOfA?.[0] ?? 0)).toBeCloseTo(69 / 11);
+  expect((scoresOfA?.at(-1) ?? 0) / (scoresOfA?.[0] ?? 0)).toBeCloseTo(8 ** 1.5 - 7 ** 1.5);
 });
 
 /** Two isomorphic layers. The channels of `a` have similar norms, those of `b` differ more. */

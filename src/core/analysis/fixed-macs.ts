@@ -10,12 +10,16 @@ const defaultSize = 64;
 /** Returns the multiply-accumulates of one sample, with each named dimension except the batch set to 64. A Miss if they depend on run-time sizes. */
 export function fixedMacs(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
-  const sizes: Record<string, number> = {};
-  for (const { type } of model.graph.feeds)
-    for (const [axis, dim] of (type?.dims ?? []).entries())
-      if (isSymbolic(dim)) sizes[dim.text] ??= axis === 0 ? 1 : defaultSize;
-  const value = macs === undefined ? undefined : dimValue(macs, sizes);
+  const value = macs === undefined ? undefined : dimValue(macs, assumedSizes(model));
   if (value !== undefined) return value;
   const [first] = misses;
   return new Miss(first === undefined ? "they depend on sizes that are not known" : formatReason(first));
+}
+
+export function assumedSizes({ graph }: Model): Readonly<Record<string, number>> {
+  const sizes: Record<string, number> = {};
+  for (const { type } of graph.feeds)
+    for (const [axis, dim] of (type?.dims ?? []).entries())
+      if (isSymbolic(dim)) sizes[dim.text] ??= axis === 0 ? 1 : defaultSize;
+  return sizes;
 }

@@ -38,6 +38,7 @@ import {
   type ChannelStatistic,
   type Channels,
   type GateStatistic,
+  type Importance,
   isChannelEvidence,
 } from "./criterion.ts";
 import { missesOf } from "./group-words.ts";
@@ -136,10 +137,13 @@ export async function defaultUnitScorer(
   groups: readonly Group[],
   options: ChannelScoring,
   context: Context,
-): Promise<UnitScorer> {
+): Promise<{ readonly scorer: UnitScorer; readonly criterion: Importance }> {
   const { data, loss } = options;
-  const scoreBy = (change: Partial<ChannelScoring>) => unitScorerOf(model, groups, { ...options, ...change }, context);
-  if (options.importance !== undefined) return scoreBy({});
+  const scoreBy = async (change: Partial<ChannelScoring> & Pick<ChannelScoring, "importance">) => ({
+    scorer: await unitScorerOf(model, groups, { ...options, ...change }, context),
+    criterion: criteria.of(change.importance ?? magnitude),
+  });
+  if (options.importance !== undefined) return scoreBy({ importance: options.importance });
   if (data === undefined) return scoreBy({ importance: magnitude });
   const note = (text: string): void => context.log({ id: "criterion", text, level: "note" });
   let reason = "the model does not score classes";
@@ -295,7 +299,6 @@ function findReading(node: Node, input: number, { inference }: Network, slices: 
   return producer.inputs.flatMap((_, position) => readComputed(producer, position) ?? []).find(readsFloats);
 }
 
-/** Returns statistics per value (activations) or per group (gates). @throws PithError E_OPTION without samples. */
 /**
  * Collects the statistics that a criterion needs: of layer inputs, or of gradients of gates. The gates of a group are a vector ξ of ones, one per
  * unit, by which each channel is multiplied before a layer sums over the channels:

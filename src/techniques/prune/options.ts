@@ -47,8 +47,8 @@ const fields = v.strictObject({
     "remove whole channels and heads instead of individual weights",
     { value: "amount", common: true },
   ),
-  /** Allocation of the amount to the layers: a name, a method, or the path of a module. Default: "uniform" for weights, "isomorphic" for channels. */
-  scope: option(allocations.schema, "spread of the amount, or a module (default: uniform; --structured: isomorphic)", {
+  /** Allocation of the amount to the layers: a name, a method, or the path of a module. Default: "uniform" for weights, "isomorphic" for channels; with a bound and Taylor scores, the loss per saved cost. */
+  scope: option(allocations.schema, "spread of the amount, or a module (default: uniform; --structured: isomorphic, or by cost)", {
     value: "scope",
     meanings: allocations.meanings,
   }),

@@ -7,7 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import type { Context, OptionValues, Outcome } from "../../core/pass/pass.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import type { Allocation } from "./allocation.ts";
-import { allocations } from "./allocations.ts";
+import { allocations, uniform } from "./allocations.ts";
 import { allocateAmounts, warnOfNarrowLayers } from "./amounts.ts";
 import { criteria, magnitude } from "./criteria.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
@@ -40,7 +40,7 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
     );
   if (share === 0 && options.overrides === undefined)
     return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
-  const scope = allocations.of(options.scope ?? (options.structured === false ? "uniform" : "isomorphic"));
+  const scope = options.scope === undefined ? undefined : allocations.of(options.scope);
   const cutChannels = async (): Promise<Outcome> => {
     const { pruneStructured } = await import("./structured.ts");
     const bound = kind && { kind, value: options[kind] ?? 0 };
@@ -48,7 +48,7 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   };
   const outcome =
     options.structured === false
-      ? await pruneUnstructured(model, { ...options, scope, amount: share ?? 0, pattern }, context)
+      ? await pruneUnstructured(model, { ...options, scope: scope ?? uniform, amount: share ?? 0, pattern }, context)
       : await cutChannels();
   if (!options.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
   return outcome;

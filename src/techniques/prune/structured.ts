@@ -23,6 +23,7 @@ import { roundHalfEven } from "../../core/tensor/round.ts";
 import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Allocation } from "./allocation.ts";
+import { global, isomorphic } from "./allocations.ts";
 import { warnOfNarrowLayers } from "./amounts.ts";
 import { type ChannelScoring, defaultUnitScorer, scoreGroups, type UnitScorer } from "./channel-scores.ts";
 import {
@@ -35,6 +36,7 @@ import {
   roundToMultiples,
 } from "./choose-units.ts";
 import type { CostBound } from "./cost-bound.ts";
+import { taylor } from "./criteria.ts";
 import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
 
 export interface SpreadOptions {
@@ -51,6 +53,8 @@ interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelS
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
 }
+
+type Given = Omit<Options, "scope"> & { readonly scope: Allocation | undefined };
 
 /** Returns the amount for a group: the smallest override of its layers, because the layers lose the same channels. */
 function amountOf({ layers }: Group, { overrides, original }: SpreadOptions, amount: number) {
@@ -80,18 +84,26 @@ export async function rankChannels(
   return { sets, misses };
 }
 
-export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
+/** @param given without a scope, the default: `scorePerCost` for a cost bound and Taylor scores, otherwise isomorphic. */
+export async function pruneStructured(model: Model, given: Given, context: Context): Promise<Outcome> {
   storeWeights(model);
   const original = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
   const selected = new Set(selectLayers([...original.values()], given).map(({ name }) => name));
-  const options: Options = { ...given, original };
-  const freeGroups = (copy: Model, choice: Options, freed?: ReadonlyMap<string, number>) =>
-    freeChannels(copy, (form) => findEligible(form, selected, choice, freed), context);
-  const isHelped = options.throughNorms !== true && hasStatistics(model, infer(model));
-  const helped = isHelped ? (await freeGroups(model.clone(), { ...options, throughNorms: true })).groups : [];
+  const freeGroups = (copy: Model, choice: ChannelOptions, freed?: ReadonlyMap<string, number>) =>
+    freeChannels(copy, (form) => findEligible(form, selected, { ...given, ...choice, original }, freed), context);
+  const isHelped = given.throughNorms !== true && hasStatistics(model, infer(model));
+  const helped = isHelped ? (await freeGroups(model.clone(), { throughNorms: true })).groups : [];
   const freed = helped.flatMap((group) => group.layers.map(({ name }) => [name, removable(group).length] as const));
-  const { groups, misses } = await freeGroups(model, options, new Map(freed));
-  const ranked = await rankChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
+  const { groups, misses } = await freeGroups(model, {}, new Map(freed));
+  const { scorer, criterion } = await defaultUnitScorer(model, groups, given, context);
+  const bound =
+    given.scope === undefined && typeof given.amount !== "number" && criterion === taylor ? given.amount : undefined;
+  const options: Options = { ...given, scope: given.scope ?? (bound ? global : isomorphic), original };
+  const ranked = await rankChannels(
+    groups,
+    bound ? (await import("./cost-bound.ts")).scorePerCost(scorer, bound, model) : scorer,
+    options,
+  );
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
   const { removals, refusals: refused } = selectRemovable(
@@ -208,7 +220,7 @@ function selectRemovable(
 function findEligible(
   model: Model,
   names: ReadonlySet<string>,
-  options: Options,
+  options: Given,
   freed: ReadonlyMap<string, number> = new Map(),
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
   const inference = infer(model);
