@@ -48,10 +48,14 @@ const fields = v.strictObject({
     { value: "amount", common: true },
   ),
   /** Allocation of the amount to the layers: a name, a method, or the path of a module. Default: "uniform" for weights, "isomorphic" for channels; with a bound and Taylor scores, the loss per saved cost. */
-  scope: option(allocations.schema, "spread of the amount, or a module (default: uniform; --structured: isomorphic, or by cost)", {
-    value: "scope",
-    meanings: allocations.meanings,
-  }),
+  scope: option(
+    allocations.schema,
+    "spread of the amount, or a module (default: uniform; channels: isomorphic or by cost)",
+    {
+      value: "scope",
+      meanings: allocations.meanings,
+    },
+  ),
   /** Largest share that a layer may lose: 0.8. Other layers lose more instead. */
   maxLayerAmount: option(
     v.pipe(share, v.gtValue(0, "takes a number above 0")),
