@@ -1,7 +1,12 @@
 /** Imports of package.json that name the modules of one part of `core` in the sources. The build replaces them, so the package has none. */
 import { join } from "node:path";
 
-const modules = { "#graph": "core/graph/index", "#ir": "core/ir/index", "#analysis": "core/analysis/index" } as const;
+const modules = {
+  "#graph": "core/graph/index",
+  "#ir": "core/ir/index",
+  "#analysis": "core/analysis/index",
+  "#pass": "core/pass/index",
+} as const;
 
 export const doorModules: readonly string[] = Object.values(modules);
 

@@ -3,7 +3,7 @@
  * with the remaining time. Candidates that another search has finished earlier do not count.
  */
 
-import type { Context } from "../core/pass/pass.ts";
+import type { Context } from "#pass";
 import type { Candidate } from "../judge/run/variant.ts";
 import type { Store } from "../judge/steps/store.ts";
 import { secondsSince } from "../runtime/run/elapsed.ts";

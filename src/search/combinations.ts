@@ -2,7 +2,7 @@
  * Combines the moves that passes offer into candidates of a search. A candidate has at most one structural change (such as pruning), steps that
  * recover accuracy after it, one number format (such as int8), and training of the quantized model.
  */
-import type { Move } from "../core/pass/moves.ts";
+import type { Move } from "#pass";
 import { type Recipe, type RecipeStep, recipeVersion } from "../judge/recipe/recipe.ts";
 
 export interface Offer extends Move {

@@ -1,8 +1,7 @@
 /** Lists the candidates of a search: collects the moves that passes offer for a model, and combines them. */
 import { infer } from "#analysis";
 import { type Model, PithError } from "#ir";
-import type { MovesRequest } from "../core/pass/moves.ts";
-import type { AnyPass } from "../core/pass/pass.ts";
+import type { AnyPass, MovesRequest } from "#pass";
 import type { Recipe } from "../judge/recipe/recipe.ts";
 import { searchedTechniques } from "../judge/recipe/searched-techniques.ts";
 import { searchedPasses } from "../judge/recipe/steps.ts";

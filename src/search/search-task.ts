@@ -1,8 +1,8 @@
 /** Opens a search: measures the original on the search samples and lists all candidates. */
 
 import type { Model } from "#ir";
+import type { Context } from "#pass";
 import { counted, integer } from "../core/numbers.ts";
-import type { Context } from "../core/pass/pass.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";
 import type { Compressed, RunOptions } from "../judge/run/run.ts";
 import { openTrials, type Trials } from "../judge/run/trials.ts";

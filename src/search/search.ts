@@ -5,9 +5,8 @@
  * Candidates are compared on half of the test samples. Finalists are evaluated on the other half.
  */
 import { type Model, throwIfAborted } from "#ir";
+import { type Context, completeContext } from "#pass";
 import { counted, integer } from "../core/numbers.ts";
-import type { Context } from "../core/pass/pass.ts";
-import { completeContext } from "../core/pass/run-pass.ts";
 import { usualDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/run/objective.ts";
 import type { Compressed } from "../judge/run/run.ts";

@@ -3,7 +3,7 @@
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "#ir";
-import { described, option } from "../../core/pass/options.ts";
+import { described, option } from "#pass";
 import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";

@@ -1,5 +1,5 @@
 /** Commands in the order of the help. This file is made by npm run generate. */
-import type { AnyPass } from "../../core/pass/pass.ts";
+import type { AnyPass } from "#pass";
 import type { CommandDefinition } from "./command.ts";
 
 export interface ListedCommand {

@@ -1,4 +1,5 @@
 import { bytesOfText, joinList, Miss, type Model, open, PithError, sniff, throwIfAborted } from "#ir";
+import type { Context } from "#pass";
 import {
   fileKind,
   fileNameOf,
@@ -18,7 +19,6 @@ import {
   type NewFile,
   planWrites,
 } from "../../core/files/own-files.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";

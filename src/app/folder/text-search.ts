@@ -1,7 +1,7 @@
 /** Evaluates attempts of the precision fallback by generated tokens, on texts that do not evaluate the result. Used if a folder fails end to end. */
 import { Miss, stripPeriod, uncapitalize } from "#ir";
+import type { Context } from "#pass";
 import { wilson } from "../../core/math/interval.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import type { FallbackJudge, FallbackVerdict } from "../../judge/run/precision-fallback.ts";
 import { generatorOf } from "../../runtime/run/generate.ts";

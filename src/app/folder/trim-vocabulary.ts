@@ -18,10 +18,9 @@ import {
   throwIfAborted,
   toFloat64,
 } from "#ir";
+import { type Change, type Context, completeContext } from "#pass";
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { formatJson } from "../../core/files/own-files.ts";
-import type { Change, Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import type { PlainObject } from "../../core/plain.ts";
 import { take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -1,6 +1,7 @@
 /** Writes `report.html`, a self-contained file: gain and verdict, then the measurements, then everything that is needed to repeat the run. */
 
 import { groupBy } from "#ir";
+import { type Change, changeText } from "#pass";
 import type { Estimate } from "../../core/estimate.ts";
 import {
   bytes,
@@ -15,7 +16,6 @@ import {
   runTime,
   times,
 } from "../../core/numbers.ts";
-import { type Change, changeText } from "../../core/pass/pass.ts";
 import type {
   Disagreement,
   LayerNoise,

@@ -2,10 +2,8 @@
 
 import * as v from "valibot";
 import { asPithError, nearest, stripPeriod } from "#ir";
+import { type AnyPass, inWords, misfitOf, namesAt, type OptionValues, shown, unknownName } from "#pass";
 import { integer } from "../../core/numbers.ts";
-import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
-import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
-import { namesAt } from "../../core/pass/schema.ts";
 import { isObject } from "../../core/plain.ts";
 import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";

@@ -1,11 +1,9 @@
 /** Schedules of recipes: options of a repeated step whose numbers change from round to round (`{ from, to, curve }`). */
 import * as v from "valibot";
 import { PithError } from "#ir";
+import type { AnyPass, OptionValues } from "#pass";
+import { defaultExport, described, modulePath, namesAt, numbersAt, option } from "#pass";
 import { type Curve, curves, dropLastDigits } from "../../core/math/curves.ts";
-import { defaultExport, modulePath } from "../../core/pass/modules.ts";
-import { described, option } from "../../core/pass/options.ts";
-import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
-import { namesAt, numbersAt } from "../../core/pass/schema.ts";
 import { isObject } from "../../core/plain.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));

@@ -1,7 +1,6 @@
 /** Expands a recipe into the steps to run, with their passes and rounds. */
 import { groupBy, PithError } from "#ir";
-import { openModules } from "../../core/pass/modules.ts";
-import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { type AnyPass, type OptionValues, openModules } from "#pass";
 import { completeOptions, partFor } from "../steps/step-options.ts";
 import { optionsInRound, withCurves } from "./courses.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";

@@ -2,7 +2,7 @@
 
 import { stringify } from "yaml";
 import { PithError } from "#ir";
-import type { AnyPass } from "../../core/pass/pass.ts";
+import type { AnyPass } from "#pass";
 import { isObject } from "../../core/plain.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";

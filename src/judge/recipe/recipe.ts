@@ -13,7 +13,7 @@
  * schedule (`courses.ts`).
  */
 
-import type { OptionValues } from "../../core/pass/pass.ts";
+import type { OptionValues } from "#pass";
 
 export const recipeVersion = 1;
 

@@ -1,4 +1,4 @@
-import type { AnyPass } from "../../core/pass/pass.ts";
+import type { AnyPass } from "#pass";
 import { reinitialize, rewind, train } from "../../learn/train/index.ts";
 import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
 import { distill } from "../../techniques/distill/index.ts";

@@ -1,5 +1,6 @@
 /** Sentences about the result of a run: size, speed, accuracy and whether the goal is met. The command line and the reports show them. */
 import { capitalize } from "#ir";
+import type { Change } from "#pass";
 import type { Unit } from "../../core/estimate.ts";
 import {
   allowance,
@@ -18,7 +19,6 @@ import {
   times,
   unitOfChange,
 } from "../../core/numbers.ts";
-import type { Change } from "../../core/pass/pass.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 import { workOf } from "../../runtime/run/latency.ts";
 import { fewSamples, type Likeness } from "../compare/compare-function.ts";

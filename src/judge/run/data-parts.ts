@@ -1,7 +1,8 @@
 /** Computes keys that identify the samples and settings of a run. Stored results are found again only under the same keys. */
+
+import { openModules } from "#pass";
 import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
-import { openModules } from "../../core/pass/modules.ts";
 import { contentHash } from "../../data/batches/content-hash.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { bytesOfBatch } from "../../data/batches/rows.ts";

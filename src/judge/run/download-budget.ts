@@ -1,7 +1,7 @@
 /** Chooses the settings of a step for a maximum download size (`limit.of: "download"`): the least lossy ones that fit. */
 import { encodedSource, PithError, throwIfAborted } from "#ir";
+import type { AnyPass, Context, OptionValues } from "#pass";
 import { bytes as bytesText } from "../../core/numbers.ts";
-import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { formatSettings } from "./precise-layers.ts";
 import { type FallbackRequest, type StepOutput, searchFewest, settingErrors } from "./precision-fallback.ts";

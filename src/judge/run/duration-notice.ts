@@ -1,9 +1,9 @@
 /** Logs how long calibration and evaluation will take, estimated from the time of a few samples. */
 
 import { type Model, storedBytes } from "#ir";
+import type { AnyPass, Context, OptionValues } from "#pass";
 import { processorTime } from "#platform";
 import { counted, waiting } from "../../core/numbers.ts";
-import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import { take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";
 import { createRunner, type Runner } from "../../runtime/run/run.ts";

@@ -1,8 +1,8 @@
 /** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
 import { cost, infer, learnedCount, learnedTensors } from "#analysis";
 import { asPithError, assertValid, type Batch, isSymbolic, type Model, PithError } from "#ir";
+import type { Context } from "#pass";
 import { earlyLevel } from "../../core/math/interval.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";

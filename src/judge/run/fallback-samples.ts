@@ -3,8 +3,8 @@
  * different texts, or random inputs with different seeds.
  */
 import { Miss, type Model } from "#ir";
+import type { Context } from "#pass";
 import { allowance, difference } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

@@ -1,6 +1,6 @@
 import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
+import { clearNotes } from "#pass";
 import { times } from "../../core/numbers.ts";
-import { clearNotes } from "../../core/pass/notes.ts";
 import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/data.ts";
 

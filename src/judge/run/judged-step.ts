@@ -2,15 +2,8 @@
 
 import { hasFloatWeights, infer } from "#analysis";
 import { capitalize, Miss, type Model, PithError } from "#ir";
+import { type AnyPass, type Change, type Context, equalizedReference, namesAt, type OptionValues } from "#pass";
 import { counted, excessText, figure } from "../../core/numbers.ts";
-import {
-  type AnyPass,
-  type Change,
-  type Context,
-  equalizedReference,
-  type OptionValues,
-} from "../../core/pass/pass.ts";
-import { namesAt } from "../../core/pass/schema.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type Blame, findLayerToBlame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";

@@ -3,7 +3,7 @@
  * evaluate; with few samples, all outputs; without data, all outputs on random inputs.
  */
 import { asPithError, type Model, PithError, stripPeriod, uncapitalize } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";

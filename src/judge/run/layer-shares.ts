@@ -1,6 +1,6 @@
 /** Computes each quantized layer's share of the output error: measured with only this layer quantized, or estimated if that would take too long. */
 import { asPithError, Miss, storedBytes, throwIfAborted } from "#ir";
-import { type Context, equalizedReference } from "../../core/pass/pass.ts";
+import { type Context, equalizedReference } from "#pass";
 import type { Dataset } from "../../data/index.ts";
 import { type Blame, layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";

@@ -7,8 +7,8 @@
  */
 
 import { type Model, random } from "#ir";
+import type { Context } from "#pass";
 import { defaultLevel, earlyLevel, type Level } from "../../core/math/interval.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

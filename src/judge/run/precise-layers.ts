@@ -1,6 +1,7 @@
 /** Describes layers that are kept at higher precision, for reports and the command line. */
+
+import type { OptionValues } from "#pass";
 import { bytes as bytesText, counted, percent } from "../../core/numbers.ts";
-import type { OptionValues } from "../../core/pass/pass.ts";
 
 export interface PreciseLayer {
   readonly layer: string;

@@ -11,8 +11,8 @@
  */
 import { allLayers, infer, isStored } from "#analysis";
 import { elementCount, encodedSize, fixedDims, Miss, type Model, throwIfAborted, usedValues, type Value } from "#ir";
+import type { AnyPass, Change, Context, OptionValues } from "#pass";
 import { counted } from "../../core/numbers.ts";
-import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import type { StepResult } from "../steps/runner.ts";

@@ -1,9 +1,8 @@
 /** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
 
 import { asPithError, type Model, open as openBytes } from "#ir";
+import { type AnyPass, type Context, completeContext } from "#pass";
 import { bytes, times } from "../../core/numbers.ts";
-import type { AnyPass, Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

@@ -3,9 +3,9 @@
  * the share by four (6 dB).
  */
 import { encodedSize, PithError, throwIfAborted } from "#ir";
+import type { Context, OptionValues } from "#pass";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
-import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
 import { applyForms, bytesOfLayers, type StepOutput } from "./precision-fallback.ts";
 

@@ -1,6 +1,5 @@
 /** Advice for messages. Names of options are in backticks, which the command line replaces by flags. */
-import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
-import { namesAt } from "../../core/pass/schema.ts";
+import { type AnyPass, namesAt, type OptionValues } from "#pass";
 import { trains } from "../steps/step-options.ts";
 
 /** Returns the end of the sentence about a trained model that is not written: how to keep its weights. */

@@ -1,7 +1,7 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
 import { asPithError, type Model } from "#ir";
+import type { Context } from "#pass";
 import { allowance, figure } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";

@@ -1,6 +1,6 @@
 /** Request to run a step on one model: references, data, goal and limits. */
 import type { Model } from "#ir";
-import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
+import type { AnyPass, Context, OptionValues } from "#pass";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";

@@ -8,7 +8,7 @@
  */
 import { infer, layers as layersOf } from "#analysis";
 import { dimsText, elementCount, fixedDims, float32, type Model, PithError, random, toFloats } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
 import { type Loss, outputOf } from "../../learn/train/loss.ts";

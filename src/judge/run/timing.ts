@@ -1,5 +1,5 @@
 import { PithError } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { Timing } from "../record/data.ts";
 import { relativeWorkOf } from "../record/verdict.ts";

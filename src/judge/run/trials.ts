@@ -1,7 +1,6 @@
 import type { Model } from "#ir";
+import { type Context, completeContext } from "#pass";
 import { levelOf } from "../../core/math/interval.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Goal } from "../compare/goal.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";

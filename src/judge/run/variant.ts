@@ -1,7 +1,7 @@
 /** Runs one recipe on a copy of a model and measures it after each judged step. */
 import { asPithError, Miss, stripPeriod, throwIfAborted } from "#ir";
+import type { Context, OptionValues } from "#pass";
 import { excessText } from "../../core/numbers.ts";
-import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type Goal, isWithin, judge, judge as judgeGoal, needsFallback } from "../compare/goal.ts";

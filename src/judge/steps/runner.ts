@@ -4,11 +4,10 @@
  */
 
 import { type Miss, Model } from "#ir";
+import type { AnyPass, Change, Context, Learnt, OptionValues } from "#pass";
+import { isModule, namesAt, openModules } from "#pass";
 import { readFile } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { isModule, openModules } from "../../core/pass/modules.ts";
-import type { AnyPass, Change, Context, Learnt, OptionValues } from "../../core/pass/pass.ts";
-import { namesAt } from "../../core/pass/schema.ts";
 import { isObject } from "../../core/plain.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";

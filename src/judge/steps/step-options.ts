@@ -1,7 +1,7 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
 import { zeros } from "#ir";
-import type { AnyPass, CalibrationData, OptionValues } from "../../core/pass/pass.ts";
+import type { AnyPass, CalibrationData, OptionValues } from "#pass";
 import { memory } from "../../data/batches/indexed.ts";
 
 export function trains(pass: AnyPass): boolean {

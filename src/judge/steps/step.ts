@@ -1,14 +1,6 @@
 import { assertValid, type Model, verify } from "#ir";
-import { openModules } from "../../core/pass/modules.ts";
-import {
-  type AnyPass,
-  type Context,
-  type Learnt,
-  type OptionValues,
-  type Outcome,
-  removedPortKind,
-} from "../../core/pass/pass.ts";
-import { namesAt } from "../../core/pass/schema.ts";
+import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";
+import { namesAt, openModules, removedPortKind } from "#pass";
 import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";

@@ -1,8 +1,7 @@
 import { assumedScores, outputKind } from "#analysis";
 import { dimsText, type Model, PithError } from "#ir";
+import { type Context, completeContext } from "#pass";
 import { counted, integer } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import { firstBatch, setAside, testSeed } from "../../data/batches/select.ts";
 import { parseState, setStates } from "../../data/batches/states.ts";
 import {

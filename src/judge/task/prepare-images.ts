@@ -1,10 +1,10 @@
 /** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. Warns if it seems wrong. */
 import { infer, mainOutput, outputKind } from "#analysis";
 import { type Batch, capitalize, elementCount, type Model, PithError, toFloat64, truncateList } from "#ir";
+import type { Context } from "#pass";
 import type { Engine } from "../../core/engine/engine.ts";
 import { pairedMeans } from "../../core/math/interval.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { flatImageText, imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";

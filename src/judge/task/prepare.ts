@@ -2,9 +2,9 @@
 import { isBeyondClasses, mainOutput, outputKind } from "#analysis";
 import type { Batch, Dense, Model, Value } from "#ir";
 import { dimsText, elementCount, isFloat, PithError, toFloat64 } from "#ir";
+import type { Context } from "#pass";
 import type { Estimate } from "../../core/estimate.ts";
 import { counted, integer, minus, percent } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { findStates, statesText } from "../../data/batches/states.ts";

@@ -1,7 +1,7 @@
 /** Generates random inputs as a data set, for distillation without samples (`data: "random"`). */
 
 import { type Model, PithError, random } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import { indexed } from "../../data/batches/indexed.ts";
 import { joinBatches } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";

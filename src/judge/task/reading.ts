@@ -1,8 +1,8 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
 import { canHaveScales, mainOutput, partsOf, possibleDetectionForms } from "#analysis";
 import { asPithError, type Dense, type Model, throwIfAborted, toFloat64 } from "#ir";
+import type { Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch, testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";

@@ -1,10 +1,9 @@
 /** Realistic inputs for a model of texts or sound without data. */
+
+import { asPithError, type Dense, Miss, type Model } from "#ir";
+import type { Context } from "#pass";
 import { folderOf, joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { asPithError, Miss } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { memory, range, view } from "../../data/batches/indexed.ts";
 import { joinRows } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";

@@ -1,6 +1,6 @@
 import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
+import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";

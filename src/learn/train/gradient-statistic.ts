@@ -1,6 +1,5 @@
 import { type Model, memoize, throwIfAborted } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
+import { type Context, completeContext } from "#pass";
 import { sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

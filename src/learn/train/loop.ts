@@ -4,10 +4,9 @@
  */
 
 import { type Batch, float32, isFloat, type Model, PithError, save, throwIfAborted, typeCodes } from "#ir";
+import { type Context, shown } from "#pass";
 import { makeFolder, removeLeftovers } from "#platform";
 import { counted } from "../../core/numbers.ts";
-import { shown } from "../../core/pass/option-errors.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
 import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts";

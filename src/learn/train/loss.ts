@@ -2,7 +2,7 @@
 import { mainOutput } from "#analysis";
 import type { Batch, Dense, Emit, Model, Value } from "#ir";
 import { dimsText, elementCount, fixedDims, float32, PithError } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import { attentionMaskOf } from "../../data/batches/rows.ts";
 
 export interface NamedValues {

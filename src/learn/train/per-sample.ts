@@ -8,8 +8,7 @@
  */
 
 import { type Batch, type Model, PithError } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
+import { type Context, completeContext } from "#pass";
 import { mapColumns, sampleCount, sliceRows } from "../../data/batches/rows.ts";
 import type { Floats } from "./floats.ts";
 import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";

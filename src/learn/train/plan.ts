@@ -1,8 +1,8 @@
 /** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
 import { infer } from "#analysis";
 import { dimsText, type Model, PithError } from "#ir";
+import type { Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { draw, setAside } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -2,8 +2,8 @@
 import { type Inference, infer, layersInside, parametersOf, weightShape } from "#analysis";
 import type { FloatType, Model, Node, Tensor, Value } from "#ir";
 import { elementCount, fixedDims, fromNumbers, inMemory, isFloat, Miss, random, toFloat64 } from "#ir";
+import { type Change, type Context, definePass, noOptions, type Outcome } from "#pass";
 import type { Bound, WeightRole } from "../../core/ops/define.ts";
-import { type Change, type Context, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { declareRoles, quantizedWeights } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";

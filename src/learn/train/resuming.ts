@@ -1,8 +1,8 @@
 /** Resumes a training from its checkpoint, after checking that model, data and settings are the same. */
 
 import { type Model, open, type Tensor, type Value } from "#ir";
+import type { Context } from "#pass";
 import { fileKind } from "#platform";
-import type { Context } from "../../core/pass/pass.ts";
 import { contentHash, haveSameElements } from "../../data/batches/content-hash.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { firstBatch } from "../../data/batches/select.ts";

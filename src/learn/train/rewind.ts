@@ -1,6 +1,6 @@
 import { maskingOfProduct } from "#analysis";
 import { Miss, type Model, PithError, sameDims } from "#ir";
-import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
+import { type Change, definePass, noOptions, type Outcome } from "#pass";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 
 /**

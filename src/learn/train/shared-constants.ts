@@ -8,7 +8,7 @@
  */
 import { type Inference, type ParameterRead, parameterReads } from "#analysis";
 import { groupBy, isFloat, Miss, type Model, type Node, toFloat64, type Use, type Value } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 
 /** A separate tensor for the input `input` of the node that computes `reader`. Names are stored because copies of the model have equal names. */
 export interface ConstantCopy {

@@ -2,8 +2,8 @@
 import { infer, type Selection, storedRoot } from "#analysis";
 import type { Batch, Model, Node, Tensor, Value } from "#ir";
 import { describe, emitInto, int64, isFloat, Miss, PithError, replaceNode } from "#ir";
+import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { fuseForStep } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";

@@ -13,8 +13,7 @@ import {
   toFloat64,
   typeCodes,
 } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
+import { type Context, completeContext } from "#pass";
 import { foldConstants } from "../../rewrite/clean-up/fold-constants.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

@@ -1,13 +1,6 @@
 import * as v from "valibot";
+import { countOption, described, option, parsableBy, positiveOption, selectionOptions } from "#pass";
 import { curves } from "../../core/math/curves.ts";
-import {
-  countOption,
-  described,
-  option,
-  parsableBy,
-  positiveOption,
-  selectionOptions,
-} from "../../core/pass/options.ts";
 import { datasetObject, datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

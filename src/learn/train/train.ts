@@ -2,8 +2,8 @@
 import type * as v from "valibot";
 import { infer, maskingOf, nameBeforeMasking, type Selection } from "#analysis";
 import { joinList, Miss, type Model, type Role, toFloat64, toFloats, type Value } from "#ir";
+import { type Context, definePass, type Outcome } from "#pass";
 import { percent } from "../../core/numbers.ts";
-import { type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { stored } from "../../rewrite/edit/mask.ts";

@@ -1,8 +1,8 @@
 /** The state of a training, which can be stored and restored bit by bit. */
 import { maskingOf } from "#analysis";
 import type { Batch, Dense, Model } from "#ir";
+import type { Context } from "#pass";
 import type { Unit } from "../../core/estimate.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, requireFloats } from "./floats.ts";
 import { type GradualPruning, gradualPruning, selectPrunedWeights } from "./gradual.ts";

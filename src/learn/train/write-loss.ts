@@ -1,7 +1,7 @@
 import { infer } from "#analysis";
 import type { Batch, Model, Value } from "#ir";
 import { dimsText, emitInto, extract, float32, inMemory, memoize, PithError, parameter } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import { statesText } from "../../data/batches/states.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";

@@ -1,6 +1,6 @@
 /** Defines clean-up passes, and creates the changes that they report. */
 import type { Model } from "#ir";
-import { type Change, type Context, definePass, noOptions, type Pass } from "../../core/pass/pass.ts";
+import { type Change, type Context, definePass, noOptions, type Pass } from "#pass";
 
 type Run = (model: Model, context: Context) => readonly Change[] | Promise<readonly Change[]>;
 

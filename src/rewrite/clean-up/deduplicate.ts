@@ -9,8 +9,8 @@
 import { isRandom } from "#analysis";
 import type { Graph, Node, Tensor, Value } from "#ir";
 import { allGraphs, canTakeName, describe, isUsed, replaceUses, subgraphs } from "#ir";
+import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 export const deduplicate = defineCleanUp("deduplicate", "Remove duplicate computations", (model) => {

@@ -38,9 +38,9 @@ import {
   throwIfAborted,
   toFloat64,
 } from "#ir";
+import { type Change, definePass, noOptions } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { change, deadChannels } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

@@ -1,6 +1,6 @@
 import { allLayers, infer, namesLayer, scopesKey, weightName } from "#analysis";
 import { allGraphs, describe, statesMoreThanNotes } from "#ir";
-import { clearNotes, isExporterKey } from "../../core/pass/notes.ts";
+import { clearNotes, isExporterKey } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 /**

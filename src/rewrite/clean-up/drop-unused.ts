@@ -1,5 +1,5 @@
 import { allGraphs, allNodes, type Graph, isUsed, type Model, removeUnused } from "#ir";
-import type { Change } from "../../core/pass/pass.ts";
+import type { Change } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 /** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs are kept as the model's interface. */

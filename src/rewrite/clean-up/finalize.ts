@@ -5,7 +5,7 @@
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
 import { allValues, roleWords } from "#ir";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { type Change, definePass, noOptions } from "#pass";
 import { change } from "./clean-up.ts";
 import { foldConstants } from "./fold-constants.ts";
 

@@ -3,8 +3,7 @@ import * as v from "valibot";
 import { infer } from "#analysis";
 import type { Dim, Model } from "#ir";
 import { allValues, dimText, dimValue, isSymbolic, isUnknownDim, PithError, symbol, truncateList } from "#ir";
-import { described } from "../../core/pass/options.ts";
-import { type Change, definePass } from "../../core/pass/pass.ts";
+import { type Change, definePass, described } from "#pass";
 import { change } from "./clean-up.ts";
 
 export const fixOption = described(

@@ -25,8 +25,8 @@ import {
   subgraphs,
   substitute,
 } from "#ir";
+import { type Change, type Context, definePass, noOptions } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
-import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
 import { evaluate } from "../edit/stored.ts";
 import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";

@@ -8,10 +8,10 @@
 import { type Inference, infer } from "#analysis";
 import type { Dense, Dim, Graph, Node, Value } from "#ir";
 import { allGraphs, describe, fromNumbers, inMemory, isUsed, removeUnusedEverywhere } from "#ir";
+import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
 import { listFor } from "../../core/ops/shared/rules.ts";
-import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 import { storeInPlace } from "./store-constants.ts";

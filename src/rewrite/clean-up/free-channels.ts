@@ -6,8 +6,8 @@
 import { channelGroups, compareFreedom, type Freedom, freedomOf, type Inference, infer } from "#analysis";
 import type { Model, Node, Symbolic, Value } from "#ir";
 import { describe, emitInto, isFloat, isSymbolic, productParts, removeUnusedEverywhere, snapshot } from "#ir";
+import type { Change, Context } from "#pass";
 import { parameterRules } from "../../core/ops/rules/index.ts";
-import type { Change, Context } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";

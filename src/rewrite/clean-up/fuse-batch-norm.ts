@@ -10,9 +10,9 @@
 import { type Inference, infer, type Layer, layerAt, leadsToCodes, requireWeight, weightNeeds } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
 import { describe, emitInto, float32, inMemory, Miss, roleWords, substitute, toFloat64 } from "#ir";
+import { type Change, definePass, noOptions, type Outcome } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import type { Affine } from "../../core/ops/entry.ts";
-import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
 import { stored } from "../edit/mask.ts";
 import { readStoredValue } from "../edit/stored.ts";

@@ -8,8 +8,8 @@
 import type { Inference, Layer } from "#analysis";
 import { biasedOutput, layerAt, requireWeight, weightMatrices, weightNeeds, weightShape } from "#analysis";
 import { type Dense, fromNumbers, inMemory, isUsed, Miss, type Model, type Node, toFloat64, type Value } from "#ir";
+import type { Change } from "#pass";
 import type { Affine } from "../../core/ops/entry.ts";
-import type { Change } from "../../core/pass/pass.ts";
 import { stored } from "../edit/mask.ts";
 import { createStoredReader } from "../edit/stored.ts";
 import { isForChannels, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";

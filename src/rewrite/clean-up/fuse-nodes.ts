@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { type Inference, infer, leadsToCodes } from "#analysis";
 import type { Emit, Graph, Model, Node, Value } from "#ir";
 import { allNodes, canTakeName, describe, emitInto, isUsed, Miss, replaceUses, subgraphs, substitute } from "#ir";
+import { type Change, definePass, described } from "#pass";
 import {
   biasAxesRules,
   type Match,
@@ -18,8 +19,6 @@ import {
   selectRules,
   trainingStepRules,
 } from "../../core/ops/rules/index.ts";
-import { described } from "../../core/pass/options.ts";
-import { type Change, definePass } from "../../core/pass/pass.ts";
 import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

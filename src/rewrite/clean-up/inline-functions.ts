@@ -20,7 +20,7 @@ import {
   whyNotExpanded,
   whyNotInlined,
 } from "#ir";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { type Change, definePass, noOptions } from "#pass";
 import { change } from "./clean-up.ts";
 
 /** Replaces calls of the model's own functions by their bodies, and removes uncalled functions. */

@@ -1,8 +1,7 @@
 import * as v from "valibot";
 import { infer } from "#analysis";
 import { type Model, PithError, removeUnused, type Value } from "#ir";
-import { described } from "../../core/pass/options.ts";
-import { type Change, definePass } from "../../core/pass/pass.ts";
+import { type Change, definePass, described } from "#pass";
 import { change } from "./clean-up.ts";
 
 export const keepOption = described(

@@ -6,7 +6,7 @@
 import { infer } from "#analysis";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";
 import { allGraphs, allValues, bytesOf, bytesOfText, groupBy, hexadecimal, replaceUses } from "#ir";
-import type { Change, Context } from "../../core/pass/pass.ts";
+import type { Change, Context } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

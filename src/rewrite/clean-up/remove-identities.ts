@@ -7,7 +7,7 @@
  */
 import { infer } from "#analysis";
 import { allNodes, canTakeName, describe, isUsed, replaceUses } from "#ir";
-import type { Change } from "../../core/pass/pass.ts";
+import type { Change } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

@@ -6,7 +6,7 @@
  */
 import { type Inference, infer } from "#analysis";
 import { allGraphs, describe, type Graph, inlineGraph, type Node, replaceUses, restoreNames } from "#ir";
-import type { Change } from "../../core/pass/pass.ts";
+import type { Change } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 

@@ -6,8 +6,7 @@
  */
 import * as v from "valibot";
 import { type Dense, dimsText, elementCount, fromNumbers, inMemory, isSymbolic, type Model, PithError } from "#ir";
-import { described } from "../../core/pass/options.ts";
-import { definePass } from "../../core/pass/pass.ts";
+import { definePass, described } from "#pass";
 import { change } from "./clean-up.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");

@@ -2,10 +2,8 @@
 import * as v from "valibot";
 import type { Model, Node } from "#ir";
 import { allNodes, asPithError, joinList, PithError, schemaAt, snapshot, throwIfAborted } from "#ir";
+import { type Change, type Context, definePass, described, didYouMean, type Outcome } from "#pass";
 import { rulesById } from "../../core/ops/rules/index.ts";
-import { described } from "../../core/pass/options.ts";
-import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { didYouMean } from "../../core/pass/suggest-option.ts";
 import { raiseOpset } from "../edit/raise-opset.ts";
 import { deadChannels } from "./clean-up.ts";
 import { deduplicate } from "./deduplicate.ts";

@@ -7,8 +7,8 @@
 import { arithmeticTypes, type Inference, infer, isRandom } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
 import { allNodes, describe, inMemory, Miss, replaceUses, substitute } from "#ir";
+import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 
 export const storeConstants = defineCleanUp("store-constants", "Turn Constant nodes into stored tensors", (model) => {

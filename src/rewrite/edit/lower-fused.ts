@@ -16,9 +16,8 @@ import {
   replaceNode,
   substitute,
 } from "#ir";
+import { type Change, definePass, described } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import { described } from "../../core/pass/options.ts";
-import { type Change, definePass } from "../../core/pass/pass.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
 export const loweringOpset = 18;

@@ -2,8 +2,8 @@
 
 import { type OutputPart, partsOf } from "#analysis";
 import { type Batch, isFloat, Miss, type Model, memoize } from "#ir";
+import type { Context } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { overSamples, type Samples } from "../run/over-samples.ts";

@@ -7,9 +7,8 @@
  */
 import { fixedMacs } from "#analysis";
 import { groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
+import { type Context, completeContext } from "#pass";
 import { allocations, type Item } from "../../core/math/allocate.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
 import type { Recipe } from "../../judge/recipe/recipe.ts";
 import { runStep } from "../../judge/steps/step.ts";

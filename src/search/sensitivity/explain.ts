@@ -1,8 +1,7 @@
 /** Explains what each technique does to a layer, and why channels cannot be removed (`pith inspect`). */
 import { allLayers, channelGroups, type Group, infer, type Layer, outputsOf, selectLayers } from "#analysis";
 import { elementCount, formatReason, groupBy, Miss, type Model, PithError, throwIfAborted } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
+import { type Context, completeContext } from "#pass";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { isomorphic } from "../../techniques/prune/allocations.ts";

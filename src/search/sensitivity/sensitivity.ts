@@ -6,9 +6,7 @@
  * channels are changed together.
  */
 import { type Model, storedBytes, throwIfAborted } from "#ir";
-import type { LayerSelection } from "../../core/pass/options.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
+import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
 import { type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

@@ -2,8 +2,7 @@
 
 import { allLayers, infer, type Layer } from "#analysis";
 import { asPithError, groupBy, Miss, type Model, throwIfAborted } from "#ir";
-import type { LayerSelection } from "../../core/pass/options.ts";
-import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
+import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";
 import { optionsForBits } from "../../judge/run/size-budget.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { factorize } from "../../techniques/factorize/index.ts";

@@ -7,7 +7,7 @@
  */
 import { biasedOutput, infer, type Layer, layers as layersOf, requireWeight, weightNeeds } from "#analysis";
 import { inMemory, isFloat, type Model, toFloat64 } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
 import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.ts";
 import { addOutputBias } from "./add-output-bias.ts";

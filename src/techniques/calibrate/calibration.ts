@@ -9,10 +9,9 @@
 import { infer, isStored, type Layer, layers } from "#analysis";
 import type { Batch, Dim, Model, Node, Value } from "#ir";
 import { extract, isFloat, Miss, throwIfAborted, usedValues } from "#ir";
+import { type Context, completeContext } from "#pass";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import { copyArrays, sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import { type BatchStore, openStorage, type Storage } from "../../data/batches/store.ts";

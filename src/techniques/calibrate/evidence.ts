@@ -1,9 +1,8 @@
 /** Collects the statistics of layer inputs that a rounding or pruning method requires. */
 import { describeNonFinite, infer, type Layer, layers } from "#analysis";
 import { Miss, type Model, PithError, random } from "#ir";
+import { type Context, statisticOf } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import { statisticOf } from "../../core/pass/custom-methods.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Calibration } from "./calibration.ts";
 import { featuresOf } from "./features.ts";

@@ -1,10 +1,8 @@
 import * as v from "valibot";
 import { allLayers, cost, infer, learnedCount, learnedTensors, mainOutput } from "#analysis";
 import { dimValue, isFloat, type Model, PithError } from "#ir";
+import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
 import { bytes, count, counted, percent } from "../../core/numbers.ts";
-import { modelOption } from "../../core/pass/modules.ts";
-import { described, option, parsableBy } from "../../core/pass/options.ts";
-import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { haveSameElements } from "../../data/batches/content-hash.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";

@@ -1,8 +1,8 @@
 /** Selects the layers that can be factorized, and reads their weights, input statistics and rank rules. */
 import { describeNonFinite, type Inference, type Layer, optionsOfLayer, requireWeight, weightNeeds } from "#analysis";
 import { describe, Miss, type Model, toFloat64, type Value } from "#ir";
+import type { Context } from "#pass";
 import type { Multiply } from "../../core/math/matrix.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Inputs } from "./activations.ts";
 import { problemOf, type Reading, readingOf } from "./chain.ts";

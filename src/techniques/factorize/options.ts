@@ -1,13 +1,6 @@
 import * as v from "valibot";
-import {
-  countOption,
-  described,
-  type LayerSelection,
-  option,
-  overridesOption,
-  positiveOption,
-  selectionOptions,
-} from "../../core/pass/options.ts";
+import type { LayerSelection } from "#pass";
+import { countOption, described, option, overridesOption, positiveOption, selectionOptions } from "#pass";
 import { datasetOption } from "../../data/batches/option.ts";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";

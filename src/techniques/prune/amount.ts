@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { PithError, roundHalfEven } from "#ir";
-import { described } from "../../core/pass/options.ts";
+import { described } from "#pass";
 
 /** 0.3 is 30 % of the remaining entries, 3 is three entries, `{ fraction: 1 }` is all of them. */
 export type Amount = number | { readonly fraction: number } | { readonly count: number };

@@ -1,5 +1,5 @@
 /** The table of pruning criteria: each row is a formula. Its keys are the values of the option `importance` in flags, help and recipes. */
-import { methodTable } from "../../core/pass/method-table.ts";
+import { methodTable } from "#pass";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import { columnNorms, meanMagnitudes } from "../calibrate/column-statistics.ts";
 import { type Importance, isChannelEvidence } from "./criterion.ts";

@@ -1,7 +1,6 @@
 import { type Group, outputsOf, removable } from "#analysis";
 import { type Model, roundHalfEven } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
+import { type Context, completeContext } from "#pass";
 import { scoreByNorm } from "./channel-scores.ts";
 import { roundToMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";

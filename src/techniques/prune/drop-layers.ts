@@ -9,8 +9,8 @@
 import { type Block, type Inference, infer, layers } from "#analysis";
 import type { Model, Value } from "#ir";
 import { dimsText, formatReason, fromNumbers, Miss, notFiniteHint, PithError, typeCodes } from "#ir";
+import type { Context, Outcome } from "#pass";
 import { counted } from "../../core/numbers.ts";
-import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { attentionMask } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";

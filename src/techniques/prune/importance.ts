@@ -10,10 +10,9 @@ import {
   weightStorage,
 } from "#analysis";
 import { Miss, type Model, PithError, random, type Value } from "#ir";
+import { answerOf, areMatrices, type Context, statisticOf } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
-import { answerOf, areMatrices, statisticOf } from "../../core/pass/custom-methods.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";

@@ -2,8 +2,7 @@
 import * as v from "valibot";
 import { type Block, isNamed } from "#analysis";
 import { Miss, PithError } from "#ir";
-import { countOption, described } from "../../core/pass/options.ts";
-import { definePass } from "../../core/pass/pass.ts";
+import { countOption, definePass, described } from "#pass";
 import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
 const position = v.pipe(v.number(), v.integer("must be an integer"), v.minValue(0, "must not be negative"));

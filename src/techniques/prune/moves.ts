@@ -1,7 +1,7 @@
 /** Candidates that pruning adds to a search: fewer channels or layers. Individual weights do not make the file smaller. */
 import type { Block } from "#analysis";
 import { asPithError, type Model, storedBytes } from "#ir";
-import type { Move, MovesRequest } from "../../core/pass/moves.ts";
+import type { Move, MovesRequest } from "#pass";
 import { runsOfGradients } from "./options.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
 

@@ -8,9 +8,8 @@
  */
 import * as v from "valibot";
 import { joinArrays, roundHalfEven } from "#ir";
+import { isMethod, modulePath } from "#pass";
 import { cutLeast } from "../../core/math/smallest.ts";
-import { isMethod } from "../../core/pass/custom-methods.ts";
-import { modulePath } from "../../core/pass/modules.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { keptCount } from "./mask.ts";
 

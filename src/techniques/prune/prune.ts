@@ -8,7 +8,7 @@
  *     conv2.weight: [64, 64, 3, 3]    conv2.weight: [64, 48, 3, 3]
  */
 import type * as v from "valibot";
-import { definePass, type OptionValues, type Pass } from "../../core/pass/pass.ts";
+import { definePass, type OptionValues, type Pass } from "#pass";
 import { criteria, needsGradients } from "./criteria.ts";
 import { hasFixedShare, type PruneOptions, pruneOptions, runsOfGradients } from "./options.ts";
 import { solvers } from "./solvers.ts";

@@ -1,8 +1,7 @@
 import * as v from "valibot";
 import { allMaskings, infer, layers as layersOf, type Masking, maskingOf } from "#analysis";
 import { Miss, type Model, PithError } from "#ir";
-import { parseOptions } from "../../core/pass/option-errors.ts";
-import { definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
+import { definePass, type Outcome, type Pass, parseOptions } from "#pass";
 import { dropKeptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";

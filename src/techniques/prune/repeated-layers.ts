@@ -10,7 +10,7 @@
 import { type Block, blocks, infer, outermostNode } from "#analysis";
 import type { Graph, Model, Use, Value } from "#ir";
 import { dimsText, Miss, PithError, removeReplaced, replaceReads, replaceUses, usedTensors } from "#ir";
-import { type Change, type Context, removedPortKind } from "../../core/pass/pass.ts";
+import { type Change, type Context, removedPortKind } from "#pass";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 /** Returns the stacks of repeated layers. @throws PithError E_UNSUPPORTED if no layers repeat. */

@@ -1,7 +1,8 @@
 /** The table of pruning solvers. Its keys are the values of the option `solver` in flags, help and recipes. */
+
+import { methodTable } from "#pass";
 import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
 import { type ColumnUpdate, type InverseHessian, updateColumns } from "../../core/math/optimal-brain-surgeon.ts";
-import { methodTable } from "../../core/pass/method-table.ts";
 import { type Gram, gramMatrices } from "../calibrate/gram.ts";
 import { computeInverseHessians } from "../calibrate/inverse-hessians.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";

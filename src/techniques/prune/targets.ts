@@ -13,7 +13,7 @@ import {
   weightNeeds,
 } from "#analysis";
 import { Miss, type Model, PithError, type Value } from "#ir";
-import { type LayerSelection, option, selectionOptions } from "../../core/pass/options.ts";
+import { type LayerSelection, option, selectionOptions } from "#pass";
 
 export type ParameterKind = "weight" | "bias";
 

@@ -10,7 +10,7 @@
 import type { End, Inference, Layer, Rule, Slice } from "#analysis";
 import { cut, infer, Labels, labelledEnds, layers, rulesOf, spread } from "#analysis";
 import { describe, Miss, type Model, PithError, type Value } from "#ir";
-import type { Change, Outcome } from "../../core/pass/pass.ts";
+import type { Change, Outcome } from "#pass";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 

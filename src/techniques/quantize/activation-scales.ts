@@ -4,9 +4,9 @@
  */
 import { excludesNode, type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
 import { Miss, type Model, type Node, type PithError, type Value } from "#ir";
+import type { Context } from "#pass";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../../core/math/quantize.ts";
 import { channelRanges } from "../../core/math/quantize-tensor.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";

@@ -1,8 +1,8 @@
 /** Corrects biases of a quantized model if that lowers the output noise on held-out samples. */
 import { biasedOutput, type Inference, infer, type Layer } from "#analysis";
 import type { Model } from "#ir";
+import type { Change, Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
-import type { Change, Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { draw, firstBatch, keepInMemory, setAside } from "../../data/batches/select.ts";
 import { openStorage } from "../../data/batches/store.ts";

@@ -9,7 +9,7 @@
 import { allLayers, infer, type Layer, parametersOf, selectLayers } from "#analysis";
 import type { Model, Value } from "#ir";
 import { deferTensor, elementCount, fixedDims, fromNumbers, Miss, PithError, toFloats } from "#ir";
-import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import type { Change, Context, Outcome } from "#pass";
 import { draw } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";

@@ -30,7 +30,7 @@ import {
   toFloats,
   typeCodes,
 } from "#ir";
-import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import type { Change, Context, Outcome } from "#pass";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import type { HalfSettings } from "./settings.ts";

@@ -1,8 +1,8 @@
 /** Gives language models with a cache the fastest operators of their runtimes before quantization (docs/simplify.md). */
 import { allNodes, type Model } from "#ir";
+import type { Context } from "#pass";
 import { integer } from "../../core/numbers.ts";
 import { cpuRules, parameterRules } from "../../core/ops/rules/index.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { deadChannels } from "../../rewrite/clean-up/clean-up.ts";
 import { simplifyRaised } from "../../rewrite/clean-up/simplify.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";

@@ -41,8 +41,8 @@ import {
   toFloats,
   typeCodes,
 } from "#ir";
+import type { Change, Context, Outcome } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

@@ -1,7 +1,6 @@
 import { allLayers } from "#analysis";
 import { storedBytes } from "#ir";
-import type { Move, MovesRequest } from "../../core/pass/moves.ts";
-import type { OptionValues } from "../../core/pass/pass.ts";
+import type { Move, MovesRequest, OptionValues } from "#pass";
 import { runsPerSample } from "./options.ts";
 import { distortions } from "./precision-fallback.ts";
 import { rdoq } from "./rounders/rdoq.ts";

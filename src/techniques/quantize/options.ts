@@ -1,15 +1,7 @@
 import * as v from "valibot";
-import { PithError } from "../../core/errors.ts";
-import {
-  countOption,
-  described,
-  type LayerSelection,
-  option,
-  overridesOption,
-  parsableBy,
-  selectionOptions,
-} from "../../core/pass/options.ts";
-import type { OptionValues } from "../../core/pass/pass.ts";
+import { PithError } from "#ir";
+import type { LayerSelection, OptionValues } from "#pass";
+import { countOption, described, option, overridesOption, parsableBy, selectionOptions } from "#pass";
 import { datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";

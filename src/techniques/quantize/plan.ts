@@ -1,8 +1,8 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import { type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
 import { elementCount, emitInto, Miss, type Model, removeReplaced, usedTensors } from "#ir";
+import type { Change, Context, Outcome } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
 import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
 import type { Form, Format, LayerPlan } from "./formats/format.ts";

@@ -1,6 +1,6 @@
 /** Lists settings and formats with smaller errors, for the precision fallback, and the settings for a download size. */
 import { PithError } from "#ir";
-import type { Change, OptionValues } from "../../core/pass/pass.ts";
+import type { Change, OptionValues } from "#pass";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
 import { admitsLowEntropy, areIntegers, isLowEntropy, withDtype } from "./settings.ts";
 

@@ -6,7 +6,7 @@ import type { Inference, Layer, Selection } from "#analysis";
 import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
 import type { Model, Node, Value } from "#ir";
 import { deferTensor, fromNumbers, inMemory, Miss, removeUnused, substitute, tentatively, toFloats } from "#ir";
-import type { Change, Context } from "../../core/pass/pass.ts";
+import type { Change, Context } from "#pass";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";

@@ -1,5 +1,5 @@
 import type * as v from "valibot";
-import { definePass, type Pass } from "../../core/pass/pass.ts";
+import { definePass, type Pass } from "#pass";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
 import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";

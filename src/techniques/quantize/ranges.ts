@@ -9,7 +9,7 @@
  */
 
 import { type Model, PithError, type Value } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";
 import { measureOnce, observeOnce } from "../calibrate/kept.ts";

@@ -1,8 +1,8 @@
 /** Runs a quantization scheme on the layers whose weights can be rounded. */
 import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
 import { type Dense, inMemory, Miss, type Model, memoize, PithError, throwIfAborted, toFloat32, type Value } from "#ir";
+import type { Context, Outcome } from "#pass";
 import { smallestScale } from "../../core/math/quantize.ts";
-import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { withEvidence } from "../calibrate/evidence.ts";

@@ -1,7 +1,7 @@
 /** Runs one step of `quantize`: prepares a model, rounds its weights by the scheme of the step, and corrects biases. */
 import { allLayers, fixedTables, infer, type Layer, type Selection, selectLayers, unsupportedWeights } from "#analysis";
 import { describe, Miss, type Model, type Node, PithError, removeUnusedEverywhere, type Value } from "#ir";
-import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import type { Change, Context, Outcome } from "#pass";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
 import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { mergeAcrossBranches } from "../../rewrite/clean-up/merge-initializers.ts";

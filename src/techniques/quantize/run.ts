@@ -1,23 +1,20 @@
 /** The work of the passes `quantize` and `equalize`, which is loaded when one of them runs. */
 import type * as v from "valibot";
-import { smallBuffersAmong } from "../../core/analysis/fixed-tables.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { parameterRoots } from "../../core/analysis/parameters.ts";
-import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { isQuantized } from "../../core/analysis/weight.ts";
-import { PithError, throwIfAborted } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
-import { buffer } from "../../core/graph/role.ts";
-import { parseOptions } from "../../core/pass/option-errors.ts";
-import type { Change, Context, OptionValues, Outcome } from "../../core/pass/pass.ts";
-import { toFloat32 } from "../../core/tensor/convert.ts";
-import { concatBytes, float32 } from "../../core/tensor/dense.ts";
-import { blocksOf } from "../../core/tensor/part.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
+import type { Selection } from "#analysis";
+import { allLayers, infer, isQuantized, parameterRoots, selectLayers, smallBuffersAmong } from "#analysis";
+import type { Model, Tensor, Value } from "#ir";
+import {
+  blocksOf,
+  buffer,
+  concatBytes,
+  emitInto,
+  float32,
+  PithError,
+  replaceUses,
+  throwIfAborted,
+  toFloat32,
+} from "#ir";
+import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "#pass";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";

@@ -1,8 +1,8 @@
 /** The target runtimes, and choices that follow from measurements of their kernels (ONNX Runtime 1.30, native on x64 with VNNI). */
 import * as v from "valibot";
 import { Miss } from "#ir";
+import { described } from "#pass";
 import { cpuRules } from "../../core/ops/rules/index.ts";
-import { described } from "../../core/pass/options.ts";
 import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
 import type { WeightedRule } from "./target.ts";
 

@@ -14,8 +14,8 @@ import {
   substitute,
   usedTensors,
 } from "#ir";
+import type { Context, Outcome } from "#pass";
 import { quantizeWeights } from "../../core/math/quantize-tensor.ts";
-import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

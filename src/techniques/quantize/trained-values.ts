@@ -20,9 +20,8 @@ import {
   toFloat32,
   typeCodes,
 } from "#ir";
+import { type Context, parseOptions } from "#pass";
 import { times } from "../../core/numbers.ts";
-import { parseOptions } from "../../core/pass/option-errors.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";

@@ -2,6 +2,7 @@
 import { type Layer, requireWeight, weightNeeds } from "#analysis";
 import type { Dense, Miss, Model, Tensor } from "#ir";
 import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, PithError, toFloat32 } from "#ir";
+import { areMatrices, awaitedAnswerOf, type Context } from "#pass";
 import type { BlockScales } from "../../core/math/blocks.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
 import {
@@ -19,8 +20,6 @@ import {
   quantizeTensor,
   sliceSteps,
 } from "../../core/math/quantize-tensor.ts";
-import { areMatrices, awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";

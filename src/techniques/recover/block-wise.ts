@@ -9,8 +9,8 @@
 import { type Block, blocks, hasBatchAxis, infer, joinBlocks } from "#analysis";
 import type { Batch, Dense, Model, Node, Value } from "#ir";
 import { extract, Miss, random, sameDims, takeIndices, usedValues } from "#ir";
+import type { Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { indexed, view } from "../../data/batches/indexed.ts";
 import type { BatchStore } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";

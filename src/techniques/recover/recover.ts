@@ -8,19 +8,20 @@
  */
 
 import * as v from "valibot";
-import { cost } from "../../core/analysis/cost.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { partsOf } from "../../core/analysis/measured-parts.ts";
-import { mainOutput } from "../../core/analysis/output-kind.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { snapshot } from "../../core/graph/snapshot.ts";
+import { cost, infer, mainOutput, partsOf } from "#analysis";
+import { dimValue, Miss, type Model, PithError, snapshot } from "#ir";
+import type { Change, Context, Outcome } from "#pass";
+import {
+  countOption,
+  definePass,
+  described,
+  minutesOption,
+  modelOption,
+  option,
+  parseOptions,
+  positiveOption,
+} from "#pass";
 import { counted, minus } from "../../core/numbers.ts";
-import { modelOption } from "../../core/pass/modules.ts";
-import { parseOptions } from "../../core/pass/option-errors.ts";
-import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
-import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { dimValue } from "../../core/tensor/dims.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { datasetOption } from "../../data/batches/option.ts";
 import { collect, firstBatch, setAside, take } from "../../data/batches/select.ts";

@@ -1,6 +1,6 @@
 /** Interface of the recovery stages, and functions that they share. */
 import { Miss, type Model, PithError } from "#ir";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Context } from "#pass";
 import type { Storage } from "../../data/batches/store.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { PithError } from "#ir";
+import { countOption, described, option } from "#pass";
 import { appendFile } from "#platform";
 import { bytes, count, counted, duration, runTime, speedText } from "../../../core/numbers.ts";
-import { countOption, described, option } from "../../../core/pass/options.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
 import { unsteadyNote } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";

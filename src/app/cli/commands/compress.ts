@@ -2,7 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { asPithError, PithError } from "#ir";
-import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "../../../core/pass/options.ts";
+import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "#pass";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";

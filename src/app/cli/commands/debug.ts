@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { capitalize, groupBy, type Miss } from "#ir";
+import { option } from "#pass";
 import { counted } from "../../../core/numbers.ts";
-import { option } from "../../../core/pass/options.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";

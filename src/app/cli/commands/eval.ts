@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { notFiniteHint, PithError } from "#ir";
+import { option } from "#pass";
 import { appendFile } from "#platform";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import {
@@ -12,7 +13,6 @@ import {
   minus,
   percent,
 } from "../../../core/numbers.ts";
-import { option } from "../../../core/pass/options.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { PithError } from "#ir";
-import { option } from "../../../core/pass/options.ts";
+import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import type inspectJob from "../jobs/inspect.ts";
 import { showExplanation } from "../print/explanation.ts";

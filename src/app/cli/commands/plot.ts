@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import * as v from "valibot";
+import { described, option } from "#pass";
 import { bytes } from "../../../core/numbers.ts";
-import { described, option } from "../../../core/pass/options.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder, exists, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
 import { findModel } from "../files/model-folder.ts";

@@ -1,8 +1,8 @@
 /** The command `pith prune`: runs the pass, or with `--vocabulary` removes unused tokens from the models of a folder. */
 import * as v from "valibot";
 import { PithError } from "#ir";
+import { option } from "#pass";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
-import { option } from "../../../core/pass/options.ts";
 import { prune } from "../../../techniques/prune/prune.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
 import { besideFolder, isFolder, requireOther } from "../files/files.ts";

@@ -2,8 +2,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "#ir";
-import { bytesOf, option, sizeOption } from "../../../core/pass/options.ts";
-import type { OptionValues } from "../../../core/pass/pass.ts";
+import { bytesOf, type OptionValues, option, sizeOption } from "#pass";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/quantize.ts";

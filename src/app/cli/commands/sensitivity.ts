@@ -1,15 +1,8 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "#ir";
+import { countOption, described, minutesOption, option, positiveOption, selectionOptions } from "#pass";
 import { counted, duration, figure, figureInterval, unitOfChange } from "../../../core/numbers.ts";
-import {
-  countOption,
-  described,
-  minutesOption,
-  option,
-  positiveOption,
-  selectionOptions,
-} from "../../../core/pass/options.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { ownTextName } from "../../../judge/task/text-inputs.ts";
 import {

@@ -1,8 +1,7 @@
 import * as v from "valibot";
+import { type Change, described, option } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
-import { described, option } from "../../../core/pass/options.ts";
-import type { Change } from "../../../core/pass/pass.ts";
 import { fusionFor, targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { exists, requireOther, withoutLeftovers } from "../files/files.ts";

@@ -2,9 +2,8 @@
 import { basename } from "node:path";
 import * as v from "valibot";
 import { errorMessage, PithError } from "#ir";
+import { countOption, described, inWords, misfitOf, option } from "#pass";
 import { duration } from "../../../core/numbers.ts";
-import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
-import { countOption, described, option } from "../../../core/pass/options.ts";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";

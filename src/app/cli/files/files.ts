@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { allValues, type Model, PithError, parseDataName } from "#ir";
-import type { NextFiles } from "../../../core/pass/pass.ts";
+import type { NextFiles } from "#pass";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { pageMark } from "../../report/markup.ts";

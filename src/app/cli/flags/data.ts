@@ -1,7 +1,7 @@
 /** Flags that name a command's data and how to read it (`--data`, `--preprocess`, …). All commands that read data share them. */
 import * as v from "valibot";
 import { PithError } from "#ir";
-import { countOption, option } from "../../../core/pass/options.ts";
+import { countOption, option } from "#pass";
 import { parseState } from "../../../data/batches/states.ts";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { parseSettings } from "./set.ts";

@@ -1,7 +1,7 @@
 /** Flags for the metric and for the maximum drop, and checks of their values. */
 import * as v from "valibot";
 import { PithError } from "#ir";
-import { described, type Meanings, option } from "../../../core/pass/options.ts";
+import { described, type Meanings, option } from "#pass";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];

@@ -2,9 +2,8 @@
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "#ir";
-import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
-import type { FlagMetadata, Meanings } from "../../../core/pass/options.ts";
-import { entriesAt, flattenSchema, isWhole, type PipeItem, type SchemaNode } from "../../../core/pass/schema.ts";
+import type { FlagMetadata, Meanings, PipeItem, SchemaNode } from "#pass";
+import { entriesAt, flattenSchema, inWords, isWhole, misfitOf } from "#pass";
 import { asFlags, flagName } from "./invalid-options.ts";
 
 /** Flag whose value is stored under the name of its option. */

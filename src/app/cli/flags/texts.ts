@@ -3,8 +3,8 @@ import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "#ir";
+import { option } from "#pass";
 import { temporaryFolder } from "#platform";
-import { option } from "../../../core/pass/options.ts";
 import type { Result } from "../command.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });

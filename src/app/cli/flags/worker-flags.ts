@@ -1,7 +1,7 @@
 /** Flags of commands that can use other processes or machines (docs/scaling.md). */
 import * as v from "valibot";
 import { PithError } from "#ir";
-import { countOption, option } from "../../../core/pass/options.ts";
+import { countOption, option } from "#pass";
 import type { WorkerOptions } from "../job-parts/job-pool.ts";
 
 const group = "Parallel work (docs/scaling.md):";

@@ -1,7 +1,7 @@
 /** Formats advice for results that are worse than the original. It mentions only flags that the command has. */
 
 import { capitalize, type Model, PithError } from "#ir";
-import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
+import type { AnyPass, OptionValues } from "#pass";
 import type { Rejection } from "../../../judge/run/judged-step.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";

@@ -2,11 +2,11 @@
 
 import { infer, isQuantized, keptKey, layers } from "#analysis";
 import { joinList, type Model, open, passKey, save } from "#ir";
+import type { Context } from "#pass";
 import { type Encoding, folderOf, makeFolder } from "#platform";
 import type { Engine } from "../../../core/engine/index.ts";
 import { formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -1,8 +1,8 @@
 /** Opens model and data for a search of `pith compress`, in the command and in its parallel jobs. */
 import { basename } from "node:path";
 import type { Model } from "#ir";
+import type { Context } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import { trainedKey } from "../../../data/sidecars/trained-on.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -1,8 +1,8 @@
 /** Opens model and data for `pith sensitivity`, in the command and in its parallel jobs. */
 
 import type { Model } from "#ir";
+import type { Context } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { SensitivityOptions } from "../../../search/sensitivity/sensitivity.ts";

@@ -4,9 +4,9 @@
  */
 import { resolve, sep } from "node:path";
 import { type Model, PithError } from "#ir";
+import type { AnyPass } from "#pass";
 import type { Engine } from "../../../core/engine/index.ts";
 import { counted, integer } from "../../../core/numbers.ts";
-import type { AnyPass } from "../../../core/pass/pass.ts";
 import type { Dataset } from "../../../data/index.ts";
 import {
   calibrationSamples,

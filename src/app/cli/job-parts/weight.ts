@@ -1,8 +1,8 @@
 /** Measures a model for the output of commands: bytes, compressed sizes, parameters, operations and speed. */
 import { cost, infer, learnedCount, learnedTensors } from "#analysis";
 import { allNodes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
+import type { Context } from "#pass";
 import { bytes } from "../../../core/numbers.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
 import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";

@@ -1,10 +1,9 @@
 /** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
 
 import { type Batch, bytesFor, elementCount, type Model, PithError, toFloat64 } from "#ir";
+import { type Context, completeContext } from "#pass";
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import type { Context } from "../../../core/pass/pass.ts";
-import { completeContext } from "../../../core/pass/run-pass.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -2,11 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { bytesOfText, capitalize, joinList, type Model, throwIfAborted } from "#ir";
+import type { Context } from "#pass";
 import { type Encoding, joinPath, packageVersion } from "#platform";
 import { copiesInMemory } from "../../../core/files/compressed-copies.ts";
 import { bytesOfFile } from "../../../core/files/hash.ts";
 import { bytes, counted, figure } from "../../../core/numbers.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";

@@ -1,9 +1,9 @@
 /** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
 
 import { Miss, open, PithError } from "#ir";
+import { completeContext } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
 import { percent } from "../../../core/numbers.ts";
-import { completeContext } from "../../../core/pass/run-pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";

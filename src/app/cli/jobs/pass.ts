@@ -2,10 +2,8 @@
 import * as v from "valibot";
 import { allLayers, hasFloatWeights, infer, keptKey, selectLayers, unevenChannels } from "#analysis";
 import { Miss, type Model, open, PithError, throwIfAborted } from "#ir";
+import { type AnyPass, type Context, downloadBytesOf, openModules } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
-import { openModules } from "../../../core/pass/modules.ts";
-import { downloadBytesOf } from "../../../core/pass/options.ts";
-import type { AnyPass, Context } from "../../../core/pass/pass.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
 import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";

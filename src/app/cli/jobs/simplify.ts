@@ -12,9 +12,9 @@ import {
   throwIfAborted,
   uncapitalize,
 } from "#ir";
+import type { Change } from "#pass";
 import type { Encoding } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import type { Change } from "../../../core/pass/pass.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";

@@ -1,7 +1,7 @@
 /** Formats the changes and the skipped layers of a pass. Layers with equal texts share a line. */
 import { groupBy, joinList } from "#ir";
+import { type Change, changeText } from "#pass";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
-import { type Change, changeText } from "../../../core/pass/pass.ts";
 import { describePreciseLayer, formatSettings, type PrecisionFallback } from "../../../judge/run/precise-layers.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";

@@ -4,8 +4,8 @@
  */
 import { describeNonFinite, type Inference, type Layer, maskingOf, storedOutputAxis, weightStorage } from "#analysis";
 import { asPithError, Miss, type Model, stridesOf, toFloat32, toFloat64 } from "#ir";
+import { completeContext } from "#pass";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
-import { completeContext } from "../../../core/pass/run-pass.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { countOf } from "../../../techniques/prune/amount.ts";
 

@@ -2,7 +2,7 @@
 
 import * as v from "valibot";
 import { nearest, PithError } from "#ir";
-import { parsableBy } from "../../../core/pass/options.ts";
+import { parsableBy } from "#pass";
 import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
 import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";

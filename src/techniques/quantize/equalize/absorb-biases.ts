@@ -11,7 +11,7 @@
 import type { Inference, Layer, ScaleGroup } from "#analysis";
 import { biasedOutput, infer, layers, scaleGroups, selectLayers, weightMatrices } from "#analysis";
 import { type Model, throwIfAborted, toFloat64 } from "#ir";
-import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
+import { type Change, type Context, scaledKind } from "#pass";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";

@@ -24,7 +24,7 @@ import {
   throwIfAborted,
   toNumbers,
 } from "#ir";
-import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
+import { type Change, type Context, scaledKind } from "#pass";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";

@@ -3,7 +3,7 @@
  * scales, falls.
  */
 import type { Model } from "#ir";
-import type { Change, Context } from "../../../core/pass/pass.ts";
+import type { Change, Context } from "#pass";
 import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/answer-noise.ts";

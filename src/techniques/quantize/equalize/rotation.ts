@@ -5,7 +5,7 @@
  */
 import { infer } from "#analysis";
 import { Miss, throwIfAborted } from "#ir";
-import { type Change, scaledKind } from "../../../core/pass/pass.ts";
+import { type Change, scaledKind } from "#pass";
 import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";
 import { everySetting } from "../settings.ts";

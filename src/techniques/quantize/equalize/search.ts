@@ -2,9 +2,9 @@
 import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
 import { infer, layers, optionsOfLayer, scaleGroups, selectLayers, weightMatrices } from "#analysis";
 import { emitInto, fixedDims, fromNumbers, Miss, type Model, toNumbers } from "#ir";
+import { type Change, type Context, scaledKind } from "#pass";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
-import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";

@@ -2,9 +2,9 @@
 import { type Layer, nameBeforeMasking } from "#analysis";
 import type { DataType, Dense, Emit, Model, Value } from "#ir";
 import { fromNumbers, int64, toFloat32, typeCodes } from "#ir";
+import type { Context } from "#pass";
 import { quantizeBias, smallestScale, weightScaleForBias } from "../../../core/math/quantize.ts";
 import { channelRanges, type QuantizedTensor } from "../../../core/math/quantize-tensor.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
 import type { Along } from "../grid.ts";

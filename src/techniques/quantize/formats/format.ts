@@ -1,7 +1,7 @@
 /** Interfaces of the formats in which weights are stored. Each file here defines a format; `plan.ts` tries the formats in order. */
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, type Graph, type Miss, type Model, type Value } from "#ir";
-import type { Change, Context } from "../../../core/pass/pass.ts";
+import type { Change, Context } from "#pass";
 import type { BlockSettings } from "../grid.ts";
 import type { WeightRounding } from "../rounding.ts";
 import type { WeightsSettings } from "../settings.ts";

@@ -1,5 +1,5 @@
 /** The table of rounding methods. Its keys are the values of the option `rounder` in flags, help and recipes. */
-import { methodTable } from "../../../core/pass/method-table.ts";
+import { methodTable } from "#pass";
 import type { Solver } from "../../calibrate/solver.ts";
 import { adaround } from "./adaround.ts";
 import { gptaq } from "./gptaq.ts";

@@ -1,0 +1,12 @@
+/** Exports the definition of passes, their options, and what they report (`#pass`). */
+export * from "./custom-methods.ts";
+export * from "./method-table.ts";
+export * from "./modules.ts";
+export * from "./moves.ts";
+export * from "./notes.ts";
+export * from "./option-errors.ts";
+export * from "./options.ts";
+export * from "./pass.ts";
+export * from "./run-pass.ts";
+export * from "./schema.ts";
+export * from "./suggest-option.ts";
