@@ -136,7 +136,8 @@ export async function latency(
       const session = await openSession();
       const start = performance.now();
       let least = Number.POSITIVE_INFINITY;
-      for (let run = 0; run < Math.max(1, warmUp); run++) {
+      // A model that is loaded alone has already run once.
+      for (let run = 0; run < (isOneAtATime ? 1 : Math.max(1, warmUp)); run++) {
         throwIfAborted(signal, "The timing was stopped.");
         if (run >= minWarmUpRuns && performance.now() - start > maxWarmUp) break;
         least = Math.min(least, await timeRuns(index, session, 1));
@@ -155,8 +156,9 @@ export async function latency(
     for (let turn = 0; rounds < maxRounds; turn++) {
       if (rounds >= minRounds && performance.now() - began > 1000 * seconds) break;
       const step = turn % 2 === 0 ? 1 : models.length - 1;
+      // Of two models, the first of a turn is the last of the turn before, or of the warm-up, which is loaded already.
       for (let position = 0; position < models.length; position++) {
-        const index = (turn + position * step) % models.length;
+        const index = (turn + position * step + models.length - 1) % models.length;
         const session = await openers[index]?.();
         const before = processorTime() ?? Number.NaN;
         for (let round = 0; round < roundsInARow; round++) {
