@@ -1,10 +1,10 @@
 /**
  * Defaults of 4-bit weights of language models (measured in docs/quantization.md): zero points, scales of least squared error, and 8 bits for the layer
- * that scores tokens, whose 4 bits cost SmolLM2-135M 13 % of perplexity. Blocks of 64 need half of the scales of blocks of 32. The saved bytes are
- * spent on 8 bits in the layers whose error costs most per byte.
+ * that scores tokens, whose 4 bits cost SmolLM2-135M 13 % of perplexity. Scales in float16 save bytes, which pay for 8 bits in the layers whose error
+ * costs most per byte.
  */
 import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
+import { allLayers, isInside, type Layer } from "../../core/analysis/layers.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -19,10 +19,9 @@ import { weightMiss } from "./weight.ts";
 
 /** Maximum growth of the weights by 8 bits for the layer that scores tokens. */
 const maxGrowth = 0.15;
-/** 8 bits, and 4 bits with zero points, resolve large blocks. The size divides the inputs of a layer, and the rows of a table that it shares. */
+/** 8 bits resolve larger blocks as well. The size divides the inputs of a layer, and the rows of a table that it shares. */
 const blockSizes = [64, 32, 16] as const;
-/** The weights are at most as large as with this block size in 4 bits. Tables keep it. */
-const referenceBlock = 32;
+const defaultBlock = 32;
 
 type Overrides = NonNullable<RoundedSettings["overrides"]>;
 
@@ -44,27 +43,20 @@ export async function withDecoderDefaults<S extends RoundedSettings>(
       role.kind !== "lookup" && tables.some((table) => table.inputs === outputs && table.outputs === inputs),
   );
   const outer = new Set([...tables, ...heads].map(({ weight }) => weight));
-  // Branches can have layers with one weight, which have one name.
-  const inner = uniqueWeights(all).filter(
-    ({ weight, effective }) => !outer.has(weight) && effective.type?.dims?.length === 2,
-  );
-  const keptNames = new Set<string>();
+  const block = settings.block ?? defaultBlock;
   const peaks = new Map<Layer, number>();
-  for (const layer of options.block === undefined ? inner : []) {
+  for (const layer of uniqueWeights(all)) {
+    if (outer.has(layer.weight) || isInside(layer) || layer.effective.type?.dims?.length !== 2) continue;
     const weight = await readStoredValue(model, layer.effective, engine);
-    if (isQuantizedIn(layer, weight, { size: referenceBlock, bits: 4 })) keptNames.add(layer.name);
-    else peaks.set(layer, peakOf(toFloat32(weight)));
+    if (!isQuantizedIn(layer, weight, { size: block, bits: 4 })) peaks.set(layer, peakOf(toFloat32(weight)));
   }
-  const block = options.block ?? (blockSizeOf([...peaks.keys()]) === blockSizes[0] ? blockSizes[0] : settings.block);
-  const referenceNames = block === options.block ? [] : [...tables.map(({ name }) => name), ...keptNames];
   return {
     ...settings,
     ...(options.rounder === undefined ? { zeroPoints: true, ...solver } : {}),
-    block,
+    halfScales: true,
     overrides: {
-      ...Object.fromEntries(referenceNames.map((name) => [name, { block: referenceBlock }])),
       ...headOverrides(all, heads, options.block),
-      ...sensitiveOverrides(model, peaks, block ?? referenceBlock),
+      ...sensitiveOverrides(model, peaks, block),
       ...settings.overrides,
     },
   };
@@ -88,11 +80,11 @@ const uniqueWeights = (layers: readonly Layer[]): readonly Layer[] => [
 const blockSizeOf = (layers: readonly Layer[]): (typeof blockSizes)[number] | undefined =>
   blockSizes.find((size) => layers.every(({ inputs }) => inputs % size === 0));
 
-/** Returns the bytes of weights in blocks, with float32 scales and packed zero points. */
-const bytesOf = (layers: readonly Layer[], bits: 4 | 8, block: number): number =>
+/** Returns the bytes of weights in blocks, with packed zero points. */
+const bytesOf = (layers: readonly Layer[], bits: 4 | 8, block: number, scaleBytes: 2 | 4): number =>
   layers.reduce((sum, layer) => {
     const { rows, count } = blockShape(layer, block);
-    return sum + rows * (count * ((block * bits) / 8 + 4) + Math.ceil((count * bits) / 8));
+    return sum + rows * (count * ((block * bits) / 8 + scaleBytes) + Math.ceil((count * bits) / 8));
   }, 0);
 
 /**
@@ -107,25 +99,25 @@ function headOverrides(
   const block = requestedBlock ?? blockSizeOf(heads);
   const headWeights = uniqueWeights(heads);
   if (block === undefined) return {};
-  const growth = bytesOf(headWeights, 8, block) - bytesOf(headWeights, 4, referenceBlock);
-  if (growth > bytesOf(uniqueWeights(all), 4, referenceBlock) * maxGrowth) return {};
+  const growth = bytesOf(headWeights, 8, block, 4) - bytesOf(headWeights, 4, defaultBlock, 4);
+  if (growth > bytesOf(uniqueWeights(all), 4, defaultBlock, 4) * maxGrowth) return {};
   const shared = all.filter(({ weight }) => headWeights.some((head) => head.weight === weight));
   return Object.fromEntries(shared.map(({ name }) => [name, { bits: 8, block }]));
 }
 
 /**
- * Returns 8 bits for the layers that cost most per byte, within the bytes that larger blocks save.
+ * Returns 8 bits for the layers that cost most per byte, within the bytes that scales in float16 save.
  * @param peaks the largest magnitude of each weight, in root mean squares. @param block the block size of 4 bits.
  */
 function sensitiveOverrides(model: Model, peaks: ReadonlyMap<Layer, number>, block: number): Overrides {
   const layers = [...peaks.keys()];
-  let budget = bytesOf(layers, 4, referenceBlock) - bytesOf(layers, 4, block);
+  let budget = bytesOf(layers, 4, block, 4) - bytesOf(layers, 4, block, 2);
   const cached = findCacheLayers(model, new Set(layers.map(({ node }) => node)));
   const lastCached = layers.findLastIndex(({ node }) => cached.has(node));
   const candidates = layers.flatMap((layer, index) => {
     const size = blockSizeOf([layer]);
     if (size === undefined) return [];
-    const growth = bytesOf([layer], 8, size) - bytesOf([layer], 4, block);
+    const growth = bytesOf([layer], 8, size, 2) - bytesOf([layer], 4, block, 2);
     const error = cached.has(layer.node)
       ? 2
       : errorOf(layer, peaks.get(layer) ?? 0, lastCached >= 0 && index > lastCached);

@@ -29,6 +29,8 @@ export interface BlockSettings {
   readonly bits: BlockBits;
   readonly block: number;
   readonly symmetric: boolean;
+  /** Stores scales in float16, which the runtime casts once, at load. */
+  readonly halfScales?: boolean | undefined;
 }
 
 export type WeightType = "int8" | "uint8" | "int4";

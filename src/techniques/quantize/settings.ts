@@ -36,7 +36,11 @@ type Rounded = Shared &
 
 export type WeightsSettings = Rounded &
   Pick<FlatOptions, "weights" | "block" | "onnxOnly"> &
-  Pick<DtypeStep, "everywhere"> & { readonly scheme: "weights" };
+  Pick<DtypeStep, "everywhere"> & {
+    readonly scheme: "weights";
+    /** Stores scales of blocks in float16, in products of the main graph. */
+    readonly halfScales?: boolean;
+  };
 export type DynamicSettings = Rounded & { readonly scheme: "dynamic"; readonly weights?: IntegerCodes | undefined };
 export type StaticSettings = Rounded &
   Pick<FlatOptions, "activations" | "ranges"> & {

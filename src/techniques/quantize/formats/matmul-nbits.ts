@@ -11,7 +11,7 @@
  * Activations are rounded to 8 bits (`accuracy_level` 4): otherwise ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
  * slower, and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest product.
  */
-import type { Layer } from "../../../core/analysis/layers.ts";
+import { isInside, type Layer } from "../../../core/analysis/layers.ts";
 import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
@@ -58,7 +58,9 @@ export const blocksFor: Format = (layer, options, inference) => {
   const settings = blockSettings(options);
   if (settings === undefined || options.onnxOnly) return undefined;
   const target = requireMatrix(layer, inference);
-  return target instanceof Miss ? target : blocksForm(settings, target);
+  // The runtime folds casts of constants in the main graph only.
+  const halfScales = options.halfScales === true && !isInside(layer) && layer.effective.type?.type === "float32";
+  return target instanceof Miss ? target : blocksForm({ ...settings, halfScales }, target);
 };
 
 /** @param isTied whether the layer reads the blocks of a table, which have no offsets. */
@@ -70,16 +72,18 @@ export const blocksForm = (settings: BlockSettings, target: Target, isTied = fal
     return blocksText(settings, layer, rounding, hasOffsets);
   },
   async write(emit, { layer, table = layer }, run) {
-    const isInside = layer.node.graph.parent !== undefined;
-    const offsets = !isTied ? await offsetsOf(layer, settings, run, isInside ? "float32" : "float16") : undefined;
+    const inSubgraph = isInside(layer);
+    const offsets = !isTied ? await offsetsOf(layer, settings, run, inSubgraph ? "float32" : "float16") : undefined;
     const { codes, scale, zeroPoint, width, rows, bits, block } = offsets ?? (await blocksOf(table, settings, run));
     const attributes = { K: width, N: rows, bits, block_size: block };
     await writeProduct(emit, target, run, async (emit, data) => {
       // ONNX Runtime (CPU, 1.24 to 1.30) computes a float16 node in float32 if no neighbor has a float16 kernel, and casts its
       // scales. A product with `accuracy_level` then fails unless these casts are folded, which does not happen in subgraphs.
-      const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
+      const level = inSubgraph && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
       const toFloat = (value: Value): Value =>
-        offsets === undefined || isInside ? value : emit.Cast([value], { to: typeCodes.float32 });
+        value.type?.type === "float16" && data.type?.type !== "float16"
+          ? emit.Cast([value], { to: typeCodes.float32 })
+          : value;
       const operands = [data, codes, toFloat(scale), zeroPoint];
       const product = emit["com.microsoft.MatMulNBits"](operands, { ...attributes, ...level });
       if (offsets === undefined) return { product };
@@ -98,14 +102,19 @@ export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, fl
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);
-    const { bits, symmetric } = settings;
+    const { bits, symmetric, halfScales } = settings;
     const blocks = await roundBlocks(run, layer, settings, packedLayout(settings, flat));
     const { rows, count, scale, zeroPoint } = blocks;
     const zeros = packRows(zeroPoint, { width: count, block: 8 / bits, bits, fill: () => 2 ** (bits - 1) });
     return {
       ...blocks,
       codes: emit.constant(blocks.codes, `${name}_quantized`),
-      scale: emit.constant(float32([rows, count], scale), `${name}_scale`),
+      scale: emit.constant(
+        halfScales && isSame(scale, inHalf(scale))
+          ? fromNumbers("float16", [rows, count], scale)
+          : float32([rows, count], scale),
+        `${name}_scale`,
+      ),
       zeroPoint: symmetric
         ? undefined
         : emit.constant({ type: "uint8", dims: [rows, zeros.length / rows], data: zeros }, `${name}_zero_point`),
@@ -177,6 +186,16 @@ function blockIndicator({ width, count, block }: OffsetBlocks): Dense {
   return float32([width, count], values);
 }
 
+const inHalf = (numbers: Float32Array): Float32Array => toFloat32(fromNumbers("float16", [numbers.length], numbers));
+
+const isSame = (a: Float32Array, b: Float32Array): boolean => a.every((number, index) => number === b[index]);
+
+/** Rounds scales to float16, unless one is outside of its normal range. */
+const roundToHalf = (scales: Float32Array): Float32Array =>
+  scales.every((scale) => scale === 0 || (Math.abs(scale) >= 2 ** -14 && Math.abs(scale) <= 65504))
+    ? inHalf(scales)
+    : scales;
+
 const packedLayout =
   ({ bits, block }: BlockSettings, flat: boolean) =>
   ({ rows, count }: BlockShape): BlockLayout => {
@@ -224,13 +243,16 @@ export async function roundBlocks(
   const layout = layoutOf(shape);
   const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
     const measured = measuredBlocks(layer, settings, rounding);
-    if (measured?.isExact === true || (rounder.scales === nearest.scales && rounder.codes === undefined))
-      return [measured?.scales ?? scalesOfBlocks(layer, await read(), settings), undefined];
+    const fitScales = <S extends BlockScales>(scales: S): S =>
+      settings.halfScales === true ? { ...scales, scale: roundToHalf(scales.scale) } : scales;
+    if (measured?.isExact === true) return [measured.scales, undefined];
+    if (rounder.scales === nearest.scales && rounder.codes === undefined)
+      return [fitScales(measured?.scales ?? scalesOfBlocks(layer, await read(), settings)), undefined];
     const numbers = await read();
     return rounding.roundOnce(layer, numbers, { ...settings, layout: layout.dims }, async (layerContext) => {
       const weight = slicedBlocks(layer, numbers, size);
       const grid = blockGrid(settings);
-      const scales = await computeScales(rounder, grid, weight, layerContext);
+      const scales = fitScales(await computeScales(rounder, grid, weight, layerContext));
       if (rounder.codes === undefined) return [scales, undefined];
       const codes = await computeCodes(rounder, { ...grid, ...scales }, weight, layerContext);
       const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
@@ -280,8 +302,8 @@ const nearestBlocks =
   async (): Promise<Dense> =>
     layout.toTensor(blockCodes(toFloat32(await read()), rows, scales));
 
-export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
-  `${bits} ${block} ${symmetric} ${scaleAxis(layer)}`;
+export const blocksKey = (layer: Layer, { bits, block, symmetric, halfScales = false }: BlockSettings): string =>
+  `${bits} ${block} ${symmetric} ${halfScales} ${scaleAxis(layer)}`;
 
 export const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, symmetric }: BlockSettings) =>
   blockScales(toFloat32(dense), rowsOf(layer), { size, bits, symmetric });
