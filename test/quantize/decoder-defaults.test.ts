@@ -127,6 +127,22 @@ test("a decoder's weights in 4 bits are at most as large as without 8 bits and w
   expect(bytes).toBeGreaterThan(0.97 * reference);
 });
 
+test("scales of a language model are stored in float16, and float16 arithmetic reads them without casts", async () => {
+  const feeds = { input_ids: fromNumbers("int64", [1, 3], [0, 5, 127]) };
+  const float = await run(languageModel(), feeds);
+  const { model: single } = await quantized({ dtype: "q4" });
+  const { model: half } = await quantized({ dtype: "q4f16" });
+  for (const model of [single, half]) {
+    const scales = [...model.graph.values()].filter(({ name, tensor }) => /^(up|down).*_scale$/.test(name) && tensor);
+    expect(scales.map(({ tensor }) => tensor?.type)).toEqual(["float16", "float16"]);
+  }
+  const products = [...half.graph.nodes()].filter(({ op }) => op === "MatMulNBits");
+  expect(products.every(({ inputs }) => inputs[2]?.tensor !== undefined)).toBe(true);
+  const error = difference(float, await run(single, feeds));
+  const halfError = difference(float, await run(half, feeds));
+  expect(halfError).toBeLessThan(1.5 * error);
+});
+
 test("a layer of a decoder that was quantized before keeps its values", async () => {
   const model = await decoder();
   const up = model.graph.value("up2.weight");
