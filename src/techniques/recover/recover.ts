@@ -3,7 +3,7 @@
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone. If it lowers the agreement of classes, it must
+ * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone. If it raises the divergence of classes, it must
  * raise that ratio by one decibel.
  */
 
@@ -35,7 +35,7 @@ import { lossOption } from "../../learn/train/losses/parse.ts";
 import { trainInPlace } from "../../learn/train/train.ts";
 import { trainOptions } from "../../learn/train/train-options.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { agreement, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
@@ -330,9 +330,11 @@ export const biasStage: Stage = {
 };
 
 interface Score {
-  /** Signal-to-noise ratio of the outputs in decibels. It is first, because agreement changes little while a model is far from its original. */
+  /** Signal-to-noise ratio of the outputs in decibels. */
   readonly signalToNoise: number;
-  readonly agreement: number | undefined;
+  readonly agreement?: number | undefined;
+  /** Mean KL divergence of the class probabilities from the original's. Agreement is too coarse to compare models on few samples. */
+  readonly divergence?: number | undefined;
 }
 
 type Scorer = (model: Model) => Promise<Score>;
@@ -348,7 +350,7 @@ async function scorer(
     evaluateAll(engine, model, data, metrics, { original, signal });
   const { name } = mainOutput(original.graph.outputs, output) ?? {};
   const parts = name === undefined ? undefined : partsOf(original, name);
-  const metrics = [signalToNoise({ output, parts }), agreement({ output })];
+  const metrics = [signalToNoise({ output, parts }), agreement({ output }), meanKl({ output })];
   // Models with one output value per sample have no classes.
   const reference = await measure(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;
@@ -356,27 +358,27 @@ async function scorer(
   });
   const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
   return async (model) => {
-    const [noise, agreementResult] = await measure(model, applicable);
-    return { signalToNoise: noise?.estimate.value ?? Number.NaN, agreement: agreementResult?.estimate.value };
+    const [noise, ...classes] = (await measure(model, applicable)).map(({ estimate }) => estimate.value);
+    return { signalToNoise: noise ?? Number.NaN, agreement: classes[0], divergence: classes[1] };
   };
 }
 
-/** Minimum improvement in decibels: less can be rounding of the weights; or if agreement falls, less is not worth it. */
-const [minGain, minGainForAgreement] = [0.01, 1];
+/** Minimum improvement in decibels: less can be rounding of the weights; or if the divergence of classes rises, less is not worth it. */
+const [minGain, minGainForClasses] = [0.01, 1];
+/** Rise of the divergence, in nats, that can be rounding. */
+const minRise = 1e-6;
 
 /** Returns whether a model improved; any number is better than NaN. */
 export function isNearer(before: Score, after: Score): boolean {
   if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
-  const isLess = (after.agreement ?? 0) < (before.agreement ?? 0);
-  return after.signalToNoise > before.signalToNoise + (isLess ? minGainForAgreement : minGain);
+  const isFurther = (after.divergence ?? 0) > (before.divergence ?? 0) + minRise;
+  return after.signalToNoise > before.signalToNoise + (isFurther ? minGainForClasses : minGain);
 }
 
 function scoreText(before: Score, after: Score): string {
   const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
   if (before.agreement === undefined || after.agreement === undefined) return noise;
-  const note =
-    isNearer(before, after) && after.agreement < before.agreement ? " (lower, but signal to noise decides)" : "";
-  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %${note}`;
+  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %, divergence ${before.divergence?.toPrecision(3)} → ${after.divergence?.toPrecision(3)}`;
 }
 
 /** Few samples are divided into smaller batches, so that an epoch has several steps. */
