@@ -151,12 +151,21 @@ describe.skipIf(realModel("whisper-tiny.en") === undefined || recording === unde
 
     test("transcribes a recording in Node as its original does", async () => {
       const [utterance] = await readUtterances(recording ?? "", { rate: 16_000, maxSeconds: 20, count: 1 });
-      const told = await transcripts(
+      const transcriptsByDtype = await transcripts(
         { models: `${out}/`, name: "whisper-tiny.en", dtypes: ["fp32", ...webDtypes], device: "cpu" },
         [utterance?.samples ?? new Float32Array()],
       );
-      expect(told.fp32?.[0]?.length).toBeGreaterThan(100);
-      expect(told).toEqual(Object.fromEntries(Object.keys(told).map((dtype) => [dtype, told.fp32])));
+      const wordsOf = (dtype: string): readonly string[] =>
+        transcriptsByDtype[dtype]
+          ?.join()
+          .toLowerCase()
+          .match(/[a-z']+/g) ?? [];
+      const expected = wordsOf("fp32");
+      expect(expected.length).toBeGreaterThan(20);
+      for (const dtype of webDtypes) {
+        const words = wordsOf(dtype);
+        expect(expected.filter((word) => words.includes(word)).length, dtype).toBeGreaterThan(0.9 * expected.length);
+      }
     });
   },
 );
