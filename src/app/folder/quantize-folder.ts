@@ -7,12 +7,11 @@
  */
 
 import { joinList, stripPeriod, throwIfAborted } from "#ir";
+import { type Context, completeContext } from "#pass";
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
 import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { bytes } from "../../core/numbers.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { completeContext } from "../../core/pass/run-pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";

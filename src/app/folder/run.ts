@@ -1,10 +1,10 @@
 /** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
 
 import type { Miss, PithError } from "#ir";
+import type { Context } from "#pass";
 import type { Encoding } from "#platform";
 import type { CopySizes } from "../../core/files/compressed-copies.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 import type { QuantizeOptions } from "../../techniques/quantize/index.ts";

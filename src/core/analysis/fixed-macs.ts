@@ -1,6 +1,4 @@
-import { formatReason, Miss } from "../errors.ts";
-import type { Model } from "../graph/model.ts";
-import { dimValue, isSymbolic } from "../tensor/dims.ts";
+import { dimValue, formatReason, isSymbolic, Miss, type Model } from "#graph";
 import { cost } from "./cost.ts";
 import { infer } from "./infer.ts";
 

@@ -3,9 +3,7 @@
  * they take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
-import { errorMessage, PithError } from "../errors.ts";
-import { operatorName } from "../graph/graph.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { type Batch, type Dense, errorMessage, operatorName, PithError } from "#graph";
 import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";
 import { observed } from "./observed-runs.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";

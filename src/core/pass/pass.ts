@@ -1,8 +1,7 @@
 /** Defines passes: functions with metadata that the library, the command line and recipes share. */
 import * as v from "valibot";
+import type { Miss, Model } from "#graph";
 import type { Engine } from "../engine/index.ts";
-import type { Miss } from "../errors.ts";
-import type { Model } from "../graph/model.ts";
 import type { PlainObject } from "../plain.ts";
 import type { Moves } from "./moves.ts";
 

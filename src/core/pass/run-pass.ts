@@ -1,17 +1,20 @@
 /** Runs passes: checks their options, restores the model after a failure, and completes the changed graph. */
 import type * as v from "valibot";
+import type { Graph, GraphSnapshot, Model } from "#graph";
+import {
+  asPithError,
+  graphSnapshot,
+  makeNamesDistinct,
+  PithError,
+  passKey,
+  removeUnused,
+  snapshot,
+  structureHash,
+  verify,
+} from "#graph";
 import { infer } from "../analysis/infer.ts";
 import { updateStatedTypes } from "../analysis/stale-types.ts";
 import { createEngine } from "../engine/index.ts";
-import { asPithError, PithError } from "../errors.ts";
-import { passKey } from "../graph/emit.ts";
-import type { Graph } from "../graph/graph.ts";
-import { structureHash } from "../graph/hash.ts";
-import type { Model } from "../graph/model.ts";
-import { makeNamesDistinct } from "../graph/names.ts";
-import { removeUnused } from "../graph/remove-unused.ts";
-import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
-import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { openModels, openModules } from "./modules.ts";
 import { clearNotes } from "./notes.ts";

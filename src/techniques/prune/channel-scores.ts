@@ -7,23 +7,24 @@
  *
  * Weights are the effective values (`readWeight`): masked entries are 0, and integers are scaled per channel.
  */
-import { type Group, outputsOf, type Slice } from "../../core/analysis/channels.ts";
-import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { outputKind } from "../../core/analysis/output-kind.ts";
-import { describeNonFinite } from "../../core/analysis/weight.ts";
+import type { Group, Inference, Layer, Slice } from "#analysis";
+import { describeNonFinite, infer, layers, outputKind, outputsOf } from "#analysis";
+import type { Model, Node } from "#ir";
+import {
+  emitInto,
+  fromNumbers,
+  groupBy,
+  int64,
+  isFloat,
+  Miss,
+  PithError,
+  parameter,
+  random,
+  stripPeriod,
+  toFloats,
+} from "#ir";
+import { awaitedAnswerOf, type Context, statisticOf } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
-import type { Node } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { parameter } from "../../core/graph/role.ts";
-import { awaitedAnswerOf, statisticOf } from "../../core/pass/custom-methods.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { int64 } from "../../core/tensor/dense.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { random } from "../../core/tensor/random.ts";
 import { draw } from "../../data/batches/select.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import type { Loss } from "../../learn/train/loss.ts";

@@ -1,17 +1,18 @@
 /** Finds the amount to prune for a cost bound: multiply-accumulates, parameters, bytes of the file, or time on this machine. */
-import { cost } from "../../core/analysis/cost.ts";
-import { cut, type Removal } from "../../core/analysis/cut.ts";
-import { assumedSizes, fixedMacs } from "../../core/analysis/fixed-macs.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { layers } from "../../core/analysis/layers.ts";
-import { parametersOf } from "../../core/analysis/parameters.ts";
-import { formatReason, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { snapshot } from "../../core/graph/snapshot.ts";
-import { encodedSize } from "../../core/onnx/encode.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { dimValue, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { assumedSizes, cost, cut, fixedMacs, infer, layers, parametersOf, type Removal } from "#analysis";
+import type { Model, Value } from "#ir";
+import {
+  dimValue,
+  elementCount,
+  encodedSize,
+  fixedDims,
+  formatReason,
+  Miss,
+  PithError,
+  snapshot,
+  throwIfAborted,
+} from "#ir";
+import type { Context } from "#pass";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 import type { UnitScorer } from "./channel-scores.ts";
 

@@ -1,14 +1,6 @@
 import * as v from "valibot";
-import {
-  bytesOf,
-  countOption,
-  described,
-  type LayerSelection,
-  option,
-  overridesOption,
-  selectionOptions,
-  sizeOption,
-} from "../../core/pass/options.ts";
+import type { LayerSelection } from "#pass";
+import { bytesOf, countOption, described, option, overridesOption, selectionOptions, sizeOption } from "#pass";
 import { datasetOption } from "../../data/batches/option.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import type { Pattern } from "../calibrate/solver.ts";

@@ -1,10 +1,7 @@
 /** The work of the pass `prune`, which is loaded when it runs. */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { hasFloatWeights, isQuantized } from "../../core/analysis/weight.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Context, OptionValues, Outcome } from "../../core/pass/pass.ts";
+import { allLayers, hasFloatWeights, infer, isQuantized, type Layer } from "#analysis";
+import { Miss, type Model, PithError } from "#ir";
+import type { Context, OptionValues, Outcome } from "#pass";
 import type { Pattern } from "../calibrate/solver.ts";
 import type { Allocation } from "./allocation.ts";
 import { allocations, uniform } from "./allocations.ts";

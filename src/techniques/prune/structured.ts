@@ -1,25 +1,22 @@
 /** Prunes channels: ranks the groups' units, chooses those to remove, and removes them from the graph. */
+import type { ChannelOptions, Freedom, Group, Layer, Selection } from "#analysis";
 import {
-  type ChannelOptions,
   channelGroups,
-  type Freedom,
+  cut,
+  excludesLayer,
   freedomOf,
-  type Group,
   hasStatistics,
+  infer,
+  layers as layersOf,
+  optionsOfLayer,
   outputsOf,
   removable,
-} from "../../core/analysis/channels.ts";
-import { cut, whyNotCut } from "../../core/analysis/cut.ts";
-import { infer } from "../../core/analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
-import { excludesLayer, optionsOfLayer, type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { formatReason, Miss, PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { answerOf } from "../../core/pass/custom-methods.ts";
-import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
-import { roundHalfEven } from "../../core/tensor/round.ts";
+  selectLayers,
+  unsupportedWeights,
+  whyNotCut,
+} from "#analysis";
+import { formatReason, groupBy, Miss, type Model, PithError, roundHalfEven } from "#ir";
+import { answerOf, type Context, type Outcome } from "#pass";
 import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Allocation } from "./allocation.ts";

@@ -3,12 +3,9 @@
  * that scores tokens, whose 4 bits cost SmolLM2-135M 13 % of perplexity. Scales in float16 save bytes, which pay for 8 bits in the layers whose error
  * costs most per byte.
  */
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers, isInside, type Layer } from "../../core/analysis/layers.ts";
+import { allLayers, infer, isInside, type Layer } from "#analysis";
+import { isFloat, type Model, type Node, subgraphs, toFloat32, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { isFloat, toFloat32 } from "../../core/tensor/convert.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { blockShape, isQuantizedIn } from "./formats/matmul-nbits.ts";

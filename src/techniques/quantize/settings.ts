@@ -1,7 +1,7 @@
 /** Parses the flat options of `quantize` into the settings of each step, whose type has exactly the options of its scheme. */
 import { type Layer, optionsOfLayer } from "#analysis";
 import { PithError } from "#ir";
-import type { OptionValues } from "../../core/pass/pass.ts";
+import type { OptionValues } from "#pass";
 import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
 import { gptaq } from "./rounders/gptaq.ts";

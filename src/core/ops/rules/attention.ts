@@ -5,9 +5,7 @@
  *
  * The operator takes the past keys and values of a cache, and fewer key heads than query heads. It outputs 0 for a query that sees no key.
  */
-import type { Node, Value } from "../../graph/graph.ts";
-import { substitute } from "../../graph/replace.ts";
-import { fixedDims, multiplyDims, sameDims } from "../../tensor/dims.ts";
+import { fixedDims, multiplyDims, type Node, sameDims, substitute, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";

@@ -3,9 +3,7 @@
  *
  *     y = x ⊙ cos + (-x₂, x₁) ⊙ sin     x = (x₁, x₂): batch × heads × tokens × width; both halves of cos and of sin are equal
  */
-import type { Node, Value } from "../../graph/graph.ts";
-import { structure } from "../../graph/pattern.ts";
-import { sameDims } from "../../tensor/dims.ts";
+import { type Node, sameDims, structure, type Value } from "#graph";
 import { constantIntegersOf, readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
 import { elementOf } from "./constants.ts";
 import { type Pair, producerOf, type Structure, type StructureScope } from "./rule.ts";

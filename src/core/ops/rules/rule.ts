@@ -1,7 +1,4 @@
-import type { Emit } from "../../graph/emit.ts";
-import { type Attribute, type Node, operatorName, type Value } from "../../graph/graph.ts";
-import type { Match } from "../../graph/pattern.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Attribute, type Dim, type Emit, type Match, type Node, operatorName, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 
 /** The context of a rule for two consecutive nodes. */

@@ -11,17 +11,11 @@
  * Activations are rounded to 8 bits (`accuracy_level` 4): otherwise ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
  * slower, and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest product.
  */
-import { isInside, type Layer } from "../../../core/analysis/layers.ts";
-import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
-import { Miss } from "../../../core/errors.ts";
-import type { Emit } from "../../../core/graph/emit.ts";
-import type { Value } from "../../../core/graph/graph.ts";
+import { isInside, type Layer, nameBeforeMasking } from "#analysis";
+import type { DataType, Dense, Emit, Tensor, Value } from "#ir";
+import { deferTensor, float32, fromNumbers, inMemory, Miss, toFloat32, typeCodes } from "#ir";
 import { findLattice, integerZeroPoints } from "../../../core/math/block-lattice.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
-import { fromNumbers, toFloat32 } from "../../../core/tensor/convert.ts";
-import { deferTensor } from "../../../core/tensor/deferred.ts";
-import { float32, inMemory } from "../../../core/tensor/dense.ts";
-import { type DataType, type Dense, type Tensor, typeCodes } from "../../../core/tensor/types.ts";
 import type { SlicedWeight } from "../../calibrate/solver.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
