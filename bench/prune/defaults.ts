@@ -25,7 +25,8 @@ const samples = 2000;
 const ways: Readonly<Record<string, PruneOptions>> = {
   "magnitude, uniform, any number": { importance: "magnitude", scope: "uniform", roundTo: 1 },
   "activation, isomorphic, multiples": { importance: "activation" },
-  "taylor, isomorphic, multiples (default)": {},
+  "taylor, isomorphic, multiples": { scope: "isomorphic" },
+  "taylor, by cost, multiples (default)": {},
 };
 
 export async function defaults({ smoke }: Settings): Promise<boolean> {

@@ -4,7 +4,6 @@ import { elementCount, formatReason, groupBy, Miss, type Model, PithError, throw
 import { type Context, completeContext } from "#pass";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { isomorphic } from "../../techniques/prune/allocations.ts";
 import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
 import { applySetting, sweeps } from "./sweeps.ts";
@@ -162,7 +161,7 @@ async function explainChannel(
   if (part === undefined) return { channel, reason: "nothing reads it that could be followed" };
   const refused = part.group.refused.get(part.unitOf[channel] ?? -1);
   if (refused !== undefined) return { channel, reason: formatReason(refused) };
-  const order = (await cutOrders(model, groups, { scope: isomorphic }, context)).get(name);
+  const order = (await cutOrders(model, groups, {}, context)).get(name);
   const minAmount = order && amountThatCuts(order, channel);
   return minAmount === undefined
     ? { channel, reason: "its layer keeps at least one channel" }

@@ -21,7 +21,7 @@ export interface CutOrder {
 export async function cutOrders(
   model: Model,
   groups: readonly Group[],
-  { roundTo, ...spread }: SpreadOptions & { readonly roundTo?: number | undefined },
+  { roundTo, ...spread }: SpreadOptions & { readonly roundTo?: number | undefined } = {},
   context?: Partial<Context>,
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);

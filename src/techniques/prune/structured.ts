@@ -37,7 +37,8 @@ import { taylor } from "./criteria.ts";
 import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
 
 export interface SpreadOptions {
-  readonly scope: Allocation;
+  /** Default: "isomorphic". */
+  readonly scope?: Allocation | undefined;
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
   /** The largest share of a layer's channels that may be removed, unless an override sets the amount of the layer. */
   readonly maxLayerAmount?: number | undefined;
@@ -50,8 +51,6 @@ interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelS
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
 }
-
-type Given = Omit<Options, "scope"> & { readonly scope: Allocation | undefined };
 
 /** Returns the amount for a group: the smallest override of its layers, because the layers lose the same channels. */
 function amountOf({ layers }: Group, { overrides, original }: SpreadOptions, amount: number) {
@@ -72,7 +71,7 @@ export async function rankChannels(
   options: SpreadOptions,
 ): Promise<{ readonly sets: readonly RankedSet[]; readonly misses: readonly Miss[] }> {
   const { scored, misses } = await scoreGroups(groups, scorer);
-  const { scope, maxLayerAmount = 1 } = options;
+  const { scope = isomorphic, maxLayerAmount = 1 } = options;
   const sets = rankedSets(scored, {
     together: (group) =>
       isOverridden(group, options) ? group : answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group)),
@@ -81,8 +80,8 @@ export async function rankChannels(
   return { sets, misses };
 }
 
-/** @param given without a scope, the default: `scorePerCost` for a cost bound and Taylor scores, otherwise isomorphic. */
-export async function pruneStructured(model: Model, given: Given, context: Context): Promise<Outcome> {
+/** @param given without a scope, channels are ranked by `scorePerCost` for a cost bound and Taylor scores. */
+export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   const original = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
   const selected = new Set(selectLayers([...original.values()], given).map(({ name }) => name));
@@ -93,14 +92,11 @@ export async function pruneStructured(model: Model, given: Given, context: Conte
   const freed = helped.flatMap((group) => group.layers.map(({ name }) => [name, removable(group).length] as const));
   const { groups, misses } = await freeGroups(model, {}, new Map(freed));
   const { scorer, criterion } = await defaultUnitScorer(model, groups, given, context);
-  const bound =
-    given.scope === undefined && typeof given.amount !== "number" && criterion === taylor ? given.amount : undefined;
-  const options: Options = { ...given, scope: given.scope ?? (bound ? global : isomorphic), original };
-  const ranked = await rankChannels(
-    groups,
-    bound ? (await import("./cost-bound.ts")).scorePerCost(scorer, bound, model) : scorer,
-    options,
-  );
+  const { scope, amount: bound } = given;
+  const isPerCost = scope === undefined && typeof bound !== "number" && criterion === taylor;
+  const options: Options = { ...given, scope: isPerCost ? global : scope, original };
+  const unitScorer = isPerCost ? (await import("./cost-bound.ts")).scorePerCost(scorer, bound, model) : scorer;
+  const ranked = await rankChannels(groups, unitScorer, options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
   const { removals, refusals: refused } = selectRemovable(
@@ -186,7 +182,7 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
   // The channels of a residual stream are those of its widest layer.
   const parts = `${group.layers.length > 1 ? "the group's" : "its"} ${partsOf(group)}`;
   const multiple = multipleOf(group, options.roundTo);
-  const { over = "the layers that are ranked with it" } = options.scope;
+  const { over = "the layers that are ranked with it" } = options.scope ?? isomorphic;
   if (set.groups.length > 1)
     return first.place < count
       ? `less than half of a block of ${multiple} of its channels is in the lowest-scoring ${share} of ${over}`
@@ -217,7 +213,7 @@ function selectRemovable(
 function findEligible(
   model: Model,
   names: ReadonlySet<string>,
-  options: Given,
+  options: Options,
   freed: ReadonlyMap<string, number> = new Map(),
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
   const inference = infer(model);

@@ -15,7 +15,6 @@ import {
 import { allGraphs, formatReason, Miss, type Model, PithError, throwIfAborted, type Value } from "#ir";
 import { bytes, count, counted } from "../../../core/numbers.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
-import { isomorphic } from "../../../techniques/prune/allocations.ts";
 import { type CutOrder, cutOrders } from "../../../techniques/prune/cut-order.ts";
 import { type Channels, channelFinder, type Offer, offersOf } from "../applicable-techniques.ts";
 import { type Content, html, type Markup, page } from "../markup.ts";
@@ -77,7 +76,7 @@ export async function plotModel(model: Model, inference: Inference, options: Plo
   const learned = parametersOf(model, inference);
   const freeModel = await withFreeChannels(model);
   const groups = channelGroups(freeModel, infer(freeModel));
-  const orders = await cutOrders(freeModel, groups, { scope: isomorphic });
+  const orders = await cutOrders(freeModel, groups);
   const channels = channelFinder(groups);
   const pictures = collectPictures(model, inference, layers, costs);
   const plots = await plotLayers(model, { inference, learned, channels, orders }, pictures, options);
