@@ -16,7 +16,7 @@ test("accepts an import that points downwards", () => {
   expect(
     table(
       "src/rewrite/clean-up/fold.ts",
-      'import { infer } from "../../core/analysis/shapes.ts";\nimport * as v from "valibot";',
+      'import { infer } from "../../core/engine/run.ts";\nimport * as v from "valibot";',
     ),
   ).toEqual([]);
 });
@@ -67,6 +67,14 @@ test("reports Node built-ins outside of their folders, with and without the pref
 test("resolves #platform to the folder platform", () => {
   expect(table("src/core/onnx/open.ts", 'import { openFile } from "#platform";')).toEqual([]);
   expect(table("src/core/math/svd.ts", 'import { openFile } from "#platform";')).toHaveLength(1);
+});
+
+test("reports modules of the graph that a folder above core imports directly", () => {
+  const direct = 'import { Model } from "../core/graph/model.ts";';
+  expect(table("src/data/files.ts", direct)).toEqual(["src/data/files.ts:1 import-table"]);
+  for (const accepted of ['import { Model } from "#ir";', 'const { Model } = await import("../core/graph/model.ts");'])
+    expect(table("src/data/files.ts", accepted)).toEqual([]);
+  expect(table("src/index.ts", direct.replace("..", "."))).toEqual([]);
 });
 
 test("reports imports of tests or examples in src, and accepts any import in tests", () => {

@@ -58,10 +58,20 @@ function checkShipped({ file, imports }: Source, layers: Layers): Finding[] {
       return fail(`The package "${name}" is for ${words(folders).join(", ")}; see scripts/layers.json.`);
     }
     if (isTestCode(entry.file)) return fail("Shipped code must not need tests, examples or scripts.");
+    // A dynamic import loads one module only.
+    const door = entry.isDynamic ? undefined : doorOf(entry.file);
+    if (door !== undefined && specifier.startsWith(".") && !/^(core\/|index$)/.test(folder))
+      return fail(`Folders above core import it from "${door}".`);
     const target = layerOf(entry.file);
     if (target === folder || heightOf(layers, target) < height) return [];
     return fail(`${target} is not below ${folder}: imports point downwards (scripts/layers.json).`);
   });
+}
+
+/** Returns the name from which folders above `core` import a module of the graph, its analysis or passes. */
+function doorOf(file: string): string | undefined {
+  const [, part] = /^src\/core\/(graph|tensor|onnx|ir|errors|analysis|pass)[/.]/.exec(file) ?? [];
+  return part === "analysis" || part === "pass" ? `#${part}` : part && "#ir";
 }
 
 /** Returns the index of a folder's layer; -1 for an unknown folder. */

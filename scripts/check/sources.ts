@@ -10,6 +10,8 @@ export interface Import {
   readonly specifier: string;
   /** Erased by the compiler: `import type`. */
   readonly typeOnly: boolean;
+  /** `await import(…)`. */
+  readonly isDynamic: boolean;
   readonly line: number;
   /** The file meant, relative to the root, where it is one of ours. */
   readonly file: string | undefined;
@@ -69,7 +71,8 @@ export function readSource(
   const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
     const line = lineOf(syntax, node);
     const files = specifier === "#platform" ? platform : [ownImports[specifier] ?? resolve(file, specifier)];
-    for (const target of files) imports.push({ specifier, typeOnly, line, file: target });
+    for (const target of files)
+      imports.push({ specifier, typeOnly, isDynamic: ts.isCallExpression(node), line, file: target });
   };
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {

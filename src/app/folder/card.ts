@@ -72,7 +72,7 @@ function renderSection({
   const examples = `In Node, beside the folder:
 
 \`\`\`js
-import { pipeline } from "@huggingface/transformers";
+import { env, pipeline, pipeline } from "@huggingface/transformers";
 
 ${programLine(`./${name}`)}
 \`\`\`
@@ -80,7 +80,6 @@ ${programLine(`./${name}`)}
 In a browser, where a server has the folder as \`${path}\`:
 
 \`\`\`js
-import { env, pipeline } from "@huggingface/transformers";
 
 env.allowLocalModels = true;
 ${programLine(path)}

@@ -9,8 +9,7 @@
 import { allValues, type ByteSource, bytesOf, type Model, type Tensor, type Value } from "#graph";
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { encodeToBytes } from "../onnx/encode.ts";
-import type { ExternalPlace } from "../onnx/write-tensor.ts";
-import { rawPiece } from "../onnx/write-tensor.ts";
+import { type ExternalPlace, rawPiece } from "../onnx/write-tensor.ts";
 import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 
 /** The minimum bytes of a large weight, which stays in its file. Smaller weights are inline, because the runtime's graph optimizer reads them. */

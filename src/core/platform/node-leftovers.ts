@@ -5,8 +5,7 @@
  * are removed only if they belong to a dead process of this host.
  */
 import { createHash, randomBytes } from "node:crypto";
-import type { Stats } from "node:fs";
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat, readdir, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";

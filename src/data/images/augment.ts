@@ -3,8 +3,7 @@
  * teachers and students therefore see the same images.
  */
 import { type Batch, type Dense, dimsText, float32, PithError, type Random, random } from "#ir";
-import type { BatchChange } from "../batches/indexed.ts";
-import { mapBatches } from "../batches/indexed.ts";
+import { type BatchChange, mapBatches } from "../batches/indexed.ts";
 import { rowLength } from "../batches/rows.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";

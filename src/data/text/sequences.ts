@@ -8,8 +8,7 @@
  */
 import { type Batch, type Dense, PithError, truncateList } from "#ir";
 import { copyInput, type ModelInput } from "../batches/bind.ts";
-import type { BatchChange } from "../batches/indexed.ts";
-import { mapBatches } from "../batches/indexed.ts";
+import { type BatchChange, mapBatches } from "../batches/indexed.ts";
 import { attentionMask } from "../batches/rows.ts";
 import { take } from "../batches/select.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";

@@ -19,8 +19,7 @@ import {
   times,
   unitOfChange,
 } from "../../core/numbers.ts";
-import type { Spread } from "../../runtime/run/latency.ts";
-import { workOf } from "../../runtime/run/latency.ts";
+import { type Spread, workOf } from "../../runtime/run/latency.ts";
 import { fewSamples, type Likeness } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";

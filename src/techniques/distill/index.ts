@@ -1,3 +1,3 @@
-export { matchLayers } from "../../core/analysis/match.ts";
+export { matchLayers } from "#analysis";
 export { distill } from "./distill.ts";
 export { type DistillationOptions, distillation } from "./distillation.ts";
