@@ -1,9 +1,13 @@
 /** Comparison of a language model with its original, on text that the original generates. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { typeCodes } from "../../src/core/tensor/types.ts";
 import { compareFunction, type Likeness } from "../../src/judge/compare/compare-function.ts";
+import { storeCacheInHalf } from "../../src/techniques/quantize/fuse-decoder.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
 
 async function compare(original: Model, result: Model): Promise<Likeness> {
@@ -37,6 +41,20 @@ for (const [kind, decoder] of Object.entries(decoders)) {
     const likeness = await compare(decoder(), decoder({ stored: 4, read: 0.25 }));
     expect(likeness).toMatchObject({ lost: undefined, language: { agreement: { value: 1 } } });
     expect(likeness.cache).toBeLessThan(0);
+  });
+
+  test(`${kind} can store its cache in float16`, async () => {
+    const half = decoder();
+    storeCacheInHalf(half);
+    expect(half.graph.value("past_key_values.0.key")?.type?.type).toBe("float16");
+    expect(await compare(decoder(), half)).toMatchObject({ lost: undefined, language: { agreement: { value: 1 } } });
+    const logits = decoder();
+    const [output] = logits.graph.outputs;
+    const cast = emitInto(logits).Cast([output], { to: typeCodes.float16 });
+    logits.graph.rename(output as Value, "logits_float32");
+    logits.graph.rename(cast, "logits");
+    logits.graph.setOutputs([cast, ...logits.graph.outputs.slice(1)]);
+    expect((await compare(decoder(), logits)).lost).toMatch(/output "logits.*" is float16/);
   });
 
   test(`${kind} with other scores is rejected`, async () => {

@@ -112,7 +112,8 @@ export function compareEachOutput(
   return [
     ...missingOutputs.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
     ...outputs.map(([name, dense]): ComparedOutput => {
-      const form = findOtherForm(name, pairs, isDataDependent(name));
+      const isCache = decoder?.caches.some(({ output }) => output === name) === true;
+      const form = findOtherForm(name, pairs, isDataDependent(name), isCache);
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
       const uncompared = { name, ...kind, likeness: undefined, isSaturated: false };
@@ -126,7 +127,7 @@ export function compareEachOutput(
         return worstOf(compared) ?? compared[0] ?? uncompared;
       }
       if (!shouldCompareValues(name)) return uncompared;
-      if (decoder?.caches.some(({ output }) => output === name) === true) {
+      if (isCache) {
         const output = { name, ...kind, ...place, range: undefined, isCache: true };
         return { ...compareValues(output, pairs), isCache: true };
       }
@@ -210,12 +211,20 @@ function withOtherForm(name: string, lost: string): ComparedOutput {
   return { name, likeness, isAuxiliary: false, isSaturated: false };
 }
 
-/** Returns how type or shape of an output differ. @param isDataDependent whether sizes can differ, and only type and rank must be equal. */
-function findOtherForm(name: string, pairs: readonly Pair[], isDataDependent: boolean): string | undefined {
+/**
+ * Returns how type or shape of an output differ. @param isDataDependent whether sizes can differ, and only type and rank must be equal.
+ * @param isCache whether the output is read by the next step only, which reads the type from the model.
+ */
+function findOtherForm(
+  name: string,
+  pairs: readonly Pair[],
+  isDataDependent: boolean,
+  isCache: boolean,
+): string | undefined {
   for (const { expected, got } of pairs) {
     const [before, after] = [expected[name], got[name]];
     if (before === undefined) continue;
-    const isSameType = after?.type === before.type;
+    const isSameType = after?.type === before.type || (isCache && after?.type === "float16");
     const isSameRank = after?.dims.length === before.dims.length;
     if (isSameType && isSameRank && (isDataDependent || sameDims(before.dims, after.dims))) continue;
     const [formAfter, formBefore] = [after, before].map(

@@ -12,6 +12,7 @@ import { runTime } from "../../core/numbers.ts";
 import { selectColumns } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { feedsFor } from "./run.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Milliseconds of processor time that a run takes on one thread. */
@@ -81,8 +82,10 @@ export async function relativeTimer(
     /** Runs both models interleaved. */
     async timePair(model: Model): Promise<PairedRunTimes> {
       const changed = await engine.load(model, { threads: 1 });
+      const changedFeeds = feedsFor(model, feeds);
       try {
-        const [originalTimes = [], changedTimes = []] = await timeSeries([session, changed], feeds, signal);
+        const sessions = [session, { run: () => changed.run(changedFeeds) }];
+        const [originalTimes = [], changedTimes = []] = await timeSeries(sessions, feeds, signal);
         const ratios = originalTimes.map((time, series) => time / (changedTimes[series] ?? Number.NaN));
         return { before: Math.min(...originalTimes), after: Math.min(...changedTimes), ratios };
       } finally {
@@ -116,12 +119,12 @@ export async function minTimesPerRun(...args: Parameters<typeof timeSeries>): Pr
  * @throws PithError E_STOPPED on the signal.
  */
 async function timeSeries(
-  sessions: readonly Session[],
+  sessions: readonly Pick<Session, "run">[],
   feeds: Batch,
   signal: AbortSignal,
 ): Promise<readonly (readonly number[])[]> {
   const now = (): number => processorTime() ?? Number.NaN;
-  const timeRuns = async (session: Session, runs: number): Promise<number> => {
+  const timeRuns = async (session: Pick<Session, "run">, runs: number): Promise<number> => {
     const before = now();
     for (let run = 0; run < runs; run++) await session.run(feeds);
     return (now() - before) / runs;

@@ -34,7 +34,8 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses
  *   them.
  * - `float16`: weights in half precision, arithmetic in float32. With `dtype: "fp16"`, all float32 values and the arithmetic
- *   are in float16; inputs and outputs keep their types.
+ *   are in float16; inputs and outputs keep their types, except the
+ *   cache of a language model.
  * - `bfloat16`: weights in the upper half of float32, arithmetic in float32.
  *
  * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep their names, and layers

@@ -15,6 +15,8 @@ import {
   toFloat32,
 } from "#ir";
 import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "#pass";
+import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
+import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";
@@ -47,7 +49,13 @@ export async function runQuantize(
   const outcomes: Outcome[] = [];
   for (const requested of settingsOfSteps(options)) {
     if (isHalf(requested)) {
+      const storesCache = hasCache && options.dtype !== undefined;
+      if (storesCache) (await import("./fuse-decoder.ts")).storeCacheInHalf(model);
       outcomes.push(await quantizeBy(requested, model, context));
+      if (storesCache) {
+        await fuseNodes(model, { only: ["wider-cast"] }, context);
+        await removeIdentities(model, {}, context);
+      }
       continue;
     }
     // Pages that ask for other bits do not download the defaults of language models.
