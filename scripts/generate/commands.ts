@@ -68,7 +68,7 @@ async function passCommands(): Promise<readonly Line[]> {
 
 function text(lines: readonly Line[]): string {
   return `/** Commands in the order of the help. This file is made by npm run generate. */
-import type { AnyPass } from "../../core/pass/pass.ts";
+import type { AnyPass } from "#pass";
 import type { CommandDefinition } from "./command.ts";
 
 export interface ListedCommand {
