@@ -74,9 +74,9 @@ describe("the packed package", () => {
     expect(packed.filter((name) => /^(?!examples\/).*(?<!\.d)\.ts$|\.test\./.test(name))).toEqual([]);
   });
 
-  test("stays small: without declarations, at most 250 files and 2.9 MB", () => {
+  test("stays small: without declarations, at most 250 files and 2.95 MB", () => {
     expect(packed.length).toBeLessThanOrEqual(250);
-    expect(unpackedSize).toBeLessThanOrEqual(2_900_000);
+    expect(unpackedSize).toBeLessThanOrEqual(2_950_000);
   });
 
   test("contains the pages that the README links to", async () => {
