@@ -242,33 +242,44 @@ test("names the first valid dtype of each module in config.json, by file and ses
   expect(card).toContain("- Node and WebAssembly: `q8` is the smallest download.\n- WebGPU: `fp32`.\n");
 });
 
-test("combines the smallest dtypes of several models, and rejects the one that loses most alone if they fail together", async () => {
-  await modules("encoder_model", "decoder_model_merged");
-  await write("config.json", "{}");
-  const sizes = { q8: 60, q4: 50, fp16: 80 };
-  const combinations: string[] = [];
-  const rows = await run({
-    dtypes: ["q8", "q4", "fp16"],
-    keepSmallest: true,
-    makesTogether: true,
-    make: async ({ source: from, out: to, dtype }) => {
-      await save(await open(from), to);
-      const loss = dtype !== "q4" ? 0 : from.includes("encoder") ? 0.004 : 0.001;
-      const nearness = { metric: "word error rate", unit: "share", value: 0.1 + loss, difference: loss } as const;
-      return { bytes: Number(Reflect.get(sizes, dtype)), measured: "", nearness };
-    },
-    together: (models) => {
-      const dtypes = models.map(({ result }) => /_(quantized|q4|fp16)/.exec(result)?.[1] ?? "fp32");
-      combinations.push(dtypes.join(" + "));
-      return Promise.resolve(dtypes.every((dtype) => dtype === "q4") ? { lost: "Both lose too much." } : {});
-    },
-  });
-  expect(combinations).toEqual(["q4 + q4", "q4 + quantized"]);
-  expect(rows.filter(({ verdict }) => verdict === "kept").map(({ file }) => file)).toEqual([
-    "onnx/encoder_model_quantized.onnx",
-    "onnx/decoder_model_merged_q4.onnx",
-  ]);
-});
+test.each([
+  ["the encoder if it loses most", { encoder: 0.004, decoder: 0.001 }, 50, "encoder"],
+  ["the decoder if it loses most", { encoder: 0.001, decoder: 0.004 }, 50, "decoder"],
+  ["the smaller file of equal losses", { encoder: 0.001, decoder: 0.001 }, 40, "encoder"],
+] as const)(
+  "combines the dtypes of fewest bits, and rejects %s if they fail together",
+  async (_, losses, q4, replaced) => {
+    await modules("encoder_model", "decoder_model_merged");
+    await write("config.json", "{}");
+    const sizes = { q8: 60, q4: 50, fp16: 80 };
+    const combinations: string[] = [];
+    const rows = await run({
+      dtypes: ["q8", "q4", "fp16"],
+      keepSmallest: true,
+      makesTogether: true,
+      make: async ({ source: from, out: to, dtype }) => {
+        await save(await open(from), to);
+        const name = from.includes("encoder") ? "encoder" : "decoder";
+        const loss = dtype === "q4" ? losses[name] : 0;
+        const nearness = { metric: "word error rate", unit: "share", value: 0.1 + loss, difference: loss } as const;
+        const bytes = dtype === "q4" && name === "encoder" ? q4 : Number(Reflect.get(sizes, dtype));
+        return { bytes, measured: "", nearness };
+      },
+      together: (models) => {
+        const dtypes = models.map(({ result }) => /_(quantized|q4|fp16)/.exec(result)?.[1] ?? "fp32");
+        combinations.push(dtypes.join(" + "));
+        return Promise.resolve(dtypes.every((dtype) => dtype === "q4") ? { lost: "Both lose too much." } : {});
+      },
+    });
+    const isEncoder = replaced === "encoder";
+    expect(combinations).toEqual(["q4 + q4", isEncoder ? "q4 + quantized" : "quantized + q4"]);
+    expect(rows.filter(({ verdict }) => verdict === "kept").map(({ file }) => file)).toEqual(
+      isEncoder
+        ? ["onnx/decoder_model_merged_q4.onnx", "onnx/encoder_model_quantized.onnx"]
+        : ["onnx/encoder_model_q4.onnx", "onnx/decoder_model_merged_quantized.onnx"],
+    );
+  },
+);
 
 describe("a file that fails", () => {
   const failing = (error: Error) => ({

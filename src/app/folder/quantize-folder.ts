@@ -199,9 +199,11 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
     if (combinesDtypes(options)) await makeSmallest(run, tried);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const chosenRows = [main, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
-    // If the files fail together, the one that loses most alone is rejected, or the main one.
+    // If the files fail together, the one that loses most alone is rejected. Of equal ones it is the smallest, whose next dtype adds the fewest bytes.
     const lossOf = ({ nearness }: FolderFile): number => nearness?.difference ?? Number.NEGATIVE_INFINITY;
-    const row = combinesDtypes(options) ? chosenRows.toSorted((a, b) => lossOf(b) - lossOf(a))[0] : bestFiles.get(main);
+    const row = combinesDtypes(options)
+      ? chosenRows.toSorted((a, b) => lossOf(b) - lossOf(a) || (a.bytes ?? 0) - (b.bytes ?? 0))[0]
+      : bestFiles.get(main);
     const isMixed = new Set(Array.from(bestFiles.values(), (row) => row?.dtype)).size > 1;
     // Files of the same dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => bestFiles.get(base)?.dtype;
