@@ -9,7 +9,8 @@ const defaultSize = 64;
 export function fixedMacs(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
   const value = macs === undefined ? undefined : dimValue(macs, assumedSizes(model));
-  if (value !== undefined) return value;
+  const batch = model.graph.feeds[0]?.type?.dims?.[0];
+  if (value !== undefined) return value / (typeof batch === "number" ? batch || 1 : 1);
   const [first] = misses;
   return new Miss(first === undefined ? "they depend on sizes that are not known" : formatReason(first));
 }

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { allLayers, cost, infer, learnedCount, learnedTensors, mainOutput } from "#analysis";
-import { dimValue, isFloat, type Model, PithError } from "#ir";
+import { allLayers, fixedMacs, infer, learnedCount, learnedTensors, mainOutput } from "#analysis";
+import { isFloat, Miss, type Model, PithError } from "#ir";
 import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
 import { bytes, count, counted, percent } from "../../core/numbers.ts";
 import { haveSameElements } from "../../data/batches/content-hash.ts";
@@ -258,24 +258,16 @@ export async function studentText(student: Model, teacher: Model): Promise<strin
   return `student: ${studentSizes.layers} layers (teacher ${teacherSizes.layers}), ${count(studentSizes.parameters)} parameters of ${count(teacherSizes.parameters)} (${share}), ${bytes(studentSizes.bytes)} of weights (${bytes(teacherSizes.bytes)})${macs}`;
 }
 
-/** The size assumed for symbolic dimensions, to compare operations. */
-const assumedSize = 32;
-
 async function sizesOf(model: Model) {
   const copy = model.clone();
   storeWeights(copy);
   const inference = infer(copy);
-  const { macs } = cost(copy, inference);
+  const macs = fixedMacs(copy);
   const learned = await learnedTensors(copy, inference);
-  const names =
-    typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, assumedSize]) : [];
-  const batch = copy.graph.feeds[0]?.type?.dims?.[0];
-  const batchMacs = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
   return {
     layers: allLayers(copy, inference).length,
     parameters: learnedCount(learned),
     bytes: [...learned.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
-    // Per sample: the batch sizes may be fixed and differ.
-    macs: batchMacs === undefined ? undefined : batchMacs / (typeof batch === "number" ? batch || 1 : assumedSize),
+    macs: macs instanceof Miss ? undefined : macs,
   };
 }

@@ -8,8 +8,8 @@
  */
 
 import * as v from "valibot";
-import { cost, infer, mainOutput, partsOf } from "#analysis";
-import { dimValue, Miss, type Model, PithError, snapshot } from "#ir";
+import { fixedMacs, mainOutput, partsOf } from "#analysis";
+import { Miss, type Model, PithError, snapshot } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import {
   countOption,
@@ -250,12 +250,8 @@ function planStages(last: (typeof stageNames)[number], { fit, check, all }: Samp
 const maxBlockWork = 4e12;
 
 function takesLongByBlocks(model: Model): boolean {
-  const { macs } = cost(model, infer(model));
-  const batch = model.graph.feeds[0]?.type?.dims?.[0] ?? 1;
-  const ofBatch = macs === undefined ? undefined : dimValue(macs, typeof batch === "number" ? {} : { [batch.text]: 1 });
-  return (
-    ofBatch !== undefined && (3 * 200 * defaultBatch * ofBatch) / (typeof batch === "number" ? batch : 1) > maxBlockWork
-  );
+  const macs = fixedMacs(model);
+  return !(macs instanceof Miss) && 3 * 200 * defaultBatch * macs > maxBlockWork;
 }
 
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
