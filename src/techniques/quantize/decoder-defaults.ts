@@ -8,7 +8,7 @@ import { isFloat, type Model, type Node, subgraphs, toFloat32, type Value } from
 import type { Engine } from "../../core/engine/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
-import { blockShape, isQuantizedIn } from "./formats/matmul-nbits.ts";
+import { blockShape, hasLattice } from "./formats/matmul-nbits.ts";
 import type { FlatOptions } from "./options.ts";
 import { mse, outputMse } from "./rounders/mse.ts";
 import { areIntegers, type RoundedSettings } from "./settings.ts";
@@ -45,7 +45,7 @@ export async function withDecoderDefaults<S extends RoundedSettings>(
   for (const layer of uniqueWeights(all)) {
     if (outer.has(layer.weight) || isInside(layer) || layer.effective.type?.dims?.length !== 2) continue;
     const weight = await readStoredValue(model, layer.effective, engine);
-    if (!isQuantizedIn(layer, weight, { size: block, bits: 4 })) peaks.set(layer, peakOf(toFloat32(weight)));
+    if (!hasLattice(layer, weight, { size: block, bits: 4 })) peaks.set(layer, peakOf(toFloat32(weight)));
   }
   return {
     ...settings,
@@ -146,17 +146,17 @@ function errorOf({ inputs, outputs }: Layer, peak: number, isInLastBlock: boolea
 function findCacheLayers(model: Model, layers: ReadonlySet<Node>): ReadonlySet<Node> {
   const names = new Set(decoderOf(model)?.caches.map(({ output }) => output));
   const reached = new Set<Value>(model.graph.outputs.filter(({ name }) => names.has(name)));
-  const found = new Set<Node>();
+  const cacheNodes = new Set<Node>();
   // A set also yields the values that are added while it is read.
   for (const value of reached) {
     const { producer, type } = value;
     // Integers are shapes and positions.
     if (producer === undefined || (type !== undefined && !isFloat(type.type))) continue;
     const index = producer.outputs.indexOf(value);
-    if (layers.has(producer)) found.add(producer);
+    if (layers.has(producer)) cacheNodes.add(producer);
     else
       for (const input of [...producer.inputs, ...subgraphs(producer).map(({ outputs }) => outputs[index])])
         if (input !== undefined) reached.add(input);
   }
-  return found;
+  return cacheNodes;
 }

@@ -325,7 +325,7 @@ export function measureBlocks(
 }
 
 /** Returns whether a weight was quantized before, so that blocks of this size keep its values. */
-export const isQuantizedIn = (layer: Layer, dense: Dense, settings: { readonly size: number; readonly bits: 4 }) =>
+export const hasLattice = (layer: Layer, dense: Dense, settings: { readonly size: number; readonly bits: 4 }) =>
   findLattice(toFloat32(dense), rowsOf(layer), settings) !== undefined;
 
 /** Returns real zero points that keep the values of a weight; undefined if integers do, or no zero points do. */
