@@ -307,6 +307,6 @@ aside svg { display: block; width: 100%; height: auto; } aside svg path { fill: 
 }
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #555; --line: #ccc; --wash: #fff; --accent: #1d5d86; --accent-wash: #fff; --bad: #9d3a30; --doubt: #85600f; }
-  html, body, #view { height: auto; } body { display: block; } header { border: 0; padding: 0; } .tools, .zoom, .legend, aside { display: none; } #view { overflow: visible; } .graph svg { margin: 0 auto !important; transform: none !important; max-width: 100%; height: auto; }
+  html, body, #view { height: auto; } body { display: block; } header { border: 0; padding: 0; } .tools, .zoom, .legend, aside { display: none; } #view { overflow: visible; outline: 0 !important; } .graph svg { margin: 0 auto !important; transform: none !important; max-width: 100%; height: auto; }
 }
 `;

@@ -109,8 +109,8 @@ function start({ drawings, details, layers }) {
     view.scrollTo((view.scrollWidth - view.clientWidth) / 2, 0);
   }
   function follow({ dataset: { open: index, box } }) {
-    open(graphs[index]);
     choose(boxes[box]);
+    open(graphs[index]);
   }
 
   const sizeOf = (graph) => graph.querySelector("svg").viewBox.baseVal;
@@ -149,6 +149,8 @@ function start({ drawings, details, layers }) {
   find("closer").addEventListener("click", () => zoomTo(1.4 * scale));
   find("farther").addEventListener("click", () => zoomTo(scale / 1.4));
   find("whole").addEventListener("click", () => zoomTo(Math.min(1, view.clientWidth / sizeOf(graph).width, view.clientHeight / sizeOf(graph).height)));
+
+  addEventListener("resize", () => zoomTo(scale));
 
   let travelled = 0;
   view.addEventListener("pointerdown", () => { travelled = 0; });
