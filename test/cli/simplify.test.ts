@@ -47,6 +47,29 @@ describe("pith simplify", () => {
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
   });
 
+  test("--target raises the operator set for an operator of the runtime, and names unknown runtimes", async () => {
+    const text = `opset 18
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  axes: int64[1] = [-1]
+  two: float32[] = [2]
+  epsilon: float32[] = [0.00001]
+  scale: float32[4] = random(seed 1)
+  q = Pow(x, two)
+  m = ReduceMean(q, axes)
+  e = Add(m, epsilon)
+  r = Sqrt(e)
+  n = Div(x, r)
+  y = Mul(n, scale)
+}`;
+    await save(parseModel(text), at("norm.onnx"));
+    const { out } = await pith("simplify", at("norm.onnx"), "--target", "node,webgpu", "-o", at("normed.onnx"));
+    expect(out).toContain("RMSNormalization becomes one operator");
+    const model = await open(at("normed.onnx"));
+    expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["RMSNormalization"]);
+    expect(model.opsets.get("")).toBe(23);
+    expect((await pith("simplify", at("norm.onnx"), "--target", "phone")).code).toBe(2);
+  });
+
   test("prints how many equal constants it stores once", async () => {
     const text = `opset 21
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4], z: float32[batch, 4]) {
