@@ -4,7 +4,7 @@
  * costs most per byte.
  */
 import { allLayers, infer, isInside, type Layer } from "#analysis";
-import { isFloat, type Model, type Node, subgraphs, toFloat32, type Value } from "#ir";
+import { elementCount, isFloat, type Model, subgraphs, toFloat32, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
@@ -109,15 +109,13 @@ function headOverrides(
 function sensitiveOverrides(model: Model, peaks: ReadonlyMap<Layer, number>, block: number): Overrides {
   const layers = [...peaks.keys()];
   let budget = bytesOf(layers, 4, block, 4) - bytesOf(layers, 4, block, 2);
-  const cached = findCacheLayers(model, new Set(layers.map(({ node }) => node)));
-  const lastCached = layers.findLastIndex(({ node }) => cached.has(node));
+  const cached = findCacheLayers(model, layers);
+  const lastCached = layers.findLastIndex((layer) => cached.has(layer));
   const candidates = layers.flatMap((layer, index) => {
     const size = blockSizeOf([layer]);
     if (size === undefined) return [];
     const growth = bytesOf([layer], 8, size, 2) - bytesOf([layer], 4, block, 2);
-    const error = cached.has(layer.node)
-      ? 2
-      : errorOf(layer, peaks.get(layer) ?? 0, lastCached >= 0 && index > lastCached);
+    const error = cached.has(layer) ? 2 : errorOf(layer, peaks.get(layer) ?? 0, lastCached >= 0 && index > lastCached);
     return { name: layer.name, size, growth, cost: error / growth };
   });
   const overrides: Record<string, Overrides[string]> = {};
@@ -142,21 +140,29 @@ function errorOf({ inputs, outputs }: Layer, peak: number, isInLastBlock: boolea
   return (isInLastBlock ? 5 : 1) * (inputs < outputs ? 1 : (peak / usualPeak) ** 3);
 }
 
-/** Returns the layers that compute the keys and values of a cache. */
-function findCacheLayers(model: Model, layers: ReadonlySet<Node>): ReadonlySet<Node> {
+/** Returns the layers that compute the keys and values of a cache. Attention in one node also reads queries, which are often wider. */
+function findCacheLayers(model: Model, layers: readonly Layer[]): ReadonlySet<Layer> {
   const names = new Set(decoderOf(model)?.caches.map(({ output }) => output));
-  const reached = new Set<Value>(model.graph.outputs.filter(({ name }) => names.has(name)));
-  const cacheNodes = new Set<Node>();
+  const caches = model.graph.outputs.filter(({ name }) => names.has(name));
+  const widths = new Set(
+    caches.map(({ type }) => elementCount((type?.dims ?? []).filter((dim) => typeof dim === "number"))),
+  );
+  const layersByNode = new Map(layers.map((layer) => [layer.node, layer]));
+  const reached = new Set<Value>(caches);
+  const cacheLayers = new Set<Layer>();
   // A set also yields the values that are added while it is read.
   for (const value of reached) {
     const { producer, type } = value;
     // Integers are shapes and positions.
     if (producer === undefined || (type !== undefined && !isFloat(type.type))) continue;
     const index = producer.outputs.indexOf(value);
-    if (layers.has(producer)) cacheNodes.add(producer);
-    else
-      for (const input of [...producer.inputs, ...subgraphs(producer).map(({ outputs }) => outputs[index])])
-        if (input !== undefined) reached.add(input);
+    const layer = layersByNode.get(producer);
+    if (layer !== undefined) {
+      if (widths.has(layer.outputs)) cacheLayers.add(layer);
+      continue;
+    }
+    for (const input of [...producer.inputs, ...subgraphs(producer).map(({ outputs }) => outputs[index])])
+      if (input !== undefined) reached.add(input);
   }
-  return cacheNodes;
+  return cacheLayers;
 }
