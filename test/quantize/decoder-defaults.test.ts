@@ -114,6 +114,29 @@ test("a decoder has 8 bits where 4 cost most: in the layer of massive activation
   expect(wide.filter((name) => /^[qo]/.test(name))).toEqual([]);
 });
 
+test("keys or values of attention in one node have 8 bits, and not its queries", async () => {
+  const model = parseModel(`opset 21
+graph (input_ids: int64[batch, sequence], past_key_values.0.key: float32[batch, 1, past, 64], past_key_values.0.value: float32[batch, 1, past, 64], last: int32[batch], total: int32[]) -> (logits: float32[batch, sequence, 128], present.0.key: float32[batch, 1, all, 64], present.0.value: float32[batch, 1, all, 64]) {
+  embed.weight: float32[128, 256] = random(seed 1)
+  q.weight: float32[256, 256] = random(seed 2)
+  k.weight: float32[256, 64] = random(seed 3)
+  v.weight: float32[256, 64] = random(seed 4)
+  o.weight: float32[256, 256] = random(seed 5)
+  h = Gather(embed.weight, input_ids)
+  q = MatMul(h, q.weight)
+  k = MatMul(h, k.weight)
+  v = MatMul(h, v.weight)
+  c, present.0.key, present.0.value = com.microsoft.GroupQueryAttention(q, k, v, past_key_values.0.key, past_key_values.0.value, last, total) {num_heads=4, kv_num_heads=1}
+  o = MatMul(c, o.weight)
+  t = Transpose(embed.weight) {perm=[1, 0]}
+  logits = MatMul(o, t)
+}`);
+  const { layers } = await quantized({ dtype: "q4" }, model);
+  const bits = (names: readonly string[]) => names.map((name) => layers[name]?.slice(0, 2));
+  expect(bits(["q", "o"])).toEqual(["4:", "4:"]);
+  expect(bits(["k", "v"])).toContain("8:");
+});
+
 test("a decoder's weights in 4 bits are at most as large as without 8 bits and with scales in float32", async () => {
   const bytesWith = async (options: QuantizeOptions) => {
     const { model } = await quantized(options, await decoder());
