@@ -80,11 +80,11 @@ try {
   for (const [index, { name, path }] of models.entries()) {
     const remaining = selected.filter((command) => !done.has(key({ model: name, command: command.name })));
     if (remaining.length === 0) continue;
-    const given = remaining.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
+    const source = remaining.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
       ? await samplesOf(path)
       : {};
     for (const command of remaining)
-      rows.push(await sweepOne(command, { name, model: path, seed, ...given }, limit, interrupted.signal));
+      rows.push(await sweepOne(command, { name, model: path, seed, ...source }, limit, interrupted.signal));
     if (options.json !== undefined) save(options.json);
     const faultRows = rows.slice(-remaining.length).filter(({ outcome }) => faults.has(outcome));
     process.stderr.write(`${index + 1}/${models.length} ${name}: ${faultRows.map(said).join("; ") || "no fault"}\n`);

@@ -351,11 +351,11 @@ async function textParts(
     );
   const withoutLabels = (part: IndexedDataset): IndexedDataset =>
     metric === "accuracy" ? mapBatches(part, ({ label: _, ...columns }) => columns) : part;
-  const [test, others] = [inputs.test, inputs.calibrate].map(withoutLabels);
+  const [test, calibration] = [inputs.test, inputs.calibrate].map(withoutLabels);
   context.log({ id: "own-text", text: `samples: ${inputs.test.name}` });
   return {
-    train: others,
-    calibrate: calibrate > 0 ? others : undefined,
+    train: calibration,
+    calibrate: calibrate > 0 ? calibration : undefined,
     test: test ?? inputs.test,
     testable: inputs.test.count,
     divided: false,

@@ -156,7 +156,7 @@ export async function latency(
     for (let turn = 0; rounds < maxRounds; turn++) {
       if (rounds >= minRounds && performance.now() - began > 1000 * seconds) break;
       const step = turn % 2 === 0 ? 1 : models.length - 1;
-      // Of two models, the first of a turn is the last of the turn before, or of the warm-up, which is loaded already.
+      // The first of two models in a turn is the last of the turn before, or of the warm-up, which is loaded already.
       for (let position = 0; position < models.length; position++) {
         const index = (turn + position * step + models.length - 1) % models.length;
         const session = await openers[index]?.();

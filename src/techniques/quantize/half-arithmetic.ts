@@ -409,9 +409,9 @@ function widenedHalves(model: Model): Map<Value, Value> {
   const inference = infer(model);
   const sources = new Map<Value, Value>();
   for (const node of allNodes(model.graph)) {
-    const [source, ...others] = node.inputs;
+    const [source, second] = node.inputs;
     const [output] = node.outputs;
-    if (source?.type?.type !== "float16" || others.length > 0 || !isFloat32(output)) continue;
+    if (source?.type?.type !== "float16" || second !== undefined || !isFloat32(output)) continue;
     const bound = inference.at(node);
     if (!(bound instanceof Miss) && bound.homogeneous() !== undefined) sources.set(output, source);
   }
