@@ -74,13 +74,13 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
 test.each(["macs", "parameters"] as const)(
   "a bound on %s removes channels with the lowest influence in any layer",
   async (bound) => {
-    const keptOf = async (scope?: "isomorphic"): Promise<readonly unknown[]> => {
+    const countKept = async (scope?: "isomorphic"): Promise<readonly unknown[]> => {
       const model = branches();
       await prune(model, { structured: true, [bound]: 0.75, data: samples, scope });
       return ["strong", "weak"].map((name) => recordedChannels(model, name)?.length);
     };
-    expect(await keptOf()).toEqual([11, 7]);
-    expect(await keptOf("isomorphic")).toEqual([9, 9]);
+    expect(await countKept()).toEqual([11, 7]);
+    expect(await countKept("isomorphic")).toEqual([9, 9]);
   },
 );
 
