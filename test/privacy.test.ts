@@ -1,4 +1,4 @@
-/** Commands and programs that run models write only the files that docs/privacy.md names under the home folder and the temporary folder. */
+/** Commands and programs that run models write only the files that docs/privacy.md names, and open no connection. */
 import { execFile } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,13 +14,28 @@ const { at } = smallModels();
 const page = readFileSync(fileURLToPath(new URL("../docs/privacy.md", import.meta.url)), "utf8");
 const runtime = pathToFileURL(createRequire(import.meta.url).resolve("onnxruntime-node")).href;
 
+/** A module that writes the file "network" into the home folder if a process or thread opens a connection. */
+const guard = join(temporaryFolder(), "guard.mjs");
+writeFileSync(
+  guard,
+  `import { appendFileSync } from "node:fs";
+   import { homedir } from "node:os";
+   import { Socket } from "node:net";
+   const { connect } = Socket.prototype;
+   Socket.prototype.connect = function (...words) {
+     appendFileSync(homedir() + "/network", JSON.stringify(words));
+     return connect.apply(this, words);
+   };`,
+);
+
 /** Runs Node without CI in the environment, because the runtime disables its telemetry in CI. */
 async function written(words: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<string[]> {
   const base = temporaryFolder();
   const [home, temporary] = [join(base, "home"), join(base, "temporary")];
   mkdirSync(home);
   mkdirSync(temporary);
-  const env = { PATH: process.env.PATH, HOME: home, USERPROFILE: home, TMPDIR: temporary, TEMP: temporary, ...more };
+  const folders = { HOME: home, USERPROFILE: home, TMPDIR: temporary, TEMP: temporary };
+  const env = { PATH: process.env.PATH, NODE_OPTIONS: `--import ${pathToFileURL(guard).href}`, ...folders, ...more };
   await promisify(execFile)(process.execPath, [...words], { env });
   return [home, temporary].flatMap((folder) => readdirSync(folder)).filter((name) => !page.includes(`\`${name}\``));
 }
@@ -37,7 +52,7 @@ const running = (model: string): string => `
   const { open } = await import(${JSON.stringify(pith)});
   await createEngine().load(await open(${JSON.stringify(model)}));`;
 
-describe("leaves no files in the home folder or the temporary folder:", () => {
+describe("opens no connection, and leaves no files in the home folder or the temporary folder:", () => {
   beforeAll(() => {
     writeFileSync(
       at("rows.mjs"),
@@ -55,6 +70,15 @@ describe("leaves no files in the home folder or the temporary folder:", () => {
   ])("pith %s %j", async (command, words) => {
     const paths = words.map((word) => (/[.]/.test(word) ? at(word) : word));
     expect(await written([program, command, at("right.onnx"), ...paths])).toEqual([]);
+  });
+
+  test("unless a program opens one itself", async () => {
+    const fetching = 'await fetch("http://127.0.0.1:65535").catch(() => {});';
+    expect(await inProgram(fetching)).toEqual(["network"]);
+    const text = `import { fork } from "node:child_process";
+      if (process.argv[2] === undefined) fork(import.meta.filename, ["child"]);
+      else ${fetching}`;
+    expect(await inProgram(text)).toEqual(["network"]);
   });
 
   test("a program that runs a model", async () => {

@@ -344,14 +344,14 @@ describe("an output path that cannot be written", () => {
     ["simplify", []],
     ["compress", ["--data", "points.csv"]],
     ["inspect", []],
-  ])("pith %s of a Hub id names the missing input and the download command", async (command, words) => {
+  ])("pith %s of a Hub id names the missing input and the name of the model on the Hub", async (command, words) => {
     const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
     const { code, err } = await pith(command, "Xenova/all-MiniLM-L6-v2", ...resolvedWords);
     expect({ code, err }).toEqual({
       code: 1,
       err: [
         'E_FILE: "Xenova/all-MiniLM-L6-v2" cannot be opened: it does not exist.',
-        "hint: Pith downloads nothing. For a model of the Hugging Face Hub: hf download Xenova/all-MiniLM-L6-v2 --local-dir all-MiniLM-L6-v2",
+        "hint: For a model of the Hugging Face Hub: hf:Xenova/all-MiniLM-L6-v2",
         "",
       ].join("\n"),
     });

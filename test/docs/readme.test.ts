@@ -193,7 +193,9 @@ async function understood(words: readonly string[]): Promise<string> {
     },
   };
   const signal = new AbortController().signal;
-  const code = await runProgram(words, { out: stream, err: stream, signal, commands: commands.map(idle) });
+  // A model of the Hub would be downloaded.
+  const localWords = words.map((word) => word.replace(/^hf:[\w-]+\//, ""));
+  const code = await runProgram(localWords, { out: stream, err: stream, signal, commands: commands.map(idle) });
   return code === 0 ? "" : output;
 }
 

@@ -1,9 +1,10 @@
 /** Runs the four commands of the guide to transformers.js on a real classifier, and the example page with the result. */
-import { cpSync, readFileSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { browser, inBrowser } from "../browser.ts";
+import { isHubInstalled, startHub } from "../cli/hub-server.ts";
 import { pith } from "../cli/run.ts";
 import { commandLines } from "../docs/markdown.ts";
 import { shared } from "../shared.ts";
@@ -15,15 +16,25 @@ const lines = commandLines(guide.split("## What is written")[0] ?? "");
 const folder = temporaryFolder();
 const at = (word: string): string => (/^(minilm|queries)/.test(word) ? join(folder, word) : word);
 
-describe.skipIf(source === undefined || texts === undefined)("the guide", () => {
+describe.skipIf(source === undefined || texts === undefined || !isHubInstalled)("the guide", () => {
+  afterAll(() => vi.unstubAllEnvs());
+
   test("has four commands, which write a folder with a card", async () => {
     expect(lines).toHaveLength(4);
-    cpSync(source ?? "", join(folder, "minilm"), { recursive: true });
+    const hub = await startHub("Xenova/all-MiniLM-L6-v2");
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    vi.stubEnv("HF_HUB_CACHE", temporaryFolder());
+    for (const entry of await readdir(source ?? "", { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) {
+        const path = join(entry.parentPath, entry.name);
+        hub.files.set(relative(source ?? "", path).replaceAll(sep, "/"), await readFile(path));
+      }
     const sentences = readFileSync(texts ?? "", "utf8")
       .split("\n")
       .slice(0, 40);
     await writeFile(join(folder, "queries.txt"), sentences.map((line) => line.split("\t")[0]).join("\n"));
     for (const { words } of lines) expect(await pith(...words.map(at))).toMatchObject({ code: 0 });
+    hub.close();
     const card = await readFile(join(folder, "minilm.web", "README.md"), "utf8");
     for (const name of ["model.onnx", "model_quantized.onnx", "model_q4.onnx", "model_fp16.onnx"])
       expect(card).toMatch(new RegExp(`\\| onnx/${name} \\| \\d`));

@@ -146,14 +146,18 @@ export function buildCommand<S extends v.GenericSchema>(
     for (const key of reserved) delete passedOptions[key];
     await execute({ json, seed, passed: passedOptions }, async (session) => {
       const folders = new Map<string, string>();
-      const fileOf = async (path: string): Promise<string> => {
+      const pathOf = async (word: string): Promise<string> =>
+        word.startsWith("hf:") ? (await import("./files/hub.ts")).downloadModel(word, session) : word;
+      const fileOf = async (word: string): Promise<string> => {
+        const path = await pathOf(word);
         const file = await findModel(path, session.terminal);
         if (file !== path) folders.set(file, path);
         return file;
       };
       const models: string[] = [];
       const options = await withModelFiles(readFlags(command, ownSchema), fileOf);
-      for (const word of words) models.push(definition.folders?.(options) === true ? word : await fileOf(word));
+      for (const word of words)
+        models.push(definition.folders?.(options) === true ? await pathOf(word) : await fileOf(word));
       try {
         return await definition.run(models, options, {
           ...session,

@@ -1,5 +1,5 @@
 /** The command `pith compress`: searches for the best compression of a model, or runs a recipe, and writes the result with a report. */
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import * as v from "valibot";
 import { asPithError, PithError } from "#ir";
 import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "#pass";
@@ -7,7 +7,7 @@ import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { exists, isFolder, isSamePlace, withoutLeftovers } from "../files/files.ts";
+import { besideInput, exists, isFolder, isSamePlace, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
 import { readInterim, recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
 import { precompressFlag } from "../files/result-place.ts";
@@ -214,7 +214,7 @@ async function compressFolder(path: string, options: Options, session: Session):
       hint: "Give them with --data, or texts with --text.",
     });
   requireMeaningfulDrop(options.maxDrop, metric);
-  const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
+  const { out = besideInput(path, ".compressed") } = options;
   const targetOptions = target === undefined ? {} : { target };
   const choiceOptions = { dtypes: "all", keepSmallest: true, purpose } as const;
   const workers = workerOptionsOf(options);
@@ -231,7 +231,7 @@ async function compressFolder(path: string, options: Options, session: Session):
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
   const stemOf = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {
-    const fallback = join(dirname(model), `${stemOf(model)}.compressed`);
+    const fallback = besideInput(model, ".compressed");
     return { model, out: out === undefined ? fallback : models.length === 1 ? out : join(out, stemOf(model)) };
   });
   const duplicate = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { described, option } from "#pass";
 import { bytes } from "../../../core/numbers.ts";
 import { defineCommand } from "../command.ts";
-import { besideFolder, exists, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
+import { besideInput, exists, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
 import { findModel } from "../files/model-folder.ts";
 import { requireWritable } from "../files/writable.ts";
 import type plotJob from "../jobs/plot.ts";
@@ -31,7 +31,7 @@ export default defineCommand({
   ],
   async run([word = ""], { out: outFlag, amount, original }, session) {
     const model = await findModel(word, session.terminal);
-    const out = outFlag ?? pageOf(word, model);
+    const out = outFlag ?? besideInput(word, ".html");
     await requireOther(out, [
       ["the model itself", model],
       ["the original", original],
@@ -49,9 +49,3 @@ export default defineCommand({
     };
   },
 });
-
-/** Returns the page's default path. It is next to a folder and not inside, because the folder's contents are shipped. */
-function pageOf(word: string, model: string): string {
-  if (model === word) return model.replace(/(\.onnx)?$/i, ".html");
-  return besideFolder(word, ".html");
-}

@@ -5,7 +5,7 @@ import { option } from "#pass";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { prune } from "../../../techniques/prune/prune.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { besideFolder, isFolder, requireOther } from "../files/files.ts";
+import { besideInput, isFolder, requireOther } from "../files/files.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import type vocabularyJob from "../jobs/vocabulary.ts";
 import type { VocabularyOutput } from "../jobs/vocabulary.ts";
@@ -52,7 +52,7 @@ async function trimVocabulary(
       "E_USAGE",
       `--vocabulary is for a folder, with tokenizer.json and onnx/; "${folder}" is not one.`,
     );
-  const out = outFlag ?? besideFolder(folder, ".trimmed");
+  const out = outFlag ?? besideInput(folder, ".trimmed");
   await requireOther(out, [["the folder itself", folder]]);
   await requireWritableFolder(out, []);
   const input = { folder, texts, out, seed: session.seed };

@@ -7,7 +7,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/quantize.ts";
 import { defineCommand } from "../command.ts";
-import { besideFolder, isFolder } from "../files/files.ts";
+import { besideInput, isFolder } from "../files/files.ts";
 import { textFlag, withTexts } from "../flags/texts.ts";
 import { passCommand, requireOneSize, withCalibration, withDownload } from "./pass.ts";
 
@@ -38,10 +38,16 @@ type Options = v.InferOutput<typeof options>;
 
 export default defineCommand({
   ...modelCommand,
-  arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
+  arguments: [
+    { name: "model.onnx", description: "the model, or its folder as transformers.js lays it out, or hf:owner/name" },
+  ],
   options,
   reserved: [...(modelCommand.reserved ?? []), "dtype"],
-  examples: [...modelCommand.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
+  examples: [
+    ...modelCommand.examples,
+    "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/",
+    "quantize hf:Xenova/all-MiniLM-L6-v2 --dtype q8",
+  ],
   folders: () => true,
   run: ([path = ""], options: Options, calledSession) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
@@ -72,7 +78,7 @@ export default defineCommand({
           },
         );
       if (dtype !== undefined && (await isFolder(path))) {
-        const { out = besideFolder(path, ".quantized") } = rest;
+        const { out = besideInput(path, ".quantized") } = rest;
         if (rest.dryRun === true)
           throw new PithError("E_USAGE", "--dry-run is for a single model and one dtype.", {
             hint: `For instance pith quantize ${quoteWord(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,

@@ -1,4 +1,4 @@
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "#ir";
 import { countOption, described, minutesOption, option, positiveOption, selectionOptions } from "#pass";
@@ -16,7 +16,7 @@ import {
   sensitivityKinds,
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
-import { withoutLeftovers } from "../files/files.ts";
+import { besideInput, withoutLeftovers } from "../files/files.ts";
 import { requireFreeFolder, sweptFolder } from "../files/result-folder.ts";
 import { freshFlag, withSteps } from "../files/steps-folder.ts";
 import { dataFlags, dataGroup, dataRequest, dataWords } from "../flags/data.ts";
@@ -76,7 +76,7 @@ export default defineCommand({
   ],
   async run([path = ""], options, session) {
     const { kinds, layers, except, alike, budget, cost, minutes, fresh, metric, output } = options;
-    const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
+    const out = options.out ?? besideInput(path, ".sensitivity");
     // Language models make their own samples. A worker of a queue would have to make them again.
     const data = dataRequest({ ...options, data: options.data ?? ownTextName });
     if (data === undefined || (options.data === undefined && options.queue !== undefined))

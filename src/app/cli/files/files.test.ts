@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { expect, test } from "vitest";
-import { besideFolder } from "./files.ts";
+import { besideInput } from "./files.ts";
 
 const here = basename(process.cwd());
 
@@ -10,6 +10,16 @@ test.each([
   ["/models/minilm", "/models/minilm.quantized"],
   [".", `../${here}.quantized`],
   [`../${here}/`, `../${here}.quantized`],
-])("besideFolder names the output for the folder %s %s", (folder, written) => {
-  expect(besideFolder(folder, ".quantized")).toBe(written);
+])("besideInput names the output for the folder %s %s", (folder, written) => {
+  expect(besideInput(folder, ".quantized")).toBe(written);
+});
+
+const snapshot = "/home/me/hub/models--owner--minilm/snapshots/0123abcd";
+
+test.each([
+  [snapshot, "minilm.quantized"],
+  [`${snapshot}/onnx/model.onnx`, "minilm.quantized"],
+  [`${snapshot}/onnx/decoder_model.onnx`, "decoder_model.quantized"],
+])("besideInput names an output in the current folder for %s in the cache of the Hub", (path, written) => {
+  expect(besideInput(path, ".quantized")).toBe(written);
 });

@@ -22,7 +22,7 @@ export async function fileBytes(files: readonly string[]): Promise<number> {
 
 /** Returns a path with a suffix: `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
-  return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
+  return `${besideInput(path, suffix)}.onnx`;
 }
 
 export function nextFiles(
@@ -40,9 +40,17 @@ export function nextFiles(
   };
 }
 
-/** Returns a path next to a folder: `minilm/` and ".quantized" → `minilm.quantized`. For `.`, the folder's real name is used. */
-export function besideFolder(folder: string, suffix: string): string {
-  return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
+/** Matches the folder of a model in the cache of the Hugging Face Hub, or a file in it: `models--owner--name/snapshots/…/onnx/model.onnx`. */
+const hubSnapshot = /[/\\]models--(?:[^/\\]+--)?([^/\\]+)[/\\]snapshots[/\\][^/\\]+[/\\]?(.*)$/;
+
+/**
+ * Returns a path next to a model or folder: `minilm/` and ".quantized" → `minilm.quantized`. For `.`, the folder's real name is used. For a model in
+ * the cache of the Hub, the path is in the current folder and has the model's name.
+ */
+export function besideInput(path: string, suffix: string): string {
+  const [, name, file = ""] = hubSnapshot.exec(resolve(path)) ?? [];
+  const input = name === undefined ? path : /^(onnx[/\\])?(model\.onnx)?$/.test(file) ? name : basename(file);
+  return join(input, "..", `${basename(resolve(input)).replace(/\.onnx$/i, "")}${suffix}`);
 }
 
 /** Checks that the output is not an input, also through links. @throws PithError E_OPTION if the output would overwrite an input. */

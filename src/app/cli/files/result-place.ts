@@ -15,7 +15,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { isVariant } from "../../folder/layout.ts";
 import type { Session } from "../command.ts";
 import type { Terminal } from "../print/terminal.ts";
-import { besideFolder, outputName } from "./files.ts";
+import { besideInput, outputName } from "./files.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
 export const precompressFlag = {
@@ -53,7 +53,7 @@ export function resolveResultPlace(models: NamedModels, outOption: string | unde
   const isLoaded = source !== undefined && dirname(source.file) === "onnx";
   if (source === undefined || (outOption === undefined && !isLoaded))
     return { out: outOption ?? outputName(models.model, suffix) };
-  const out = outOption ?? besideFolder(source.source, suffix);
+  const out = outOption ?? besideInput(source.source, suffix);
   return { out: join(out, source.file), folder: { ...source, out } };
 }
 

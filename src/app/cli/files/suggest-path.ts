@@ -12,17 +12,13 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   const path = candidatePaths.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await exists(path))) return error;
   const suggestions = await similarPaths(path);
-  if (suggestions.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
+  if (suggestions.length === 0)
+    return hubId.test(path) ? error.reworded({ hint: `For a model of the Hugging Face Hub: hf:${path}` }) : error;
   return error.reworded({ hint: `Did you mean ${suggestions.map((candidate) => `"${candidate}"`).join(" or ")}?` });
 }
 
 /** Id of a model on the Hugging Face Hub, such as "Xenova/all-MiniLM-L6-v2". */
 const hubId = /^[\w-][\w.-]*\/[\w.-]+(?<!\.(onnx|npz|npy|csv|tsv|jsonl|txt|json|ya?ml|mjs|js|ts))$/i;
-
-function downloadHint(id: string): string {
-  const folder = id.slice(id.indexOf("/") + 1);
-  return `Pith downloads nothing. For a model of the Hugging Face Hub: hf download ${id} --local-dir ${folder}`;
-}
 
 /** Returns paths similar to a missing one: files of the same name in subfolders, or paths in which the first missing part is corrected. */
 export async function similarPaths(path: string): Promise<readonly string[]> {

@@ -1,0 +1,264 @@
+/**
+ * Downloads models of the Hugging Face Hub into the cache that its other tools use. Only files that Pith reads are downloaded. An interrupted
+ * download continues, and each file is checked by its size and hash, which @huggingface/hub does not do.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open as openHandle, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, posix, relative } from "node:path";
+import { open, PithError, throwIfAborted, truncateList } from "#ir";
+import { errorMessage, stripPeriod } from "../../../core/errors.ts";
+import { bytes } from "../../../core/numbers.ts";
+import { basesIn, isCopied } from "../../folder/layout.ts";
+import type { Terminal } from "../print/terminal.ts";
+
+/** The functions of @huggingface/hub that Pith calls. The package is optional, so its own types can be missing. */
+interface Library {
+  getHFHubCachePath(): string;
+  getRepoFolderName(repo: Repository["repo"]): string;
+  modelInfo(request: HubRequest & { name: string; additionalFields: string[] }): Promise<{ sha?: string }>;
+  listFiles(request: Repository & { recursive: boolean }): AsyncIterable<HubFile>;
+  downloadFile(request: Repository & { path: string; xet: boolean }): Promise<Content | null>;
+}
+
+interface HubRequest {
+  readonly hubUrl: string;
+  readonly revision: string;
+  readonly fetch: typeof fetch;
+}
+
+interface Repository extends HubRequest {
+  readonly repo: { readonly type: "model"; readonly name: string };
+}
+
+interface HubFile {
+  readonly type: string;
+  readonly path: string;
+  readonly size: number;
+  /** SHA-1 of Git, or SHA-256 of a large file in `lfs`. */
+  readonly oid?: string;
+  readonly lfs?: { readonly oid: string };
+}
+
+interface Content {
+  slice(start: number, end: number): { stream(): AsyncIterable<Uint8Array> };
+}
+
+const part = "[\\w-][\\w.-]*";
+const hubName = new RegExp(`^hf:(${part}/${part})(?:@((?:refs/(?:pr|convert)/)?${part}))?(?:/(.*?))?/?$`);
+const hash = /^[0-9a-f]{40,64}$/;
+
+/**
+ * Downloads the model that `hf:owner/name`, `hf:owner/name@revision` or `hf:owner/name/onnx/model.onnx` names.
+ * @returns the path of its folder or file in the cache.
+ * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the Hub cannot be reached, refuses, or sends
+ * other bytes than it lists; E_STOPPED.
+ */
+export async function downloadModel(
+  word: string,
+  { terminal, signal }: { readonly terminal: Terminal; readonly signal: AbortSignal },
+): Promise<string> {
+  const [, name, revision = "main", place = ""] = hubName.exec(word) ?? [];
+  if (name === undefined)
+    throw new PithError("E_USAGE", `${word} is not the name of a model on the Hugging Face Hub.`, {
+      hint: "Use hf:owner/name, hf:owner/name@revision, or hf:owner/name/onnx/model.onnx.",
+    });
+  const library = await loadLibrary();
+  const hubUrl = (process.env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
+  const access = { hubUrl, fetch: fetcher(word, hubUrl, `${hubUrl}/${name}`, signal) };
+  const { sha = "" } = await library.modelInfo({ ...access, name, revision, additionalFields: ["sha"] });
+  const repository: Repository = { ...access, repo: { type: "model", name }, revision: sha };
+  const files = new Map<string, HubFile>();
+  if (hash.test(sha))
+    for await (const file of library.listFiles({ ...repository, recursive: true }))
+      if (isSafe(file)) files.set(file.path, file);
+  const { root, models } = findModels(files, word, place);
+  // Settings are read from the model's folder and its parent folder.
+  const folders = new Set(models.flatMap((path) => [posix.join(path, ".."), posix.join(path, "..", "..")]));
+  const isSetting = (path: string): boolean => folders.has(posix.dirname(path)) && isCopied(posix.basename(path));
+  const queue = [...files.values()].filter(({ path }) => isSetting(path) || models.includes(path));
+
+  const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repository.repo));
+  const snapshot = join(cache, "snapshots", sha);
+  let [done, received] = [0, 0];
+  terminal.event({ kind: "stage", name: `download ${name}, MB` });
+  for (const file of queue) {
+    const total = queue.reduce((sum, { size }) => sum + size, 0);
+    const path = join(snapshot, file.path);
+    received += await downloadFile(file, word, { cache, path }, signal, {
+      request: () => library.downloadFile({ ...repository, path: file.path, xet: false }),
+      progress: (length) =>
+        terminal.event({
+          kind: "progress",
+          done: Math.ceil((done + length) / 1e6),
+          total: Math.ceil(total / 1e6),
+        }),
+    });
+    done += file.size;
+    if (!models.includes(file.path)) continue;
+    const locations = await findExternalFiles(path);
+    const dataFiles = locations.flatMap((location) => files.get(posix.join(file.path, "..", location)) ?? []);
+    queue.push(...dataFiles.filter((dataFile) => !queue.includes(dataFile)));
+  }
+  if (revision !== sha) {
+    const reference = join(cache, "refs", revision);
+    await mkdir(dirname(reference), { recursive: true });
+    await writeFile(reference, sha);
+  }
+  terminal.close();
+  if (received > 0) terminal.note("hub", `${word}: downloaded ${bytes(received)} to ${snapshot}`);
+  return join(snapshot, root);
+}
+
+async function loadLibrary(): Promise<Library> {
+  try {
+    return await import(import.meta.resolve("@huggingface/hub"));
+  } catch (cause) {
+    const hint = "npm install @huggingface/hub";
+    throw new PithError("E_ENGINE_MISSING", "A model of the Hub needs @huggingface/hub, which is not installed.", {
+      hint,
+      cause,
+    });
+  }
+}
+
+/** Returns a `fetch` that sends HF_TOKEN to the Hub only, and not to servers of files. */
+function fetcher(word: string, hubUrl: string, page: string, signal: AbortSignal): typeof fetch {
+  if (!URL.canParse(hubUrl)) throw new PithError("E_USAGE", `HF_ENDPOINT is not an address: "${hubUrl}".`);
+  const { origin, host } = new URL(hubUrl);
+  const token = process.env.HF_TOKEN?.trim() ?? "";
+  return async (input, init) => {
+    const headers = new Headers(init?.headers);
+    if (token !== "" && new URL(String(input)).origin === origin) headers.set("authorization", `Bearer ${token}`);
+    const response = await fetch(input, { ...init, headers, signal }).catch((cause) => {
+      throwIfAborted(signal);
+      const reason = stripPeriod(errorMessage(cause.cause ?? cause));
+      throw new PithError("E_FILE", `${word}: ${host} cannot be reached: ${reason}.`, { cause });
+    });
+    const { ok, status } = response;
+    if (ok) return response;
+    if (status === 401 || status === 403)
+      throw new PithError("E_FILE", `${word}: ${host} refuses access (${status}).`, {
+        hint: `The model is gated or private, or its name is wrong. Accept the license on ${page}, and set HF_TOKEN to a token of your account.`,
+      });
+    if (status === 404)
+      throw new PithError("E_FILE", `${word}: ${host} has no such model or revision.`, { hint: `See ${page}` });
+    throw new PithError("E_FILE", `${word}: ${host} responds with status ${status}.`, {
+      hint: "Try again later: the download continues where it stopped.",
+    });
+  };
+}
+
+/** Returns whether an entry is a file with a hash, and its path stays in the folder on every system. */
+function isSafe({ type, path, oid = "", lfs }: HubFile): boolean {
+  return (
+    type === "file" && hash.test(lfs?.oid ?? oid) && path.split("/").every((name) => !/^\.{0,2}$|[\\:\0]/.test(name))
+  );
+}
+
+/**
+ * Returns the original models, and the path that stands for all of them: `root` is a folder, or a file if the only model has an unusual name.
+ * @throws PithError E_FILE if there is none, or several that Pith cannot choose from.
+ */
+function findModels(
+  files: ReadonlyMap<string, unknown>,
+  word: string,
+  place: string,
+): { readonly root: string; readonly models: readonly string[] } {
+  if (files.has(place)) return { root: place, models: [place] };
+  const root = posix.normalize(place || ".");
+  const listModels = (folder: string): string[] => {
+    const names = [...files.keys()]
+      .filter((path) => posix.dirname(path) === folder)
+      .map((path) => posix.basename(path));
+    return basesIn(names).map((base) => posix.join(folder, `${base}.onnx`));
+  };
+  const nested = listModels(posix.join(root, "onnx"));
+  const main = posix.join(root, "model.onnx");
+  if (nested.length > 0) return { root, models: nested };
+  if (files.has(main)) return { root, models: [main] };
+  const isInside = (path: string): boolean => root === "." || path.startsWith(`${root}/`);
+  const paths = [...files.keys()].filter((path) => path.endsWith(".onnx") && isInside(path));
+  const [only] = paths;
+  if (only !== undefined && paths.length === 1) return { root: only, models: [only] };
+  if (only === undefined) throw new PithError("E_FILE", `${word} has no ONNX model.`);
+  throw new PithError("E_FILE", `${word} has several models: ${truncateList(paths)}.`, {
+    hint: `Name one of them: ${word.slice(0, word.length - place.length).replace(/\/$/, "")}/${only}`,
+  });
+}
+
+/** Downloads a file, unless the cache has it, and links to it from `path`. @returns the number of bytes that were received. */
+async function downloadFile(
+  { path: name, size, oid: gitHash = "", lfs }: HubFile,
+  word: string,
+  { cache, path }: { readonly cache: string; readonly path: string },
+  signal: AbortSignal,
+  transfer: { request(): Promise<Content | null>; progress(length: number): void },
+): Promise<number> {
+  if ((await sizeOf(path)) === size) return 0;
+  const expectedHash = lfs?.oid ?? gitHash;
+  const blob = join(cache, "blobs", expectedHash);
+  const partial = `${blob}.incomplete`;
+  for (const file of [blob, path]) await mkdir(dirname(file), { recursive: true });
+  let received = 0;
+  if ((await sizeOf(blob)) !== size) {
+    let length = await sizeOf(partial);
+    while (length < size) {
+      const start = length;
+      let reason = "the connection was closed";
+      const file = await openHandle(partial, "a");
+      try {
+        const content = await transfer.request();
+        for await (const chunk of content?.slice(start, size).stream() ?? []) {
+          await file.appendFile(chunk);
+          length += chunk.length;
+          transfer.progress(length);
+        }
+      } catch (error) {
+        throwIfAborted(signal, `The download of ${word} was stopped; the same command continues it.`);
+        if (error instanceof PithError) throw error;
+        reason = stripPeriod(errorMessage(error)).replace(`${word}: `, "");
+      } finally {
+        await file.close();
+      }
+      received += length - start;
+      // As long as each attempt brings something, the next one continues.
+      if (length === start)
+        throw new PithError("E_FILE", `${word}: ${name} ends at byte ${length} of ${size}: ${reason}.`, {
+          hint: "Run the same command again: it continues there.",
+        });
+    }
+    const digest = lfs === undefined ? createHash("sha1").update(`blob ${size}\0`) : createHash("sha256");
+    for await (const chunk of createReadStream(partial)) digest.update(chunk);
+    if (digest.digest("hex") !== expectedHash) {
+      await rm(partial, { force: true });
+      throw new PithError("E_FILE", `${word}: ${name} does not have the listed hash ${expectedHash}.`, {
+        hint: "Run the same command again: it downloads this file from its start.",
+      });
+    }
+    await rename(partial, blob);
+  }
+  await rm(path, { force: true });
+  // Without the permission to create links (Windows), the file itself moves there.
+  await symlink(relative(dirname(path), blob), path).catch(() => rename(blob, path));
+  return received;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.size ?? 0;
+}
+
+/** Returns the names of the files in which a model stores weights. */
+async function findExternalFiles(path: string): Promise<readonly string[]> {
+  const locations = new Set<string>();
+  const external = async (name: string) => {
+    locations.add(name);
+    return {
+      name,
+      size: Number.POSITIVE_INFINITY,
+      read: async (start: number, end: number) => new Uint8Array(end - start),
+    };
+  };
+  await open(path, { external });
+  return [...locations];
+}
