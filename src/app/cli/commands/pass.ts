@@ -11,7 +11,7 @@ import { partFor } from "../../../judge/steps/step-options.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
 import { exists, nextFiles, outputName, requireOther, withoutLeftovers } from "../files/files.ts";
-import { findModel, requireModel } from "../files/model-folder.ts";
+import { requireModel } from "../files/model-folder.ts";
 import {
   completePlace,
   folderForFolder,
@@ -84,15 +84,13 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     // These options of the pass are no flags, because the job sets them: it opens the data, and selects the split and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
-    folders: () => true,
     async run([word], options, calledSession) {
       const session = withDownload(pass, withCalibration(calledSession, options), options);
       const { passed, seed } = session;
       const { original, metric, output, maxDrop, strict = false, force = false, fallback } = options;
       const { targetSize, targetDownload, dryRun = false, precompress } = options;
       const referenceModel = reference === undefined ? original : passed[reference];
-      const modelFile = word === undefined ? undefined : await findModel(word, session.terminal);
-      const model = modelIn(modelFile, referenceModel, name);
+      const model = modelIn(word, referenceModel, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       requireMandatoryFlags(pass, data, referenceModel);
@@ -102,10 +100,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const dataOption = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
       if (data === undefined) await requireNoSamples(pass, passed, model);
-      const folders = new Map([
-        ...session.folders,
-        ...(word === undefined || word === modelFile ? [] : [[model, word] as const]),
-      ]);
+      const { folders } = session;
       const place = resolveResultPlace({ model, referenceModel, folders }, options.out, command.suffix(passed));
       const { out } = place;
       const copies = copiesOf(out, precompress);

@@ -4,7 +4,6 @@ import { described, option } from "#pass";
 import { bytes } from "../../../core/numbers.ts";
 import { defineCommand } from "../command.ts";
 import { besideInput, exists, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
-import { findModel } from "../files/model-folder.ts";
 import { requireWritable } from "../files/writable.ts";
 import type plotJob from "../jobs/plot.ts";
 
@@ -22,16 +21,14 @@ export default defineCommand({
       value: "original.onnx",
     }),
   }),
-  folders: () => true,
   deterministic: true,
   examples: [
     "plot model.onnx -o model.html",
     "plot resnet20.onnx --amount 0.8",
     "plot small.onnx --original original.onnx",
   ],
-  async run([word = ""], { out: outFlag, amount, original }, session) {
-    const model = await findModel(word, session.terminal);
-    const out = outFlag ?? besideInput(word, ".html");
+  async run([model = ""], { out: outFlag, amount, original }, session) {
+    const out = outFlag ?? besideInput(session.folders.get(model) ?? model, ".html");
     await requireOther(out, [
       ["the model itself", model],
       ["the original", original],

@@ -25,6 +25,7 @@ export default defineCommand({
   ...modelCommand,
   options,
   examples: [...modelCommand.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
+  folders: ({ vocabulary }) => vocabulary !== undefined,
   run([path = ""], { vocabulary, ...passFlags }: v.InferOutput<typeof options>, session) {
     return vocabulary === undefined
       ? modelCommand.run([path], passFlags, session)

@@ -48,7 +48,7 @@ export default defineCommand({
     "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/",
     "quantize hf:Xenova/all-MiniLM-L6-v2 --dtype q8",
   ],
-  folders: () => true,
+  folders: ({ dtype }) => dtype !== undefined,
   run: ([path = ""], options: Options, calledSession) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       requireOneSize(rest);

@@ -5,7 +5,7 @@ import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { fusionFor, targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { exists, requireOther, withoutLeftovers } from "../files/files.ts";
-import { findModel, requireModel } from "../files/model-folder.ts";
+import { requireModel } from "../files/model-folder.ts";
 import {
   completePlace,
   folderForFolder,
@@ -56,14 +56,8 @@ export default defineCommand({
     "simplify decoder.onnx --target node,wasm",
     "simplify model.onnx --explain --skip gelu",
   ],
-  folders: () => true,
-  async run([word = ""], options, session) {
-    const model = await findModel(word, session.terminal);
-    const place = resolveResultPlace(
-      { model, folders: new Map(model === word ? [] : [[model, word]]) },
-      options.out,
-      ".simplified",
-    );
+  async run([model = ""], options, session) {
+    const place = resolveResultPlace({ model, folders: session.folders }, options.out, ".simplified");
     const { out } = place;
     const set = parseSettings(options.set);
     const fix = Object.fromEntries(parseNamedSizes(options.fix, "--fix"));

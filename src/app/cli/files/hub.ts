@@ -213,6 +213,7 @@ async function downloadFile(
           await file.appendFile(chunk);
           length += chunk.length;
           transfer.progress(length);
+          if (length > size) break;
         }
       } catch (error) {
         throwIfAborted(signal, `The download of ${word} was stopped; the same command continues it.`);
