@@ -8,7 +8,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { type HubServer, isHubInstalled, sha, startHub } from "./hub-server.ts";
-import { pith } from "./run.ts";
+import { pith, run, runJob } from "./run.ts";
 
 const network = parseModel(`opset 17
 graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
@@ -131,6 +131,32 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
     const last = selfContained.length - 1;
     expect(ranges).toEqual([undefined, `bytes=5000-${last}`, `bytes=8000-${last}`, `bytes=8000-${last}`]);
     expect(readFileSync(join(snapshot(), "onnx/model.onnx"))).toEqual(selfContained);
+  });
+
+  test("is not downloaded in two decoders beside their merged one", async () => {
+    for (const name of ["encoder_model", "decoder_model", "decoder_with_past_model", "decoder_model_merged"])
+      hub.files.set(`onnx/${name}.onnx`, selfContained);
+    hub.files.delete("onnx/model.onnx");
+    expect(await pith("plot", "hf:owner/tiny")).toMatchObject({ code: 1 });
+    expect((await readdir(join(snapshot(), "onnx"))).toSorted()).toEqual([
+      "decoder_model_merged.onnx",
+      "encoder_model.onnx",
+    ]);
+  });
+
+  test("continues after a stop", async () => {
+    hub.files.set("onnx/model.onnx", selfContained);
+    hub.breaks.push(...Array.from({ length: 16 }, () => 1000));
+    const stop = new AbortController();
+    const stopped = run(["inspect", "hf:owner/tiny"], { runJob, signal: stop.signal });
+    await vi.waitFor(() => expect(downloads().length).toBeGreaterThan(2), { interval: 1 });
+    stop.abort();
+    expect((await stopped).err).toMatch(
+      /^E_STOPPED: The download of hf:owner\/tiny was stopped; the same command continues it\.$/m,
+    );
+    hub.requests.length = hub.breaks.length = 0;
+    expect(await pith("inspect", "hf:owner/tiny")).toMatchObject({ code: 0 });
+    expect(downloads().at(-1)?.range).toMatch(/^bytes=[1-9]\d+-/);
   });
 
   test("is rejected if its bytes do not have the listed hash, and is downloaded again by the next command", async () => {

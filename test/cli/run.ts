@@ -46,7 +46,10 @@ export const pith = (...words: string[]): Promise<Ran> => run(words, { runJob })
 /** Runs each job in a process of its own, as the installed program does. */
 export const runWithProcesses = (...words: string[]): Promise<Ran> => run(words, {});
 
-export async function run(words: readonly string[], how: Pick<ProgramEnvironment, "runJob">): Promise<Ran> {
+export async function run(
+  words: readonly string[],
+  how: Partial<Pick<ProgramEnvironment, "runJob" | "signal">>,
+): Promise<Ran> {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
     write: (more: string) => {

@@ -16,6 +16,12 @@ export function basesIn(files: readonly string[]): readonly string[] {
     .sort();
 }
 
+/** Returns the models that transformers.js runs: not the two decoders that a merged one replaces. */
+export function usedBases(bases: readonly string[]): readonly string[] {
+  const replaced = bases.includes("decoder_model_merged") ? ["decoder_model", "decoder_with_past_model"] : [];
+  return bases.filter((base) => !replaced.includes(base));
+}
+
 /** Returns the module whose outputs are the predictions, and whether it runs without other modules. */
 export function mainOf(bases: readonly string[]): { readonly base: string; readonly isAlone: boolean } {
   const isAlone = !bases.includes("decoder_model_merged");

@@ -9,7 +9,7 @@ import { dirname, join, posix, relative } from "node:path";
 import { open, PithError, throwIfAborted, truncateList } from "#ir";
 import { errorMessage, stripPeriod } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
-import { basesIn, isCopied } from "../../folder/layout.ts";
+import { basesIn, isCopied, usedBases } from "../../folder/layout.ts";
 import type { Terminal } from "../print/terminal.ts";
 
 /** The functions of @huggingface/hub that Pith calls. The package is optional, so its own types can be missing. */
@@ -171,7 +171,7 @@ function findModels(
     const names = [...files.keys()]
       .filter((path) => posix.dirname(path) === folder)
       .map((path) => posix.basename(path));
-    return basesIn(names).map((base) => posix.join(folder, `${base}.onnx`));
+    return usedBases(basesIn(names)).map((base) => posix.join(folder, `${base}.onnx`));
   };
   const nested = listModels(posix.join(root, "onnx"));
   const main = posix.join(root, "model.onnx");
