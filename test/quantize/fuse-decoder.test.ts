@@ -3,14 +3,16 @@ import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import type { QuantizeOptions } from "../../src/techniques/quantize/options.ts";
 import { shared } from "../shared.ts";
 
 const file = shared("data/models/llama_shakespeare/onnx/model.onnx");
 
-async function countOperators(options: QuantizeOptions, path = file) {
-  const model = await open(path ?? "");
+async function countOperators(options: QuantizeOptions, opset = 1) {
+  const model = await open(file ?? "");
+  raiseOpset(model, opset);
   await quantize(model, options, { engine: createEngine() });
   const counts: Record<string, number> = {};
   for (const { op } of model.graph.nodes()) counts[op] = (counts[op] ?? 0) + 1;
@@ -23,6 +25,10 @@ describe.skipIf(file === undefined)("quantize of a language model", () => {
     ["4 bits for the CPU", { dtype: "q4", target: ["node", "wasm"] }],
   ])("writes one attention operator per layer for %s", async (_, options) => {
     expect(await countOperators(options)).toMatchObject({ Attention: 4, RotaryEmbedding: 8, Softmax: 0 });
+  });
+
+  test("writes the operators in a model that has their opset", async () => {
+    expect(await countOperators({ dtype: "q8" }, 23)).toMatchObject({ Attention: 4, RotaryEmbedding: 8, Softmax: 0 });
   });
 
   test.each<[string, QuantizeOptions]>([

@@ -1,6 +1,6 @@
 /** Repeats all clean-ups until no clean-up changes the model. They keep values with roles, so that a model in training stays trainable. */
 import * as v from "valibot";
-import type { Model, Node } from "#ir";
+import type { Model } from "#ir";
 import { allNodes, asPithError, joinList, PithError, schemaAt, snapshot, throwIfAborted } from "#ir";
 import { type Change, type Context, definePass, described, didYouMean, type Outcome } from "#pass";
 import { rulesById } from "../../core/ops/rules/index.ts";
@@ -110,9 +110,14 @@ interface Rules {
 /** The opset in which the operators Attention, RotaryEmbedding and RMSNormalization are defined. */
 const fusedOpset = 23;
 
-/** Simplifies in a raised opset. Undefined, without a change, if no rule writes an operator that the model's opset lacks, or if a node keeps the opset. */
+/** Simplifies in a raised opset. Undefined, without a change, if no rule writes an operator of that opset, or if a node keeps the opset. */
 export async function simplifyRaised(model: Model, rules: Rules, context: Context): Promise<Outcome | undefined> {
-  const opset = model.opsets.get("") ?? fusedOpset;
+  const olderOpset = Math.min(model.opsets.get("") ?? 1, fusedOpset - 1);
+  const countNew = (): number =>
+    [...allNodes(model.graph)].filter(
+      ({ domain, op }) => domain === "" && schemaAt(domain, op, olderOpset) === undefined,
+    ).length;
+  const before = countNew();
   const restore = snapshot(model);
   try {
     raiseOpset(model, fusedOpset);
@@ -121,8 +126,7 @@ export async function simplifyRaised(model: Model, rules: Rules, context: Contex
     return undefined;
   }
   const outcome = await repeatCleanUps(model, rules, context);
-  const isNew = ({ domain, op }: Node): boolean => domain === "" && schemaAt(domain, op, opset) === undefined;
-  if ([...allNodes(model.graph)].some(isNew)) return outcome;
+  if (countNew() > before) return outcome;
   restore();
   return undefined;
 }
