@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 import { channelGroups, type Group } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { recordedChannels } from "../../src/core/analysis/provenance.ts";
-import { scorePerCost } from "../../src/techniques/prune/cost-bound.ts";
+import { scorePerCost } from "../../src/techniques/prune/score-per-cost.ts";
 
 /** Channel 0 has the largest weights, but the output ignores it; channel 1 has the smallest weights and decides the output. */
 const network = (outputs: number): Model => {
@@ -106,6 +106,25 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
   // A channel of `a` saves 4 + 64 multiply-accumulates, one of `b` saves 8 + 2.
   expect((scoresOfB?.[0] ?? 0) / (scoresOfA?.[0] ?? 0)).toBeCloseTo(69 / 11);
   expect((scoresOfA?.at(-1) ?? 0) / (scoresOfA?.[0] ?? 0)).toBeCloseTo(8 ** 1.5 - 7 ** 1.5);
+});
+
+test("a weight that two layers share counts once as parameters and twice as multiply-accumulates", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4], z: float32[batch, 4]) -> (y: float32[batch, 2]) {
+  a.weight: float32[4, 8] = random(seed 1)
+  b.weight: float32[8, 2] = random(seed 2)
+  h = MatMul (x, a.weight)
+  i = MatMul (z, a.weight)
+  j = Add (h, i)
+  y = MatMul "b" (j, b.weight)
+}`);
+  const [group] = channelGroups(model, infer(model));
+  const scoreOf = async (kind: "parameters" | "macs") => {
+    const scorer = scorePerCost(async ({ units }) => new Float64Array(units).fill(1), { kind, value: 0.5 }, model);
+    return ((await scorer(group as Group)) as Float64Array)[0];
+  };
+  expect(await scoreOf("parameters")).toBeCloseTo(1 / (1 + 4 + 2));
+  expect(await scoreOf("macs")).toBeCloseTo(1 / (1 + 2 * 4 + 2));
 });
 
 /** Two isomorphic layers. The channels of `a` have similar norms, those of `b` differ more. */

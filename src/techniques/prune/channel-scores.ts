@@ -140,28 +140,31 @@ export async function defaultUnitScorer(
   context: Context,
 ): Promise<{ readonly scorer: UnitScorer; readonly criterion: Importance }> {
   const { data, loss } = options;
-  const scoreBy = async (change: Partial<ChannelScoring> & Pick<ChannelScoring, "importance">) => ({
-    scorer: await unitScorerOf(model, groups, { ...options, ...change }, context),
-    criterion: criteria.of(change.importance ?? magnitude),
+  const scoreBy = async (
+    importance: NonNullable<ChannelScoring["importance"]>,
+    change: Partial<ChannelScoring> = {},
+  ) => ({
+    scorer: await unitScorerOf(model, groups, { ...options, ...change, importance }, context),
+    criterion: criteria.of(importance),
   });
-  if (options.importance !== undefined) return scoreBy({ importance: options.importance });
-  if (data === undefined) return scoreBy({ importance: magnitude });
+  if (options.importance !== undefined) return scoreBy(options.importance);
+  if (data === undefined) return scoreBy(magnitude);
   const note = (text: string): void => context.log({ id: "criterion", text, level: "note" });
   let reason = "the model does not score classes";
   if (loss !== undefined || ["classes", "labels"].includes(outputKind(model, undefined))) {
     try {
-      const scorer = await scoreBy({ importance: taylor, loss: loss ?? (await evenCrossEntropy()) });
+      const ranking = await scoreBy(taylor, { loss: loss ?? (await evenCrossEntropy()) });
       note("channels are ranked by Taylor scores");
-      return scorer;
+      return ranking;
     } catch (error) {
       // The error of a loss that the user chose is not hidden.
       if (loss !== undefined || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
       reason = stripPeriod(error.message);
     }
   }
-  const scorer = await scoreBy({ importance: activation });
+  const ranking = await scoreBy(activation);
   note(`channels are ranked by activations: ${reason}`);
-  return scorer;
+  return ranking;
 }
 
 /**

@@ -1,20 +1,8 @@
 /** Finds the amount to prune for a cost bound: multiply-accumulates, parameters, bytes of the file, or time on this machine. */
-import { assumedSizes, cost, cut, fixedMacs, infer, layers, parametersOf, type Removal } from "#analysis";
-import type { Model, Value } from "#ir";
-import {
-  dimValue,
-  elementCount,
-  encodedSize,
-  fixedDims,
-  formatReason,
-  Miss,
-  PithError,
-  snapshot,
-  throwIfAborted,
-} from "#ir";
+import { cut, fixedMacs, infer, parametersOf, type Removal } from "#analysis";
+import { elementCount, encodedSize, formatReason, Miss, type Model, PithError, snapshot, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
-import type { UnitScorer } from "./channel-scores.ts";
 
 export interface CostBound {
   readonly kind: keyof typeof kinds;
@@ -85,45 +73,6 @@ async function findSmallestAmount(
     amount: high,
     cost: cost / bound,
     text: `${percent(high)} of the channels are removed, which leaves ${percent(cost)} of ${quantity} (target: ${percent(bound)})`,
-  };
-}
-
-/**
- * Between 1, for units whose gradients are uncorrelated, and 2, for units with equal gradients. With 1, narrow layers lose all of their insignificant
- * channels first, and ResNet-20 recovers worse at half of its multiply-accumulates; with 2, EfficientNet-Lite0 loses channels of residual streams.
- */
-const power = 1.5;
-
-/**
- * Converts Taylor scores s, estimates of the loss change, to the change for the multiply-accumulates or parameters that a unit saves. Without several
- * units of a group, the estimate is (Σ s^(1/p))^p, and a unit's score is the increase of this estimate.
- */
-export function scorePerCost(scorer: UnitScorer, { kind }: CostBound, model: Model): UnitScorer {
-  const inference = infer(model);
-  const [{ perNode }, sizes] = [cost(model, inference), assumedSizes(model)];
-  const isOfMacs = kind === "macs" || kind === "faster";
-  const costs = new Map<Value, number>();
-  for (const { effective, node } of layers(model, inference)) {
-    const elements = elementCount(fixedDims(effective.type?.dims) ?? []);
-    const layerCost = isOfMacs ? dimValue(perNode.get(node) ?? 0, sizes) : elements;
-    costs.set(effective, (costs.get(effective) ?? 0) + (layerCost ?? elements));
-  }
-  return async (group) => {
-    const scores = await scorer(group);
-    if (scores instanceof Miss) return scores;
-    const saved = new Float64Array(group.units).fill(1);
-    for (const { value, unitOf } of group.slices)
-      for (const unit of unitOf)
-        if (unit >= 0) saved[unit] = (saved[unit] ?? 0) + (costs.get(value) ?? 0) / unitOf.length;
-    const perCost = scores.map((score, unit) => score / (saved[unit] ?? 1));
-    const order = Array.from(scores.keys()).sort((a, b) => (perCost[a] ?? 0) - (perCost[b] ?? 0));
-    let sum = 0;
-    for (const unit of order) {
-      const next = sum + (scores[unit] ?? 0) ** (1 / power);
-      perCost[unit] = (next ** power - sum ** power) / (saved[unit] ?? 1);
-      sum = next;
-    }
-    return perCost;
   };
 }
 

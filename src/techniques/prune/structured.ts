@@ -95,7 +95,7 @@ export async function pruneStructured(model: Model, given: Options, context: Con
   const { scope, amount: bound } = given;
   const isPerCost = scope === undefined && typeof bound !== "number" && criterion === taylor;
   const options: Options = { ...given, scope: isPerCost ? global : scope, original };
-  const unitScorer = isPerCost ? (await import("./cost-bound.ts")).scorePerCost(scorer, bound, model) : scorer;
+  const unitScorer = isPerCost ? (await import("./score-per-cost.ts")).scorePerCost(scorer, bound, model) : scorer;
   const ranked = await rankChannels(groups, unitScorer, options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);

@@ -1,0 +1,45 @@
+/** Ranks channels by the loss change for the multiply-accumulates or parameters that they save. */
+import { assumedSizes, cost, infer, layers } from "#analysis";
+import { dimValue, elementCount, fixedDims, Miss, type Model, type Value } from "#ir";
+import type { UnitScorer } from "./channel-scores.ts";
+import type { CostBound } from "./cost-bound.ts";
+
+/**
+ * Between 1, for units whose gradients are uncorrelated, and 2, for units with equal gradients. With 1, narrow layers lose all of their insignificant
+ * channels first, and ResNet-20 recovers worse at half of its multiply-accumulates; with 2, EfficientNet-Lite0 loses channels of residual streams.
+ */
+const power = 1.5;
+
+/**
+ * Converts Taylor scores s, estimates of the loss change, to the change for the multiply-accumulates or parameters that a unit saves. Several removed
+ * units of a group change the loss by (Σ s^(1/p))^p, and a unit's score is the increase of this estimate.
+ */
+export function scorePerCost(scorer: UnitScorer, { kind }: CostBound, model: Model): UnitScorer {
+  const inference = infer(model);
+  const [{ perNode }, sizes] = [cost(model, inference), assumedSizes(model)];
+  const countsMacs = kind === "macs" || kind === "faster";
+  const costs = new Map<Value, number>();
+  // Layers that share a weight compute it several times, and store it once.
+  for (const { effective, node } of layers(model, inference)) {
+    const elements = elementCount(fixedDims(effective.type?.dims) ?? []);
+    const macs = dimValue(perNode.get(node) ?? 0, sizes) ?? elements;
+    costs.set(effective, countsMacs ? (costs.get(effective) ?? 0) + macs : elements);
+  }
+  return async (group) => {
+    const scores = await scorer(group);
+    if (scores instanceof Miss) return scores;
+    const saved = new Float64Array(group.units).fill(1);
+    for (const { value, unitOf } of group.slices)
+      for (const unit of unitOf)
+        if (unit >= 0) saved[unit] = (saved[unit] ?? 0) + (costs.get(value) ?? 0) / unitOf.length;
+    const perCost = scores.map((score, unit) => score / (saved[unit] ?? 1));
+    const order = Array.from(scores.keys()).sort((a, b) => (perCost[a] ?? 0) - (perCost[b] ?? 0));
+    let sum = 0;
+    for (const unit of order) {
+      const next = sum + (scores[unit] ?? 0) ** (1 / power);
+      perCost[unit] = (next ** power - sum ** power) / (saved[unit] ?? 1);
+      sum = next;
+    }
+    return perCost;
+  };
+}
