@@ -97,6 +97,18 @@ describe("weights on a lattice with a real zero point per block", () => {
     expect(texts.every((text) => text.includes("offsets"))).toBe(true);
   });
 
+  test.each([
+    ["bfloat16, with zero points from 0 to 15", (uniform: () => number) => 15 * uniform(), toBfloat16],
+    ["two values, whose codes surround the middle", realZero, (number: number) => 0.03 * Math.sign(number)],
+    ["steps below float16's normal range", realZero, (number: number) => Math.fround(1e-8 * number)],
+    ["steps beyond float16's range", realZero, (number: number) => Math.fround(1e8 * number)],
+    ["values far from 0", (uniform: () => number) => 500 + 500 * uniform(), Math.fround],
+  ] as const)("keep their values: %s", async (_, zeroPointOf, round) => {
+    const { error, texts } = await errorOf(lattice(zeroPointOf, round));
+    expect(error).toBeLessThan(0.02);
+    expect(texts.every((text) => text.includes("with offsets, which keep its values"))).toBe(true);
+  });
+
   test("need no offsets if zero points are integers", async () => {
     for (const options of [
       { rounder: "mse", zeroPoints: true },
@@ -116,6 +128,11 @@ describe("weights on a lattice with a real zero point per block", () => {
     const other = lattice(realZero);
     const weight = value(other, "a.weight");
     weight.tensor = inMemory(float32([width, width], numbersFor([width, width], 9).data as Float32Array));
+    expect((await errorOf(other)).texts[0]).not.toContain("keep");
+    // Beside an outlier in each block, other values seem to be one point.
+    const [first, numbers] = [value(other, "a.weight"), numbersFor([width, width], 9).data as Float32Array];
+    const outliers = numbers.map((number, at) => (Math.floor(at / width) % block === 0 ? 200 : number));
+    first.tensor = inMemory(float32([width, width], outliers));
     expect((await errorOf(other)).texts[0]).not.toContain("keep");
     expect((await errorOf(lattice(realZero), { block: 64 })).texts.join()).not.toContain("keep");
   });

@@ -7,12 +7,19 @@
  */
 import type { BlockBits, BlockRows } from "./blocks.ts";
 
-/** Tolerance in steps. Values of up to 15 steps that were rounded to bfloat16 are off by at most a sixteenth of a step. */
-const tolerance = 1 / 16;
-/** Fewer values fit any lattice by chance: one random value fits a given one with a probability of 1/8. */
+/**
+ * Values that were rounded to bfloat16 differ from a lattice through their rounded minimum and maximum by at most this part of the largest magnitude.
+ * A tolerance that does not depend on the number of steps would move all small values of a block with an outlier to one point.
+ */
+const tolerance = 2 ** -7;
+/** Largest tolerance in steps. */
+const maxTolerance = 1 / 8;
+/** Tolerance of an integer zero point, in steps. */
+const integerTolerance = 1 / 16;
+/** Fewer values fit any lattice by chance: one random value fits a given one with a probability of up to 1/4. */
 const minWidth = 16;
 
-/** Per block (rows × blocks): the scale s, the zero point z, which need not be an integer, and the largest j. */
+/** Per block (rows × blocks): the scale s, the zero point z, which need not be an integer, and the largest j. The smallest j is 0. */
 export interface BlockLattice {
   readonly scale: Float32Array;
   readonly zeroPoint: Float32Array;
@@ -62,18 +69,27 @@ export function findLattice(
 
 /** Returns 0 if no number of steps up to `maxSteps` fits. */
 function fewestSteps(numbers: Float64Array, min: number, range: number, maxSteps: number): number {
-  for (let steps = 1; steps <= maxSteps; steps++) if (fits(numbers, min, steps / range)) return steps;
+  for (let steps = 1; steps <= maxSteps; steps++) if (fits(numbers, min, range, steps)) return steps;
   return 0;
 }
 
-function fits(numbers: Float64Array, min: number, factor: number): boolean {
+function fits(numbers: Float64Array, min: number, range: number, steps: number): boolean {
+  const factor = steps / range;
+  const stepTolerance = Math.min(maxTolerance, tolerance * factor * Math.max(-min, min + range));
   for (let index = 0; index < numbers.length; index++) {
     const position = ((numbers[index] ?? 0) - min) * factor;
     // NaN and infinity fail this comparison.
-    if (!(Math.abs(position - Math.round(position)) <= tolerance)) return false;
+    if (!(Math.abs(position - Math.round(position)) <= stepTolerance)) return false;
   }
   return true;
 }
+
+/** Returns zero points with codes around 2ᵇ⁻¹, for which products and offsets are smallest: large ones cancel, but their errors do not. */
+export const centeredZeroPoints = ({ zeroPoint, largest }: BlockLattice, bits: BlockBits): Float32Array =>
+  zeroPoint.map((real, block) => {
+    const shift = Math.round(2 ** (bits - 1) - real);
+    return real + Math.max(0, Math.min(2 ** bits - 1 - (largest[block] ?? 0), shift));
+  });
 
 /** Returns integer zero points with which `bits` bits keep all values; undefined if there are none. */
 export function integerZeroPoints(
@@ -87,7 +103,7 @@ export function integerZeroPoints(
     const lowest = -Math.round(real);
     const integer = symmetric ? 2 ** (bits - 1) : Math.min(maxCode, Math.max(0, -lowest));
     const highest = lowest + (largest[block] ?? 0) + integer;
-    if (Math.abs(real + lowest) > tolerance || lowest + integer < 0 || highest > maxCode) return undefined;
+    if (Math.abs(real + lowest) > integerTolerance || lowest + integer < 0 || highest > maxCode) return undefined;
     integers[block] = integer;
   }
   return integers;

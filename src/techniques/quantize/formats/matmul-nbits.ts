@@ -14,7 +14,7 @@
 import { isInside, type Layer, nameBeforeMasking } from "#analysis";
 import type { DataType, Dense, Emit, Tensor, Value } from "#ir";
 import { deferTensor, float32, fromNumbers, inMemory, Miss, toFloat32, typeCodes } from "#ir";
-import { findLattice, integerZeroPoints } from "../../../core/math/block-lattice.ts";
+import { centeredZeroPoints, findLattice, integerZeroPoints } from "../../../core/math/block-lattice.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
 import type { SlicedWeight } from "../../calibrate/solver.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
@@ -124,15 +124,15 @@ const storedOffsets = oncePerRun<OffsetBlocks | undefined>();
 
 /**
  * Stores a weight that was quantized before with real zero points; undefined for other weights.
- * @param type of scales and offsets: the runtime casts float16 once, at load, but not in subgraphs.
+ * @param smallType the type of scales and offsets, if it keeps them: the runtime casts float16 once, at load, but not in subgraphs.
  */
 const offsetsOf = (
   layer: Layer,
   settings: BlockSettings,
   run: Writing,
-  type: "float16" | "float32",
+  smallType: "float16" | "float32",
 ): Promise<OffsetBlocks | undefined> =>
-  storedOffsets(run, layer.effective, `${type} ${blocksKey(layer, settings)}`, async () => {
+  storedOffsets(run, layer.effective, `${smallType} ${blocksKey(layer, settings)}`, async () => {
     const lattice = latticeOf(layer, settings, run.rounding);
     if (lattice === undefined) return undefined;
     const { scale, zeroPoint } = lattice;
@@ -144,6 +144,10 @@ const offsetsOf = (
     const offset = new Float32Array(count * rows);
     for (const [block, zero] of zeroPoint.entries())
       offset[(block % count) * rows + Math.floor(block / count)] = (scale[block] ?? 0) * (2 ** (bits - 1) - zero);
+    // In float16, an offset of 64 steps is off by a 64th of a step at most.
+    const fitsHalf =
+      isNormalHalf(scale) && zeroPoint.every((zero) => Math.abs(zero) <= 64) && inHalf(offset).every(Number.isFinite);
+    const type = fitsHalf ? smallType : "float32";
     const layout = packedLayout(settings, false)(shape);
     const read = await weightReader(run.model, layer, run.context.engine);
     const codes = await deferTensor(
@@ -184,11 +188,11 @@ const inHalf = (numbers: Float32Array): Float32Array => toFloat32(fromNumbers("f
 
 const isSame = (a: Float32Array, b: Float32Array): boolean => a.every((number, index) => number === b[index]);
 
+const isNormalHalf = (numbers: Float32Array): boolean =>
+  numbers.every((number) => number === 0 || (Math.abs(number) >= 2 ** -14 && Math.abs(number) <= 65504));
+
 /** Rounds scales to float16, unless one is outside of its normal range. */
-const roundToHalf = (scales: Float32Array): Float32Array =>
-  scales.every((scale) => scale === 0 || (Math.abs(scale) >= 2 ** -14 && Math.abs(scale) <= 65504))
-    ? inHalf(scales)
-    : scales;
+const roundToHalf = (scales: Float32Array): Float32Array => (isNormalHalf(scales) ? inHalf(scales) : scales);
 
 const packedLayout =
   ({ bits, block }: BlockSettings, flat: boolean) =>
@@ -319,7 +323,8 @@ export function measureBlocks(
       key: blocksKey(layer, settings),
       scales: isExact ? { scale: lattice.scale, zeroPoint } : scales,
       isExact,
-      lattice: isExact ? undefined : lattice,
+      lattice:
+        isExact || lattice === undefined ? undefined : { ...lattice, zeroPoint: centeredZeroPoints(lattice, bits) },
     },
   };
 }
