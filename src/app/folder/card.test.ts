@@ -28,25 +28,37 @@ test("escapes names of files and folders in README.md so that they are not marku
   expect(new Set(table.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
 });
 
+const figures = { source: "", source_hash: "", made_from: "", measured: "" };
+const card = (q8: number) =>
+  withCard("", {
+    name: "net",
+    config: {},
+    originals: new Map([["onnx/model.onnx", 20]]),
+    records: {
+      "onnx/model_quantized.onnx": { ...figures, dtype: "q8" as const, bytes: q8 },
+      "onnx/model_q4.onnx": { ...figures, dtype: "q4" as const, bytes: 10 },
+    },
+    chosen: "q8",
+    madeWith: undefined,
+    fails: undefined,
+    triedDtypes: undefined,
+    purpose: undefined,
+  });
+
+test("imports each name of transformers.js that a program uses, once", () => {
+  const programs = [...card(15).matchAll(/^```js$(.*?)^```$/gms)].map(([, program = ""]) => program);
+  const namesIn = (text: string): readonly string[] => [...(text.match(/\b(env|pipeline)\b/g) ?? [])].sort();
+  expect(programs).toHaveLength(2);
+  for (const program of programs) {
+    const [, importedNames = "", body = ""] =
+      /^\s*import \{(.*?)\} from "@huggingface\/transformers";(.*)$/s.exec(program) ?? [];
+    expect(namesIn(importedNames)).toEqual([...new Set(namesIn(body))]);
+  }
+});
+
 test("names the programs' dtype and the smallest download in one sentence", () => {
-  const figures = { source: "", source_hash: "", made_from: "", measured: "" };
-  const card = (q8: number) =>
-    withCard("", {
-      name: "net",
-      config: {},
-      originals: new Map([["onnx/model.onnx", 20]]),
-      records: {
-        "onnx/model_quantized.onnx": { ...figures, dtype: "q8" as const, bytes: q8 },
-        "onnx/model_q4.onnx": { ...figures, dtype: "q4" as const, bytes: 10 },
-      },
-      chosen: "q8",
-      madeWith: undefined,
-      fails: undefined,
-      triedDtypes: undefined,
-      purpose: undefined,
-    });
   expect(card(15)).toContain(
-    "- Node and WebAssembly: the programs load `q8`, the first that was asked for; `q4` is the smallest download.\n",
+    "- Node and WebAssembly: the programs load `q8`, the first requested dtype; `q4` is the smallest download.\n",
   );
-  expect(card(5)).toContain("the programs load `q8`, the first that was asked for; `q8` is the smallest download.\n");
+  expect(card(5)).toContain("the programs load `q8`, the first requested dtype; `q8` is the smallest download.\n");
 });

@@ -69,17 +69,18 @@ function renderSection({
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(path)}${options});`;
   const path = `/models/${encodeURIComponent(name)}`;
   const loadedDtype = files.find(({ dtype }) => dtype === chosen)?.dtype;
-  const examples = `In Node, beside the folder:
+  const examples = `In Node, in the directory that contains the folder:
 
 \`\`\`js
-import { env, pipeline, pipeline } from "@huggingface/transformers";
+import { pipeline } from "@huggingface/transformers";
 
 ${programLine(`./${name}`)}
 \`\`\`
 
-In a browser, where a server has the folder as \`${path}\`:
+In a browser, if a server provides the folder as \`${path}\`:
 
 \`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
 
 env.allowLocalModels = true;
 ${programLine(path)}
@@ -122,7 +123,7 @@ function adviceOf(
     const [smallest] = completeDtypes;
     const isChoice = new Set(files.map(({ dtype }) => dtype)).size > 1;
     const clauses = [
-      isChoice && loaded !== undefined ? `the programs load \`${loaded}\`, the first that was asked for` : "",
+      isChoice && loaded !== undefined ? `the programs load \`${loaded}\`, the first requested dtype` : "",
       smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
       modules === 1 ? fastestOf(files) : "",
     ];
