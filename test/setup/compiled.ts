@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { build, type PluginBuild } from "esbuild";
 import type { TestProject } from "vitest/node";
 import { bundle } from "../../scripts/build/bundle.ts";
+import { doors } from "../../scripts/build/doors.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -58,7 +59,8 @@ export default async function compile({ provide }: TestProject): Promise<() => v
     entryPoints: jobs.map((name) => join(root, `test/cli/jobs/${name}.ts`)),
     outdir: join(dist, "jobs"),
     bundle: true,
-    external: ["#*"],
+    external: ["#platform", "#root", "#onnxruntime"],
+    alias: doors(join(root, "src"), ".ts"),
     format: "esm",
     platform: "node",
     plugins: [sharedModules],
