@@ -1,7 +1,7 @@
 /** Rules that replace the arithmetic of activation functions, as exporters write it, by one operator. */
 import { type Emit, structure, type Value } from "#graph";
 import { isNear } from "./constants.ts";
-import type { Structure } from "./rule.ts";
+import { emitNamed, type Structure } from "./rule.ts";
 
 type GeluOperand = "x" | "root" | "one" | "half";
 type ScaleWriter = (emit: Emit, x: Value, root: Value) => Value;
@@ -34,14 +34,15 @@ const gelu: Structure = {
   description: "the arithmetic of Gelu becomes one operator",
   last: ["Mul"],
   reorders: true,
-  fuse({ last, site, operand, match, emit }) {
+  fuse(scope) {
+    const { last, site, operand, match } = scope;
     if (site(last).version < 20) return undefined;
     const result = match(findGelu);
     if (result === undefined) return undefined;
     const { x, root, one, half } = result.operands;
     const factor = result.parts.scaled.op === "Div" ? Math.SQRT2 : Math.SQRT1_2;
     if (!isNear(operand(root), factor) || !isNear(operand(one), 1) || !isNear(operand(half), 0.5)) return undefined;
-    return { value: emit.named(last.outputs[0]?.name ?? "gelu").Gelu([x]) };
+    return { value: emitNamed(scope).Gelu([x]) };
   },
 };
 
@@ -65,7 +66,8 @@ const tanhGelu: Structure = {
   description: "the arithmetic of Gelu with tanh becomes one operator",
   last: ["Mul"],
   reorders: true,
-  fuse({ last, site, operand, match, emit }) {
+  fuse(scope) {
+    const { last, site, operand, match } = scope;
     if (site(last).version < 20) return undefined;
     const result = match(findTanhGelu);
     if (result === undefined) return undefined;
@@ -77,7 +79,7 @@ const tanhGelu: Structure = {
       isNear(operand(one), 1) &&
       isNear(operand(half), 0.5);
     if (!isFormula) return undefined;
-    return { value: emit.named(last.outputs[0]?.name ?? "gelu").Gelu([x], { approximate: "tanh" }) };
+    return { value: emitNamed(scope).Gelu([x], { approximate: "tanh" }) };
   },
 };
 
@@ -91,7 +93,8 @@ const hardSwish: Structure = {
   id: "hard-swish",
   description: "a product of x and its HardSigmoid becomes HardSwish",
   last: ["Mul"],
-  fuse({ last, site, match, emit }) {
+  fuse(scope) {
+    const { last, site, match } = scope;
     if (site(last).version < 14) return undefined;
     const result = match(findHardSwish);
     if (result === undefined) return undefined;
@@ -101,7 +104,7 @@ const hardSwish: Structure = {
       return attribute?.kind === "float" ? attribute.value : defaultValue;
     };
     if (Math.abs(read("alpha", 0.2) - 1 / 6) > 1e-7 || read("beta", 0.5) !== 0.5) return undefined;
-    return { value: emit.named(last.outputs[0]?.name ?? "swish").HardSwish([result.operands.x]) };
+    return { value: emitNamed(scope).HardSwish([result.operands.x]) };
   },
 };
 

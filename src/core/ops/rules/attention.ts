@@ -5,12 +5,12 @@
  *
  * The operator takes the past keys and values of a cache, and fewer key heads than query heads. It outputs 0 for a query that sees no key.
  */
-import { fixedDims, multiplyDims, type Node, sameDims, substitute, type Value } from "#graph";
-import type { Site } from "../define.ts";
+import { multiplyDims, type Node, sameDims, substitute, type Value } from "#graph";
 import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
-import { producerOf, replaceBy, type Structure, type StructureScope } from "./rule.ts";
+import { movesHeads, readSplit } from "./heads.ts";
+import { emitNamed, producerOf, replaceBy, type Structure, type StructureScope } from "./rule.ts";
 
 type Operand = "q" | "k" | "v";
 
@@ -111,7 +111,7 @@ const attention: Structure = {
   reorders: true,
   lacksWebGpu: true,
   fuse(scope) {
-    const { last, site, operand, emit } = scope;
+    const { last, site, operand } = scope;
     const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
     if (matched === undefined) return undefined;
     const { operands, parts, scale } = matched;
@@ -131,7 +131,7 @@ const attention: Structure = {
     const mask = maskFor(scope, matched);
     if (mask === undefined && matched.mask !== undefined) return undefined;
     const k = untransposed(scope, matched);
-    return k && { value: emit.named(last.outputs[0]?.name ?? "attention").Attention([q, k, v, mask], { scale }) };
+    return k && { value: emitNamed(scope).Attention([q, k, v, mask], { scale }) };
   },
 };
 
@@ -182,32 +182,17 @@ const attentionCache: Structure = {
   description: "attention appends keys and values to its cache",
   last: ["Attention"],
   fuse(scope) {
-    const { last, emit } = scope;
+    const { last } = scope;
     const [q, k, v, mask, ...cache] = last.inputs;
     const [keys, values] = [readCache(k, scope), readCache(v, scope)];
     if (keys === undefined || values === undefined || last.outputs.length > 1 || cache.length > 0) return undefined;
-    const write = emit.named(last.outputs[0]?.name ?? "attention");
     const inputs = [q, keys.added, values.added, mask, keys.past, values.past];
-    const [y, presentKey, presentValue] = write.many("Attention", inputs, {}, 3);
+    const [y, presentKey, presentValue] = emitNamed(scope).many("Attention", inputs, {}, 3);
     substitute(keys.joined, presentKey);
     substitute(values.joined, presentValue);
     return replaceBy(y, last);
   },
 };
-
-/** Returns the value of batch × tokens × (heads · width) whose heads a Reshape splits and a Transpose moves, and the number of heads. */
-function readSplit(value: Value | undefined, { operand, site }: StructureScope) {
-  const moved = producerOf(value, "Transpose");
-  const [split] = moved?.inputs ?? [];
-  const [source] = producerOf(split, "Reshape")?.inputs ?? [];
-  if (moved === undefined || split === undefined || source === undefined || !movesHeads(site(moved))) return undefined;
-  const [dims, splitDims] = [operand(source)?.dims, operand(split)?.dims];
-  const [heads, width] = fixedDims(splitDims?.slice(2)) ?? [];
-  if (dims === undefined || splitDims?.length !== 4 || heads === undefined || width === undefined) return undefined;
-  return sameDims(dims, [...splitDims.slice(0, 2), multiplyDims(heads, width)]) ? { source, heads } : undefined;
-}
-
-const movesHeads = (site: Site): boolean => readIntegers(site, "perm")?.join() === "0,2,1,3";
 
 /** Attention of batch × tokens × (heads · width) splits and merges the heads itself. */
 const attentionHeads: Structure = {

@@ -17,7 +17,15 @@ import { operatorPairs } from "./operators.ts";
 import { productPairs } from "./products.ts";
 import { reductionPairs } from "./reductions.ts";
 import { rotaryPairs, rotaryStructures } from "./rotary.ts";
-import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
+import {
+  emitNamed,
+  type Pair,
+  type PairRules,
+  rulesOf,
+  type Structure,
+  type StructureRules,
+  structuresOf,
+} from "./rule.ts";
 import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
 import { stridedGatherPair } from "./strided.ts";
@@ -31,7 +39,8 @@ const sequencePiecePair: Pair = {
   description: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],
   second: ["SequenceAt"],
-  fuse({ first, second, firstSite, secondSite, input, emit }) {
+  fuse(scope) {
+    const { first, firstSite, secondSite, input } = scope;
     const [x] = first.inputs;
     const { position } = readPosition(secondSite);
     const settings = readPieces(firstSite);
@@ -39,7 +48,7 @@ const sequencePiecePair: Pair = {
     if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
     const index = countFromFront(position, settings.sizes?.length ?? 0);
     if (settings.sizes?.[index] === undefined) return undefined;
-    const value = splitPieces(emit.named(second.outputs[0]?.name ?? "piece"), x, settings)?.[index];
+    const value = splitPieces(emitNamed(scope), x, settings)?.[index];
     return value && { value };
   },
 };

@@ -2,7 +2,7 @@
 import { type DataType, type Dim, Miss, sameDims, type Value } from "#graph";
 import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
-import type { Pair, PairScope } from "./rule.ts";
+import { emitNamed, type Pair, type PairScope } from "./rule.ts";
 
 /** Merges a matrix product and the addition of a bias into a Gemm, for float32 and float64 only, because ONNX Runtime's float16 Gemm is slow. */
 const gemmPair: Pair = {
@@ -11,7 +11,8 @@ const gemmPair: Pair = {
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
-  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input, isOnlyReader } = scope;
     const [a, b] = first.inputs;
     const c = second.inputs[1 - input];
     const [factor, matrix] = firstSite.inputs;
@@ -27,7 +28,7 @@ const gemmPair: Pair = {
     const alignsWithProduct = (dim: Dim, axis: number): boolean =>
       dim === 1 || dim === product.dims?.[axis + 2 - (addend.dims?.length ?? 0)];
     if (!addend.dims.every(alignsWithProduct)) return undefined;
-    const value = emit.named(second.outputs[0]?.name ?? "gemm").Gemm([a, b, c]);
+    const value = emitNamed(scope).Gemm([a, b, c]);
     if (value.producer !== undefined) value.producer.name = first.name;
     return { value };
   },

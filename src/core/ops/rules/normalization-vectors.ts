@@ -17,7 +17,7 @@ import {
   numbersOf,
   roundNumbers,
 } from "./constants.ts";
-import { dimsOf, type Pair, type PairScope, replaceBy } from "./rule.ts";
+import { dimsOf, emitNamed, type Pair, type PairScope, replaceBy } from "./rule.ts";
 
 interface Normalization {
   write(emit: Emit, inputs: readonly (Value | undefined)[], site: Site): Value;
@@ -101,7 +101,7 @@ const normalizationVectors: Pair = {
   reorders: true,
   mergesParameters: true,
   fuse(scope) {
-    const { first, second, firstSite, secondSite, input, isOnlyReader, emit, canChange } = scope;
+    const { first, second, firstSite, secondSite, input, isOnlyReader, canChange } = scope;
     const normalization = normalizations[first.op];
     const linear = linearOf(second, secondSite);
     const type = firstSite.inputs[1]?.type;
@@ -125,8 +125,7 @@ const normalizationVectors: Pair = {
     const bias = mergedVectors.bias && store(scope, type, mergedVectors.bias, first.inputs[2], vectors.bias);
     if (scale === undefined || (mergedVectors.bias !== undefined && bias === undefined)) return undefined;
     const inputs = [first.inputs[0], scale, bias, ...first.inputs.slice(3)];
-    const write = emit.named(second.outputs[0]?.name ?? "normalized");
-    return replaceBy(normalization.write(write, inputs, firstSite), first);
+    return replaceBy(normalization.write(emitNamed(scope), inputs, firstSite), first);
   },
 };
 

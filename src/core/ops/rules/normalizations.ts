@@ -3,7 +3,7 @@ import { type Emit, fixedDims, type Match, type Node, sameDims, structure, type 
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
-import { type Pair, replaceBy, type Structure, type StructureScope } from "./rule.ts";
+import { emitNamed, type Pair, replaceBy, type Structure, type StructureScope } from "./rule.ts";
 
 const squares = [
   (emit: Emit, value: Value, any: () => Value) => emit.Pow([value, any()]),
@@ -91,15 +91,14 @@ const layerNormalization: Structure = {
   last: ["Mul"],
   reorders: true,
   fuse(scope) {
-    const { last, site, match, emit } = scope;
+    const { last, site, match } = scope;
     const matched = site(last).version < 17 ? undefined : match(findLayerNormalization);
     if (matched === undefined) return undefined;
     const { mean, variance } = matched.parts;
     const facts = readMatch(scope, matched, [mean, variance]);
     if (facts === undefined) return undefined;
     const { x, scale, count, epsilon } = facts;
-    const write = emit.named(last.outputs[0]?.name ?? "normalized");
-    return { value: write.LayerNormalization([x, scale], { axis: -count, epsilon }) };
+    return { value: emitNamed(scope).LayerNormalization([x, scale], { axis: -count, epsilon }) };
   },
 };
 
@@ -110,15 +109,14 @@ const rmsNormalization: Structure = {
   last: ["Mul"],
   reorders: true,
   fuse(scope) {
-    const { last, site, match, emit } = scope;
+    const { last, site, match } = scope;
     const matched = site(last).version < 23 ? undefined : match(findRmsNormalization);
     if (matched === undefined) return undefined;
     const { variance } = matched.parts;
     const facts = readMatch(scope, matched, [variance]);
     if (facts === undefined) return undefined;
     const { x, scale, count, epsilon } = facts;
-    const write = emit.named(last.outputs[0]?.name ?? "normalized");
-    return { value: write.RMSNormalization([x, scale], { axis: -count, epsilon }) };
+    return { value: emitNamed(scope).RMSNormalization([x, scale], { axis: -count, epsilon }) };
   },
 };
 
@@ -128,7 +126,8 @@ const normalizationBias: Pair = {
   description: "a vector after LayerNormalization becomes its bias",
   first: ["LayerNormalization"],
   second: ["Add"],
-  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input, isOnlyReader } = scope;
     const [x, scale, bias] = first.inputs;
     const addend = second.inputs[1 - input];
     const [scaleDims, addedDims] = [firstSite.inputs[1]?.dims, secondSite.inputs[1 - input]?.dims];
@@ -137,8 +136,7 @@ const normalizationBias: Pair = {
     if (scaleDims === undefined || addedDims === undefined || !sameDims(scaleDims, addedDims)) return undefined;
     if (first.outputs.slice(1).some((output) => output !== undefined) || fixedDims(scaleDims) === undefined)
       return undefined;
-    const write = emit.named(second.outputs[0]?.name ?? "normalized");
-    return replaceBy(write.LayerNormalization([x, scale, addend]), first);
+    return replaceBy(emitNamed(scope).LayerNormalization([x, scale, addend]), first);
   },
 };
 

@@ -4,9 +4,10 @@
  *     y = x ⊙ cos + (-x₂, x₁) ⊙ sin     x = (x₁, x₂): batch × heads × tokens × width; both halves of cos and of sin are equal
  */
 import { type Node, sameDims, structure, type Value } from "#graph";
-import { constantIntegersOf, readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
+import { constantIntegersOf, readAttributeOrInput, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { elementOf } from "./constants.ts";
-import { type Pair, producerOf, type Structure, type StructureScope } from "./rule.ts";
+import { readSplit } from "./heads.ts";
+import { emitNamed, type Pair, producerOf, type Structure, type StructureScope } from "./rule.ts";
 
 const findRotation = structure<"x" | "cos" | "sin", "second" | "first" | "turned">(
   ["x", "cos", "sin"],
@@ -60,7 +61,7 @@ const rotaryEmbedding: Structure = {
   last: ["Add"],
   reorders: true,
   fuse(scope) {
-    const { last, site, operand, emit } = scope;
+    const { last, site, operand } = scope;
     const matched = site(last).version < 23 ? undefined : scope.match(findRotation);
     if (matched === undefined) return undefined;
     const { operands, parts } = matched;
@@ -78,7 +79,7 @@ const rotaryEmbedding: Structure = {
     if (!takesRange(scope, parts.second, width / 2, Number.POSITIVE_INFINITY)) return undefined;
     const [cosines, sines] = [halfAngles(cos, scope, width), halfAngles(sin, scope, width)];
     if (cosines === undefined || sines === undefined) return undefined;
-    return { value: emit.named(last.outputs[0]?.name ?? "rotated").RotaryEmbedding([x, cosines, sines]) };
+    return { value: emitNamed(scope).RotaryEmbedding([x, cosines, sines]) };
   },
 };
 
@@ -88,24 +89,16 @@ const rotaryHeads: Pair = {
   description: "rotary position embedding splits the heads itself",
   first: ["Transpose"],
   second: ["RotaryEmbedding"],
-  fuse({ first, second, firstSite, input, isOnlyReader, operand, emit }) {
-    const [split] = first.inputs;
-    const reshape = producerOf(split, "Reshape");
-    const [x, shape] = reshape?.inputs ?? [];
-    if (input !== 0 || !isOnlyReader || split?.uses.size !== 1 || x === undefined || shape === undefined)
-      return undefined;
-    const [dims, splitDims] = [operand(x)?.dims, operand(split)?.dims];
-    const [batch, tokens, heads, width] = splitDims ?? [];
-    if (dims === undefined || batch === undefined || tokens === undefined) return undefined;
-    if (typeof heads !== "number" || typeof width !== "number" || splitDims?.length !== 4) return undefined;
-    if (!sameDims(dims, [batch, tokens, heads * width]) || readIntegers(firstSite, "perm")?.join() !== "0,2,1,3")
-      return undefined;
+  fuse(scope) {
+    const { first, second, input, isOnlyReader, emit } = scope;
+    const split = readSplit(second.inputs[0], scope);
+    if (input !== 0 || !isOnlyReader || first.inputs[0]?.uses.size !== 1 || split === undefined) return undefined;
     if (second.inputs.length > 3 || second.attributes.size > 0) return undefined;
+    const { source, heads, width } = split;
     const [, cos, sin] = second.inputs;
-    const rotated = emit.named(x.name).RotaryEmbedding([x, cos, sin], { num_heads: heads });
+    const rotated = emit.named(source.name).RotaryEmbedding([source, cos, sin], { num_heads: heads });
     const splitAgain = emit.Reshape([rotated, [0, 0, heads, width]]);
-    const write = emit.named(second.outputs[0]?.name ?? "rotated");
-    return { value: write.Transpose([splitAgain], { perm: [0, 2, 1, 3] }) };
+    return { value: emitNamed(scope).Transpose([splitAgain], { perm: [0, 2, 1, 3] }) };
   },
 };
 

@@ -119,5 +119,8 @@ export function replaceBy(value: Value, replacedNode: Node): PairResult {
   return { value };
 }
 
-/** Writes a node whose first output has the name of the second node's output. */
-export const emitNamed = ({ emit, second }: PairScope): Emit => emit.named(second.outputs[0]?.name ?? second.op);
+/** Returns an `Emit` whose first output has the name of the output that the rule replaces. */
+export function emitNamed(scope: PairScope | StructureScope): Emit {
+  const replacedNode = "last" in scope ? scope.last : scope.second;
+  return scope.emit.named(replacedNode.outputs[0]?.name ?? replacedNode.op);
+}
