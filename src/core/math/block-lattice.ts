@@ -58,10 +58,10 @@ export function findLattice(
       const range = max - min;
       const steps = range === 0 ? 1 : fewestSteps(part, min, range, 2 ** bits - 1);
       if (steps === 0) return undefined;
-      const at = row * count + block;
-      lattice.scale[at] = range / steps;
-      lattice.zeroPoint[at] = range === 0 ? 0 : (-min * steps) / range;
-      lattice.largest[at] = range === 0 ? 0 : steps;
+      const index = row * count + block;
+      lattice.scale[index] = range / steps;
+      lattice.zeroPoint[index] = range === 0 ? 0 : (-min * steps) / range;
+      lattice.largest[index] = range === 0 ? 0 : steps;
     }
   }
   return lattice;

@@ -1,10 +1,10 @@
 /** Renders turns of a chat with the template in the folder of a language model. */
+import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import { openTokenizer, readSettings } from "./tokenizer.ts";
 
-/** Renders a Jinja template. */
-export type RenderTemplate = (template: string, values: PlainObject) => Promise<string>;
+export type RenderTemplate = NonNullable<Context["renderTemplate"]>;
 
 /**
  * Returns the tokens of chats in which the user has said one of the texts, and the model is about to answer. Templates are in tokenizer_config.json or

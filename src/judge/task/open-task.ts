@@ -351,13 +351,13 @@ async function textParts(
     );
   const withoutLabels = (part: IndexedDataset): IndexedDataset =>
     metric === "accuracy" ? mapBatches(part, ({ label: _, ...columns }) => columns) : part;
-  const [test, calibration] = [inputs.test, inputs.calibrate].map(withoutLabels);
-  context.log({ id: "own-text", text: `samples: ${inputs.test.name}` });
+  const [test, calibration] = [withoutLabels(inputs.test), withoutLabels(inputs.calibrate)];
+  context.log({ id: "own-text", text: `samples: ${test.name}` });
   return {
     train: calibration,
     calibrate: calibrate > 0 ? calibration : undefined,
-    test: test ?? inputs.test,
-    testable: inputs.test.count,
+    test,
+    testable: test.count,
     divided: false,
   };
 }

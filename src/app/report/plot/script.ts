@@ -115,8 +115,8 @@ function start({ drawings, details, layers }) {
 
   const sizeOf = (graph) => graph.querySelector("svg").viewBox.baseVal;
   function zoomTo(value, point) {
-    const window = view.getBoundingClientRect();
-    const [x, y] = point ?? [window.left + window.width / 2, window.top + window.height / 2];
+    const frame = view.getBoundingClientRect();
+    const [x, y] = point ?? [frame.left + frame.width / 2, frame.top + frame.height / 2];
     const svg = graph.querySelector("svg");
     const pointIn = ({ left, top }) => [(x - left) / scale, (y - top) / scale];
     const [pointX, pointY] = pointIn(svg.getBoundingClientRect());
