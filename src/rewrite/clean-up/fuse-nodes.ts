@@ -6,12 +6,11 @@
  */
 import * as v from "valibot";
 import { type Inference, infer, leadsToCodes } from "#analysis";
-import type { Emit, Graph, Model, Node, Value } from "#ir";
+import type { Emit, Graph, Match, Model, Node, Value } from "#ir";
 import { allNodes, canTakeName, describe, emitInto, isUsed, Miss, replaceUses, subgraphs, substitute } from "#ir";
 import { type Change, definePass, described } from "#pass";
 import {
   biasAxesRules,
-  type Match,
   type PairResult,
   type PairRules,
   padWindowRules,

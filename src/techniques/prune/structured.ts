@@ -80,21 +80,21 @@ export async function rankChannels(
   return { sets, misses };
 }
 
-/** @param given without a scope, channels are ranked by `scorePerCost` for a cost bound and Taylor scores. */
-export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
+/** @param requested without a scope, channels are ranked by `scorePerCost` for a cost bound and Taylor scores. */
+export async function pruneStructured(model: Model, requested: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   const original = new Map(layersOf(model, infer(model)).map((layer) => [layer.name, layer]));
-  const selected = new Set(selectLayers([...original.values()], given).map(({ name }) => name));
+  const selected = new Set(selectLayers([...original.values()], requested).map(({ name }) => name));
   const freeGroups = (copy: Model, choice: ChannelOptions, freed?: ReadonlyMap<string, number>) =>
-    freeChannels(copy, (form) => findEligible(form, selected, { ...given, ...choice, original }, freed), context);
-  const isHelped = given.throughNorms !== true && hasStatistics(model, infer(model));
+    freeChannels(copy, (form) => findEligible(form, selected, { ...requested, ...choice, original }, freed), context);
+  const isHelped = requested.throughNorms !== true && hasStatistics(model, infer(model));
   const helped = isHelped ? (await freeGroups(model.clone(), { throughNorms: true })).groups : [];
   const freed = helped.flatMap((group) => group.layers.map(({ name }) => [name, removable(group).length] as const));
   const { groups, misses } = await freeGroups(model, {}, new Map(freed));
-  const { scorer, criterion } = await defaultUnitScorer(model, groups, given, context);
-  const { scope, amount: bound } = given;
+  const { scorer, criterion } = await defaultUnitScorer(model, groups, requested, context);
+  const { scope, amount: bound } = requested;
   const isPerCost = scope === undefined && typeof bound !== "number" && criterion === taylor;
-  const options: Options = { ...given, scope: isPerCost ? global : scope, original };
+  const options: Options = { ...requested, scope: isPerCost ? global : scope, original };
   const unitScorer = isPerCost ? (await import("./score-per-cost.ts")).scorePerCost(scorer, bound, model) : scorer;
   const ranked = await rankChannels(groups, unitScorer, options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);

@@ -1,6 +1,5 @@
 /** Lists the rules that replace several nodes by fewer. Results are exact, except for rules that change the summation order (`reorders`). */
 
-import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
 import { arithmeticPairs } from "./arithmetic.ts";
 import { attentionStructures } from "./attention.ts";
@@ -17,41 +16,12 @@ import { operatorPairs } from "./operators.ts";
 import { productPairs } from "./products.ts";
 import { reductionPairs } from "./reductions.ts";
 import { rotaryPairs, rotaryStructures } from "./rotary.ts";
-import {
-  emitNamed,
-  type Pair,
-  type PairRules,
-  rulesOf,
-  type Structure,
-  type StructureRules,
-  structuresOf,
-} from "./rule.ts";
+import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
 import { stridedGatherPair } from "./strided.ts";
 
-export type { Match } from "../../graph/pattern.ts";
 export type { PairResult, PairRules, StructureRules } from "./rule.ts";
-
-/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split. */
-const sequencePiecePair: Pair = {
-  id: "piece-of-sequence",
-  description: "a piece of a sequence that was split is an output of Split",
-  first: ["SplitToSequence"],
-  second: ["SequenceAt"],
-  fuse(scope) {
-    const { first, firstSite, secondSite, input } = scope;
-    const [x] = first.inputs;
-    const { position } = readPosition(secondSite);
-    const settings = readPieces(firstSite);
-    // Split has its sizes as an input only since opset 13.
-    if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
-    const index = countFromFront(position, settings.sizes?.length ?? 0);
-    if (settings.sizes?.[index] === undefined) return undefined;
-    const value = splitPieces(emitNamed(scope), x, settings)?.[index];
-    return value && { value };
-  },
-};
 
 const pairs: readonly Pair[] = [
   ...layoutPairs,
@@ -67,7 +37,6 @@ const pairs: readonly Pair[] = [
   ...operatorPairs,
   ...productPairs,
   ...rotaryPairs,
-  sequencePiecePair,
 ];
 
 const structures: readonly Structure[] = [

@@ -1,8 +1,9 @@
-/** Rules for two nodes that select elements along axes: Slice, and Gather with stored indices. */
+/** Rules for two nodes that select elements along axes: Slice, Gather with stored indices, and SequenceAt. */
 import { type Dim, fromNumbers, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant } from "../shared/rules.ts";
+import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { axesOf } from "./layout.ts";
 import { emitNamed, type Pair, type PairScope } from "./rule.ts";
 
@@ -206,4 +207,24 @@ const pickedTwice: Pair = {
   },
 };
 
-export const selectionPairs: readonly Pair[] = [slices, pickedTwice, slicedShape, gatheredAxis];
+/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split. */
+const sequencePiece: Pair = {
+  id: "piece-of-sequence",
+  description: "a piece of a sequence that was split is an output of Split",
+  first: ["SplitToSequence"],
+  second: ["SequenceAt"],
+  fuse(scope) {
+    const { first, firstSite, secondSite, input } = scope;
+    const [x] = first.inputs;
+    const { position } = readPosition(secondSite);
+    const settings = readPieces(firstSite);
+    // Split has its sizes as an input only since opset 13.
+    if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
+    const index = countFromFront(position, settings.sizes?.length ?? 0);
+    if (settings.sizes?.[index] === undefined) return undefined;
+    const value = splitPieces(emitNamed(scope), x, settings)?.[index];
+    return value && { value };
+  },
+};
+
+export const selectionPairs: readonly Pair[] = [slices, pickedTwice, slicedShape, gatheredAxis, sequencePiece];
