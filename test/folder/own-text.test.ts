@@ -99,6 +99,18 @@ test("a model that does not score tokens generates no text", async () => {
   expect(text).toMatchObject({ reason: "the model does not predict the next token" });
 });
 
+test("a sequence whose features have equal axes is not a cache", () => {
+  const encoder = parseModel(`opset 18
+graph (image: float32[1, 4], frames: float32[1, time, 4]) -> (sum: float32[1, time, 4], scores: float32[1, time, 3]) {
+  w: float32[4, 4] = random(seed 1)
+  v: float32[4, 3] = random(seed 2)
+  mixed = MatMul(frames, w)
+  sum = Add(mixed, image)
+  scores = MatMul(frames, v)
+}`);
+  expect(decoderOf(encoder)).toBeUndefined();
+});
+
 test("features of tokens are not scores of tokens", () => {
   const embeddings = parseModel(`opset 18
 graph (input_ids: int64[batch, sequence]) -> (y: float32[batch, sequence, 96]) {

@@ -12,12 +12,13 @@ import { open } from "../../src/core/onnx/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { memory } from "../../src/data/index.ts";
+import { feedsFor } from "../../src/runtime/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 
 async function run(model: Model, feeds: Batch): Promise<readonly Float64Array[]> {
   const session = await createEngine().load(await open(await encodeToBytes(model)));
-  const outputs = await session.run(feeds);
+  const outputs = await session.run(feedsFor(model, feeds));
   await session.release();
   return model.graph.outputs.map(({ name }) => toFloat64(outputs[name] ?? fromNumbers("float32", [0], [])));
 }

@@ -28,8 +28,12 @@ export function decoderOf(model: Model): Decoder | undefined {
   const { feeds, outputs } = model.graph;
   const caches = cachesOf(model);
   const target = tokenInput(feeds.filter(({ name }) => !attentionMask.test(name)));
-  if (caches.length === 0 && (target === undefined || !isLanguageModel(feeds, outputs, vocabularyOf(model), undefined)))
-    return undefined;
+  // Without tokens, a cache has keys and values: a single pair of input and output with equal axes can be a sequence and its features.
+  const isDecoder =
+    target === undefined
+      ? caches.length > 1
+      : caches.length > 0 || isLanguageModel(feeds, outputs, vocabularyOf(model), undefined);
+  if (!isDecoder) return undefined;
   const otherOutputs = outputs.filter(({ name }) => !caches.some(({ output }) => output === name));
   const logits =
     otherOutputs.find(({ name }) => name === "logits") ?? otherOutputs.find(({ type }) => type?.dims?.length === 3);
