@@ -95,6 +95,7 @@ test("an encoder with a tokenizer gets sentences, and random tokens without one 
 test.each([
   [{ scheme: "static" }, "int8"],
   [{ dtype: "q4" }, "weight in 4 bits"],
+  [{ dtype: "q8" }, "integer arithmetic"],
 ])("quantization of a decoder with %j calibrates on its own text", async (options, form) => {
   const notes: string[] = [];
   const original = cachedDecoder();

@@ -16,7 +16,7 @@ import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { runStep, type StepParts } from "../steps/step.ts";
-import { trains } from "../steps/step-options.ts";
+import { partFor, trains } from "../steps/step-options.ts";
 import { fitToDownload } from "./download-budget.ts";
 import { announceCalibration } from "./duration-notice.ts";
 import {
@@ -114,7 +114,7 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
   // On generated text, 4-bit weights only get their scales.
   const isLong = task !== undefined || typeof pass.data !== "object" || pass.data.when(options) !== undefined;
   if (!dryRun && isLong) await announceCalibration(pass, options, input.model, calibrate, context);
-  if (task === undefined && calibrate !== undefined)
+  if (calibrate !== undefined && calibrate !== task?.calibrate)
     context.log({ id: "calibration", text: `calibrated on ${calibrate.name}` });
   const outcome = await runner.run({ pass, options }, store.original);
   context.engine.forget();
@@ -165,12 +165,13 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
 /** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
-/** Returns the samples for the pass. Without data, texts serve options that need samples, and those that improve a language model with them. */
+/** Returns the samples for the pass. Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
 function samplesFor({ pass, task, inputs }: StepRequest, options: OptionValues): StepParts {
-  if (task !== undefined || inputs === undefined || typeof pass.data !== "object") return task ?? {};
+  const usesData = task !== undefined && partFor(pass, options) !== undefined;
+  if (usesData || inputs === undefined || typeof pass.data !== "object") return task ?? {};
   const { when, textHelps } = pass.data;
   const isUseful = when(options) !== undefined || (inputs.isGenerated && textHelps?.(options) === true);
-  return isUseful ? { calibrate: inputs.calibrate } : {};
+  return isUseful ? { ...task, calibrate: inputs.calibrate } : (task ?? {});
 }
 
 /** Returns a copy of the input model whose metadata records the preprocessing of the data. */

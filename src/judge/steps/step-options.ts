@@ -19,6 +19,10 @@ export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibr
   return wantsSamples(data, complete) ? "calibrate" : undefined;
 }
 
+/** Returns whether a step that uses no other samples is improved by text that the model generates. */
+export const textHelps = (pass: AnyPass, options: OptionValues): boolean =>
+  typeof pass.data === "object" && pass.data.textHelps?.(options) === true && partFor(pass, options) === undefined;
+
 const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;
 

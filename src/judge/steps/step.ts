@@ -4,7 +4,7 @@ import { namesAt, openModules, removedPortKind } from "#pass";
 import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
-import { partFor } from "./step-options.ts";
+import { partFor, textHelps } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
@@ -34,7 +34,8 @@ export async function runStep(
 ): Promise<StepOutcome> {
   const opened = await openModules(pass.id, pass.options, options);
   const part = partFor(pass, opened);
-  const data = part === undefined ? undefined : parts[part];
+  const isText = parts.calibrate?.isSynthetic === true && textHelps(pass, opened);
+  const data = isText ? parts.calibrate : part && parts[part];
   const metric = selectionMetric(pass, options, parts.metric);
   const passOptions = {
     ...opened,

@@ -229,7 +229,10 @@ export const calibrationNeed = {
         ? "the rounding method uses layer inputs"
         : undefined,
   helps: (options: OptionValues) => reconstructsOutputs(options),
-  textHelps: (options: OptionValues) => reconstructsOutputs(options) && withDtype(options).bits === 4,
+  textHelps: (options: OptionValues) => {
+    const { scheme, bits } = withDtype(options);
+    return (scheme === "dynamic" && !isLowEntropy(options)) || (reconstructsOutputs(options) && bits === 4);
+  },
   trains: ({ epochs }: OptionValues) => epochs !== undefined,
 };
 

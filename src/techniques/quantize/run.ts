@@ -9,6 +9,7 @@ import {
   concatBytes,
   emitInto,
   float32,
+  type Miss,
   PithError,
   replaceUses,
   throwIfAborted,
@@ -22,6 +23,7 @@ import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.t
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
 import { gptaq } from "./rounders/gptaq.ts";
+import { rounders } from "./rounders/index.ts";
 import { isHalf, settingsOfSteps } from "./settings.ts";
 
 export async function runEqualize(
@@ -59,10 +61,16 @@ export async function runQuantize(
       continue;
     }
     // Pages that ask for other bits do not download the defaults of language models.
-    const step =
+    let step =
       requested.bits === 4
         ? await (await import("./decoder-defaults.ts")).withDecoderDefaults(requested, options, model, context.engine)
         : requested;
+    let massiveChanges: readonly Change[] = [];
+    const isBlind = step.lowEntropy === undefined && !rounders.looksAtSamples(step.rounder);
+    if (step.scheme === "dynamic" && step.data !== undefined && isBlind) {
+      const { quantizeMassiveInputs } = await import("./massive-inputs.ts");
+      ({ changes: massiveChanges, rest: step } = await quantizeMassiveInputs(model, step, context));
+    }
     if (options.rounder === undefined && step.rounder === gptaq.id) {
       const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
@@ -73,7 +81,8 @@ export async function runQuantize(
         ? await quantizeBy(step, model, context)
         : await (await import("./distortion.ts")).quantizeForDownload({ ...step, lowEntropy }, model, context);
     const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
-    outcomes.push({ changes: [...changes, ...constants], misses });
+    const isUnchanged = ({ at }: Miss): boolean => !massiveChanges.some((change) => change.at === at);
+    outcomes.push({ changes: [...massiveChanges, ...changes, ...constants], misses: misses.filter(isUnchanged) });
   }
   return {
     changes: outcomes.flatMap(({ changes }) => changes),

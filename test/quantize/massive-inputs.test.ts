@@ -1,0 +1,97 @@
+/** Inputs of a language model's layers that one scale does not resolve. */
+import { expect, test } from "vitest";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text-parse.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
+import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/batches/indexed.ts";
+import type { Dataset } from "../../src/data/batches/types.ts";
+import { runStep } from "../../src/judge/steps/step.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { difference, run } from "./networks.ts";
+
+/** A language model. Token 0 sets feature 0 of its hidden layer to the peak, which the next layer hardly reads. */
+async function languageModel(peak = 0, classes = 128): Promise<Model> {
+  const model = parseModel(`opset 21
+graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, ${classes}]) {
+  embed.weight: float32[128, 64] = random(seed 1)
+  up.weight: float32[64, 256] = random(seed 2)
+  down.weight: float32[256, 64] = random(seed 3)
+  head.weight: float32[64, ${classes}] = random(seed 4)
+  h = Gather(embed.weight, input_ids)
+  a = MatMul(h, up.weight)
+  r = Relu(a)
+  d = MatMul(r, down.weight)
+  logits = MatMul(d, head.weight)
+}`);
+  const change = async (name: string, [rows, width]: readonly [number, number], valueAt: ValueAt) => {
+    const value = model.graph.value(name);
+    const values = toFloats((await value?.tensor?.read()) ?? float32([0], []));
+    const changed = values.map((old, index) => valueAt(Math.floor(index / width), index % width) ?? old);
+    if (value !== undefined) value.tensor = inMemory(float32([rows, width], changed));
+  };
+  await change("embed.weight", [128, 64], (token, feature) => (feature === 0 ? Number(token === 0) : undefined));
+  await change("up.weight", [64, 256], (input, output) => (input === 0 ? (output === 0 ? peak : 0) : undefined));
+  await change("down.weight", [256, 64], (input) => (input === 0 ? 1e-5 : undefined));
+  return model;
+}
+
+type ValueAt = (row: number, column: number) => number | undefined;
+
+/** 16 sequences of 8 tokens; the first token of each is 0. */
+const input_ids = fromNumbers(
+  "int64",
+  [16, 8],
+  Array.from({ length: 128 }, (_, index) => (index % 8 === 0 ? 0 : index)),
+);
+const data = { ...memory("text", { input_ids }), isSynthetic: true };
+
+async function quantized(original: Model, options: Partial<QuantizeOptions> = {}) {
+  const model = original.clone();
+  const { changes, misses } = await quantize(model, { dtype: "q8", ...options });
+  return { model, misses, layers: Object.fromEntries(changes.map(({ at, what }) => [at, what])) };
+}
+
+test("a layer of a language model with a massive activation has 8-bit blocks, which keep the outputs", async () => {
+  const original = await languageModel(3000);
+  const { model, layers, misses } = await quantized(original, { data });
+  expect(layers.down).toMatch(/^weight in 8 bits, blocks of 32: one activation is [\d,]+ × the typical one$/);
+  expect([layers.up, layers.head]).toEqual(Array(2).fill("integer arithmetic, weight as int8, per-channel scales"));
+  expect(misses).toEqual([]);
+  const float = await run(original, { input_ids });
+  const blind = await run((await quantized(original)).model, { input_ids });
+  expect(difference(float, await run(model, { input_ids }))).toBeLessThan(0.25 * difference(float, blind));
+});
+
+test("an override decides about a layer with a massive activation", async () => {
+  const { layers } = await quantized(await languageModel(3000), { data, overrides: { down: { bits: 8 } } });
+  expect(layers.down).toMatch(/^integer arithmetic/);
+});
+
+test.each([
+  ["a language model without massive activations", () => languageModel()],
+  ["a model with a massive activation that labels tokens", () => languageModel(3000, 10)],
+])("generated text changes nothing in %s", async (_, create) => {
+  const original = await create();
+  const [blind, calibrated] = await Promise.all(
+    [{}, { data }].map(async (options) => (await quantized(original, options)).model),
+  );
+  expect(await encodeToBytes(calibrated ?? original)).toEqual(await encodeToBytes(blind ?? original));
+});
+
+test("a step of a run measures activations on generated text, not on the calibration samples of a task", async () => {
+  const downWith = async (calibrate: Dataset) => {
+    const { changes } = await runStep(
+      quantize,
+      await languageModel(3000),
+      { dtype: "q8" },
+      { calibrate },
+      completeContext(),
+    );
+    return changes.find(({ at }) => at === "down")?.what;
+  };
+  expect(await downWith(data)).toMatch(/^weight in 8 bits, blocks of 32/);
+  expect(await downWith(memory("samples", { input_ids }))).toMatch(/^integer arithmetic/);
+});
