@@ -96,10 +96,14 @@ export class Decoding {
   }
 }
 
+/** Returns whether a cache is the encoder's part of an encoder-decoder. */
+export const isOfEncoder = ({ input }: State): boolean => /\bencoder\b/.test(input);
+
 export const nextCaches = (caches: readonly State[], before: Batch, outputs: Batch, isFirst: boolean): Batch =>
   Object.fromEntries(
-    caches.flatMap(({ input, output }) => {
-      const dense = isFirst || !/\bencoder\b/.test(input) ? (outputs[output] ?? before[input]) : before[input];
+    caches.flatMap((cache) => {
+      const { input, output } = cache;
+      const dense = isFirst || !isOfEncoder(cache) ? (outputs[output] ?? before[input]) : before[input];
       return dense === undefined ? [] : [[input, dense] as const];
     }),
   );

@@ -5,7 +5,7 @@ import { integer } from "../../core/numbers.ts";
 import { parameterRules } from "../../core/ops/rules/index.ts";
 import { deadChannels } from "../../rewrite/clean-up/clean-up.ts";
 import { simplifyRaised } from "../../rewrite/clean-up/simplify.ts";
-import { decoderOf } from "../../runtime/run/decoding.ts";
+import { decoderOf, isOfEncoder } from "../../runtime/run/decoding.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import { dtypes } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
@@ -27,13 +27,13 @@ export async function fuseDecoder(model: Model, options: FlatOptions, context: C
 
 /**
  * Stores the cache in float16: changes the type of its inputs and outputs, with a Cast to float32 after each input and to float16 before each output.
- * The conversion to float16 arithmetic makes the Casts needless.
+ * The conversion to float16 arithmetic makes the Casts redundant.
  */
 export function storeCacheInHalf(model: Model): void {
   const { graph } = model;
   const caches = decoderOf(model)?.caches ?? [];
   // The branches of merged decoders return the encoder's part in float32.
-  if (caches.some(({ input }) => /\bencoder\b/.test(input))) return;
+  if (caches.some(isOfEncoder)) return;
   for (const { input, output } of caches) {
     const [past, present] = [graph.value(input), graph.outputs.find(({ name }) => name === output)];
     if (past?.type?.type !== "float32" || present?.type?.type !== "float32" || graph.isInput(present)) continue;
