@@ -145,11 +145,12 @@ graph (input_ids: int64[batch, seq]) -> (inputs_embeds: float32[batch, seq, 8]) 
   inputs_embeds = Gather(embed, input_ids)
 }`);
   const rest = parseModel(`opset 17
-graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all], past_key_values.0.key: float32[batch, past, 8])
-    -> (logits: float32[batch, seq, 16], present.0.key: float32[batch, total, 8]) {
+graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all], past_key_values.0.key: float32[batch, past, 8], past_key_values.0.value: float32[batch, past, 8])
+    -> (logits: float32[batch, seq, 16], present.0.key: float32[batch, total, 8], present.0.value: float32[batch, total, 8]) {
   axes: int64[1] = [1]
   head: float32[8, 16] = random(seed 2)
   present.0.key = Concat(past_key_values.0.key, inputs_embeds) {axis=1}
+  present.0.value = Concat(past_key_values.0.value, inputs_embeds) {axis=1}
   all = ReduceSum(present.0.key, axes) {keepdims=1}
   both = Add(inputs_embeds, all)
   logits = MatMul(both, head)
