@@ -28,7 +28,7 @@ test("names the metric in the title, and the interval in the brackets of a cell"
     ["int8", "c.onnx", "1.00 kB", "98.3 % of 60 (99.7 %: −8.9 … +4.5)"],
   ]);
   expect(notes).toEqual([
-    "In brackets: the 95 % interval of the difference from the original; for shares in points.",
+    "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
     `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
     "Outputs are equal alone and in a padded batch: yes (64 samples).",
   ]);
@@ -121,7 +121,7 @@ test("shows differences in a batch and values without a metric; rejected files h
     ["q2", "c", "", "", "", ""],
   ]);
   expect(notes).toEqual([
-    expect.stringMatching(/^In brackets/),
+    expect.stringMatching(/^In parentheses/),
     expect.stringMatching(/^Same in batch: samples run alone and in a padded batch/),
   ]);
 });

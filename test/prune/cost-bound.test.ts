@@ -73,7 +73,7 @@ test("names the block if an amount is too small for it", async () => {
     "20 % of its 64 channels is less than half of a block of 32 channels",
   ]);
   expect(await reasons({ amount: 0.1, roundTo: 32, scope: "global", layers: ["a", "b"] })).toContain(
-    "less than half of a block of 32 of its channels is in the lowest-scoring 10 % of all layers",
+    "channels are removed in blocks of 32, and less than half of a block is among the lowest-scoring 10 % of all layers",
   );
   expect(await reasons({ amount: 0.005 })).toEqual(["0.5 % of its 64 channels rounds to 0"]);
   const warnings: string[] = [];

@@ -145,7 +145,7 @@ export function folderTable<R extends Row>(
       `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
-      "In brackets: the 95 % interval of the difference from the original; for shares in points.",
+      "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
     hasText((text) => / dB\b/.test(text)) && `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,

@@ -185,7 +185,7 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
   const { over = "the layers that are ranked with it" } = options.scope ?? isomorphic;
   if (set.groups.length > 1)
     return first.place < count
-      ? `less than half of a block of ${multiple} of its channels is in the lowest-scoring ${share} of ${over}`
+      ? `channels are removed in blocks of ${multiple}, and less than half of a block is among the lowest-scoring ${share} of ${over}`
       : `no channel of this layer is in the lowest-scoring ${share} of ${over}`;
   if (count === 0) return `${share} of ${parts} rounds to 0`;
   return first.place < count

@@ -62,10 +62,10 @@ function showExplanation(
   terminal.line(`${bold(layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);
   if (channels !== undefined) for (const line of channelLines(channels)) terminal.line(line);
   terminal.table(
-    [{ title: "this layer alone" }, { title: "from" }, { title: "" }],
+    [{ title: "technique, on this layer alone" }, { title: "mildest setting" }, { title: "result" }],
     techniques.map(({ kind, setting, text }) => [
       kindWords[kind].title,
-      setting === undefined ? dim("stays") : kindWords[kind].text(setting),
+      setting === undefined ? dim("none") : kindWords[kind].text(setting),
       text,
     ]),
   );

@@ -22,8 +22,8 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
   const variants = names.filter((name) => name.endsWith(".onnx") && !bases.has(name)).sort();
   const text =
     variants.length === 0
-      ? `a folder: the model in it is ${file}`
-      : `a folder: the original in it is ${file}; to use a variant next to it, give its file: ${variants.join(", ")}`;
+      ? `${path} is a folder: its model is ${file}`
+      : `${path} is a folder: its original model is ${file}; to use a variant, give its file: ${variants.join(", ")}`;
   terminal.note("model", text);
   return file;
 }

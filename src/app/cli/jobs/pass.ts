@@ -127,7 +127,7 @@ async function writeResult(
   context.stage("write");
   const copies = await saveResult(result, input, context);
   warnOfDefaults(original.model, context);
-  context.stage("compress");
+  context.stage("compressed size");
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
     compressedOriginal(report.before, original.model, input),

@@ -7,7 +7,7 @@ export default async function sizesJob(
   { models }: { readonly models: readonly string[] },
   context: JobContext,
 ): Promise<readonly Size[]> {
-  context.stage("compress");
+  context.stage("compressed size");
   let count = 0;
   return Promise.all(
     models.map(async (path) => {
