@@ -138,9 +138,24 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     const model = cnn();
     const { changes } = await quantize(model, { scheme: "weights", bits: 4, overrides: { fc: { bits: 8 } } });
     expect(changes.map(({ at, what, bits, decidedBy }) => [at, bits, decidedBy, what])).toEqual([
-      ["conv1", 4, "global", "weight as int4, per-channel scales, not blocks: these formats require a matrix product"],
-      ["conv2", 4, "global", "weight as int4, per-channel scales, not blocks: these formats require a matrix product"],
-      ["conv3", 4, "global", "weight as int4, per-channel scales, not blocks: these formats require a matrix product"],
+      [
+        "conv1",
+        4,
+        "global",
+        "weight as int4, per-channel scales, not blocks: only weights of matrix products have blocks",
+      ],
+      [
+        "conv2",
+        4,
+        "global",
+        "weight as int4, per-channel scales, not blocks: only weights of matrix products have blocks",
+      ],
+      [
+        "conv3",
+        4,
+        "global",
+        "weight as int4, per-channel scales, not blocks: only weights of matrix products have blocks",
+      ],
       ["fc", 8, "layer", "weight as int8, per-channel scales"],
     ]);
   });

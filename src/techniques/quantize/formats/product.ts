@@ -13,7 +13,7 @@ export function requireMatrix(layer: Layer, inference: Inference): Target | Miss
   const rank = inference.operand(data)?.dims?.length;
   const isMatrix = layer.effective.type?.dims?.length === 2 && packed === undefined && stack === undefined;
   if (!isMatrix || rule.channelDims(1).length !== 1)
-    return new Miss("these formats require a matrix product", layer.name);
+    return new Miss("only weights of matrix products have blocks", layer.name);
   if (dataAxis !== -1 && dataAxis + 1 !== rank) return new Miss("its data is transposed", layer.name);
   return target;
 }
