@@ -43,7 +43,7 @@ export async function runQuantize(
   options: v.InferOutput<typeof quantizeOptions>,
   context: Context,
 ): Promise<Outcome> {
-  // Pages that quantize other models do not download the rules.
+  // Only a model with a cache has inputs and outputs in addition to tokens, masks and scores.
   const hasCache = model.graph.feeds.length > 2 && model.graph.outputs.length > 2;
   if (hasCache && (options.dtype ?? options.target) !== undefined)
     await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
