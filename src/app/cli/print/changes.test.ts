@@ -117,6 +117,11 @@ describe("plannedRows", () => {
     ]);
   });
 
+  test("shortens a long list of layer numbers", () => {
+    const convolutions = Array.from({ length: 9 }, (_, at) => change(`conv_${3 * at}`, "8 bits"));
+    expect(plannedRows(convolutions).rows).toEqual([["conv_0,3,6,…,24", "8 bits", ""]]);
+  });
+
   test("shows the first 40 of many different changes, and counts the others", () => {
     const many = Array.from({ length: 81 }, (_, at) => change(`h.${at}.q`, `${at} pruned`));
     const { rows, omittedCount } = plannedRows(many);

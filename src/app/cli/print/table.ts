@@ -59,7 +59,9 @@ export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   );
 }
 
-/** Formats block numbers: [0, 1, 2, 5] → "0…2,5". */
+const maxRuns = 8;
+
+/** Formats block numbers: [0, 1, 2, 5] → "0…2,5". Only the first three and the last of many runs are shown: "3,9,15,…,276". */
 function rangeText(numbers: readonly number[]): string {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
   const runs: [number, number][] = [];
@@ -68,7 +70,8 @@ function rangeText(numbers: readonly number[]): string {
     if (last !== undefined && last[1] === number - 1) last[1] = number;
     else runs.push([number, number]);
   }
-  return runs
-    .map(([from, to]) => (from === to ? `${from}` : to === from + 1 ? `${from},${to}` : `${from}…${to}`))
-    .join(",");
+  const texts = runs.map(([from, to]) =>
+    from === to ? `${from}` : to === from + 1 ? `${from},${to}` : `${from}…${to}`,
+  );
+  return (texts.length > maxRuns ? [...texts.slice(0, 3), "…", ...texts.slice(-1)] : texts).join(",");
 }
