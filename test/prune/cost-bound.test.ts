@@ -64,6 +64,16 @@ test("keeps multiples of 16, 8 or 4 channels, or of the given number", async () 
   expect(outputs(asked)).toEqual([48, 72]);
 });
 
+test("warns if multiples remove far more than the target, without its topic twice", async () => {
+  const warnings: string[] = [];
+  const log: Context["log"] = ({ id, text, level }) =>
+    void (id === "target" && level === "warning" && warnings.push(text));
+  await prune(network(), { structured: true, macs: 0.9, roundTo: 48 }, { log });
+  expect(warnings).toEqual([
+    "whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster",
+  ]);
+});
+
 test("names the block if an amount is too small for it", async () => {
   const reasons = async (options: PruneOptions) => {
     const { misses } = await prune(network(), { structured: true, layers: "a", ...options });

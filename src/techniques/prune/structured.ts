@@ -160,7 +160,7 @@ async function decideAmount(
     context.log({ id: "target", text: result.text });
     if (result.cost < warnBelow && multiple !== 1) {
       const text =
-        "target: whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
+        "whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
       context.log({ id: "target", text, level: "warning" });
     }
     return { amount: result.amount, sets };
