@@ -219,7 +219,7 @@ describe("progress and result", () => {
     const words = ["train", at("hidden.onnx"), ...data, ...wild, "--seed", "1", "-o", at("wild.onnx")];
     const alone = await pith(...words);
     expect(alone.err).toMatch(
-      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points \(--max-drop\) and by more than chance explains\. To keep it in any case: --checkpoint <folder>, or --force\.\n/m,
+      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points \(--max-drop\), with statistical significance\. To keep it in any case: --checkpoint <folder>, or --force\.\n/m,
     );
     const lost = /\nE_ACCURACY_LOST: Accuracy went from 100\.0 % to .*Nothing was written\.\nhint: /;
     expect(alone).toMatchObject({ code: 1, err: expect.stringMatching(lost) });

@@ -33,7 +33,7 @@ test("prints each stage once, and as the next command a comparison if the goal i
 test("names the reference that a maximum drop limits", async () => {
   const words = ["recover", at("near.onnx"), "--original", at("right.onnx"), ...data, "-o", at("limited.onnx")];
   expect((await pith(...words)).err).toContain(
-    `of ${at("near.onnx")} by more than 1.0 points and by more than chance explains. --force writes it in any case. --max-drop would limit the drop from ${at("right.onnx")} instead.`,
+    `of ${at("near.onnx")} by more than 1.0 points, with statistical significance. --force writes it in any case. To limit the drop from ${at("right.onnx")} instead: --max-drop.`,
   );
   expect((await pith(...words, "--max-drop", "5%")).err).toContain(
     `of ${at("right.onnx")} by more than 5.0 points (--max-drop)`,

@@ -169,9 +169,9 @@ function textBeforeTraining(
 ): string {
   const { metric, unit, original } = metrics.original.comparison;
   const option = reference === undefined ? " (`maxDrop`)" : "";
-  const limit = `${allowance(unit, maxDrop)}${option} and by more than chance explains`;
+  const limit = `${allowance(unit, maxDrop)}${option}, with statistical significance`;
   const value = figure(unit, original.value);
-  const other = reference === undefined ? "" : ` \`maxDrop\` would limit the drop from ${reference.path} instead.`;
+  const other = reference === undefined ? "" : ` To limit the drop from ${reference.path} instead: \`maxDrop\`.`;
   return `Nothing is written if ${metric} is worse than the ${value} of ${path} by more than ${limit}${keepingAdvice(pass, options)}${other}`;
 }
 
