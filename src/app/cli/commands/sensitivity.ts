@@ -107,7 +107,7 @@ export default defineCommand({
       data: { ...sensitivity, preprocessing, files: written },
       print(terminal) {
         const { name, unit } = sensitivity.metric;
-        const interval = terminal.color.dim(figureInterval(unit, sensitivity.original));
+        const interval = terminal.color.dim(`95 % interval ${figureInterval(unit, sensitivity.original)}`);
         terminal.table(columns("", "", ""), [
           [`${name} of the original`, figure(unit, sensitivity.original.value), interval],
         ]);
