@@ -142,6 +142,8 @@ const extension = moduleExtension();
 const require = createRequire(import.meta.url);
 
 const libraries = ["valibot"];
+/** Parts of `core` that sources import by name. The build replaces these names. */
+const doors = ["graph", "ir", "analysis", "pass"];
 
 /** Headers that isolate the page. Only isolated pages have shared memory, which threads require. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
@@ -199,6 +201,7 @@ function pageText(runtime: ModulesOptions["runtime"]): string {
     "#root": `./code/core/platform/root${extension}`,
     "#onnxruntime": ort,
     "onnxruntime-web": ort,
+    ...Object.fromEntries(doors.map((part) => [`#${part}`, `./code/core/${part}/index${extension}`])),
     ...Object.fromEntries(libraries.map((name) => [name, `./lib/${name}`])),
   };
   return `<!doctype html><input type="file" multiple><script type="importmap">${JSON.stringify({ imports })}</script>`;
