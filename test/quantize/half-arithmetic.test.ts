@@ -23,7 +23,7 @@ const half = { dtype: "fp16" } as const;
 
 const typeOf = (model: Model, name: string): string | undefined => model.graph.value(name)?.type?.type;
 
-/** Quantizes the model, and expects inputs and outputs of the same types, but for the cache of a decoder, and similar output values. */
+/** Quantizes the model, and expects unchanged types of inputs and outputs, except the cache of a decoder, and similar output values. */
 async function expectNear(model: Model, feeds: Batch, decibels = 50, options: Partial<QuantizeOptions> = {}) {
   const original = model.clone();
   // Inference names the sizes that follow from other named sizes.

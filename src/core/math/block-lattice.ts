@@ -3,7 +3,7 @@
  *
  *     w = s · (j − z),  integers 0 ≤ j < 2ᵇ
  *
- * Of each block, the fewest steps n are found for which all (w − min) · n / (max − min) are integers; then s = (max − min) / n and z = −min / s.
+ * The fewest steps n of each block are found for which all (w − min) · n / (max − min) are integers; then s = (max − min) / n and z = −min / s.
  */
 import type { BlockBits, BlockRows } from "./blocks.ts";
 
