@@ -5,26 +5,34 @@ import { parseModel } from "../../src/core/graph/text-parse.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";
-import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { float32, inMemory, zeros } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/batches/indexed.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
 
-/** A language model. Token 0 sets feature 0 of its hidden layer to the peak, which the next layer hardly reads. */
-async function languageModel(peak = 0, classes = 128): Promise<Model> {
+const nodes = (prefix = "") => `
+  ${prefix}h = Gather(embed.weight, input_ids)
+  ${prefix}a = MatMul(${prefix}h, up.weight)
+  ${prefix}r = Relu(${prefix}a)
+  ${prefix}d = MatMul(${prefix}r, down.weight)
+  ${prefix}logits = MatMul(${prefix}d, head.weight)
+`;
+const branch = (name: string) => `graph "${name}" () -> (${name}.logits) {${nodes(`${name}.`)}}`;
+
+/**
+ * A language model. Token 0 sets feature 0 of its hidden layer to the peak, which the next layer hardly reads.
+ * @param isMerged whether its layers are in two branches, with and without a cache.
+ */
+async function languageModel(peak = 0, classes = 128, isMerged = false): Promise<Model> {
   const model = parseModel(`opset 21
-graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, ${classes}]) {
+graph (input_ids: int64[batch, sequence]${isMerged ? ", use_cache_branch: bool[1]" : ""}) -> (logits: float32[batch, sequence, ${classes}]) {
   embed.weight: float32[128, 64] = random(seed 1)
   up.weight: float32[64, 256] = random(seed 2)
   down.weight: float32[256, 64] = random(seed 3)
   head.weight: float32[64, ${classes}] = random(seed 4)
-  h = Gather(embed.weight, input_ids)
-  a = MatMul(h, up.weight)
-  r = Relu(a)
-  d = MatMul(r, down.weight)
-  logits = MatMul(d, head.weight)
+${isMerged ? `  logits = If (use_cache_branch) {then_branch=${branch("next")}, else_branch=${branch("first")}}` : nodes()}
 }`);
   const change = async (name: string, [rows, width]: readonly [number, number], valueAt: ValueAt) => {
     const value = model.graph.value(name);
@@ -46,7 +54,8 @@ const input_ids = fromNumbers(
   [16, 8],
   Array.from({ length: 128 }, (_, index) => (index % 8 === 0 ? 0 : index)),
 );
-const data = { ...memory("text", { input_ids }), isSynthetic: true };
+const use_cache_branch = zeros("bool", [16, 1]);
+const data = { ...memory("text", { input_ids, use_cache_branch }), isSynthetic: true };
 
 async function quantized(original: Model, options: Partial<QuantizeOptions> = {}) {
   const model = original.clone();
@@ -63,6 +72,20 @@ test("a layer of a language model with a massive activation has 8-bit blocks, wh
   const float = await run(original, { input_ids });
   const blind = await run((await quantized(original)).model, { input_ids });
   expect(difference(float, await run(model, { input_ids }))).toBeLessThan(0.25 * difference(float, blind));
+});
+
+test("a layer in both branches of a merged decoder has 8-bit blocks", async () => {
+  const original = await languageModel(3000, 128, true);
+  const { model, layers } = await quantized(original, { data });
+  expect(layers.down).toMatch(/^weight in 8 bits, blocks of 32: one activation is [\d,]+ × the typical one$/);
+  expect(layers.up).toMatch(/^integer arithmetic/);
+  const { model: blind } = await quantized(original);
+  for (const isNext of [false, true]) {
+    const inputs = { input_ids, use_cache_branch: fromNumbers("bool", [1], [Number(isNext)]) };
+    const float = await run(original, inputs);
+    const error = difference(float, await run(model, inputs));
+    expect(error).toBeLessThan(0.25 * difference(float, await run(blind, inputs)));
+  }
 });
 
 test("an override decides about a layer with a massive activation", async () => {

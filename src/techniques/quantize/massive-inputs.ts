@@ -8,11 +8,12 @@
  * 6 % more bytes and some speed, so other layers keep the integer arithmetic.
  */
 import { allLayers, infer, isInside, optionsOfLayer, selectLayers } from "#analysis";
-import { Miss, type Model } from "#ir";
+import { emitInto, Miss, type Model, replaceUses, zeros } from "#ir";
 import type { Change, Context } from "#pass";
 import { integer } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
+import { resolveConditions } from "../../rewrite/clean-up/resolve-conditions.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { observeOnce } from "../calibrate/kept.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
@@ -56,11 +57,13 @@ async function findMassiveInputs(
   model: Model,
   settings: DynamicSettings,
   data: Dataset,
-  { engine, seed, signal }: Context,
+  context: Context,
 ): Promise<ReadonlyMap<string, number>> {
   const { samples } = settings;
-  const inference = infer(model);
-  const inputs = selectLayers(allLayers(model, inference), settings).flatMap((layer) => {
+  const { engine, seed, signal } = context;
+  const beginning = await withoutCache(model, context);
+  const inference = infer(beginning);
+  const inputs = selectLayers(allLayers(beginning, inference), settings).flatMap((layer) => {
     const target = requireMatrix(layer, inference);
     // Overrides choose the form of their layers.
     const isFree = !isInside(layer) && optionsOfLayer(settings, layer).decidedBy === "global";
@@ -70,13 +73,22 @@ async function findMassiveInputs(
   const key = { of: data, setting: `massive inputs of ${samples} samples, seed ${seed}` };
   // The range of an activation belongs to a run.
   const order = { samples, shuffle: seed, batch: 1, signal };
-  const peaks = await observeOnce(engine, model, key, places, inputPeak, order);
+  const peaks = await observeOnce(engine, beginning, key, places, inputPeak, order);
   return new Map(
     inputs.flatMap(({ layer, name }) => {
       const { decibels = minDecibels, ratio = 0 } = peaks.get(name) ?? {};
       return decibels < minDecibels ? [[layer, Math.round(ratio)] as const] : [];
     }),
   );
+}
+
+/** Returns a merged decoder as its branch that begins a text, whose layers have the same names. Returns other models unchanged. */
+async function withoutCache(model: Model, context: Context): Promise<Model> {
+  const copy = model.clone();
+  const switches = copy.graph.feeds.filter(({ type }) => type?.type === "bool");
+  for (const feed of switches) replaceUses(feed, emitInto(copy).constant(zeros("bool", [1]), `${feed.name}.off`));
+  const { changes } = await resolveConditions(copy, {}, context);
+  return changes.length === 0 ? model : copy;
 }
 
 const inputPeak: Statistic<{ readonly decibels: number; readonly ratio: number }> = {
