@@ -1,7 +1,7 @@
 /** Commands on `hf:owner/name`: which files they download, how a download continues and is checked, and what they say if the Hub refuses. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { readdir, readFile, truncate } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -85,7 +85,10 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
         ...["config.json", "onnx", "onnx/model.onnx", "onnx/weights.bin_data"].map(
           (path) => `models--owner--tiny/snapshots/${sha}/${path}`,
         ),
-        ...readdirSync(join(cache, "models--owner--tiny/blobs")).map((name) => `models--owner--tiny/blobs/${name}`),
+        "models--owner--tiny/.pith",
+        ...readdirSync(join(cache, "models--owner--tiny/blobs")).flatMap((name) =>
+          [".pith", "blobs"].map((folder) => `models--owner--tiny/${folder}/${name}`),
+        ),
       ].toSorted(),
     );
     // The token goes to the Hub, and not to the server of large files.
@@ -182,8 +185,115 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
     expect(readFileSync(blob)).toEqual(selfContained);
   });
 
+  describe("in the cache", () => {
+    const blobOf = (content: Buffer): string =>
+      join(cache, "models--owner--tiny/blobs", createHash("sha256").update(content).digest("hex"));
+    const damaged = (): Buffer => {
+      const bytes = Buffer.from(selfContained);
+      bytes[0] = (bytes[0] ?? 0) ^ 1;
+      return bytes;
+    };
+    beforeEach(async () => {
+      hub.files.set("onnx/model.onnx", selfContained);
+      await pith("inspect", "hf:owner/tiny");
+      hub.requests.length = 0;
+    });
+
+    test("is downloaded again if another tool has stored other bytes", async () => {
+      await rm(join(cache, "models--owner--tiny/.pith"), { recursive: true });
+      await writeFile(blobOf(selfContained), damaged());
+      expect(await pith("inspect", "hf:owner/tiny")).toMatchObject({ code: 0 });
+      expect(readFileSync(blobOf(selfContained))).toEqual(selfContained);
+      expect(downloads()).not.toEqual([]);
+    });
+
+    test("is checked again only after its time of modification changes", async () => {
+      const [before, after] = [new Date("2026-01-01"), new Date("2026-01-02")];
+      await utimes(blobOf(selfContained), before, before);
+      await pith("inspect", "hf:owner/tiny");
+      await writeFile(blobOf(selfContained), damaged());
+      await utimes(blobOf(selfContained), before, before);
+      await pith("inspect", "hf:owner/tiny");
+      expect(downloads()).toEqual([]);
+      await utimes(blobOf(selfContained), after, after);
+      expect(await pith("inspect", "hf:owner/tiny")).toMatchObject({ code: 0 });
+      expect(downloads()).not.toEqual([]);
+    });
+
+    describe("with HF_HUB_OFFLINE", () => {
+      const online = "hint: Run the same command without HF_HUB_OFFLINE";
+      beforeEach(() => vi.stubEnv("HF_HUB_OFFLINE", "1"));
+      afterEach(() => expect(hub.requests).toEqual([]));
+
+      test.each(["hf:owner/tiny", `hf:owner/tiny@${sha}`, "hf:owner/tiny/onnx/model.onnx"])(
+        "is read without a request by %s",
+        async (word) => {
+          expect(await pith("inspect", word)).toMatchObject({ code: 0, out: expect.stringContaining("MatMul") });
+        },
+      );
+
+      test("is read if the cache has files instead of links", async () => {
+        for (const file of ["onnx/model.onnx", "config.json"]) {
+          const content = await readFile(join(snapshot(), file));
+          await rm(join(snapshot(), file));
+          await writeFile(join(snapshot(), file), content);
+        }
+        expect(await pith("inspect", "hf:owner/tiny")).toMatchObject({ code: 0 });
+      });
+
+      test.each(["hf:owner/other", "hf:owner/tiny@v2"])("cannot be %s, which the cache lacks", async (word) => {
+        const { code, err } = await pith("inspect", word);
+        expect({ code, err }).toEqual({
+          code: 1,
+          err: expect.stringContaining(`E_FILE: ${word} is not in the cache.\n${online}`),
+        });
+      });
+
+      test("is rejected if its bytes have another hash", async () => {
+        await writeFile(blobOf(selfContained), damaged());
+        const { code, err } = await pith("inspect", "hf:owner/tiny");
+        expect({ code, err }).toEqual({
+          code: 1,
+          err: expect.stringContaining(
+            `E_FILE: hf:owner/tiny: onnx/model.onnx in the cache does not have its hash.\n${online}`,
+          ),
+        });
+        expect(readFileSync(blobOf(selfContained))).toEqual(damaged());
+      });
+    });
+  });
+
+  describe("is requested with the token", () => {
+    const token = async (): Promise<string | undefined> => {
+      await pith("inspect", "hf:owner/tiny");
+      return hub.requests[0]?.authorization;
+    };
+    beforeEach(async () => {
+      vi.stubEnv("HF_TOKEN", "");
+      vi.stubEnv("HF_TOKEN_PATH", undefined);
+      vi.stubEnv("HF_HOME", cache);
+      await mkdir(cache, { recursive: true });
+      await writeFile(join(cache, "token"), "hf_home\n");
+      await writeFile(join(cache, "other-token"), "hf_path\n");
+    });
+
+    test("of hf auth login", async () => expect(await token()).toBe("Bearer hf_home"));
+    test("in the file of HF_TOKEN_PATH", async () => {
+      vi.stubEnv("HF_TOKEN_PATH", join(cache, "other-token"));
+      expect(await token()).toBe("Bearer hf_path");
+    });
+    test("in HF_TOKEN, if there are both", async () => {
+      vi.stubEnv("HF_TOKEN", "hf_secret");
+      expect(await token()).toBe("Bearer hf_secret");
+    });
+    test("that does not exist, without an error", async () => {
+      await rm(join(cache, "token"));
+      expect(await token()).toBeUndefined();
+    });
+  });
+
   const gated =
-    "The model is gated or private, or its name is wrong. Accept the license on URL/owner/tiny, and set HF_TOKEN";
+    "The model is gated or private, or its name is wrong. Accept the license on URL/owner/tiny, and run hf auth login, or set HF_TOKEN";
   test.each([
     [401, /^\/api/, "refuses access (401).", gated],
     [403, /resolve/, "refuses access (403).", gated],

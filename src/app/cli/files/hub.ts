@@ -1,11 +1,23 @@
 /**
  * Downloads models of the Hugging Face Hub into the cache that its other tools use. Only files that Pith reads are downloaded. An interrupted
- * download continues, and each file is checked by its size and hash, which @huggingface/hub does not do.
+ * download continues, and each file is checked by its size and hash, which @huggingface/hub does not do. Offline, the cache must have all files.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open as openHandle, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { dirname, join, posix, relative } from "node:path";
+import {
+  mkdir,
+  open as openHandle,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, join, posix, relative, sep } from "node:path";
 import { errorMessage, open, PithError, stripPeriod, throwIfAborted, truncateList } from "#ir";
 import { bytes } from "../../../core/numbers.ts";
 import { basesIn, isCopied, usedBases } from "../../folder/layout.ts";
@@ -51,7 +63,7 @@ const hash = /^[0-9a-f]{40,64}$/;
  * Downloads the model that `hf:owner/name`, `hf:owner/name@revision` or `hf:owner/name/onnx/model.onnx` names.
  * @returns the path of its folder or file in the cache.
  * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the Hub cannot be reached, refuses, or sends
- * other bytes than it lists; E_STOPPED.
+ * other bytes than it lists, or if HF_HUB_OFFLINE is set and the cache lacks a file; E_STOPPED.
  */
 export async function downloadModel(
   word: string,
@@ -64,21 +76,25 @@ export async function downloadModel(
     });
   const library = await loadLibrary();
   const hubUrl = (process.env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
-  const access = { hubUrl, fetch: fetcher(word, hubUrl, `${hubUrl}/${name}`, signal) };
-  const { sha = "" } = await library.modelInfo({ ...access, name, revision, additionalFields: ["sha"] });
-  const repository: Repository = { ...access, repo: { type: "model", name }, revision: sha };
+  const access = { hubUrl, fetch: await fetcher(word, hubUrl, `${hubUrl}/${name}`, signal) };
+  const repo = { type: "model", name } as const;
+  const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repo));
+  const reference = join(cache, "refs", revision);
+  const { sha = "" } = isOffline()
+    ? { sha: await readFile(reference, "utf8").catch(() => revision) }
+    : await library.modelInfo({ ...access, name, revision, additionalFields: ["sha"] });
+  const snapshot = join(cache, "snapshots", sha);
+  const repository: Repository = { ...access, repo, revision: sha };
   const files = new Map<string, HubFile>();
-  if (hash.test(sha))
-    for await (const file of library.listFiles({ ...repository, recursive: true }))
-      if (isSafe(file)) files.set(file.path, file);
+  const list = isOffline() ? listSnapshot(snapshot) : library.listFiles({ ...repository, recursive: true });
+  if (hash.test(sha)) for await (const file of list) if (isOffline() || isSafe(file)) files.set(file.path, file);
+  if (isOffline() && files.size === 0) throw new PithError("E_FILE", `${word} is not in the cache.`, onlineHint);
   const { root, models } = findModels(files, word, place);
   // Settings are read from the model's folder and its parent folder.
   const folders = new Set(models.flatMap((path) => [posix.join(path, ".."), posix.join(path, "..", "..")]));
   const isSetting = (path: string): boolean => folders.has(posix.dirname(path)) && isCopied(posix.basename(path));
   const queue = [...files.values()].filter(({ path }) => isSetting(path) || models.includes(path));
 
-  const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repository.repo));
-  const snapshot = join(cache, "snapshots", sha);
   let [done, received] = [0, 0];
   terminal.event({ kind: "stage", name: `download ${name}, MB` });
   for (const file of queue) {
@@ -99,14 +115,29 @@ export async function downloadModel(
     const dataFiles = locations.flatMap((location) => files.get(posix.join(file.path, "..", location)) ?? []);
     queue.push(...dataFiles.filter((dataFile) => !queue.includes(dataFile)));
   }
-  if (revision !== sha) {
-    const reference = join(cache, "refs", revision);
+  if (revision !== sha && !isOffline()) {
     await mkdir(dirname(reference), { recursive: true });
     await writeFile(reference, sha);
   }
   terminal.close();
   if (received > 0) terminal.note("hub", `${word}: downloaded ${bytes(received)} to ${snapshot}`);
   return join(snapshot, root);
+}
+
+/** Returns whether the cache alone is used, by the variable of other tools of the Hub. */
+const isOffline = (): boolean => /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
+const onlineHint = { hint: "Run the same command without HF_HUB_OFFLINE: it downloads what the cache lacks." };
+
+/** Lists the files of a revision in the cache. A link leads to a file whose name is its hash; other files have no known hash. */
+async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
+    const path = join(entry.parentPath, entry.name);
+    const target = await realpath(path).catch(() => undefined);
+    if (entry.isDirectory() || target === undefined) continue;
+    const oid = hash.exec(basename(target))?.[0] ?? "";
+    const listed = { path: relative(folder, path).split(sep).join("/"), size: await sizeOf(path), oid };
+    yield { type: "file", ...listed, ...(oid.length === 64 ? { lfs: listed } : {}) };
+  }
 }
 
 async function loadLibrary(): Promise<Library> {
@@ -121,24 +152,32 @@ async function loadLibrary(): Promise<Library> {
   }
 }
 
-/** Returns a `fetch` that sends HF_TOKEN to the Hub only, and not to servers of files. */
-function fetcher(word: string, hubUrl: string, page: string, signal: AbortSignal): typeof fetch {
+/** Returns the token in HF_TOKEN, or else that of `hf auth login`; "" if there is none. */
+async function readToken(): Promise<string> {
+  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+  return (HF_TOKEN || (await readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""))).trim();
+}
+
+/** Returns a `fetch` that sends the user's token to the Hub only, and not to servers of files. */
+async function fetcher(word: string, hubUrl: string, page: string, signal: AbortSignal): Promise<typeof fetch> {
   if (!URL.canParse(hubUrl)) throw new PithError("E_USAGE", `HF_ENDPOINT is not an address: "${hubUrl}".`);
   const { origin, host } = new URL(hubUrl);
-  const token = process.env.HF_TOKEN?.trim() ?? "";
+  const token = await readToken();
   return async (input, init) => {
     const headers = new Headers(init?.headers);
     if (token !== "" && new URL(String(input)).origin === origin) headers.set("authorization", `Bearer ${token}`);
     const response = await fetch(input, { ...init, headers, signal }).catch((cause) => {
       throwIfAborted(signal);
       const reason = stripPeriod(errorMessage(cause.cause ?? cause));
-      throw new PithError("E_FILE", `${word}: ${host} cannot be reached: ${reason}.`, { cause });
+      const hint = "HF_HUB_OFFLINE=1 uses a model that was downloaded before.";
+      throw new PithError("E_FILE", `${word}: ${host} cannot be reached: ${reason}.`, { hint, cause });
     });
     const { ok, status } = response;
     if (ok) return response;
     if (status === 401 || status === 403)
       throw new PithError("E_FILE", `${word}: ${host} refuses access (${status}).`, {
-        hint: `The model is gated or private, or its name is wrong. Accept the license on ${page}, and set HF_TOKEN to a token of your account.`,
+        hint: `The model is gated or private, or its name is wrong. Accept the license on ${page}, and run hf auth login, or set HF_TOKEN to a token of your account.`,
       });
     if (status === 404)
       throw new PithError("E_FILE", `${word}: ${host} has no such model or revision.`, { hint: `See ${page}` });
@@ -188,28 +227,29 @@ function findModels(
 
 /** Downloads a file, unless the cache has it, and links to it from `path`. @returns the number of bytes that were received. */
 async function downloadFile(
-  { path: name, size, oid: gitHash = "", lfs }: HubFile,
+  file: HubFile,
   word: string,
   { cache, path }: { readonly cache: string; readonly path: string },
   signal: AbortSignal,
   transfer: { request(): Promise<Content | null>; progress(length: number): void },
 ): Promise<number> {
-  if ((await sizeOf(path)) === size) return 0;
-  const expectedHash = lfs?.oid ?? gitHash;
-  const blob = join(cache, "blobs", expectedHash);
+  if (await isIntact(path, file, cache)) return 0;
+  const { path: name, size } = file;
+  if (isOffline()) throw new PithError("E_FILE", `${word}: ${name} in the cache does not have its hash.`, onlineHint);
+  const blob = join(cache, "blobs", hashOf(file));
   const partial = `${blob}.incomplete`;
-  for (const file of [blob, path]) await mkdir(dirname(file), { recursive: true });
+  for (const place of [blob, path]) await mkdir(dirname(place), { recursive: true });
   let received = 0;
-  if ((await sizeOf(blob)) !== size) {
+  if (!(await isIntact(blob, file, cache))) {
     let length = await sizeOf(partial);
     while (length < size) {
       const start = length;
       let reason = "the connection was closed";
-      const file = await openHandle(partial, "a");
+      const handle = await openHandle(partial, "a");
       try {
         const content = await transfer.request();
         for await (const chunk of content?.slice(start, size).stream() ?? []) {
-          await file.appendFile(chunk);
+          await handle.appendFile(chunk);
           length += chunk.length;
           transfer.progress(length);
           if (length > size) break;
@@ -219,7 +259,7 @@ async function downloadFile(
         if (error instanceof PithError) throw error;
         reason = stripPeriod(errorMessage(error)).replace(`${word}: `, "");
       } finally {
-        await file.close();
+        await handle.close();
       }
       received += length - start;
       // As long as each attempt brings something, the next one continues.
@@ -228,11 +268,9 @@ async function downloadFile(
           hint: "Run the same command again: it continues there.",
         });
     }
-    const digest = lfs === undefined ? createHash("sha1").update(`blob ${size}\0`) : createHash("sha256");
-    for await (const chunk of createReadStream(partial)) digest.update(chunk);
-    if (digest.digest("hex") !== expectedHash) {
+    if (!(await isIntact(partial, file, cache))) {
       await rm(partial, { force: true });
-      throw new PithError("E_FILE", `${word}: ${name} does not have the listed hash ${expectedHash}.`, {
+      throw new PithError("E_FILE", `${word}: ${name} does not have the listed hash ${hashOf(file)}.`, {
         hint: "Run the same command again: it downloads this file from its start.",
       });
     }
@@ -242,6 +280,28 @@ async function downloadFile(
   // Without the permission to create links (Windows), the file itself moves there.
   await symlink(relative(dirname(path), blob), path).catch(() => rename(blob, path));
   return received;
+}
+
+const hashOf = ({ oid = "", lfs }: HubFile): string => lfs?.oid ?? oid;
+
+/**
+ * Returns whether a file has its listed size and hash. The cache records when the file was last modified, so that it is read again only after
+ * a change.
+ */
+async function isIntact(path: string, file: HubFile, cache: string): Promise<boolean> {
+  const { size, mtimeMs } = (await stat(path).catch(() => undefined)) ?? {};
+  if (size !== file.size) return false;
+  if (hashOf(file) === "") return true;
+  const record = join(cache, ".pith", hashOf(file));
+  if ((await readFile(record, "utf8").catch(() => "")) === `${mtimeMs}`) return true;
+  const digest = file.lfs === undefined ? createHash("sha1").update(`blob ${size}\0`) : createHash("sha256");
+  for await (const chunk of createReadStream(path)) digest.update(chunk);
+  if (digest.digest("hex") !== hashOf(file)) return false;
+  // In a cache that cannot be written to, each command reads the file.
+  await mkdir(dirname(record), { recursive: true })
+    .then(() => writeFile(record, `${mtimeMs}`))
+    .catch(() => {});
+  return true;
 }
 
 async function sizeOf(path: string): Promise<number> {
