@@ -1,15 +1,16 @@
 /** Reference implementations of ONNX's operators, which tests compare with. */
+
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { alongAxis, elementCount } from "../../src/core/tensor/dims.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
+import { type QuantizedTensor, quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import {
   type QuantizationRange,
   type QuantizedType,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
-} from "../../src/core/math/quantize.ts";
-import { type QuantizedTensor, quantizeTensor } from "../../src/core/math/quantize-tensor.ts";
-import { toNumbers } from "../../src/core/tensor/convert.ts";
-import { float32 } from "../../src/core/tensor/dense.ts";
-import { alongAxis, elementCount } from "../../src/core/tensor/dims.ts";
-import type { Dense } from "../../src/core/tensor/types.ts";
+} from "../../src/techniques/shared/quantize.ts";
 
 /** Codes of numbers by one scale and zero point. */
 export const codesOf = (

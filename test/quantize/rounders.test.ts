@@ -6,7 +6,7 @@ import type { Solver } from "pith/extend";
 import { fromDense, matrixOf, parseModel } from "pith/extend";
 import { fakeQuantize, nearest, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
-import { quantizeTensor } from "../../src/core/math/quantize-tensor.ts";
+import { quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { mse } from "../../src/techniques/quantize/rounders/mse.ts";
 import { hasExactProducts } from "../int8-products.ts";

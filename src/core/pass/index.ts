@@ -1,6 +1,4 @@
 /** Exports the definition of passes, their options, and what they report (`#pass`). */
-export * from "./custom-methods.ts";
-export * from "./method-table.ts";
 export * from "./modules.ts";
 export * from "./moves.ts";
 export * from "./notes.ts";

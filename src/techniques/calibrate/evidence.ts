@@ -1,9 +1,10 @@
 /** Collects the statistics of layer inputs that a rounding or pruning method requires. */
 import { describeNonFinite, infer, type Layer, layers } from "#analysis";
 import { Miss, type Model, PithError, random } from "#ir";
-import { type Context, statisticOf } from "#pass";
+import type { Context } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { statisticOf } from "../shared/methods.ts";
 import type { Calibration } from "./calibration.ts";
 import { featuresOf } from "./features.ts";
 import type { LayerContext, Solver } from "./solver.ts";

@@ -1,5 +1,5 @@
 import { type Matrix, multiplyHere, transpose } from "../../core/math/matrix.ts";
-import { addTo } from "../../core/math/normal-equations.ts";
+import { addTo } from "../shared/normal-equations.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { Layer } from "#analysis";
 import { Miss, PithError } from "#ir";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
-import { type InverseHessian, invertHessian } from "../../core/math/optimal-brain-surgeon.ts";
+import { type InverseHessian, invertHessian } from "../shared/optimal-brain-surgeon.ts";
 
 /**
  * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).

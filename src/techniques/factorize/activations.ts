@@ -10,10 +10,10 @@ import type { Layer } from "#analysis";
 import { Miss, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
-import { squareRoot } from "../../core/math/whiten.ts";
 import { type Calibration, calibrate } from "../calibrate/calibration.ts";
 import { gramMatrices } from "../calibrate/gram.ts";
 import type { FactorizeOptions } from "./options.ts";
+import { squareRoot } from "./whiten.ts";
 
 export const activations = ["whitening"] as const;
 

@@ -16,11 +16,11 @@ import { bitsOf, elementCount, fixedDims, groupBy, Miss, removeReplaced, throwIf
 import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
-import { blockScale } from "../../core/math/blocks.ts";
 import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../../core/math/matrix.ts";
 import { integer, isSlower, percent } from "../../core/numbers.ts";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { blockScale } from "../shared/blocks.ts";
 import { inputsOf } from "./activations.ts";
 import { type Candidate, type Factorization, findCandidates, findSharing, readProblem, ruleOf } from "./candidates.ts";
 import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";

@@ -15,7 +15,6 @@ import { Miss } from "#ir";
 import { frobenius, type Matrix, matrix, scaleColumns, scaleRows, transpose } from "../../core/math/matrix.ts";
 import { energyShares } from "../../core/math/rank.ts";
 import { truncatedSvd } from "../../core/math/truncate.ts";
-import { type WeightFactors, whitenedSvd } from "../../core/math/whiten.ts";
 import {
   applyInputWeights,
   chainCost,
@@ -29,6 +28,7 @@ import {
   shareOfGroups,
   withMatrices,
 } from "./decomposition.ts";
+import { type WeightFactors, whitenedSvd } from "./whiten.ts";
 
 function defineSvd(
   summary: string,

@@ -7,7 +7,6 @@
 import { Miss } from "#ir";
 import { frobenius, type Matrix, type Multiply, transpose } from "../../core/math/matrix.ts";
 import { svd } from "../../core/math/svd.ts";
-import { tucker2 as decompose, swapChannels } from "../../core/math/tucker.ts";
 import {
   chainCost,
   type Decomposition,
@@ -20,6 +19,7 @@ import {
   shareOfGroups,
   withMatrices,
 } from "./decomposition.ts";
+import { tucker2 as decompose, swapChannels } from "./tucker.ts";
 
 const sizes = ({ matrices, kernel }: Problem) => {
   const taps = product(kernel);

@@ -1,7 +1,7 @@
 /** The table of allocations. Its keys are the values of the option `scope` in flags, help and recipes. */
 import { PithError, roundHalfEven } from "#ir";
-import { methodTable } from "#pass";
 import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../core/math/smallest.ts";
+import { methodTable } from "../shared/methods.ts";
 import type { Allocation, RankedLayer } from "./allocation.ts";
 
 const total = (layers: readonly Pick<RankedLayer, "left">[]): number => layers.reduce((sum, { left }) => sum + left, 0);

@@ -1,10 +1,11 @@
 /** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
 import { infer, layers as layersOf, optionsOfLayer, parametersOf } from "#analysis";
 import { joinList, Miss, type Model, PithError } from "#ir";
-import { awaitedAnswerOf, type Change, type Context } from "#pass";
+import type { Change, Context } from "#pass";
 import type { Cut } from "../../core/math/smallest.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
+import { awaitedAnswerOf } from "../shared/methods.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";
 import { uniform } from "./allocations.ts";
 import { type Amount, fractionOf, isAll, maxCountOf } from "./amount.ts";

@@ -23,7 +23,7 @@ import {
   stripPeriod,
   toFloats,
 } from "#ir";
-import { awaitedAnswerOf, type Context, statisticOf } from "#pass";
+import type { Context } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import { draw } from "../../data/batches/select.ts";
 import { trainPart } from "../../data/sources/open.ts";
@@ -31,6 +31,7 @@ import type { Loss } from "../../learn/train/loss.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
 import { observe } from "../calibrate/observe.ts";
+import { awaitedAnswerOf, statisticOf } from "../shared/methods.ts";
 import type { ScoredGroup } from "./choose-units.ts";
 import { activation, criteria, magnitude, taylor } from "./criteria.ts";
 import {

@@ -1,7 +1,8 @@
 /** The table of pruning criteria: each row is a formula. Its keys are the values of the option `importance` in flags, help and recipes. */
-import { methodTable } from "#pass";
+
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import { columnNorms, meanMagnitudes } from "../calibrate/column-statistics.ts";
+import { methodTable } from "../shared/methods.ts";
 import { type Importance, isChannelEvidence } from "./criterion.ts";
 
 /** For each element of a tensor: the mean of `term(gradient)` over the samples. */

@@ -10,7 +10,7 @@ import {
   weightStorage,
 } from "#analysis";
 import { Miss, type Model, PithError, random, type Value } from "#ir";
-import { answerOf, areMatrices, type Context, statisticOf } from "#pass";
+import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -18,6 +18,7 @@ import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts"
 import type { Loss } from "../../learn/train/loss.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
+import { answerOf, areMatrices, statisticOf } from "../shared/methods.ts";
 import { channelsOnly, criteria } from "./criteria.ts";
 import { type Importance, isChannelEvidence } from "./criterion.ts";
 

@@ -8,9 +8,10 @@
  */
 import * as v from "valibot";
 import { joinArrays, roundHalfEven } from "#ir";
-import { isMethod, modulePath } from "#pass";
+import { modulePath } from "#pass";
 import { cutLeast } from "../../core/math/smallest.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
+import { isMethod } from "../shared/methods.ts";
 import { keptCount } from "./mask.ts";
 
 /** `prune` implements this pattern without matrices. */

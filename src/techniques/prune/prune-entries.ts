@@ -1,13 +1,14 @@
 /** Prunes individual weights layer by layer: those with the lowest scores, or those that a solver chooses, which can correct the other weights. */
 import { weightMatrices, weightNumbers, weightStorage } from "#analysis";
 import { fromNumbers, inMemory, Miss, type Model, PithError } from "#ir";
-import { answerOf, areMatrices, awaitedAnswerOf, type Context, type Outcome } from "#pass";
+import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import { cutLeast, cutSmallest, type Mask, type Scores } from "../../core/math/smallest.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, stored } from "../../rewrite/edit/mask.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
+import { answerOf, areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
 import { countOf, fractionOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";

@@ -1,11 +1,11 @@
 /** The table of pruning solvers. Its keys are the values of the option `solver` in flags, help and recipes. */
 
-import { methodTable } from "#pass";
 import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
-import { type ColumnUpdate, type InverseHessian, updateColumns } from "../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../calibrate/gram.ts";
 import { computeInverseHessians } from "../calibrate/inverse-hessians.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
+import { methodTable } from "../shared/methods.ts";
+import { type ColumnUpdate, type InverseHessian, updateColumns } from "../shared/optimal-brain-surgeon.ts";
 
 /** Number of columns that are ranked together, as in the paper. */
 const blockSize = 128;

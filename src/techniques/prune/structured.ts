@@ -16,9 +16,10 @@ import {
   whyNotCut,
 } from "#analysis";
 import { formatReason, groupBy, Miss, type Model, PithError, roundHalfEven } from "#ir";
-import { answerOf, type Context, type Outcome } from "#pass";
+import type { Context, Outcome } from "#pass";
 import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { answerOf } from "../shared/methods.ts";
 import type { Allocation } from "./allocation.ts";
 import { global, isomorphic } from "./allocations.ts";
 import { warnOfNarrowLayers } from "./amounts.ts";

@@ -5,12 +5,12 @@
 import { excludesNode, type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
 import { Miss, type Model, type Node, type PithError, type Value } from "#ir";
 import type { Context } from "#pass";
-import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../../core/math/quantize.ts";
-import { channelRanges } from "../../core/math/quantize-tensor.ts";
 import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
+import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/quantize.ts";
 import { type Placement, place } from "./placement.ts";
+import { channelRanges } from "./quantize-tensor.ts";
 import { measureRanges } from "./ranges.ts";
 import {
   explainNotFinite,

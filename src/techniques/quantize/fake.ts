@@ -10,7 +10,6 @@ import { infer, layers, nameBeforeMasking, optionsOfLayer, selectLayers, unsuppo
 import { type Emit, elementCount, emitInto, Miss, type Model, replaceUses, type Value } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { definePass, described, overridesOption, selectionOptions } from "#pass";
-import { fullRange } from "../../core/math/quantize.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
@@ -19,6 +18,7 @@ import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { oneRun } from "../../runtime/run/feeding.ts";
+import { fullRange } from "../shared/quantize.ts";
 import { placeWithScales } from "./activation-scales.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { findCoverage, prepare } from "./prepare.ts";

@@ -6,9 +6,10 @@
 
 import type { Layer } from "#analysis";
 import { float32, roundHalfEven } from "#ir";
-import { type BlockBits, blockScale } from "../../core/math/blocks.ts";
-import { subdivisionOf } from "../../core/math/common-step.ts";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";
+import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
+import { type BlockBits, blockScale } from "../shared/blocks.ts";
+import { subdivisionOf } from "../shared/common-step.ts";
 import {
   fullRange,
   type QuantizationRange,
@@ -16,9 +17,8 @@ import {
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
   smallestScale,
-} from "../../core/math/quantize.ts";
-import { channelRanges, sliceSteps } from "../../core/math/quantize-tensor.ts";
-import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
+} from "../shared/quantize.ts";
+import { channelRanges, sliceSteps } from "./quantize-tensor.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */
 export interface Along {

@@ -12,11 +12,11 @@
 
 import { type Dense, fromNumbers, toFloat64, typeCodes, type Value } from "#ir";
 import type { Context } from "#pass";
-import { smallestScale } from "../../core/math/quantize.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
+import { smallestScale } from "../shared/quantize.ts";
 import type { MeasureOptions } from "./activation-scales.ts";
 
 /**

@@ -2,13 +2,13 @@
 import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
 import { type Dense, inMemory, Miss, type Model, memoize, PithError, throwIfAborted, toFloat32, type Value } from "#ir";
 import type { Context, Outcome } from "#pass";
-import { smallestScale } from "../../core/math/quantize.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
+import { smallestScale } from "../shared/quantize.ts";
 import { measureBlocks } from "./formats/matmul-nbits.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";

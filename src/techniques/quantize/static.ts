@@ -15,7 +15,6 @@ import {
   usedTensors,
 } from "#ir";
 import type { Context, Outcome } from "#pass";
-import { quantizeWeights } from "../../core/math/quantize-tensor.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
@@ -25,6 +24,7 @@ import { dequantizedConstant, floatCodesForm, measuredCodesForm } from "./format
 import type { Placement } from "./placement.ts";
 import { keepsFloatArithmetic, planLayers, writePlan } from "./plan.ts";
 import { findCoverage, prepare, quantizedInside } from "./prepare.ts";
+import { quantizeWeights } from "./quantize-tensor.ts";
 import { missingData } from "./ranges.ts";
 import { removeRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";

@@ -2,16 +2,22 @@
 import { type Layer, requireWeight, weightNeeds } from "#analysis";
 import type { Dense, Miss, Model, Tensor } from "#ir";
 import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, PithError, toFloat32 } from "#ir";
-import { areMatrices, awaitedAnswerOf, type Context } from "#pass";
-import type { BlockScales } from "../../core/math/blocks.ts";
+import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
+import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
+import type { BlockScales } from "../shared/blocks.ts";
+import { areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
 import {
   type Codes,
   makeCodes,
   type QuantizedType,
   type ScaleAndZeroPoint,
   smallestScale,
-} from "../../core/math/quantize.ts";
+} from "../shared/quantize.ts";
+import { type Along, centerOf, computeScale, gridOf, maxSteps, symmetricGrid, type WeightType } from "./grid.ts";
+import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import {
   channelRanges,
   codesTensor,
@@ -19,12 +25,7 @@ import {
   quantizationParameters,
   quantizeTensor,
   sliceSteps,
-} from "../../core/math/quantize-tensor.ts";
-import type { Dataset } from "../../data/batches/types.ts";
-import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
-import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
-import { type Along, centerOf, computeScale, gridOf, maxSteps, symmetricGrid, type WeightType } from "./grid.ts";
-import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
+} from "./quantize-tensor.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { ModelRoundings, WeightRounding } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";

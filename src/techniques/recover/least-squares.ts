@@ -23,15 +23,6 @@ import { fromNumbers, inMemory, isFloat, joinArrays, Miss, type Model, type Rand
 import type { Engine } from "../../core/engine/engine.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/matrix.ts";
-import {
-  addRows,
-  addTo,
-  emptySums,
-  gradientAt,
-  residual,
-  type Sums,
-  solveRidge,
-} from "../../core/math/normal-equations.ts";
 import { axpy } from "../../core/math/vector.ts";
 import { counted } from "../../core/numbers.ts";
 import { firstBatch, take } from "../../data/batches/select.ts";
@@ -45,6 +36,7 @@ import { featureSizes, featuresOf, type LayerFeatures, samplesThatFit } from "..
 import type { LayerMatch } from "../calibrate/match.ts";
 import { readFeatures } from "../calibrate/statistic.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
+import { addRows, addTo, emptySums, gradientAt, residual, type Sums, solveRidge } from "../shared/normal-equations.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
 import { type Scope, type Stage, startCalibration } from "./stage.ts";
 

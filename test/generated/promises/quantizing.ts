@@ -4,7 +4,6 @@ import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
 import { Miss } from "../../../src/core/errors.ts";
 import { allNodes } from "../../../src/core/graph/graph.ts";
-import { channelRanges } from "../../../src/core/math/quantize-tensor.ts";
 import { completeContext } from "../../../src/core/pass/run-pass.ts";
 import { toFloat32, toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
@@ -14,6 +13,7 @@ import { storeConstants } from "../../../src/rewrite/clean-up/store-constants.ts
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
 import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
+import { channelRanges } from "../../../src/techniques/quantize/quantize-tensor.ts";
 import { findRounding } from "../../../src/techniques/quantize/rounding.ts";
 import type { WeightsSettings } from "../../../src/techniques/quantize/settings.ts";
 import type { Network } from "../network.ts";

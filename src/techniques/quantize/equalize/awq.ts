@@ -7,8 +7,8 @@
  * for each unit u. α is searched per group of units, with the weights rounded in their blocks.
  */
 import type { ScaleGroup } from "#analysis";
-import { findLattice } from "../../../core/math/block-lattice.ts";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
+import { findLattice } from "../block-lattice.ts";
 import { blockSettings } from "../formats/matmul-nbits.ts";
 import { type BlockSettings, blockGrid, roundToGrid, slicedWeight } from "../grid.ts";
 import { nearest } from "../rounders/nearest.ts";

@@ -6,8 +6,8 @@
  */
 import type { Layer, ScaleGroup } from "#analysis";
 import { frobenius, type Matrix, type Multiply, scaleColumns, subtract, transpose } from "../../../core/math/matrix.ts";
-import type { QuantizationRange } from "../../../core/math/quantize.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";
+import type { QuantizationRange } from "../../shared/quantize.ts";
 import type { RoundedSettings } from "../settings.ts";
 
 export interface InputSample extends ColumnRange {

@@ -11,9 +11,9 @@
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import { type Emit, fixedDims, fromNumbers, int64, Miss, type Value } from "#ir";
-import { makeCodes } from "../../../core/math/quantize.ts";
-import { codesTensor } from "../../../core/math/quantize-tensor.ts";
+import { makeCodes } from "../../shared/quantize.ts";
 import type { BlockSettings } from "../grid.ts";
+import { codesTensor } from "../quantize-tensor.ts";
 import type { Target } from "../target.ts";
 import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";

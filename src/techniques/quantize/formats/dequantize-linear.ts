@@ -3,11 +3,11 @@ import { type Layer, nameBeforeMasking } from "#analysis";
 import type { DataType, Dense, Emit, Model, Value } from "#ir";
 import { fromNumbers, int64, toFloat32, typeCodes } from "#ir";
 import type { Context } from "#pass";
-import { quantizeBias, smallestScale, weightScaleForBias } from "../../../core/math/quantize.ts";
-import { channelRanges, type QuantizedTensor } from "../../../core/math/quantize-tensor.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
+import { quantizeBias, smallestScale, weightScaleForBias } from "../../shared/quantize.ts";
 import type { Along } from "../grid.ts";
+import { channelRanges, type QuantizedTensor } from "../quantize-tensor.ts";
 import { type ActivationType, areIntegers, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";
 import type { Target } from "../target.ts";
 import {

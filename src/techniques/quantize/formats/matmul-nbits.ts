@@ -14,9 +14,9 @@
 import { isInside, type Layer, nameBeforeMasking } from "#analysis";
 import type { DataType, Dense, Emit, Tensor, Value } from "#ir";
 import { deferTensor, float32, fromNumbers, inMemory, Miss, toFloat32, typeCodes } from "#ir";
-import { centeredZeroPoints, findLattice, integerZeroPoints } from "../../../core/math/block-lattice.ts";
-import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
 import type { SlicedWeight } from "../../calibrate/solver.ts";
+import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../shared/blocks.ts";
+import { centeredZeroPoints, findLattice, integerZeroPoints } from "../block-lattice.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
 import { nearest } from "../rounders/nearest.ts";

@@ -12,10 +12,10 @@
 import { type Layer, nameBeforeMasking } from "#analysis";
 import type { Dense, Emit, Value } from "#ir";
 import { deferTensor, elementCount, fixedDims, float32, int64, Miss, parameter, toFloat32 } from "#ir";
-import { assign, kmeans } from "../../../core/math/kmeans.ts";
 import { weightReader } from "../weight.ts";
 import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
 import { emitAround, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { assign, kmeans } from "./kmeans.ts";
 import { castToTypeOf, pickRows } from "./lookup.ts";
 
 export const paletteFor: Format = ({ effective, name }, { weights, bits }) => {

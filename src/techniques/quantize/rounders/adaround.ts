@@ -1,8 +1,8 @@
-import { adaptiveCodes } from "../../../core/math/adaround.ts";
 import { type Matrix, type Multiply, matrix, subtract, transpose } from "../../../core/math/matrix.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { nearestCodes } from "../grid.ts";
+import { adaptiveCodes } from "./adaptive-rounding.ts";
 import { scalesByOutputError } from "./sequential-mse.ts";
 
 const steps = 500;

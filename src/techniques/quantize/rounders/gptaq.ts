@@ -1,10 +1,10 @@
 import { Miss } from "#ir";
 import { cholesky, solveCholesky } from "../../../core/math/cholesky.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../../core/math/matrix.ts";
-import { dampDiagonal } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
+import { dampDiagonal } from "../../shared/optimal-brain-surgeon.ts";
 import { gptq } from "./gptq.ts";
 import { scalesByOutputError } from "./sequential-mse.ts";
 

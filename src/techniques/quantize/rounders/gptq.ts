@@ -1,10 +1,10 @@
-import { descend } from "../../../core/math/coordinate-descent.ts";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
-import { type InverseHessian, updateColumns } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import { computeInverseHessians } from "../../calibrate/inverse-hessians.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { type InverseHessian, updateColumns } from "../../shared/optimal-brain-surgeon.ts";
 import { nearestCode, nearestCodes } from "../grid.ts";
+import { descend } from "./coordinate-descent.ts";
 import { leastSquares } from "./mse.ts";
 
 /** Passes of coordinate descent. On llama260k, two passes reduce the error from 61 to 58 % of the error of rounding to nearest. */

@@ -1,6 +1,7 @@
 /** The table of rounding methods. Its keys are the values of the option `rounder` in flags, help and recipes. */
-import { methodTable } from "#pass";
+
 import type { Solver } from "../../calibrate/solver.ts";
+import { methodTable } from "../../shared/methods.ts";
 import { adaround } from "./adaround.ts";
 import { gptaq } from "./gptaq.ts";
 import { gptq } from "./gptq.ts";

@@ -8,8 +8,8 @@
  */
 
 import { roundHalfEven } from "#ir";
-import { roundingShift, type ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import { roundingShift, type ScaleAndZeroPoint } from "../../shared/quantize.ts";
 
 const trials = 20;
 

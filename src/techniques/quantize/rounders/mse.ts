@@ -8,9 +8,9 @@
  */
 
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
-import { roundingShift, type ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { columnNorms } from "../../calibrate/column-statistics.ts";
 import type { Grid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { roundingShift, type ScaleAndZeroPoint } from "../../shared/quantize.ts";
 import { computeScale, rangeOf } from "../grid.ts";
 
 /** Smallest p in percent. */

@@ -1,6 +1,6 @@
-import { blockScales } from "../../../core/math/blocks.ts";
-import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import { blockScales } from "../../shared/blocks.ts";
+import type { ScaleAndZeroPoint } from "../../shared/quantize.ts";
 import { bitsOfBlocks, computeScale, rangeOf } from "../grid.ts";
 
 /** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values that are integer multiples of a step can stay exact. */

@@ -14,11 +14,11 @@
 
 import { roundHalfEven } from "#ir";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
-import { type ScaleAndZeroPoint, smallestScale } from "../../../core/math/quantize.ts";
 import { dot } from "../../../core/math/vector.ts";
 import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { type ScaleAndZeroPoint, smallestScale } from "../../shared/quantize.ts";
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
 import { type ChooseCode, type Correction, createCorrection, curvaturesOf, roundWithCompensation } from "./gptq.ts";
 

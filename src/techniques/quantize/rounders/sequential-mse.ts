@@ -1,8 +1,8 @@
 import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
-import { dampDiagonal } from "../../../core/math/optimal-brain-surgeon.ts";
-import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { dampDiagonal } from "../../shared/optimal-brain-surgeon.ts";
+import type { ScaleAndZeroPoint } from "../../shared/quantize.ts";
 import { computeScale, roundToGrid } from "../grid.ts";
 import { mse } from "./mse.ts";
 

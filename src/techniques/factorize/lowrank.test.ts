@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import { random } from "../tensor/random.ts";
-import { frobenius, identity, type Matrix, matrix, multiply, subtract, transpose } from "./matrix.ts";
+import { frobenius, identity, type Matrix, matrix, multiply, subtract, transpose } from "../../core/math/matrix.ts";
+import { random } from "../../core/tensor/random.ts";
 import { swapChannels, tucker2 } from "./tucker.ts";
 import { squareRoot, type WeightFactors, whitenedSvd } from "./whiten.ts";
 

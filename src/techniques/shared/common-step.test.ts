@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { random } from "../tensor/random.ts";
+import { random } from "../../core/tensor/random.ts";
 import { commonSteps, subdivisionOf } from "./common-step.ts";
 
 const steps = (values: readonly number[], most = 255): number =>

@@ -1,6 +1,5 @@
 /** One-dimensional k-means (Lloyd 1982) for n numbers and k clusters. Sorting and prefix sums reduce the cost of an iteration from n k to k log n. */
-import { PithError } from "../errors.ts";
-import { firstIndex } from "../tensor/first-index.ts";
+import { firstIndex, PithError } from "#ir";
 
 const maxIterations = 300;
 

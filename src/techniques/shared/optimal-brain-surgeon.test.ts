@@ -1,8 +1,17 @@
 import { expect, test } from "vitest";
-import { Miss } from "../errors.ts";
-import { random } from "../tensor/random.ts";
-import { descend } from "./coordinate-descent.ts";
-import { frobenius, identity, type Matrix, matrix, multiply, multiplyHere, subtract, transpose } from "./matrix.ts";
+import { Miss } from "../../core/errors.ts";
+import {
+  frobenius,
+  identity,
+  type Matrix,
+  matrix,
+  multiply,
+  multiplyHere,
+  subtract,
+  transpose,
+} from "../../core/math/matrix.ts";
+import { random } from "../../core/tensor/random.ts";
+import { descend } from "../quantize/rounders/coordinate-descent.ts";
 import { type InverseHessian, invertHessian, updateColumns } from "./optimal-brain-surgeon.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {

@@ -2,9 +2,7 @@
  * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime, which divides in float32 and rounds half to even. This
  * code divides in float64 and rounds the quotient to float32, which gives the same quotient, because float64 has more than 2 · 24 + 1 bits.
  */
-import { PithError } from "../errors.ts";
-import { integerRange } from "../tensor/convert.ts";
-import { roundHalfEven } from "../tensor/round.ts";
+import { integerRange, PithError, roundHalfEven } from "#ir";
 
 export type QuantizedType = "int8" | "uint8" | "int16" | "uint16" | "int4" | "uint4" | "int2" | "uint2";
 

@@ -5,9 +5,9 @@
  * singular vectors of both unfoldings (HOSVD). It then alternates between the two factors, output first (HOOI, De Lathauwer et al. 2000). U and V are
  * orthonormal, so ‖W − Ŵ‖² = ‖W‖² − ‖C‖².
  */
-import { PithError } from "../errors.ts";
-import { frobenius, type Matrix, matrix, multiplyHere, transpose } from "./matrix.ts";
-import { type TruncationOptions, truncatedSvd } from "./truncate.ts";
+import { PithError } from "#ir";
+import { frobenius, type Matrix, matrix, multiplyHere, transpose } from "../../core/math/matrix.ts";
+import { type TruncationOptions, truncatedSvd } from "../../core/math/truncate.ts";
 
 export interface Tucker2 {
   /** out × rankOut, orthonormal columns. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { codesOf, dequantized } from "../../../test/quantize/reference.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import { toFloat32, toNumbers } from "../tensor/convert.ts";
-import { float32 } from "../tensor/dense.ts";
-import { random } from "../tensor/random.ts";
-import type { QuantizedType } from "./quantize.ts";
+import { toFloat32, toNumbers } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { QuantizedType } from "../shared/quantize.ts";
 import { channelRanges, quantizeTensor, quantizeWeights } from "./quantize-tensor.ts";
 
 function weights(dims: readonly number[], seed: number) {

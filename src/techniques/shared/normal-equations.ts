@@ -4,10 +4,10 @@
  * The ridge λ does not apply to a feature that is 1 in all rows (the bias). If some weights must stay zero, each output has a separate linear system.
  */
 
-import { Miss } from "../errors.ts";
-import { cholesky, solveCholesky } from "./cholesky.ts";
-import { type Matrix, type Multiply, matrix, subtract, transpose } from "./matrix.ts";
-import { axpy } from "./vector.ts";
+import { Miss } from "#ir";
+import { cholesky, solveCholesky } from "../../core/math/cholesky.ts";
+import { type Matrix, type Multiply, matrix, subtract, transpose } from "../../core/math/matrix.ts";
+import { axpy } from "../../core/math/vector.ts";
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
 export interface Sums {

@@ -5,7 +5,7 @@
  *
  * The fewest steps n of each block are found for which all (w − min) · n / (max − min) are integers; then s = (max − min) / n and z = −min / s.
  */
-import type { BlockBits, BlockRows } from "./blocks.ts";
+import type { BlockBits, BlockRows } from "../shared/blocks.ts";
 
 /**
  * Values that were rounded to bfloat16 differ from a lattice through their rounded minimum and maximum by at most this part of the largest magnitude.

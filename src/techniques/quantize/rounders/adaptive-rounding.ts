@@ -8,9 +8,9 @@
  * paper uses n = 1, λ = 0.01 and 10,000 steps with a learning rate of 0.001. Dividing by n makes the result independent of the scale of the inputs
  * and allows fewer steps.
  */
-import { type Matrix, type Multiply, matrix } from "./matrix.ts";
-import { product, runWith, type Steps } from "./steps.ts";
-import { axpy } from "./vector.ts";
+import { type Matrix, type Multiply, matrix } from "../../../core/math/matrix.ts";
+import { product, runWith, type Steps } from "../../../core/math/steps.ts";
+import { axpy } from "../../../core/math/vector.ts";
 
 const [zeta, gamma] = [1.1, -0.1];
 /** The weight λ of the regularizer. */

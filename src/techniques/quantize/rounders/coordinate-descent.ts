@@ -4,9 +4,9 @@
  * so the error Σ ‖x (ŵ − w)ᵀ‖² of the original row w never increases (QuantEase, Behdin et al. 2023, arXiv 2309.01885). After each block of columns,
  * one matrix product updates the later columns.
  */
-import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "./matrix.ts";
-import { product, runWith, type Steps } from "./steps.ts";
-import { axpy } from "./vector.ts";
+import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "../../../core/math/matrix.ts";
+import { product, runWith, type Steps } from "../../../core/math/steps.ts";
+import { axpy } from "../../../core/math/vector.ts";
 
 /** The number of columns per matrix product. */
 const blockSize = 128;

@@ -1,10 +1,17 @@
 /** Quantizes tensors with one scale, or one per slice along an axis, in the format of `QuantizeLinear`. Values of 2 and 4 bits are packed. */
-import { PithError } from "../errors.ts";
-import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
-import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
-import { isPacked, pack } from "../tensor/packed.ts";
-import type { Dense } from "../tensor/types.ts";
-import { commonSteps } from "./common-step.ts";
+import {
+  type AxisLayout,
+  alongAxis,
+  type Dense,
+  dimsText,
+  elementCount,
+  fromNumbers,
+  isPacked,
+  PithError,
+  pack,
+  toFloat32,
+} from "#ir";
+import { commonSteps } from "../shared/common-step.ts";
 import {
   type Codes,
   fullRange,
@@ -16,7 +23,7 @@ import {
   quantizeColumns,
   quantizeStretch,
   scaleAndZeroPoint,
-} from "./quantize.ts";
+} from "../shared/quantize.ts";
 
 /** A quantized tensor: x ≈ (quantized - zeroPoint) · scale. */
 export interface QuantizedTensor {

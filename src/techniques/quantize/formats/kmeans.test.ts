@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import fc from "../../../test/property.ts";
-import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
+import fc from "../../../../test/property.ts";
+import { type GoldenTensor, golden, goldenNumbers } from "../../../../test/shared.ts";
 import { assign, kmeans } from "./kmeans.ts";
 
 const squaredError = (numbers: ArrayLike<number>, centroids: Float64Array): number =>

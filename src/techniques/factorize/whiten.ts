@@ -3,11 +3,11 @@
  * ‖X (W − Ŵ)ᵀ‖ = ‖(W − Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, which gives Ŵ = U Uᵀ W. The squared error of the outputs is the sum of
  * the squared singular values that are left out.
  */
-import { Miss } from "../errors.ts";
-import { cholesky } from "./cholesky.ts";
-import { type Matrix, type Multiply, multiplyHere, scaleColumns, transpose } from "./matrix.ts";
-import { svd } from "./svd.ts";
-import { type TruncationOptions, truncatedSvd } from "./truncate.ts";
+import { Miss } from "#ir";
+import { cholesky } from "../../core/math/cholesky.ts";
+import { type Matrix, type Multiply, multiplyHere, scaleColumns, transpose } from "../../core/math/matrix.ts";
+import { svd } from "../../core/math/svd.ts";
+import { type TruncationOptions, truncatedSvd } from "../../core/math/truncate.ts";
 
 /** Two factors of the approximated weight Ŵ = left · right. */
 export interface WeightFactors {

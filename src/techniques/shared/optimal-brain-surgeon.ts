@@ -4,11 +4,11 @@
  *      H = Σ x xᵀ,  H⁻¹ = Uᵀ U with U upper triangular:     e = (wⱼ − new wⱼ) / Uⱼⱼ,     w ← w − e · (row j of U)
  * Rows are independent. After each block of columns, one matrix product updates the later columns.
  */
-import { Miss } from "../errors.ts";
-import { factorize, invert } from "./cholesky.ts";
-import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "./matrix.ts";
-import { product, runWith, type Steps } from "./steps.ts";
-import { addRows, axpy } from "./vector.ts";
+import { Miss } from "#ir";
+import { factorize, invert } from "../../core/math/cholesky.ts";
+import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "../../core/math/matrix.ts";
+import { product, runWith, type Steps } from "../../core/math/steps.ts";
+import { addRows, axpy } from "../../core/math/vector.ts";
 
 /** The number of columns per matrix product. */
 const blockSize = 128;
