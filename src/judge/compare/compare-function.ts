@@ -93,18 +93,23 @@ export async function compareFunction(
 ): Promise<Likeness | string> {
   return reportFailure(async () => {
     const text = await ownText(engine, original, options);
-    if (text instanceof Miss) return compareOnRandomInputs(engine, original, result, options);
-    return (await compareOnSamples(engine, original, result, text, options)) ?? noNumbers;
+    const samples = text instanceof Miss ? undefined : text;
+    return (await compareOnSamples(engine, original, result, samples, options)) ?? noNumbers;
   });
 }
 
-/** Compares outputs on random inputs. @throws PithError as `compareFunction`. */
-export function compareOnRandomInputs(
+/**
+ * Compares outputs on samples of data, or on random inputs if there are none. @returns undefined if no values were compared and no name, type or
+ * dimension differs; a sentence if values cannot be compared. @throws PithError E_DATA if the data does not fit; on random inputs as `compareFunction`.
+ */
+export async function compareOnSamples(
   engine: Engine,
   original: Model,
   result: Model,
-  options: AlikeOptions = {},
-): Promise<Likeness | string> {
+  dataset: Dataset | undefined,
+  options: ModelsOptions = {},
+): Promise<Likeness | string | undefined> {
+  if (dataset !== undefined) return (await compareModels(engine, original, result, dataset, options)).likeness;
   return reportFailure(async () => {
     const { likeness = noNumbers, saturated } = await compareModels(engine, original, result, undefined, options);
     if (saturated.length === 0) return likeness;
@@ -131,20 +136,6 @@ async function reportFailure(work: () => Promise<Likeness | string>): Promise<Li
     const lossSentence = `the result does not run: ${stripPeriod(cause instanceof Error ? cause.message : error.message)}`;
     return { ...nothingCompared, lost: lossSentence };
   }
-}
-
-/**
- * Compares outputs on samples of data. @returns undefined if no values were compared and no name, type or dimension differs; a sentence if values
- * cannot be compared. @throws PithError E_DATA if the data does not fit.
- */
-export async function compareOnSamples(
-  engine: Engine,
-  original: Model,
-  result: Model,
-  dataset: Dataset,
-  options: ModelsOptions = {},
-): Promise<Likeness | string | undefined> {
-  return (await compareModels(engine, original, result, dataset, options)).likeness;
 }
 
 /** Returns a sentence about an output that is missing or has a different type or shape. @param data samples to run on (default: random inputs). */

@@ -9,7 +9,7 @@ import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
-import { compareOnRandomInputs, compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
 import type { TextInputs } from "../task/text-inputs.ts";
 import { drawHoldout } from "./division.ts";
@@ -123,10 +123,7 @@ export function searchWithoutData(
     samples: texts?.calibrate,
     async measure(model) {
       const options = { output, samples: attemptSamples, seed: seed + 1, signal };
-      const likeness =
-        texts === undefined
-          ? await compareOnRandomInputs(engine, original, model, options)
-          : await compareOnSamples(engine, original, model, texts.calibrate, options);
+      const likeness = await compareOnSamples(engine, original, model, texts?.calibrate, options);
       if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
       const isNear =
         likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;

@@ -7,13 +7,7 @@ import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
-import {
-  compareOnRandomInputs,
-  compareOnSamples,
-  fewSamples,
-  type Likeness,
-  lossOf,
-} from "../compare/compare-function.ts";
+import { compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
@@ -99,11 +93,7 @@ export async function checkFunction(
     });
   const isAll = comparesAll(byMetric, trained);
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
-  const compared =
-    test === undefined
-      ? compareOnRandomInputs(engine, original, result, options)
-      : compareOnSamples(engine, original, result, test, { ...options, values });
-  const comparison = await attempt(compared);
+  const comparison = await attempt(compareOnSamples(engine, original, result, test, { ...options, values }));
   const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   if (text !== undefined) {
