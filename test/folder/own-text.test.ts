@@ -1,7 +1,7 @@
 /** Tests the text that a language model generates as its own samples. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -69,10 +69,16 @@ test("every second sequence begins with a turn of a chat, if there is a template
   const { input_ids: ids } = await firstBatch(text, 16);
   for (let row = 1; row < 16; row += 2)
     expect([...(ids?.data.slice(64 * row, 64 * row + chat.length) ?? [])].map(Number)).toEqual(chat);
-  const plain = await ownText(createEngine(), model, {
-    renderTemplate: () => Promise.reject(new Error("The template is invalid.")),
+  const failing = { renderTemplate: () => Promise.reject(new Error("Unexpected token.")) };
+  await expect(ownText(createEngine(), model, failing)).rejects.toMatchObject({
+    code: "E_DATA",
+    message: expect.stringContaining("chat_template.jinja: the chat template cannot be rendered: Unexpected token."),
   });
-  expect(plain).toMatchObject({ name: "text that the model generated" });
+  const log = vi.fn();
+  const missing = { log, renderTemplate: () => Promise.resolve(new Miss("the package is not installed")) };
+  expect(await ownText(createEngine(), model, missing)).toMatchObject({ name: "text that the model generated" });
+  const logText = "the generated text has no chats: the package is not installed";
+  expect(log).toHaveBeenCalledExactlyOnceWith({ id: "chats", text: logText, level: "warning" });
 });
 
 /** Takes a mask, but does not use it. */

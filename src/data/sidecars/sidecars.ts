@@ -7,6 +7,7 @@ import { findStates } from "../batches/states.ts";
 import type { FrameOptions } from "../files/frames.ts";
 import { fromPreprocessorConfig, type Preprocessing } from "../images/presets.ts";
 import type { OpenDatasetOptions } from "../sources/open.ts";
+import { templateName } from "../text/chat-template.ts";
 import { isLanguageModel, tokenInput } from "../text/token-inputs.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../text/tokenizer.ts";
 import type { PreprocessingSpec, Recording } from "./preprocessing-spec.ts";
@@ -48,7 +49,7 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
 
 /** Names of the sidecar files: those that Pith or transformers.js read. */
 export const sidecarNames: readonly string[] = [
-  "chat_template.jinja",
+  templateName,
   "config.json",
   "generation_config.json",
   "preprocessor_config.json",

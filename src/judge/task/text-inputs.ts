@@ -37,7 +37,7 @@ export interface TextInputs {
  */
 export async function textInputs(
   model: Model,
-  { engine, ...context }: Pick<Context, "engine" | "seed" | "signal" | "progress" | "renderTemplate">,
+  { engine, ...context }: Pick<Context, "engine" | "seed" | "signal" | "progress" | "log" | "renderTemplate">,
   file?: string,
 ): Promise<TextInputs | undefined> {
   const { seed } = context;

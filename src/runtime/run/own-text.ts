@@ -13,6 +13,7 @@ import {
   toFloat64,
   zeros,
 } from "#ir";
+import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText, writeFileAtomically } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { memory } from "../../data/batches/indexed.ts";
@@ -34,6 +35,8 @@ export interface OwnTextOptions {
   readonly file?: string | undefined;
   /** Renders the chat template next to the model. With it, every second sequence begins with a turn of a chat. */
   readonly renderTemplate?: RenderTemplate | undefined;
+  /** Reports why the text has no chats although there is a template. */
+  readonly log?: Context["log"] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -94,7 +97,7 @@ export async function ownTokens(
 async function generateRows(
   engine: Engine,
   model: Model,
-  { seed = 0, count: maxCount = Number.POSITIVE_INFINITY, renderTemplate, signal, progress }: OwnTextOptions,
+  { seed = 0, count: maxCount = Number.POSITIVE_INFINITY, renderTemplate, log, signal, progress }: OwnTextOptions,
 ): Promise<OwnTokens | Miss> {
   const decoder = decoderOf(model);
   if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
@@ -122,7 +125,9 @@ async function generateRows(
       hasMask && renderTemplate !== undefined && model.place !== undefined
         ? await renderChats(model.place, renderTemplate, sentences.slice(0, count / 2))
         : [];
-    const fitting = chats.filter(
+    if (chats instanceof Miss)
+      log?.({ id: "chats", text: `the generated text has no chats: ${chats.reason}`, level: "warning" });
+    const fitting = (chats instanceof Miss ? [] : chats).filter(
       (chat) => chat.length <= (length * 3) / 4 && chat.every((token) => token < vocabulary),
     );
     const starts = Array.from(
@@ -162,13 +167,12 @@ async function generateRows(
   return new Miss(`the model generates no text: ${reason}`);
 }
 
-/** Returns the token with which a text starts, as files next to the model state it. Files that cannot be read are ignored. */
+/** Returns the token with which a text starts, as files next to the model state it. @throws PithError E_DATA for a file that is not JSON. */
 async function startToken(place: string | undefined): Promise<number | undefined> {
   if (place === undefined) return undefined;
   for (const folder of [folderOf(place), joinPath(folderOf(place), "..")])
     for (const name of ["generation_config.json", "config.json"]) {
-      const { decoder_start_token_id, bos_token_id } =
-        (await readSettings(joinPath(folder, name)).catch(() => undefined)) ?? {};
+      const { decoder_start_token_id, bos_token_id } = (await readSettings(joinPath(folder, name))) ?? {};
       const token = decoder_start_token_id ?? bos_token_id;
       if (typeof token === "number") return token;
     }

@@ -1,6 +1,5 @@
 /** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
 import { readdir, readFile, stat } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { basename, dirname, join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as v from "valibot";
@@ -40,6 +39,7 @@ import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
 import { parseSettings } from "../flags/set.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
+import { resolvePackage } from "../job-parts/resolve-package.ts";
 import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type { EndToEndOutput } from "../jobs/end-to-end.ts";
@@ -421,7 +421,7 @@ export async function openLoader(
   // A model's folder can come from a stranger, so a copy in it does not run.
   const foreign = (await realPath(folder)) + sep;
   const library = [process.cwd(), fileURLToPath(root())]
-    .map(libraryFrom)
+    .map((from) => resolvePackage(from, packageName))
     .find((path) => path?.startsWith(foreign) === false);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
   // The config.json of the originals may not state the number of their external data files.
@@ -455,12 +455,4 @@ export async function openLoader(
       }
     },
   };
-}
-
-function libraryFrom(folder: string): string | undefined {
-  try {
-    return createRequire(join(folder, "_")).resolve(packageName);
-  } catch {
-    return undefined;
-  }
 }

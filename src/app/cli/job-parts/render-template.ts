@@ -1,17 +1,22 @@
 /** Renders Jinja templates with the package that transformers.js uses, if that is installed next to Pith. */
-import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { Miss } from "#ir";
 import { root } from "#root";
 import type { RenderTemplate } from "../../../data/text/chat-template.ts";
+import { resolvePackage } from "./resolve-package.ts";
 
 interface Jinja {
   readonly Template: new (text: string) => { render(values: object): string };
 }
 
-/** @throws Error without transformers.js, or for an invalid template. */
+const library = "@huggingface/transformers";
+
+/** @throws Error for an invalid template. */
 export const renderTemplate: RenderTemplate = async (template, values) => {
-  const library = createRequire(join(fileURLToPath(root()), "_")).resolve("@huggingface/transformers");
-  const jinja: Jinja = await import(pathToFileURL(createRequire(library).resolve("@huggingface/jinja")).href);
+  const installed = resolvePackage(fileURLToPath(root()), library);
+  const path = installed && resolvePackage(dirname(installed), "@huggingface/jinja");
+  if (path === undefined) return new Miss(`${library}, which renders chat templates, is not installed next to Pith`);
+  const jinja: Jinja = await import(pathToFileURL(path).href);
   return new jinja.Template(template).render(values);
 };

@@ -2,9 +2,10 @@
 
 import { allLayers, infer, isQuantized } from "#analysis";
 import { Miss, type Model, open, PithError } from "#ir";
-import { joinPath } from "#platform";
+import { fileKind, joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { runtimeName } from "../../../core/engine/runtime.ts";
+import { chatTemplateIn, templateName } from "../../../data/text/chat-template.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { oneRun } from "../../../runtime/run/feeding.ts";
@@ -38,6 +39,13 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
     if (quantizedLayers.length > 0 && 2 * quantizedLayers.length >= layers.length)
       warn("quantized", `the weights of ${base}.onnx are quantized already: begin with the float32 export`);
   }
+  const template = await chatTemplateIn(folder);
+  const hasProcessor = (await fileKind(joinPath(folder, "processor_config.json"))) === "file";
+  if (template?.file === templateName && !hasProcessor)
+    warn(
+      "template",
+      `the tokenizer of transformers.js does not read ${templateName}: copy the template to "chat_template" in tokenizer_config.json`,
+    );
   if (data !== undefined) {
     const { base, isAlone } = mainOf(bases);
     const main = models.get(base);

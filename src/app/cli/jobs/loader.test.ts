@@ -42,3 +42,16 @@ test.skipIf(decoder === undefined)("maps the weights of large originals, which g
   );
   expect(mapped).toBeLessThan((original ?? 0) / 4);
 });
+
+test("fails if the folder of mapped weights cannot be written", async () => {
+  const temporary = join(temporaryFolder(), "file");
+  await writeFile(temporary, "");
+  const input = {
+    library,
+    folder: temporaryFolder(),
+    dtypes: { model: "fp32" },
+    texts: [],
+    forced: undefined,
+  } as const;
+  await expect(loaderJob({ ...input, isLarge: true, areOriginals: true }, { temporary })).rejects.toThrow("ENOTDIR");
+});

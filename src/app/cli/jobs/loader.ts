@@ -89,7 +89,7 @@ export default async function loaderJob(
   const givenFolder = resolve(input.folder);
   const folder =
     input.isLarge && input.areOriginals === true && temporary !== undefined
-      ? await mapWeights(givenFolder, Object.keys(input.dtypes), temporary).catch(() => givenFolder)
+      ? await mapWeights(givenFolder, Object.keys(input.dtypes), temporary)
       : givenFolder;
   let stage: "class" | "load" | "prepare" | "run" = "class";
   try {
@@ -124,7 +124,7 @@ export default async function loaderJob(
 
 /**
  * Makes a folder whose models refer to their weights in the given files. The runtime maps such weights. From one file, it reads all and copies them.
- * @throws Error if files cannot be linked, for example to another disk, or if weights are in several files.
+ * @returns the given folder if weights are in other files, or if the system cannot link files, for example to another disk.
  */
 async function mapWeights(folder: string, bases: readonly string[], temporary: string): Promise<string> {
   const mapped = join(temporary, "mapped");
@@ -134,16 +134,26 @@ async function mapWeights(folder: string, bases: readonly string[], temporary: s
     const file = `${base}.onnx`;
     const location = `${file}_data`;
     const model = await open(join(folder, "onnx", file));
-    if ([...weightFilesOf(model)].some((name) => name !== file)) throw new Error("The weights are in other files.");
+    if ([...weightFilesOf(model)].some((name) => name !== file)) return folder;
     const bytes = await encodeToBytes(model, {
       place: (_, { stored, bytes: length }) =>
         stored === undefined || length < minMappedBytes ? undefined : { location, offset: stored.start, length },
     });
     await writeFile(join(mapped, "onnx", file), bytes);
-    await link(await realpath(join(folder, "onnx", file)), join(mapped, "onnx", location));
+    const isLinked = await link(await realpath(join(folder, "onnx", file)), join(mapped, "onnx", location)).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (unlinkable.includes(error.code)) return false;
+        throw error;
+      },
+    );
+    if (!isLinked) return folder;
   }
   return mapped;
 }
+
+/** Codes of errors for files that cannot be linked: to another disk, without permission, or on a file system without links. */
+const unlinkable: readonly unknown[] = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
 
 /** Returns the class that config.json names, or the generic class if this supports the model type. Returns the name of a missing class as text. */
 function classOf(
