@@ -89,6 +89,24 @@ graph (q: float32[batch, 4, 3, 4], k: float32[batch, 2, 5, 4], v: float32[batch,
   y = Attention(q, kr, ${value}) {scale=0.5}
 }`;
 
+/** The arithmetic of attention with a mask, a guard and 4 query heads, in which 2 heads of keys and values are repeated. */
+const repeatedArithmetic = ({ axis = 2, value = "vr", opset = 23, outputs = "y" }) =>
+  repeated({ axis })
+    .replace("opset 23", `opset ${opset}`)
+    .replace(") -> (y)", `, m: float32[1, 1, 3, 5]) -> (${outputs})`)
+    .replace(
+      /y = .*/,
+      `half: float32[] = [0.5]
+  t = Transpose(kr) {perm=[0, 1, 3, 2]}
+  p = MatMul(q, t)
+  d = Mul(p, half)
+  b = Add(d, m)
+  s = Softmax(b) {axis=-1}
+  zero: float32[] = [0]
+  ${guard()}
+  y = MatMul(w, ${value})`,
+    );
+
 /** Attention with a mask and a cache of 3 past tokens. */
 const cached = ({ outputs = "y, nk, nv", axis = 2, end = "" } = {}) => `opset 23
 graph (q: float32[batch, 4, 2, 4], k: float32[batch, 2, 2, 4], v: float32[batch, 2, 2, 4], pk: float32[batch, 2, 3, 4], pv: float32[batch, 2, 3, 4], m: float32[batch, 1, 2, 5]) -> (${outputs}) {
@@ -157,6 +175,18 @@ export const attentions: readonly RuleExample[] = [
     keeps: {
       "heads that alternate": repeated({ axis: 1 }),
       "values that are not repeated": repeated({ value: "all" }),
+    },
+    sizes: { batch: 2 },
+    tolerance: 1e-5,
+  },
+  {
+    rule: "attention-rows",
+    fires: { "two heads for each key": repeatedArithmetic({}) },
+    keeps: {
+      "an opset without the operator": repeatedArithmetic({ opset: 21 }),
+      "heads that alternate": repeatedArithmetic({ axis: 1 }),
+      "values that are not repeated": repeatedArithmetic({ value: "all" }),
+      "weights that are an output": repeatedArithmetic({ outputs: "y, s" }),
     },
     sizes: { batch: 2 },
     tolerance: 1e-5,

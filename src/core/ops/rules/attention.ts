@@ -177,6 +177,36 @@ function readCache(value: Value | undefined, { last, site, operand }: StructureS
   return operand(past)?.dims?.length === 4 ? { joined: value, past, added } : undefined;
 }
 
+/** Without the operator, the query heads that share a key head become the rows of one product. */
+const attentionRows: Structure = {
+  id: "attention-rows",
+  description: "query heads that share a key head are multiplied with it in one product",
+  last: ["MatMul"],
+  reorders: true,
+  fuse(scope) {
+    const { last, site, operand, emit } = scope;
+    const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
+    const axis = matched && readInteger(site(matched.parts.softmax), "axis", -1);
+    if (matched === undefined || (axis !== -1 && axis !== 3)) return undefined;
+    const { mask, isGuarded, scale } = matched;
+    const { q, k, v } = matched.operands;
+    const [keys, values] = [unrepeated(k, scope), unrepeated(v, scope)];
+    if (keys === undefined || values === undefined || untransposed(scope, matched) !== k) return undefined;
+    const [dims = [], keyDims, valueDims] = [q, keys, values].map((value) => operand(value)?.dims);
+    const [keyHeads, heads, width, valueWidth] = [keyDims?.[1], dims[1], dims[3], valueDims?.[3]];
+    if (typeof keyHeads !== "number" || typeof heads !== "number" || keyHeads !== valueDims?.[1]) return undefined;
+    if (typeof width !== "number" || typeof valueWidth !== "number") return undefined;
+    if (!sameDims(dims.slice(0, 2), operand(k)?.dims?.slice(0, 2) ?? [])) return undefined;
+    const rows = emit.Reshape([emit.Mul([q, scale]), [0, keyHeads, -1, width]]);
+    const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
+    const scores = emit.Reshape([products, [0, heads, -1, 0]]);
+    const weights = emit.Softmax([mask === undefined ? scores : emit.Add([scores, mask])], { axis: -1 });
+    const guarded = isGuarded ? emit.Where([emit.IsNaN([weights]), 0, weights]) : weights;
+    const outputs = emit.MatMul([emit.Reshape([guarded, [0, keyHeads, -1, 0]]), values]);
+    return { value: emitNamed(scope).Reshape([outputs, [0, heads, -1, valueWidth]]) };
+  },
+};
+
 const attentionCache: Structure = {
   id: "attention-cache",
   description: "attention appends keys and values to its cache",
@@ -224,4 +254,10 @@ const attentionHeads: Structure = {
   },
 };
 
-export const attentionStructures: readonly Structure[] = [attention, attentionGroups, attentionCache, attentionHeads];
+export const attentionStructures: readonly Structure[] = [
+  attention,
+  attentionGroups,
+  attentionRows,
+  attentionCache,
+  attentionHeads,
+];
