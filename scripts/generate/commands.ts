@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import type { CommandDefinition } from "../../src/app/cli/command.ts";
 import { passCommand } from "../../src/app/cli/commands/pass.ts";
+import { passCommands } from "../../src/app/cli/pass-commands.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
 import type { Generator } from "./generator.ts";
 
@@ -26,7 +27,7 @@ export const commandList: Generator = {
 /** Returns all commands in order. A pass whose command does more has a separate file, and keeps the position of the pass. */
 export async function allCommands(): Promise<readonly Line[]> {
   const withFiles = await ownCommands();
-  const passes = await passCommands();
+  const passes = await linesOfPasses();
   const names = new Set(passes.map(({ name }) => name));
   const isLast = ({ name }: Line): boolean => last.includes(name);
   return [
@@ -48,13 +49,13 @@ async function ownCommands(): Promise<readonly Line[]> {
   return lines.toSorted((a, b) => place(a) - place(b));
 }
 
-async function passCommands(): Promise<readonly Line[]> {
+async function linesOfPasses(): Promise<readonly Line[]> {
   const folders = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((path) =>
     /^(?:techniques|learn)\/\w+\/index\.ts$/.test(path),
   );
   const modules = await Promise.all(folders.map(async (path) => [path, await import(`../../src/${path}`)] as const));
   return [...steps.values()].flatMap((pass) => {
-    if (pass.command === undefined) return [];
+    if (passCommands[pass.id] === undefined) return [];
     const definition = passCommand(pass);
     const { name, summary } = definition;
     for (const [path, exported] of modules) {

@@ -1,5 +1,6 @@
 /** `quantize` writes only operators that the target runtime supports (`docs/targets.md`). */
 import { describe, expect, test } from "vitest";
+import { passCommands } from "../../src/app/cli/pass-commands.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { memory } from "../../src/data/index.ts";
@@ -55,7 +56,7 @@ test.each([
 
 test("suggests to time the result in a page if it is made for one", () => {
   const files = { model: "a.onnx", original: undefined, written: "b.onnx", data: "x", trainable: true, holds: true };
-  const next = (target: readonly string[]) => quantize.command?.next?.({ scheme: "static", target }, files);
+  const next = (target: readonly string[]) => passCommands.quantize?.next?.({ scheme: "static", target }, files);
   expect(next(["node", "wasm"])).toBe("bench a.onnx b.onnx --target wasm  # its speed in a page");
   expect(next(["node"])).toBeUndefined();
 });

@@ -116,7 +116,7 @@ describe("stored steps across runs", () => {
       id: "reading",
       summary: "prune as much as a file says",
       options: v.object({ from: v.string() }),
-      command: { suffix: () => "", examples: [], reads: ["from"] },
+      reads: ["from"],
       async run(model, { from }, context) {
         ran.push(Number(readFileSync(from, "utf8")));
         return prune(model, { amount: ran.at(-1) }, context);

@@ -135,8 +135,12 @@ export interface PassDescription {
   /** Names the work on samples for a message ("gradients"), and estimates it per sample in runs of the model on one sample. */
   readonly sampleWork?: { readonly name: string; runs(options: OptionValues): number };
   readonly moves?: Moves;
-  /** The command-line command of the pass. A pass with a command removes exporter metadata from a changed model. */
-  readonly command?: PassCommand;
+  /** Options that name files which the pass reads, so that the result must not overwrite them. */
+  readonly reads?: readonly string[];
+  /** Options that name files which the pass writes, except in a dry run. */
+  readonly writes?: readonly string[];
+  /** Whether exporter metadata is removed from a changed model, because it describes the original. */
+  readonly removesNotes?: true;
 }
 
 /**
@@ -150,41 +154,6 @@ export async function equalizedReference(
   run: (pass: AnyPass) => Promise<Model>,
 ): Promise<Model> {
   return unrounded !== undefined && changes.some(({ kind }) => kind === scaledKind) ? run(unrounded) : original;
-}
-
-export interface PassCommand {
-  /** Returns the suffix of the result's file name, such as ".pruned" for model.pruned.onnx. */
-  suffix(options: OptionValues): string;
-  /** Names of the results as shown in the help, if the suffix depends on options. */
-  readonly results?: string;
-  /** The role of the input model in the help, if it differs from that of other commands. */
-  readonly takes?: string;
-  /** Whether the command's argument is the student. Without this argument, the reference model is the student. */
-  readonly takesStudent?: true;
-  /** Options that name files which the command reads, so that the result must not overwrite them. */
-  readonly reads?: readonly string[];
-  /** Options that name files which the command writes, except in a dry run. */
-  readonly writes?: readonly string[];
-  /** Command lines for the help, without the leading `pith`. */
-  readonly examples: readonly string[];
-  /** Returns whether pruned values are stored as zeros in the file. */
-  storesZeros?(options: OptionValues): boolean;
-  /** Returns the suggested next command line without the leading `pith`. A shell comment can follow. */
-  next?(options: OptionValues, files: NextFiles): string | undefined;
-}
-
-/** Files for the suggested next command line, quoted for a shell. */
-export interface NextFiles {
-  readonly model: string;
-  readonly original: string | undefined;
-  /** The file that the command wrote. */
-  readonly written: string;
-  /** The samples that the user gave, or a placeholder. */
-  readonly data: string;
-  /** Whether weights of the result are floats and can be trained. */
-  readonly trainable: boolean;
-  /** Whether evaluation showed that the result meets its goal. */
-  readonly holds: boolean;
 }
 
 export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {

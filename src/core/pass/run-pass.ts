@@ -52,7 +52,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
     if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
   }
   if (outcome.changes.length > 0) {
-    if (definition.command !== undefined) clearNotes(model);
+    if (definition.removesNotes) clearNotes(model);
     finishPass(model);
   }
   if (contract.checked) checkContract(id, model, outcome, hash, faulty);

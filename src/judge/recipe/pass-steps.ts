@@ -54,8 +54,8 @@ export const filesOfRecipe = ({ steps }: Recipe): readonly string[] =>
   steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).flatMap(filesOfStep);
 
 export function filesOfStep({ id, options }: RecipeStep): readonly string[] {
-  const { reference, furtherReferences, command } = steps.get(id) ?? {};
-  const names = [reference, furtherReferences, ...(command?.reads ?? []), ...(command?.writes ?? [])];
+  const { reference, furtherReferences, reads = [], writes = [] } = steps.get(id) ?? {};
+  const names = [reference, furtherReferences, ...reads, ...writes];
   const texts = [...new Set(names)].flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
   return texts.filter((text): text is string => typeof text === "string" && text !== "original");
 }

@@ -165,7 +165,7 @@ export class Runner {
 
   /** Returns the hashes of files that options name: modules, and files that the pass reads, except the models of `furtherReferences`. */
   async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
-    const readOptions = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
+    const readOptions = (pass.reads ?? []).filter((name) => name !== pass.furtherReferences);
     const hashes = Object.entries(options).map(async ([name, value]) =>
       typeof value === "string" && (readOptions.includes(name) || isModule(pass.options, name, value))
         ? [[name, await sha256Text([await readFile(value)])] as const]

@@ -23,7 +23,7 @@ export const reinitialize = definePass({
   summary: "Reinitialize all weights, to train a network from scratch",
   options: noOptions,
   beginsAnew: true,
-  command: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
+  removesNotes: true,
   run: (model, _, context) => drawInitialValues(model, context),
 });
 

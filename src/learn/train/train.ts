@@ -47,14 +47,8 @@ export const train = definePass({
   options: trainOptions,
   data: "train",
   gentler: betterTraining,
-  command: {
-    suffix: () => ".trained",
-    writes: ["log"],
-    examples: [
-      "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
-      "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
-    ],
-  },
+  removesNotes: true,
+  writes: ["log"],
   run: trainInPlace,
 });
 

@@ -75,19 +75,9 @@ export const distill = definePass({
     makesStudent(options)
       ? "Train longer (`epochs`), cut less, or try another `learningRate`"
       : betterTraining(options, lostBefore),
-  command: {
-    suffix: () => ".distilled",
-    takes: "the student: the model that is trained (default: the teacher, made smaller)",
-    takesStudent: true,
-    reads: ["otherTeachers"],
-    writes: ["log"],
-    examples: [
-      "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
-      "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",
-      "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
-      'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2) + hidden-mse"',
-    ],
-  },
+  removesNotes: true,
+  reads: ["otherTeachers"],
+  writes: ["log"],
   options: v.pipe(
     v.strictObject({
       teacher: option(modelOption(), "the model to learn from", { value: "teacher.onnx", common: true }),

@@ -64,13 +64,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const rule = ruleNameOf(options);
     return rule && `Omit \`${rule}\`, so that only layers that do not become slower are factorized`;
   },
-  command: {
-    suffix: () => ".factorized",
-    examples: [
-      "factorize model.onnx --budget 60% --cost macs",
-      "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
-    ],
-  },
+  removesNotes: true,
   async run(model, options, context) {
     storeWeights(model);
     const inference = infer(model);

@@ -54,22 +54,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       : typeof pattern === "string" && hasFixedShare(pattern)
         ? "Exclude layers (`except`), or use a `pattern` that removes less"
         : "Use a smaller amount",
-  command: {
-    suffix: () => ".pruned",
-    examples: [
-      "prune model.onnx --amount 50%",
-      "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
-      "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
-    ],
-    storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
-    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, holds }) {
-      if (structured !== false || dropLayers !== undefined)
-        return trainable && !holds
-          ? `recover ${written} --original ${model} --data ${data}  # labels are not needed`
-          : undefined;
-      return keepMasks === true ? `train ${written} --data ${data}  # the zeros stay` : undefined;
-    },
-  },
+  removesNotes: true,
   run: async (model, options, context) => (await import("./run.ts")).runPrune(model, options, context),
 });
 

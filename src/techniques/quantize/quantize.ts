@@ -1,6 +1,5 @@
 import type * as v from "valibot";
 import { definePass, type Pass } from "#pass";
-import { type DtypeName, dtypes } from "./dtypes.ts";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
 import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";
 import { withDtype } from "./settings.ts";
@@ -76,28 +75,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   moves: async (request) => (await import("./moves.ts")).quantizeMoves(request),
   sampleWork: { name: "calibration and rounding", runs: runsPerSample },
   unrounded: equalize,
-  command: {
-    suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
-      typeof dtype === "string" && dtype in dtypes
-        ? dtypes[dtype as DtypeName].suffix
-        : scheme === "float16" || scheme === "bfloat16"
-          ? `.${scheme}`
-          : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
-            ? `.${weights}${weights === "palette" ? bits : ""}`
-            : `.int${bits}-${scheme}`,
-    results: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
-    examples: [
-      "quantize model.onnx --dtype q4",
-      "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
-      "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
-      "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
-    ],
-    // The speed that the command prints is that of the native runtime.
-    next: ({ target }, { model, written }) =>
-      Array.isArray(target) && target.includes("wasm")
-        ? `bench ${model} ${written} --target wasm  # its speed in a page`
-        : undefined,
-  },
+  removesNotes: true,
   checkModel: async (copy, options) => (await import("./run.ts")).requireFloatWeights(copy, options),
   run: async (model, options, context) => (await import("./run.ts")).runQuantize(model, options, context),
 });

@@ -138,21 +138,8 @@ export const recover = definePass({
         ? `Train longer (${minutes === undefined ? "" : "`minutes` and "}\`epochs\`)`
         : "Try a lower `learningRate`, such as 1e-4"
       : 'Give more samples, or train as well (`until: "end-to-end"`)',
-  command: {
-    suffix: () => ".recovered",
-    writes: ["log"],
-    takes: "the compressed model",
-    examples: [
-      "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
-      "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
-    ],
-    next: (_, { original, written, data, trainable, holds }) => {
-      if (original === undefined) return undefined;
-      return trainable && !holds
-        ? `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`
-        : `bench ${original} ${written}`;
-    },
-  },
+  removesNotes: true,
+  writes: ["log"],
   run: recoverModel,
 });
 

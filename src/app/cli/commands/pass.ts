@@ -27,6 +27,7 @@ import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.
 import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
 import type { WrittenOutput } from "../job-parts/pass-output.ts";
 import type passJob from "../jobs/pass.ts";
+import { passCommands } from "../pass-commands.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
 
 const stepFlags = (defaultOut: string) =>
@@ -64,7 +65,8 @@ const stepFlags = (defaultOut: string) =>
   });
 
 export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {
-  const { id: name, summary, command, reference, data: needs } = pass;
+  const { id: name, summary, reference, data: needs } = pass;
+  const command = passCommands[name];
   if (command === undefined) throw new Error(`The pass ${name} is no command.`);
   const { suffix, results, takes = "the model", takesStudent = false, examples } = command;
   return defineCommand({
@@ -105,7 +107,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const { out } = place;
       const copies = copiesOf(out, precompress);
       const files = await openPlaces(pass, passed, place, { model, referenceModel, data }, copies);
-      const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
+      const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
       // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const input = {
@@ -165,14 +167,14 @@ const referenceNeeds = {
 };
 
 function requireMandatoryFlags(
-  { id: name, options, reference, command }: AnyPass,
+  { id: name, options, reference }: AnyPass,
   data: DataRequest | undefined,
   referenceModel: unknown,
 ): void {
   const help = `pith ${name} --help.`;
   if (data === undefined && requiredKeys(options).has("data"))
     throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
-  if (reference !== undefined && referenceModel === undefined && !command?.takesStudent)
+  if (reference !== undefined && referenceModel === undefined && !passCommands[name]?.takesStudent)
     throw new PithError("E_USAGE", `${name} needs ${flagName(reference)}: ${referenceNeeds[reference]}.`, {
       hint: `Add ${flagName(reference)} with the path of an ONNX model. See ${help}`,
     });
@@ -203,13 +205,13 @@ interface Inputs {
 }
 
 async function openPlaces(
-  { reference = "original", command }: AnyPass,
+  { reference = "original", reads = [], writes = [] }: AnyPass,
   passed: Session["passed"],
   place: ResultPlace,
   { model, referenceModel, data }: Inputs,
   copies: readonly string[],
 ): Promise<OutputFiles> {
-  const readFiles = (command?.reads ?? []).flatMap((key) =>
+  const readFiles = reads.flatMap((key) =>
     [passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
   );
   const modelItself = ["the model itself", model] as const;
@@ -219,9 +221,7 @@ async function openPlaces(
   await requireModel(model);
   for (const path of [out, ...copies]) await requireOther(path, inputs);
   await requireWritablePlace(place, copies);
-  const alsoWritten = (command?.writes ?? [])
-    .flatMap((key) => passed[key] ?? [])
-    .filter((path) => typeof path === "string");
+  const alsoWritten = writes.flatMap((key) => passed[key] ?? []).filter((path) => typeof path === "string");
   for (const path of alsoWritten) {
     await requireOther(path, [...inputs, ["the result itself", out]]);
     await requireWritable(path);

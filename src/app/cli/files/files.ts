@@ -3,10 +3,10 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { allValues, type Model, PithError, parseDataName } from "#ir";
-import type { NextFiles } from "#pass";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { pageMark } from "../../report/markup.ts";
+import type { NextFiles } from "../pass-commands.ts";
 
 export function filesOfModel(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);

@@ -52,7 +52,7 @@ async function requireModules({ steps }: Recipe, owner: string, allowedModules: 
 }
 
 function filesWritten({ id, options }: RecipeStep): readonly string[] {
-  const optionValues = (steps.get(id)?.command?.writes ?? []).map((name) => options[name]);
+  const optionValues = (steps.get(id)?.writes ?? []).map((name) => options[name]);
   return optionValues.filter((file) => typeof file === "string");
 }
 

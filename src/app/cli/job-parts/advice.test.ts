@@ -6,11 +6,12 @@ import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/step-advice.t
 import { passCommand } from "../commands/pass.ts";
 import { asFlags, flagName, rewordForCommand } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
+import { passCommands } from "../pass-commands.ts";
 import { lostAdvice } from "./advice.ts";
 
 const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
 
-const commands = [...steps.values()].filter(({ command }) => command !== undefined);
+const commands = [...steps.values()].filter(({ id }) => passCommands[id] !== undefined);
 
 test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags that pith %s has", (_, pass) => {
   const definition = passCommand(pass);

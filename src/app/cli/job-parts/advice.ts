@@ -8,6 +8,7 @@ import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";
 import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
+import { passCommands } from "../pass-commands.ts";
 import type { PassInput } from "./pass-output.ts";
 
 interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
@@ -58,7 +59,9 @@ export function lostAdvice(
   const exceptAdvice =
     blamedLayer === undefined ? undefined : `skip that layer: --except ${exceptText(options, blamedLayer)}`;
   const state = { trainable, holds: false };
-  const nextCommand = isSpreadError ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
+  const nextCommand = isSpreadError
+    ? passCommands[pass.id]?.next?.(options, nextFiles({ model, out }, data, state))
+    : undefined;
   const suggestions = [
     ...(gentlerAdvice === undefined || (exceptAdvice !== undefined && gentlerAdvice.includes("--except"))
       ? []

@@ -1,0 +1,116 @@
+/** The commands of passes, by the name of the pass: what the command line needs besides the definition of the pass. */
+import type { OptionValues } from "#pass";
+import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
+
+/** The command-line command of a pass: its help, the name of its result, and the next command. */
+export interface PassCommand {
+  /** Returns the suffix of the result's file name, such as ".pruned" for model.pruned.onnx. */
+  suffix(options: OptionValues): string;
+  /** Names of the results as shown in the help, if the suffix depends on options. */
+  readonly results?: string;
+  /** The role of the input model in the help, if it differs from that of other commands. */
+  readonly takes?: string;
+  /** Whether the command's argument is the student. Without this argument, the reference model is the student. */
+  readonly takesStudent?: true;
+  /** Command lines for the help, without the leading `pith`. */
+  readonly examples: readonly string[];
+  /** Returns whether pruned values are stored as zeros in the file. */
+  storesZeros?(options: OptionValues): boolean;
+  /** Returns the suggested next command line without the leading `pith`. A shell comment can follow. */
+  next?(options: OptionValues, files: NextFiles): string | undefined;
+}
+
+/** Files for the suggested next command line, quoted for a shell. */
+export interface NextFiles {
+  readonly model: string;
+  readonly original: string | undefined;
+  /** The file that the command wrote. */
+  readonly written: string;
+  /** The samples that the user gave, or a placeholder. */
+  readonly data: string;
+  /** Whether weights of the result are floats and can be trained. */
+  readonly trainable: boolean;
+  /** Whether evaluation showed that the result meets its goal. */
+  readonly holds: boolean;
+}
+
+export const passCommands: Readonly<Record<string, PassCommand>> = {
+  prune: {
+    suffix: () => ".pruned",
+    examples: [
+      "prune model.onnx --amount 50%",
+      "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
+      "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
+    ],
+    storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
+    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, holds }) {
+      if (structured !== false || dropLayers !== undefined)
+        return trainable && !holds
+          ? `recover ${written} --original ${model} --data ${data}  # labels are not needed`
+          : undefined;
+      return keepMasks === true ? `train ${written} --data ${data}  # the zeros stay` : undefined;
+    },
+  },
+  quantize: {
+    suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
+      typeof dtype === "string" && dtype in dtypes
+        ? dtypes[dtype as DtypeName].suffix
+        : scheme === "float16" || scheme === "bfloat16"
+          ? `.${scheme}`
+          : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
+            ? `.${weights}${weights === "palette" ? bits : ""}`
+            : `.int${bits}-${scheme}`,
+    results: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
+    examples: [
+      "quantize model.onnx --dtype q4",
+      "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
+      "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
+      "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
+    ],
+    // The speed that the command prints is that of the native runtime.
+    next: ({ target }, { model, written }) =>
+      Array.isArray(target) && target.includes("wasm")
+        ? `bench ${model} ${written} --target wasm  # its speed in a page`
+        : undefined,
+  },
+  factorize: {
+    suffix: () => ".factorized",
+    examples: [
+      "factorize model.onnx --budget 60% --cost macs",
+      "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
+    ],
+  },
+  distill: {
+    suffix: () => ".distilled",
+    takes: "the student: the model that is trained (default: the teacher, made smaller)",
+    takesStudent: true,
+    examples: [
+      "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
+      "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",
+      "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
+      'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2) + hidden-mse"',
+    ],
+  },
+  train: {
+    suffix: () => ".trained",
+    examples: [
+      "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
+      "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
+    ],
+  },
+  recover: {
+    suffix: () => ".recovered",
+    takes: "the compressed model",
+    examples: [
+      "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
+      "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
+    ],
+    next: (_, { original, written, data, trainable, holds }) => {
+      if (original === undefined) return undefined;
+      return trainable && !holds
+        ? `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`
+        : `bench ${original} ${written}`;
+    },
+  },
+  reinitialize: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
+};
