@@ -78,9 +78,9 @@ export async function compareOutputs(
       ...{ inputs: 0, difference: Number.POSITIVE_INFINITY, at: missingOutput.name },
       ...{ tolerance: toleranceOf(original), run: "as written" },
     };
-  const copy = original.clone();
   const models = withSaturating(original, other);
-  if (!roundsToCodes(copy, infer(copy))) return compareRun(engine, models, options, "fused", toleranceOf(original));
+  if (!roundsToCodes(models.inferred, infer(models.inferred)))
+    return compareRun(engine, models, options, "fused", toleranceOf(original));
   const unfused = await compareRun(engine, models, options, "as written", toleranceOf(original));
   if (typeof unfused === "string" || !(unfused.difference <= unfused.tolerance)) return unfused;
   const fused = await compareRun(engine, models, options, "fused", codesTolerance);

@@ -4,6 +4,8 @@ import { convertsQuantization, type Inference, infer, makersOf } from "#analysis
 import { emitInto, isFloat, type Model, type Node, type Value } from "#ir";
 
 export interface SaturatingModels {
+  /** A copy of the original that was inferred. */
+  readonly inferred: Model;
   /** Both models with the inputs of their last saturating operators as additional outputs. */
   readonly original: Model;
   readonly other: Model;
@@ -20,7 +22,8 @@ export function withSaturating(original: Model, other: Model, selected?: readonl
   const copies = { original: original.clone(), other: other.clone() };
   const outputs = selected ?? original.graph.outputs.map(({ name }) => name);
   const inputs = [...saturatingInputs(copies.original)].filter(([output]) => outputs.includes(output));
-  if (inputs.length === 0) return { original, other, outputs: new Set(), before: new Map() };
+  const inferred = copies.original;
+  if (inputs.length === 0) return { original, other, inferred, outputs: new Set(), before: new Map() };
   const otherInputs = saturatingInputs(copies.other);
   const before = new Map<string, string>();
   const addOutput = (model: Model, { input, moves }: Saturated, output: string): void => {
@@ -36,7 +39,7 @@ export function withSaturating(original: Model, other: Model, selected?: readonl
     addOutput(copies.original, saturated, output);
     addOutput(copies.other, counterpart, output);
   }
-  return { ...copies, outputs: new Set(inputs.map(([output]) => output)), before };
+  return { ...copies, inferred, outputs: new Set(inputs.map(([output]) => output)), before };
 }
 
 /** The input of a saturating operator, and the nodes after it that only move elements (Transpose, Slice), in order. */

@@ -81,17 +81,15 @@ export const dropDeadChannels = definePass({
   },
 });
 
-/** Returns whether a layer, such as a depthwise convolution, passes on the channels of its input without summing over them. */
-function passesChannels({ effective, role, node }: Layer, group: Group): boolean {
-  const data = node.inputs[role.data];
-  return (
-    group.slices.some(({ value }) => value === data) &&
-    !group.slices.some(({ value, axis }) => value === effective && axis === role.in)
-  );
+/** Returns the layers without those that pass on the channels of their input without a sum over them, such as a depthwise convolution. */
+function producingLayers({ layers, slices }: Group): readonly Layer[] {
+  const axes = new Map<Value, Set<number>>();
+  for (const { value, axis } of slices) axes.set(value, (axes.get(value) ?? new Set()).add(axis));
+  return layers.filter(({ effective, role, node }) => {
+    const data = node.inputs[role.data];
+    return data === undefined || !axes.has(data) || axes.get(effective)?.has(role.in) === true;
+  });
 }
-
-const producingLayers = (group: Group): readonly Layer[] =>
-  group.layers.filter((layer) => !passesChannels(layer, group));
 
 async function deadUnits(group: Group): Promise<readonly number[]> {
   const dead = new Set(removable(group));

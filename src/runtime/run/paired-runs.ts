@@ -116,16 +116,17 @@ export async function pairedRuns(
   options: PairOptions,
 ): Promise<PairedRuns | Miss> {
   options.progress?.(0, 2 * minSamples);
-  const smallerModels = withSmallerSides(original, result);
-  if (smallerModels !== undefined) {
+  const inputs = randomInputs(original);
+  const smaller = withSmallerSides({ original, result, inputs });
+  if (smaller !== undefined) {
     // A failure on smaller images does not count: the model may need its full size.
-    const runs = await runBoth(engine, ...smallerModels, options).catch((error: unknown) => {
+    const runs = await runBoth(engine, smaller, options).catch((error: unknown) => {
       if (error instanceof ResultFails) return new Miss(error.message);
       throw error;
     });
     if (!(runs instanceof Miss)) return runs;
   }
-  return runBoth(engine, original, result, options);
+  return runBoth(engine, { original, result, inputs }, options);
 }
 
 /** Returns the samples, or random inputs without data, and both models as they ran on them. Returns a Miss like `pairedRuns`. */
@@ -144,20 +145,27 @@ export async function inputsFor(
   return { original: runs.original, result: runs.result, samples, perRun: runs.pairs[0]?.samples ?? 1 };
 }
 
+/** Two models, and random inputs of the original. */
+interface ModelPair {
+  readonly original: Model;
+  readonly result: Model;
+  readonly inputs: RandomInputs;
+}
+
 async function runBoth(
   engine: Engine,
-  original: Model,
-  result: Model,
+  pair: ModelPair,
   options: PairOptions,
   unknown: readonly UnknownOperator[] = [],
 ): Promise<PairedRuns | Miss> {
+  const { original, result } = pair;
   const models = unknown.length === 0 ? ([original, result] as const) : withoutOperators(original, result, unknown);
   if (models === undefined) {
     const operators = unknown.map(operatorName).join(", ");
     throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
   }
   const [first, second] = models;
-  const inputs = randomInputs(first);
+  const inputs = first === original ? pair.inputs : randomInputs(first);
   const { undrawable } = inputs;
   if (undrawable !== undefined && options.set?.[undrawable] === undefined)
     return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
@@ -169,7 +177,7 @@ async function runBoth(
     const engineError = asPithError(error);
     const operator = findUnknownOperator(engineError);
     if (operator !== undefined && !unknown.some(({ domain, op }) => domain === operator.domain && op === operator.op))
-      return runBoth(engine, original, result, options, [...unknown, operator]);
+      return runBoth(engine, pair, options, [...unknown, operator]);
     if (engineError.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
   }
@@ -257,7 +265,7 @@ function* candidates(
   inputs: RandomInputs,
   { sizes, known, work: maxWork = maxTotalWork }: PairOptions,
 ): Generator<Candidate, void, undefined> {
-  const costOf = costCounter(model, inputs);
+  const costOf = costCounter(inputs);
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean =>
@@ -280,11 +288,8 @@ function affordableSamplesOf(work: number, { samples = defaultSamples, work: max
   return Math.max(minSamples, Math.min(samples, Math.floor(maxWork / Math.max(1, work))));
 }
 
-function costCounter(
-  model: Model,
-  inputs: RandomInputs,
-): (assignment: Assignment) => Pick<Candidate, "work" | "largeValue"> {
-  const copy = model.clone();
+function costCounter(inputs: RandomInputs): (assignment: Assignment) => Pick<Candidate, "work" | "largeValue"> {
+  const { model: copy } = inputs;
   const inference = infer(copy);
   const macs = [...cost(copy, inference).perNode.values()];
   const computedValues = [...copy.graph.nodes()].flatMap(({ outputs }) =>
@@ -439,14 +444,15 @@ export function countSamples(output: Dense | undefined, { samples }: Pick<ModelR
   return samples > 0 && output?.dims[0] === samples ? samples : 1;
 }
 
-function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
-  let pair: readonly [Model, Model] = [original, result];
-  while (costCounter(pair[0], randomInputs(pair[0]))(() => 1).work > maxWorkPerRun) {
-    const [first, second] = pair.map(halveSides);
-    if (first === undefined || second === undefined) break;
-    pair = [first, second];
+/** Returns copies for smaller images; undefined if a sample costs less than the maximum, or no smaller image is possible. */
+function withSmallerSides(pair: ModelPair): ModelPair | undefined {
+  let smaller = pair;
+  while (costCounter(smaller.inputs)(() => 1).work > maxWorkPerRun) {
+    const [original, result] = [smaller.original, smaller.result].map(halveSides);
+    if (original === undefined || result === undefined) break;
+    smaller = { original, result, inputs: randomInputs(original) };
   }
-  return pair[0] === original ? undefined : pair;
+  return smaller === pair ? undefined : smaller;
 }
 
 /** Returns a copy of a model for images of half the size; undefined if a side would be fractional or too small. */

@@ -32,6 +32,8 @@ export type Assignment = (name: string) => number;
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
+  /** The copy of the model that was inferred. */
+  readonly model: Model;
   /** Name of an input that cannot be drawn, because it is text or its rank is unknown. */
   readonly undrawable: string | undefined;
   /** Returns the size of a dimension. `assignment` returns the sizes of symbols that the model does not determine. */
@@ -61,6 +63,7 @@ export function randomInputs(model: Model): RandomInputs {
     return dimValue(equalDim, symbolSizes) ?? assignment(dimText(equalDim));
   };
   return {
+    model: copy,
     undrawable: feeds.find(({ name }) => !drawable.some((other) => other.name === name))?.name,
     size,
     shapes: (assignment) => new Map(drawable.map(({ name, dims }) => [name, dims.map((dim) => size(dim, assignment))])),
