@@ -266,4 +266,27 @@ describe("the linear systems", () => {
     // The solution for one unknown is Σ x y / Σ x².
     expect([...step.data]).toEqual([0, expect.closeTo((10 + 2 - 1 + 4) / 7, 10), 0]);
   });
+
+  test.each([1, 2])(
+    "the normal equations hold for the free entries of each output, with %i fixed entries",
+    async (count) => {
+      const sums = emptySums(3, 2);
+      const twoTargets = matrixOf([...targets.data].map((value, row) => [value, row - value]));
+      await addRows(sums, rows, twoTargets, multiplyHere);
+      const gradient = await gradientAt(
+        sums,
+        matrixOf([
+          [0, 0],
+          [0, 0],
+          [0, 0],
+        ]),
+        multiplyHere,
+      );
+      const free = Uint8Array.from({ length: 6 }, (_, at) => Number((at >> 1) + (at & 1) >= count));
+      const step = await solveRidge(sums, gradient, { damping: 1e-15, free, ones: undefined }, multiplyHere);
+      if (step instanceof Miss) throw new Error(step.reason);
+      const remaining = await gradientAt(sums, step, multiplyHere);
+      for (const [at, isFree] of free.entries()) expect((isFree === 1 ? remaining : step).data[at]).toBeCloseTo(0, 9);
+    },
+  );
 });

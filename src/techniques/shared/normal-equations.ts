@@ -4,9 +4,9 @@
  * The ridge λ does not apply to a feature that is 1 in all rows (the bias). If some weights must stay zero, each output has a separate linear system.
  */
 
-import { Miss } from "#ir";
+import { groupBy, Miss } from "#ir";
 import { cholesky, solveCholesky } from "../../core/math/cholesky.ts";
-import { type Matrix, type Multiply, matrix, subtract, transpose } from "../../core/math/matrix.ts";
+import { identity, type Matrix, type Multiply, matrix, subtract, transpose } from "../../core/math/matrix.ts";
 import { axpy } from "../../core/math/vector.ts";
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
@@ -81,34 +81,50 @@ export async function solveRidge(
     // Weights of a feature that is always zero get δ = 0.
     damped.data[diagonalIndex] = (damped.data[diagonalIndex] ?? 0) + (lambda > 0 ? lambda : 1);
   }
-  if (free === undefined) {
-    const lower = await cholesky(damped, multiply);
-    return lower instanceof Miss ? lower : solveCholesky(lower, gradient, multiply);
-  }
-  return solveEach(damped, gradient, free);
+  const lower = await cholesky(damped, multiply);
+  if (lower instanceof Miss) return lower;
+  const solution = await solveCholesky(lower, gradient, multiply);
+  return free === undefined ? solution : fixEntries({ damped, lower, gradient, solution, free }, multiply);
 }
 
-/** Solves one linear system for each set of outputs that have the same free entries. */
-function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix | Miss {
-  const [size, outputs] = [gradient.rows, gradient.columns];
-  const systems = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();
-  for (let output = 0; output < outputs; output++) {
-    const freeFeatures = Array.from({ length: size }, (_, at) => at).filter((at) => free[at * outputs + output] === 1);
-    const key = freeFeatures.join();
-    const system = systems.get(key) ?? { kept: freeFeatures, outputs: [] };
-    system.outputs.push(output);
-    systems.set(key, system);
-  }
-  const work = [...systems.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
+/**
+ * Returns the solution of A δ = g with δ = 0 at the fixed entries Z of each output. It solves a system of the free entries, or if there are more of
+ * these, a system of Z for each set of outputs that share Z:
+ *
+ *     δ = δ₀ − A⁻¹[:, Z] (A⁻¹[Z, Z])⁻¹ δ₀[Z],   δ₀ = A⁻¹ g
+ */
+async function fixEntries(
+  {
+    free,
+    ...matrices
+  }: Readonly<Record<"damped" | "lower" | "gradient" | "solution", Matrix>> & { readonly free: Uint8Array },
+  multiply: Multiply,
+): Promise<Matrix | Miss> {
+  const { damped, lower, gradient, solution } = matrices;
+  const { rows: size, columns: outputs } = gradient;
+  const features = Array.from({ length: size }, (_, at) => at);
+  const featuresWith = (isFree: number, output: number) =>
+    features.filter((at) => Number(free[at * outputs + output]) === isFree);
+  const systems = [...groupBy(Array(outputs).keys(), (output) => featuresWith(0, output).join()).values()].map(
+    (same) => ({ same, kept: featuresWith(1, same[0]), fixed: featuresWith(0, same[0]) }),
+  );
+  const work = systems.reduce((sum, { kept, fixed }) => sum + Math.min(kept.length, fixed.length) ** 3 / 6, 0);
   if (work > maxMultiplications) return new Miss("the mask differs by output: too many linear systems to solve");
+  const isInverted = systems.some(({ kept, fixed }) => fixed.length > 0 && fixed.length < kept.length);
+  const inverse = isInverted ? await solveCholesky(lower, identity(size), multiply) : lower;
   const result = matrix(size, outputs);
-  for (const { kept, outputs: sameOutputs } of systems.values()) {
-    const lower = cholesky(pick(damped, kept, kept));
-    if (lower instanceof Miss) return lower;
-    const correction = solveCholesky(lower, pick(gradient, kept, sameOutputs));
+  for (const { kept, fixed, same } of systems) {
+    const isSmall = fixed.length < kept.length;
+    const chosen = isSmall ? fixed : kept;
+    const part = cholesky(pick(isSmall ? inverse : damped, chosen, chosen));
+    if (part instanceof Miss) return part;
+    const values = solveCholesky(part, pick(isSmall ? solution : gradient, chosen, same));
+    const change = isSmall
+      ? subtract(pick(solution, kept, same), await multiply(pick(inverse, kept, fixed), values))
+      : values;
     kept.forEach((at, row) => {
-      sameOutputs.forEach((output, column) => {
-        result.data[at * outputs + output] = correction.data[row * sameOutputs.length + column] ?? 0;
+      same.forEach((output, column) => {
+        result.data[at * outputs + output] = change.data[row * same.length + column] ?? 0;
       });
     });
   }
