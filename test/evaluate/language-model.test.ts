@@ -7,7 +7,8 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { typeCodes } from "../../src/core/tensor/types.ts";
 import { compareFunction, type Likeness } from "../../src/judge/compare/compare-function.ts";
-import { storeCacheInHalf } from "../../src/techniques/quantize/fuse-decoder.ts";
+import { decoderOf } from "../../src/runtime/run/decoding.ts";
+import { storeCacheInHalf } from "../../src/techniques/quantize/store-cache-in-half.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
 
 async function compare(original: Model, result: Model): Promise<Likeness> {
@@ -45,7 +46,7 @@ for (const [kind, decoder] of Object.entries(decoders)) {
 
   test(`${kind} can store its cache in float16`, async () => {
     const half = decoder();
-    storeCacheInHalf(half);
+    storeCacheInHalf(half, decoderOf(half)?.caches ?? []);
     expect(half.graph.value("past_key_values.0.key")?.type?.type).toBe("float16");
     expect(await compare(decoder(), half)).toMatchObject({ lost: undefined, language: { agreement: { value: 1 } } });
     const logits = decoder();

@@ -32,7 +32,7 @@ function part(name: string, count: number): IndexedDataset {
   });
 }
 
-export const task: Required<Omit<Task, "trained">> = {
+export const task: Required<Omit<Task, "trained" | "text">> = {
   train: part("train", 1600),
   calibrate: part("calibrate", 200),
   test: part("test", 800),

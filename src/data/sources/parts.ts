@@ -10,6 +10,8 @@ export interface Parts {
   /** The training samples. From a single split, they are taken only with `trains` or `trainAlone`, and are undefined by default. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
+  /** Text that the model generated. */
+  readonly text?: Dataset | undefined;
   readonly test: Dataset;
   /** The number of available test samples, before the limit `test`; undefined for a stream. */
   readonly testable: number | undefined;

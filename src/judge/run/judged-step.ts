@@ -15,8 +15,8 @@ import type { OnTarget } from "../compare/target-check.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
-import { runStep, type StepParts } from "../steps/step.ts";
-import { partFor, trains } from "../steps/step-options.ts";
+import { runStep, type StepParts, samplesOf } from "../steps/step.ts";
+import { trains } from "../steps/step-options.ts";
 import { fitToDownload } from "./download-budget.ts";
 import { announceCalibration } from "./duration-notice.ts";
 import {
@@ -110,12 +110,11 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
   };
   const runner = new Runner({ store, parts: samplesFor(request, request.options) }, { ...context, beforeTraining });
   const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
-  const { calibrate } = samplesFor(request, options);
-  // On generated text, 4-bit weights only get their scales.
-  const isLong = task !== undefined || typeof pass.data !== "object" || pass.data.when(options) !== undefined;
-  if (!dryRun && isLong) await announceCalibration(pass, options, input.model, calibrate, context);
-  if (calibrate !== undefined && calibrate !== task?.calibrate)
-    context.log({ id: "calibration", text: `calibrated on ${calibrate.name}` });
+  const parts = samplesFor(request, options);
+  if (!dryRun) await announceCalibration(pass, options, input.model, parts.calibrate, context);
+  const samples = samplesOf(pass, options, parts);
+  if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
+    context.log({ id: "calibration", text: `calibrated on ${samples.name}` });
   const outcome = await runner.run({ pass, options }, store.original);
   context.engine.forget();
   const baseResult = { outcome, judgement: undefined, comparison, fallback: undefined, searched, rejection: undefined };
@@ -167,11 +166,10 @@ const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.tes
 
 /** Returns the samples for the pass. Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
 function samplesFor({ pass, task, inputs }: StepRequest, options: OptionValues): StepParts {
-  const usesData = task !== undefined && partFor(pass, options) !== undefined;
-  if (usesData || inputs === undefined || typeof pass.data !== "object") return task ?? {};
-  const { when, textHelps } = pass.data;
-  const isUseful = when(options) !== undefined || (inputs.isGenerated && textHelps?.(options) === true);
-  return isUseful ? { ...task, calibrate: inputs.calibrate } : (task ?? {});
+  if (inputs === undefined) return task ?? {};
+  const isNeeded = task === undefined && typeof pass.data === "object" && pass.data.when(options) !== undefined;
+  const calibrate = isNeeded ? { calibrate: inputs.calibrate } : {};
+  return { ...task, ...calibrate, text: inputs.isGenerated ? inputs.calibrate : undefined };
 }
 
 /** Returns a copy of the input model whose metadata records the preprocessing of the data. */

@@ -19,9 +19,9 @@ export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibr
   return wantsSamples(data, complete) ? "calibrate" : undefined;
 }
 
-/** Returns whether a step that uses no other samples is improved by text that the model generates. */
+/** Returns whether text that a language model generates improves a step that uses no other samples. */
 export const textHelps = (pass: AnyPass, options: OptionValues): boolean =>
-  typeof pass.data === "object" && pass.data.textHelps?.(options) === true && partFor(pass, options) === undefined;
+  typeof pass.data === "object" && pass.data.textHelps?.(options) === true;
 
 const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;

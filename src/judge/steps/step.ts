@@ -1,6 +1,7 @@
 import { assertValid, type Model, verify } from "#ir";
 import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";
 import { namesAt, openModules, removedPortKind } from "#pass";
+import type { Dataset } from "../../data/batches/types.ts";
 import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
@@ -9,7 +10,7 @@ import { partFor, textHelps } from "./step-options.ts";
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
 /** Samples that a step can use, and the metric that can select its weights. */
-export type StepParts = Pick<Task, "train" | "calibrate" | "trained"> & Partial<Pick<Task, "metric">>;
+export type StepParts = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
 /** Returns the metric that selects the weights of a training; undefined if the pass has none or the metric needs no labels. */
 export function selectionMetric(
@@ -19,6 +20,12 @@ export function selectionMetric(
 ): Metric | undefined {
   const chooses = validation !== undefined && namesAt(pass.options).includes("metric");
   return chooses && metric?.truth !== "original" ? metric : undefined;
+}
+
+/** Returns the samples that a step uses. */
+export function samplesOf(pass: AnyPass, options: OptionValues, parts: StepParts): Dataset | undefined {
+  const part = partFor(pass, options);
+  return (part && parts[part]) ?? (textHelps(pass, options) ? parts.text : undefined);
 }
 
 /**
@@ -33,9 +40,7 @@ export async function runStep(
   context: Context,
 ): Promise<StepOutcome> {
   const opened = await openModules(pass.id, pass.options, options);
-  const part = partFor(pass, opened);
-  const isText = parts.calibrate?.isSynthetic === true && textHelps(pass, opened);
-  const data = isText ? parts.calibrate : part && parts[part];
+  const data = samplesOf(pass, opened, parts);
   const metric = selectionMetric(pass, options, parts.metric);
   const passOptions = {
     ...opened,
@@ -46,7 +51,8 @@ export async function runStep(
   const violations = verify(model);
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, passOptions, context]);
-  if (part === "train" && parts.trained !== undefined) model.header.metadata.set(trainedKey, parts.trained);
+  if (partFor(pass, opened) === "train" && parts.trained !== undefined)
+    model.header.metadata.set(trainedKey, parts.trained);
   assertValid(model, violations);
   requirePorts(pass, before, portsOf(model), outcome);
   return { ...outcome, learnt: outcome.learnt ?? countLearnt(outcome, passOptions) };

@@ -262,6 +262,7 @@ export async function openTask(
       ? {}
       : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
+    text: stored.text && ready(stored.text),
     test: ready(testSamples),
     metric: taskMetric,
     reading,
@@ -356,6 +357,7 @@ async function textParts(
   return {
     train: calibration,
     calibrate: calibrate > 0 ? calibration : undefined,
+    text: inputs.isGenerated ? calibration : undefined,
     test,
     testable: test.count,
     divided: false,

@@ -35,6 +35,8 @@ export interface Metric {
 export interface Task {
   readonly train?: Dataset;
   readonly calibrate?: Dataset;
+  /** Text that the model generated, for steps that use no other samples. */
+  readonly text?: Dataset | undefined;
   readonly test: Dataset;
   readonly metric: Metric;
   /** Mark of models that are trained on these samples: they must be tested on other samples (`data/trained-on.ts`). */

@@ -33,12 +33,11 @@ export async function quantizeMassiveInputs(
   settings: DynamicSettings,
   context: Context,
 ): Promise<{ readonly changes: readonly Change[]; readonly rest: DynamicSettings }> {
-  const { samples, rounder } = settings;
-  const data = settings.data === undefined ? undefined : await trainPart(settings.data);
-  // Samples that Pith made do not decide about equalization.
-  const rest = data?.isSynthetic === true ? { ...settings, data: undefined } : settings;
-  if (data === undefined || decoderOf(model) === undefined) return { changes: [], rest };
-  const ratios = await findMassiveInputs(model, settings, data, context);
+  const { samples, rounder, data } = settings;
+  if (data === undefined || decoderOf(model) === undefined) return { changes: [], rest: settings };
+  // Texts of a language model do not decide about equalization.
+  const rest = { ...settings, data: undefined };
+  const ratios = await findMassiveInputs(model, settings, await trainPart(data), context);
   if (ratios.size === 0) return { changes: [], rest };
   const { changes } = await quantizeBy(
     {

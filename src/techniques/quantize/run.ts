@@ -19,6 +19,7 @@ import { type Change, type Context, type OptionValues, type Outcome, parseOption
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { decoderOf } from "../../runtime/run/decoding.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
@@ -43,16 +44,15 @@ export async function runQuantize(
   options: v.InferOutput<typeof quantizeOptions>,
   context: Context,
 ): Promise<Outcome> {
-  // Only a model with a cache has inputs and outputs in addition to tokens, masks and scores.
-  const hasCache = model.graph.feeds.length > 2 && model.graph.outputs.length > 2;
-  if (hasCache && (options.dtype ?? options.target) !== undefined)
+  const { caches = [] } = decoderOf(model) ?? {};
+  if (caches.length > 0 && (options.dtype ?? options.target) !== undefined)
     await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
   await storeForm(model, context);
   const outcomes: Outcome[] = [];
   for (const requested of settingsOfSteps(options)) {
     if (isHalf(requested)) {
-      const storesCache = hasCache && options.dtype !== undefined;
-      if (storesCache) (await import("./fuse-decoder.ts")).storeCacheInHalf(model);
+      const storesCache = caches.length > 0 && options.dtype !== undefined;
+      if (storesCache) (await import("./store-cache-in-half.ts")).storeCacheInHalf(model, caches);
       outcomes.push(await quantizeBy(requested, model, context));
       if (storesCache) {
         await fuseNodes(model, { only: ["wider-cast"] }, context);

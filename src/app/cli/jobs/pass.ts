@@ -13,7 +13,7 @@ import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
-import { placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
+import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import { type TextInputs, textInputs } from "../../../judge/task/text-inputs.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
@@ -273,7 +273,8 @@ async function openStep(
     input.data === undefined
       ? undefined
       : await openData(original, references, input, input.data, stepContext, context);
-  const needsTexts = data === undefined || (textHelps(pass, options) && decoderOf(original) !== undefined);
+  const usesOnlyText = partFor(pass, options) === undefined && textHelps(pass, options);
+  const needsTexts = data === undefined || (usesOnlyText && decoderOf(original) !== undefined);
   const usesTexts = needsTexts && !trains(pass) && input.judgedTogether !== true;
   // Noise is no calibration for a model of sound.
   const isUsable = needs === undefined ? input.dryRun !== true : tokenInput(original.graph.feeds) !== undefined;

@@ -1,0 +1,34 @@
+/**
+ * Stores the cache in float16: changes the type of its inputs and outputs, with a Cast to float32 after each input and to float16 before each output.
+ * The conversion to float16 arithmetic makes the Casts redundant.
+ */
+import { emitInto, type Model, typeCodes } from "#ir";
+import type { State } from "../../data/batches/states.ts";
+import { isOfEncoder } from "../../runtime/run/decoding.ts";
+
+export function storeCacheInHalf(model: Model, caches: readonly State[]): void {
+  const { graph } = model;
+  // The branches of merged decoders return the encoder's part in float32.
+  if (caches.some(isOfEncoder)) return;
+  for (const { input, output } of caches) {
+    const [past, present] = [graph.value(input), graph.outputs.find(({ name }) => name === output)];
+    if (past?.type?.type !== "float32" || present?.type?.type !== "float32" || graph.isInput(present)) continue;
+    const { dims } = past.type;
+    const [first] = graph.nodes();
+    const widened = emitInto(model, { before: first, by: "quantize" }).Cast([past], { to: typeCodes.float32 });
+    widened.type = { type: "float32", dims };
+    // Shape reads any type.
+    for (const { node, input: index } of [...past.uses])
+      if (
+        node !== widened.producer &&
+        (node.inputs.length > 1 || node.outputs.some((value) => value?.type?.type === "float32"))
+      )
+        node.graph.setInput(node, index, widened);
+    past.type = { type: "float16", dims };
+    const { stated } = present;
+    graph.rename(present, graph.freshName(`${output}_float32`));
+    const narrowed = emitInto(model, { by: "quantize" }).named(output).Cast([present], { to: typeCodes.float16 });
+    graph.setOutputs(graph.outputs.map((value) => (value === present ? narrowed : value)));
+    narrowed.type = { type: "float16", dims: stated?.dims };
+  }
+}
