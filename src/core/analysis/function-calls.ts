@@ -1,0 +1,100 @@
+/** Infers calls of model functions, once per set of equal operands and attributes. */
+import {
+  type Graph,
+  identity,
+  instantiate,
+  type LocalFunction,
+  Miss,
+  type Model,
+  type Node,
+  unknownDimsIn,
+} from "#graph";
+import type { Inferred, Operand } from "../ops/entry.ts";
+import type { ValueTypes } from "./value-types.ts";
+
+/** The maximum depth of nested calls. Exporters nest functions because they write each module as a function. */
+const maxDepth = 50;
+/** The maximum number of nodes that are visited in function bodies. Calls with equal operands share one visit. */
+const maxCallNodes = 50_000;
+
+export class FunctionCalls {
+  readonly #model: Model;
+  readonly #types: ValueTypes;
+  readonly #inferGraph: (body: Graph) => void;
+  /** Opset versions of function bodies. */
+  readonly #opsets = new Map<Graph, ReadonlyMap<string, number>>();
+  readonly #active = new Set<LocalFunction>();
+  /** Outputs of functions by call text: function, attributes and operands. */
+  readonly #results = new Map<string, readonly (Operand | undefined)[]>();
+  /** Function bodies of calls with a data-dependent output size. */
+  readonly #bodies = new Map<Node, Graph>();
+  #visitedNodes = 0;
+
+  constructor(model: Model, types: ValueTypes, inferGraph: (body: Graph) => void) {
+    this.#model = model;
+    this.#types = types;
+    this.#inferGraph = inferGraph;
+  }
+
+  /** Returns the opset version of a node: that of its function or of the model. */
+  versionOf({ domain, graph }: Node): number {
+    let root = graph;
+    while (root.parent !== undefined) root = root.parent.graph;
+    return (this.#opsets.get(root) ?? this.#model.opsets).get(domain) ?? 1;
+  }
+
+  /** Counts the visit of a node that is in a function body. */
+  countVisit(): void {
+    if (this.#active.size > 0) this.#visitedNodes++;
+  }
+
+  infer(node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss {
+    if (this.#active.has(local)) return new Miss("calls itself");
+    if (this.#active.size >= maxDepth) return new Miss(`its calls are nested more than ${maxDepth} deep`);
+    const inputs = this.#types.inputsOf(node);
+    const operands = operandsText(inputs);
+    const call = JSON.stringify([identity(local), attributesText(node), operands]);
+    const cached = this.#results.get(call);
+    if (cached !== undefined) return cached;
+    if (this.#visitedNodes > maxCallNodes)
+      return new Miss(
+        `calls of functions expand to more than the ${maxCallNodes.toLocaleString("en")} nodes that are looked into`,
+      );
+    const body = this.#bodies.get(node) ?? instantiate(local, node);
+    this.#opsets.set(body, local.opsets);
+    body.inputs.forEach((value, index) => {
+      this.#types.recordArgument(value, inputs[index]);
+    });
+    this.#active.add(local);
+    try {
+      this.#inferGraph(body);
+    } finally {
+      this.#active.delete(local);
+    }
+    const outputs = body.outputs.map(this.#types.of);
+    // A data-dependent size is specific to one call, so the results of other calls cannot share it.
+    const operandDims = unknownDimsIn(operands);
+    if ([...unknownDimsIn(operandsText(outputs))].every((dim) => operandDims.has(dim)))
+      this.#results.set(call, outputs);
+    else this.#bodies.set(node, body);
+    return outputs;
+  }
+}
+
+function operandsText(operands: readonly (Operand | undefined)[]): string {
+  return JSON.stringify(
+    operands.map((operand) =>
+      operand?.small === undefined ? operand : { ...operand, small: identity(operand.small.data) },
+    ),
+  );
+}
+
+function attributesText({ attributes }: Node): string {
+  return JSON.stringify(
+    Array.from(attributes, ([name, attribute]) => {
+      const { kind, value } = attribute;
+      const isNumeric = kind === "int" || kind === "float" || kind === "ints" || kind === "floats";
+      return [name, kind, isNumeric || typeof value === "string" ? String(value) : identity(value)];
+    }),
+  );
+}
