@@ -1,52 +1,250 @@
 /**
- * Compresses three networks of real size by single commands: EfficientNet-Lite0, SmolLM2-135M and Whisper tiny.en.
+ * Compresses known networks by commands of Pith and by the usual recipes in Python: size, download, change, speed, memory and time of each file.
  *
- *     npm run bench -- real [--models efficientnet-lite0,smollm2-135m,whisper-tiny.en] [--keep FOLDER] [--python path]
+ *     npm run bench -- real [--models all-minilm-l6-v2,…] [--rows q8,quantize_dynamic] [--again] [--without speed] [--work FOLDER] [--python path]
  *
- * `bench/peers/real_models.py` makes the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx and nncf for the
- * comparison with other quantizers, and onnxruntime and transformers for figures of text and speech. Takes 40 minutes. Exit code 1 if a target is missed.
+ * Each row runs in processes of its own, and is stored in bench/logs/real-models.json at once. A row that is stored is not measured again (except with
+ * --again), so that the bench can be run in parts; files that exist in the working folder are made once. `npm run generate` makes docs/real-models.md from the
+ * rows. `bench/peers/real_models.py` and `minilm_onnx.py` make the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx,
+ * onnxconverter-common, sympy and transformers. Takes two hours on two cores, 10 minutes of them for all-MiniLM-L6-v2.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { realModel } from "../test/shared.ts";
+import { brotliCompressSync, constants } from "node:zlib";
+import { realModel, shared } from "../test/shared.ts";
+import { pith } from "./lib/command.ts";
 import { heading, line } from "./lib/print.ts";
-import { classifier } from "./real/classifier.ts";
-import { languageModel, speechModel } from "./real/dtypes.ts";
-
-const experiments = {
-  "efficientnet-lite0": classifier,
-  "smollm2-135m": languageModel,
-  "whisper-tiny.en": speechModel,
-};
-type Name = keyof typeof experiments;
-const isName = (name: string): name is Name => Object.hasOwn(experiments, name);
+import { measureProcesses } from "./lib/process-usage.ts";
+import { peer, pythonWith } from "./lib/python.ts";
+import { classOutcome, writeCalibration } from "./real/images.ts";
+import {
+  type RealName,
+  type RealNetwork,
+  type RealResult,
+  type RealResults,
+  type RealRow,
+  realNames,
+  realNetworks,
+  resultFile,
+} from "./real/networks.ts";
 
 const { values: options } = parseArgs({
   options: {
-    models: { type: "string", default: Object.keys(experiments).join() },
-    keep: { type: "string" },
+    models: { type: "string", default: realNames.join() },
+    rows: { type: "string" },
+    again: { type: "boolean", default: false },
+    work: { type: "string", default: "bench/peers/real/work" },
     python: { type: "string" },
   },
 });
-const temporary = mkdtempSync(join(tmpdir(), "pith-real-"));
-heading("Networks of real size", 0);
-let isMet = true;
-try {
-  for (const name of options.models.split(",")) {
-    if (!isName(name)) throw new Error(`There is no ${name}: ${Object.keys(experiments).join(", ")}.`);
-    const source = realModel(name);
-    line(`\n${name}`);
-    if (source === undefined) {
-      line("  not measured: bench/peers/real_models.py makes it");
-      continue;
-    }
-    const folder = join(options.keep ?? temporary, name);
-    mkdirSync(folder, { recursive: true });
-    isMet = (await experiments[name]({ source, folder, python: options.python })) && isMet;
-  }
-} finally {
-  rmSync(temporary, { recursive: true });
+const python = pythonWith(["onnxruntime", "onnx", "onnxconverter_common", "sympy", "transformers"], options.python);
+if (python === undefined)
+  throw new Error(
+    "No Python with onnxruntime, onnx, onnxconverter_common, sympy and transformers was found (--python).",
+  );
+const isName = (name: string): name is RealName => Object.hasOwn(realNetworks, name);
+
+heading("Known networks", 0);
+for (const name of options.models.split(",")) {
+  if (!isName(name)) throw new Error(`There is no ${name}: ${realNames.join(", ")}.`);
+  const [source, data] = [realModel(name), shared(realNetworks[name].data)];
+  line(`\n${name}`);
+  if (source === undefined || data === undefined) line("  not measured: the network or its data is missing");
+  else await measureNetwork(name, { source, data, work: join(options.work, name), python });
 }
-process.exitCode = isMet ? 0 : 1;
+
+interface Place {
+  readonly source: string;
+  readonly data: string;
+  readonly work: string;
+  readonly python: string;
+}
+
+async function measureNetwork(name: RealName, place: Place): Promise<void> {
+  const network: RealNetwork = realNetworks[name];
+  mkdirSync(place.work, { recursive: true });
+  for (const row of [undefined, ...network.rows]) {
+    const title = row?.name ?? "float32";
+    const isSame = (result: RealResult): boolean => result.name === title && result.tool === row?.tool;
+    const isAsked = options.rows === undefined || options.rows.split(",").includes(title);
+    const known = readResults().networks[name] ?? [];
+    if (!isAsked || (known.some(isSame) && !options.again)) continue;
+    const load = loadavg()[0] ?? 0;
+    const result = await measureRow(network, row, place);
+    const after = loadavg()[0] ?? 0;
+    const stored: RealResult = {
+      ...{ name: title, ...(row === undefined ? {} : { tool: row.tool }) },
+      date: new Date().toISOString().slice(0, 10),
+      load: [Math.round(load), Math.round(after)],
+      ...result,
+    };
+    line(`  ${JSON.stringify(stored)}`);
+    // Another run of the bench can have stored rows meanwhile.
+    const results = readResults();
+    const rows = [...(results.networks[name] ?? []).filter((other) => !isSame(other)), stored];
+    const order = ["float32", ...network.rows.map((each) => each.name)];
+    rows.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
+    write({ ...results, machine: machine(), versions: versions(), networks: { ...results.networks, [name]: rows } });
+  }
+}
+
+type Measured = Omit<RealResult, "name" | "tool" | "date" | "load">;
+
+async function measureRow(network: RealNetwork, row: RealRow | undefined, place: Place): Promise<Measured> {
+  const failed: string[] = [];
+  const attempt = async <T>(part: string, run: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await run();
+    } catch (error) {
+      failed.push(`${part}: ${error instanceof Error ? error.message : error}`.slice(0, 300));
+      return undefined;
+    }
+  };
+  const originals = network.files.map((file) => join(place.source, `${file}.onnx`));
+  const made = row === undefined ? undefined : await attempt("making", () => makeFiles(network, row, place, originals));
+  const files = row === undefined ? originals : made?.files;
+  if (files === undefined) return { failed };
+  // A file's external data is beside it, and its name begins like that of the file.
+  const all = files.flatMap((file) =>
+    readdirSync(dirname(file)).flatMap((other) =>
+      other.startsWith(basename(file)) ? [join(dirname(file), other)] : [],
+    ),
+  );
+  const outcome = await attempt("outcome", () => outcomeOf(network, files, place));
+  const node = await attempt("node", () => speedOf(network, originals, files, "node"));
+  const wasm = await attempt("wasm", () => speedOf(network, originals, files, "wasm"));
+  return {
+    ...(made === undefined ? {} : { command: made.command, making: made.making }),
+    bytes: all.reduce((sum, file) => sum + statSync(file).size, 0),
+    brotli: all.reduce((sum, file) => sum + compressedSize(file, network.brotli), 0),
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(node === undefined ? {} : { node }),
+    ...(wasm === undefined ? {} : { wasm: { speed: wasm.speed, factor: wasm.factor } }),
+    failed,
+  };
+}
+
+interface Made {
+  readonly files: readonly string[];
+  readonly command: string;
+  readonly making: { readonly processor: number; readonly memory: number };
+}
+
+/** Makes the files of a row, unless an interrupted bench has made them. */
+async function makeFiles(
+  { kind, files }: RealNetwork,
+  { name, tool, words, suffix = "" }: RealRow,
+  { source, data, work, python: able }: Place,
+  originals: readonly string[],
+): Promise<Made> {
+  const folder = join(work, `${tool}-${name}`.replaceAll(/[^\w-]+/g, "-"));
+  const record = join(folder, "made.json");
+  if (existsSync(record) && !options.again) return JSON.parse(readFileSync(record, "utf8"));
+  const isFolder = kind !== "images";
+  const paths = files.map((file) => join(folder, "out", `${file}${suffix}.onnx`));
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(kind === "images" ? join(folder, "out") : folder, { recursive: true });
+  const [command = "", ...flags] = words;
+  const model = isFolder ? source : (originals[0] ?? "");
+  const out = isFolder ? join(folder, "out") : (paths[0] ?? "");
+  const given = [...flags, ...(kind === "images" ? ["--data", data] : [])];
+  const calibration = command === "static" ? await writeCalibration(join(work, "calibration.npz"), model, data) : "-";
+  const pairs = originals.map((original, index) => `${original}=${paths[index]}`);
+  const used = await (tool === "Pith"
+    ? measureProcesses(process.execPath, [
+        ...["--import", "tsx", "--conditions=pith-source", "src/app/cli/main.ts"],
+        ...[command, model, ...given, "-o", out],
+      ])
+    : measureProcesses(able, ["bench/peers/real_recipe.py", command, calibration, ...pairs]));
+  if (used.code !== 0 || !paths.every(existsSync))
+    throw new Error(used.error.trim().split("\n").slice(-4, -1).join(" ") || `exit code ${used.code}`);
+  const shown = [command, kind === "images" ? "model.onnx" : `${source.split("/").at(-1)}/`, ...flags];
+  const made: Made = {
+    files: paths,
+    command:
+      tool === "Pith"
+        ? `pith ${[...shown, ...(kind === "images" ? ["--data", "imagenet/"] : [])].join(" ")}`
+        : `real_recipe.py ${command}`,
+    making: { processor: used.processor, memory: used.own },
+  };
+  writeFileSync(record, JSON.stringify(made));
+  return made;
+}
+
+async function outcomeOf(
+  { kind, files: names }: RealNetwork,
+  files: readonly string[],
+  { source, data, work, python: able }: Place,
+): Promise<RealResult["outcome"]> {
+  if (kind === "images") return await classOutcome(join(source, `${names[0]}.onnx`), files[0] ?? "", data);
+  const pairs = names.map((name, index) => `${name.slice("onnx/".length)}=${files[index]}`);
+  return peer(able, "real_outcome.py", [kind, source, data, join(work, "reference.npz"), ...pairs]);
+}
+
+interface Timed {
+  readonly processorTime?: number;
+  readonly milliseconds: { readonly median: number };
+  readonly memory?: number;
+}
+
+/** Times variants and originals in turns, on one thread: in Node by processor time, in a page by the clock. */
+async function speedOf(
+  { files: names, runs }: RealNetwork,
+  originals: readonly string[],
+  files: readonly string[],
+  target: "node" | "wasm",
+): Promise<{ readonly speed: number; readonly factor: number; readonly memory: number }> {
+  let [before, after, memory] = [0, 0, 0];
+  for (const { file, words, count } of runs) {
+    const index = names.indexOf(file);
+    const pair = [originals[index] ?? "", files[index] ?? ""];
+    const shown = pair[0] === pair[1] ? pair.slice(0, 1) : pair;
+    const flags = ["--threads", "1", "--rounds", target === "node" ? "20" : "10", "--target", target];
+    const { data, error } = await pith("bench", ...shown, ...words, ...flags);
+    const { models = [] } = (data ?? {}) as { models?: readonly Timed[] };
+    const [original, variant = original] = models;
+    if (original === undefined || variant === undefined) throw new Error(error ?? "no result");
+    const time = ({ processorTime, milliseconds }: Timed): number =>
+      (target === "node" ? processorTime : undefined) ?? milliseconds.median;
+    before += count * time(original);
+    after += count * time(variant);
+    memory += variant.memory ?? 0;
+  }
+  return { speed: 1000 / after, factor: before / after, memory };
+}
+
+function compressedSize(file: string, quality: number): number {
+  const bytes = readFileSync(file);
+  const params = {
+    [constants.BROTLI_PARAM_QUALITY]: quality,
+    [constants.BROTLI_PARAM_LGWIN]: 24,
+    [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+  };
+  return brotliCompressSync(bytes, { params }).length;
+}
+
+function machine(): string {
+  return `${cpus().length} × ${cpus()[0]?.model.trim() ?? "CPU"}, Node ${process.version}`;
+}
+
+/** Returns the versions of the other tools. */
+function versions(): Readonly<Record<string, string>> {
+  const program = `
+import json
+from importlib.metadata import version
+print(json.dumps({name: version(name) for name in ("onnxruntime", "onnx", "onnxconverter-common")}))`;
+  return JSON.parse(spawnSync(python ?? "", ["-c", program], { encoding: "utf8" }).stdout);
+}
+
+function readResults(): RealResults {
+  if (!existsSync(resultFile)) return { machine: machine(), versions: {}, networks: {} };
+  return JSON.parse(readFileSync(resultFile, "utf8"));
+}
+
+function write(results: RealResults): void {
+  mkdirSync(dirname(resultFile), { recursive: true });
+  writeFileSync(resultFile, `${JSON.stringify(results, undefined, 2)}\n`);
+}

@@ -15,6 +15,7 @@ import type { Generator } from "./generate/generator.ts";
 import { kernels } from "./generate/kernels.ts";
 import { layerDrawing } from "./generate/layers.ts";
 import { operatorPage } from "./generate/operators.ts";
+import { realModelsPage } from "./generate/real-models.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { skill } from "./generate/skill.ts";
 import { surface } from "./generate/surface.ts";
@@ -27,6 +28,7 @@ const generators: readonly Generator[] = [
   kernels,
   layerDrawing,
   operatorPage,
+  realModelsPage,
   recipeSchemaPage,
   skill,
   surface,

@@ -18,13 +18,11 @@ import onnxruntime as ort
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
-kind, folder, data, *suffixes = sys.argv[1:]
-folder = Path(folder)
 
 
 class Network:
     def __init__(self, file):
-        self.session = ort.InferenceSession(str(folder / "onnx" / file), providers=["CPUExecutionProvider"])
+        self.session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         self.inputs = {value.name: value for value in self.session.get_inputs()}
         self.outputs = [value.name for value in self.session.get_outputs()]
 
@@ -36,29 +34,31 @@ class Network:
         return {name: np.zeros([1, value.shape[1], 0, value.shape[3]]) for name, value in self.inputs.items() if name.startswith("past_")}
 
 
-def text(suffix):
+def text(folder, data, files):
+    """The loss of each token after the first, and the most likely tokens."""
     ids = AutoTokenizer.from_pretrained(folder)(Path(data).read_text(), truncation=True, max_length=1024).input_ids
-    network = Network(f"model{suffix}.onnx")
+    network = Network(files["model"])
     given = {"input_ids": [ids], "attention_mask": np.ones((1, len(ids))), "position_ids": [range(len(ids))]}
     logits = network.run(**given, **network.empty_cache())["logits"][0].astype(np.float64)[:-1]
     highest = logits.max(1)
     losses = np.log(np.exp(logits - highest[:, None]).sum(1)) + highest - logits[np.arange(len(logits)), ids[1:]]
-    return {"perplexity": float(np.exp(losses.mean()))}, logits.argmax(1)
+    return losses, logits.argmax(1)
 
 
-def windows():
+def windows(data):
     with wave.open(data) as recording:
         sound = np.frombuffer(recording.readframes(recording.getnframes()), np.int16) / 32768
     length = 30 * 16000
     return [sound[start:start + length] for start in range(0, len(sound), length)]
 
 
-def speech(suffix):
-    encoder, decoder = Network(f"encoder_model{suffix}.onnx"), Network(f"decoder_model_merged{suffix}.onnx")
+def speech(folder, data, files):
+    """The words of the transcript."""
+    encoder, decoder = Network(files["encoder_model"]), Network(files["decoder_model_merged"])
     settings = json.loads((folder / "generation_config.json").read_text())
     extractor, tokenizer = WhisperFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     words = []
-    for sound in windows():
+    for sound in windows(data):
         features = extractor(sound, sampling_rate=16000, return_tensors="np").input_features
         states = encoder.run(input_features=features)["last_hidden_state"]
         cache, found = decoder.empty_cache(), []
@@ -76,7 +76,7 @@ def speech(suffix):
                 break
             found += given
         words += tokenizer.decode(found, skip_special_tokens=True).lower().split()
-    return {}, words
+    return words
 
 
 def edits(a, b):
@@ -88,18 +88,23 @@ def edits(a, b):
     return row[-1]
 
 
-results, first = {}, None
-for suffix in suffixes:
-    try:
-        figures, answers = {"text": text, "speech": speech}[kind](suffix)
-    except Exception as error:
-        results[suffix] = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}
-        continue
-    first = answers if first is None else first
-    if kind == "text":
-        figures["agreement"] = float((answers == first).mean())
-    else:
-        figures["wordErrorRate"] = edits(first, answers) / len(first)
-        figures["words"] = len(first)
-    results[suffix] = figures
-print(json.dumps(results))
+def main(kind, folder, data, *suffixes):
+    results, first = {}, None
+    for suffix in suffixes:
+        bases = {"text": ["model"], "speech": ["encoder_model", "decoder_model_merged"]}[kind]
+        files = {base: Path(folder) / "onnx" / f"{base}{suffix}.onnx" for base in bases}
+        try:
+            found = text(Path(folder), data, files) if kind == "text" else speech(Path(folder), data, files)
+        except Exception as error:
+            results[suffix] = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}
+            continue
+        first = found if first is None else first
+        if kind == "text":
+            results[suffix] = {"perplexity": float(np.exp(found[0].mean())), "agreement": float((found[1] == first[1]).mean())}
+        else:
+            results[suffix] = {"wordErrorRate": edits(first, found) / len(first), "words": len(first)}
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -4,18 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import {
-  mkdir,
-  open as openHandle,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import * as fs from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, posix, relative, sep } from "node:path";
 import { errorMessage, open, PithError, stripPeriod, throwIfAborted, truncateList } from "#ir";
@@ -81,7 +70,7 @@ export async function downloadModel(
   const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repo));
   const reference = join(cache, "refs", revision);
   const { sha = "" } = isOffline()
-    ? { sha: await readFile(reference, "utf8").catch(() => revision) }
+    ? { sha: await fs.readFile(reference, "utf8").catch(() => revision) }
     : await library.modelInfo({ ...access, name, revision, additionalFields: ["sha"] });
   const snapshot = join(cache, "snapshots", sha);
   const repository: Repository = { ...access, repo, revision: sha };
@@ -116,8 +105,8 @@ export async function downloadModel(
     queue.push(...dataFiles.filter((dataFile) => !queue.includes(dataFile)));
   }
   if (revision !== sha && !isOffline()) {
-    await mkdir(dirname(reference), { recursive: true });
-    await writeFile(reference, sha);
+    await fs.mkdir(dirname(reference), { recursive: true });
+    await fs.writeFile(reference, sha);
   }
   terminal.close();
   if (received > 0) terminal.note("hub", `${word}: downloaded ${bytes(received)} to ${snapshot}`);
@@ -130,9 +119,9 @@ const onlineHint = { hint: "Run the same command without HF_HUB_OFFLINE: it down
 
 /** Lists the files of a revision in the cache. A link leads to a file whose name is its hash; other files have no known hash. */
 async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
+  for (const entry of await fs.readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
     const path = join(entry.parentPath, entry.name);
-    const target = await realpath(path).catch(() => undefined);
+    const target = await fs.realpath(path).catch(() => undefined);
     if (entry.isDirectory() || target === undefined) continue;
     const oid = hash.exec(basename(target))?.[0] ?? "";
     const listed = { path: relative(folder, path).split(sep).join("/"), size: await sizeOf(path), oid };
@@ -156,7 +145,7 @@ async function loadLibrary(): Promise<Library> {
 async function readToken(): Promise<string> {
   const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
-  return (HF_TOKEN || (await readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""))).trim();
+  return (HF_TOKEN || (await fs.readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""))).trim();
 }
 
 /** Returns a `fetch` that sends the user's token to the Hub only, and not to servers of files. */
@@ -238,14 +227,14 @@ async function downloadFile(
   if (isOffline()) throw new PithError("E_FILE", `${word}: ${name} in the cache does not have its hash.`, onlineHint);
   const blob = join(cache, "blobs", hashOf(file));
   const partial = `${blob}.incomplete`;
-  for (const place of [blob, path]) await mkdir(dirname(place), { recursive: true });
+  for (const place of [blob, path]) await fs.mkdir(dirname(place), { recursive: true });
   let received = 0;
   if (!(await isIntact(blob, file, cache))) {
     let length = await sizeOf(partial);
     while (length < size) {
       const start = length;
       let reason = "the connection was closed";
-      const handle = await openHandle(partial, "a");
+      const handle = await fs.open(partial, "a");
       try {
         const content = await transfer.request();
         for await (const chunk of content?.slice(start, size).stream() ?? []) {
@@ -269,16 +258,16 @@ async function downloadFile(
         });
     }
     if (!(await isIntact(partial, file, cache))) {
-      await rm(partial, { force: true });
+      await fs.rm(partial, { force: true });
       throw new PithError("E_FILE", `${word}: ${name} does not have the listed hash ${hashOf(file)}.`, {
         hint: "Run the same command again: it downloads this file from its start.",
       });
     }
-    await rename(partial, blob);
+    await fs.rename(partial, blob);
   }
-  await rm(path, { force: true });
+  await fs.rm(path, { force: true });
   // Without the permission to create links (Windows), the file itself moves there.
-  await symlink(relative(dirname(path), blob), path).catch(() => rename(blob, path));
+  await fs.symlink(relative(dirname(path), blob), path).catch(() => fs.rename(blob, path));
   return received;
 }
 
@@ -289,23 +278,24 @@ const hashOf = ({ oid = "", lfs }: HubFile): string => lfs?.oid ?? oid;
  * a change.
  */
 async function isIntact(path: string, file: HubFile, cache: string): Promise<boolean> {
-  const { size, mtimeMs } = (await stat(path).catch(() => undefined)) ?? {};
+  const { size, mtimeMs } = (await fs.stat(path).catch(() => undefined)) ?? {};
   if (size !== file.size) return false;
   if (hashOf(file) === "") return true;
   const record = join(cache, ".pith", hashOf(file));
-  if ((await readFile(record, "utf8").catch(() => "")) === `${mtimeMs}`) return true;
+  if ((await fs.readFile(record, "utf8").catch(() => "")) === `${mtimeMs}`) return true;
   const digest = file.lfs === undefined ? createHash("sha1").update(`blob ${size}\0`) : createHash("sha256");
   for await (const chunk of createReadStream(path)) digest.update(chunk);
   if (digest.digest("hex") !== hashOf(file)) return false;
   // In a cache that cannot be written to, each command reads the file.
-  await mkdir(dirname(record), { recursive: true })
-    .then(() => writeFile(record, `${mtimeMs}`))
+  await fs
+    .mkdir(dirname(record), { recursive: true })
+    .then(() => fs.writeFile(record, `${mtimeMs}`))
     .catch(() => {});
   return true;
 }
 
 async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0;
+  return (await fs.stat(path).catch(() => undefined))?.size ?? 0;
 }
 
 /** Returns the names of the files in which a model stores weights. */

@@ -24,7 +24,7 @@ describe("findModel", () => {
   test("returns the model at the top of a folder or in onnx/, with a note", async () => {
     for (const place of ["model.onnx", join("onnx", "model.onnx")]) {
       const path = await folder(`one ${place.length}`, place, "other.onnx", "config.json");
-      expect(await find(path)).toEqual([join(path, place), [`${path} is a folder: its model is ${join(path, place)}`]]);
+      expect(await find(path)).toEqual([join(path, place), [`${path} is a folder: its original model is ${place}`]]);
     }
   });
 

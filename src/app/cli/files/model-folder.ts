@@ -1,6 +1,6 @@
 /** Finds the model in a folder as downloaded from a hub. The model is at the top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileError } from "../../../core/platform/node-file-errors.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { isFolder } from "./files.ts";
@@ -20,11 +20,8 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
   const names = await readdir(dirname(file));
   const bases = new Set(basesIn(names).map((base) => `${base}.onnx`));
   const variants = names.filter((name) => name.endsWith(".onnx") && !bases.has(name)).sort();
-  const text =
-    variants.length === 0
-      ? `${path} is a folder: its model is ${file}`
-      : `${path} is a folder: its original model is ${file}; to use a variant, give its file: ${variants.join(", ")}`;
-  terminal.note("model", text);
+  const advice = variants.length === 0 ? "" : `; to use a variant, give its file: ${variants.join(", ")}`;
+  terminal.note("model", `${path} is a folder: its original model is ${relative(path, file)}${advice}`);
   return file;
 }
 

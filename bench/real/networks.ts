@@ -1,0 +1,177 @@
+/** Networks of real size, with the commands that compress them and the usual recipe in Python for each format. */
+
+export interface RealNetwork {
+  readonly title: string;
+  /** What it is made from, and what is measured, in sentences for the page. */
+  readonly source: string;
+  readonly measured: string;
+  readonly kind: "sentences" | "text" | "speech" | "images";
+  /** Data of the shared folder for the measurement. */
+  readonly data: string;
+  /** Paths of its models in its folder, without ".onnx". */
+  readonly files: readonly string[];
+  /** Quality of brotli: 11, or 9 for files that would take an hour. */
+  readonly brotli: 9 | 11;
+  /** Runs of models that are timed. `count` runs make one unit of the speed. */
+  readonly runs: readonly { readonly file: string; readonly words: readonly string[]; readonly count: number }[];
+  readonly speed: string;
+  readonly change: { readonly title: string; readonly unit: "points" | "percent" | "share" };
+  readonly same?: string;
+  readonly rows: readonly RealRow[];
+}
+
+export interface RealRow {
+  readonly name: string;
+  readonly tool: "Pith" | "onnxruntime" | "onnxconverter-common";
+  /** Words of a command of Pith after the model, or the recipe of bench/peers/real_recipe.py. */
+  readonly words: readonly string[];
+  /** Suffix of Pith's files. */
+  readonly suffix?: string;
+  /** Name of the recipe for the same format. */
+  readonly recipe?: string;
+}
+
+const recipes = {
+  dynamic: { name: "quantize_dynamic", tool: "onnxruntime", words: ["dynamic"] },
+  static: { name: "quantize_static", tool: "onnxruntime", words: ["static"] },
+  nbits: { name: "MatMulNBitsQuantizer", tool: "onnxruntime", words: ["nbits"] },
+  float16: { name: "float16", tool: "onnxconverter-common", words: ["float16"] },
+  nbitsFloat16: { name: "MatMulNBitsQuantizer, float16", tool: "onnxconverter-common", words: ["nbits-float16"] },
+} as const satisfies Readonly<Record<string, RealRow>>;
+const pith = (dtype: string, suffix: string, { name }: RealRow): RealRow => ({
+  ...{ name: dtype, tool: "Pith", suffix, recipe: name },
+  words: ["quantize", "--dtype", dtype],
+});
+const transformers: readonly RealRow[] = [
+  ...[pith("q8", "_quantized", recipes.dynamic), recipes.dynamic],
+  ...[pith("q4", "_q4", recipes.nbits), recipes.nbits],
+  ...[pith("q4f16", "_q4f16", recipes.nbitsFloat16), recipes.nbitsFloat16],
+  ...[pith("fp16", "_fp16", recipes.float16), recipes.float16],
+];
+
+export const realNetworks = {
+  "all-minilm-l6-v2": {
+    title: "all-MiniLM-L6-v2",
+    source: "Sentence vectors, 22 million weights. `bench/peers/minilm_onnx.py` makes it.",
+    measured:
+      "Rank correlation with the scores of 750 pairs of STS-B (validation), its change, and the mean cosine of 1,500 sentences with float32's vectors. The speed is that of a sentence of 32 tokens.",
+    kind: "sentences",
+    data: "data/text/stsb-en-dev.csv",
+    files: ["onnx/model"],
+    brotli: 11,
+    runs: [{ file: "onnx/model", words: ["--dim", "batch_size=1,sequence_length=32"], count: 1 }],
+    speed: "sentences",
+    change: { title: "rank correlation", unit: "points" },
+    same: "cosine",
+    rows: transformers,
+  },
+  "efficientnet-lite0": {
+    title: "EfficientNet-Lite0",
+    source: "Classifier of 1,000 classes, 4.7 million weights. `bench/peers/real_models.py` makes it.",
+    measured:
+      "Accuracy on 400 images of ImageNet, its change, and equal predictions. The same 100 other images calibrate both tools. The speed is that of one image.",
+    kind: "images",
+    data: "data/images/imagenet",
+    files: ["model"],
+    brotli: 11,
+    runs: [{ file: "model", words: [], count: 1 }],
+    speed: "images",
+    change: { title: "accuracy", unit: "points" },
+    same: "same class",
+    rows: [
+      { name: "int8", tool: "Pith", words: ["quantize", "--scheme", "static"], recipe: recipes.static.name },
+      recipes.static,
+      { name: "float16", tool: "Pith", words: ["quantize", "--scheme", "float16"], recipe: recipes.float16.name },
+      recipes.float16,
+      { name: "int8, rdoq", tool: "Pith", words: ["quantize", "--scheme", "static", "--rounder", "rdoq"] },
+    ],
+  },
+  "whisper-tiny.en": {
+    title: "Whisper tiny.en",
+    source: "Speech recognition, 38 million weights. `bench/peers/real_models.py` makes it.",
+    measured:
+      "Words that differ from float32's transcript of 60 s of speech (111 words). The speed is seconds of speech: a run of the encoder and 60 of the decoder for 30 s.",
+    kind: "speech",
+    data: "data/audio/silero_test.wav",
+    files: ["onnx/encoder_model", "onnx/decoder_model_merged"],
+    brotli: 9,
+    runs: [
+      { file: "onnx/encoder_model", words: ["--dim", "batch_size=1"], count: 1 / 30 },
+      {
+        file: "onnx/decoder_model_merged",
+        words: [
+          ...["--set", "use_cache_branch=true"],
+          ...["--dim", "batch_size=1,decoder_sequence_length=1,past_decoder_sequence_length=32"],
+          ...["--dim", "encoder_sequence_length=1500"],
+        ],
+        count: 2,
+      },
+    ],
+    speed: "seconds of speech",
+    change: { title: "other words", unit: "share" },
+    rows: transformers,
+  },
+  "smollm2-135m": {
+    title: "SmolLM2-135M",
+    source:
+      "Language model, 135 million weights. `bench/peers/real_models.py` makes it from a GGUF file of 4 to 6 bits.",
+    measured:
+      "Perplexity of 1,024 tokens of WikiText-2 (validation), its change, and how often the most likely token is float32's. The speed is that of one token after 64.",
+    kind: "text",
+    data: "data/text/wikitext2-valid.txt",
+    files: ["onnx/model"],
+    brotli: 9,
+    runs: [
+      {
+        file: "onnx/model",
+        words: ["--dim", "batch_size=1,sequence_length=1,past_sequence_length=64"],
+        count: 1,
+      },
+    ],
+    speed: "tokens",
+    change: { title: "perplexity", unit: "percent" },
+    same: "same token",
+    rows: transformers,
+  },
+} as const satisfies Readonly<Record<string, RealNetwork>>;
+
+export type RealName = keyof typeof realNetworks;
+export const realNames = Object.keys(realNetworks) as readonly RealName[];
+
+interface Interval {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Result of a row: of float32, or of a command. Missing parts failed, with the reason in `failed`. */
+export interface RealResult {
+  readonly name: string;
+  readonly tool?: RealRow["tool"];
+  readonly date: string;
+  /** Load of the machine at the start and at the end. */
+  readonly load: readonly [number, number];
+  readonly command?: string;
+  /** Seconds of processor time, and peak memory in bytes, of all processes of the command. */
+  readonly making?: { readonly processor: number; readonly memory: number };
+  readonly bytes?: number;
+  readonly brotli?: number;
+  readonly outcome?: {
+    readonly value: number;
+    readonly count: number;
+    readonly change: Interval;
+    readonly same?: Interval;
+  };
+  /** Units a second, and how many times as fast as float32 in the same run. */
+  readonly node?: { readonly speed: number; readonly factor: number; readonly memory: number };
+  readonly wasm?: { readonly speed: number; readonly factor: number };
+  readonly failed: readonly string[];
+}
+
+export interface RealResults {
+  readonly machine: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly networks: Readonly<Partial<Record<RealName, readonly RealResult[]>>>;
+}
+
+export const resultFile = "bench/logs/real-models.json";

@@ -1,0 +1,179 @@
+/** docs/real-models.md: the rows that `npm run bench -- real` stored. */
+import { existsSync, readFileSync } from "node:fs";
+import {
+  type RealNetwork,
+  type RealResult,
+  type RealResults,
+  type RealRow,
+  realNames,
+  realNetworks,
+  resultFile,
+} from "../../bench/real/networks.ts";
+import { markdownTable } from "../../src/app/report/markdown-text.ts";
+import type { Column } from "../../src/app/report/tables.ts";
+import { bytes, duration } from "../../src/core/numbers.ts";
+import { type Generator, sourceNotice } from "./generator.ts";
+
+export const realModelsPage: Generator = {
+  generate: async () =>
+    new Map(
+      existsSync(resultFile)
+        ? [["docs/real-models.md", renderRealModels(JSON.parse(readFileSync(resultFile, "utf8")))]]
+        : [],
+    ),
+};
+
+export function renderRealModels(results: RealResults): string {
+  const versions = Object.entries(results.versions).map(([name, version]) => `${name} ${version}`);
+  return `${sourceNotice(resultFile)}
+
+# Known models
+
+For everyone who wants to see results on models that they know: each file beside the one that the usual recipe in Python makes, measured in the same way.
+
+- **Files** of Pith are made by the printed command, with default settings and without data of the user, unless the command names some. Recipes are \`quantize_dynamic\`, \`quantize_static\` and \`MatMulNBitsQuantizer\` of ONNX Runtime, and \`float16\` of onnxconverter-common, with the settings of transformers.js's conversion scripts (\`bench/peers/real_recipe.py\`).
+- **Change** is measured by ONNX Runtime alone, on the same samples as float32. Parentheses are intervals of 95 %.
+- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. The factor is that to float32.
+- **Memory** is the most that a process holds for the model and one run in Node.
+- **Made in** is processor time, with the imports of Python. Pith's time includes the comparison with float32, the timing and the loading in transformers.js.
+- A result that loses too much [is not written](verdicts.md).
+
+Machine: ${results.machine}, shared with other work. ${versions.join(", ")}. \`npm run bench -- real\` repeats the measurement; it continues where it was interrupted.
+
+${realNames.flatMap((name) => renderNetwork(realNetworks[name], results.networks[name] ?? [])).join("\n\n")}
+`;
+}
+
+function renderNetwork(network: RealNetwork, results: readonly RealResult[]): readonly string[] {
+  const [float] = results;
+  if (float === undefined) return [`## ${network.title}\n\n${network.source} Not measured yet.`];
+  const dates = [...new Set(results.map(({ date }) => date))].toSorted();
+  const loads = results.flatMap(({ load }) => load);
+  const columns: readonly Column[] = [
+    ...[{ title: "file" }, { title: "tool" }],
+    { title: "on disk", align: "right" },
+    { title: `brotli ${network.brotli}`, align: "right" },
+    { title: network.change.title, align: "right" },
+    ...(network.same === undefined ? [] : [{ title: network.same, align: "right" } as const]),
+    ...[`${network.speed}/s in Node`, "in a page", "memory", "made in"].map(
+      (title): Column => ({ title, align: "right" }),
+    ),
+  ];
+  const commands = results.flatMap(({ tool, command }) => (tool === "Pith" && command !== undefined ? [command] : []));
+  const missed = findMissed(network, results);
+  return [
+    `## ${network.title}`,
+    `${network.source} ${network.measured}`,
+    markdownTable(
+      columns,
+      results.map((result) => cellsOf(network, result, float)),
+    ),
+    ...(commands.length === 0
+      ? []
+      : [`\`\`\`sh\n${commands.map((command) => `npx --no-install ${command}`).join("\n")}\n\`\`\``]),
+    ...(missed.length === 0 ? [] : [`Missed:\n\n${missed.map((text) => `- ${text}`).join("\n")}`]),
+    `Measured on ${dates.join(" and ")}, at a load of ${Math.min(...loads)} to ${Math.max(...loads)}.`,
+  ];
+}
+
+const percentText = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
+const signed = (value: number, digits = 1): string => {
+  const text = Math.abs(value).toFixed(digits);
+  return `${Number(text) === 0 ? "" : value < 0 ? "−" : "+"}${text}`;
+};
+
+function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): readonly string[] {
+  const { name, tool = "", outcome, node, wasm, making, failed } = result;
+  const reason = (part: string): string => {
+    const text = failed.find((each) => each.startsWith(`${part}: `));
+    return text === undefined ? "" : "fails";
+  };
+  if (result.bytes === undefined) return [name, tool, isRejected(result) ? "not written" : "fails"];
+  const speed = (value: { readonly speed: number; readonly factor: number } | undefined, part: string): string =>
+    value === undefined
+      ? reason(part)
+      : `${value.speed.toPrecision(3)}${result === float ? "" : ` (${value.factor.toFixed(2)} ×)`}`;
+  return [
+    ...[name, tool, bytes(result.bytes), bytes(result.brotli ?? Number.NaN)],
+    outcome === undefined ? reason("outcome") : changeText(network, outcome, result === float),
+    ...(network.same === undefined ? [] : [sameText(network, outcome?.same, result === float)]),
+    ...[speed(node, "node"), speed(wasm, "wasm")],
+    node === undefined ? "" : bytes(node.memory),
+    making === undefined ? "" : duration(1000 * making.processor),
+  ];
+}
+
+function changeText(
+  { change: { unit } }: RealNetwork,
+  outcome: NonNullable<RealResult["outcome"]>,
+  isFloat: boolean,
+): string {
+  const { value, low, high } = outcome.change;
+  if (unit === "share")
+    return isFloat ? "" : `${percentText(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)})`;
+  const shown = unit === "points" ? (100 * outcome.value).toFixed(1) : outcome.value.toFixed(2);
+  if (isFloat) return shown;
+  const suffix = unit === "percent" ? " %" : "";
+  return `${shown}: ${signed(100 * value)}${suffix} (${signed(100 * low)} … ${signed(100 * high)})`;
+}
+
+function sameText(
+  { kind }: RealNetwork,
+  same: { readonly value: number; readonly low: number; readonly high: number } | undefined,
+  isFloat: boolean,
+): string {
+  if (isFloat || same === undefined) return "";
+  if (kind === "sentences") return same.value.toFixed(3);
+  return `${percentText(same.value)} (${(100 * same.low).toFixed(1)} … ${(100 * same.high).toFixed(1)})`;
+}
+
+const isRejected = ({ failed }: RealResult): boolean =>
+  failed.some((text) => /not written|E_VERDICT|loses|lost/.test(text));
+
+/** Returns a sentence for each measure in which a file of Pith is worse than that of the recipe, or slower than float32. */
+function findMissed(network: RealNetwork, results: readonly RealResult[]): readonly string[] {
+  const rows: readonly RealRow[] = network.rows;
+  return results.flatMap((result) => {
+    if (result.tool !== "Pith") return [];
+    if (result.bytes === undefined) return [`${result.name} ${result.failed.join("; ")}`];
+    const recipe = rows.find(({ name, tool }) => name === result.name && tool === "Pith")?.recipe;
+    const other = results.find(({ name, tool }) => name === recipe && tool !== "Pith");
+    const worse = compareRows(network, result, other);
+    return worse.length === 0 ? [] : [`${result.name}: ${worse.join("; ")}.`];
+  });
+}
+
+/** A difference below this share is not listed. */
+const tolerance = 0.03;
+
+function compareRows(network: RealNetwork, own: RealResult, other: RealResult | undefined): readonly string[] {
+  const texts: string[] = [];
+  const factor = (value: number): string => `${value.toFixed(2)} ×`;
+  const measures = [
+    ["bytes", own.bytes, other?.bytes],
+    ["bytes after brotli", own.brotli, other?.brotli],
+    ["memory", own.node?.memory, other?.node?.memory],
+    ["time to make", own.making?.processor, other?.making?.processor],
+  ] as const;
+  for (const [title, mine, theirs] of measures)
+    if (mine !== undefined && theirs !== undefined && mine > theirs * (1 + tolerance))
+      texts.push(`${factor(mine / theirs)} the ${title} of ${other?.name}`);
+  for (const [title, mine, theirs] of [
+    ["in Node", own.node?.factor, other?.node?.factor],
+    ["in a page", own.wasm?.factor, other?.wasm?.factor],
+  ] as const) {
+    if (mine !== undefined && theirs !== undefined && mine < theirs * (1 - tolerance))
+      texts.push(`${factor(mine / theirs)} the speed of ${other?.name} ${title}`);
+    if (mine !== undefined && mine < 1 - tolerance) texts.push(`${factor(mine)} the speed of float32 ${title}`);
+  }
+  const loss = (result: RealResult | undefined): number | undefined => {
+    const value = result?.outcome?.change.value;
+    return value === undefined ? undefined : network.change.unit === "points" ? -value : value;
+  };
+  const [mine, theirs] = [loss(own), loss(other)];
+  if (mine !== undefined && theirs !== undefined && 100 * (mine - theirs) >= 0.1)
+    texts.push(
+      `${network.change.title} ${(100 * (mine - theirs)).toFixed(1)} ${network.change.unit === "percent" ? "%" : "points"} worse than that of ${other?.name}`,
+    );
+  return texts;
+}
