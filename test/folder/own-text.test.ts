@@ -7,13 +7,19 @@ import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
+import { zeros } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/batches/indexed.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import type { RenderTemplate } from "../../src/data/text/chat-template.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";
+import { textInputs } from "../../src/judge/task/text-inputs.ts";
 import { decoderOf } from "../../src/runtime/run/decoding.ts";
 import { ownText } from "../../src/runtime/run/own-text.ts";
+import { relativeTimer } from "../../src/runtime/run/relative-time.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { speechToText, textToText } from "../transformers-js/small-folders.ts";
 import { writeVocabulary } from "./small-vocabulary.ts";
 
 async function tokensOf(model: Model, seed?: number): Promise<string> {
@@ -79,6 +85,29 @@ test("every second sequence begins with a turn of a chat, if there is a template
   expect(await ownText(createEngine(), model, missing)).toMatchObject({ name: "text that the model generated" });
   const logText = "the generated text has no chats: the package is not installed";
   expect(log).toHaveBeenCalledExactlyOnceWith({ id: "chats", text: logText, level: "warning" });
+});
+
+test.each([
+  ["sentences", textToText],
+  ["sounds", speechToText],
+])("a decoder behind an encoder of %s generates text, on which it runs and is timed", async (_, writeFolder) => {
+  const folder = temporaryFolder();
+  await writeFolder(folder);
+  const decoder = await open(join(folder, "onnx", "decoder_model_merged.onnx"));
+  const context = completeContext();
+  const inputs = await textInputs(decoder, context);
+  expect(inputs).toMatchObject({ isGenerated: true });
+  const { label, ...feeds } = await firstBatch(inputs?.calibrate ?? memory("none", {}), 2);
+  expect(feeds.input_ids?.dims).toEqual([2, 64]);
+  const encoded = feeds.encoder_hidden_states;
+  expect(encoded?.dims).toEqual([2, expect.any(Number), 64]);
+  expect(label?.data.slice(0, 63)).toEqual(feeds.input_ids?.data.slice(1, 64));
+  const session = await context.engine.load(decoder);
+  const { logits } = await session.run({ ...feeds, use_cache_branch: zeros("bool", [1]) });
+  await session.release();
+  expect(logits?.dims.slice(0, 2)).toEqual([2, 64]);
+  const timer = await relativeTimer(decoder, context, { samples: inputs?.test });
+  expect(await timer.run().finally(() => timer.release())).toBeGreaterThan(0);
 });
 
 /** Takes a mask, but does not use it. */

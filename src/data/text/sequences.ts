@@ -157,6 +157,8 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
   for (const input of inputs) {
     const column = batch[input.name];
     if (input === target) feeds[input.name] = padRows(({ ids }, position) => ids[position] ?? 0, padding);
+    // The mask of an encoder is not that of the tokens.
+    else if (column !== undefined && batch.tokens !== undefined) feeds[input.name] = column;
     else if (attentionMask.test(input.name)) feeds[input.name] = padRows(() => 1, 0);
     else if (/position_?ids/i.test(input.name)) feeds[input.name] = padRows((_, position) => position, 0);
     else if (/token_?type|segment_?ids/i.test(input.name))

@@ -1,8 +1,8 @@
 /** Realistic inputs for a model of texts or sound without data. */
 
-import { asPithError, type Dense, Miss, type Model } from "#ir";
+import { asPithError, type Batch, type Dense, Miss, type Model, open } from "#ir";
 import type { Context } from "#pass";
-import { folderOf, joinPath } from "#platform";
+import { fileKind, folderOf, joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { memory, range, view } from "../../data/batches/indexed.ts";
 import { joinRows } from "../../data/batches/rows.ts";
@@ -14,6 +14,7 @@ import { speechNoise } from "../../data/sound/noise.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import { tokenize } from "../../data/text/sequences.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
+import { encode } from "../../runtime/run/generate.ts";
 import { ownText } from "../../runtime/run/own-text.ts";
 import { createRunner } from "../../runtime/run/run.ts";
 
@@ -43,7 +44,8 @@ export async function textInputs(
   const { seed } = context;
   const tokens = tokenInput(model.graph.feeds);
   if (tokens === undefined) return soundInputs(engine, model, seed);
-  const text = await ownText(engine, model, { ...context, file });
+  const encoded = await encodedInputs(model, { engine, ...context });
+  const text = await ownText(engine, model, { ...context, file, encoded });
   const all = text instanceof Miss ? await shippedSentences(engine, model) : text;
   if (all === undefined) return undefined;
   const half = Math.floor(all.count / 2);
@@ -54,6 +56,24 @@ export async function textInputs(
   };
   return { isGenerated: all === text, test: part(half, 0), calibrate: part(all.count - half, half) };
 }
+
+/** Returns the output of the encoder next to a decoder, for sentences or noise; undefined if the model reads no encoder or none runs. */
+async function encodedInputs(
+  { place, graph }: Model,
+  context: Pick<Context, "engine" | "seed" | "signal" | "progress">,
+): Promise<Batch | undefined> {
+  const path = place && joinPath(folderOf(place), "encoder_model.onnx");
+  const readsEncoder = graph.feeds.some(({ name }) => name === "encoder_hidden_states");
+  if (path === undefined || !readsEncoder || (await fileKind(path)) !== "file") return undefined;
+  const encoder = await open(path);
+  const inputs = await textInputs(encoder, context);
+  if (inputs === undefined) return undefined;
+  const session = await context.engine.load(encoder);
+  return encode(session, await firstBatch(inputs.calibrate, maxSequences)).finally(() => session.release());
+}
+
+/** Maximum number of sequences that an encoder reads. */
+const maxSequences = 16;
 
 /** Number of sounds for the comparison, and as many for choices. */
 const soundCount = 4;

@@ -30,6 +30,8 @@ export interface GenerateOptions {
   readonly startToken: number;
   /** Sound for the encoder, instead of the prompts, which are then empty. */
   readonly speech?: SpeechPrompt | undefined;
+  /** Outputs of an encoder that ran before. The prompts are then tokens of the decoder. */
+  readonly encoded?: Batch | undefined;
   /** For each prompt, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced?: readonly (readonly number[])[];
   /** Draws each token by its probability (temperature 1), instead of the most likely one. */
@@ -58,7 +60,7 @@ export async function generate(
   engine: Engine,
   models: Generator,
   prompts: TokenRows,
-  { steps, padding, startToken, speech, forced, draws, signal, progress }: GenerateOptions,
+  { steps, padding, startToken, speech, encoded, forced, draws, signal, progress }: GenerateOptions,
 ): Promise<number[][]> {
   const { decoder } = models;
   const logitsName = decoderOf(decoder)?.logits ?? "logits";
@@ -83,13 +85,10 @@ export async function generate(
         0,
       ),
     );
-    const encoderOutputs: Record<string, Dense> = {};
+    let encoderOutputs = encoded;
     if (models.encoder !== undefined) {
       const encoderFeeds = tokenFeeds(models.encoder, ids, mask, speech?.inputs);
-      const [hidden] = Object.values(await (await load(models.encoder)).run(encoderFeeds));
-      if (hidden !== undefined) encoderOutputs.encoder_hidden_states = hidden;
-      const { attention_mask: encoder_attention_mask } = encoderFeeds;
-      if (encoder_attention_mask !== undefined) Object.assign(encoderOutputs, { encoder_attention_mask });
+      encoderOutputs = await encode(await load(models.encoder), encoderFeeds);
       const start = speech?.start ?? [startToken];
       ids = prompts.map(() => start);
       mask = prompts.map(() => start.map(() => 1));
@@ -119,6 +118,13 @@ export async function generate(
   } finally {
     for (const session of sessions) await session.release();
   }
+}
+
+/** Runs an encoder. @returns its output and its mask, by the names of the decoder's inputs. */
+export async function encode(encoder: Session, feeds: Batch): Promise<Batch> {
+  const [hidden] = Object.values(await encoder.run(feeds));
+  const { attention_mask: mask } = feeds;
+  return { ...(hidden && { encoder_hidden_states: hidden }), ...(mask && { encoder_attention_mask: mask }) };
 }
 
 /** Runs work with an engine that loads each model once, for several calls of `generate`. */

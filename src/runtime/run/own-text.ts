@@ -2,6 +2,7 @@
 
 import {
   asPithError,
+  type Batch,
   bytesOfText,
   fromNumbers,
   Miss,
@@ -17,7 +18,7 @@ import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText, writeFileAtomically } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { memory } from "../../data/batches/indexed.ts";
-import { attentionMask } from "../../data/batches/rows.ts";
+import { attentionMask, sampleCount, sliceBatch } from "../../data/batches/rows.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
 import { type RenderTemplate, renderChats } from "../../data/text/chat-template.ts";
 import { sentences } from "../../data/text/sentences.ts";
@@ -37,6 +38,8 @@ export interface OwnTextOptions {
   readonly renderTemplate?: RenderTemplate | undefined;
   /** Reports why the text has no chats although there is a template. */
   readonly log?: Context["log"] | undefined;
+  /** Outputs of the encoder before the model, as its inputs. Each sequence has one of their samples. */
+  readonly encoded?: Batch | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -71,7 +74,8 @@ export async function ownText(
   const { rows, hasChats } = generated;
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
   const name = `${hasChats ? "chats and " : ""}text that the model generated`;
-  const text = { ...memory(name, { tokens }), isSynthetic: true };
+  const encoded = options.encoded && sliceBatch(options.encoded, 0, rows.length);
+  const text = { ...memory(name, { ...encoded, tokens }), isSynthetic: true };
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
@@ -97,14 +101,22 @@ export async function ownTokens(
 async function generateRows(
   engine: Engine,
   model: Model,
-  { seed = 0, count: maxCount = Number.POSITIVE_INFINITY, renderTemplate, log, signal, progress }: OwnTextOptions,
+  {
+    seed = 0,
+    count: maxCount = Number.POSITIVE_INFINITY,
+    renderTemplate,
+    encoded,
+    log,
+    signal,
+    progress,
+  }: OwnTextOptions,
 ): Promise<OwnTokens | Miss> {
   const decoder = decoderOf(model);
   if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
   const { feeds } = model.graph;
   const [batch, fixedLength] = feeds.find(({ name }) => name === decoder.tokens)?.type?.dims ?? [];
   if (typeof fixedLength === "number") return new Miss(`the model takes sequences of ${fixedLength} tokens only`);
-  const provided = tokenFeeds(model, [], [], { use_cache_branch: zeros("bool", [1]) }, true);
+  const provided = tokenFeeds(model, [], [], { ...encoded, use_cache_branch: zeros("bool", [1]) }, true);
   const other = feeds.find(
     ({ name }) => provided[name] === undefined && !decoder.caches.some(({ input }) => input === name),
   );
@@ -116,7 +128,7 @@ async function generateRows(
   );
   let reason = "";
   for (const [maxSequences, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
-    const count = Math.min(maxSequences, maxCount);
+    const count = Math.min(maxSequences, maxCount, encoded === undefined ? maxSequences : sampleCount(encoded, "text"));
     const draws = random(seed, "own text");
     const vocabulary = vocabularyOf(model, decoder.logits);
     // Shorter prompts are padded, which a mask hides.
@@ -144,7 +156,10 @@ async function generateRows(
         return new Miss("the model does not generate text: its scores depend on later tokens");
       while (rows.length < count) {
         const prompts = starts.slice(rows.length, rows.length + perRun);
-        const options = { steps: length - 1, padding: 0, startToken: 0, draws, signal, progress };
+        const options = {
+          ...{ steps: length - 1, padding: 0, startToken: 0, draws, signal, progress },
+          encoded: encoded && sliceBatch(encoded, rows.length, prompts.length),
+        };
         const generated = await generate(
           engine,
           { decoder: model, encoder: undefined, embed: undefined },

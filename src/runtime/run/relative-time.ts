@@ -9,9 +9,8 @@ import { asPithError, type Batch, Miss, type Model, throwIfAborted } from "#ir";
 import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { runTime } from "../../core/numbers.ts";
-import { selectColumns } from "../../data/batches/rows.ts";
-import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { oneRun } from "./feeding.ts";
 import { feedsFor } from "./run.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
@@ -74,8 +73,7 @@ export async function relativeTimer(
     const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), length, seed });
     feeds = timedFeeds(original, shapes, seed);
   } else {
-    const names = original.graph.feeds.map(({ name }) => name);
-    feeds = selectColumns(await firstBatch(samples), names);
+    ({ feeds } = await oneRun(original, samples));
   }
   const session = await engine.load(original, { threads: 1 });
   return {

@@ -274,8 +274,8 @@ async function openStep(
       ? undefined
       : await openData(original, references, input, input.data, stepContext, context);
   const usesOnlyText = partFor(pass, options) === undefined && textHelps(pass, options);
-  const needsTexts = data === undefined || (usesOnlyText && decoderOf(original) !== undefined);
-  const usesTexts = needsTexts && !trains(pass) && input.judgedTogether !== true;
+  const textsHelp = usesOnlyText && decoderOf(original) !== undefined;
+  const usesTexts = !trains(pass) && (textsHelp || (data === undefined && input.judgedTogether !== true));
   // Noise is no calibration for a model of sound.
   const isUsable = needs === undefined ? input.dryRun !== true : tokenInput(original.graph.feeds) !== undefined;
   const inputs = usesTexts && isUsable ? await openTexts(original, stepContext, input.textFile) : undefined;

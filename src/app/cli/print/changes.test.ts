@@ -21,6 +21,11 @@ test("quotes names that look like numbers", () => {
   expect(lines("conv1", "380", "388", "5")).toEqual(["changed (4):", '  conv1, "380" and 2 more: weight in 8 bits']);
 });
 
+test("lists a layer once if it changed in several branches", () => {
+  const changes = ["conv1", "conv2", "conv1"].map((at) => change(at, "weight in 8 bits"));
+  expect(changedLines(changes, plain)).toEqual(["changed (2):", "  conv1 and conv2: weight in 8 bits"]);
+});
+
 test("lists slower layers first, the slowest at the top, and hidden layers in the range", () => {
   const fast = Array.from({ length: 5 }, (_, at) => change(`fast${at}`, `rank ${at}`, 1 + at / 10));
   const slow = [0.72, 0.59, 0.79, 0.65, 0.7, 0.71].map((speed) => change(`slow${speed}`, `to ${speed}`, speed));

@@ -15,13 +15,12 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   const slowerChanges = changes
     .filter(({ speed = 1 }) => isSlower(speed))
     .sort((a, b) => (a.speed ?? 1) - (b.speed ?? 1));
-  const lines = [...slowerChanges, ...changes.filter((change) => !slowerChanges.includes(change))].map((change) => ({
-    at: change.at,
-    text: changeText(change),
-  }));
+  const sorted = [...slowerChanges, ...changes.filter((change) => !slowerChanges.includes(change))];
+  // A layer in several branches has a change for each of them.
+  const lines = new Map(sorted.map((change) => [`${change.at}: ${changeText(change)}`, change]));
   return listGroups(
-    `changed (${integer(changes.length)})${slowerText(slowerChanges.map(({ speed = 1 }) => speed))}`,
-    lines,
+    `changed (${integer(lines.size)})${slowerText(slowerChanges.map(({ speed = 1 }) => speed))}`,
+    Array.from(lines.values(), (change) => ({ at: change.at, text: changeText(change) })),
     dim,
   );
 }
