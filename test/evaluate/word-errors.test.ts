@@ -37,3 +37,28 @@ test("takes the original's transcripts as truth, so that the original has no err
   expect([reference.value, candidate.value, difference.value]).toEqual([0, 1 / 8, 1 / 8]);
   expect(difference.low).toBeGreaterThanOrEqual(0);
 });
+
+test("few words without a changed one do not show that none changes: the interval is that of independent words", () => {
+  const boundFor = (words: number): number => {
+    const metric = wordErrorRate("original");
+    const texts = batch(...Array.from({ length: 20 }, () => "a ".repeat(words / 20)));
+    const rows = metric.rows(texts, texts);
+    const { value, low, high } = compareRows(metric, rows, rows).difference;
+    expect([value, low]).toEqual([0, 0]);
+    return high;
+  };
+  // Wilson's bound for no success in n trials is z² / (n + z²).
+  for (const words of [20, 100, 1000]) expect(boundFor(words)).toBeCloseTo(3.8415 / (words + 3.8415), 4);
+});
+
+test("errors in few utterances have the wider interval of resampled utterances", () => {
+  const metric = wordErrorRate("labels");
+  const truth = batch(...Array.from({ length: 20 }, () => "a b c d e f g h i j"));
+  const before = metric.rows(truth, truth);
+  const after = metric.rows(
+    batch(...Array.from({ length: 20 }, (_, at) => (at === 0 ? "" : "a b c d e f g h i j"))),
+    truth,
+  );
+  // Ten independent errors of 200 words would have 2.7 to 9.0 %.
+  expect(compareRows(metric, before, after).difference.high).toBeGreaterThan(0.12);
+});

@@ -49,8 +49,8 @@ export const endToEndSchema = v.object({
   tokens: v.optional(v.number()),
   /** Number of these tokens that equal the original's. */
   same: v.optional(v.number()),
-  /** Number of words of the transcripts that `answers` measures. */
-  words: v.optional(v.number()),
+  /** Sentence about a goal that the transcripts neither show nor exclude. */
+  undecided: v.optional(v.string()),
   /** Sentence about a goal that the transcripts miss. */
   lost: v.optional(v.string()),
   /** Share of tokens that are the same alone and in a padded batch. For other outputs, the lowest cosine of an output alone and in a batch. */

@@ -7,6 +7,8 @@
 import { type Batch, capitalize, Miss, type Model, PithError } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
+import { wilson, z95 } from "../../core/math/interval.ts";
+import { allowance, counted, integer } from "../../core/numbers.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import { type FeatureExtractor, isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
@@ -14,6 +16,7 @@ import { readUtterances, type Utterance } from "../../data/sources/utterances.ts
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { compareRows } from "../../judge/compare/compare.ts";
 import { isWithin, judge, usualDrop } from "../../judge/compare/goal.ts";
+import { roundUp } from "../../judge/record/more-samples.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
 import { type Generator, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
@@ -180,8 +183,24 @@ export async function compareSpeech(
   // Few utterances have no interval. The estimate then decides, and also if the user states the goal.
   const needsEstimate = goal.maxDrop !== undefined || !Number.isFinite(verdict.drop.high);
   const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
-  const lost = isMet ? {} : { lost: `${capitalize(lossText(comparison, verdict, judgedGoal))}.` };
-  return { endToEnd: { answers: comparedNearness(comparison), words, ...lost }, expected: before };
+  const nearness = comparedNearness(comparison);
+  const answers = nearness && { ...nearness, samples: words };
+  if (!isMet) {
+    const lost = `${capitalize(lossText(comparison, verdict, judgedGoal))}.`;
+    return { endToEnd: { answers, lost }, expected: before };
+  }
+  const undecided = verdict.verdict === "kept" ? {} : { undecided: undecidedText(words, judgedGoal.maxDrop) };
+  return { endToEnd: { answers, ...undecided }, expected: before };
+}
+
+/** Returns a sentence with the number of words that would show the goal if none of them changed (Wilson's interval). */
+function undecidedText(words: number, maxDrop: number): string {
+  const needed = z95 ** 2 * (1 / maxDrop - 1);
+  const allowed = allowance("share", maxDrop);
+  if (words >= needed || !Number.isFinite(needed))
+    return `Undecided: ${counted(words, "word")} do not exclude a loss of more than ${allowed}, see the intervals.`;
+  const reached = allowance("share", wilson(0, Math.max(1, words)).high);
+  return `Undecided: to show a loss of at most ${allowed} takes at least ${integer(roundUp(needed))} words, and there are ${integer(words)}. Even if none of them changes, the interval reaches ${reached}.`;
 }
 
 const textBatch = (texts: readonly string[]): Batch => ({

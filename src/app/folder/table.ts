@@ -171,7 +171,12 @@ export function folderTable<R extends Row>(
         ? []
         : `${fileName(file)} is the result of a search over all techniques (${recipe.name}) and replaces the original. transformers.js loads it as dtype fp32.`,
     ),
-    ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
+    ...new Set(
+      rows.flatMap((row) => [
+        ...(nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []),
+        ...(row.together?.undecided === undefined ? [] : [row.together.undecided]),
+      ]),
+    ),
   ];
   return {
     rows,

@@ -76,7 +76,10 @@ export function compareRows(
     const difference = limitToPossible(pairedMeans(original, candidate, level));
     return { ...commonFields, difference, variance: moments(differences).variance, pairs };
   }
-  const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
+  const resampled = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
+  const trials = metric.countsTrials === true ? compareTrials(original, candidate, level) : resampled;
+  const [low, high] = [Math.min(resampled.low, trials.low), Math.max(resampled.high, trials.high)];
+  const difference = { ...resampled, low, high };
   const standardError = (difference.high - difference.low) / (2 * level.z);
   return {
     ...commonFields,
@@ -108,6 +111,18 @@ function changeOfAgreement(count: number, changedCount: number, level: Level): E
 
 /** Tolerance for rounding errors when the original is compared with itself: the cosine of a vector with itself can be slightly below 1. */
 const roundingTolerance = 1e-9;
+
+/** Returns the difference of two error rates, as if each trial were a sample. Without it, no error in few trials would be proof of none. */
+function compareTrials(original: Float64Array, candidate: Float64Array, level: Level): Estimate {
+  let [added, removed, trials] = [0, 0, 0];
+  for (let index = 0; index < original.length; index += 2) {
+    const change = (candidate[index] ?? 0) - (original[index] ?? 0);
+    added += Math.max(0, change);
+    removed += Math.max(0, -change);
+    trials += original[index + 1] ?? 0;
+  }
+  return pairedScores(Math.max(1, trials, added, removed), added, removed, level);
+}
 
 /** Returns whether NaN outputs make the metric meaningless: the original does not agree with itself, or it is never right and all scores are NaN. */
 export function answersWithNaN(

@@ -60,7 +60,7 @@ export async function textInputs(
 /** Returns the output of the encoder next to a decoder, for sentences or noise; undefined if the model reads no encoder or none runs. */
 async function encodedInputs(
   { place, graph }: Model,
-  context: Pick<Context, "engine" | "seed" | "signal" | "progress">,
+  context: Pick<Context, "engine" | "seed" | "signal" | "progress" | "log">,
 ): Promise<Batch | undefined> {
   const path = place && joinPath(folderOf(place), "encoder_model.onnx");
   const readsEncoder = graph.feeds.some(({ name }) => name === "encoder_hidden_states");

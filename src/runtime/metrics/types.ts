@@ -18,6 +18,8 @@ export interface Metric {
   readonly hasClasses?: false;
   /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
   readonly interval?: "proportion" | "mean";
+  /** Whether a row is errors and trials, such as words. The interval of a difference then is at least that of independent trials. */
+  readonly countsTrials?: true;
   /** Returns [samples, columns], row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
   rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
   /** Creates a function like `rows` that remembers earlier batches, for means over the samples. Called once per model and data set. */

@@ -16,6 +16,7 @@ export function wordErrorRate(truth: NonNullable<Metric["truth"]>): Metric {
     better: "lower",
     truth,
     columns: 2,
+    countsTrials: true,
     rows(outputs, reference) {
       const transcripts = textsOf(outputs);
       const rows = textsOf(reference).map((text, sample) => countErrors(wordsOf(text), wordsOf(transcripts[sample])));

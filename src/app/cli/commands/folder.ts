@@ -137,10 +137,11 @@ export async function writeVariants(
     return output.endToEnd;
   };
   const speechJudge = speech && {
-    judgedOn: ({ words }: EndToEnd) => [
+    judgedOn: ({ answers, undecided }: EndToEnd) => [
       data === undefined
         ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
-        : `Compared on ${counted(words ?? 0, "word")} of ${data.path}, with the originals of the other models.`,
+        : `Compared on ${counted(answers?.samples ?? 0, "word")} of ${data.path}, with the originals of the other models.`,
+      ...(undecided === undefined ? [] : [undecided]),
     ],
     compare: compareTogether,
     together({ source, out: result }: Pick<Variant, "source" | "out">): Together {
