@@ -30,14 +30,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
         { extends: true, test: { name: "shared", include: shared, exclude, ...together, ...timeouts } },
         {
           extends: true,
-          test: {
-            name: "commands",
-            include: commands,
-            exclude,
-            ...together,
-            globalSetup: compiled,
-            ...timeouts,
-          },
+          test: { name: "commands", include: commands, exclude, ...together, globalSetup: compiled, ...timeouts },
         },
         // Node's modules are replaced, or a file takes much memory: a process per file.
         {

@@ -19,11 +19,7 @@ const tables: Readonly<Record<string, FormatsTable>> = { ranges, tool: toolSpeed
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: {
-    models: { type: "string" },
-    python: { type: "string" },
-    keep: { type: "string" },
-  },
+  options: { models: { type: "string" }, python: { type: "string" }, keep: { type: "string" } },
 });
 const unknown = positionals.find((name) => tables[name] === undefined);
 if (unknown !== undefined) {

@@ -13,9 +13,7 @@ import { linear, network, relu } from "pith/nn";
 import { createStep, crossEntropy, sgd } from "pith/train";
 import { median } from "./lib/print.ts";
 
-const { values: options } = parseArgs({
-  options: { rounds: { type: "string", default: "12" } },
-});
+const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "12" } } });
 const rounds = Number(options.rounds);
 const threads = 2;
 const batch = 128;

@@ -15,11 +15,7 @@ import { heading, line } from "./lib/print.ts";
 import { classifier } from "./real/classifier.ts";
 import { languageModel, speechModel } from "./real/dtypes.ts";
 
-const experiments = {
-  "efficientnet-lite0": classifier,
-  "smollm2-135m": languageModel,
-  "whisper-tiny.en": speechModel,
-};
+const experiments = { "efficientnet-lite0": classifier, "smollm2-135m": languageModel, "whisper-tiny.en": speechModel };
 type Name = keyof typeof experiments;
 const isName = (name: string): name is Name => Object.hasOwn(experiments, name);
 

@@ -82,10 +82,7 @@ function zoo(): Job[] {
     load: async () => {
       const model = await open(file);
       const arrays = await parseNpz(new Uint8Array(readFileSync(file.replace(/onnx$/, "npz"))), file);
-      return {
-        model,
-        feeds: Object.fromEntries(model.graph.feeds.map(({ name }) => [name, arrays[name] as Dense])),
-      };
+      return { model, feeds: Object.fromEntries(model.graph.feeds.map(({ name }) => [name, arrays[name] as Dense])) };
     },
   }));
 }

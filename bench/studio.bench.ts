@@ -98,13 +98,7 @@ async function measureScripts({ page }: Studio): Promise<readonly Row[]> {
   for (const { path: name, gzip } of largest) line(`  ${name} ${gzip.toFixed(1)} kB`);
   return [
     { name: "JavaScript before a model is dropped", value: sum(sizesOf(before)), unit: "kB", digits: 1, limit: 60 },
-    {
-      name: "more until it is inspected, without the runtime",
-      value: sum(core),
-      unit: "kB",
-      digits: 1,
-      limit: 250,
-    },
+    { name: "more until it is inspected, without the runtime", value: sum(core), unit: "kB", digits: 1, limit: 250 },
   ];
 }
 

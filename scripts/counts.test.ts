@@ -36,10 +36,7 @@ test("fails if a test fails", () => {
 test("fails if a test file cannot be loaded", () => {
   expect(
     count({ numPassedTests: 2, numFailedTests: 0, testResults: [file("failed"), file("passed", "passed", "passed")] }),
-  ).toEqual({
-    line: "2 passed, 1 failed\n",
-    status: 1,
-  });
+  ).toEqual({ line: "2 passed, 1 failed\n", status: 1 });
 });
 
 test("fails without a report, and with a report without tests", () => {

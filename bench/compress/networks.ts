@@ -46,12 +46,7 @@ export const networks: readonly Network[] = [
     factor: 2,
     peers: true,
   },
-  {
-    name: "mobilenetv2",
-    model: "mobilenetv2.onnx",
-    ...imagenet,
-    preprocess: "scale=1 mean=127 std=127.5 crop=224",
-  },
+  { name: "mobilenetv2", model: "mobilenetv2.onnx", ...imagenet, preprocess: "scale=1 mean=127 std=127.5 crop=224" },
   { name: "squeezenet", model: "squeezenet1.0_deepcompression.onnx", ...imagenet, preprocess: "caffe crop=227" },
   // 3 % of their loss, in nats.
   {
@@ -69,14 +64,7 @@ export const networks: readonly Network[] = [
     maxDrop: 0.078,
   },
   // `npm run demo` writes this model.
-  {
-    name: "demo",
-    model: "out/demo/original.onnx",
-    ...mnist,
-    maxDrop: 0.005,
-    factor: 10,
-    ofOriginal: true,
-  },
+  { name: "demo", model: "out/demo/original.onnx", ...mnist, maxDrop: 0.005, factor: 10, ofOriginal: true },
   // No larger than the best format by itself.
   { name: "resnet8", model: "resnet8_cifar10.onnx", ...cifar, factor: 1 },
   { name: "cifar10_small", model: "vnncomp_cifar10_small.onnx", ...cifar, preprocess: "unit", factor: 1 },

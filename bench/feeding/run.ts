@@ -37,11 +37,7 @@ while (waited.length < Number(steps)) {
   for await (const batch of feed.batches()) {
     const received = performance.now();
     const isFirst = step === undefined;
-    step ??= await createStep(model, batch, {
-      loss: crossEntropy(),
-      threads: Number(runtime),
-      carry: optimizer.carry,
-    });
+    step ??= await createStep(model, batch, { loss: crossEntropy(), threads: Number(runtime), carry: optimizer.carry });
     if (isFirst || Number(idle) === 0) {
       losses += await step.run(batch);
       optimizer.update(step.parameters, 1e-3);

@@ -94,11 +94,7 @@ export const sets: readonly FeedingSet[] = [
     inFiles: false,
     load: (seed) => seen(images("cifar10", small([128, 3, 32, 32], 10), presets.cifar10, 128), everything, seed),
   },
-  {
-    name: "MNIST, LeNet-5",
-    inFiles: false,
-    load: () => images("mnist", built("lenet5"), presets.unit, 128),
-  },
+  { name: "MNIST, LeNet-5", inFiles: false, load: () => images("mnist", built("lenet5"), presets.unit, 128) },
   { name: "MNIST, MLP", inFiles: false, load: () => images("mnist", built("mlp"), presets.unit, 128) },
   {
     name: "SST-2 tokenized, BERT d=128",

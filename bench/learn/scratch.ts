@@ -21,10 +21,7 @@ import { line, points, share } from "../lib/print.ts";
 export type Recipe = Omit<
   Parameters<typeof train>[1],
   "data" | "loss" | "validation" | "metric" | "schedule" | "optimizer"
-> & {
-  readonly optimizer: "sgd" | "adam" | "adamw";
-  readonly schedule: "cosine" | "one-cycle";
-};
+> & { readonly optimizer: "sgd" | "adam" | "adamw"; readonly schedule: "cosine" | "one-cycle" };
 
 /** A network, its samples, its training recipe and its target. */
 export interface FromScratch {

@@ -285,12 +285,7 @@ const strangers: readonly Mistake[] = [
     code: 1,
     says: /E_\w+: .*Fold/,
   },
-  {
-    name: "no gradient",
-    words: ["train", "determined.onnx", ...points],
-    code: 1,
-    says: /E_NOT_DIFFERENTIABLE: .*Det/,
-  },
+  { name: "no gradient", words: ["train", "determined.onnx", ...points], code: 1, says: /E_NOT_DIFFERENTIABLE: .*Det/ },
 ];
 
 const data: readonly Mistake[] = [

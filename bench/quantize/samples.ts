@@ -22,11 +22,7 @@ interface Network {
 export const networks = {
   resnet20: { model: "resnet20.onnx", data: "cifar10", preprocess: "imagenet" },
   resnet56: { model: "resnet56.onnx", data: "cifar10", preprocess: "imagenet" },
-  squeezenet: {
-    model: "squeezenet1.0_deepcompression.onnx",
-    data: "imagenet",
-    preprocess: "caffe crop=227",
-  },
+  squeezenet: { model: "squeezenet1.0_deepcompression.onnx", data: "imagenet", preprocess: "caffe crop=227" },
   mobilenetv2: { model: "mobilenetv2.onnx", data: "imagenet", preprocess: "scale=1 mean=127 std=127.5 crop=224" },
   cct_cifar10: { model: "cct_cifar10.onnx", data: "cifar10", preprocess: "cifar10" },
   mobilenetv3_cifar10: { model: "mobilenetv3_cifar10.onnx", data: "cifar10", preprocess: "cifar10" },

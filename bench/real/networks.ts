@@ -122,11 +122,7 @@ export const realNetworks = {
     files: ["onnx/model"],
     brotli: 9,
     runs: [
-      {
-        file: "onnx/model",
-        words: ["--dim", "batch_size=1,sequence_length=1,past_sequence_length=64"],
-        count: 1,
-      },
+      { file: "onnx/model", words: ["--dim", "batch_size=1,sequence_length=1,past_sequence_length=64"], count: 1 },
     ],
     speed: "tokens",
     change: { title: "perplexity", unit: "percent" },

@@ -28,11 +28,7 @@ const data = {
 const optimizer = chosen.optimizer();
 const model = chosen.build();
 const began = performance.now();
-const step = await createStep(model, data, {
-  loss: crossEntropy(),
-  threads: Number(threads),
-  carry: optimizer.carry,
-});
+const step = await createStep(model, data, { loss: crossEntropy(), threads: Number(threads), carry: optimizer.carry });
 const built = performance.now() - began;
 const runStep = async (): Promise<void> => {
   await step.run(data);

@@ -21,16 +21,18 @@ export function checkNamesInComments(sources: readonly Source[]): Finding[] {
   return sources
     .filter(({ file }) => file.startsWith("src/"))
     .flatMap(({ file, syntax }) =>
-      syntax.text.split("\n").flatMap((line, index) =>
-        [...splitLine(line).comment.matchAll(/`([^`\s]+)`/g)]
-          .filter(([, name = ""]) => !exists(name))
-          .map(([quoted]) => ({
-            file,
-            line: index + 1,
-            rule: "names-in-comments",
-            text: `names ${quoted}, which does not exist.`,
-          })),
-      ),
+      syntax.text
+        .split("\n")
+        .flatMap((line, index) =>
+          [...splitLine(line).comment.matchAll(/`([^`\s]+)`/g)]
+            .filter(([, name = ""]) => !exists(name))
+            .map(([quoted]) => ({
+              file,
+              line: index + 1,
+              rule: "names-in-comments",
+              text: `names ${quoted}, which does not exist.`,
+            })),
+        ),
     );
 }
 

@@ -54,10 +54,7 @@ export function readSources(root: string, folders: readonly string[] = roots): S
     .map((file) => readSource(file, readFileSync(path.join(root, file), "utf8"), platform));
 }
 
-const ownImports: Readonly<Record<string, string>> = {
-  "#root": "src/core/platform/root.ts",
-  ...doors("src", ".ts"),
-};
+const ownImports: Readonly<Record<string, string>> = { "#root": "src/core/platform/root.ts", ...doors("src", ".ts") };
 
 /** @param platform what "#platform" stands for */
 export function readSource(

@@ -65,10 +65,7 @@ export const models: readonly GalleryModel[] = [
     title: "SqueezeNet",
     technique: "palettes of 8 bits",
     source: `The model is the decoded file of [Deep Compression](https://github.com/songhan/SqueezeNet-Deep-Compression) (Han et al., BSD-2-Clause). ${imagenet}`,
-    files: {
-      "squeezenet.onnx": "models/squeezenet1.0_deepcompression.onnx",
-      imagenet: "images/imagenet",
-    },
+    files: { "squeezenet.onnx": "models/squeezenet1.0_deepcompression.onnx", imagenet: "images/imagenet" },
     command: [
       ...["compress", "squeezenet.onnx", "--data", "imagenet/"],
       ...["--preprocess", "caffe crop=227", "-r", "recipe.yaml"],
@@ -81,11 +78,7 @@ export const models: readonly GalleryModel[] = [
     technique: "palettes of 2 bits, distilled",
     source:
       "The model was trained for the tests of Pith: 4 layers, 128 channels, 1.6 million parameters. It is not published. The data is [SST-2](https://nlp.stanford.edu/sentiment/) (Socher et al. 2013, for research).",
-    files: {
-      bert: "models/bert_sst2",
-      "sst2/train.tsv": "text/sst2_train.tsv",
-      "sst2/dev.tsv": "text/sst2_dev.tsv",
-    },
+    files: { bert: "models/bert_sst2", "sst2/train.tsv": "text/sst2_train.tsv", "sst2/dev.tsv": "text/sst2_dev.tsv" },
     command: ["compress", "bert/onnx/model.onnx", "--data", "sst2/", "-r", "recipe.yaml"],
     note: "Each weight is one of four values of its layer. Rounding alone keeps the accuracy here. Distillation for one epoch trains the values, so that more predictions are those of the original. The result is smaller, but not faster: the runtime looks the values up and computes in float.",
   },

@@ -20,9 +20,7 @@ interface Line {
   readonly load: string;
 }
 
-export const commandList: Generator = {
-  generate: async () => new Map([[file, text(await allCommands())]]),
-};
+export const commandList: Generator = { generate: async () => new Map([[file, text(await allCommands())]]) };
 
 /** Returns all commands in order. A pass whose command does more has a separate file, and keeps the position of the pass. */
 export async function allCommands(): Promise<readonly Line[]> {

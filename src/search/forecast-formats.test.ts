@@ -145,11 +145,7 @@ describe("higher-precision fallback", () => {
 
   // r = 1 − 0.01 / 0.04 = 3/4 of the error must be removed, so 9/16 of the bytes double.
   test("meets the goal with r² more bytes, at the same speed", () => {
-    expect(tried(0.04)("codes, sensitive layers at higher precision")).toEqual({
-      size: 312.5,
-      speed: 2,
-      drop: goal,
-    });
+    expect(tried(0.04)("codes, sensitive layers at higher precision")).toEqual({ size: 312.5, speed: 2, drop: goal });
   });
 
   test("does not affect the prediction of its format", () => {

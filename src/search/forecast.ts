@@ -176,12 +176,7 @@ export class Forecast {
       return { ...effect, drop: (effect.drop * remainingDrop) / remainingDropShare([combination.training]) };
     }
     return isAlone
-      ? {
-          share: expectedShare,
-          fixed: fixedShare,
-          speed: 1,
-          drop: priorUntrainedDrop * this.#goalDrop * remainingDrop,
-        }
+      ? { share: expectedShare, fixed: fixedShare, speed: 1, drop: priorUntrainedDrop * this.#goalDrop * remainingDrop }
       : "rejected";
   }
 

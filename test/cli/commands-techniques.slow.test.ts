@@ -124,9 +124,7 @@ describe("factorize and distill", () => {
     expect(counts).toEqual([undefined, 64, 250]);
     const original = [none, usual, more].map(({ comparison }) => (comparison as { original: unknown }).original);
     expect(original).toEqual([original[0], original[0], original[0]]);
-    expect(await pith("reinitialize", at("hidden.onnx"), "--calibration-samples", "3")).toMatchObject({
-      code: 2,
-    });
+    expect(await pith("reinitialize", at("hidden.onnx"), "--calibration-samples", "3")).toMatchObject({ code: 2 });
   });
 });
 

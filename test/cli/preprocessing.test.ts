@@ -39,9 +39,7 @@ describe("a guessed preprocessing", () => {
     // All weights are zero, so every preprocessing fits equally.
     const next = await json("train", pruned, "--data", data, ...quick, "-o", trained);
     expect(next).toMatchObject({ code: 0, preprocessing: "unit, recorded in the model" });
-    expect(await json("eval", trained, "--data", data)).toMatchObject({
-      preprocessing: "unit, recorded in the model",
-    });
+    expect(await json("eval", trained, "--data", data)).toMatchObject({ preprocessing: "unit, recorded in the model" });
     expect((await open(trained)).header.metadata.get("pith.preprocessing")).toBe("unit");
     expect((await pith("inspect", trained)).out).toContain("preprocessing: unit\n");
   });

@@ -319,9 +319,7 @@ export function* batches({ size }) {
     const { child, said } = start(
       process.execPath,
       [program, "worker", "--store", store, `redis://localhost:${port}`],
-      {
-        REDISCLI_AUTH: password,
-      },
+      { REDISCLI_AUTH: password },
     );
     await until(() => said().includes("takes work from"));
     writeFileSync(at("masked.yaml"), "steps:\n  - prune: { amount: 10% }\n");

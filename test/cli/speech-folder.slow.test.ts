@@ -74,8 +74,5 @@ test("keeps for each model the smallest dtype within the word error rate that is
     expect((together?.answers ?? nearness).difference).toBeLessThanOrEqual(0.02);
   await expect(
     pith("quantize", folder, "--dtype", "q8", "--data", join(folder, "config.json"), "-o", join(root, "d")),
-  ).resolves.toMatchObject({
-    code: 1,
-    err: expect.stringContaining("has no WAV files"),
-  });
+  ).resolves.toMatchObject({ code: 1, err: expect.stringContaining("has no WAV files") });
 });

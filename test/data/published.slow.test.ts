@@ -55,12 +55,7 @@ const published: readonly Published[] = [
   { model: "mobilenetv2", words: [images, symmetric], figure: "90.2 %", count: 500 },
   { model: "mobilenetv2", words: [images, symmetric, "--metric", "top-5"], figure: "99.0 %", count: 500 },
   { model: "squeezenet1.0_deepcompression", words: [images, caffe], figure: "63.0 %", count: 500 },
-  {
-    model: "squeezenet1.0_deepcompression",
-    words: [images, caffe, "--metric", "top-5"],
-    figure: "85.8 %",
-    count: 500,
-  },
+  { model: "squeezenet1.0_deepcompression", words: [images, caffe, "--metric", "top-5"], figure: "85.8 %", count: 500 },
   {
     model: "llama260k",
     words: ["--data", "text/llama260k_eval_64x120_u16le.bin", "--metric", "cross-entropy"],

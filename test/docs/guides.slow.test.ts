@@ -23,10 +23,7 @@ const pages = await Promise.all(
     "low-rank.md",
     "sensitivity.md",
     "scaling.md",
-  ].map(async (name) => ({
-    name,
-    text: await readFile(join(root, "docs", name), "utf8"),
-  })),
+  ].map(async (name) => ({ name, text: await readFile(join(root, "docs", name), "utf8") })),
 );
 const data = shared("data") ?? "";
 const counts = { train: 128, test: 64 };

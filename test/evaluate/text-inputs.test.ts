@@ -107,12 +107,7 @@ test.each([
       inputs: await textInputs(original, context),
       force: true,
     },
-    {
-      ...context,
-      engine: watchLoads(createEngine()),
-      stage: () => {},
-      log: ({ text }) => notes.push(text),
-    },
+    { ...context, engine: watchLoads(createEngine()), stage: () => {}, log: ({ text }) => notes.push(text) },
   );
   expect(notes).toContain("calibrated on text that the model generated: 8 sequences of 64 tokens, seed 0");
   expect(step.outcome.changes.map(({ what }) => what).join()).toContain(form);

@@ -234,9 +234,7 @@ test("names the first valid dtype of each module in config.json, by file and ses
   expect(rows.filter(({ verdict }) => verdict === "rejected")).toEqual([
     { dtype: "q4", file: "onnx/encoder_model_q4.onnx", verdict: "rejected", reason: "It is lost." },
   ]);
-  expect(await loaderOf()).toEqual({
-    dtype: { decoder_model_merged: "q4", encoder_model: "q8", model: "q8" },
-  });
+  expect(await loaderOf()).toEqual({ dtype: { decoder_model_merged: "q4", encoder_model: "q8", model: "q8" } });
   // The encoder has no q4, so the card does not recommend q4 for any device.
   const card = await readFile(at("out", "README.md"), "utf8");
   expect(card).toContain("- Node and WebAssembly: `q8` is the smallest download.\n- WebGPU: `fp32`.\n");

@@ -96,11 +96,13 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
         { pads: [2, 1, 1, 2], strides: [1, 2] },
         { pads: [2, 2, 2, 2], dilations: [2, 1] },
       ]);
-      let out = g.named("Conv").Conv([value, weight, ...bias], {
-        ...places,
-        ...(group === 1 ? {} : { group }),
-        ...(g.choose(2) === 0 ? { kernel_shape: [kernel, kernel] } : {}),
-      });
+      let out = g
+        .named("Conv")
+        .Conv([value, weight, ...bias], {
+          ...places,
+          ...(group === 1 ? {} : { group }),
+          ...(g.choose(2) === 0 ? { kernel_shape: [kernel, kernel] } : {}),
+        });
       if (g.choose(3) === 1) out = batchNorm(g, out);
       g.add(activation(g, out));
     },

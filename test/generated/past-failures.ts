@@ -127,10 +127,7 @@ export const pastFailures: readonly PastFailure[] = [
     network: {
       start: "Relu of a batch",
       steps: [
-        {
-          block: "attention",
-          choices: [0, 0, 0, 0, 0, 1, 0, 683, 8, 0, 28, 0, 0, 479, 0, 28, 0, 491, 64],
-        },
+        { block: "attention", choices: [0, 0, 0, 0, 0, 1, 0, 683, 8, 0, 28, 0, 0, 479, 0, 28, 0, 491, 64] },
         { block: "gemm", choices: [] },
       ],
     },
@@ -150,10 +147,7 @@ export const pastFailures: readonly PastFailure[] = [
     promise: 'factorize {"rank":1}',
     network: { start: "NonMaxSuppression of all boxes", steps: [{ block: "gemm", choices: [] }] },
   },
-  {
-    promise: "quantize float16",
-    network: { start: "Conv of opset 1", steps: [{ block: "gemm", choices: [] }] },
-  },
+  { promise: "quantize float16", network: { start: "Conv of opset 1", steps: [{ block: "gemm", choices: [] }] } },
   {
     promise: "quantize static",
     network: {

@@ -35,10 +35,7 @@ export const branches: Nesting = {
 };
 
 /** Nodes with subgraphs whose outputs and cost are unknown. */
-export const unknown: Nesting = {
-  ...branches,
-  before: (n) => `u${n} = my.Odd(h${n - 1})\n h${n} = Tanh(u${n})`,
-};
+export const unknown: Nesting = { ...branches, before: (n) => `u${n} = my.Odd(h${n - 1})\n h${n} = Tanh(u${n})` };
 
 /** Loops whose counter starts at 0, and is unknown after the first iteration. */
 export const loops: Nesting = {

@@ -64,9 +64,7 @@ export const convExamples: readonly Example[] = [
   `,
 ];
 
-const deformed = {
-  except: { cost: "each product is of four places weighed, of which some lie outside" },
-};
+const deformed = { except: { cost: "each product is of four places weighed, of which some lie outside" } };
 
 export const deformConvExamples: readonly Example[] = table(deformed)`
   DeformConv with a bias |

@@ -23,9 +23,7 @@ export const lossExamples: readonly Example[] = [
     "x: float32[2, 3, 2], t: int32[2, 2], w: float32[3]",
     "x, t, w",
     'ignore_index=1, reduction="none"',
-    {
-      feeds: { t: [0, 1, 2, 1] },
-    },
+    { feeds: { t: [0, 1, 2, 1] } },
   ),
   ...table()`
     SoftmaxCrossEntropyLoss with its logarithms |

@@ -10,11 +10,7 @@ const cases = (op: string, opset: number): readonly Example[] => [
     ${op} of a stored shape | () s: int64[3] = [2, 3, 4]; axis: int64[] = 0; y = ${op}(s, axis)
     ${op} of a stored shape, backwards | () s: int64[3] = [2, 3, 4]; axis: int64[] = 0; y = ${op}(s, axis) {reverse=1}
   `,
-  ...table({
-    opset,
-    feeds: { axis: [1] },
-    misses: { axes: "computed at run time" },
-  })`
+  ...table({ opset, feeds: { axis: [1] }, misses: { axes: "computed at run time" } })`
     ${op} along an axis computed at run time | (x: float32[batch, 4], axis: int64[]) y = ${op}(x, axis)
   `,
 ];

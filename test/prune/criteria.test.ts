@@ -23,9 +23,7 @@ graph (x: float32[n, 4]) -> (y) {
   y = Gemm(x, w) {transB=1}
 }`;
   // The columns have the norms 8, 1, 2 and 3.
-  const data = memory("norms", {
-    x: float32([4, 4], [8, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3]),
-  });
+  const data = memory("norms", { x: float32([4, 4], [8, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3]) });
   const importance = "wanda";
 
   test("prunes the same share of each output by |w| · ‖x‖", async () => {
@@ -93,10 +91,7 @@ graph (x: float32[batch, 2]) -> (y) {
     const evidence = Float64Array.of(0.5, 4, 9);
     expect([...snip.scores({ ...weight, evidence })]).toEqual([1, -12, 0]);
     expect([...fisher.scores({ ...weight, evidence })]).toEqual([1, 18, 0]);
-    const [away = 0, towards = 0, still] = movement.scores({
-      ...weight,
-      evidence: Float64Array.of(-0.5, -4, 9),
-    });
+    const [away = 0, towards = 0, still] = movement.scores({ ...weight, evidence: Float64Array.of(-0.5, -4, 9) });
     expect([away, towards, still]).toEqual([1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(12)), 0.5]);
   });
 

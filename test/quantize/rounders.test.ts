@@ -54,12 +54,7 @@ describe("mse", () => {
   test("keeps the full range if clipping is not better, as for ±1 and 0", () => {
     const plain = slicedWeight([matrixOf([[1, -1, 0, 1]])], 1);
     for (const type of ["int8", "uint8"] as const) {
-      const grid = {
-        type,
-        symmetric: true,
-        low: type === "int8" ? -127 : 1,
-        high: type === "int8" ? 127 : 255,
-      };
+      const grid = { type, symmetric: true, low: type === "int8" ? -127 : 1, high: type === "int8" ? 127 : 255 };
       expect(mse.scales(plain, grid)).toEqual(nearest.scales(plain, grid));
     }
   });
@@ -141,9 +136,7 @@ test("a method that requires samples names the first layer without usable inputs
   const data = memory("x", { x: float32([2, 16], Array(32).fill(Number.NaN)) });
   await expect(
     quantize(products("batch, "), { scheme: "weights", bits: 4, rounder: seeing, data }),
-  ).rejects.toMatchObject({
-    message: 'Layer "fc1": its input holds NaN on these samples.',
-  });
+  ).rejects.toMatchObject({ message: 'Layer "fc1": its input holds NaN on these samples.' });
 });
 
 describe("a custom rounding method", () => {
@@ -205,10 +198,7 @@ graph (ids: int64[batch, 3]) -> (y) {
     for (const [part, message] of bad)
       await expect(
         quantize(model, { scheme, rounder: { id: "own", scales: nearest.scales, ...part } }),
-      ).rejects.toMatchObject({
-        code: "E_OPTION",
-        message: expect.stringContaining(message),
-      });
+      ).rejects.toMatchObject({ code: "E_OPTION", message: expect.stringContaining(message) });
     const named: Solver = { id: "nearest", scales: nearest.scales };
     for (const options of [{ scheme, weights: "palette" }, { scheme: "float16" }] as const)
       await expect(quantize(model, { ...options, rounder: named })).rejects.toMatchObject({ code: "E_OPTION" });

@@ -127,10 +127,7 @@ graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
 }`);
     const before = structureHash(model);
     for (const scheme of ["weights", "dynamic"] as const) {
-      const { changes, misses } = await quantize(model, {
-        scheme,
-        except: scheme === "weights" ? ["half", "e"] : "e",
-      });
+      const { changes, misses } = await quantize(model, { scheme, except: scheme === "weights" ? ["half", "e"] : "e" });
       expect(changes).toEqual([]);
       expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
         ...(scheme === "dynamic"

@@ -57,15 +57,7 @@ graph (x: float32[batch, 256, 256]) -> (y: float32[batch, 256, 256]) {
   };
   const requestedOutput = await run(options);
   counts.products = 0;
-  const request = {
-    pass: quantize,
-    options,
-    original: model,
-    requestedOutput,
-    run,
-    samples: data,
-    output: undefined,
-  };
+  const request = { pass: quantize, options, original: model, requestedOutput, run, samples: data, output: undefined };
   const { shares, estimates } = await errorSharesOf({ ...request, evaluated }, new Set(["a", "b", "c"]), context);
   expect(shares.size).toBeLessThan(3);
   expect(estimates.size).toBe(3);

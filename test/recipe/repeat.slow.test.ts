@@ -54,11 +54,7 @@ test("runs a repeat round by round, and measures it once at its end", async () =
     net,
     recipe,
     { ...task, test: watched },
-    {
-      ...quick,
-      onStage: (name) => stages.push(name),
-      onMeasured: ({ name }: Measured) => measured.push(name),
-    },
+    { ...quick, onStage: (name) => stages.push(name), onMeasured: ({ name }: Measured) => measured.push(name) },
   );
   const rounds = [1, 2, 3].flatMap((round) => [`prune, round ${round} of 3`, `train, round ${round} of 3`]);
   const name = "3 × (prune + train) + quantize";

@@ -217,11 +217,7 @@ describe("the linear systems", () => {
     const step = await solveRidge(
       sums,
       await gradientAt(sums, start, multiplyHere),
-      {
-        damping: 1e-15,
-        free: undefined,
-        ones: 2,
-      },
+      { damping: 1e-15, free: undefined, ones: 2 },
       multiplyHere,
     );
     if (step instanceof Miss) throw new Error(step.reason);
@@ -240,11 +236,7 @@ describe("the linear systems", () => {
     const step = await solveRidge(
       sums,
       await gradientAt(sums, start, multiplyHere),
-      {
-        damping: 1e12,
-        free: undefined,
-        ones: 2,
-      },
+      { damping: 1e12, free: undefined, ones: 2 },
       multiplyHere,
     );
     if (step instanceof Miss) throw new Error(step.reason);

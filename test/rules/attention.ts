@@ -156,11 +156,7 @@ export const attentions: readonly RuleExample[] = [
         inputs: "q: float32[batch, 2, 5, 4], k: float32[batch, 1, 5, 4], v: float32[batch, 2, 5, 4]",
       }),
       "a mask that broadcasts over queries": masked({ mask: "", inputs: "m: float32[batch, 1, 1, 5]" }),
-      "a guard and a mask of unknown content": masked({
-        mask: "",
-        inputs: "m: float32[1, 2, 3, 5]",
-        weights: guard(),
-      }),
+      "a guard and a mask of unknown content": masked({ mask: "", inputs: "m: float32[1, 2, 3, 5]", weights: guard() }),
       "a guard with another number": masked({ mask: hides("-inf"), weights: guard("f") }),
       "an unknown number of heads": attention({
         inputs: "q: float32[batch, h, 5, 4], k: float32[batch, h, 5, 4], v: float32[batch, h, 5, 4]",

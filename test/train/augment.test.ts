@@ -25,13 +25,7 @@ function spots(count: number, seed: number) {
 const data = spots(128, 1);
 const net = (): Model =>
   network(
-    {
-      conv: conv2d(1, 4, 3, { padding: 1 }),
-      bn: batchNorm(4),
-      relu: relu(),
-      flatten: flatten(),
-      fc: linear(256, 2),
-    },
+    { conv: conv2d(1, 4, 3, { padding: 1 }), bn: batchNorm(4), relu: relu(), flatten: flatten(), fc: linear(256, 2) },
     { input: ["batch", 1, 8, 8], seed: 1 },
   );
 

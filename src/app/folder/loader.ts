@@ -45,11 +45,7 @@ interface Failure {
 
 /** Outputs of the files, or the failure. `sessions` has the names of the models that the class loaded, `ran` the names of those that ran. */
 export type LoaderAnswers =
-  | {
-      readonly answers: readonly LoaderAnswer[];
-      readonly sessions: readonly string[];
-      readonly ran: readonly string[];
-    }
+  | { readonly answers: readonly LoaderAnswer[]; readonly sessions: readonly string[]; readonly ran: readonly string[] }
   | Failure;
 
 export interface Loader {

@@ -277,9 +277,7 @@ async function compare(
   throw new PithError(
     "E_ACCURACY_LOST",
     `${file} gives different outputs: ${difference.toExponential(1)} apart on ${count} texts.`,
-    {
-      hint: "It may compute with token ids instead of only looking them up.",
-    },
+    { hint: "It may compute with token ids instead of only looking them up." },
   );
 }
 

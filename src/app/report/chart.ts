@@ -105,11 +105,13 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
     Number.isFinite(value) ? value : undefined,
   );
   const searched = selectSearched(drawing, rowOf).filter(isFinitePoint);
-  const points = drawing.points.filter(isFinitePoint).map(({ interval, paired, ...point }) => ({
-    ...point,
-    interval: finiteInterval(interval),
-    paired: finiteInterval(paired && withinUnit(metric, paired)),
-  }));
+  const points = drawing.points
+    .filter(isFinitePoint)
+    .map(({ interval, paired, ...point }) => ({
+      ...point,
+      interval: finiteInterval(interval),
+      paired: finiteInterval(paired && withinUnit(metric, paired)),
+    }));
   const frame = frameOf(width, drawing.height ?? 400, margin);
   const { height, left, right, top, bottom } = frame;
   const { name, unit, better } = metric;

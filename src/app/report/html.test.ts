@@ -396,11 +396,7 @@ describe("a report of another outcome", () => {
   test("stays below 300 KB with thousands of changed and skipped layers", () => {
     const names = Array.from({ length: 3000 }, (_, index) => `model.decoder.layers.${index}.self_attn.q_proj`);
     const misses = names.map((at, index) => ({ at, reason: `rank below ${index % 7} needed to pay` }));
-    const changes = names.map((at, index) => ({
-      at,
-      what: `${index} went`,
-      decidedBy: "global" as const,
-    }));
+    const changes = names.map((at, index) => ({ at, what: `${index} went`, decidedBy: "global" as const }));
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
       steps: variant.steps.map((step) => ({ ...step, misses, changes })),

@@ -32,10 +32,7 @@ describe("detectionForm", () => {
       `p${name}: float32[1, 3, ${size}, ${size}, 2], q${name}: float32[1, 3, ${size}, ${size}, 2], c${name}: float32[1, 3, ${size}, ${size}, 6]`;
     const shapes = "shape8: int64[3] = [1, 192, 10]\n  shape4: int64[3] = [1, 48, 10]\n  ";
     const body = `${shapes}${scale("a", 8)}${scale("b", 4)}y = Concat(ra, rb) {axis=1}`;
-    expect(formOf(`${dims("a", 8)}, ${dims("b", 4)}`, body)).toEqual({
-      layout: "[N, boxes, 5 + classes]",
-      classes: 5,
-    });
+    expect(formOf(`${dims("a", 8)}, ${dims("b", 4)}`, body)).toEqual({ layout: "[N, boxes, 5 + classes]", classes: 5 });
     const transposed = "s = Sigmoid(c)\n  j = Concat(b, o, s) {axis=1}\n  y = Transpose(j) {perm=[0, 2, 1]}";
     const inputs = "b: float32[n, 4, 64], o: float32[n, 1, 64], c: float32[n, 3, 64]";
     expect(formOf(inputs, transposed)).toBeUndefined();

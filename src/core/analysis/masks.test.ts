@@ -32,10 +32,7 @@ const value = (name: string) => {
 
 describe("a mask", () => {
   test("is recognized by its role, whatever the names and the operand order", () => {
-    expect(maskingOf(value("latent"))).toMatchObject({
-      mask: { name: "kept" },
-      product: { name: "fc1.weight" },
-    });
+    expect(maskingOf(value("latent"))).toMatchObject({ mask: { name: "kept" }, product: { name: "fc1.weight" } });
     expect(maskingOf(value("free"))).toBeUndefined();
     expect(allMaskings(model.graph).map(({ parameter }) => parameter.name)).toEqual(["latent"]);
   });

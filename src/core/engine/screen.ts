@@ -81,9 +81,7 @@ export function screenModel(model: Model): void {
     throw new PithError(
       "E_UNSUPPORTED",
       `The model cannot be run: ${reason}, which ONNX Runtime does when it loads it.`,
-      {
-        hint: "Export it again without functions that call each other.",
-      },
+      { hint: "Export it again without functions that call each other." },
     );
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requirePassableType(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {

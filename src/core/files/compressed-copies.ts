@@ -104,10 +104,7 @@ export async function copiesInMemory(
   bytes: Uint8Array,
   requested: readonly Encoding[] = [],
   signal?: AbortSignal,
-): Promise<{
-  readonly copies: readonly (readonly [name: string, bytes: Uint8Array])[];
-  readonly sizes: CopySizes;
-}> {
+): Promise<{ readonly copies: readonly (readonly [name: string, bytes: Uint8Array])[]; readonly sizes: CopySizes }> {
   const copies: (readonly [string, Uint8Array])[] = [];
   const collect = async (copy: string, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
     const parts: Uint8Array[] = [];

@@ -76,9 +76,7 @@ function completeContents(tensor: Tensor): string {
     throw new PithError(
       "E_UNSUPPORTED",
       `A tensor of ${tensor.bytes} bytes is not in memory, so it cannot be printed.`,
-      {
-        hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
-      },
+      { hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`." },
     );
   }
   return elementsText(tensor.small);

@@ -266,23 +266,14 @@ describe("judge", () => {
   }
 
   it("returns kept or lost if the interval shows it", () => {
-    expect(judge(outcome(10_000, 20, 30), { maxDrop: 0.01 })).toMatchObject({
-      verdict: "kept",
-      met: true,
-    });
-    expect(judge(outcome(10_000, 20, 300), { maxDrop: 0.01 })).toMatchObject({
-      verdict: "lost",
-      met: false,
-    });
+    expect(judge(outcome(10_000, 20, 30), { maxDrop: 0.01 })).toMatchObject({ verdict: "kept", met: true });
+    expect(judge(outcome(10_000, 20, 300), { maxDrop: 0.01 })).toMatchObject({ verdict: "lost", met: false });
   });
 
   it("uses the estimate by default and the bound if strict", () => {
     const open = outcome(400, 6, 5);
     expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "undecided", met: true });
-    expect(judge(open, { maxDrop: 0.01, strict: true })).toMatchObject({
-      verdict: "undecided",
-      met: false,
-    });
+    expect(judge(open, { maxDrop: 0.01, strict: true })).toMatchObject({ verdict: "undecided", met: false });
   });
 
   it("rejects only a drop that exceeds the goal and is significant", () => {

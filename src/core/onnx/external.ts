@@ -32,9 +32,7 @@ export class ExternalFiles {
       throw new PithError(
         "E_UNSUPPORTED",
         `${place}: its elements are stored in "${location}", and the folder of the model is not known.`,
-        {
-          hint: "Open the model by its path or URL, or pass { external: (location) => … }.",
-        },
+        { hint: "Open the model by its path or URL, or pass { external: (location) => … }." },
       );
     }
     const open = this.#open;

@@ -192,11 +192,7 @@ export const binaryOperators: readonly Op[] = [
   defineComparison("LessOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(b, a)) }),
   defineExtremum("Max"),
   defineExtremum("Min"),
-  defineVariadic({
-    name: "Sum",
-    derivatives: ({ up, operands }) => operands.map(() => up),
-    parameters: biasInputs,
-  }),
+  defineVariadic({ name: "Sum", derivatives: ({ up, operands }) => operands.map(() => up), parameters: biasInputs }),
   defineVariadic({
     name: "Mean",
     derivatives: ({ emit, up, operands }) => {

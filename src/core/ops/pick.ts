@@ -71,10 +71,7 @@ export const Compress = defineOp({
 
 export const Unique = defineOp({
   name: "Unique",
-  read: (site) => ({
-    axis: readInteger(site, "axis", undefined),
-    sorted: readFlag(site, "sorted", true),
-  }),
+  read: (site) => ({ axis: readInteger(site, "axis", undefined), sorted: readFlag(site, "sorted", true) }),
   infer: ({ axis }, site) => {
     const { type, dims } = requireInput(site, 0);
     const uniqueAxis = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);

@@ -158,21 +158,13 @@ const reductions: Readonly<Record<string, Reduction>> = {
     // dx = dy · x / ‖x‖, defined as 0 if the norm is 0.
     derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Div([x, emit.Where([emit.Equal([y, 0]), 1, y])])]),
   },
-  ReduceL1: {
-    homogeneous: [[0]],
-    absorbsZeros: true,
-    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
-  },
+  ReduceL1: { homogeneous: [[0]], absorbsZeros: true, derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]) },
   // y = ln Σ x, so dy/dx = e⁻ʸ.
   ReduceLogSum: { absorbsZeros: true, derivative: ({ emit, up, y }) => emit.Mul([up, emit.Exp([emit.Neg([y])])]) },
   ReduceLogSumExp: { derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Exp([emit.Sub([x, y])])]) },
   ReduceMax: extremumReduction("max"),
   ReduceMin: extremumReduction("min"),
-  ReduceProd: {
-    keepsOne: true,
-    onDims: (elements) => elements.reduce(multiplyDims, 1),
-    derivative: inferenceOnly,
-  },
+  ReduceProd: { keepsOne: true, onDims: (elements) => elements.reduce(multiplyDims, 1), derivative: inferenceOnly },
 };
 
 export const reduceOperators: readonly Op[] = Object.entries(reductions).map(([name, row]) =>

@@ -16,10 +16,7 @@ const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 /** Returns whether metadata under this key was written by an exporter, and names no layer. */
 export const isExporterKey = (key: string): boolean => notes.test(key) && key !== scopesKey;
 
-const isExporterText = {
-  key: isExporterKey,
-  doc: (text: string) => trace.test(text),
-};
+const isExporterText = { key: isExporterKey, doc: (text: string) => trace.test(text) };
 
 /** Removes exporter metadata from nodes, values, graphs and functions. Returns the names of the changed elements. */
 export function clearNotes(model: Model): readonly string[] {

@@ -101,9 +101,7 @@ export function classNumber(name: string, classes: readonly string[], location: 
   throw new PithError(
     "E_DATA",
     `${location}: class "${name}" is not one of the ${classes.length} classes ${truncateList(classes, 4)}.`,
-    {
-      hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers.",
-    },
+    { hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers." },
   );
 }
 

@@ -106,9 +106,7 @@ function defaultTitles(areNumbers: readonly boolean[], name: string): readonly s
   const titles = areNumbers.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
   if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
   const text = `its first line holds numbers beside text in ${areNumbers.length} columns, which need names`;
-  throw new PithError("E_DATA", `${name}: ${text}.`, {
-    hint: 'Add a header line, like "sentence1,sentence2,label".',
-  });
+  throw new PithError("E_DATA", `${name}: ${text}.`, { hint: 'Add a header line, like "sentence1,sentence2,label".' });
 }
 
 function isNumber(field: string): boolean {

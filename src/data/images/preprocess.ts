@@ -242,8 +242,6 @@ function toInputType(numbers: Float32Array, dims: readonly number[], input: Imag
   throw new PithError(
     "E_DATA",
     `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`,
-    {
-      hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "",
-    },
+    { hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "" },
   );
 }

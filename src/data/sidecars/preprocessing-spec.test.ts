@@ -22,10 +22,7 @@ describe("preprocessing recorded in a model", () => {
     const stated = parsePreprocessingSpec(text);
     model.header.metadata.set(preprocessingKey, preprocessingSpecText(stated));
     const { images, ...rest } = recordedPreprocessing(model);
-    expect({ ...rest, images: { ...images, name: "" } }).toEqual({
-      ...stated,
-      images: { ...stated.images, name: "" },
-    });
+    expect({ ...rest, images: { ...images, name: "" } }).toEqual({ ...stated, images: { ...stated.images, name: "" } });
   });
 
   it("replaces the preprocessor config file", () => {

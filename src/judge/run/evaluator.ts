@@ -174,12 +174,7 @@ export class Evaluator {
     const { feeds } = this.#measured.run;
     const models = await Promise.all([this.original, ...evaluations].map((evaluation) => this.open(evaluation)));
     const threads = this.#measured.options.threads;
-    const options = {
-      rounds,
-      signal,
-      progress: (done: number, total?: number) => progress(done, total),
-      threads,
-    };
+    const options = { rounds, signal, progress: (done: number, total?: number) => progress(done, total), threads };
     const report =
       target === undefined
         ? await latency(engine, models, feeds, options)
@@ -208,11 +203,7 @@ async function withLength(
       if (isSymbolic(dim) && size !== undefined && !sequences.has(dim.text)) sizes.set(dim.text, size);
     }
   try {
-    const [shapes = {}] = await timedShapes(engine, [model], {
-      sizes,
-      seed,
-      length,
-    });
+    const [shapes = {}] = await timedShapes(engine, [model], { sizes, seed, length });
     return timedFeeds(model, shapes, seed);
   } catch (error) {
     asPithError(error);

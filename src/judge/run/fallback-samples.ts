@@ -51,10 +51,7 @@ export async function separateSearchSamples(
   const testLooks = Looks.drawSamples(original, { ...task, test: testSamples }, options, context);
   return {
     searched: samples.count,
-    search: {
-      samples,
-      measure: async (model) => verdictOf(await searchLooks.compare(model, goal), goal),
-    },
+    search: { samples, measure: async (model) => verdictOf(await searchLooks.compare(model, goal), goal) },
     compare: (model) => testLooks.compare(model, goal),
   };
 }

@@ -150,9 +150,7 @@ export class PairedMetrics {
       throw new PithError(
         "E_DATA",
         `The original outputs NaN on some or all of ${counted(original.count, "sample")}: its ${value}. Nothing was done.`,
-        {
-          hint: `${notFiniteHint} \`force\` continues anyway.`,
-        },
+        { hint: `${notFiniteHint} \`force\` continues anyway.` },
       );
     }
   }

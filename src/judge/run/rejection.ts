@@ -44,9 +44,7 @@ function offTarget({ variants }: Run): PithError | undefined {
     return undefined;
   const minBytes = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
   const sentence = `No variant is on target: ${offTargetVariant.rejected?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
-  return new PithError("E_UNSUPPORTED", sentence, {
-    hint: "Search longer (--minutes), or choose an easier target.",
-  });
+  return new PithError("E_UNSUPPORTED", sentence, { hint: "Search longer (--minutes), or choose an easier target." });
 }
 
 function nothingSmaller({ variants }: Run): PithError | undefined {

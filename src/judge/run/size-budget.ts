@@ -95,8 +95,6 @@ export async function fitToBytes(
   throw new PithError(
     "E_UNSUPPORTED",
     `No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`,
-    {
-      hint: "Remove channels first: pith prune --structured.",
-    },
+    { hint: "Remove channels first: pith prune --structured." },
   );
 }

@@ -59,10 +59,7 @@ async function opened(model: Model, options: TaskOptions) {
 }
 
 test("does not run the model to guess preprocessing if required labels are missing", async () => {
-  const engine = {
-    ...createEngine(),
-    load: () => Promise.reject(new Error("a model is run")),
-  };
+  const engine = { ...createEngine(), load: () => Promise.reject(new Error("a model is run")) };
   for (const preprocess of [undefined, "mnist"]) {
     const task = await openTask(aboveHalf(), { data: unlabelled(), preprocess, needsLabels: true }, { engine });
     expect([task.labelled, task.preprocessing !== undefined]).toEqual([false, preprocess !== undefined]);

@@ -346,9 +346,7 @@ async function textParts(
     throw new PithError(
       "E_DATA",
       "Samples are needed: the model neither predicts the next token nor has a tokenizer.",
-      {
-        hint: "Give `data`: a folder of images, a file of texts.",
-      },
+      { hint: "Give `data`: a folder of images, a file of texts." },
     );
   const withoutLabels = (part: IndexedDataset): IndexedDataset =>
     metric === "accuracy" ? mapBatches(part, ({ label: _, ...columns }) => columns) : part;

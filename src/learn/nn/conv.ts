@@ -63,12 +63,14 @@ function convolution(
   return (scope, x) => {
     requireDims(moduleName, scope, x, ["batch", inputs, ...(axes === 1 ? ["length"] : ["height", "width"])]);
     const { weight, bias } = layerParameters(scope, [outputs, inputs / groups, ...kernels], options.bias !== false);
-    return scope.emit.named(`${scope.name}.output`).Conv([x, weight, bias], {
-      kernel_shape: kernels,
-      strides,
-      dilations,
-      group: groups,
-      pads: [...padding, ...padding],
-    });
+    return scope.emit
+      .named(`${scope.name}.output`)
+      .Conv([x, weight, bias], {
+        kernel_shape: kernels,
+        strides,
+        dilations,
+        group: groups,
+        pads: [...padding, ...padding],
+      });
   };
 }

@@ -170,11 +170,7 @@ describe("train with prune", () => {
 
   test.each([
     { prune: { amount: 0.75, every: 4 }, validation, average: 0.9, accumulate: 2 },
-    {
-      prune: { threshold: -1e-3, penalty: 1e-4, every: 4, importance: "movement" },
-      clip: 0.5,
-      optimizer: "sgd",
-    },
+    { prune: { threshold: -1e-3, penalty: 1e-4, every: 4, importance: "movement" }, clip: 0.5, optimizer: "sgd" },
   ] as const)("resumes with the same bits: $prune", async (settings) => {
     await expectContinued(settings);
   });

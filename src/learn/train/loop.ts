@@ -238,12 +238,7 @@ class TrainingLoop {
     average?.update();
     counters.steps++;
     if (total !== undefined) await pruning?.prune(counters.steps, total);
-    const report = {
-      step: counters.steps,
-      epoch: counters.epoch,
-      loss: this.#loss / accumulate,
-      learningRate: rate,
-    };
+    const report = { step: counters.steps, epoch: counters.epoch, loss: this.#loss / accumulate, learningRate: rate };
     this.#loss = 0;
     addLoss(counters.curve, report.loss);
     await this.#log?.step(report);

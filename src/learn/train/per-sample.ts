@@ -90,9 +90,7 @@ async function requireSeparate(losses: ForwardLoss, rows: (start: number, end: n
     throw new PithError(
       "E_DATA",
       `The loss of sample ${nonFiniteIndex + 1} of a batch is ${[first, second][nonFiniteIndex]}.`,
-      {
-        hint: "Check the model, the data and the preprocessing for NaN and overflow.",
-      },
+      { hint: "Check the model, the data and the preprocessing for NaN and overflow." },
     );
   if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
   const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;

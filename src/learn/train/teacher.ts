@@ -129,9 +129,7 @@ function misfit(studentInput: Value, teacherInput: Value): PithError {
   return new PithError(
     "E_SHAPE_MISMATCH",
     `The teacher's input ${describeInput(teacherInput)} does not fit the student's ${describeInput(studentInput)}.`,
-    {
-      hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes.",
-    },
+    { hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes." },
   );
 }
 

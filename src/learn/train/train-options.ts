@@ -163,9 +163,7 @@ const trainEntries = v.strictObject({
     { group: optimization },
   ),
   clip: option(positiveOption, "clip the global gradient norm to this value", { group: optimization }),
-  average: option(share, "exponential moving average of the weights, with this decay: 0.999", {
-    group: optimization,
-  }),
+  average: option(share, "exponential moving average of the weights, with this decay: 0.999", { group: optimization }),
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
     common: true,
     meanings: {

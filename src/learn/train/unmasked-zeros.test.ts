@@ -29,9 +29,7 @@ async function warningsOf(
   await train(
     model,
     { data, epochs: 1, ...options },
-    {
-      log: ({ id, text, level }) => void (id === "unmasked-zeros" && warnings.push(`${level}: ${text}`)),
-    },
+    { log: ({ id, text, level }) => void (id === "unmasked-zeros" && warnings.push(`${level}: ${text}`)) },
   );
   return warnings;
 }

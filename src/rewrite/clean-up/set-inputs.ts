@@ -37,10 +37,7 @@ export const setInputs = definePass({
       input.tensor = inMemory(dense);
       input.type = { type: dense.type, dims: dense.dims };
     }
-    return {
-      changes: constants.map(([{ name }]) => change(name, "fixed to a value")),
-      misses: [],
-    };
+    return { changes: constants.map(([{ name }]) => change(name, "fixed to a value")), misses: [] };
   },
 });
 

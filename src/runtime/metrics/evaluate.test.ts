@@ -72,10 +72,7 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
       identity("batch, 3"),
       points(10),
       [accuracy(), crossEntropy({ from: "logits" })],
-      {
-        batch: 4,
-        progress: (...args) => done.push([args[0], args[1]]),
-      },
+      { batch: 4, progress: (...args) => done.push([args[0], args[1]]) },
     );
     expect(right?.estimate.value).toBe(0.8);
     // The loss is log(e + 2) − 1 for a correct label and log(e + 2) for a wrong one.

@@ -4,9 +4,8 @@ import { random } from "../../core/tensor/random.ts";
 import { measureSize, size } from "./size.ts";
 
 const brotliOf = (bytes: Uint8Array): number =>
-  brotliCompressSync(bytes, {
-    params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 },
-  }).length;
+  brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } })
+    .length;
 
 const gzipOf = (bytes: Uint8Array, strategy = constants.Z_DEFAULT_STRATEGY): number =>
   gzipSync(bytes, { level: 9, strategy }).length;

@@ -116,12 +116,7 @@ export const channelMoments: Statistic<Moments> = {
         }
         count += rows;
       },
-      end: () => ({
-        count,
-        mean,
-        variance: squares.map((sum) => sum / count),
-        zeros: zeros.map((sum) => sum / count),
-      }),
+      end: () => ({ count, mean, variance: squares.map((sum) => sum / count), zeros: zeros.map((sum) => sum / count) }),
     };
   },
 };

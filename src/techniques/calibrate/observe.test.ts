@@ -147,10 +147,7 @@ graph (x: float32[n, 1, 2], past: float32[n, t, 2]) -> (${outputs}) {
   present = Concat(past, x) {axis=1}
   y = ReduceSum(present)
 }`;
-  const empty = memory("rows", {
-    x: float32([2, 1, 2], [1, 2, -3, 4]),
-    past: float32([2, 0, 2], []),
-  });
+  const empty = memory("rows", { x: float32([2, 1, 2], [1, 2, -3, 4]), past: float32([2, 0, 2], []) });
 
   test("gives an initially empty cache the range of its later values", async () => {
     const model = parseModel(cache("y: float32[], present: float32[n, m, 2]"));

@@ -138,9 +138,7 @@ export const distill = definePass({
     const defaultLoss = requestedLoss === undefined ? chooseLoss(model, label) : undefined;
     if (defaultLoss?.loss !== undefined && (temperature ?? alpha) !== undefined) {
       const text = `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${defaultLoss.why}.`;
-      throw new PithError("E_OPTION", text, {
-        hint: `Its loss is "${defaultLoss.loss}"; \`loss\` sets another.`,
-      });
+      throw new PithError("E_OPTION", text, { hint: `Its loss is "${defaultLoss.loss}"; \`loss\` sets another.` });
     }
     const teacher = named ?? model.clone();
     const removals = await makeStudent(model, { shrink, keepLayers }, context);
@@ -177,9 +175,7 @@ function requireSameClasses(student: Model, teacher: Model): void {
       throw new PithError(
         "E_UNSUPPORTED",
         `The teacher's output "${name}" is ${type.type}: it contains no scores to learn.`,
-        {
-          hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output.",
-        },
+        { hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output." },
       );
     return type?.dims?.at(-1);
   });

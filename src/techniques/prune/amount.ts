@@ -46,9 +46,7 @@ export function countOf(amount: Amount, size: number, unit = "entries"): number 
     throw new PithError(
       "E_OPTION",
       `amount: expected at most ${size} ${unit}, the number that is left, got ${form.count}.`,
-      {
-        hint: "A number below 1 is a fraction; { fraction: 1 } is everything.",
-      },
+      { hint: "A number below 1 is a fraction; { fraction: 1 } is everything." },
     );
   }
   return form.count;

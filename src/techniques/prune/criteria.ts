@@ -151,18 +151,7 @@ export const activation = {
   units: ({ mean }) => mean("activations", ({ evidence }) => evidence),
 } satisfies Importance<Float64Array>;
 
-const table = {
-  magnitude,
-  random,
-  wanda,
-  snip,
-  movement,
-  fisher,
-  taylor,
-  fpgm,
-  "bn-scale": bnScale,
-  activation,
-};
+const table = { magnitude, random, wanda, snip, movement, fisher, taylor, fpgm, "bn-scale": bnScale, activation };
 
 export const criteria = methodTable<Importance, keyof typeof table>(table, {
   kind: "a criterion",

@@ -43,10 +43,7 @@ const fields = v.strictObject({
   scope: option(
     allocations.schema,
     "spread of the amount, or a module (default: uniform; channels: isomorphic or by cost)",
-    {
-      value: "scope",
-      meanings: allocations.meanings,
-    },
+    { value: "scope", meanings: allocations.meanings },
   ),
   /** Largest share that a layer may lose: 0.8. Other layers lose more instead. */
   maxLayerAmount: option(

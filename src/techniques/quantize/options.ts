@@ -95,11 +95,7 @@ const entries = v.strictObject({
   rounder: option(
     rounders.schema,
     "rounding method, or a module (default: nearest; decoders: mse; low-bit with --data: gptaq)",
-    {
-      value: "rounder",
-      common: true,
-      meanings: rounders.meanings,
-    },
+    { value: "rounder", common: true, meanings: rounders.meanings },
   ),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
   distortion: option(
@@ -175,10 +171,7 @@ const entries = v.strictObject({
   equalize: described(
     v.optional(v.boolean(), true),
     "migrate outliers between layers before quantizing, if it lowers the output error",
-    {
-      negated: "skip equalization, rotation and bias absorption (docs/quantization.md)",
-      group: accuracy,
-    },
+    { negated: "skip equalization, rotation and bias absorption (docs/quantization.md)", group: accuracy },
   ),
   /** Correct biases layer by layer for the mean quantization error if that helps held-out samples: "full" (default) or "none". */
   biasCorrection: described(
@@ -197,9 +190,7 @@ const entries = v.strictObject({
     },
   ),
   /** Calibration data or its path, for the static scheme and rounding methods that need samples. The train split is used if there is one. */
-  data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", {
-    value: "path",
-  }),
+  data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", { value: "path" }),
   /** Number of calibration samples (200). */
   samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
   /** Runtimes of the result: a format that one of them cannot run in any version is not written. The pass does not run them. */

@@ -60,10 +60,7 @@ export function place(
   {
     unfit = new Map(),
     inFloat = new Map(),
-  }: {
-    readonly unfit?: ReadonlyMap<Value, string>;
-    readonly inFloat?: ReadonlyMap<Node, string>;
-  } = {},
+  }: { readonly unfit?: ReadonlyMap<Value, string>; readonly inFloat?: ReadonlyMap<Node, string> } = {},
 ): Placement {
   const layers = new Map(chosen.map((layer) => [layer.node, layer]));
   const targets: Target[] = [];

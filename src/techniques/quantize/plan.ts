@@ -46,10 +46,7 @@ export function planLayers<O extends Selection>(
 ): Plan {
   const plans = chosen.map((layer) => planLayer(layer, options, choose));
   const layers = plans.flatMap((plan) => (plan instanceof Miss ? [] : plan));
-  return {
-    layers: withTables(layers, inference),
-    misses: plans.flatMap((plan) => (plan instanceof Miss ? plan : [])),
-  };
+  return { layers: withTables(layers, inference), misses: plans.flatMap((plan) => (plan instanceof Miss ? plan : [])) };
 }
 
 export function planLayer<O extends Selection>(layer: Layer, options: O, choose: FormChoice<O>): LayerPlan | Miss {

@@ -84,10 +84,7 @@ export async function runQuantize(
     const isUnchanged = ({ at }: Miss): boolean => !massiveChanges.some((change) => change.at === at);
     outcomes.push({ changes: [...massiveChanges, ...changes, ...constants], misses: misses.filter(isUnchanged) });
   }
-  return {
-    changes: outcomes.flatMap(({ changes }) => changes),
-    misses: outcomes.flatMap(({ misses }) => misses),
-  };
+  return { changes: outcomes.flatMap(({ changes }) => changes), misses: outcomes.flatMap(({ misses }) => misses) };
 }
 
 /**

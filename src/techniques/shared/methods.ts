@@ -22,10 +22,7 @@ export function methodTable<M extends object, const Name extends string>(
     const method = typeof value === "string" ? named.get(value) : value;
     return isMethod(method, does) ? (method as M) : undefined;
   };
-  const meanings: Meanings = {
-    title,
-    rows: names.map((name) => [name, methods[name].summary] as const),
-  };
+  const meanings: Meanings = { title, rows: names.map((name) => [name, methods[name].summary] as const) };
   return {
     /** Accepts the name of a method, a custom method, or the path of a module that exports one. */
     schema: v.union([v.picklist(names), custom, modulePath(accepted, names)], accepted),

@@ -51,12 +51,7 @@ const dtypeViews = Object.entries(dtypes).map(
       meaning,
       steps: [{ scheme, bits }],
     },
-  ]) => ({
-    name,
-    suffix,
-    meaning,
-    bits: bits ?? (scheme === "float16" ? 16 : 8),
-  }),
+  ]) => ({ name, suffix, meaning, bits: bits ?? (scheme === "float16" ? 16 : 8) }),
 );
 
 /** Code is loaded by the first call that needs it, so that a model is inspected soon. */

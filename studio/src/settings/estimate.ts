@@ -66,11 +66,7 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
       case "bits": {
         added += addedBytes.weights;
         const scales = Math.max(layer.outputs, parameters / block);
-        return {
-          ...layer,
-          bytes: (parameters * bits) / 8 + bytesPerFloat * scales + rest,
-          format: "low-bit" as const,
-        };
+        return { ...layer, bytes: (parameters * bits) / 8 + bytesPerFloat * scales + rest, format: "low-bit" as const };
       }
       case "float16":
         return { ...layer, bytes: layer.bytes / 2, format: "float16" as const };

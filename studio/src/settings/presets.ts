@@ -121,14 +121,7 @@ export const presets: readonly Preset[] = [
     name: "search",
     summary: "all of these, combined within the goal; needs samples",
     needsSamples: true,
-    slider: {
-      label: "for",
-      min: 1,
-      max: 30,
-      step: 1,
-      initial: 5,
-      text: (minutes) => `${minutes}\u00a0min`,
-    },
+    slider: { label: "for", min: 1, max: 30, step: 1, initial: 5, text: (minutes) => `${minutes}\u00a0min` },
     steps: () => [],
   },
   {

@@ -190,11 +190,7 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
   const { unit, name: metric } = run?.metric ?? { unit: "", name: "accuracy" };
   const comparison = comparisonOf(candidate);
   return [
-    {
-      term: "bytes",
-      value: bytesText(inspection.bytes),
-      detail: `${timesText(before / inspection.bytes)} smaller`,
-    },
+    { term: "bytes", value: bytesText(inspection.bytes), detail: `${timesText(before / inspection.bytes)} smaller` },
     downloadFigure(id, inspection.bytes),
     {
       term: metric,

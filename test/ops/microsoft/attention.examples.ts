@@ -10,10 +10,7 @@ const separate = "q: float32[batch, 3, 8], k: float32[batch, 5, 8], v: float32[b
 const step = "q: float32[batch, 3, 8], k: float32[batch, 3, 8], v: float32[batch, 3, 8]";
 const past = "pk: float32[batch, 2, 2, 4], pv: float32[batch, 2, 2, 4]";
 const multi = table({}, (inputs, call, settings = "") => `(${inputs}) ${call} {num_heads=2${settings}}`);
-const codes = {
-  feeds: { x: { from: 0, to: 256 } },
-  except: { gradient: "it begins with integers" },
-};
+const codes = { feeds: { x: { from: 0, to: 256 } }, except: { gradient: "it begins with integers" } };
 const coded =
   "w: uint8[6, 24] = random(seed 1, from 100 to 156); b: float32[24] = random(seed 2); xs: float32[] = 0.01; ws: float32[] = 0.02; xz: uint8[] = 120; wz: uint8[] = 128;";
 

@@ -9,10 +9,7 @@ const three = "last: int32[2] = [2, 2]; total: int32[] = 3;";
 const heads = "num_heads=4, kv_num_heads=2";
 const past = "pk: float32[batch, 2, 6, 4], pv: float32[batch, 2, 6, 4]";
 
-const buffered = {
-  feeds: { last: [3, 3] },
-  except: { run: "its past and present must be one buffer, bound outside" },
-};
+const buffered = { feeds: { last: [3, 3] }, except: { run: "its past and present must be one buffer, bound outside" } };
 const sparse = (type: string, operands: string): string =>
   `pk: ${type}[batch, 2, 32, 16], pv: ${type}[batch, 2, 32, 16], last: int32[batch])
    rows: int32[1, 3] = [0, 1, 3]; columns: int32[1, 3] = [0, 0, 1]; total: int32[] = 3;

@@ -53,10 +53,7 @@ const flags = v.object({
       ],
     },
   }),
-  targetSize: option(sizeOption, "the most accurate model of at most this size", {
-    value: "300kB",
-    common: true,
-  }),
+  targetSize: option(sizeOption, "the most accurate model of at most this size", { value: "300kB", common: true }),
   faster: option(positiveOption, "the most accurate model with this speedup, such as 2", { value: "n", common: true }),
   techniques: option(v.array(v.string()), `techniques to combine: ${searchedTechniques.join(", ")}`, {
     value: "a,b",

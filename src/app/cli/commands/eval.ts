@@ -162,9 +162,7 @@ export default defineCommand({
 function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
   if (unmeasured === undefined) return undefined;
   const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}, so these values do not measure it.`;
-  return new PithError("E_DATA", text, {
-    hint: notFiniteHint,
-  });
+  return new PithError("E_DATA", text, { hint: notFiniteHint });
 }
 
 interface Goal {
@@ -181,11 +179,7 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
   // If an output is lost, `outputGoals` reports this. The drop of another output is then no goal.
   const isLost = typeof others === "object" && others.lost !== undefined;
   if (verdict !== undefined && comparison !== undefined && !isLost)
-    goals.push({
-      kind: "drop",
-      met: verdict.met,
-      text: verdictSentence({ maxDrop }, verdict, comparison, measured),
-    });
+    goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison, measured) });
   if (lostKnowledge !== undefined && !isLost)
     goals.push({ kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` });
   if (score?.original !== undefined) {

@@ -281,9 +281,7 @@ function requireFolderArguments(
     throw new PithError(
       "E_USAGE",
       "--max-drop needs --data, with samples of a model that runs alone, or with WAV files of speech.",
-      {
-        hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
-      },
+      { hint: "Text generators are rejected if fewer than half of the tokens equal the original's." },
     );
 }
 

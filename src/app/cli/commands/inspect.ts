@@ -36,9 +36,7 @@ export default defineCommand({
       throw new PithError(
         "E_OPTION",
         `--${weights ? "weights" : "channel"} is ${weights ? "not " : ""}for a single layer.`,
-        {
-          hint: "Give a layer with --channel, and none with --weights.",
-        },
+        { hint: "Give a layer with --channel, and none with --weights." },
       );
     const input = { model, weights, layer, channel, seed: session.seed };
     const isSmall = ((await stat(model).catch(() => undefined))?.size ?? 0) <= maxBytesHere;

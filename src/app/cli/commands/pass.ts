@@ -35,11 +35,7 @@ const stepFlags = (defaultOut: string) =>
     original: option(v.string(), "model before pruning, to compare the result with (default: model.onnx)", {
       value: "original.onnx",
     }),
-    out: option(v.string(), `file to write (default: ${defaultOut})`, {
-      short: "-o",
-      value: "out.onnx",
-      common: true,
-    }),
+    out: option(v.string(), `file to write (default: ${defaultOut})`, { short: "-o", value: "out.onnx", common: true }),
     dryRun: option(v.boolean(), "print the planned change of each layer, and write nothing", { common: true }),
     ...precompressFlag,
     ...metricFlags,
@@ -47,10 +43,7 @@ const stepFlags = (defaultOut: string) =>
     fallback: described(
       v.optional(v.boolean(), true),
       "keep layers with the largest error at higher precision if too much is lost",
-      {
-        group: "Evaluation:",
-        negated: "fail if accuracy drops too far, instead of raising the precision of layers",
-      },
+      { group: "Evaluation:", negated: "fail if accuracy drops too far, instead of raising the precision of layers" },
     ),
     targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
       value: "300kB",
@@ -155,9 +148,7 @@ function modelIn(word: string | undefined, referenceModel: unknown, name: string
   throw new PithError(
     "E_USAGE",
     "No model is named: expected a student, or --teacher with --shrink or --keep-layers.",
-    {
-      hint: `See pith ${name} --help.`,
-    },
+    { hint: `See pith ${name} --help.` },
   );
 }
 

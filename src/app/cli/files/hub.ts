@@ -92,11 +92,7 @@ export async function downloadModel(
     received += await downloadFile(file, word, { cache, path }, signal, {
       request: () => library.downloadFile({ ...repository, path: file.path, xet: false }),
       progress: (length) =>
-        terminal.event({
-          kind: "progress",
-          done: Math.ceil((done + length) / 1e6),
-          total: Math.ceil(total / 1e6),
-        }),
+        terminal.event({ kind: "progress", done: Math.ceil((done + length) / 1e6), total: Math.ceil(total / 1e6) }),
     });
     done += file.size;
     if (!models.includes(file.path)) continue;

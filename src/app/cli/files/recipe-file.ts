@@ -45,9 +45,7 @@ async function requireModules({ steps }: Recipe, owner: string, allowedModules: 
   throw new PithError(
     "E_OPTION",
     `${owner}: ${joinList(names.map((name) => `"${name}"`))} ${verb} code that the command line does not name.`,
-    {
-      hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}`,
-    },
+    { hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}` },
   );
 }
 
@@ -63,9 +61,7 @@ async function requireInside(out: string, file: string, step: string): Promise<v
   throw new PithError(
     "E_OPTION",
     `${step}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
-    {
-      hint: `Write "${suggestedPath}" in the recipe.`,
-    },
+    { hint: `Write "${suggestedPath}" in the recipe.` },
   );
 }
 

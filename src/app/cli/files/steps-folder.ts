@@ -15,9 +15,7 @@ import { exists } from "./files.ts";
 
 const folderName = "pith-steps";
 
-export const freshFlag = {
-  fresh: option(v.boolean(), "start again: remove steps kept from earlier runs"),
-};
+export const freshFlag = { fresh: option(v.boolean(), "start again: remove steps kept from earlier runs") };
 
 /** Returns the maximum bytes of saved steps: enough for hundreds of candidates of a small model, and twenty of a large one. */
 export const maxKeptBytes = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));

@@ -82,9 +82,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     throw new PithError(
       "E_UNSUPPORTED",
       `No layer of ${input.model} is like one of ${input.original}: nothing can be compared layer by layer.`,
-      {
-        hint: wrongOriginalHint,
-      },
+      { hint: wrongOriginalHint },
     );
   const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const inputsText =

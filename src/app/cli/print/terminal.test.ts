@@ -21,11 +21,7 @@ class Memory implements Stream {
 
 function terminal(
   options: { tty?: boolean; json?: boolean; env?: Environment; typed?: (text: string) => string } = {},
-): {
-  out: Memory;
-  err: Memory;
-  terminal: Terminal;
-} {
+): { out: Memory; err: Memory; terminal: Terminal } {
   const { tty = false, json = false, env = {}, typed = (text: string) => text } = options;
   const [out, err] = [new Memory(tty), new Memory(tty)];
   return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", asTyped: typed }) };

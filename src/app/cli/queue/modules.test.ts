@@ -63,9 +63,7 @@ describe("modules that a worker was started with", () => {
     const missing = join(folder, "missing.mjs");
     await expect(moduleFinder([missing])).rejects.toMatchObject({ code: "E_FILE" });
     const asked: SharedInput = { ...input, data: { ...data, path: missing } };
-    await expect(withModules(asked, nameInJobs)).rejects.toMatchObject({
-      code: "E_FILE",
-    });
+    await expect(withModules(asked, nameInJobs)).rejects.toMatchObject({ code: "E_FILE" });
   });
 });
 

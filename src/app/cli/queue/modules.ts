@@ -74,9 +74,7 @@ function requireNoFiles(step: RecipeStep): void {
   throw new PithError(
     "E_OPTION",
     `${step.id}: "${file}" is a file of this machine: workers of a queue do not have it.`,
-    {
-      hint: "Run the recipe without --queue.",
-    },
+    { hint: "Run the recipe without --queue." },
   );
 }
 

@@ -34,12 +34,7 @@ async function openConnection(
     const hint = "npm install bullmq ioredis";
     throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", { hint, cause });
   });
-  const redis = new ioredis.Redis({
-    ...options,
-    maxRetriesPerRequest,
-    retryStrategy: () => 1000,
-    lazyConnect: true,
-  });
+  const redis = new ioredis.Redis({ ...options, maxRetriesPerRequest, retryStrategy: () => 1000, lazyConnect: true });
   return { bull, redis: await connect(redis, name) };
 }
 

@@ -40,12 +40,14 @@ test("nothing is an empty drawing", () => {
 });
 
 test("boxes of a rank never overlap, nothing lies left of 0 or right of the width, edges go down", () => {
-  const graph = fc.integer({ min: 1, max: 25 }).chain((count) =>
-    fc.record({
-      widths: fc.array(fc.integer({ min: 10, max: 200 }), { minLength: count, maxLength: count }),
-      edges: fc.array(fc.tuple(fc.nat(count - 1), fc.nat(count - 1))),
-    }),
-  );
+  const graph = fc
+    .integer({ min: 1, max: 25 })
+    .chain((count) =>
+      fc.record({
+        widths: fc.array(fc.integer({ min: 10, max: 200 }), { minLength: count, maxLength: count }),
+        edges: fc.array(fc.tuple(fc.nat(count - 1), fc.nat(count - 1))),
+      }),
+    );
   fc.assert(
     fc.property(graph, ({ widths, edges }) => {
       const forward = edges.filter(([from, to]) => from < to);

@@ -60,10 +60,7 @@ describe("a plot", () => {
     const { boxes, layers } = await mainOf(text);
     expect([boxes[1]?.name, boxes[6]?.name]).toEqual(["fc1", "fc2"]);
     expect(layers[1]).toMatchObject({ facts: "[4, 6], 24", entries: 24, units: 6 });
-    expect(layers[6]).toMatchObject({
-      facts: "[6, 2], 12, 8 bits",
-      reason: "its weight is quantized already",
-    });
+    expect(layers[6]).toMatchObject({ facts: "[6, 2], 12, 8 bits", reason: "its weight is quantized already" });
     expect(layers[6]).toMatchObject({ kept: "they are an output of the model (logits)" });
   });
 

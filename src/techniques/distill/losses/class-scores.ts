@@ -79,10 +79,7 @@ export const scoreLosses: readonly DistillationLoss[] = [
     name: "gkd",
     meaning: "Jensen-Shannon divergence, or KL either way",
     reads: "scores",
-    settings: {
-      beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
-      temperature,
-    },
+    settings: { beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))), temperature },
     write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
       averageOverTeachers(emit, pairs, (pair) => {
         const [p, q] = [soften(emit, pair.teacher, temperature), soften(emit, pair.student, temperature)];

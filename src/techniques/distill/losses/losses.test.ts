@@ -268,10 +268,7 @@ test.each(["rkd-angle", "similarity-preserving", "pkt", "correlation-congruence"
       [0, 0, 0],
       [0.1, 0.5, -0.4],
     ];
-    const inputs = {
-      student: { dtype: "float64", shape: [5, 3], data: rows.flat() },
-      teacher: numbers([5, 3], 1),
-    };
+    const inputs = { student: { dtype: "float64", shape: [5, 3], data: rows.flat() }, teacher: numbers([5, 3], 1) };
     const { value, gradients } = await lossOf(`1 * ${loss}(${named})`, inputs, [
       answering(tensorsOf(inputs, "teacher")),
     ]);

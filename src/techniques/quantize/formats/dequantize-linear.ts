@@ -152,9 +152,11 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
   const [code = 0] = data;
   const isFill = data.length > maxStored && data.every((element) => element === code);
   const codes = isFill
-    ? emit.named(`${name}_quantized`).ConstantOfShape([emit.constant(int64([dims.length], dims), `${name}_shape`)], {
-        value: fromNumbers(type, [1], [code]),
-      })
+    ? emit
+        .named(`${name}_quantized`)
+        .ConstantOfShape([emit.constant(int64([dims.length], dims), `${name}_shape`)], {
+          value: fromNumbers(type, [1], [code]),
+        })
     : emit.constant(tensor.quantized, `${name}_quantized`);
   return numbersOf(emit, name, { codes, ...storeGrid(emit, name, tensor) }, tensor.axis);
 }

@@ -69,12 +69,14 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number 
     const rows =
       rank !== undefined && zeroPoint !== undefined
         ? standardRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
-        : emit.named(`${output}_rows`)["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
-            bits,
-            block_size: block,
-            gather_axis: layer.role.in,
-            quantize_axis: layer.role.out,
-          });
+        : emit
+            .named(`${output}_rows`)
+            ["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
+              bits,
+              block_size: block,
+              gather_axis: layer.role.in,
+              quantize_axis: layer.role.out,
+            });
     return { rows, numbers: rows };
   });
 }
