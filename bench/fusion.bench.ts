@@ -1,7 +1,7 @@
 /**
  * Times models with and without the operators that `pith simplify --target` writes: encoders, and language models for a prompt and for the token after it.
  *
- *     npm run bench -- fusion [--models hf_gpt2,bert_sst2] [--rounds 5] [--tokens 64]
+ *     npm run bench -- fusion [--models hf_gpt2,bert_sst2] [--rounds 5] [--tokens 24]
  *     npm run bench -- fusion --files unfused.onnx,fused.onnx,other.onnx
  *
  * - Without `--files`, the bench simplifies each language model and encoder of the shared folder, and with PITH_REAL_MODELS SmolLM2-135M, in three
@@ -31,7 +31,7 @@ const { values: options } = parseArgs({
     models: { type: "string" },
     files: { type: "string" },
     rounds: { type: "string", default: "5" },
-    tokens: { type: "string", default: "64" },
+    tokens: { type: "string", default: "24" },
   },
 });
 const seed = 1;

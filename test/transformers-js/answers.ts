@@ -10,6 +10,8 @@ export interface Asked {
   readonly dtypes: readonly ("fp32" | "fp16" | "q8" | "int8" | "uint8" | "q4" | "q4f16" | "bnb4" | "q2" | "q2f16")[];
   readonly texts: readonly string[];
   readonly device: "cpu" | "wasm";
+  /** Maximum number of generated tokens (24). */
+  readonly steps?: number;
 }
 
 /** The label or generated text for each input text: run individually, and in one padded batch. */
@@ -19,7 +21,15 @@ export interface Answers {
 }
 
 /** @returns The answers of each dtype. */
-export async function answers({ models, name, task, dtypes, texts, device }: Asked): Promise<Record<string, Answers>> {
+export async function answers({
+  models,
+  name,
+  task,
+  dtypes,
+  texts,
+  device,
+  steps = 24,
+}: Asked): Promise<Record<string, Answers>> {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
   env.localModelPath = models;
@@ -28,7 +38,7 @@ export async function answers({ models, name, task, dtypes, texts, device }: Ask
   const answersByDtype: Record<string, Answers> = {};
   for (const dtype of dtypes) {
     const options = { dtype, device };
-    const settings = { max_new_tokens: 24, do_sample: false };
+    const settings = { max_new_tokens: steps, do_sample: false };
     const [ask, dispose] = await (async () => {
       if (task === "text-generation") {
         const run = await pipeline(task, name, options);
