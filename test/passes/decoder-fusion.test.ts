@@ -56,6 +56,7 @@ describe.skipIf(file === undefined)("simplify for ONNX Runtime", () => {
     for (const each of [original, model, primitives.model]) sessions.push(await engine.load(each, { threads: 1 }));
     expect(counts).toMatchObject({ Attention: 4, RotaryEmbedding: 8, RMSNormalization: 9 });
     expect(counts).not.toHaveProperty("Softmax");
+    expect(counts).not.toHaveProperty("Expand");
     expect(model.graph.nodeCount).toBeLessThan(100);
     const interfaceOf = ({ graph }: typeof model) =>
       [...graph.inputs, ...graph.outputs].map(({ name, type }) => [name, type]);

@@ -74,38 +74,28 @@ const hides = (number: string) => `low: float32[] = [${number}]\n  m = Where(c, 
 const lowest = "-340282346638528860000000000000000000000";
 const guard = (number = "zero") => `g = IsNaN(s)\n  w = Where(g, ${number}, s)`;
 
-/** Attention of 4 query heads, in which 2 heads of keys and values are repeated. */
-const repeated = ({ axis = 2, value = "vr" }) => `opset 23
-graph (q: float32[batch, 4, 3, 4], k: float32[batch, 2, 5, 4], v: float32[batch, 2, 5, 4], all: float32[batch, 4, 5, 4]) -> (y) {
+/** The arithmetic of attention with a mask and 4 query heads, in which 2 heads of keys and values are repeated. */
+const repeated = ({ axis = 2, value = "vr", opset = 23, outputs = "y", isGuarded = false }) => `opset ${opset}
+graph (q: float32[batch, 4, 3, 4], k: float32[batch, 2, 5, 4], v: float32[batch, 2, 5, 4], all: float32[batch, 4, 5, 4], m: float32[1, 1, 3, 5]) -> (${outputs}) {
   axes: int64[1] = [${axis}]
   repeats: int64[5] = [${axis === 2 ? "1, 1, 2, 1, 1" : "1, 2, 1, 1, 1"}]
   merged: int64[4] = [0, 4, 5, 4]
+  half: float32[] = [0.5]
+  zero: float32[] = [0]
   ku = Unsqueeze(k, axes)
   ke = Expand(ku, repeats)
   kr = Reshape(ke, merged)
   vu = Unsqueeze(v, axes)
   ve = Expand(vu, repeats)
   vr = Reshape(ve, merged)
-  y = Attention(q, kr, ${value}) {scale=0.5}
-}`;
-
-/** The arithmetic of attention with a mask, a guard and 4 query heads, in which 2 heads of keys and values are repeated. */
-const repeatedArithmetic = ({ axis = 2, value = "vr", opset = 23, outputs = "y" }) =>
-  repeated({ axis })
-    .replace("opset 23", `opset ${opset}`)
-    .replace(") -> (y)", `, m: float32[1, 1, 3, 5]) -> (${outputs})`)
-    .replace(
-      /y = .*/,
-      `half: float32[] = [0.5]
   t = Transpose(kr) {perm=[0, 1, 3, 2]}
   p = MatMul(q, t)
   d = Mul(p, half)
   b = Add(d, m)
   s = Softmax(b) {axis=-1}
-  zero: float32[] = [0]
-  ${guard()}
-  y = MatMul(w, ${value})`,
-    );
+  ${isGuarded ? guard() : ""}
+  y = MatMul(${isGuarded ? "w" : "s"}, ${value})
+}`;
 
 /** Attention with a mask and a cache of 3 past tokens. */
 const cached = ({ outputs = "y, nk, nv", axis = 2, end = "" } = {}) => `opset 23
@@ -146,6 +136,9 @@ export const attentions: readonly RuleExample[] = [
       "a mask of the lowest number, which leaves equal weights without a visible key": masked({ mask: hides(lowest) }),
       "a mask of -∞ and a guard": masked({ mask: hides("-inf"), weights: guard() }),
       "a bias of unknown content": masked({ mask: "", inputs: "m: float32[1, 2, 3, 5]" }),
+      "two heads for each key": repeated({}),
+      "heads that alternate": repeated({ axis: 1 }),
+      "values that are not repeated": repeated({ value: "all" }),
     },
     keeps: {
       "an opset without the operator": attention({ opset: 21 }),
@@ -166,23 +159,13 @@ export const attentions: readonly RuleExample[] = [
     tolerance: 1e-5,
   },
   {
-    rule: "attention-groups",
-    fires: { "two heads for each key": repeated({}) },
+    rule: "attention-rows",
+    fires: { "two heads for each key": repeated({}), "a guard": repeated({ isGuarded: true }) },
     keeps: {
+      "an opset without the operator": repeated({ opset: 21 }),
       "heads that alternate": repeated({ axis: 1 }),
       "values that are not repeated": repeated({ value: "all" }),
-    },
-    sizes: { batch: 2 },
-    tolerance: 1e-5,
-  },
-  {
-    rule: "attention-rows",
-    fires: { "two heads for each key": repeatedArithmetic({}) },
-    keeps: {
-      "an opset without the operator": repeatedArithmetic({ opset: 21 }),
-      "heads that alternate": repeatedArithmetic({ axis: 1 }),
-      "values that are not repeated": repeatedArithmetic({ value: "all" }),
-      "weights that are an output": repeatedArithmetic({ outputs: "y, s" }),
+      "weights that are an output": repeated({ outputs: "y, s" }),
     },
     sizes: { batch: 2 },
     tolerance: 1e-5,

@@ -104,37 +104,6 @@ function untransposed({ emit, site }: StructureScope, { operands: { k }, parts }
   return perm.every((axis, index) => axis === index) ? k : emit.Transpose([k], { perm });
 }
 
-const attention: Structure = {
-  id: "attention",
-  description: "the arithmetic of attention becomes one operator",
-  last: ["MatMul"],
-  reorders: true,
-  lacksWebGpu: true,
-  fuse(scope) {
-    const { last, site, operand } = scope;
-    const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
-    if (matched === undefined) return undefined;
-    const { operands, parts, scale } = matched;
-    const { q, v } = operands;
-    const [key] = parts.transposed.outputs;
-    const facts = [q, key, v].map((value) => value && operand(value));
-    const [first] = facts;
-    const outer = first?.dims?.slice(0, 2);
-    // The operator Attention does not broadcast the batch and head axes. The number of heads must be known.
-    if (typeof outer?.[1] !== "number" || !facts.every((fact) => fact?.type === "float32" && fact.dims?.length === 4))
-      return undefined;
-    if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;
-    // ONNX Runtime's Attention rejects empty operands.
-    if (facts.some((fact) => fact?.dims?.includes(0))) return undefined;
-    const axis = readInteger(site(parts.softmax), "axis", -1);
-    if ((axis !== -1 && axis !== 3) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
-    const mask = maskFor(scope, matched);
-    if (mask === undefined && matched.mask !== undefined) return undefined;
-    const k = untransposed(scope, matched);
-    return k && { value: emitNamed(scope).Attention([q, k, v, mask], { scale }) };
-  },
-};
-
 /** Returns the value whose heads a Reshape(Expand(Unsqueeze(value))) repeats, each one after the other. */
 function unrepeated(value: Value | undefined, { operand, site }: StructureScope): Value | undefined {
   const expand = producerOf(producerOf(value, "Reshape")?.inputs[0], "Expand");
@@ -153,16 +122,77 @@ function unrepeated(value: Value | undefined, { operand, site }: StructureScope)
   return typeof heads === "number" && isMerged ? source : undefined;
 }
 
-const attentionGroups: Structure = {
-  id: "attention-groups",
-  description: "query heads share a key head without a copy for each of them",
-  last: ["Attention"],
+interface Matched extends Arithmetic {
+  /** Keys and values with fewer heads than the queries, which the arithmetic repeats. */
+  readonly shared: readonly [keys: Value, values: Value] | undefined;
+}
+
+function matchArithmetic(scope: StructureScope): Matched | undefined {
+  const { last, site, operand } = scope;
+  const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
+  const axis = matched && readInteger(site(matched.parts.softmax), "axis", -1);
+  if (matched === undefined || (axis !== -1 && axis !== 3)) return undefined;
+  const { k, v } = matched.operands;
+  const [keys, values] = [unrepeated(k, scope), unrepeated(v, scope)];
+  const [keyHeads, valueHeads] = [keys, values].map((value) => value && operand(value)?.dims?.[1]);
+  const isShared =
+    keyHeads === valueHeads && readIntegers(site(matched.parts.transposed), "perm")?.join() === "0,1,3,2";
+  return { ...matched, shared: isShared && keys && values ? [keys, values] : undefined };
+}
+
+const attention: Structure = {
+  id: "attention",
+  description: "the arithmetic of attention becomes one operator, in which query heads can share a key head",
+  last: ["MatMul"],
+  reorders: true,
+  lacksWebGpu: true,
   fuse(scope) {
-    const [q, k, v, ...rest] = scope.last.inputs;
-    const [key, value] = [unrepeated(k, scope), unrepeated(v, scope)];
-    const counts = [key, value].map((repeated) => repeated && scope.operand(repeated)?.dims?.[1]);
-    if (key === undefined || value === undefined || counts[0] !== counts[1]) return undefined;
-    return { inputs: [q, key, value, ...rest] };
+    const { operand } = scope;
+    const matched = matchArithmetic(scope);
+    if (matched === undefined) return undefined;
+    const { operands, parts, scale, shared } = matched;
+    const { q, v } = operands;
+    const [key] = parts.transposed.outputs;
+    const facts = [q, key, v].map((value) => value && operand(value));
+    const [first] = facts;
+    const outer = first?.dims?.slice(0, 2);
+    // The operator Attention does not broadcast the batch and head axes. The number of heads must be known.
+    if (typeof outer?.[1] !== "number" || !facts.every((fact) => fact?.type === "float32" && fact.dims?.length === 4))
+      return undefined;
+    if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;
+    // ONNX Runtime's Attention rejects empty operands.
+    if (facts.some((fact) => fact?.dims?.includes(0)) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
+    const mask = maskFor(scope, matched);
+    if (mask === undefined && matched.mask !== undefined) return undefined;
+    const [keys, values] = shared ?? [untransposed(scope, matched), v];
+    return keys && { value: emitNamed(scope).Attention([q, keys, values, mask], { scale }) };
+  },
+};
+
+/** Without the operator, the query heads that share a key head become the rows of one product. */
+const attentionRows: Structure = {
+  id: "attention-rows",
+  description: "query heads that share a key head are multiplied with it in one product",
+  last: ["MatMul"],
+  reorders: true,
+  fuse(scope) {
+    const { operand, emit } = scope;
+    const matched = matchArithmetic(scope);
+    if (matched?.shared === undefined) return undefined;
+    const { mask, isGuarded, scale, operands, shared } = matched;
+    const [keys, values] = shared;
+    const [dims = [], keyDims, valueDims] = [operands.q, keys, values].map((value) => operand(value)?.dims);
+    const [keyHeads, heads, width, valueWidth] = [keyDims?.[1], dims[1], dims[3], valueDims?.[3]];
+    if (typeof keyHeads !== "number" || typeof heads !== "number") return undefined;
+    if (typeof width !== "number" || typeof valueWidth !== "number") return undefined;
+    if (!sameDims(dims.slice(0, 2), operand(operands.k)?.dims?.slice(0, 2) ?? [])) return undefined;
+    const rows = emit.Reshape([emit.Mul([operands.q, scale]), [0, keyHeads, -1, width]]);
+    const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
+    const scores = emit.Reshape([products, [0, heads, -1, 0]]);
+    const weights = emit.Softmax([mask === undefined ? scores : emit.Add([scores, mask])], { axis: -1 });
+    const guarded = isGuarded ? emit.Where([emit.IsNaN([weights]), 0, weights]) : weights;
+    const outputs = emit.MatMul([emit.Reshape([guarded, [0, keyHeads, -1, 0]]), values]);
+    return { value: emitNamed(scope).Reshape([outputs, [0, heads, -1, valueWidth]]) };
   },
 };
 
@@ -176,36 +206,6 @@ function readCache(value: Value | undefined, { last, site, operand }: StructureS
   if (thirdPart !== undefined || isShared || (axis !== 2 && axis !== -2)) return undefined;
   return operand(past)?.dims?.length === 4 ? { joined: value, past, added } : undefined;
 }
-
-/** Without the operator, the query heads that share a key head become the rows of one product. */
-const attentionRows: Structure = {
-  id: "attention-rows",
-  description: "query heads that share a key head are multiplied with it in one product",
-  last: ["MatMul"],
-  reorders: true,
-  fuse(scope) {
-    const { last, site, operand, emit } = scope;
-    const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
-    const axis = matched && readInteger(site(matched.parts.softmax), "axis", -1);
-    if (matched === undefined || (axis !== -1 && axis !== 3)) return undefined;
-    const { mask, isGuarded, scale } = matched;
-    const { q, k, v } = matched.operands;
-    const [keys, values] = [unrepeated(k, scope), unrepeated(v, scope)];
-    if (keys === undefined || values === undefined || untransposed(scope, matched) !== k) return undefined;
-    const [dims = [], keyDims, valueDims] = [q, keys, values].map((value) => operand(value)?.dims);
-    const [keyHeads, heads, width, valueWidth] = [keyDims?.[1], dims[1], dims[3], valueDims?.[3]];
-    if (typeof keyHeads !== "number" || typeof heads !== "number" || keyHeads !== valueDims?.[1]) return undefined;
-    if (typeof width !== "number" || typeof valueWidth !== "number") return undefined;
-    if (!sameDims(dims.slice(0, 2), operand(k)?.dims?.slice(0, 2) ?? [])) return undefined;
-    const rows = emit.Reshape([emit.Mul([q, scale]), [0, keyHeads, -1, width]]);
-    const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
-    const scores = emit.Reshape([products, [0, heads, -1, 0]]);
-    const weights = emit.Softmax([mask === undefined ? scores : emit.Add([scores, mask])], { axis: -1 });
-    const guarded = isGuarded ? emit.Where([emit.IsNaN([weights]), 0, weights]) : weights;
-    const outputs = emit.MatMul([emit.Reshape([guarded, [0, keyHeads, -1, 0]]), values]);
-    return { value: emitNamed(scope).Reshape([outputs, [0, heads, -1, valueWidth]]) };
-  },
-};
 
 const attentionCache: Structure = {
   id: "attention-cache",
@@ -254,10 +254,4 @@ const attentionHeads: Structure = {
   },
 };
 
-export const attentionStructures: readonly Structure[] = [
-  attention,
-  attentionGroups,
-  attentionRows,
-  attentionCache,
-  attentionHeads,
-];
+export const attentionStructures: readonly Structure[] = [attention, attentionRows, attentionCache, attentionHeads];
