@@ -1,4 +1,4 @@
-"""AdaRound in NumPy, float64 (Nagel et al. 2020, arXiv 2004.10568), and what src/techniques/quantize/rounders/adaptive-rounding.ts says of it:
+"""AdaRound in NumPy, float64 (Nagel et al. 2020, arXiv 2004.10568), and what src/techniques/quantize/rounders/adaround.ts says of it:
 
     python test/golden/adaround.py > test/golden/adaround.generated.json
 

@@ -34,7 +34,7 @@ function inOpset(example: Example, version: number): Model | undefined {
   const { op, graph } = lastNode(model);
   const node = lastNode(model);
   const schema = schemasOf("", op).findLast(({ since }) => since <= version);
-  for (const [name, input] of inputsFor("", op)) {
+  for (const [name, input] of inputsFor(op)) {
     const kind = schema?.attributes.get(name);
     const value = node.inputs[input];
     if (kind === undefined || value === undefined) continue;

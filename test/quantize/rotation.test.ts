@@ -12,7 +12,7 @@ import {
   rotate,
   rotationStreams,
   type Stream,
-} from "../../src/rewrite/edit/rotate.ts";
+} from "../../src/techniques/quantize/equalize/rotate.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
 

@@ -1,8 +1,7 @@
 /** Reports the speed of a result relative to another model. */
-import type { UnevenChannels } from "#analysis";
+import { type UnevenChannels, widestBlock } from "#analysis";
 import { truncateList } from "#ir";
 import type { Change } from "#pass";
-import { widestBlock } from "../../core/channel-block.ts";
 import { integer, isSlower, percent, runTime, speedText } from "../../core/numbers.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import { type Spread, spread } from "../../runtime/run/latency.ts";

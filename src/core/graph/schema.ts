@@ -227,9 +227,8 @@ export function becameScalar(op: string, attribute: string): boolean {
   return scalarInputs.has(`${op} ${attribute}`);
 }
 
-/** Returns, for each attribute that later versions replace by an input, the index of this input. */
-export function inputsFor(domain: string, op: string): ReadonlyMap<string, number> {
-  if (domain !== "" && domain !== "ai.onnx") return new Map();
+/** Returns, for each attribute that later versions of a standard operator replace by an input, the index of this input. */
+export function inputsFor(op: string): ReadonlyMap<string, number> {
   const line = Object.hasOwn(becameInputs, op) ? (becameInputs[op] ?? "") : "";
   return new Map(
     line.split(" ").flatMap((pair) => {

@@ -68,8 +68,11 @@ export async function defaultExport(file: string, at: string): Promise<unknown> 
 const modelSchemas = new WeakSet<object>();
 
 /** Returns a schema for a model or its path; the pass receives the opened model. */
-export function modelOption(message = "takes a model or the path of one"): v.GenericSchema<string | Model, Model> {
-  const schema = v.union([v.string(), v.instance(Model)], message) as v.GenericSchema<string | Model, Model>;
+export function modelOption(): v.GenericSchema<string | Model, Model> {
+  const schema = v.union([v.string(), v.instance(Model)], "takes a model or the path of one") as v.GenericSchema<
+    string | Model,
+    Model
+  >;
   modelSchemas.add(schema);
   return schema;
 }

@@ -1,8 +1,8 @@
 /** Checks recipes: names of passes, their options and their schedules. */
 
 import * as v from "valibot";
-import { asPithError, nearest, stripPeriod } from "#ir";
-import { type AnyPass, inWords, misfitOf, namesAt, type OptionValues, shown, unknownName } from "#pass";
+import { asPithError, stripPeriod } from "#ir";
+import { type AnyPass, didYouMean, inWords, misfitOf, namesAt, type OptionValues, shown, unknownName } from "#pass";
 import { integer } from "../../core/numbers.ts";
 import { isObject } from "../../core/plain.ts";
 import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
@@ -228,11 +228,6 @@ function checkOptions(
     standIns: placeholderOptions(pass),
   });
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
-}
-
-function didYouMean(typed: string, names: readonly string[]): string | undefined {
-  const name = nearest(typed, names);
-  return name === undefined ? undefined : `Did you mean "${name}"?`;
 }
 
 function kindOf(value: unknown): string {

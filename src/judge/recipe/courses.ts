@@ -3,8 +3,8 @@ import * as v from "valibot";
 import { PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import { defaultExport, described, modulePath, namesAt, numbersAt, option } from "#pass";
-import { type Curve, curves, dropLastDigits } from "../../core/math/curves.ts";
 import { isObject } from "../../core/plain.ts";
+import { type Curve, curves, dropLastDigits } from "../../learn/train/curves.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));
 

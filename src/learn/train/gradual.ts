@@ -12,9 +12,9 @@
 import type { Selection } from "#analysis";
 import { infer, layers as layersOf, maskingOf, requireStored, selectLayers, weightNeeds } from "#analysis";
 import { type Batch, elementCount, Miss, type Model, type Value } from "#ir";
-import { curves, dropLastDigits } from "../../core/math/curves.ts";
 import { cutMask, cutSmallest, type Scores } from "../../core/math/smallest.ts";
 import { setMask, stored } from "../../rewrite/edit/mask.ts";
+import { curves, dropLastDigits } from "./curves.ts";
 import { denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import type { Gradual } from "./train-options.ts";

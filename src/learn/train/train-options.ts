@@ -1,9 +1,9 @@
 import * as v from "valibot";
 import { countOption, described, option, parsableBy, positiveOption, selectionOptions } from "#pass";
-import { curves } from "../../core/math/curves.ts";
 import { datasetObject, datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
+import { curves } from "./curves.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";

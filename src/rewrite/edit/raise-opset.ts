@@ -106,7 +106,7 @@ function planNode(node: Node, from: number, to: number, inference: Inference): (
   // Operators outside the specification do not change with its versions.
   if (schemasOf("", node.op).length === 0) return () => {};
   const movedInputs = [...node.attributes].flatMap(([name, attribute]) => {
-    const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
+    const input = after?.attributes.has(name) === false ? inputsFor(node.op).get(name) : undefined;
     const type = inference.site(node).inputs[0]?.type;
     const constant = input === undefined ? undefined : asConstant(attribute, type, becameScalar(node.op, name));
     return input === undefined || constant === undefined ? [] : [{ name, input, constant }];

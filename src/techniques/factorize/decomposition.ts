@@ -1,7 +1,7 @@
 /** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each choice of ranks. */
 
+import { widestBlock } from "#analysis";
 import type { Miss } from "#ir";
-import { widestBlock } from "../../core/channel-block.ts";
 import { frobenius, type Matrix, type Multiply } from "../../core/math/matrix.ts";
 
 export interface Problem {

@@ -1,7 +1,6 @@
 /** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. Every axis keeps at least one index. */
-import { type Group, outputsOf, type Removal, removable } from "#analysis";
+import { type Group, outputsOf, type Removal, removable, widestBlock } from "#analysis";
 import { groupBy, roundHalfEven, type Value } from "#ir";
-import { widestBlock } from "../../core/channel-block.ts";
 import { maxCountOf } from "./amount.ts";
 
 export interface ScoredGroup {

@@ -126,7 +126,7 @@ function sampleFindings(budgets: Budgets, measured: Measurement): readonly Findi
     findings.push(
       figure === undefined
         ? undecidedFinding("agreement", limit, "the model's output has no classes")
-        : shareFinding("agreement", limit, budgets.agreement, figure.estimate),
+        : agreementFinding(limit, budgets.agreement, figure.estimate),
     );
   }
   return findings;
@@ -144,7 +144,8 @@ function samplesToDecide(share: number, minimum: number, count: number): number 
 }
 
 /** The interval decides: a share passes if all of it reaches the limit, and fails if none of it does. */
-function shareFinding(budget: string, limit: string, minimum: number, { value, low, high, count }: Estimate): Finding {
+function agreementFinding(limit: string, minimum: number, { value, low, high, count }: Estimate): Finding {
+  const budget = "agreement";
   const measured = `${percent(value)} (${percent(low)} … ${percent(high)})`;
   if (low >= minimum) return { budget, limit, measured, outcome: "passed" };
   if (high < minimum) return { budget, limit, measured, outcome: "failed" };

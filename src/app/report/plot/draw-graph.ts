@@ -64,7 +64,7 @@ function layerContent({ name, title }: DrawnBox, layer: Layer, drawn: DrawnLayer
   const { x, y, width, height } = strip;
   const [nameY, factsY] = drawn === undefined ? [-4, 13] : [-21, -6];
   const facts = drawn?.facts ?? `${title} ${weightFacts(layer)}`;
-  const texts = html`<text class="name" x="${x}" y="${nameY}">${ending(name, 29)}</text><text class="facts" x="${x}" y="${factsY}">${clip(facts, 42)}</text>`;
+  const texts = html`<text class="name" x="${x}" y="${nameY}">${ending(name)}</text><text class="facts" x="${x}" y="${factsY}">${clip(facts, 42)}</text>`;
   if (drawn === undefined) return texts;
   const cell = width / drawn.heat.length;
   // All columns of a shade are one path.
@@ -87,7 +87,8 @@ export function weightFacts(layer: Layer): string {
 }
 
 /** Keeps the end of a path, in whole parts if they fit, because the ends differ between layers. */
-export function ending(text: string, maxLength: number): string {
+export function ending(text: string): string {
+  const maxLength = 29;
   if (text.length <= maxLength) return text;
   const rest = text.slice(1 - maxLength);
   const part = rest.search(/[./]/);

@@ -21,12 +21,11 @@ function partOf({ site, operand }: StructureScope, value: Value, axis: number): 
   const dims = x && operand(x)?.dims;
   if (producer === undefined || producer.domain !== "" || x === undefined || dims === undefined) return undefined;
   const producerSite = site(producer);
-  const isAlong = (defaultAxis: number): boolean =>
-    wrapAxis(readInteger(producerSite, "axis", defaultAxis), dims.length) === axis;
+  const isAlong = (): boolean => wrapAxis(readInteger(producerSite, "axis", 0), dims.length) === axis;
   switch (producer.op) {
     case "Gather": {
       const indices = constantIntegersOf(producerSite.inputs[1]);
-      if (indices === undefined || producerSite.inputs[1]?.dims?.length !== 1 || !isAlong(0)) return undefined;
+      if (indices === undefined || producerSite.inputs[1]?.dims?.length !== 1 || !isAlong()) return undefined;
       return { x, source: producer, indices };
     }
     case "Slice": {
@@ -43,7 +42,7 @@ function partOf({ site, operand }: StructureScope, value: Value, axis: number): 
       return { x, source: producer, range: { start, end: end >= minUnlimitedEnd ? Number.POSITIVE_INFINITY : end } };
     }
     case "Split": {
-      if (!isAlong(0)) return undefined;
+      if (!isAlong()) return undefined;
       let start: Dim = 0;
       for (const output of producer.outputs) {
         const size: Dim | undefined = output && operand(output)?.dims?.[axis];

@@ -6,10 +6,10 @@
 import { infer } from "#analysis";
 import { Miss, throwIfAborted } from "#ir";
 import { type Change, scaledKind } from "#pass";
-import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
 import { createTrials } from "../../../runtime/noise/noise-trials.ts";
 import { everySetting } from "../settings.ts";
 import type { Transformation } from "./index.ts";
+import { rotate, rotationStreams } from "./rotate.ts";
 
 const minGain = 0.1;
 /** Maximum noise of float32 arithmetic relative to the outputs: 90 dB. */

@@ -10,9 +10,9 @@
 import { channelGroups, type Inference, type ScaleGroup, type Slice, scaleGroups } from "#analysis";
 import type { Model, Random, Value } from "#ir";
 import { alongAxis, fixedDims, groupBy, isFloat, Miss, random, toFloats } from "#ir";
-import { type Matrix, matrix } from "../../core/math/matrix.ts";
-import { axpy, dot } from "../../core/math/vector.ts";
-import { migrate, rewriteOnRead } from "./migrate.ts";
+import { type Matrix, matrix } from "../../../core/math/matrix.ts";
+import { axpy, dot } from "../../../core/math/vector.ts";
+import { migrate, rewriteOnRead } from "../../../rewrite/edit/migrate.ts";
 
 /** A residual stream: channels that normalizations couple. */
 export interface Stream {
