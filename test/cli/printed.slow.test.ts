@@ -65,8 +65,11 @@ function withoutNumbers(text: string): string {
   return text
     .replaceAll(folder, "<models>")
     .replaceAll(root, "<folders>")
+    .replaceAll(" (replaced)", "")
     .split("\n")
-    .filter((line) => !/\bfast|\bslow|speed|\btime|takes|\btook\b|seconds|\bms\b|\(\d[\d.]*–/i.test(line))
+    .filter(
+      (line) => !/\bfast|\bslow|speed|\btime|takes|measurements in|\btook\b|seconds|\bms\b|\(\d[\d.]*–/i.test(line),
+    )
     .map((line) => line.replace(/[−+]?\d[\d.,]*(e[-−+]?\d+)?/g, "#").replace(/\s+/g, " "))
     .join("\n");
 }

@@ -4,10 +4,11 @@ import { wilson } from "../../../core/math/interval.ts";
 import { bytes, changeInterval, counted, difference, integer, percent, times } from "../../../core/numbers.ts";
 import { roundUp } from "../../../judge/record/more-samples.ts";
 import { changeOf, verdictSentence } from "../../../judge/record/verdict.ts";
+import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
 import type { Size } from "../../../runtime/run/size.ts";
-import type { EvalOutput, Measurement } from "../jobs/eval.ts";
+import type { EvalOutput } from "../jobs/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
 /** "undecided": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */

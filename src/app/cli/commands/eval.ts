@@ -22,6 +22,7 @@ import {
   textsOf,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
+import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import { defineCommand } from "../command.ts";
@@ -30,7 +31,7 @@ import { requireAppendable } from "../files/writable.ts";
 import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/data.ts";
 import { metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import type evalJob from "../jobs/eval.ts";
-import type { EvalOutput, Measurement } from "../jobs/eval.ts";
+import type { EvalOutput } from "../jobs/eval.ts";
 import { columns } from "../print/table.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
