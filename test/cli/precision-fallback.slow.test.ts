@@ -43,7 +43,9 @@ test("keeps layers at higher precision if generated tokens are lost, unless --no
   const line = ["quantize", model, "--dtype", "q8", "--text", at("lines.txt"), "-o", join(folder, "decoder.web")];
   const { code, out, err } = await pith(...line);
   expect(code, err).toBe(0);
-  expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
+  expect(err).toContain(
+    "the models of the folder lose too much together: looking for the layers with the largest error",
+  );
   expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: kept in float; /m);
   const rejected = await pith(...line, "--no-fallback");
   expect(rejected).toMatchObject({

@@ -212,7 +212,7 @@ test("names the machine of speeds and the version of transformers.js in notes", 
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in Node: compared with the original/),
     expect.stringContaining(capitalize(decibelsLegend)),
-    "transformers.js 4.3.1 loads and runs the files that have a value in its column: the signal-to-noise ratio of the outputs, or the share of equal tokens, compared with the originals.",
+    "transformers.js 4.3.1 loads and runs the files that have a value in its column. The value is the share of tokens that equal the originals', or the signal-to-noise ratio of the outputs.",
     "Not tried with transformers.js: no class.",
   ]);
 });

@@ -70,6 +70,15 @@ async function quantized(options: QuantizeOptions, model = languageModel()) {
   return { model, layers: Object.fromEntries(changes.map(({ at, bits, what }) => [at, `${bits}: ${what}`])) };
 }
 
+test("8 bits that a language model has by default are not an override, and those of the options are", async () => {
+  const overrides = { up: { bits: 8 as const } };
+  const { changes } = await quantize(languageModel(), { dtype: "q4", overrides });
+  const bits = changes.map(({ at, bits, decidedBy }) => [at, bits, decidedBy]);
+  expect(bits).toContainEqual(["embed", 8, "global"]);
+  expect(bits).toContainEqual(["up", 8, "layer"]);
+  expect(bits).toContainEqual(["down", 4, "global"]);
+});
+
 test("4-bit weights of a language model have zero points, scales of least error, and a last layer in 8 bits that shares the table", async () => {
   const { model, layers } = await quantized({ dtype: "q4" });
   expect(layers).toMatchObject({

@@ -29,10 +29,10 @@ test("escapes names of files and folders in README.md so that they are not marku
 });
 
 const figures = { source: "", source_hash: "", made_from: "", measured: "" };
-const card = (q8: number) =>
+const card = (q8: number, architecture = "") =>
   withCard("", {
     name: "net",
-    config: {},
+    config: { architectures: [architecture] },
     originals: new Map([["onnx/model.onnx", 20]]),
     records: {
       "onnx/model_quantized.onnx": { ...figures, dtype: "q8" as const, bytes: q8 },
@@ -54,6 +54,11 @@ test("imports each name of transformers.js that a program uses, once", () => {
       /^\s*import \{(.*?)\} from "@huggingface\/transformers";(.*)$/s.exec(program) ?? [];
     expect(namesIn(importedNames)).toEqual([...new Set(namesIn(body))]);
   }
+});
+
+test("warns authors of pages that weights in few bits generate slowly in WebAssembly", () => {
+  expect(card(15, "LlamaForCausalLM")).toContain("- WebAssembly converts weights below 8 bits to floats in each run");
+  expect(card(15, "BertForMaskedLM")).not.toContain("converts weights");
 });
 
 test("names the programs' dtype and the smallest download in one sentence", () => {

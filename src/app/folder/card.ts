@@ -1,7 +1,7 @@
 /** Writes Pith's section in a folder's README.md (the model card), between two marks: file sizes, similarity to the originals, and example code. */
 import { stripPeriod } from "#ir";
 import type { Purpose } from "../../judge/run/objective.ts";
-import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
+import { type DtypeName, dtypeBits } from "../../techniques/quantize/dtypes.ts";
 import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown-text.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";
@@ -137,6 +137,10 @@ function adviceOf(
         ? `WebGPU: \`${withoutHalf}\`.`
         : `WebGPU: \`${withHalf}\` where the device has \`shader-f16\`, \`${withoutHalf}\` elsewhere.`,
     );
+    if (isGenerator(task) && files.some(({ dtype }) => dtype !== "searched" && dtypeBits(dtype) < 8))
+      lines.push(
+        "WebAssembly converts weights below 8 bits to floats in each run, so a token takes several times as long as in fp32. `q8` computes with integers.",
+      );
   } else {
     const hasTimes = files.some(({ work }) => work !== undefined);
     const speedClause = hasTimes ? " that is about as fast as the original, or faster" : "";
@@ -184,6 +188,8 @@ const tasks = [
   ["ForImageClassification", "image-classification"],
   ["ForObjectDetection", "object-detection"],
 ] as const;
+
+const isGenerator = (task: string | undefined): boolean => /generation|speech/.test(task ?? "");
 
 function taskOf({ architectures }: Card["config"]): string | undefined {
   const [name] = Array.isArray(architectures) ? architectures : [];

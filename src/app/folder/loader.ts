@@ -204,5 +204,5 @@ export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
   if (outcome === "unused" || outcome === "fails") return `${stripPeriod(reason)}.`;
   if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
-  return `transformers.js ${version} loads and runs the files that have a value in its column: the signal-to-noise ratio of the outputs, or the share of equal tokens, compared with the originals.`;
+  return `transformers.js ${version} loads and runs the files that have a value in its column. The value is the share of tokens that equal the originals', or the signal-to-noise ratio of the outputs.`;
 }

@@ -287,7 +287,12 @@ async function keepWithFallback(
     // If only a strict goal rejects the result, more samples can help, and higher precision is not needed.
     if (goalCheck !== undefined && isUnshown(goalCheck)) return undefined;
   }
-  const cause = condition !== undefined ? "tokens of texts are lost" : isMissed ? formatDrop(goalCheck) : lost?.text;
+  const cause =
+    condition !== undefined
+      ? "the models of the folder lose too much together"
+      : isMissed
+        ? formatDrop(goalCheck)
+        : lost?.text;
   context.log({ id: "fallback", text: `${cause}: looking for the layers with the largest error` });
   context.stage("precision fallback");
   const { separateSearch, request, quietContext } = await openSearch(step);

@@ -19,6 +19,6 @@ export async function fuseDecoder(model: Model, options: FlatOptions, context: C
   const before = countNodes();
   const skip = [...parameterRules, deadChannels.id, ...fusionFor(targetsOf(options)).skip];
   if ((await simplifyRaised(model, { skip }, context)) === undefined) return;
-  const text = `operators of ONNX Runtime replace the arithmetic of layers: ${countNodes()} nodes instead of ${before}`;
+  const text = `${countNodes()} nodes instead of ${before}: operators of ONNX Runtime compute attention, rotary embeddings and normalizations`;
   context.log({ id: "fused", text, level: "note" });
 }

@@ -81,8 +81,14 @@ export async function runQuantize(
         ? await quantizeBy(step, model, context)
         : await (await import("./distortion.ts")).quantizeForDownload({ ...step, lowEntropy }, model, context);
     const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
+    // Only the user's own options are overrides.
+    const overrides = new Set(Object.keys(requested.overrides ?? {}));
+    const isDefault = ({ at }: Change): boolean => step.overrides?.[at] !== undefined && !overrides.has(at);
+    const reported = changes.map((change) =>
+      isDefault(change) ? { ...change, decidedBy: "global" as const } : change,
+    );
     const isUnchanged = ({ at }: Miss): boolean => !massiveChanges.some((change) => change.at === at);
-    outcomes.push({ changes: [...massiveChanges, ...changes, ...constants], misses: misses.filter(isUnchanged) });
+    outcomes.push({ changes: [...massiveChanges, ...reported, ...constants], misses: misses.filter(isUnchanged) });
   }
   return { changes: outcomes.flatMap(({ changes }) => changes), misses: outcomes.flatMap(({ misses }) => misses) };
 }
