@@ -5,7 +5,7 @@
  *
  * Each row runs in processes of its own, and is stored in bench/logs/real-models.json at once. A row that is stored is not measured again (except with
  * --again), so that the bench can be run in parts; files that exist in the working folder are made once. `npm run generate` makes docs/real-models.md from the
- * rows. `bench/peers/real_models.py` and `minilm_onnx.py` make the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx,
+ * rows. `bench/peers/real_models.py` makes the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx,
  * onnxconverter-common, sympy and transformers. Takes two hours on two cores, 10 minutes of them for all-MiniLM-L6-v2.
  */
 import { spawnSync } from "node:child_process";

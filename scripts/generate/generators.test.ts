@@ -13,6 +13,7 @@ import { renderCommands } from "./command-page.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
 import { renderOperators } from "./operators.ts";
+import { renderRealModels } from "./real-models.ts";
 import { withCommands } from "./skill.ts";
 import { describeExports } from "./surface.ts";
 
@@ -198,4 +199,44 @@ test.each([
   ["a section without its date", log("Fast.", "1").replace("- Date", "- Day"), "Date"],
 ])("the page of benchmarks rejects %s", (_, text, message) => {
   expect(() => readLog("bench/logs/copy.md", text)).toThrow(message);
+});
+
+test("the page of known models has each file beside that of the recipe, and lists what Pith misses", () => {
+  const interval = (value: number) => ({ value, low: value - 0.01, high: value + 0.01 });
+  const common = { date: "2026-11-30", load: [1, 2], failed: [] } as const;
+  const float = {
+    ...{ ...common, name: "float32", bytes: 4_000_000, brotli: 3_600_000 },
+    outcome: { value: 0.87, count: 400, change: interval(0), same: interval(1) },
+    node: { speed: 50, factor: 1, memory: 30_000_000 },
+  };
+  const own = {
+    ...{ ...float, name: "int8", tool: "Pith", bytes: 1_000_000, brotli: 700_000, command: "pith quantize model.onnx" },
+    outcome: { value: 0.862, count: 400, change: interval(-0.008), same: interval(0.96) },
+    node: { speed: 40, factor: 0.8, memory: 20_000_000 },
+    making: { processor: 100, memory: 1e9 },
+  } as const;
+  const recipe = {
+    ...{ ...own, name: "quantize_static", tool: "onnxruntime", brotli: 800_000, command: "real_recipe.py static" },
+    outcome: { ...own.outcome, change: interval(0) },
+    making: { processor: 10, memory: 1e9 },
+    node: { speed: 80, factor: 1.6, memory: 20_000_000 },
+    failed: ["wasm: no such operator"],
+  } as const;
+  const lost = { ...common, name: "float16", tool: "Pith", failed: ["making: E_VERDICT: it loses 3 points"] } as const;
+  const page = renderRealModels({
+    ...{ machine: "two cores", versions: { onnxruntime: "1.32.0" } },
+    networks: { "efficientnet-lite0": [float, own, recipe, lost] },
+  });
+  const rows = page.split("\n").filter((line) => line.startsWith("| "));
+  expect(rows.slice(1)).toEqual([
+    expect.stringMatching(/^\| -/),
+    "| float32 |  | 4.00 MB | 3.60 MB | 87.0 |  | 50.0 |  | 30.0 MB |  |",
+    "| int8 | Pith | 1.00 MB | 700 kB | 86.2: −0.8 (−1.8 … +0.2) | 96.0 % (95.0 … 97.0) | 40.0 (0.80 ×) |  | 20.0 MB | 1:40, 1.00 GB |",
+    "| quantize_static | onnxruntime | 1.00 MB | 800 kB | 86.2: 0.0 (−1.0 … +1.0) | 96.0 % (95.0 … 97.0) | 80.0 (1.60 ×) | fails | 20.0 MB | 10.0 s, 1.00 GB |",
+    "| float16 | Pith | not written |",
+  ]);
+  expect(page).toContain(
+    "- int8: 10.00 × the time to make of quantize_static; 0.50 × the speed of quantize_static in Node; 0.80 × the speed of float32 in Node; accuracy 0.8 points worse than that of quantize_static.\n- float16 is not written: E_VERDICT: it loses 3 points",
+  );
+  expect(page).toContain("## SmolLM2-135M\n\nLanguage model, 135 million weights.");
 });

@@ -32,10 +32,10 @@ export function renderRealModels(results: RealResults): string {
 For everyone who wants to see results on models that they know: each file beside the one that the usual recipe in Python makes, measured in the same way.
 
 - **Files** of Pith are made by the printed command, with default settings and without data of the user, unless the command names some. Recipes are \`quantize_dynamic\`, \`quantize_static\` and \`MatMulNBitsQuantizer\` of ONNX Runtime, and \`float16\` of onnxconverter-common, with the settings of transformers.js's conversion scripts (\`bench/peers/real_recipe.py\`).
-- **Change** is measured by ONNX Runtime alone, on the same samples as float32. Parentheses are intervals of 95 %.
-- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. The factor is that to float32.
+- **Change** is measured with ONNX Runtime, on the same samples as float32. Parentheses are intervals of 95 %.
+- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. Other work slows the numbers in a page; the factor to float32 remains.
 - **Memory** is the most that a process holds for the model and one run in Node.
-- **Made in** is processor time, with the imports of Python. Pith's time includes the comparison with float32, the timing and the loading in transformers.js.
+- **Made in** is processor time and peak memory, with the imports of Python. Pith's time includes the comparison with float32, the timing and the loading in transformers.js.
 - A result that loses too much [is not written](verdicts.md).
 
 Machine: ${results.machine}, shared with other work. ${versions.join(", ")}. \`npm run bench -- real\` repeats the measurement; it continues where it was interrupted.
@@ -88,7 +88,7 @@ function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): r
     const text = failed.find((each) => each.startsWith(`${part}: `));
     return text === undefined ? "" : "fails";
   };
-  if (result.bytes === undefined) return [name, tool, isRejected(result) ? "not written" : "fails"];
+  if (result.bytes === undefined) return [name, tool, tool === "Pith" ? "not written" : "fails"];
   const speed = (value: { readonly speed: number; readonly factor: number } | undefined, part: string): string =>
     value === undefined
       ? reason(part)
@@ -99,7 +99,7 @@ function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): r
     ...(network.same === undefined ? [] : [sameText(network, outcome?.same, result === float)]),
     ...[speed(node, "node"), speed(wasm, "wasm")],
     node === undefined ? "" : bytes(node.memory),
-    making === undefined ? "" : duration(1000 * making.processor),
+    making === undefined ? "" : `${duration(1000 * making.processor)}, ${bytes(making.memory)}`,
   ];
 }
 
@@ -127,15 +127,13 @@ function sameText(
   return `${percentText(same.value)} (${(100 * same.low).toFixed(1)} … ${(100 * same.high).toFixed(1)})`;
 }
 
-const isRejected = ({ failed }: RealResult): boolean =>
-  failed.some((text) => /not written|E_VERDICT|loses|lost/.test(text));
-
 /** Returns a sentence for each measure in which a file of Pith is worse than that of the recipe, or slower than float32. */
 function findMissed(network: RealNetwork, results: readonly RealResult[]): readonly string[] {
   const rows: readonly RealRow[] = network.rows;
   return results.flatMap((result) => {
     if (result.tool !== "Pith") return [];
-    if (result.bytes === undefined) return [`${result.name} ${result.failed.join("; ")}`];
+    if (result.bytes === undefined)
+      return [`${result.name} is not written: ${result.failed.join("; ").replace("making: ", "")}`];
     const recipe = rows.find(({ name, tool }) => name === result.name && tool === "Pith")?.recipe;
     const other = results.find(({ name, tool }) => name === recipe && tool !== "Pith");
     const worse = compareRows(network, result, other);

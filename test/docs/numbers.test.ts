@@ -1,4 +1,4 @@
-/** The measured numbers of README are in a log of `bench/`. */
+/** The measured numbers of README are in a log of `bench/`, or in the page that is generated from one. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,8 @@ import { pairedScores } from "../../src/core/math/interval.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = join(root, "bench/logs");
-const logs = readdirSync(folder).map((name) => readFileSync(join(folder, name), "utf8"));
+const pages = [...readdirSync(folder).map((name) => join(folder, name)), join(root, "docs/real-models.md")];
+const logs = pages.map((path) => readFileSync(path, "utf8"));
 
 /** Returns the lines whose numbers are not all in one log, with the numbers that the closest log lacks. */
 function linesWithoutSource(page: string): readonly string[] {
