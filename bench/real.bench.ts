@@ -3,7 +3,7 @@
  *
  *     npm run bench -- real [--models all-minilm-l6-v2,…] [--rows q8,quantize_dynamic] [--again] [--without speed] [--work FOLDER] [--python path]
  *
- * Each row runs in processes of its own, and is stored in bench/logs/real-models.json at once. A row that is stored is not measured again (except with
+ * Each row runs in processes of its own, and is stored in bench/logs/real-models.generated.json at once. A row that is stored is not measured again (except with
  * --again), so that the bench can be run in parts; files that exist in the working folder are made once. `npm run generate` makes docs/real-models.md from the
  * rows. `bench/peers/real_models.py` makes the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx,
  * onnxconverter-common, sympy and transformers. Takes two hours on two cores, 10 minutes of them for all-MiniLM-L6-v2.
@@ -78,7 +78,7 @@ async function measureNetwork(name: RealName, place: Place): Promise<void> {
     const stored: RealResult = {
       ...{ name: title, ...(row === undefined ? {} : { tool: row.tool }) },
       date: new Date().toISOString().slice(0, 10),
-      load: [Math.round(load), Math.round(after)],
+      load: { start: Math.round(load), end: Math.round(after) },
       ...result,
     };
     line(`  ${JSON.stringify(stored)}`);
@@ -94,12 +94,12 @@ async function measureNetwork(name: RealName, place: Place): Promise<void> {
 type Measured = Omit<RealResult, "name" | "tool" | "date" | "load">;
 
 async function measureRow(network: RealNetwork, row: RealRow | undefined, place: Place): Promise<Measured> {
-  const failed: string[] = [];
-  const attempt = async <T>(part: string, run: () => T | Promise<T>): Promise<T | undefined> => {
+  const failed: Record<string, string> = {};
+  const attempt = async <T>(part: keyof RealResult["failed"], run: () => T | Promise<T>): Promise<T | undefined> => {
     try {
       return await run();
     } catch (error) {
-      failed.push(`${part}: ${error instanceof Error ? error.message : error}`.slice(0, 300));
+      failed[part] = `${error instanceof Error ? error.message : error}`.slice(0, 300);
       return undefined;
     }
   };

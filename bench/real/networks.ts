@@ -140,13 +140,13 @@ interface Interval {
   readonly high: number;
 }
 
-/** Result of a row: of float32, or of a command. Missing parts failed, with the reason in `failed`. */
+/** Result of a row: of float32, or of a command. Parts without a value failed: their reasons are in `failed`. */
 export interface RealResult {
   readonly name: string;
   readonly tool?: RealRow["tool"];
   readonly date: string;
   /** Load of the machine at the start and at the end. */
-  readonly load: readonly [number, number];
+  readonly load: { readonly start: number; readonly end: number };
   readonly command?: string;
   /** Seconds of processor time, and peak memory in bytes, of all processes of the command. */
   readonly making?: { readonly processor: number; readonly memory: number };
@@ -161,7 +161,7 @@ export interface RealResult {
   /** Units a second, and how many times as fast as float32 in the same run. */
   readonly node?: { readonly speed: number; readonly factor: number; readonly memory: number };
   readonly wasm?: { readonly speed: number; readonly factor: number };
-  readonly failed: readonly string[];
+  readonly failed: Readonly<Partial<Record<"making" | "outcome" | "node" | "wasm", string>>>;
 }
 
 export interface RealResults {
@@ -170,4 +170,4 @@ export interface RealResults {
   readonly networks: Readonly<Partial<Record<RealName, readonly RealResult[]>>>;
 }
 
-export const resultFile = "bench/logs/real-models.json";
+export const resultFile = "bench/logs/real-models.generated.json";

@@ -203,26 +203,44 @@ test.each([
 
 test("the page of known models has each file beside that of the recipe, and lists what Pith misses", () => {
   const interval = (value: number) => ({ value, low: value - 0.01, high: value + 0.01 });
-  const common = { date: "2026-11-30", load: [1, 2], failed: [] } as const;
+  const common = { date: "2026-11-30", load: { start: 1, end: 2 }, failed: {} } as const;
   const float = {
     ...{ ...common, name: "float32", bytes: 4_000_000, brotli: 3_600_000 },
     outcome: { value: 0.87, count: 400, change: interval(0), same: interval(1) },
     node: { speed: 50, factor: 1, memory: 30_000_000 },
   };
   const own = {
-    ...{ ...float, name: "int8", tool: "Pith", bytes: 1_000_000, brotli: 700_000, command: "pith quantize model.onnx" },
+    ...{
+      ...float,
+      name: "int8",
+      tool: "Pith" as const,
+      bytes: 1_000_000,
+      brotli: 700_000,
+      command: "pith quantize model.onnx",
+    },
     outcome: { value: 0.862, count: 400, change: interval(-0.008), same: interval(0.96) },
     node: { speed: 40, factor: 0.8, memory: 20_000_000 },
     making: { processor: 100, memory: 1e9 },
   } as const;
   const recipe = {
-    ...{ ...own, name: "quantize_static", tool: "onnxruntime", brotli: 800_000, command: "real_recipe.py static" },
+    ...{
+      ...own,
+      name: "quantize_static",
+      tool: "onnxruntime" as const,
+      brotli: 800_000,
+      command: "real_recipe.py static",
+    },
     outcome: { ...own.outcome, change: interval(0) },
     making: { processor: 10, memory: 1e9 },
     node: { speed: 80, factor: 1.6, memory: 20_000_000 },
-    failed: ["wasm: no such operator"],
+    failed: { wasm: "no such operator" },
   } as const;
-  const lost = { ...common, name: "float16", tool: "Pith", failed: ["making: E_VERDICT: it loses 3 points"] } as const;
+  const lost = {
+    ...common,
+    name: "float16",
+    tool: "Pith",
+    failed: { making: "E_VERDICT: it loses 3 points" },
+  } as const;
   const page = renderRealModels({
     ...{ machine: "two cores", versions: { onnxruntime: "1.32.0" } },
     networks: { "efficientnet-lite0": [float, own, recipe, lost] },

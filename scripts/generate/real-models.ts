@@ -48,7 +48,7 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
   const [float] = results;
   if (float === undefined) return [`## ${network.title}\n\n${network.source} Not measured yet.`];
   const dates = [...new Set(results.map(({ date }) => date))].toSorted();
-  const loads = results.flatMap(({ load }) => load);
+  const loads = results.flatMap(({ load }) => [load.start, load.end]);
   const columns: readonly Column[] = [
     ...[{ title: "file" }, { title: "tool" }],
     { title: "on disk", align: "right" },
@@ -84,12 +84,12 @@ const signed = (value: number, digits = 1): string => {
 
 function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): readonly string[] {
   const { name, tool = "", outcome, node, wasm, making, failed } = result;
-  const reason = (part: string): string => {
-    const text = failed.find((each) => each.startsWith(`${part}: `));
-    return text === undefined ? "" : "fails";
-  };
+  const reason = (part: "outcome" | "node" | "wasm"): string => (failed[part] === undefined ? "" : "fails");
   if (result.bytes === undefined) return [name, tool, tool === "Pith" ? "not written" : "fails"];
-  const speed = (value: { readonly speed: number; readonly factor: number } | undefined, part: string): string =>
+  const speed = (
+    value: { readonly speed: number; readonly factor: number } | undefined,
+    part: "node" | "wasm",
+  ): string =>
     value === undefined
       ? reason(part)
       : `${value.speed.toPrecision(3)}${result === float ? "" : ` (${value.factor.toFixed(2)} ×)`}`;
@@ -132,8 +132,7 @@ function findMissed(network: RealNetwork, results: readonly RealResult[]): reado
   const rows: readonly RealRow[] = network.rows;
   return results.flatMap((result) => {
     if (result.tool !== "Pith") return [];
-    if (result.bytes === undefined)
-      return [`${result.name} is not written: ${result.failed.join("; ").replace("making: ", "")}`];
+    if (result.bytes === undefined) return [`${result.name} is not written: ${result.failed.making}`];
     const recipe = rows.find(({ name, tool }) => name === result.name && tool === "Pith")?.recipe;
     const other = results.find(({ name, tool }) => name === recipe && tool !== "Pith");
     const worse = compareRows(network, result, other);
