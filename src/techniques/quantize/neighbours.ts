@@ -1,10 +1,10 @@
 /**
- * Scales of int8 weights for which 16-bit sums do not overflow. x86 processors without VNNI add two adjacent products of uint8
- * and int8 in 16 bits, with saturation. For weights of the same sign the sum is exact if
+ * Scales of int8 weights for which 16-bit sums do not overflow. x86 processors without VNNI add the products 2i and 2i + 1 of uint8
+ * and int8 in 16 bits, with saturation. Kernels read inputs four at a time from the first one. For weights of the same sign the sum is exact if
  *
  *     255 · |q₁ + q₂| ≤ 2¹⁵ - 1  ⇔  |q₁ + q₂| ≤ 128
  *
- * ONNX Runtime's `reduce_range` uses -64 … 64. Two large weights are rarely adjacent, so this scale is smaller:
+ * ONNX Runtime's `reduce_range` uses -64 … 64. Two large weights are rarely such neighbors, so this scale is smaller:
  *
  *     s = max(max |w|, max |w₁ + w₂|) / 127          rounding adds at most 1/2 to each, so |q₁ + q₂| ≤ 127 + 1
  */
@@ -74,11 +74,11 @@ export function neighbourSums(
       if (a * b > 0) largest[slice] = Math.max(largest[slice] ?? 0, Math.abs(a + b));
     };
     if (step === 1)
-      for (let position = 1; position < offsets.length; position++)
+      for (let position = 1; position < offsets.length; position += 2)
         for (let slice = 0; slice < largest.length; slice++) add(slice, position);
     else
       for (let slice = 0; slice < largest.length; slice++)
-        for (let position = 1; position < offsets.length; position++) add(slice, position);
+        for (let position = 1; position < offsets.length; position += 2) add(slice, position);
   }
   return largest;
 }
