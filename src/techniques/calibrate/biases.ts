@@ -3,7 +3,7 @@
  *
  *     b_c ← b_c + E[y_c] - E[y'_c]                 y of the original, y' of the changed model, on the same samples
  *
- * Layers are corrected in order, which also compensates for quantized activations.
+ * Layers are corrected in order. Convolutions in float32 are also scaled to the original's variance, as a batch normalization does.
  */
 import { biasedOutput, infer, type Layer, layers as layersOf, requireWeight, weightNeeds } from "#analysis";
 import { inMemory, isFloat, type Model, toFloat64 } from "#ir";
@@ -13,21 +13,14 @@ import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.
 import { addOutputBias } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
 import { channelMoments, type Moments } from "./column-statistics.ts";
-import { type CachedSamples, observeOnce } from "./kept.ts";
 import type { Match } from "./match.ts";
+import { observe } from "./observe.ts";
 
-export interface BiasCorrection {
+interface BiasCorrection {
   readonly match: Match;
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
-  /** Include layers before a batch normalization (false). Batch statistics would remove the corrected mean again. */
-  readonly normalized?: boolean;
-  readonly except?: (layer: Layer) => boolean;
   /** Returns whether the time limit has passed: the remaining layers are then skipped. */
   readonly overdue?: () => boolean;
-  /** Whether convolutions in float32 are also scaled to the original's variance, as a batch normalization does (default: false). */
-  readonly scales?: boolean;
-  /** Cache key of the original's means, so that other corrections with the same samples reuse them. */
-  readonly kept?: CachedSamples;
 }
 
 /** @param startCalibration starts a calibration of the changed model. @returns the number of corrected layers. */
@@ -37,13 +30,13 @@ export async function correctBiases(
   startCalibration: () => Promise<Calibration>,
   correction: BiasCorrection,
 ): Promise<number> {
-  const { match, context, normalized = false, scales = false, except, overdue } = correction;
-  const { kept = { of: data, setting: "means of the original" } } = correction;
+  const { match, context, overdue } = correction;
   const { engine, signal, progress } = context;
-  const matches = match.layers.filter((layer) => normalized || !layer.normalized);
+  // Batch statistics would remove the corrected mean again.
+  const matches = match.layers.filter(({ normalized }) => !normalized);
   if (matches.length === 0) return 0;
   const places = matches.map(({ original, axis }) => ({ name: original, axis }));
-  const means = await observeOnce(engine, match.original, kept, places, channelMoments, { signal });
+  const means = await observe(engine, match.original, data, places, channelMoments, { signal });
   const calibration = await startCalibration();
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -53,7 +46,7 @@ export async function correctBiases(
     progress(index, matches.length);
     const layer = all[matched.layerIndex];
     // Layers with outputs per kernel position (transposed convolutions) are left to least squares, which fits each position.
-    if (layer === undefined || layer.role.outTaps !== undefined || except?.(layer) === true) continue;
+    if (layer === undefined || layer.role.outTaps !== undefined) continue;
     const [target, biased] = [means.get(matched.original), biasedOutput(layer, inference)];
     if (target === undefined || biased === undefined) continue;
     await calibration.reach(layer.node);
@@ -62,7 +55,7 @@ export async function correctBiases(
     const factors = moments.variance.map((variance, channel) =>
       deviationRatio(ofTarget(target.variance, channel), variance),
     );
-    const isScaled = scales && (await scaleConvolution(model, layer, factors));
+    const isScaled = await scaleConvolution(model, layer, factors);
     const shift = moments.mean.map(
       (mean, channel) => ofTarget(target.mean, channel) - (isScaled ? (factors[channel] ?? 1) : 1) * mean,
     );

@@ -152,25 +152,35 @@ export class Calibration {
       const features = featuresOf(reader, statistic);
       if (features instanceof Miss) return features;
       if (index === 0) await this.reach(reader.node);
-      const batches = this.features(features, statistic);
       const originalLayer = original?.layers[index];
-      if (original === undefined || originalLayer === undefined) {
-        for await (const batch of batches) await running.add(batch);
-        continue;
-      }
-      const originalFeatures = featuresOf(originalLayer, statistic);
+      const originalFeatures = originalLayer && featuresOf(originalLayer, statistic);
       if (originalFeatures instanceof Miss) return originalFeatures;
-      if (index === 0) await original.seen.reach(originalLayer.node);
-      for await (const [batch, originalBatch] of zipAsync(batches, original.seen.features(originalFeatures, statistic)))
-        await running.add(batch, originalBatch);
+      if (index === 0 && originalLayer !== undefined) await original?.seen.reach(originalLayer.node);
+      await this.#add(running, features, statistic, original && originalFeatures && [original.seen, originalFeatures]);
     }
     return running.end();
   }
 
-  async observe<R>(place: Place | LayerFeatures, statistic: Statistic<R>): Promise<R> {
+  /** @param original calibration of the original with the same samples, and the corresponding value of its model. */
+  async observe<R>(place: Place, statistic: Statistic<R>, original?: readonly [Calibration, Place]): Promise<R> {
     const running = this.#begin(statistic);
-    for await (const batch of this.features(place, statistic)) await running.add(batch);
+    await this.#add(running, place, statistic, original);
     return running.end();
+  }
+
+  async #add<R>(
+    running: Running<R>,
+    place: Place | LayerFeatures,
+    statistic: Statistic<R>,
+    original: readonly [Calibration, Place | LayerFeatures] | undefined,
+  ): Promise<void> {
+    const batches = this.features(place, statistic);
+    if (original === undefined) for await (const batch of batches) await running.add(batch);
+    else {
+      const [calibration, originalPlace] = original;
+      for await (const [batch, originalBatch] of zipAsync(batches, calibration.features(originalPlace, statistic)))
+        await running.add(batch, originalBatch);
+    }
   }
 
   #begin<R>(statistic: Statistic<R>): Running<R> {

@@ -121,6 +121,49 @@ export const channelMoments: Statistic<Moments> = {
   },
 };
 
+/** Sums of each channel of a value y and of the original's value x, on the same samples. */
+export interface PairedSums {
+  readonly count: number;
+  readonly x: Float64Array;
+  readonly y: Float64Array;
+  readonly xx: Float64Array;
+  readonly xy: Float64Array;
+  readonly yy: Float64Array;
+}
+
+export const pairedSums: Statistic<PairedSums> = {
+  begin() {
+    let count = 0;
+    const sumsOf = (width: number) => Array.from({ length: 5 }, () => new Float64Array(width));
+    let [x = new Float64Array(), y = x, xx = x, xy = x, yy = x] = sumsOf(0);
+    return {
+      add({ rows, columns, groups, inner, values }, original) {
+        const [numbers, originals, width] = [values(), original?.values() ?? new Float64Array(), columns * groups];
+        if (count === 0) [x = x, y = y, xx = xx, xy = xy, yy = yy] = sumsOf(width);
+        count += rows;
+        for (let start = 0, run = 0; start < numbers.length; start += inner, run++) {
+          let [sumX, sumY, sumXX, sumXY, sumYY] = [0, 0, 0, 0, 0];
+          for (let index = start; index < start + inner; index++) {
+            const [a, b] = [originals[index] ?? 0, numbers[index] ?? 0];
+            sumX += a;
+            sumY += b;
+            sumXX += a * a;
+            sumXY += a * b;
+            sumYY += b * b;
+          }
+          const channel = run % width;
+          x[channel] = (x[channel] ?? 0) + sumX;
+          y[channel] = (y[channel] ?? 0) + sumY;
+          xx[channel] = (xx[channel] ?? 0) + sumXX;
+          xy[channel] = (xy[channel] ?? 0) + sumXY;
+          yy[channel] = (yy[channel] ?? 0) + sumYY;
+        }
+      },
+      end: () => ({ count, x, y, xx, xy, yy }),
+    };
+  },
+};
+
 export interface RowReads {
   /** Maps each index to its number of reads. Negative indices count from the end. */
   readonly reads: ReadonlyMap<number, number>;

@@ -1,25 +1,39 @@
-/** Corrects biases of a quantized model if that lowers the output noise on held-out samples. */
-import { biasedOutput, type Inference, infer, type Layer } from "#analysis";
-import type { Model } from "#ir";
+/**
+ * Corrects scales and biases of a quantized model if that lowers the output noise on held-out samples. For each layer in order,
+ *
+ *     y'' = f y' + s,     f = var(y) / cov(y, y'),     s = E[y] - f E[y']           for each channel y of the original
+ *
+ * Rounding errors of weights are proportional to the inputs, so the mean alone (Nagel et al. 2019, arXiv 1906.04721) would be corrected at the cost of
+ * large outputs, and scores would shrink. f multiplies the scales of the quantized values and costs nothing at run time.
+ */
+import { biasedOutput, type Inference, infer, type Layer, layers, storedRoot } from "#analysis";
+import { inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
-import { draw, firstBatch, keepInMemory, setAside } from "../../data/batches/select.ts";
+import { draw, firstBatch, keepInMemory, setAside, take } from "../../data/batches/select.ts";
 import { openStorage } from "../../data/batches/store.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
 import { createTrials } from "../../runtime/noise/noise-trials.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
-import { correctBiases } from "../calibrate/biases.ts";
+import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
-import { matchOriginal } from "../calibrate/match.ts";
+import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
+import { type Match, matchOriginal } from "../calibrate/match.ts";
 import type { RoundedSettings } from "./settings.ts";
 
 /** With fewer samples, the means and the held-out check are too uncertain. */
 const minSamples = 32;
 const maxHeldOut = 32;
+/** Maximum number of samples for means and slopes. */
+const maxFitted = Number(process.env.MF ?? 64);
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const minGain = 0.02;
+/** Number of values that the layer's slope counts as beside a channel's own values. */
+const priorCount = Number(process.env.SK ?? 300);
+const maxFactor = 2;
 
 export async function correctRoundedBiases(
   model: Model,
@@ -28,7 +42,7 @@ export async function correctRoundedBiases(
   context: Context,
 ): Promise<readonly Change[]> {
   if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
-  const { engine, seed, signal } = context;
+  const { engine, seed } = context;
   const dataset = await trainPart(data);
   const chosenSamples = isIndexed(dataset) ? draw(dataset, samples, seed) : await keepInMemory(dataset, samples);
   if (
@@ -39,14 +53,6 @@ export async function correctRoundedBiases(
   const heldOutCount = Math.floor(chosenSamples.count / 4);
   const { drawn: heldOut, rest } = setAside(chosenSamples, heldOutCount, seed);
   const match = await matchOriginal(model, original, engine);
-  const inference = infer(model);
-  const correction = {
-    match,
-    context,
-    kept: { of: dataset, setting: `means of ${samples} samples, seed ${seed}`, part: rest },
-    normalized: true,
-    except: (layer: Layer) => !canTakeBias(layer, inference, scheme),
-  };
   const trial = createTrials(
     model,
     noiseMeter(original, async () => heldOut, context, maxHeldOut),
@@ -54,19 +60,129 @@ export async function correctRoundedBiases(
   );
   let corrected = 0;
   const gain = await trial(async () => {
-    const storage = openStorage({ memory: roomInMemory });
-    const startCalibration = () => Calibration.begin(model, rest, { engine, signal, batch: samplesAtOnce, storage });
-    try {
-      corrected = await correctBiases(model, rest, startCalibration, correction);
-    } finally {
-      await storage.release();
-    }
+    corrected = await correctLayers(model, match, take(rest, maxFitted), scheme, context);
     return corrected > 0;
   });
   if (gain === undefined) return [];
   const samplesText = counted(Math.min(heldOutCount, maxHeldOut), "other sample");
   const text = `${counted(corrected, "layer")}, with ${gain} on ${samplesText}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
+}
+
+/** @returns the number of corrected layers. */
+async function correctLayers(
+  model: Model,
+  match: Match,
+  samples: Dataset,
+  scheme: RoundedSettings["scheme"],
+  { engine, signal, progress }: Context,
+): Promise<number> {
+  const storage = openStorage({ memory: roomInMemory });
+  try {
+    const walk = { engine, signal, batch: samplesAtOnce, storage };
+    const [calibration, reference] = [
+      await Calibration.begin(model, samples, walk),
+      await Calibration.begin(match.original, samples, walk),
+    ];
+    const inference = infer(model);
+    const all = layers(model, inference);
+    let corrected = 0;
+    for (const [index, { layerIndex, original: name, axis }] of match.layers.entries()) {
+      progress(index, match.layers.length);
+      const layer = all[layerIndex];
+      const source = match.original.graph.value(name)?.producer;
+      // The outputs of a transposed convolution have other statistics at each kernel position.
+      if (layer === undefined || source === undefined || layer.role.outTaps !== undefined) continue;
+      const biased = biasedOutput(layer, inference);
+      if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
+      await calibration.reach(layer.node);
+      await reference.reach(source);
+      const sums = await calibration.observe({ name: biased.output.name, axis }, pairedSums, [reference, { name, axis }]);
+      const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);
+      const { factors, shift } = fitOutputs(sums, await scaleOutputs(layer, sums), floatBias);
+      if (!isAboveRounding(factors, shift, sums)) continue;
+      await addOutputBias(model, layer, biased.sum, shift, engine);
+      corrected++;
+    }
+    return corrected;
+  } finally {
+    await storage.release();
+  }
+}
+
+async function readFloatBias(bias: Value | undefined): Promise<Float64Array | undefined> {
+  const dense = await bias?.tensor?.read();
+  return dense === undefined || !isFloat(dense.type) ? undefined : toFloat64(dense);
+}
+
+/** Multiplies the scales of a layer's quantized weight and bias. @returns the factors; undefined if the layer has no scales of its own. */
+async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Array | undefined> {
+  const { node, role, bias, outputs } = layer;
+  const values = [node.inputs[role.input], bias?.tensor === undefined ? bias : undefined];
+  const scales = values.flatMap((value) => (value === undefined ? [] : [scaleOf(value)]));
+  const tensors = await Promise.all(scales.map((scale) => scale?.tensor?.read()));
+  const [count] = tensors.map((dense) => dense?.data.length);
+  if (count === undefined || tensors.some((dense) => dense?.data.length !== count) || (count > 1 && count !== outputs))
+    return undefined;
+  const factors = slopeFactors(sums, count > 1);
+  for (const [index, scale] of scales.entries()) {
+    const dense = tensors[index];
+    if (scale === undefined || dense === undefined) continue;
+    const scaled = Float32Array.from(toFloat64(dense), (value, channel) => value * (factors[channel] ?? 1));
+    scale.tensor = inMemory({ type: "float32", dims: dense.dims, data: scaled });
+  }
+  return factors;
+}
+
+/** Returns the scale, one or one per channel, with which stored integers become a value that nothing else reads. */
+function scaleOf(value: Value): Value | undefined {
+  const inputs = value.producer?.inputs ?? [];
+  const root = storedRoot(value);
+  const floats = inputs.filter((input) => input?.tensor?.type === "float32");
+  const [scale] = floats;
+  if (root?.tensor === undefined || isFloat(root.tensor.type) || !inputs.includes(root)) return undefined;
+  if (value.uses.size > 1 || floats.length !== 1 || scale === undefined || scale.uses.size > 1) return undefined;
+  return (scale.tensor?.dims.length ?? 0) > 1 ? undefined : scale;
+}
+
+/** Returns f of each channel, or the same f for all channels. */
+function slopeFactors({ count, x, y, xx, xy }: PairedSums, isPerChannel: boolean): Float64Array {
+  const covarianceOf = (products: Float64Array, other: Float64Array): Float64Array =>
+    products.map((sum, channel) => sum - ((x[channel] ?? 0) * (other[channel] ?? 0)) / count);
+  const [variance, covariance] = [covarianceOf(xx, x), covarianceOf(xy, y)];
+  const total = (all: Float64Array): number => all.reduce((sum, value) => sum + value, 0);
+  const layerSlope = total(variance) > 0 ? total(covariance) / total(variance) : 1;
+  return variance.map((power, channel) => {
+    const ownSlope = isPerChannel && power > 0 ? (covariance[channel] ?? 0) / power : layerSlope;
+    const slope = (count * ownSlope + priorCount * layerSlope) / (count + priorCount);
+    return Math.min(maxFactor, Math.max(1 / maxFactor, slope > 0 ? 1 / slope : 1));
+  });
+}
+
+/** Returns s of each channel, reduced by the part that is sampling error. A bias in float is not multiplied by f. */
+function fitOutputs(
+  { count, x, y, xx, xy, yy }: PairedSums,
+  factors: Float64Array = new Float64Array(x.length).fill(1),
+  floatBias?: Float64Array,
+): { readonly factors: Float64Array; readonly shift: Float64Array } {
+  const shift = x.map((sum, channel) => {
+    const factor = factors[channel] ?? 1;
+    const difference = (sum - factor * (y[channel] ?? 0)) / count;
+    const squares = (xx[channel] ?? 0) - 2 * factor * (xy[channel] ?? 0) + factor ** 2 * (yy[channel] ?? 0);
+    const variance = Math.max(0, squares / count - difference ** 2) / count;
+    const certain = difference === 0 ? 0 : Math.max(0, 1 - variance / difference ** 2);
+    const bias = floatBias?.[floatBias.length === 1 ? 0 : channel] ?? 0;
+    return certain * difference - (1 - factor) * bias;
+  });
+  return { factors, shift };
+}
+
+/** Returns whether a correction changes any channel by more than the rounding error of float32. */
+function isAboveRounding(factors: Float64Array, shift: Float64Array, { count, xx }: PairedSums): boolean {
+  return shift.some(
+    (change, channel) =>
+      Math.abs(change) > 1e-6 * Math.sqrt((xx[channel] ?? 0) / count) || Math.abs((factors[channel] ?? 1) - 1) > 1e-6,
+  );
 }
 
 /** Returns whether a layer has or can get a bias. In integer schemes, a new bias or Add would prevent fusion in the runtime. */

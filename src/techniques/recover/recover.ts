@@ -306,8 +306,7 @@ export const biasStage: Stage = {
   name: "bias",
   async run(model, scope) {
     const few = { ...scope, data: take(scope.data, biasSamples) };
-    const correction = { ...few, scales: true };
-    const changed = await correctBiases(model, few.data, () => startCalibration(model, few), correction);
+    const changed = await correctBiases(model, few.data, () => startCalibration(model, few), few);
     return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
   },
 };
