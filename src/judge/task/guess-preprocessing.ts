@@ -93,21 +93,20 @@ export async function guessPreprocessing(
   const latestTrials = new Map<Preprocessing, Trial>();
   const runRound = async (preprocessings: readonly Preprocessing[], size: number): Promise<readonly Trial[]> => {
     const trials: Trial[] = [];
-    // The last round has most of the samples. It continues after the samples of the previous round, whose rows are known.
-    const earlierTrials =
-      size === maxSamples ? preprocessings.map((preprocessing) => latestTrials.get(preprocessing)) : [];
+    // A round continues after the samples of the previous round, whose rows are known.
+    const earlierTrials = preprocessings.map((preprocessing) => latestTrials.get(preprocessing));
     const start = earlierTrials[0]?.right.length ?? 0;
     const samples = view(sample, sample.name, range(Math.min(size, sample.count) - start, start));
     const evaluationStream = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
       ...evaluateOptions,
-      progress: (ran) => progress?.(runsDone + start + ran, total),
+      progress: (ran) => progress?.(runsDone + ran, total),
     });
     for await (const { preprocessing, evaluations } of evaluationStream) {
       const before = earlierTrials[trials.length];
       const [right, lossRows] = [before?.right, before?.lossRows].map((rows = new Float64Array(), metric) =>
         joinArrays(Float64Array, [rows, evaluations[metric]?.rows ?? new Float64Array()]),
       ) as [Float64Array, Float64Array];
-      runsDone += right.length;
+      runsDone += right.length - start;
       trials.push({ preprocessing, accuracy: estimate(accuracy(), right), right, lossRows, ...bestLosses(lossRows) });
     }
     return trials;
@@ -202,7 +201,7 @@ function maxRuns(candidateCount: number, count: number): number {
     const before = rounds[round - 1];
     if (before !== undefined && count <= before) return sum;
     const candidatesInRound = rounds.slice(0, round).reduce(halve, candidateCount);
-    return sum + candidatesInRound * Math.min(size, count);
+    return sum + candidatesInRound * (Math.min(size, count) - (before ?? 0));
   }, 0);
 }
 

@@ -1,12 +1,13 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import { type OutputPart, partsOf } from "#analysis";
-import { type Batch, isFloat, Miss, type Model, memoize } from "#ir";
+import { type Batch, elementCount, isFloat, Miss, type Model, memoize } from "#ir";
 import type { Context } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
+import { isIndexed } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
-import { overSamples, type Samples } from "../run/over-samples.ts";
+import { isFeeds, overSamples, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";
 
 /** Returns undefined if the noise cannot be measured. */
@@ -20,17 +21,29 @@ export function noiseMeter(
   samples: number,
 ): NoiseMeter {
   let inputs: Samples | undefined;
+  let originalOutputs: readonly Batch[] | undefined;
   return async (candidate) => {
     if (inputs === undefined) {
       const prepared = await inputsFor(engine, original, candidate, await data(), { seed, signal });
       if (prepared instanceof Miss) return undefined;
       inputs = prepared.samples;
     }
-    return measureNoise(original, candidate, inputs, { engine, signal, samples });
+    const options = { engine, signal, samples };
+    const { noise, before } = await measureNoise(original, candidate, inputs, options, originalOutputs);
+    // A stream yields other samples each time.
+    if (isFeeds(inputs) || isIndexed(inputs)) originalOutputs = before;
+    return noise;
   };
 }
 
-/** Returns Σ noise / signal over the parts of the float outputs; infinite if an output is not finite. */
+/** Maximum bytes of the original's outputs that are kept for the next candidate. */
+const maxKeptBytes = 2 ** 26;
+
+/**
+ * Returns Σ noise / signal over the parts of the float outputs, infinite if an output is not finite, and the
+ * original's outputs if they are small.
+ * @param known the original's outputs of an earlier measurement.
+ */
 async function measureNoise(
   original: Model,
   candidate: Model,
@@ -40,14 +53,21 @@ async function measureNoise(
     signal,
     samples: count,
   }: { readonly engine: Engine; readonly signal: AbortSignal | undefined; readonly samples: number },
-): Promise<number> {
+  known: readonly Batch[] | undefined,
+): Promise<{ readonly noise: number; readonly before: readonly Batch[] | undefined }> {
   const noise = new OutputNoise(original);
   const observed = original.graph.outputs.map(({ name }) => name);
-  const models = [original, candidate].map((model) => ({ model, observed }));
-  await overSamples(engine, models, samples, { signal, samples: count, optimize: true }, ([before, after]) =>
-    noise.add(before ?? {}, after ?? {}),
-  );
-  return Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum;
+  const models = (known === undefined ? [candidate, original] : [candidate]).map((model) => ({ model, observed }));
+  let before: Batch[] | undefined = [];
+  let [index, bytes] = [0, 0];
+  await overSamples(engine, models, samples, { signal, samples: count, optimize: true }, ([after, fresh]) => {
+    const outputs = known?.[index++] ?? fresh ?? {};
+    for (const { dims } of Object.values(outputs)) bytes += 4 * elementCount(dims);
+    if (bytes > maxKeptBytes) before = undefined;
+    before?.push(outputs);
+    noise.add(outputs, after ?? {});
+  });
+  return { noise: Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum, before };
 }
 
 /** Sums up the noise of float outputs. Each part of an output is divided by its own power. */

@@ -2,10 +2,10 @@
  * Computes statistics of a model's values in one pass over the samples. For ranges, nodes added to the graph reduce every value, so
  * only three numbers per value and batch leave the runtime:
  *
- *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), any NaN in h)
+ *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), ReduceSum(h))
  */
 
-import { elementCount, fixedDims, type Model, notFiniteHint, PithError, typeCodes, type Value } from "#ir";
+import { elementCount, fixedDims, type Model, notFiniteHint, PithError, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { findStates } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -74,8 +74,8 @@ export const valueRange: Statistic<ValueRange> = {
   reduce: (emit, value) => [
     emit.ReduceMin([value], { keepdims: 0 }),
     emit.ReduceMax([value], { keepdims: 0 }),
-    // The runtime's minimum and maximum ignore NaN.
-    emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: typeCodes.float32 })], { keepdims: 0 }),
+    // The runtime's minimum and maximum ignore NaN, but a sum does not.
+    emit.ReduceSum([value], { keepdims: 0 }),
   ],
   begin() {
     let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
@@ -83,7 +83,7 @@ export const valueRange: Statistic<ValueRange> = {
       add(batch) {
         const { data } = batch.matrix();
         for (let index = 0; index < data.length; index += 3) {
-          const nanOrZero = (data[index + 2] ?? 0) > 0 ? Number.NaN : 0;
+          const nanOrZero = Number.isNaN(data[index + 2]) ? Number.NaN : 0;
           min = Math.min(min, nanOrZero + (data[index] ?? 0));
           max = Math.max(max, nanOrZero + (data[index + 1] ?? 0));
         }

@@ -28,11 +28,11 @@ import type { RoundedSettings } from "./settings.ts";
 const minSamples = 32;
 const maxHeldOut = 32;
 /** Maximum number of samples for means and slopes. */
-const maxFitted = Number(process.env.MF ?? 64);
+const maxFitted = 32;
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const minGain = 0.02;
 /** Number of values that the layer's slope counts as beside a channel's own values. */
-const priorCount = Number(process.env.SK ?? 300);
+const priorCount = 300;
 const maxFactor = 2;
 
 export async function correctRoundedBiases(

@@ -40,6 +40,8 @@ export interface FactorSearch {
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
   roundedOperands(operands: Operands, options: RoundedSettings): Pick<Operands, "data" | "weight">;
+  /** Returns whether factors can reach a gain, by a bound that needs no products (default: yes). */
+  canGain?(readers: readonly Reader[], start: ColumnRange | undefined, minGain: number): boolean;
   readonly minGain: number;
   /** Minimum gain of an additional node that multiplies the inputs of a layer; undefined: no such nodes. */
   readonly minGainOfNode?: number;
@@ -64,6 +66,7 @@ export async function bestFactors(
   search: FactorSearch,
   multiply: Multiply,
 ): Promise<FactorChoice | undefined> {
+  if (search.canGain?.(readers, start, search.minGain) === false) return undefined;
   const exactProducts = new Map<Reader, ExactProduct>();
   for (const reader of readers) {
     const outputs = await multiply(reader.inputSample.rows, transpose(reader.weight));

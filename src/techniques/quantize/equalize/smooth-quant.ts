@@ -11,6 +11,7 @@ import type { ScaleGroup } from "#analysis";
 import { roundHalfEven } from "#ir";
 import { matrix } from "../../../core/math/matrix.ts";
 import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../shared/quantize.ts";
+import type { ColumnRange } from "../../calibrate/column-statistics.ts";
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";
 import type { Operands, Reader } from "./best-factors.ts";
@@ -28,12 +29,41 @@ export const smoothQuant: Transformation = {
       options.perChannel && options.bits > 4 && !(options.scheme === "static" && isWide(options.activations)),
     candidates: (group, readers) => alphas.map((alpha) => computeFactors(group, readers, alpha)),
     roundedOperands: roundOperands,
+    canGain,
     // Outlier channels, which are to be removed, cause nine tenths of the error. So smaller gains are not worth a change.
     minGain: 0.5,
     // An additional node costs time.
     minGainOfNode: 0.9,
   }),
 };
+
+/**
+ * With the range R of all inputs, rounding adds R² ‖w_c‖² of column c to the outputs, up to a constant. Without the other columns, it would add R_c² ‖w_c‖².
+ * If even this is not enough less in any layer, no factors can be.
+ */
+function canGain(readers: readonly Reader[], start: ColumnRange | undefined, minGain: number): boolean {
+  const widthOf = (low: number, high: number): number => Math.max(0, high) - Math.min(0, low);
+  const widthOfAll = ({ min, max }: ColumnRange): number =>
+    widthOf(
+      min.reduce((a, b) => Math.min(a, b), 0),
+      max.reduce((a, b) => Math.max(a, b), 0),
+    );
+  return readers.some(({ inputSample, weight, unitOf }) => {
+    const width = Math.max(widthOfAll(inputSample), start === undefined ? 0 : widthOfAll(start));
+    let [shared, separate] = [0, 0];
+    for (let column = 0; column < weight.columns; column++) {
+      let energy = 0;
+      for (let index = column; index < weight.data.length; index += weight.columns)
+        energy += (weight.data[index] ?? 0) ** 2;
+      shared += width ** 2 * energy;
+      separate +=
+        ((unitOf[column] ?? -1) < 0 ? width : widthOf(inputSample.min[column] ?? 0, inputSample.max[column] ?? 0)) **
+          2 *
+        energy;
+    }
+    return separate < (1 - minGain) * shared;
+  });
+}
 
 function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
   const [dataReach, weightReach] = [new Float64Array(units), new Float64Array(units)];
