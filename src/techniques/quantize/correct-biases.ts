@@ -97,7 +97,10 @@ async function correctLayers(
       if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
       await calibration.reach(layer.node);
       await reference.reach(source);
-      const sums = await calibration.observe({ name: biased.output.name, axis }, pairedSums, [reference, { name, axis }]);
+      const sums = await calibration.observe({ name: biased.output.name, axis }, pairedSums, [
+        reference,
+        { name, axis },
+      ]);
       const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);
       const { factors, shift } = fitOutputs(sums, await scaleOutputs(layer, sums), floatBias);
       if (!isAboveRounding(factors, shift, sums)) continue;

@@ -10,8 +10,8 @@
 import type { ScaleGroup } from "#analysis";
 import { roundHalfEven } from "#ir";
 import { matrix } from "../../../core/math/matrix.ts";
-import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../shared/quantize.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";
+import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../shared/quantize.ts";
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";
 import type { Operands, Reader } from "./best-factors.ts";
