@@ -1,4 +1,7 @@
-/** Bias correction compensates in the biases for the shift of output means that rounding causes. It must reduce errors on samples outside the calibration data. */
+/**
+ * Bias correction compensates in scales and biases for the slope and the mean of outputs that rounding changes. It must reduce errors on samples outside
+ * the calibration data.
+ */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -54,6 +57,28 @@ test.each([{ onnxOnly: true, block: 16 }, {}] as const)(
     expect(withCorrection.error).toBeLessThan(withoutCorrection.error);
   },
 );
+
+test("restores the slope of outputs if rounding makes all weights smaller, for inputs of mean 0", async () => {
+  const rows = [1, -1].map((sign) => [7, ...new Array<number>(8).fill(1.45)].map((weight) => sign * weight));
+  const text = `opset 21
+graph (x: float32[batch, 9]) -> (y) {
+  c.weight: float32[2, 9] = [${rows.map((row) => `[${row}]`)}]
+  c.bias: float32[2] = [1, 2]
+  y = Gemm "c" (x, c.weight, c.bias) {transB=1}
+}`;
+  const samples = (count: number, seed: number) => {
+    const x = numbersFor([count, 9], seed);
+    return { ...x, data: x.data.map((value, index) => (index % 9 === 0 ? 0 : Number(value))) };
+  };
+  const errorWith = async (biasCorrection: "none" | "full") => {
+    const model = parseModel(text);
+    const seen = { x: samples(64, 6) };
+    const before = await run(model, seen);
+    await quantize(model, { scheme: "static", bits: 4, biasCorrection, data: memory("x", { x: samples(128, 5) }) });
+    return difference(before, await run(model, seen));
+  };
+  expect(await errorWith("full")).toBeLessThan((await errorWith("none")) / 4);
+});
 
 test("changes no bias with few samples, or if weights are exact", async () => {
   expect((await rounded({}, 24)).corrected).toEqual([]);

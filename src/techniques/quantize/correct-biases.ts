@@ -7,7 +7,7 @@
  * large outputs, and scores would shrink. f multiplies the scales of the quantized values and costs nothing at run time.
  */
 import { biasedOutput, type Inference, infer, type Layer, layers, storedRoot } from "#analysis";
-import { inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
+import { elementCount, fixedDims, inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
@@ -27,8 +27,8 @@ import type { RoundedSettings } from "./settings.ts";
 /** With fewer samples, the means and the held-out check are too uncertain. */
 const minSamples = 32;
 const maxHeldOut = 32;
-/** Maximum number of samples for means and slopes. */
-const maxFitted = 32;
+/** Number of layer outputs that means and slopes are computed from, if 32 samples do not have more. */
+const fittedOutputs = 2 ** 28;
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const minGain = 0.02;
 /** Number of values that the layer's slope counts as beside a channel's own values. */
@@ -60,13 +60,19 @@ export async function correctRoundedBiases(
   );
   let corrected = 0;
   const gain = await trial(async () => {
-    corrected = await correctLayers(model, match, take(rest, maxFitted), scheme, context);
+    const fitted = Math.max(minSamples, Math.floor(fittedOutputs / outputsOfSample(match)));
+    corrected = await correctLayers(model, match, take(rest, fitted), scheme, context);
     return corrected > 0;
   });
   if (gain === undefined) return [];
   const samplesText = counted(Math.min(heldOutCount, maxHeldOut), "other sample");
   const text = `${counted(corrected, "layer")}, with ${gain} on ${samplesText}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
+}
+
+function outputsOfSample({ original: { graph }, layers }: Match): number {
+  const dims = layers.map(({ original }) => fixedDims(graph.value(original)?.type?.dims?.slice(1)));
+  return dims.reduce((sum, outputDims) => sum + elementCount(outputDims ?? []), 1);
 }
 
 /** @returns the number of corrected layers. */
