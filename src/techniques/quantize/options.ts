@@ -173,10 +173,10 @@ const entries = v.strictObject({
     "migrate outliers between layers before quantizing, if it lowers the output error",
     { negated: "skip equalization, rotation and bias absorption (docs/quantization.md)", group: accuracy },
   ),
-  /** Correct biases layer by layer for the mean quantization error if that helps held-out samples: "full" (default) or "none". */
+  /** Correct scales and biases layer by layer for the quantization error if that helps held-out samples: "full" (default) or "none". */
   biasCorrection: described(
     v.optional(v.picklist(["full", "none"]), "full"),
-    "with data: correct biases for the mean quantization error",
+    "with data: correct scales and biases for the quantization error",
     {
       value: "how",
       group: accuracy,
@@ -184,7 +184,7 @@ const entries = v.strictObject({
         title: "Bias correction (--bias-correction)",
         rows: [
           ["full", "layer by layer, on activations of the already corrected model"],
-          ["none", "biases stay"],
+          ["none", "scales and biases stay"],
         ],
       },
     },
