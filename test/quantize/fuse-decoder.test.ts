@@ -38,6 +38,13 @@ describe.skipIf(file === undefined)("quantize of a language model", () => {
     expect(await countOperators(options)).toMatchObject({ Attention: 0, RotaryEmbedding: 8, Softmax: 4 });
   });
 
+  test("writes 8-bit blocks, and no integer products, as q8 for WebGPU alone", async () => {
+    const counts = await countOperators({ dtype: "q8", target: ["webgpu"] });
+    expect(counts).toMatchObject({ MatMulNBits: 29 });
+    expect(counts).not.toHaveProperty("DynamicQuantizeLinear");
+    expect(await countOperators({ dtype: "q8", target: ["wasm", "webgpu"] })).toHaveProperty("DynamicQuantizeLinear");
+  });
+
   test("changes no operators without a dtype or a target", async () => {
     expect(await countOperators({ scheme: "weights", bits: 8 })).toMatchObject({ Attention: 0, RotaryEmbedding: 0 });
   });

@@ -13,7 +13,7 @@ export interface DtypeStep {
   readonly scheme: "weights" | "dynamic" | "float16";
   /** Computes in float16. Without it, the runtime widens weights of the scheme "float16" when it loads the model. */
   readonly arithmetic?: "float16" | undefined;
-  readonly bits?: 4 | 2;
+  readonly bits?: 8 | 4 | 2;
   readonly block?: 32 | 64;
   readonly weights?: "int8" | "uint8" | "nf4";
   /** Uses only operators that every build of the runtime has. */
@@ -23,6 +23,7 @@ export interface DtypeStep {
 const q2 = { scheme: "weights", bits: 2, block: 32, everywhere: true } as const;
 const q4 = { scheme: "weights", bits: 4, block: 32, everywhere: true } as const;
 const float16 = { scheme: "float16", arithmetic: "float16" } as const;
+const webGpuQ8 = [{ scheme: "weights", bits: 8, block: 32, everywhere: true }] as const;
 
 const table = {
   q8: {
@@ -62,6 +63,10 @@ export type DtypeName = keyof typeof table;
  * await save(model, `minilm/onnx/model${dtypes.q4.suffix}.onnx`);
  */
 export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
+
+/** Returns the steps of a dtype. For WebGPU alone, q8 has 8-bit blocks, because integer products have no kernel there. */
+export const stepsOfDtype = (name: DtypeName, target: unknown): Dtype["steps"] =>
+  name === "q8" && Array.isArray(target) && target.join() === "webgpu" ? webGpuQ8 : dtypes[name].steps;
 
 export const dtypeNames = Object.keys(table) as DtypeName[];
 

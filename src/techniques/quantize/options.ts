@@ -4,7 +4,7 @@ import type { LayerSelection, OptionValues } from "#pass";
 import { countOption, described, option, overridesOption, parsableBy, selectionOptions } from "#pass";
 import { datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
-import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
+import { type DtypeName, dtypeNames, dtypes, stepsOfDtype } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
 import { defaultDistortion } from "./rounders/rdoq.ts";
 import { targetOption } from "./runtimes.ts";
@@ -242,7 +242,7 @@ export const runsPerSample = (options: OptionValues): number =>
 
 /** Returns the options for one dtype of a command that quantizes to several dtypes. */
 export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
-  const { scheme } = dtypes[dtype].steps[0];
+  const { scheme } = stepsOfDtype(dtype, options.target)[0];
   const excluded = isLowEntropy(options) && !admitsLowEntropy({ dtype }) ? lowEntropyOptions : [];
   return Object.fromEntries(
     Object.entries(options).filter(([name]) => hasOption(scheme, name) && !excluded.includes(name)),

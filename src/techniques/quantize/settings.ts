@@ -2,7 +2,7 @@
 import { type Layer, optionsOfLayer } from "#analysis";
 import { PithError } from "#ir";
 import type { OptionValues } from "#pass";
-import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
+import { type DtypeStep, dtypeNames, stepsOfDtype } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
@@ -90,7 +90,7 @@ const rejection = (at: string, sentence: string, hint?: string): PithError =>
 /** Returns the settings of each step of a scheme or dtype. @throws PithError E_OPTION for options that contradict each other. */
 export function settingsOfSteps({ scheme, dtype, ...options }: FlatOptions): readonly QuantizeSettings[] {
   if (dtype === undefined) return scheme === undefined ? [] : [settingsOfStep(options, { scheme })];
-  const [first, ...later] = dtypes[dtype].steps;
+  const [first, ...later] = stepsOfDtype(dtype, options.target);
   const isHalf = first.scheme === "float16";
   for (const key of ["bits", "block", "weights"] as const) {
     const dtypeValue = first[key] ?? (key === "bits" && !isHalf ? defaultBits(first) : undefined);
@@ -286,7 +286,7 @@ export const everySetting = <O extends { readonly overrides?: unknown }>(options
 /** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
 export function withDtype({ dtype, ...options }: OptionValues): OptionValues {
   const name = dtypeNames.find((dtypeName) => dtypeName === dtype);
-  return name === undefined ? options : { ...options, ...dtypes[name].steps[0] };
+  return name === undefined ? options : { ...options, ...stepsOfDtype(name, options.target)[0] };
 }
 
 export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id || rounder === rdoq;
