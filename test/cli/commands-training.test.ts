@@ -88,12 +88,12 @@ describe("recover and distill with a reference model", () => {
     async (...words) => {
       const result = await pith(...words, ...data, ...out);
       expect(result.out).toMatch(
-        /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
+        /^compared with .*hidden\.onnx: accuracy went from 100\.0 % to [\d.]+ %: (−[\d.]+ points|unchanged) \(95 % interval .*, 80 samples\)$/m,
       );
       expect(result.out).toMatch(/^(No loss compared with|Measured change against) .*near\.onnx/m);
       if (words[0] === "distill")
         expect(result.out).toMatch(
-          /\. But the result is still [\d.]+ points worse than .*hidden\.onnx\. With --max-drop, such a loss is rejected\.$/m,
+          /\. But compared with .*hidden\.onnx the change is −[\d.]+ points\. With --max-drop, such a loss is rejected\.$/m,
         );
       // A step this small changes nothing.
       if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);

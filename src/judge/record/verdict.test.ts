@@ -15,6 +15,7 @@ import type { Run, StepRecord, Variant } from "./data.ts";
 import {
   accuracySentence,
   chanceSentence,
+  changeOf,
   distanceText,
   dropWithSearch,
   gainSentence,
@@ -460,12 +461,15 @@ test("a rejection states the metric values, the interval and the allowed drop", 
 });
 
 describe("compared with a reference model", () => {
-  test("distanceText states the distance with its interval", () => {
+  test("distanceText states the change with its interval, in the digits of the goal", () => {
     expect(distanceText("big.onnx", compared(800, 100, 2))).toMatch(
-      /^accuracy of big\.onnx: 99\.8 %; the result is 12\.3 points below it \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\)$/,
+      /^compared with big\.onnx: accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\)$/,
     );
-    expect(distanceText("big.onnx", compared(800, 2, 100))).toMatch(/; the result is 12\.3 points above it \(/);
-    expect(distanceText("big.onnx", compared(800, 2, 2))).toMatch(/; the result equals it \(95 % interval /);
+    const goal = { maxDrop: 0.01 };
+    for (const only of [0, 1, 100])
+      expect(distanceText("big.onnx", compared(800, only, 2), goal)).toContain(
+        `: ${changeOf(compared(800, only, 2), goal)} (95 % interval `,
+      );
   });
 
   test("noGainText reports a result without a significant gain", () => {

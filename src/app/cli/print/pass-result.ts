@@ -1,7 +1,6 @@
 /** Prints the result of a command that changes one model: what changed, sizes, metrics and verdict. */
 import { capitalize } from "#ir";
 import {
-  allowance,
   bytes,
   confidenceText,
   count,
@@ -123,7 +122,7 @@ export interface ResultDetails {
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
   const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
-  const { before, after, samples, comparison, reference, verdict, training, written } = result;
+  const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
   const { likeness, others, targets, preprocessing, lost, speed } = result;
   return {
     data: {
@@ -158,12 +157,12 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
             : [
                 [
                   comparison.metric,
-                  textsOf(comparison).before,
-                  textsOf(comparison).after,
+                  textsOf(comparison, goal).before,
+                  textsOf(comparison, goal).after,
                   // The interval is omitted if the line about the goal shows it.
                   verdict !== undefined && reference === undefined
-                    ? changeOf(comparison)
-                    : changeWithInterval(comparison),
+                    ? changeOf(comparison, goal)
+                    : changeWithInterval(comparison, goal),
                 ],
               ]),
         ],
@@ -171,7 +170,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       const metadataText = metadataNote(before);
       if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
-      if (reference !== undefined) terminal.line(referenceLine(reference));
+      if (reference !== undefined) terminal.line(referenceLine(reference, goal));
       if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
       if (shouldPrint(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
@@ -221,9 +220,8 @@ const furtherRecord = ({ copies, alsoWritten }: OutputFiles): object => ({
   ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
 });
 
-function referenceLine({ model, isTruth, comparison }: Reference): string {
-  return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
-}
+const referenceLine = ({ model, isTruth, comparison }: Reference, goal: WrittenOutput["goal"]): string =>
+  isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison, goal);
 
 function goalLine(
   model: string,
@@ -231,7 +229,6 @@ function goalLine(
   comparisonCommand: string,
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
-  const { unit } = comparison;
   const judged = reference?.judges === true ? reference.comparison : comparison;
   const sentence = (against?: string): string => verdictSentence(goal, verdict, judged, samples?.test, against);
   if (reference === undefined && pruned === true)
@@ -246,7 +243,7 @@ function goalLine(
     : sentence(model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return loss;
-  return `${loss} But the result is still ${allowance(unit, drop.value)} worse than ${reference.model}. With --max-drop, such a loss is rejected.`;
+  return `${loss} But compared with ${reference.model} the change is ${changeOf(reference.comparison, goal)}. With --max-drop, such a loss is rejected.`;
 }
 
 function shouldPrint(likeness: Likeness | string | undefined): likeness is Likeness | string {
