@@ -59,15 +59,15 @@ test("times a language model on text that it generates, unless sizes are given",
   const inputsOf = async (...words: string[]) => {
     const { code, out, err } = await pith("bench", path, "--rounds", "1", ...words, "--json");
     expect({ code, err }).toEqual({ code: 0, err: "" });
-    const { inputs, usesText } = JSON.parse(out);
-    return { usesText, ...inputs[path] };
+    const { inputs, source } = JSON.parse(out);
+    return { source, ...inputs[path] };
   };
   expect(await inputsOf()).toEqual({
-    usesText: true,
+    source: "text that the model generated",
     input_ids: "int64[1, 64]",
     "past_key_values.0.key": "float32[1, 0, 8]",
   });
-  expect(await inputsOf("--dim", "seq=5")).toMatchObject({ usesText: false, input_ids: "int64[1, 5]" });
+  expect(await inputsOf("--dim", "seq=5")).toMatchObject({ source: undefined, input_ids: "int64[1, 5]" });
 });
 
 test("uses 128 tokens by default, or the tokenizer's maximum, and prints the sizes", async () => {

@@ -142,7 +142,7 @@ export function folderTable<R extends Row>(
   });
   const notes = [
     timedTargets.length > 0 &&
-      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
+      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample. Texts have 64 generated or 128 other tokens, or the tokenizer's maximum.`,
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In parentheses: the 95 % interval of the difference from the original (in points for shares).",

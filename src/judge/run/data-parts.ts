@@ -18,7 +18,7 @@ export async function metricInputsOf(
   { original }: Store,
   { metric, test }: Task,
   parts: Parts,
-  { batch, output, length }: RunOptions,
+  { batch, output }: RunOptions,
 ): Promise<unknown> {
   return {
     original,
@@ -27,7 +27,6 @@ export async function metricInputsOf(
     columns: metric.columns,
     batch,
     output,
-    length,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
 import { cost, infer, learnedCount, learnedTensors } from "#analysis";
-import { asPithError, assertValid, type Batch, isSymbolic, type Model, PithError } from "#ir";
+import { assertValid, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { earlyLevel } from "../../core/math/interval.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
@@ -12,7 +12,7 @@ import { type OneRun, oneRun } from "../../runtime/run/feeding.ts";
 import { type LatencyReport, latency } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
-import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../../runtime/run/timed-inputs.ts";
+import { inputTexts } from "../../runtime/run/timed-inputs.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
 import { type Goal, judge } from "../compare/goal.ts";
@@ -27,8 +27,6 @@ import type { OriginalTime } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
-  /** Tokens of a sequence for timing and for counting operations (128). */
-  readonly length?: number | undefined;
   /**
    * Number of samples of the first interim look (default: no interim looks); each further look doubles it. Requires samples in random order. An
    * interim look can only reject a candidate that clearly misses the goal.
@@ -45,7 +43,7 @@ interface MeasuredOriginal {
   readonly evaluation: Evaluation;
   readonly metrics: PairedMetrics;
   readonly looks: Looks;
-  /** Inputs of one run: one sample, or the model's fixed batch size; sequences have the timed length. */
+  /** Inputs of one run: one sample, or the model's fixed batch size. */
   readonly run: OneRun;
   readonly options: PairedMetricsOptions;
   readonly context: Context;
@@ -69,11 +67,10 @@ export class Evaluator {
     options: EvaluatorOptions,
     context: Context,
   ): Promise<Evaluator> {
-    const { name, length, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
+    const { name, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
     const { store } = figures;
     const { digest, model } = await storeWithoutMasks(store.original, store);
-    const feeding = await oneRun(model, task.test);
-    const run = { ...feeding, feeds: await withLength(context, model, feeding.feeds, length) };
+    const run = await oneRun(model, task.test);
     const record = await figures.read(digest);
     const started = performance.now();
     const looks = new Looks(model, task, rest, context, firstLook, record?.rows);
@@ -184,30 +181,6 @@ export class Evaluator {
             options,
           );
     return { ...report, inputs: inputTexts(feeds), ...(target === undefined ? {} : { where: target.where }) };
-  }
-}
-
-/** Returns the inputs for timing: the sample itself, or for token sequences random inputs with the given number of tokens. */
-async function withLength(
-  { engine, seed }: Context,
-  model: Model,
-  sample: Batch,
-  length: number | undefined,
-): Promise<Batch> {
-  const sequences = sequenceNames(model);
-  if (sequences.size === 0) return sample;
-  const sizes = new Map<string, number>();
-  for (const { name, type } of model.graph.feeds)
-    for (const [axis, dim] of (type?.dims ?? []).entries()) {
-      const size = sample[name]?.dims[axis];
-      if (isSymbolic(dim) && size !== undefined && !sequences.has(dim.text)) sizes.set(dim.text, size);
-    }
-  try {
-    const [shapes = {}] = await timedShapes(engine, [model], { sizes, seed, length });
-    return timedFeeds(model, shapes, seed);
-  } catch (error) {
-    asPithError(error);
-    return sample;
   }
 }
 

@@ -59,8 +59,6 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly threads?: number;
   /** Timing rounds at the end (30); 0 disables timing. */
   readonly rounds?: number;
-  /** Tokens of a sequence for timing and for counting operations (128). */
-  readonly length?: number;
   /** Target runtimes: the result must be correct on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
   readonly seen?: Dataset;

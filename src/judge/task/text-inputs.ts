@@ -1,6 +1,6 @@
 /** Realistic inputs for a model of texts or sound without data. */
 
-import { asPithError, type Batch, type Dense, Miss, type Model, open } from "#ir";
+import { type Batch, type Dense, Miss, type Model, open } from "#ir";
 import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
@@ -8,15 +8,11 @@ import { memory, range, view } from "../../data/batches/indexed.ts";
 import { joinRows } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
-import { readSidecars } from "../../data/sidecars/sidecars.ts";
 import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
-import { sentences } from "../../data/text/sentences.ts";
-import { tokenize } from "../../data/text/sequences.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { encode } from "../../runtime/run/generate.ts";
-import { ownText } from "../../runtime/run/own-text.ts";
-import { createRunner } from "../../runtime/run/run.ts";
+import { orUndefined, ownInputs, requireRuns } from "../../runtime/run/own-text.ts";
 
 /** Value of the data option that selects these inputs instead of a path. */
 export const ownTextName = "own-text";
@@ -45,16 +41,16 @@ export async function textInputs(
   const tokens = tokenInput(model.graph.feeds);
   if (tokens === undefined) return soundInputs(engine, model, seed);
   const encoded = await encodedInputs(model, { engine, ...context });
-  const text = await ownText(engine, model, { ...context, file, encoded });
-  const all = text instanceof Miss ? await shippedSentences(engine, model) : text;
-  if (all === undefined) return undefined;
+  const texts = await ownInputs(engine, model, { ...context, file, encoded });
+  if (texts === undefined) return undefined;
+  const { samples: all, isGenerated } = texts;
   const half = Math.floor(all.count / 2);
   const length = (await firstBatch(all))[tokens.name]?.dims[1];
   const part = (count: number, start: number): IndexedDataset => {
-    const details = text instanceof Miss ? `${count} texts` : `${count} sequences of ${length} tokens, seed ${seed}`;
+    const details = isGenerated ? `${count} sequences of ${length} tokens, seed ${seed}` : `${count} texts`;
     return view(all, `${all.name}: ${details}`, range(count, start));
   };
-  return { isGenerated: all === text, test: part(half, 0), calibrate: part(all.count - half, half) };
+  return { isGenerated, test: part(half, 0), calibrate: part(all.count - half, half) };
 }
 
 /** Returns the output of the encoder next to a decoder, for sentences or noise; undefined if the model reads no encoder or none runs. */
@@ -99,28 +95,3 @@ async function soundInputs(engine: Engine, model: Model, seed: number): Promise<
     return { isGenerated: false, test, calibrate: samplesOf(features.slice(soundCount)) };
   });
 }
-
-/** Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them. */
-function shippedSentences(engine: Engine, model: Model): Promise<IndexedDataset | undefined> {
-  return orUndefined(async () => {
-    const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
-    if (tokenizer === undefined) return undefined;
-    const text = { type: "string", dims: [sentences.length], data: [...sentences] } as const;
-    const texts = { ...memory("sentences that Pith ships", { text }), isSynthetic: true };
-    const samples = tokenize(texts, model.graph.feeds, { tokenizer });
-    await requireRuns(engine, model, samples, sentences.length);
-    return samples;
-  });
-}
-
-async function requireRuns(engine: Engine, model: Model, samples: IndexedDataset, count: number): Promise<void> {
-  const runner = await createRunner(engine, model, samples.name);
-  await runner.run(await firstBatch(samples, count)).finally(() => runner.release());
-}
-
-/** @returns undefined if the work throws a PithError. */
-const orUndefined = <T>(work: () => Promise<T>): Promise<T | undefined> =>
-  work().catch((error: unknown) => {
-    asPithError(error);
-    return undefined;
-  });

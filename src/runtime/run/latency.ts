@@ -11,7 +11,7 @@ import { type Batch, type Model, PithError, storedBytes, throwIfAborted } from "
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
 import { quantile } from "../../core/math/interval.ts";
-import { timedFeeds, timedShapes } from "./timed-inputs.ts";
+import { timedInputs } from "./timed-inputs.ts";
 
 /** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */
 const minStretch = 10;
@@ -71,7 +71,7 @@ export interface LatencyReport {
 
 /**
  * Times models relative to the first of them, interleaved: one round after the other, or several in a row for models above 512 MiB together.
- * @param feeds Inputs by name: one batch for all models, or one for each (default: one random sample of a typical size).
+ * @param feeds Inputs by name: one batch for all models, or one for each (default: a text for language models and models with a tokenizer, otherwise one random sample of a typical size).
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
  * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
@@ -88,7 +88,7 @@ export async function latency(
     throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
   const inputs =
     feeds === undefined
-      ? await randomFeeds(engine, models)
+      ? (await timedInputs(engine, models, { signal })).feeds
       : models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
   const totalBytes = models.reduce((sum, { graph }) => sum + storedBytes(graph), 0);
@@ -182,11 +182,6 @@ export async function latency(
   } finally {
     await releaseAll();
   }
-}
-
-async function randomFeeds(engine: Engine, models: readonly Model[]): Promise<readonly Batch[]> {
-  const shapes = await timedShapes(engine, models, { sizes: new Map(), seed: 0 });
-  return models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, 0));
 }
 
 function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {

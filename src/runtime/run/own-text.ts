@@ -19,14 +19,18 @@ import { fileKind, folderOf, joinPath, readText, writeFileAtomically } from "#pl
 import type { Engine } from "../../core/engine/index.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { attentionMask, sampleCount, sliceBatch } from "../../data/batches/rows.ts";
+import { firstBatch } from "../../data/batches/select.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
+import { readSidecars } from "../../data/sidecars/sidecars.ts";
 import { type RenderTemplate, renderChats } from "../../data/text/chat-template.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import { tokenize } from "../../data/text/sequences.ts";
+import { tokenInput } from "../../data/text/token-inputs.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { generate, withLoadedOnce } from "./generate.ts";
 import { hasLargeWeights } from "./large-weights.ts";
+import { createRunner } from "./run.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;
@@ -78,6 +82,54 @@ export async function ownText(
   const text = { ...memory(name, { ...encoded, tokens }), isSynthetic: true };
   return tokenize(text, model.graph.feeds, { language: true });
 }
+
+/** Returns texts for a model: those that a language model generates itself, or sentences. @returns undefined for models of other inputs. */
+export async function ownInputs(
+  engine: Engine,
+  model: Model,
+  options: OwnTextOptions,
+): Promise<{ readonly samples: IndexedDataset; readonly isGenerated: boolean } | undefined> {
+  if (tokenInput(model.graph.feeds) === undefined) return undefined;
+  const text = await ownText(engine, model, options);
+  const samples = text instanceof Miss ? await shippedSentences(engine, model, options.count === 1) : text;
+  return samples && { samples, isGenerated: samples === text };
+}
+
+/** Maximum number of tokens of the single text for timing, unless the model has a fixed number. */
+const timedLength = 128;
+
+/**
+ * Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them.
+ * @param isJoined whether they are one text of a length for timing.
+ */
+function shippedSentences(engine: Engine, model: Model, isJoined: boolean): Promise<IndexedDataset | undefined> {
+  return orUndefined(async () => {
+    const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
+    if (tokenizer === undefined) return undefined;
+    const { feeds } = model.graph;
+    const data = isJoined ? [sentences.join(" ")] : [...sentences];
+    const text = { type: "string", dims: [data.length], data } as const;
+    const texts = { ...memory("sentences that Pith ships", { text }), isSynthetic: true };
+    const isFixed = typeof tokenInput(feeds)?.type?.dims?.[1] === "number";
+    const length = isJoined && !isFixed ? Math.min(timedLength, tokenizer.longest ?? timedLength) : undefined;
+    const samples = tokenize(texts, feeds, { tokenizer, length });
+    await requireRuns(engine, model, samples, data.length);
+    return samples;
+  });
+}
+
+/** @throws PithError if the model does not run on the samples. */
+export async function requireRuns(engine: Engine, model: Model, samples: IndexedDataset, count: number): Promise<void> {
+  const runner = await createRunner(engine, model, samples.name);
+  await runner.run(await firstBatch(samples, count)).finally(() => runner.release());
+}
+
+/** @returns undefined if the work throws a PithError. */
+export const orUndefined = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+  work().catch((error: unknown) => {
+    asPithError(error);
+    return undefined;
+  });
 
 export interface OwnTokens {
   readonly rows: TokenRows;

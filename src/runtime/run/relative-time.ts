@@ -10,9 +10,8 @@ import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { runTime } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { oneRun } from "./feeding.ts";
 import { feedsFor } from "./run.ts";
-import { timedFeeds, timedShapes } from "./timed-inputs.ts";
+import { timedInputs } from "./timed-inputs.ts";
 
 /** Milliseconds of processor time that a run takes on one thread. */
 export interface PairedRunTimes {
@@ -31,24 +30,17 @@ interface TimingContext {
 /** Maximum milliseconds of a run that is timed: a timing takes about 15 runs. */
 const maxRunTime = 200;
 
-export interface TimedRunOptions {
-  /** Tokens of a random sequence (128). */
-  readonly length?: number | undefined;
-  /** Samples, of which the first one is the input (default: random inputs). */
-  readonly samples?: Dataset | undefined;
-}
-
 /** Returns a Miss if the models do not run on the inputs, a run takes too long, or processor time cannot be read. */
 export async function relativeTime(
   original: Model,
   changed: Model,
   context: TimingContext,
-  options?: TimedRunOptions,
+  samples?: Dataset | undefined,
 ): Promise<PairedRunTimes | Miss> {
   if (inputNames(original) !== inputNames(changed)) return new Miss("the inputs of the two models have other names");
   let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;
   try {
-    timer = await relativeTimer(original, context, options);
+    timer = await relativeTimer(original, context, samples);
     const first = await timer.run();
     if (first > maxRunTime) return new Miss(`a run takes ${runTime(first)}`);
     const times = await timer.timePair(changed);
@@ -62,19 +54,13 @@ export async function relativeTime(
 
 const inputNames = ({ graph: { feeds } }: Model): string => JSON.stringify(feeds.map(({ name }) => name).toSorted());
 
-/** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be run on the inputs. */
+/** @param samples of which the first one is the input (default: as `timedInputs`). @throws PithError as `timedInputs`. */
 export async function relativeTimer(
   original: Model,
   { engine, seed, signal }: TimingContext,
-  { length, samples }: TimedRunOptions = {},
+  samples?: Dataset | undefined,
 ) {
-  let feeds: Batch;
-  if (samples === undefined) {
-    const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), length, seed });
-    feeds = timedFeeds(original, shapes, seed);
-  } else {
-    ({ feeds } = await oneRun(original, samples));
-  }
+  const [feeds = {}] = (await timedInputs(engine, [original], { samples, seed, signal })).feeds;
   const session = await engine.load(original, { threads: 1 });
   return {
     /** Runs both models interleaved. */

@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { createEngine } from "../../core/engine/index.ts";
+import { cachedDecoder, mergedDecoder } from "../../../test/language-model.ts";
+import { createEngine, type Engine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { sequenceNames, timedFeeds, timedShapes } from "./timed-inputs.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { memory } from "../../data/batches/indexed.ts";
+import { relativeTime } from "./relative-time.ts";
+import { inputTexts, timedFeeds, timedInputs, timedShapes } from "./timed-inputs.ts";
 
 const model = (text: string) => parseModel(`opset 21\ngraph ${text}`);
 const shapesOf = async (texts: readonly string[], sizes: Readonly<Record<string, number>> = {}) =>
@@ -61,13 +66,52 @@ it("draws the same numbers for the same seed", () => {
   expect(timedFeeds(vectorModel, { x: [1, 4] }, 2)).not.toEqual(timedFeeds(vectorModel, { x: [1, 4] }, 1));
 });
 
-it.each([
-  ["tokens and their mask", "ids: int64[batch, length], mask: int64[batch, length]", ["length"]],
-  ["a cache beside them", "ids: int64[n, s], past: float32[n, 2, p, 8], mask: int64[n, total]", ["s", "total"]],
-  ["images and a whole number", "x: float32[n, 3, height, width], rate: int64[]", []],
-  ["tokens of a fixed number", "ids: int64[batch, 128]", []],
-])("sequenceNames finds token dimensions: %s", (_, inputs, names) => {
-  expect([...sequenceNames(model(`(${inputs}) -> (y) {\n  y = Identity(${inputs.split(":")[0]})\n}\n`))]).toEqual(
-    names,
-  );
+describe("timedInputs", () => {
+  const engine = createEngine();
+  const samples = memory("vectors", {
+    x: float32(
+      [3, 4],
+      Float32Array.from({ length: 12 }, (_, index) => index),
+    ),
+  });
+
+  it("returns the first sample for each model", async () => {
+    const models = [model(`(x: float32[n, 4]) ${body}`), model(`(x: float32[1, 4]) ${body}`)];
+    const { feeds, source } = await timedInputs(engine, models, { samples });
+    expect(source).toBe("vectors");
+    for (const { x } of feeds) expect(x).toEqual(float32([1, 4], [0, 1, 2, 3]));
+    expect((await timedInputs(engine, models)).source).toBeUndefined();
+  });
+
+  it("returns a text of the model and an empty cache for a decoder, unless sizes are given", async () => {
+    const { feeds, source } = await timedInputs(engine, [mergedDecoder()]);
+    expect({ source, feeds: feeds.map(inputTexts) }).toEqual({
+      source: "text that the model generated",
+      feeds: [
+        { input_ids: "int64[1, 64]", "past_key_values.0.key": "float32[1, 0, 8]", use_cache_branch: "bool[1] = 0" },
+      ],
+    });
+    const sizes = new Map([["seq", 5]]);
+    expect((await timedInputs(engine, [cachedDecoder()], { sizes })).source).toBeUndefined();
+  });
+});
+
+it("times two models on the first sample of the data", async () => {
+  const recorded: Batch[] = [];
+  const engine = createEngine();
+  const watching: Engine = {
+    ...engine,
+    load: async (...parameters) => {
+      const session = await engine.load(...parameters);
+      const run: typeof session.run = (feeds, fetched) => {
+        recorded.push(feeds);
+        return session.run(feeds, fetched);
+      };
+      return { ...session, run };
+    },
+  };
+  const samples = memory("vectors", { x: float32([2, 4], Float32Array.of(5, 6, 7, 8, 1, 2, 3, 4)) });
+  const [before, after] = [model(`(x: float32[n, 4]) ${body}`), model(`(x: float32[n, 4]) ${body}`)];
+  await relativeTime(before, after, { engine: watching, seed: 0, signal: new AbortController().signal }, samples);
+  expect(new Set(recorded.map(({ x }) => String(x?.data)))).toEqual(new Set(["5,6,7,8"]));
 });

@@ -1,25 +1,58 @@
-/** Chooses the sizes of inputs for timing: one sample of a typical size. */
+/** Chooses the inputs for timing: one sample. */
 
-import { type Batch, dimsText, dimText, elementCount, isFloat, isSymbolic, type Model, PithError, random } from "#ir";
+import { type Batch, dimsText, elementCount, isFloat, type Model, PithError, random } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
-import { Decoding } from "./decoding.ts";
+import { oneRun } from "./feeding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
+import { type OwnTextOptions, orUndefined, ownInputs } from "./own-text.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
-export const timedLength = 128;
-const timedSide = 224;
+const [timedLength, timedSide] = [128, 224];
 
 export type TimedShapes = Readonly<Record<string, readonly number[]>>;
 
 export interface TimedOptions {
   /** Known sizes of named dimensions; others are guessed unless the model determines them. */
   readonly sizes: ReadonlyMap<string, number>;
-  /** Tokens of a sequence (128). */
-  readonly length?: number | undefined;
   readonly fixed?: readonly Batch[];
   readonly seed: number;
+}
+
+export interface TimedInputs {
+  /** One batch for each model. */
+  readonly feeds: readonly Batch[];
+  /** Name of the samples; undefined for random numbers. */
+  readonly source: string | undefined;
+}
+
+/**
+ * Returns the inputs on which models are timed: the first of the given samples, or of the texts that the first model is compared on without data
+ * (`ownInputs`). Models of other inputs, and sizes or values that the caller gives, get random numbers (`timedShapes`).
+ * @throws PithError as `timedShapes`, and E_DATA if given samples do not fit a model.
+ */
+export async function timedInputs(
+  engine: Engine,
+  models: readonly Model[],
+  options: Partial<TimedOptions> & OwnTextOptions & { readonly samples?: Dataset | undefined } = {},
+): Promise<TimedInputs> {
+  const { samples, sizes = new Map(), fixed = [], seed = 0, file, signal } = options;
+  const feedsFrom = async (dataset: Dataset): Promise<TimedInputs> => ({
+    feeds: await Promise.all(models.map(async (model) => (await oneRun(model, dataset)).feeds)),
+    source: dataset.name,
+  });
+  if (samples !== undefined) return feedsFrom(samples);
+  const [first] = models;
+  const isFree = sizes.size === 0 && fixed.every((batch) => Object.keys(batch).length === 0);
+  const text = { seed, file, signal, count: file === undefined ? 1 : undefined };
+  const texts = isFree && first !== undefined ? await ownInputs(engine, first, text) : undefined;
+  const textFeeds = texts && (await orUndefined(() => feedsFrom(texts.samples)));
+  if (textFeeds !== undefined) return textFeeds;
+  const shapes = await timedShapes(engine, models, { sizes, fixed, seed });
+  const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, seed, fixed[index]));
+  return { feeds, source: undefined };
 }
 
 /**
@@ -30,13 +63,13 @@ export interface TimedOptions {
 export async function timedShapes(
   engine: Engine,
   models: readonly Model[],
-  { sizes, length = timedLength, fixed = [], seed }: TimedOptions,
+  { sizes, fixed = [], seed }: TimedOptions,
 ): Promise<readonly TimedShapes[]> {
   requireDimensions(models, sizes.keys());
   const modelInputs = models.map((model, index) => ({ model, inputs: requireDrawable(model, fixed[index]) }));
   const [first] = modelInputs;
   if (first === undefined) return [];
-  const lengths = [[length, timedSide] as const, ...likelyLengths];
+  const lengths = [[timedLength, timedSide] as const, ...likelyLengths];
   const sizeGuesses = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
   const shapesOf = (guess: Guess): TimedShapes[] =>
     modelInputs.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
@@ -59,9 +92,6 @@ export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixe
   return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
-/** Returns the inputs of a language model for a text, at first without a cache. */
-export const textFeeds = (model: Model, tokens: readonly number[]): Batch => new Decoding(model).next([tokens]);
-
 /** Maps each input to its type and dimensions, "int64[1, 128]", with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
 export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
@@ -69,14 +99,6 @@ export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
     return [name, `${type}${dimsText(dims)}${value}`] as const;
   });
   return Object.fromEntries(texts);
-}
-
-/** Returns the symbols of token positions: open dimensions of integer inputs except the first. */
-export function sequenceNames({ graph }: Model): ReadonlySet<string> {
-  const integerInputs = graph.feeds.filter(({ type }) => type?.type === "int64" || type?.type === "int32");
-  const [batch] = integerInputs.flatMap(({ type }) => type?.dims?.slice(0, 1).filter(isSymbolic) ?? []);
-  const open = integerInputs.flatMap(({ type }) => type?.dims?.slice(1).filter(isSymbolic) ?? []);
-  return new Set(open.map(dimText).filter((name) => name !== batch?.text));
 }
 
 function requireDrawable(model: Model, fixed: Batch = {}): RandomInputs {

@@ -9,6 +9,7 @@ import { fixedMacs } from "#analysis";
 import { groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { allocations, type Item } from "../../core/math/allocate.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
 import type { Recipe } from "../../judge/recipe/recipe.ts";
 import { runStep } from "../../judge/steps/step.ts";
@@ -23,6 +24,8 @@ export interface AllocationOptions {
   readonly budget?: number | undefined;
   /** Quantity that the budget limits (default: "bytes", where pruned weights do not count). "time" is processor time on one thread. */
   readonly cost?: SensitivityCost | undefined;
+  /** Samples, of which the first one is timed (default: as `latency`). */
+  readonly data?: Dataset | undefined;
 }
 
 export interface Allocation {
@@ -50,7 +53,7 @@ export async function allocationFrom(
   original: Model,
   sensitivity: Pick<Sensitivity, "rows" | "bytes">,
   kind: SensitivityKind,
-  { budget, cost = "bytes" }: AllocationOptions = {},
+  { budget, cost = "bytes", data }: AllocationOptions = {},
   partialContext: Partial<Context> = {},
 ): Promise<Allocation | undefined> {
   const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
@@ -60,7 +63,7 @@ export async function allocationFrom(
   if (units.length === 0) return undefined;
   const model = original.clone();
   storeWeights(model);
-  const meter = await openMeter(model, kind, cost, units, context);
+  const meter = await openMeter(model, kind, { cost, data }, units, context);
   const shares = new Map<string, number>();
   const shareOf = async (settings: Settings): Promise<number> => {
     const key = JSON.stringify([...settings]);
@@ -88,7 +91,7 @@ export async function allocationFrom(
 async function openMeter(
   original: Model,
   kind: SensitivityKind,
-  cost: SensitivityCost,
+  { cost, data }: Pick<AllocationOptions, "cost" | "data">,
   units: readonly Unit[],
   context: Context,
 ): Promise<{
@@ -97,7 +100,7 @@ async function openMeter(
   release?(): Promise<void>;
 }> {
   if (cost === "time") {
-    const timer = await relativeTimer(original, context);
+    const timer = await relativeTimer(original, context, data);
     return { shareOf: async (result) => shareOfTime(await timer.timePair(result)), release: () => timer.release() };
   }
   if (cost === "macs") {

@@ -111,7 +111,9 @@ export class Measuring {
     const changedModel = await changeLayers(unit, setting, this.model, this.#setup.context);
     if (changedModel instanceof Miss) return { miss: { at: changedModel.at, reason: changedModel.reason } };
     const [before, after] = [this.model, changedModel].map(fixedMacs);
-    const time = this.#setup.timed ? await relativeTime(this.model, changedModel, this.#setup.context) : undefined;
+    const time = this.#setup.timed
+      ? await relativeTime(this.model, changedModel, this.#setup.context, this.#setup.task.test)
+      : undefined;
     return {
       drop: await this.#dropOf(changedModel),
       saved: await countSavedBytes(unit, this.model, changedModel),

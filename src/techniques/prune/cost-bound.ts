@@ -2,6 +2,8 @@
 import { cut, fixedMacs, infer, parametersOf, type Removal } from "#analysis";
 import { elementCount, encodedSize, formatReason, Miss, type Model, PithError, snapshot, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
+import type { Dataset } from "../../data/batches/types.ts";
+import { trainPart } from "../../data/sources/open.ts";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 
 export interface CostBound {
@@ -22,7 +24,7 @@ export interface FoundAmount {
 
 /**
  * Finds the smallest amount that meets a cost bound, and describes the cost at that amount. @returns a Miss if no amount meets the bound.
- * @param removals the choices at an amount from 0 to 1; a larger amount removes more.
+ * @param removals the choices at an amount from 0 to 1; a larger amount removes more. @param data samples, of which the first one is timed.
  * @throws PithError E_UNSUPPORTED if the cost cannot be computed.
  */
 export async function amountFor(
@@ -30,9 +32,10 @@ export async function amountFor(
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
+  data?: Dataset | string,
 ): Promise<FoundAmount | Miss> {
   const { meter: open, ...kind } = kinds[bound.kind];
-  const meter = await open(bound.value, model, context);
+  const meter = await open(bound.value, model, context, data);
   try {
     return await findSmallestAmount({ ...kind, ...meter, name: bound.kind }, model, removals, context);
   } finally {
@@ -89,7 +92,7 @@ interface Meter {
 interface Kind {
   readonly quantity: string;
   readonly steps: number;
-  meter(value: number, model: Model, context: Context): Promise<Meter>;
+  meter(value: number, model: Model, context: Context, data?: Dataset | string): Promise<Meter>;
 }
 
 /** Defines a cost that is counted. @param shareOf converts the value of the bound into a share of the original cost. */
@@ -111,8 +114,8 @@ const kinds = {
   faster: {
     quantity: "the processor time",
     steps: timedHalvings,
-    async meter(times, model, context) {
-      const timer = await relativeTimer(model, context);
+    async meter(times, model, context, data) {
+      const timer = await relativeTimer(model, context, data === undefined ? undefined : await trainPart(data));
       return {
         bound: 1 / times,
         measure: async () => shareOfTime(await timer.timePair(model)),

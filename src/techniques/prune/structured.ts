@@ -144,7 +144,7 @@ async function decideAmount(
   options: Options,
   context: Context,
 ): Promise<{ readonly amount: number; readonly sets: readonly RankedSet[] }> {
-  const { amount, roundTo } = options;
+  const { amount, roundTo, data } = options;
   const roundSets = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: roundSets(roundTo) };
   const { amountFor } = await import("./cost-bound.ts");
@@ -152,7 +152,7 @@ async function decideAmount(
   for (const multiple of multiples) {
     const sets = roundSets(multiple);
     const removals = (share: number) => selectRemovable(model, choicesOf(sets, share, options)).removals;
-    const result = await amountFor(amount, model, removals, context);
+    const result = await amountFor(amount, model, removals, context, data);
     if (multiple !== multiples.at(-1) && (result instanceof Miss || result.cost < retryBelow)) continue;
     if (result instanceof Miss)
       throw new PithError("E_OPTION", `${result.reason}.`, {

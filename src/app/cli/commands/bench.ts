@@ -75,21 +75,21 @@ export default defineCommand({
         memory: memories[index],
       })),
     );
-    const { inputs = [], usesText = false } = runs[0]?.output ?? {};
+    const { inputs = [], source } = runs[0]?.output ?? {};
     const unsteady = new Set(targets.flatMap((each) => (each.unsteady ? [each.target] : [])));
     const shownColumns = columns.filter(({ title }) => title !== "target" || runs.length > 1);
     const cells = rows.map((row) => shownColumns.map(({ text }) => text(row, !unsteady.has(row.target))));
     const unsteadyNotes = unsteady.size === 0 ? [] : [unsteadyNote("run this command again.")];
     const notes = [
       ...runs.map(describeTiming),
-      ...inputLines(models, { inputs, usesText }),
+      ...inputLines(models, { inputs, source }),
       ...unsteadyNotes,
       explanation,
     ];
     if (markdown !== undefined) await appendFile(markdown, markdownText(shownColumns, cells, notes));
     return {
       data: {
-        usesText,
+        source,
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
         models: rows,
         targets,
@@ -179,13 +179,10 @@ function describeTiming({ target, output: { where, latency } }: Measurement): st
   return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${threadsText}.`;
 }
 
-function inputLines(
-  models: readonly string[],
-  { inputs, usesText }: Pick<BenchOutput, "inputs" | "usesText">,
-): string[] {
+function inputLines(models: readonly string[], { inputs, source }: Pick<BenchOutput, "inputs" | "source">): string[] {
   const texts = inputs.map(inputsText);
   if (new Set(texts).size === 1)
-    return [`Inputs: ${usesText ? "text that the first model generated, " : ""}${texts[0]}. --dim sets named sizes.`];
+    return [`Inputs: ${source === undefined ? "" : `${source}, `}${texts[0]}. --dim sets named sizes.`];
   return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
 }
 

@@ -15,7 +15,6 @@ import { openStoreOptions } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
-import { timedTokenCount } from "./timed-tokens.ts";
 
 export interface OpenedSearch extends StepsTask {
   readonly model: Model;
@@ -64,7 +63,6 @@ async function openSearch(
       seen: task.seen,
       available: sampleUse.test.available,
       ...(await openStoreOptions(input)),
-      length: await timedTokenCount(input.model),
       targets,
     },
   };

@@ -14,7 +14,6 @@ import { operationCount } from "../../report/operation-count.ts";
 import { speedOf, type Timed } from "../../report/speed.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
 import type { Weight } from "../print/weight.ts";
-import { timedTokenCount } from "./timed-tokens.ts";
 
 /** Measures a model. The bytes exclude the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {
@@ -63,7 +62,7 @@ export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" 
 }
 
 /**
- * Times both models on random inputs, or on the first one of `samples`. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed.
+ * Times both models on the first of `samples`, or without samples as `timedInputs`. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed.
  */
 export async function measureSpeed(
   result: Model,
@@ -75,7 +74,7 @@ export async function measureSpeed(
   const times =
     storedBytes(model.graph) > maxTimedBytes
       ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
-      : await relativeTime(model, result, context, { length: await timedTokenCount(path), samples });
+      : await relativeTime(model, result, context, samples);
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   return { against: path, found: speedOf(times) };
 }

@@ -3,21 +3,18 @@
  * models on the same random inputs.
  */
 
-import { type Batch, isSymbolic, Miss, type Model } from "#ir";
+import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { decoderOf } from "../../../runtime/run/decoding.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
-import { ownTokens } from "../../../runtime/run/own-text.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
-import { inputTexts, type TimedShapes, textFeeds, timedFeeds, timedShapes } from "../../../runtime/run/timed-inputs.ts";
+import { inputTexts, type TimedShapes, timedInputs } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/set.ts";
 import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
 import { contentsOfEach } from "../job-parts/set.ts";
 import { openTarget } from "../job-parts/target.ts";
-import { timedTokenCount } from "../job-parts/timed-tokens.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];
@@ -41,7 +38,8 @@ export interface BenchOutput {
   readonly batches: readonly number[];
   readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
-  readonly usesText: boolean;
+  /** Name of the samples that are the inputs; undefined for random numbers. */
+  readonly source: string | undefined;
   readonly runtime: RuntimeName;
   readonly inBrowser: boolean;
   readonly where: string;
@@ -59,8 +57,9 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   context.stage("time");
   const target = await openTarget(input.target, context);
   try {
-    const texts = await textsFor(models, input, context);
-    const feeds = texts ?? (await randomInputs(models, input));
+    const { dims, seed, set, textFile: file } = input;
+    const options = { sizes: parseNamedSizes(dims), fixed: contentsOfEach(models, set), seed, file };
+    const { feeds, source } = await timedInputs(createEngine(), models, { ...options, signal: context.signal });
     const report = await target.latency(models, feeds, {
       rounds: input.rounds,
       seconds: input.seconds,
@@ -73,36 +72,10 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
       Object.fromEntries(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
     );
     const inputs = feeds.map(inputTexts);
-    const usesText = texts !== undefined;
-    return { latency: report, batches, shapes, inputs, usesText, runtime, inBrowser, where };
+    return { latency: report, batches, shapes, inputs, source, runtime, inBrowser, where };
   } finally {
     await target.close();
   }
-}
-
-/** Returns a text of the first model as the input of each model; undefined if not all are language models, or if the input states sizes or values. */
-async function textsFor(
-  models: readonly Model[],
-  { dims, set, seed, textFile }: BenchInput,
-  { signal }: JobContext,
-): Promise<readonly Batch[] | undefined> {
-  const [first] = models;
-  const hasSettings = dims.length > 0 || Object.keys(set).length > 0;
-  if (first === undefined || hasSettings || models.some((model) => decoderOf(model) === undefined)) return undefined;
-  const count = textFile === undefined ? 1 : undefined;
-  const texts = await ownTokens(createEngine(), first, { seed, count, file: textFile, signal });
-  const [text] = texts instanceof Miss ? [] : texts.rows;
-  return text && models.map((model) => textFeeds(model, text));
-}
-
-async function randomInputs(models: readonly Model[], input: BenchInput): Promise<readonly Batch[]> {
-  const { seed, dims, set } = input;
-  const contents = contentsOfEach(models, set);
-  // A tokenizer next to any model limits the number of tokens.
-  const length = Math.min(...(await Promise.all(input.models.map(timedTokenCount))));
-  const options = { sizes: parseNamedSizes(dims), length, seed, fixed: contents };
-  const shapes = await timedShapes(createEngine(), models, options);
-  return models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, seed, contents[index]));
 }
 
 /** Returns the samples per run: the size of the inputs' first dimension if all inputs have the same symbolic one; 1 for other models. */

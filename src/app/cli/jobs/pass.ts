@@ -76,7 +76,10 @@ async function changeModel(
   const report = await reportOf(openedStep, step);
   if (result === undefined) return report;
   if (input.dryRun)
-    return { ...report, planned: await costOf(original, result, report, stepContext, request.inputs?.test) };
+    return {
+      ...report,
+      planned: await costOf(original, result, report, stepContext, request.task?.test ?? request.inputs?.test),
+    };
   if (judgement === undefined) return { ...report, idle: noGainText };
   if (request.pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, stepContext);
   if (rejection !== undefined && !input.force)
@@ -142,7 +145,12 @@ async function writeResult(
   const speed =
     masked || input.variant !== undefined
       ? undefined
-      : await measureSpeed(result, references?.first ?? original, stepContext, request.inputs?.test);
+      : await measureSpeed(
+          result,
+          references?.first ?? original,
+          stepContext,
+          request.task?.test ?? request.inputs?.test,
+        );
   await warnOfSpeed(speed, { ...report, uneven, original: original.model }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;
@@ -208,7 +216,7 @@ async function costOf(
 ): Promise<PlannedCost | undefined> {
   const { parameters, macs } = await countsOf(result);
   if (!hasDifferentMacs(before, { macs })) return undefined;
-  const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context, { samples });
+  const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context, samples);
   return {
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
     speed: time === undefined || time instanceof Miss ? undefined : speedOf(time),

@@ -3,11 +3,10 @@ import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
 import { openModel } from "../job-parts/open-model.ts";
-import { timedTokenCount } from "../job-parts/timed-tokens.ts";
 
 /**
  * Returns the times, or the reason why the models cannot be timed on the same inputs.
- * @throws PithError E_ENGINE or E_UNSUPPORTED if one of the models does not run on random inputs of the original.
+ * @throws PithError E_ENGINE or E_UNSUPPORTED if one of the models does not run on the inputs of the original.
  */
 export default async function relativeTimeJob(
   { original, model, seed }: { readonly original: string; readonly model: string; readonly seed: number },
@@ -18,7 +17,7 @@ export default async function relativeTimeJob(
     return "the inputs have other names or types than those of the original";
   context.stage("time");
   const timing = { engine: createEngine(), seed, signal: context.signal };
-  const timer = await relativeTimer(originalModel, timing, { length: await timedTokenCount(original) });
+  const timer = await relativeTimer(originalModel, timing);
   try {
     return await timer.timePair(changedModel);
   } finally {

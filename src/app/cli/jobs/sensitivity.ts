@@ -57,7 +57,7 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     context.progress(index, sensitivityKinds.length, kindWords[kind].title);
-    const allocation = await allocationFrom(model, sensitivity, kind, { budget, cost }, running);
+    const allocation = await allocationFrom(model, sensitivity, kind, { budget, cost, data: task.test }, running);
     if (allocation === undefined) continue;
     const overBudgetText =
       budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
