@@ -1,5 +1,7 @@
 /** The defaults of 4-bit weights of language models. */
 import { expect, test } from "vitest";
+import { storedBytes } from "../../src/core/graph/elements.ts";
+import { replaceUses } from "../../src/core/graph/replace.ts";
 import { parseModel } from "../../src/core/graph/text-parse.ts";
 import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
@@ -173,6 +175,26 @@ test("scales of a language model are stored in float16, and float16 arithmetic r
   const error = difference(float, await run(single, feeds));
   const halfError = difference(float, await run(half, feeds));
   expect(halfError).toBeLessThan(1.5 * error);
+});
+
+test("a last layer with a transposed copy of the table shares the bytes of the table", async () => {
+  const model = languageModel();
+  const [embed] = [...model.graph.nodes()].flatMap(({ op, inputs }) => (op === "Gather" ? [inputs[0]] : []));
+  const transposed = [...model.graph.nodes()].find(({ op }) => op === "Transpose");
+  const [copy] = transposed?.outputs ?? [];
+  const table = await embed?.tensor?.read();
+  if (copy === undefined || transposed === undefined || table === undefined) throw new Error("The table is not tied.");
+  const [rows = 0, columns = 0] = table.dims;
+  const values = Array.from(
+    { length: rows * columns },
+    (_, index) => toFloats(table)[(index % rows) * columns + Math.floor(index / rows)] ?? 0,
+  );
+  replaceUses(copy, model.graph.addTensor("copy", inMemory(float32([columns, rows], values))));
+  model.graph.removeNode(transposed);
+  const { model: untied, layers } = await quantized({ dtype: "q4" }, model);
+  expect(layers.embed).toMatch(/^8: weight in 8 bits, blocks of 64/);
+  const tied = (await quantized({ dtype: "q4" })).model;
+  expect(storedBytes(untied.graph)).toBe(storedBytes(tied.graph));
 });
 
 test("a layer of a decoder that was quantized before keeps its values", async () => {

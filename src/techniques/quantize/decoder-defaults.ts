@@ -8,7 +8,7 @@ import { elementCount, isFloat, type Model, subgraphs, toFloat32, type Value } f
 import type { Engine } from "../../core/engine/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
-import { blockShape, hasLattice } from "./formats/matmul-nbits.ts";
+import { blockShape, hasLattice } from "./formats/weight-blocks.ts";
 import type { FlatOptions } from "./options.ts";
 import { mse, outputMse } from "./rounders/mse.ts";
 import { areIntegers, type RoundedSettings } from "./settings.ts";

@@ -9,7 +9,7 @@ import { featuresOf } from "../calibrate/features.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { smallestScale } from "../shared/quantize.ts";
-import { measureBlocks } from "./formats/matmul-nbits.ts";
+import { measureBlocks } from "./formats/weight-blocks.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";
 import {

@@ -9,7 +9,7 @@
 import type { ScaleGroup } from "#analysis";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { findLattice } from "../block-lattice.ts";
-import { blockSettings } from "../formats/matmul-nbits.ts";
+import { blockSettings } from "../formats/weight-blocks.ts";
 import { type BlockSettings, blockGrid, roundToGrid, slicedWeight } from "../grid.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { everySetting, type RoundedSettings } from "../settings.ts";

@@ -18,6 +18,7 @@ import type { Target } from "../target.ts";
 import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { castToTypeOf } from "./lookup.ts";
+import { requireMatrix, writeProduct } from "./product.ts";
 import {
   type BlockLayout,
   type BlockShape,
@@ -25,8 +26,7 @@ import {
   blockShape,
   blocksText,
   roundBlocks,
-} from "./matmul-nbits.ts";
-import { requireMatrix, writeProduct } from "./product.ts";
+} from "./weight-blocks.ts";
 
 export const standardBlocksFor: Format = (layer, options, inference) => {
   const settings = blockSettings(options);

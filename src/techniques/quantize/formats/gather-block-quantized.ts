@@ -17,8 +17,9 @@ import { integerWeight } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
 import { pickRows } from "./lookup.ts";
-import { blockSettings, blocksForm, blocksOf, blocksText, type StoredBlocks } from "./matmul-nbits.ts";
+import { blocksForm } from "./matmul-nbits.ts";
 import { requireMatrix } from "./product.ts";
+import { blockSettings, blocksOf, blocksText, type StoredBlocks } from "./weight-blocks.ts";
 
 const smallestBlock = 16;
 const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };

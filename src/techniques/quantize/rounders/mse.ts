@@ -25,6 +25,7 @@ export const mse = {
 /** `mse` with each error times the energy of its input in the original: the output error of the layer if inputs are uncorrelated. */
 export const outputMse = {
   ...mse,
+  id: "output-mse",
   evidence: columnNorms,
   blind: true,
   scales(weight: SlicedWeight, grid: Grid, { evidence }: { readonly evidence: Float64Array | undefined }) {
