@@ -26,6 +26,21 @@ test("brings a pruned model nearer to the original, and reports each stage's gai
   expect(misses).toEqual([]);
 });
 
+test("reports one progress over all stages, which names the stage and never falls", async () => {
+  const original = build();
+  const model = original.clone();
+  await prune(model, { amount: 0.3, structured: true });
+  const reports: { readonly done: number; readonly total: number | undefined; readonly figures: string | undefined }[] =
+    [];
+  const progress = (done: number, total?: number, figures?: string) => void reports.push({ done, total, figures });
+  await recover(model, { original, data }, { progress });
+  expect(new Set(reports.map(({ total, figures }) => `${total} ${figures}`))).toEqual(
+    new Set(["100 stage 2 of 3", "100 stage 3 of 3"]),
+  );
+  const percents = reports.map(({ done }) => done);
+  expect(percents).toEqual(percents.toSorted((a, b) => a - b));
+});
+
 test("a stage that raises the divergence of classes must raise the signal-to-noise ratio by one decibel", () => {
   const before = { signalToNoise: 4.8, divergence: 0.2 };
   expect(isNearer(before, { signalToNoise: 5.2, divergence: 0.21 })).toBe(false);

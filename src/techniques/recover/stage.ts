@@ -23,9 +23,12 @@ export interface Scope {
   overdue(): boolean;
 }
 
+export const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
+export type StageName = (typeof stageNames)[number];
+
 /** A stage changes the model in place. */
 export interface Stage {
-  readonly name: string;
+  readonly name: StageName;
   run(model: Model, scope: Scope): Promise<StageResult>;
 }
 
