@@ -108,7 +108,7 @@ async function timeForms(name: string, [reference, ...forms]: readonly Form[], e
   const rows: string[][] = [];
   for (const [input, feeds] of await inputsOf(reference.model, engine)) {
     const context = { engine, seed, signal: new AbortController().signal };
-    const timer = await relativeTimer(reference.model, context, { samples: memory("feeds", feeds) });
+    const timer = await relativeTimer(reference.model, context, memory("feeds", feeds));
     for (const form of forms) {
       const ratios: number[] = [];
       let [before, after] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];

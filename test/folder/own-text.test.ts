@@ -106,7 +106,7 @@ test.each([
   const { logits } = await session.run({ ...feeds, use_cache_branch: zeros("bool", [1]) });
   await session.release();
   expect(logits?.dims.slice(0, 2)).toEqual([2, 64]);
-  const timer = await relativeTimer(decoder, context, { samples: inputs?.test });
+  const timer = await relativeTimer(decoder, context, inputs?.test);
   expect(await timer.run().finally(() => timer.release())).toBeGreaterThan(0);
 });
 
