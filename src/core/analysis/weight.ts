@@ -163,7 +163,7 @@ export interface WeightNeeds {
 }
 
 export const weightNeeds = {
-  // bfloat16 is excluded, because ONNX Runtime cannot multiply a mask in this type.
+  // bfloat16 is excluded, because a mask cannot be multiplied in this type (quirk "bfloat16-product").
   prune: { types: ["float32", "float64", "float16"], mustBeUntied: true },
   quantize: { allowsSubgraphs: true },
   factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", mustBeUntied: true },

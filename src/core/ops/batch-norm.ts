@@ -164,7 +164,7 @@ export const BatchNormalization = defineOp<Settings>({
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
-  // In an optimized session, ONNX Runtime 1.30 overwrites stored float16 statistics, so that each run starts with those of the previous run.
+  // Quirk "half-statistics": in an optimized session, each run starts with the statistics of the previous run.
   needsFloat32: ({ outputs }) => (outputs.length > 1 ? "its running statistics are float16" : undefined),
   affine: (s, site) => {
     if (s.isTraining) return new Miss("uses batch statistics", undefined, "normalization");

@@ -376,7 +376,7 @@ export interface Traits {
     readonly values?: Readonly<Record<string, string>>;
     readonly absent?: string;
   };
-  /** Returns the maximum padding per axis (starts, then ends). ONNX Runtime rejects pools with more padding. */
+  /** Returns the maximum padding per axis (starts, then ends). ONNX Runtime rejects pools with more padding (quirk "padding-of-pool"). */
   readonly maxPadding?: (site: Site) => readonly number[] | undefined;
   /** Returns the reason why the node must compute in float32 in a float16 model; undefined if float16 works. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;

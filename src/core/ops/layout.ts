@@ -34,6 +34,7 @@ const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => 
 
 export const Transpose = defineOp({
   name: "Transpose",
+  // Quirk "cast-before-product".
   needsFloat32: (node) =>
     movesBatch(node) && [...(node.outputs[0]?.uses ?? [])].some(({ node: reader }) => float32Products.has(reader.op))
       ? "ONNX Runtime 1.24 to 1.30 crashes on x64 where a Cast stands between it and a matrix product"

@@ -245,6 +245,7 @@ export const GroupNormalization = defineOp({
 
 export const MeanVarianceNormalization = defineOp({
   name: "MeanVarianceNormalization",
+  // Quirk "half-mean-variance".
   needsFloat32: () => "ONNX Runtime squares its numbers by an exponent in float32",
   sameType: 0,
   read: (site) => {

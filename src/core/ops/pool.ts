@@ -92,7 +92,7 @@ export const AveragePool = defineOp({
     return [emit.ConvTranspose([gradientShare, ones], settings)];
   },
   quantize: (s) => {
-    // ONNX Runtime 1.30 fuses the pool into QLinearAveragePool, which has no dilations, and then fails to load the model.
+    // Quirk "dilated-average": ONNX Runtime fuses the pool into QLinearAveragePool, which has no dilations.
     if (s.dilations.some((step) => step !== 1))
       return new Miss("the runtime has no dilated average of integers", undefined, mistakenForIntegers);
     return { kind: "activation", inputs: [0] };

@@ -42,7 +42,7 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
   return changes;
 });
 
-/** Returns nodes of paddings that must not be stored: ONNX Runtime fuses stored ones into the pooling, and rejects those as large as a window. */
+/** Returns nodes of paddings that must not be stored (quirk "stored-padding"). */
 function findComputedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
   const computedNodes = new Set<Node>();
   const addProducers = ({ producer }: Value): void => {

@@ -162,7 +162,7 @@ export const padWindowPair: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
-    // ONNX Runtime rejects windows over an empty axis.
+    // Quirk "empty-window": ONNX Runtime rejects windows over an empty axis.
     if (firstSite.inputs[0]?.dims?.includes(0) === true) return undefined;
     // MaxPool can also output indices, which refer to the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
@@ -209,7 +209,7 @@ export const padWindowPair: Pair = {
  * If a bias has more axes than the product, all of length 1, these axes are added to the sum by an Unsqueeze:
  *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
- * Quantization requires this, because ONNX Runtime's fusion of an integer product with a sum does not output the additional axes of the bias.
+ * Quantization requires this (quirk "axes-of-bias").
  */
 export const biasAxesPair: Pair = {
   id: "axes-of-sum",

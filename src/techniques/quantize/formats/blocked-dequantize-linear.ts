@@ -7,7 +7,7 @@
  *                                           h = Conv(x, w)
  *
  * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. An output with fewer weights
- * than a block has one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
+ * than a block has one scale. 2 bits are excluded (quirk "two-bit-products").
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import { type Emit, fixedDims, fromNumbers, int64, Miss, type Value } from "#ir";

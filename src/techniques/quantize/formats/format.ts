@@ -65,10 +65,7 @@ export interface Writing {
 export const emitBeside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
   emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
 
-/**
- * Returns an emitter before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
- * after a DequantizeLinear of outer values.
- */
+/** Returns an emitter before the layer, or in the weight's graph if subgraphs read it (quirk "weight-in-branch"). */
 export const emitAround = (emit: Emit, layer: Layer, writing: Writing): Emit =>
   writing.readInside.has(layer.weight) ? emitBeside(layer, writing) : emit;
 
