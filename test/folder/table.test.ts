@@ -115,7 +115,7 @@ test("shows differences in a batch and values without a metric; rejected files h
     { dtype: "q2", file: "c" },
   );
   expect(rows).toEqual([
-    ["dtype", "file", "size", "tokens", "right on", "same in batch"],
+    ["dtype", "file", "size", "equal tokens", "right on", "same in batch"],
     ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of 192 tokens)"],
     ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
     ["q2", "c", "", "", "", ""],

@@ -160,7 +160,7 @@ export function tokenNearness({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness
   if (tokens === 0) return undefined;
   const { value, low, high, confidence } = wilson(same, tokens);
   const interval = { difference: value - 1, low: low - 1, high: high - 1, confidence };
-  return { metric: "tokens", unit: "share", value, samples: tokens, ...interval };
+  return { metric: "equal tokens", unit: "share", value, samples: tokens, ...interval };
 }
 
 export const batchNote =
