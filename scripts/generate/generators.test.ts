@@ -13,7 +13,7 @@ import { renderCommands } from "./command-page.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
 import { renderOperators } from "./operators.ts";
-import { renderRealModels } from "./real-models.ts";
+import { renderRealModels, withBestRows } from "./real-models.ts";
 import { withCommands } from "./skill.ts";
 import { describeExports } from "./surface.ts";
 
@@ -254,7 +254,34 @@ test("the page of known models has each file beside that of the recipe, and list
     "| float16 | Pith | not written |",
   ]);
   expect(page).toContain(
-    "- int8: 10.00 × the time to make of quantize_static; 0.50 × the speed of quantize_static in Node; 0.80 × the speed of float32 in Node; accuracy 0.8 points worse than that of quantize_static.\n- float16 is not written: E_VERDICT: it loses 3 points",
+    "- int8: 10.00 × the time to make of quantize_static; 0.50 × the speed of quantize_static in Node; 0.80 × the speed of float32 in Node; accuracy 0.8 points worse than that of quantize_static.\n",
   );
+  expect(page).toContain("- quantize_static (onnxruntime): no such operator\n");
+  expect(page).toContain("- float16 (Pith): E_VERDICT: it loses 3 points\n");
   expect(page).toContain("## SmolLM2-135M\n\nLanguage model, 135 million weights.");
+});
+
+test("the table of README has the smallest download with a small loss for each known model, once each is measured", () => {
+  const [start, end] = ["<!-- known models, by npm run generate -->\n", "<!-- /known models -->\n"];
+  const readme = `# Pith\n${start}old\n${end}end`;
+  const row = (name: string, brotli: number, loss: number) => {
+    const change = { value: loss, low: loss, high: loss };
+    const parts = { date: "2026-11-30", load: { start: 1, end: 2 }, failed: {}, bytes: 4e6, brotli };
+    return { ...parts, name, tool: "Pith" as const, command: `pith ${name}`, outcome: { value: 0, count: 9, change } };
+  };
+  const { tool: _, ...float } = row("float32", 3e6, 0);
+  // A rise of the perplexity and of other words is a loss; a lower accuracy or rank correlation is one.
+  const rows = (sign: number) => [float, row("a", 1e6, 0.5 * sign), row("b", 2e6, 0.005 * sign), row("c", 2.5e6, 0)];
+  const networks = {
+    "all-minilm-l6-v2": rows(-1),
+    "efficientnet-lite0": rows(-1),
+    "whisper-tiny.en": rows(1),
+    "smollm2-135m": rows(1),
+  };
+  const about = { machine: "two cores", versions: {} };
+  const table = withBestRows(readme, { ...about, networks });
+  expect(table.match(/\| b \| 4\.00 MB \| 2\.00 MB \|/g)).toHaveLength(4);
+  expect(table).toContain("`npx --no-install pith b` make these files.");
+  expect(table).toMatch(/^# Pith\n.*\n\| model .*\n<!-- \/known models -->\nend$/s);
+  expect(withBestRows(readme, { ...about, networks: { "all-minilm-l6-v2": rows(-1) } })).toBe(readme);
 });

@@ -1,5 +1,5 @@
-/** docs/real-models.md: the rows that `npm run bench -- real` stored. */
-import { existsSync, readFileSync } from "node:fs";
+/** docs/real-models.md: the rows that `npm run bench -- real` stored. The best row of each model is the table of README. */
+import { readFileSync } from "node:fs";
 import {
   type RealNetwork,
   type RealResult,
@@ -9,19 +9,66 @@ import {
   realNetworks,
   resultFile,
 } from "../../bench/real/networks.ts";
-import { markdownTable } from "../../src/app/report/markdown-text.ts";
+import { escapeMarkdown, markdownTable } from "../../src/app/report/markdown-text.ts";
 import type { Column } from "../../src/app/report/tables.ts";
 import { bytes, duration } from "../../src/core/numbers.ts";
 import { type Generator, sourceNotice } from "./generator.ts";
 
 export const realModelsPage: Generator = {
-  generate: async () =>
-    new Map(
-      existsSync(resultFile)
-        ? [["docs/real-models.md", renderRealModels(JSON.parse(readFileSync(resultFile, "utf8")))]]
-        : [],
-    ),
+  generate: async () => {
+    const results: RealResults = JSON.parse(readFileSync(resultFile, "utf8"));
+    return new Map([
+      ["docs/real-models.md", renderRealModels(results)],
+      ["README.md", withBestRows(readFileSync("README.md", "utf8"), results)],
+    ]);
+  },
 };
+
+/** Maximum loss of a row in README, as a share. */
+const maxLoss = { points: 0.01, percent: 0.05, share: 0.05 } as const;
+
+/** Replaces the table between the marks, if each model has a row for it: the smallest download with a small loss. */
+export function withBestRows(text: string, results: RealResults): string {
+  const [start, end] = ["<!-- known models, by npm run generate -->\n", "<!-- /known models -->\n"];
+  const [from, to] = [text.indexOf(start), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`README.md: expected "${start.trim()}", and then "${end.trim()}".`);
+  const rows = realNames.flatMap((name) => bestRow(realNetworks[name], results.networks[name] ?? []));
+  if (rows.length < realNames.length) return text;
+  const titles = ["model", "float32", "after brotli", "format", "on disk", "after brotli", "change", "speed in a page"];
+  const columns = titles.map((title): Column => (/brotli|disk|32/.test(title) ? { title, align: "right" } : { title }));
+  const table = markdownTable(
+    columns,
+    rows.map(({ cells }) => cells),
+  );
+  const commands = new Set(rows.map(({ command }) => `\`npx --no-install ${command}\``));
+  return `${text.slice(0, from + start.length)}${table}
+
+${[...commands].join(", ")} make these files. [Known models](docs/real-models.md) has all formats, the usual recipes in Python beside them, and what Pith misses. [Benchmarks](docs/benchmarks.md) have small networks and other tools.
+${text.slice(to)}`;
+}
+
+function bestRow(
+  network: RealNetwork,
+  [float, ...others]: readonly RealResult[],
+): readonly { readonly cells: readonly string[]; readonly command: string }[] {
+  const { title, change } = network;
+  const lossOf = (result: RealResult): number => lossIn(network, result) ?? Number.POSITIVE_INFINITY;
+  const [best] = others
+    .filter((result) => result.tool === "Pith" && result.bytes !== undefined && lossOf(result) <= maxLoss[change.unit])
+    .toSorted((a, b) => (a.brotli ?? Number.NaN) - (b.brotli ?? Number.NaN));
+  if (float === undefined || best?.outcome === undefined) return [];
+  const sizes = (result: RealResult): readonly string[] =>
+    [result.bytes, result.brotli].map((size) => bytes(size ?? Number.NaN));
+  const speed = best.wasm === undefined ? "fails" : `${best.wasm.factor.toFixed(2)} ×`;
+  const changed = `${change.title} ${changeText(network, best.outcome, false)}`;
+  return [{ cells: [title, ...sizes(float), best.name, ...sizes(best), changed, speed], command: best.command ?? "" }];
+}
+
+/** Returns the loss of a row in the unit of its change; negative if it gained. */
+function lossIn({ change: { unit } }: RealNetwork, result: RealResult | undefined): number | undefined {
+  const value = result?.outcome?.change.value;
+  return value === undefined ? undefined : unit === "points" ? -value : value;
+}
 
 export function renderRealModels(results: RealResults): string {
   const versions = Object.entries(results.versions).map(([name, version]) => `${name} ${version}`);
@@ -60,7 +107,6 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
     ),
   ];
   const commands = results.flatMap(({ tool, command }) => (tool === "Pith" && command !== undefined ? [command] : []));
-  const missed = findMissed(network, results);
   return [
     `## ${network.title}`,
     `${network.source} ${network.measured}`,
@@ -71,10 +117,14 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
     ...(commands.length === 0
       ? []
       : [`\`\`\`sh\n${commands.map((command) => `npx --no-install ${command}`).join("\n")}\n\`\`\``]),
-    ...(missed.length === 0 ? [] : [`Missed:\n\n${missed.map((text) => `- ${text}`).join("\n")}`]),
+    ...listOf("Files that are missing or fail:", listFailures(results)),
+    ...listOf("Missed by Pith:", findMissed(network, results)),
     `Measured on ${dates.join(" and ")}, at a load of ${Math.min(...loads)} to ${Math.max(...loads)}.`,
   ];
 }
+
+const listOf = (title: string, texts: readonly string[]): readonly string[] =>
+  texts.length === 0 ? [] : [`${title}\n\n${texts.map((text) => `- ${text}`).join("\n")}`];
 
 const percentText = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
 const signed = (value: number, digits = 1): string => {
@@ -127,12 +177,19 @@ function sameText(
   return `${percentText(same.value)} (${(100 * same.low).toFixed(1)} … ${(100 * same.high).toFixed(1)})`;
 }
 
+/** Returns the reason for each file that cannot be made, loaded or run. */
+function listFailures(results: readonly RealResult[]): readonly string[] {
+  return results.flatMap(({ name, tool, failed: { making, node, wasm, outcome } }) => {
+    const reason = making ?? node ?? wasm ?? outcome;
+    return reason === undefined || tool === undefined ? [] : [`${name} (${tool}): ${escapeMarkdown(reason)}`];
+  });
+}
+
 /** Returns a sentence for each measure in which a file of Pith is worse than that of the recipe, or slower than float32. */
 function findMissed(network: RealNetwork, results: readonly RealResult[]): readonly string[] {
   const rows: readonly RealRow[] = network.rows;
   return results.flatMap((result) => {
     if (result.tool !== "Pith") return [];
-    if (result.bytes === undefined) return [`${result.name} is not written: ${result.failed.making}`];
     const recipe = rows.find(({ name, tool }) => name === result.name && tool === "Pith")?.recipe;
     const other = results.find(({ name, tool }) => name === recipe && tool !== "Pith");
     const worse = compareRows(network, result, other);
@@ -163,11 +220,7 @@ function compareRows(network: RealNetwork, own: RealResult, other: RealResult | 
       texts.push(`${factor(mine / theirs)} the speed of ${other?.name} ${title}`);
     if (mine !== undefined && mine < 1 - tolerance) texts.push(`${factor(mine)} the speed of float32 ${title}`);
   }
-  const loss = (result: RealResult | undefined): number | undefined => {
-    const value = result?.outcome?.change.value;
-    return value === undefined ? undefined : network.change.unit === "points" ? -value : value;
-  };
-  const [mine, theirs] = [loss(own), loss(other)];
+  const [mine, theirs] = [lossIn(network, own), lossIn(network, other)];
   if (mine !== undefined && theirs !== undefined && 100 * (mine - theirs) >= 0.1)
     texts.push(
       `${network.change.title} ${(100 * (mine - theirs)).toFixed(1)} ${network.change.unit === "percent" ? "%" : "points"} worse than that of ${other?.name}`,
