@@ -53,7 +53,10 @@ describe.skipIf(file === undefined)("simplify for ONNX Runtime", () => {
     const original = await open(file ?? "");
     const { model, counts } = await countOperators(["node", "wasm"]);
     const primitives = await countOperators(["webgpu"]);
-    for (const each of [original, model, primitives.model]) sessions.push(await engine.load(each, { threads: 1 }));
+    sessions.push(await engine.load(original, { threads: 1 }));
+    for (const each of [model, primitives.model])
+      for (const runtime of [engine, createEngine({ runtime: "wasm" })])
+        sessions.push(await runtime.load(each, { threads: 1 }));
     expect(counts).toMatchObject({ Attention: 4, RotaryEmbedding: 8, RMSNormalization: 9 });
     expect(counts).not.toHaveProperty("Softmax");
     expect(counts).not.toHaveProperty("Expand");
@@ -69,7 +72,7 @@ describe.skipIf(file === undefined)("simplify for ONNX Runtime", () => {
     ["three samples with padding at the left, then one token", [0, 3, 8], 9, 1],
     ["three samples with padding at the left, then five tokens", [4, 0, 2], 9, 5],
     ["a sample that is all padding", [0, 4], 4, 1],
-  ])("keeps logits and cache at all positions for %s", async (_, pads, count, more) => {
+  ])("keeps logits and cache at all positions, also in WebAssembly, for %s", async (_, pads, count, more) => {
     let caches: readonly (Batch | undefined)[] = [];
     for (const length of [count, more]) {
       caches = await Promise.all(sessions.map((session, index) => session.run(feedsOf(pads, length, caches[index]))));
