@@ -1,7 +1,7 @@
 /** The work of the passes `quantize` and `equalize`, which is loaded when one of them runs. */
 import type * as v from "valibot";
 import type { Selection } from "#analysis";
-import { allLayers, infer, isQuantized, parameterRoots, selectLayers, smallBuffersAmong } from "#analysis";
+import { allLayers, infer, isInside, isQuantized, parameterRoots, selectLayers, smallBuffersAmong } from "#analysis";
 import type { Model, Tensor, Value } from "#ir";
 import {
   blocksOf,
@@ -12,6 +12,7 @@ import {
   type Miss,
   PithError,
   replaceUses,
+  sameDims,
   throwIfAborted,
   toFloat32,
 } from "#ir";
@@ -26,7 +27,6 @@ import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { isHalf, settingsOfSteps } from "./settings.ts";
-import { tieTables } from "./tie-tables.ts";
 
 export async function runEqualize(
   model: Model,
@@ -187,4 +187,32 @@ async function distinctValues(
     parts.push(codes);
   }
   return { values: new Float32Array(Uint32Array.from(codeOf.keys()).buffer), codes: concatBytes(parts) };
+}
+
+/** Stores a table and its transposed copy in a product once. Some exporters fold the Transpose of a tied last layer into such a copy. */
+async function tieTables(model: Model): Promise<void> {
+  const layers = allLayers(model, infer(model)).filter((layer) => !isInside(layer));
+  const isTable = ({ role }: (typeof layers)[number]): boolean => role.kind === "lookup";
+  const tables = new Set(layers.filter(isTable).map(({ weight }) => weight));
+  const copies = new Set(
+    layers.filter((layer) => !isTable(layer) && !tables.has(layer.weight)).map((layer) => layer.weight),
+  );
+  for (const table of tables)
+    for (const copy of copies) {
+      if (table.role !== copy.role || !(await isTransposed(table, copy))) continue;
+      const [first] = model.graph.nodes();
+      replaceUses(copy, emitInto(model, { before: first, by: "quantize" }).Transpose([table], { perm: [1, 0] }));
+      model.graph.removeValue(copy);
+      copies.delete(copy);
+    }
+}
+
+async function isTransposed({ tensor: table }: Value, { tensor: copy }: Value): Promise<boolean> {
+  const [rows = 0, columns = 0] = table?.dims ?? [];
+  if (table?.dims.length !== 2 || copy?.type !== table.type || !sameDims(copy.dims, [columns, rows])) return false;
+  const [{ data: numbers }, { data: copiedNumbers }] = [await table.read(), await copy.read()];
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      if (numbers[row * columns + column] !== copiedNumbers[column * rows + row]) return false;
+  return true;
 }

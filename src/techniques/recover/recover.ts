@@ -192,39 +192,34 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   ];
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();
-  const stageTexts: string[] = [];
-  const planned = stages.slice(0, 1 + stageNames.indexOf(last));
-  const blocksIndex = stageNames.indexOf("blocks");
-  if (planned.length > 1 + blocksIndex && takesLongByBlocks(model)) {
-    const [{ name } = { name: "" }] = planned.splice(blocksIndex, 1);
-    misses.set(name, new Miss('skipped, because it takes long for a network of this size: until "blocks"', name));
-  }
-  const seconds = planned.map(
-    ({ name }) => (scoringSeconds / (2 * check.count)) * (2 * check.count + stageRuns[name](fit.count, all.count)),
-  );
-  const time = waiting(
-    Math.min(
-      secondsLeft(),
-      seconds.reduce((sum, each) => sum + each, 0),
-    ),
-  );
+  const isLarge = last === "end-to-end" && takesLongByBlocks(model);
+  const planned = stages.slice(0, 1 + stageNames.indexOf(last)).filter(({ name }) => !isLarge || name !== "blocks");
+  if (isLarge)
+    misses.set(
+      "blocks",
+      new Miss('skipped, because it takes long for a network of this size: until "blocks"', "blocks"),
+    );
+  // Scoring runs the original and the model.
+  const secondsPerRun = scoringSeconds / (2 * check.count);
+  const seconds = planned.map(({ name }) => scoringSeconds + secondsPerRun * stageRuns[name](fit.count, all.count));
+  const time = waiting(Math.min(secondsLeft(), sumOf(seconds)));
   if (time !== undefined)
     context.log({ id: "duration", text: `${counted(planned.length, "stage")} take ${time} of processor time` });
+  let isTrained = false;
   for (const [index, stage] of planned.entries()) {
     if (scope.overdue()) {
       misses.set(stage.name, new Miss("the time limit was reached", stage.name));
       continue;
     }
-    stageTexts.push(stage.name);
+    isTrained = stage.name === "end-to-end";
     const reportOverall = { ...context, progress: overallProgress(context, seconds, index) };
     const stageResult = await attempt(model, stage, accepted, score, { ...scope, context: reportOverall }, misses);
     if (stageResult === undefined) continue;
     changes.push(stageResult.change);
     accepted = stageResult.accepted;
   }
-  const trained = stageTexts.at(-1) === "end-to-end";
-  const sampleCounts = { fitted: trained ? all.count : fit.count, checked: check.count };
-  return { changes, misses: [...misses.values()], learnt: sampleCounts };
+  const learnt = { fitted: isTrained ? all.count : fit.count, checked: check.count };
+  return { changes, misses: [...misses.values()], learnt };
 }
 
 interface SampleSplit {
@@ -260,20 +255,22 @@ type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 const stageRuns: Readonly<Record<StageName, (fitted: number, all: number | undefined) => number>> = {
   "batch-norm": (fitted) => 4 * fitted,
   bias: (fitted) => 4 * Math.min(biasSamples, fitted),
-  "least-squares": (fitted) => 19 * fitted,
+  "least-squares": (fitted) => 22 * fitted,
   blocks: () => 12 * 200 * defaultBatch,
   "end-to-end": (_, all = maxOfStream) => 7 * Math.max(defaultSteps * defaultBatch, all),
 };
 
 /** Reports the progress of a stage as the percentage of all stages: "37/100 … stage 2 of 3". */
 function overallProgress({ progress }: Context, seconds: readonly number[], index: number): Context["progress"] {
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  const [before, own = 0] = [sum(seconds.slice(0, index)), seconds[index]];
+  const [secondsBefore, stageSeconds = 0] = [sumOf(seconds.slice(0, index)), seconds[index]];
   return (done, count = 1, figures = "", loss) => {
     const text = [`stage ${index + 1} of ${seconds.length}`, figures].filter((part) => part !== "").join(", ");
-    progress(Math.round((100 * (before + own * Math.min(1, done / count))) / sum(seconds)), 100, text, loss);
+    const doneSeconds = secondsBefore + stageSeconds * Math.min(1, done / count);
+    progress(Math.round((100 * doneSeconds) / sumOf(seconds)), 100, text, loss);
   };
 }
+
+const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** Minimum number of samples from which layers can be fitted. */
 const fewFitted = 64;
