@@ -279,6 +279,31 @@ test.each([
   },
 );
 
+test("rejects the file of fewest bits if files fail together, even if another one loses more alone", async () => {
+  await modules("encoder_model", "decoder_model_merged");
+  await write("config.json", "{}");
+  const combinations: string[] = [];
+  await run({
+    dtypes: ["q8", "q4"],
+    keepSmallest: true,
+    makesTogether: true,
+    make: async ({ source: from, out: to, dtype }) => {
+      const isDecoder = from.includes("decoder");
+      if (isDecoder && dtype === "q4") throw new PithError("E_ACCURACY_LOST", "It is lost.");
+      await save(await open(from), to);
+      const loss = isDecoder ? 0.02 : 0.01;
+      const nearness = { metric: "word error rate", unit: "share", value: loss, difference: loss } as const;
+      return { bytes: dtype === "q4" ? 50 : 60, measured: "", nearness };
+    },
+    together: (models) => {
+      const dtypes = models.map(({ result }) => /_(quantized|q4)/.exec(result)?.[1] ?? "fp32");
+      combinations.push(dtypes.join(" + "));
+      return Promise.resolve(dtypes.includes("q4") ? { lost: "Both lose too much." } : {});
+    },
+  });
+  expect(combinations).toEqual(["quantized + q4", "quantized + quantized"]);
+});
+
 describe("a file that fails", () => {
   const failing = (error: Error) => ({
     make: async (variant: Variant) => {

@@ -80,6 +80,29 @@ test("compares transcripts with those of the original, or with the user's", asyn
   expect(onLabels.endToEnd.answers).toMatchObject({ metric: "word error rate", value: lost.endToEnd.answers?.value });
 });
 
+test("a changed word rejects a file for a stated goal, but not a file that is only tentative", async () => {
+  const engine = createEngine();
+  writeSounds(
+    join(folder, "many"),
+    Array.from({ length: 10 }, (_, index) => tone(0.5 + index / 20, 100 + 90 * index)),
+  );
+  const utterances = await openUtterances(speech, { path: join(folder, "many") }, 0);
+  const transcripts = await transcribe(
+    engine,
+    generator(),
+    speech,
+    utterances.map(({ samples }) => samples),
+  );
+  const [[first = 0, ...rest] = [], ...others] = transcripts;
+  const expected = [[first === 10 ? 11 : 10, ...rest], ...others];
+  const lostFor = async (isTentative: boolean) => {
+    const options = { utterances, goal: { maxDrop: 0.001, strict: false, isTentative }, expected };
+    return lostEndToEnd((await compareSpeech(engine, generator(), generator(), speech, options)).endToEnd);
+  };
+  expect(await lostFor(false)).toMatch(/0\.1 points allowed\.$/);
+  expect(await lostFor(true)).toBeUndefined();
+});
+
 test("compares tokens on noise without sounds of the user", async () => {
   const engine = createEngine();
   const utterances = await openUtterances(speech, undefined, 0);

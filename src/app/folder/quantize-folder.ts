@@ -199,10 +199,14 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
     if (combinesDtypes(options)) await makeSmallest(run, tried);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const chosenRows = [main, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
-    // If the files fail together, the one that loses most alone is rejected. Of equal ones it is the smallest, whose next dtype adds the fewest bytes.
+    // If the files fail together, the one with the fewest bits is rejected, then the one that loses most alone, then the smallest: few words do not rank
+    // losses, and the next dtype of a small file adds the fewest bytes.
+    const bitsOf = ({ dtype }: FolderFile): number => (dtype === "searched" ? 32 : dtypeBits(dtype));
     const lossOf = ({ nearness }: FolderFile): number => nearness?.difference ?? Number.NEGATIVE_INFINITY;
     const row = combinesDtypes(options)
-      ? chosenRows.toSorted((a, b) => lossOf(b) - lossOf(a) || (a.bytes ?? 0) - (b.bytes ?? 0))[0]
+      ? chosenRows.toSorted(
+          (a, b) => bitsOf(a) - bitsOf(b) || lossOf(b) - lossOf(a) || (a.bytes ?? 0) - (b.bytes ?? 0),
+        )[0]
       : bestFiles.get(main);
     const isMixed = new Set(Array.from(bestFiles.values(), (row) => row?.dtype)).size > 1;
     // Files of the same dtype were checked end to end when they were made.

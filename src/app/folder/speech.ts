@@ -139,7 +139,12 @@ type Tokens = readonly (readonly number[])[];
 
 export interface SpeechOptions {
   readonly utterances: readonly Utterance[];
-  readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
+  readonly goal: {
+    readonly maxDrop: number | undefined;
+    readonly strict: boolean;
+    /** Whether only a significant loss rejects a file, because the chosen files are compared together later. */
+    readonly isTentative?: boolean;
+  };
   /** Transcripts of the original as tokens, if they are known. */
   readonly expected?: Tokens | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -181,7 +186,8 @@ export async function compareSpeech(
   const verdict = judge(comparison, judgedGoal);
   const words = firstRows.reduce((sum, value, index) => sum + (index % 2) * value, 0);
   // Few utterances have no interval. The estimate then decides, and also if the user states the goal.
-  const needsEstimate = goal.maxDrop !== undefined || !Number.isFinite(verdict.drop.high);
+  const isStated = goal.maxDrop !== undefined && goal.isTentative !== true;
+  const needsEstimate = isStated || !Number.isFinite(verdict.drop.high);
   const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
   const nearness = comparedNearness(comparison);
   const answers = nearness && { ...nearness, samples: words };

@@ -29,7 +29,7 @@ import type { FileFigures } from "../../folder/records.ts";
 import { readFolderRecord } from "../../folder/records.ts";
 import type { FolderFile, FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
-import { openSpeech, type Speech } from "../../folder/speech.ts";
+import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";
 import { folderTable } from "../../folder/table.ts";
 import { defaultTexts, type Together } from "../../folder/text-search.ts";
 import type { Result, Session } from "../command.ts";
@@ -128,8 +128,10 @@ export async function writeVariants(
       `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
   let expected: EndToEndOutput["expected"];
+  // The files that compress chooses are compared together, so a file alone can have a loss that may be chance.
   const goal = { maxDrop, strict };
-  const compareTogether = async (modules: readonly ModulePaths[]): Promise<EndToEnd> => {
+  const fileGoal = keepSmallest === true ? { maxDrop, strict: false, isTentative: true } : goal;
+  const compareModules = async (modules: readonly ModulePaths[], goal: SpeechOptions["goal"]): Promise<EndToEnd> => {
     const input = { folder, modules, data, isText, seed: session.seed, speech: speech && { goal, expected } };
     const name = `try ${modules.map(({ result }) => basename(result)).join(", ")}`;
     const output = await session.job<typeof endToEndJob>("end-to-end", input, name);
@@ -143,14 +145,14 @@ export async function writeVariants(
         : `Compared on ${counted(answers?.samples ?? 0, "word")} of ${data.path}, with the originals of the other models.`,
       ...(undecided === undefined ? [] : [undecided]),
     ],
-    compare: compareTogether,
+    compare: (modules: readonly ModulePaths[]) => compareModules(modules, fileGoal),
     together({ source, out: result }: Pick<Variant, "source" | "out">): Together {
       const changedBase = basename(source, ".onnx");
       const modules = bases.map((base) => {
         const original = join(folder, "onnx", `${base}.onnx`);
         return { base, original, result: base === changedBase ? result : original };
       });
-      return { folder, base: changedBase, modules, texts: [], speech: { data, goal, seed: session.seed } };
+      return { folder, base: changedBase, modules, texts: [], speech: { data, goal: fileGoal, seed: session.seed } };
     },
   };
   const writeVariant = variantWriter(
@@ -212,7 +214,7 @@ export async function writeVariants(
               bases.length,
               session,
             ),
-      together: data === undefined && speech === undefined ? undefined : compareTogether,
+      together: data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
       makesTogether: speech !== undefined,
     },
     {
