@@ -38,19 +38,17 @@ export async function measureOnce<R>(
   return new Map(names.flatMap((name) => (cache.has(name) ? [[name, cache.get(name) as R]] : [])));
 }
 
-/** Identifies samples in the cache: the data set, and the setting that selects a part of its samples. */
-export interface CachedSamples {
+/** Identifies samples in the cache: the data set, and the setting that selects some of its samples. */
+interface CachedSamples {
   readonly of: Dataset;
   readonly setting: string;
-  /** The part of the data set; undefined for the data set itself. */
-  readonly part?: Dataset;
 }
 
 /** Like `observe`, but runs the model only for values whose statistics are not cached. */
 export function observeOnce<R>(
   engine: Engine,
   model: Model,
-  { of, setting, part = of }: CachedSamples,
+  { of, setting }: CachedSamples,
   places: readonly Place[],
   statistic: Statistic<R> | ((name: string) => Statistic<R>),
   options: ObserveOptions,
@@ -58,7 +56,7 @@ export function observeOnce<R>(
   const names = places.map(({ name }) => name);
   return measureOnce(model, of, setting, names, (missing) => {
     const missingPlaces = places.filter(({ name }) => missing.includes(name));
-    return observe(engine, model, part, missingPlaces, statistic, options);
+    return observe(engine, model, of, missingPlaces, statistic, options);
   });
 }
 
