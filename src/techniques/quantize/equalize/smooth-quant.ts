@@ -93,13 +93,14 @@ function roundOperands(
 ): Pick<Operands, "data" | "weight"> {
   const roundedWeight = matrix(weight.rows, weight.columns);
   const { high: maxCode } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
-  for (let row = 0; row < weight.rows; row++) {
-    const values = weight.data.subarray(row * weight.columns, (row + 1) * weight.columns);
-    const step = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / maxCode;
-    roundedWeight.data.set(
-      values.map((value) => (step === 0 ? 0 : roundHalfEven(value / step) * step)),
-      row * weight.columns,
-    );
+  // Loops instead of callbacks, because all weights of a network are rounded for each candidate.
+  for (let start = 0; start < weight.data.length; start += weight.columns) {
+    const end = start + weight.columns;
+    let largest = 0;
+    for (let index = start; index < end; index++) largest = Math.max(largest, Math.abs(weight.data[index] ?? 0));
+    const step = largest / maxCode || 1;
+    for (let index = start; index < end; index++)
+      roundedWeight.data[index] = roundHalfEven((weight.data[index] ?? 0) / step) * step;
   }
   return { data: { ...data, data: roundToSteps(data.data, range) }, weight: roundedWeight };
 }
