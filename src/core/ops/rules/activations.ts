@@ -4,7 +4,6 @@ import { isNear } from "./constants.ts";
 import { emitNamed, type Structure } from "./rule.ts";
 
 type GeluOperand = "x" | "root" | "one" | "half";
-type ScaleWriter = (emit: Emit, x: Value, root: Value) => Value;
 
 /** Writes 0.5 · x · sum in each of the three orders of multiplication that exporters use. */
 const writeProducts = (emit: Emit, x: Value, half: Value, sum: Value): readonly Value[] => [
@@ -15,11 +14,8 @@ const writeProducts = (emit: Emit, x: Value, half: Value, sum: Value): readonly 
 
 /** Patterns of 0.5 · x · (1 + erf(x / √2)). The argument of erf can also be a product, x · √½. */
 const erfPatterns = ([0, 1, 2] as const).flatMap((order) =>
-  [
-    (emit: Emit, x: Value, root: Value) => emit.Div([x, root]),
-    (emit: Emit, x: Value, root: Value) => emit.Mul([x, root]),
-  ].map((scale: ScaleWriter) => (emit: Emit, { x, root, one, half }: Readonly<Record<GeluOperand, Value>>) => {
-    const scaled = scale(emit, x, root);
+  (["Div", "Mul"] as const).map((op) => (emit: Emit, { x, root, one, half }: Readonly<Record<GeluOperand, Value>>) => {
+    const scaled = emit[op]([x, root]);
     const sum = emit.Add([emit.Erf([scaled]), one]);
     const last = writeProducts(emit, x, half, sum)[order] ?? sum;
     return { last, parts: { scaled } };
@@ -48,14 +44,13 @@ const gelu: Structure = {
 
 type TanhOperand = "x" | "exponent" | "cubic" | "root" | "one" | "half";
 
-const cubes = [(emit: Emit, x: Value, exponent: Value) => emit.Pow([x, exponent])];
-
-const tanhPatterns = ([0, 1, 2] as const).flatMap((order) =>
-  cubes.map((cube) => (emit: Emit, { x, exponent, cubic, root, one, half }: Readonly<Record<TanhOperand, Value>>) => {
-    const inner = emit.Add([x, emit.Mul([cube(emit, x, exponent), cubic])]);
-    const sum = emit.Add([emit.Tanh([emit.Mul([inner, root])]), one]);
-    return { last: writeProducts(emit, x, half, sum)[order] ?? sum, parts: {} };
-  }),
+const tanhPatterns = ([0, 1, 2] as const).map(
+  (order) =>
+    (emit: Emit, { x, exponent, cubic, root, one, half }: Readonly<Record<TanhOperand, Value>>) => {
+      const inner = emit.Add([x, emit.Mul([emit.Pow([x, exponent]), cubic])]);
+      const sum = emit.Add([emit.Tanh([emit.Mul([inner, root])]), one]);
+      return { last: writeProducts(emit, x, half, sum)[order] ?? sum, parts: {} };
+    },
 );
 
 const findTanhGelu = structure(["x", "exponent", "cubic", "root", "one", "half"], ...tanhPatterns);

@@ -17,32 +17,30 @@ const quotients = [
   (emit: Emit, value: Value, root: Value, any: () => Value) => emit.Mul([value, emit.Div([any(), root])]),
 ];
 
-/** Creates the pattern d / √(mean of d² + ε) · scale. `center` writes d, computed from x, and names its nodes. */
-function normalizationPattern<Part extends string>(
-  center: (emit: Emit, x: Value) => { readonly d: Value; readonly parts: Readonly<Record<Part, Value>> },
-) {
-  return structure<"x" | "epsilon" | "scale", Part | "square" | "variance">(
+/** Creates the pattern d / √(mean of d² + ε) · scale. `center` writes d, computed from x, and perhaps a mean. */
+const normalizationPattern = (center: (emit: Emit, x: Value) => { readonly d: Value; readonly mean?: Value }) =>
+  structure<"x" | "epsilon" | "scale", "square" | "variance" | "mean">(
     ["x", "epsilon", "scale"],
     ...squares.flatMap((writeSquare) =>
       quotients.map((quotient) => (emit: Emit, { x, epsilon, scale }: Operands, any: () => Value) => {
-        const { d, parts } = center(emit, x);
+        const { d, mean } = center(emit, x);
         const square = writeSquare(emit, d, any);
         const variance = emit.ReduceMean([square]);
         const root = emit.Sqrt([emit.Add([variance, epsilon])]);
-        return { last: emit.Mul([quotient(emit, d, root, any), scale]), parts: { ...parts, square, variance } };
+        const last = emit.Mul([quotient(emit, d, root, any), scale]);
+        return { last, parts: { square, variance, mean: mean ?? variance } };
       }),
     ),
   );
-}
 
 type Operands = Readonly<Record<"x" | "epsilon" | "scale", Value>>;
 
 const findLayerNormalization = normalizationPattern((emit, x) => {
   const mean = emit.ReduceMean([x]);
-  return { d: emit.Sub([x, mean]), parts: { mean } };
+  return { d: emit.Sub([x, mean]), mean };
 });
 
-const findRmsNormalization = normalizationPattern((_, x) => ({ d: x, parts: {} }));
+const findRmsNormalization = normalizationPattern((_, x) => ({ d: x }));
 
 /** Returns the number of axes that a ReduceMean reduces; undefined if they are not the last axes, or if it removes them. */
 function countLastAxes({ site }: StructureScope, reduce: Node): number | undefined {
@@ -65,60 +63,53 @@ function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: n
   return dims.length === count && sameDims(dims, data.dims.slice(-count));
 }
 
-/** Checks the constants, axes and dimensions of a match. @param means The nodes that compute means, which must have the same axes. */
+/** Checks the constants, axes and dimensions of a match. All means must have the same axes. */
 function readMatch(
   scope: StructureScope,
-  { operands: { x, epsilon, scale }, parts: { square }, nodes }: Match<keyof Operands, "square">,
-  means: readonly Node[],
+  { operands: { x, epsilon, scale }, parts, nodes }: Match<keyof Operands, "square" | "variance" | "mean">,
 ) {
   const { operand } = scope;
+  const { square, variance, mean } = parts;
   const isDeviation = (value: Value | undefined): boolean => value === square.inputs[0];
   for (const { op, inputs } of nodes)
     if (op === "Div" && !isDeviation(inputs[0]) && !isConstant(inputs[0] && operand(inputs[0]), 1)) return undefined;
   const [, exponent] = square.inputs;
   if (square.op === "Pow" && (exponent === undefined || !isConstant(operand(exponent), 2))) return undefined;
-  const [count, ...otherCounts] = means.map((mean) => countLastAxes(scope, mean));
+  const [count, meanCount] = [variance, mean].map((node) => countLastAxes(scope, node));
   const epsilonNumber = elementOf(operand(epsilon));
-  if (count === undefined || otherCounts.some((other) => other !== count)) return undefined;
+  if (count === undefined || meanCount !== count) return undefined;
   if (epsilonNumber === undefined || epsilonNumber < 0 || !fitsScale(scope, x, scale, count)) return undefined;
   return { x, scale, count, epsilon: epsilonNumber };
 }
 
-/** LayerNormalization: y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016); an operator since opset 17. */
-const layerNormalization: Structure = {
-  id: "layer-normalization",
-  description: "the arithmetic of LayerNormalization becomes one operator",
-  last: ["Mul"],
-  reorders: true,
-  fuse(scope) {
-    const { last, site, match } = scope;
-    const matched = site(last).version < 17 ? undefined : match(findLayerNormalization);
-    if (matched === undefined) return undefined;
-    const { mean, variance } = matched.parts;
-    const facts = readMatch(scope, matched, [mean, variance]);
-    if (facts === undefined) return undefined;
-    const { x, scale, count, epsilon } = facts;
-    return { value: emitNamed(scope).LayerNormalization([x, scale], { axis: -count, epsilon }) };
-  },
-};
+/** @param since the opset that defines the operator. */
+function normalization(
+  op: "LayerNormalization" | "RMSNormalization",
+  id: string,
+  since: number,
+  find: typeof findRmsNormalization,
+): Structure {
+  return {
+    id,
+    description: `the arithmetic of ${op} becomes one operator`,
+    last: ["Mul"],
+    reorders: true,
+    fuse(scope) {
+      const matched = scope.site(scope.last).version < since ? undefined : scope.match(find);
+      const facts = matched && readMatch(scope, matched);
+      if (facts === undefined) return undefined;
+      const { x, scale, count, epsilon } = facts;
+      return { value: emitNamed(scope)[op]([x, scale], { axis: -count, epsilon }) };
+    },
+  };
+}
 
-/** RMSNormalization: y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019); an operator since opset 23. */
-const rmsNormalization: Structure = {
-  id: "rms-normalization",
-  description: "the arithmetic of RMSNormalization becomes one operator",
-  last: ["Mul"],
-  reorders: true,
-  fuse(scope) {
-    const { last, site, match } = scope;
-    const matched = site(last).version < 23 ? undefined : match(findRmsNormalization);
-    if (matched === undefined) return undefined;
-    const { variance } = matched.parts;
-    const facts = readMatch(scope, matched, [variance]);
-    if (facts === undefined) return undefined;
-    const { x, scale, count, epsilon } = facts;
-    return { value: emitNamed(scope).RMSNormalization([x, scale], { axis: -count, epsilon }) };
-  },
-};
+export const normalizationStructures: readonly Structure[] = [
+  // y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016)
+  normalization("LayerNormalization", "layer-normalization", 17, findLayerNormalization),
+  // y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019)
+  normalization("RMSNormalization", "rms-normalization", 23, findRmsNormalization),
+];
 
 /** Merges an Add into a LayerNormalization without a bias. */
 const normalizationBias: Pair = {
@@ -140,5 +131,4 @@ const normalizationBias: Pair = {
   },
 };
 
-export const normalizationStructures: readonly Structure[] = [layerNormalization, rmsNormalization];
 export const normalizationPairs: readonly Pair[] = [normalizationBias];
