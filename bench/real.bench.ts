@@ -9,7 +9,7 @@
  * onnxconverter-common, sympy and transformers. Takes two hours on two cores, 10 minutes of them for all-MiniLM-L6-v2.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -70,21 +70,21 @@ async function measureNetwork(name: RealName, place: Place): Promise<void> {
     const title = row?.name ?? "float32";
     const isSame = (result: RealResult): boolean => result.name === title && result.tool === row?.tool;
     const isAsked = options.rows === undefined || options.rows.split(",").includes(title);
-    const known = readResults().networks[name] ?? [];
-    if (!isAsked || (known.some(isSame) && !options.again)) continue;
+    const stored = readResults().networks[name] ?? [];
+    if (!isAsked || (stored.some(isSame) && !options.again)) continue;
     const load = loadavg()[0] ?? 0;
     const result = await measureRow(network, row, place);
     const after = loadavg()[0] ?? 0;
-    const stored: RealResult = {
+    const entry: RealResult = {
       ...{ name: title, ...(row === undefined ? {} : { tool: row.tool }) },
       date: new Date().toISOString().slice(0, 10),
       load: { start: Math.round(load), end: Math.round(after) },
       ...result,
     };
-    line(`  ${JSON.stringify(stored)}`);
+    line(`  ${JSON.stringify(entry)}`);
     // Another run of the bench can have stored rows meanwhile.
     const results = readResults();
-    const rows = [...(results.networks[name] ?? []).filter((other) => !isSame(other)), stored];
+    const rows = [...(results.networks[name] ?? []).filter((other) => !isSame(other)), entry];
     const order = ["float32", ...network.rows.map((each) => each.name)];
     rows.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     write({ ...results, machine: machine(), versions: versions(), networks: { ...results.networks, [name]: rows } });
@@ -104,8 +104,9 @@ async function measureRow(network: RealNetwork, row: RealRow | undefined, place:
     }
   };
   const originals = network.files.map((file) => join(place.source, `${file}.onnx`));
-  const made = row === undefined ? undefined : await attempt("making", () => makeFiles(network, row, place, originals));
-  const files = row === undefined ? originals : made?.files;
+  const product =
+    row === undefined ? undefined : await attempt("making", () => makeFiles(network, row, place, originals));
+  const files = row === undefined ? originals : product?.files;
   if (files === undefined) return { failed };
   // A file's external data is beside it, and its name begins like that of the file.
   const all = files.flatMap((file) =>
@@ -117,7 +118,7 @@ async function measureRow(network: RealNetwork, row: RealRow | undefined, place:
   const node = await attempt("node", () => speedOf(network, originals, files, "node"));
   const wasm = await attempt("wasm", () => speedOf(network, originals, files, "wasm"));
   return {
-    ...(made === undefined ? {} : { command: made.command, making: made.making }),
+    ...(product === undefined ? {} : { command: product.command, making: product.making }),
     bytes: all.reduce((sum, file) => sum + statSync(file).size, 0),
     brotli: all.reduce((sum, file) => sum + compressedSize(file, network.brotli), 0),
     ...(outcome === undefined ? {} : { outcome }),
@@ -140,29 +141,29 @@ async function makeFiles(
   { source, data, work, python: able }: Place,
   originals: readonly string[],
 ): Promise<Made> {
-  const folder = join(work, `${tool}-${name}`.replaceAll(/[^\w-]+/g, "-"));
-  const record = join(folder, "made.json");
+  const title = `${tool}-${name}`.replaceAll(/[^\w-]+/g, "-");
+  const record = join(work, `${title}.json`);
   if (existsSync(record) && !options.again) return JSON.parse(readFileSync(record, "utf8"));
+  const folder = mkdtempSync(join(work, `${title}-`));
   const isFolder = kind !== "images";
+  if (!isFolder) mkdirSync(join(folder, "out"));
   const paths = files.map((file) => join(folder, "out", `${file}${suffix}.onnx`));
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(kind === "images" ? join(folder, "out") : folder, { recursive: true });
   const [command = "", ...flags] = words;
   const model = isFolder ? source : (originals[0] ?? "");
   const out = isFolder ? join(folder, "out") : (paths[0] ?? "");
-  const given = [...flags, ...(kind === "images" ? ["--data", data] : [])];
+  const dataFlags = [...flags, ...(kind === "images" ? ["--data", data] : [])];
   const calibration = command === "static" ? await writeCalibration(join(work, "calibration.npz"), model, data) : "-";
   const pairs = originals.map((original, index) => `${original}=${paths[index]}`);
   const used = await (tool === "Pith"
     ? measureProcesses(process.execPath, [
         ...["--import", "tsx", "--conditions=pith-source", "src/app/cli/main.ts"],
-        ...[command, model, ...given, "-o", out],
+        ...[command, model, ...dataFlags, "-o", out],
       ])
     : measureProcesses(able, ["bench/peers/real_recipe.py", command, calibration, ...pairs]));
   if (used.code !== 0 || !paths.every(existsSync))
     throw new Error(used.error.trim().split("\n").slice(-4, -1).join(" ") || `exit code ${used.code}`);
   const shown = [command, kind === "images" ? "model.onnx" : `${source.split("/").at(-1)}/`, ...flags];
-  const made: Made = {
+  const product: Made = {
     files: paths,
     command:
       tool === "Pith"
@@ -170,8 +171,8 @@ async function makeFiles(
         : `real_recipe.py ${command}`,
     making: { processor: used.processor, memory: used.own },
   };
-  writeFileSync(record, JSON.stringify(made));
-  return made;
+  writeFileSync(record, JSON.stringify(product));
+  return product;
 }
 
 async function outcomeOf(

@@ -2,7 +2,7 @@
 
 export interface RealNetwork {
   readonly title: string;
-  /** What it is made from, and what is measured, in sentences for the page. */
+  /** Sentences for the page: the source of the network, and the measures. */
   readonly source: string;
   readonly measured: string;
   readonly kind: "sentences" | "text" | "speech" | "images";

@@ -209,7 +209,7 @@ test("the page of known models has each file beside that of the recipe, and list
     outcome: { value: 0.87, count: 400, change: interval(0), same: interval(1) },
     node: { speed: 50, factor: 1, memory: 30_000_000 },
   };
-  const own = {
+  const int8 = {
     ...{
       ...float,
       name: "int8",
@@ -224,13 +224,13 @@ test("the page of known models has each file beside that of the recipe, and list
   } as const;
   const recipe = {
     ...{
-      ...own,
+      ...int8,
       name: "quantize_static",
       tool: "onnxruntime" as const,
       brotli: 800_000,
       command: "real_recipe.py static",
     },
-    outcome: { ...own.outcome, change: interval(0) },
+    outcome: { ...int8.outcome, change: interval(0) },
     making: { processor: 10, memory: 1e9 },
     node: { speed: 80, factor: 1.6, memory: 20_000_000 },
     failed: { wasm: "no such operator" },
@@ -243,7 +243,7 @@ test("the page of known models has each file beside that of the recipe, and list
   } as const;
   const page = renderRealModels({
     ...{ machine: "two cores", versions: { onnxruntime: "1.32.0" } },
-    networks: { "efficientnet-lite0": [float, own, recipe, lost] },
+    networks: { "efficientnet-lite0": [float, int8, recipe, lost] },
   });
   const rows = page.split("\n").filter((line) => line.startsWith("| "));
   expect(rows.slice(1)).toEqual([

@@ -49,11 +49,11 @@ ${text.slice(to)}`;
 
 function bestRow(
   network: RealNetwork,
-  [float, ...others]: readonly RealResult[],
+  [float, ...results]: readonly RealResult[],
 ): readonly { readonly cells: readonly string[]; readonly command: string }[] {
   const { title, change } = network;
   const lossOf = (result: RealResult): number => lossIn(network, result) ?? Number.POSITIVE_INFINITY;
-  const [best] = others
+  const [best] = results
     .filter((result) => result.tool === "Pith" && result.bytes !== undefined && lossOf(result) <= maxLoss[change.unit])
     .toSorted((a, b) => (a.brotli ?? Number.NaN) - (b.brotli ?? Number.NaN));
   if (float === undefined || best?.outcome === undefined) return [];

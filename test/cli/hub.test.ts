@@ -200,7 +200,8 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
     });
 
     test("is downloaded again if another tool has stored other bytes", async () => {
-      await rm(join(cache, "models--owner--tiny/.pith"), { recursive: true });
+      const records = join(cache, "models--owner--tiny/.pith");
+      for (const name of await readdir(records)) await rm(join(records, name));
       await writeFile(blobOf(selfContained), damaged());
       expect(await pith("inspect", "hf:owner/tiny")).toMatchObject({ code: 0 });
       expect(readFileSync(blobOf(selfContained))).toEqual(selfContained);
