@@ -6,7 +6,7 @@ import type { Dataset } from "../../data/batches/types.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { oneRun } from "./feeding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
-import { type OwnTextOptions, orUndefined, ownInputs } from "./own-text.ts";
+import type { OwnTextOptions } from "./own-text.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
@@ -47,6 +47,8 @@ export async function timedInputs(
   const [first] = models;
   const isFree = sizes.size === 0 && fixed.every((batch) => Object.keys(batch).length === 0);
   const text = { seed, file, signal, count: file === undefined ? 1 : undefined };
+  // A page that times models gets their inputs, and cannot load the tokenizer.
+  const { orUndefined, ownInputs } = await import("./own-text.ts");
   const texts = isFree && first !== undefined ? await ownInputs(engine, first, text) : undefined;
   const textFeeds = texts && (await orUndefined(() => feedsFrom(texts.samples)));
   if (textFeeds !== undefined) return textFeeds;
