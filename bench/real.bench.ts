@@ -6,7 +6,7 @@
  * Each row runs in processes of its own, and is stored in bench/logs/real-models.generated.json at once. A row that is stored is not measured again (except with
  * --again), so that the bench can be run in parts; files that exist in the working folder are made once. `npm run generate` makes docs/real-models.md from the
  * rows. `bench/peers/real_models.py` makes the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx,
- * onnxconverter-common, sympy and transformers. Takes two hours on two cores, 10 minutes of them for all-MiniLM-L6-v2.
+ * onnxconverter-common, sympy and transformers. Takes two hours on two idle cores. Rows load sources when they begin, so do not change the sources meanwhile.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
