@@ -1,7 +1,7 @@
 /**
  * Compresses known networks by commands of Pith and by the usual recipes in Python: size, download, change, speed, memory and time of each file.
  *
- *     npm run bench -- real [--models all-minilm-l6-v2,…] [--rows q8,quantize_dynamic] [--again] [--without speed] [--work FOLDER] [--python path]
+ *     npm run bench -- real [--models all-minilm-l6-v2,…] [--rows q8,quantize_dynamic] [--again] [--work FOLDER] [--python path]
  *
  * Each row runs in processes of its own, and is stored in bench/logs/real-models.generated.json at once. A row that is stored is not measured again (except with
  * --again), so that the bench can be run in parts; files that exist in the working folder are made once. `npm run generate` makes docs/real-models.md from the
