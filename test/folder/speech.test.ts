@@ -93,8 +93,8 @@ test("a changed word rejects a file for a stated goal, but not a file that is on
     speech,
     utterances.map(({ samples }) => samples),
   );
-  const [[first = 0, ...rest] = [], ...others] = transcripts;
-  const expected = [[first === 10 ? 11 : 10, ...rest], ...others];
+  const [[first = 0, ...rest] = [], ...laterTranscripts] = transcripts;
+  const expected = [[first === 10 ? 11 : 10, ...rest], ...laterTranscripts];
   const lostFor = async (isTentative: boolean) => {
     const options = { utterances, goal: { maxDrop: 0.001, strict: false, isTentative }, expected };
     return lostEndToEnd((await compareSpeech(engine, generator(), generator(), speech, options)).endToEnd);
