@@ -15,8 +15,9 @@ export interface Gram {
   readonly cross?: readonly Matrix[];
 }
 
-/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. */
-const maxRowsOf = (columns: number): number => 1024 + 2 * columns;
+/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. A group of few columns needs fewer. */
+const maxRowsOf = (columns: number, groups: number): number =>
+  Math.min(1024 + 2 * columns, groups > 1 ? 64 + 8 * columns : Number.POSITIVE_INFINITY);
 
 /**
  * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
@@ -49,7 +50,7 @@ export const gramMatrices: Statistic<Gram> = {
   },
 };
 
-function selectRows({ rows, columns }: Features): Uint32Array {
-  const count = Math.min(rows, maxRowsOf(columns));
+function selectRows({ rows, columns, groups }: Features): Uint32Array {
+  const count = Math.min(rows, maxRowsOf(columns, groups));
   return Uint32Array.from({ length: count }, (_, index) => Math.floor(((index + 0.5) * rows) / count));
 }

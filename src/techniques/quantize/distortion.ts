@@ -29,7 +29,8 @@ import { weightMiss } from "./weight.ts";
 /** Settings with `lowEntropy`: quantized values that gzip and brotli compress well. */
 type DownloadSettings = RoundedSettings & { readonly lowEntropy: LowEntropy };
 
-const sampleCount = 64;
+/** Numbers of samples on which the sum of the errors and the share of each layer are measured. */
+const [sampleCount, shareSamples] = [64, 16];
 /** Approximate error of the outputs that rounding adds while sensitivities are measured. */
 const probeError = 0.02;
 
@@ -189,11 +190,11 @@ async function measureSensitivities(
   const [before, after] = [withClassScores(model), withClassScores(copy)];
   const noise = await noiseMeter(before, async () => part, context, sampleCount)(after);
   const result = await layerErrors(engine, before, after, part, {
-    samples: sampleCount,
+    samples: shareSamples,
     seed,
     signal,
     batch: 16,
-    alone: { samples: sampleCount, work: 1e12 },
+    alone: { samples: shareSamples, work: 1e12 },
   });
   if (result instanceof Miss || noise === undefined) return new Map();
   // Layers with a shared weight have one error e, and their shares add up.
