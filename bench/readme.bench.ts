@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Weight } from "../src/app/cli/print/weight.ts";
+import type { WeightAndCost } from "../src/app/cli/job-parts/pass-output.ts";
 import { bytes } from "../src/core/numbers.ts";
 import type { Comparison } from "../src/judge/index.ts";
 import { filesOf, networks } from "./compress/networks.ts";
@@ -18,8 +18,8 @@ import { pith } from "./lib/command.ts";
 import { line, points } from "./lib/print.ts";
 
 interface Result {
-  readonly before: Weight;
-  readonly after: Weight;
+  readonly before: WeightAndCost;
+  readonly after: WeightAndCost;
   readonly comparison: Comparison;
 }
 

@@ -1,11 +1,11 @@
 /** Experiment "latency": the speedup from fewer channels and fewer multiply-accumulates, relative to the original in the same run. */
 import { type Model, open } from "pith";
 import { type PruneOptions, prune } from "pith/prune";
-import { operationCount } from "../../src/app/report/operation-count.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { latency as timed } from "../../src/judge/index.ts";
+import { operationCount } from "../../src/judge/record/operation-count.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import { runnable } from "../lib/random-inputs.ts";

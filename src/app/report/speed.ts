@@ -3,10 +3,10 @@ import { type UnevenChannels, widestBlock } from "#analysis";
 import { truncateList } from "#ir";
 import type { Change } from "#pass";
 import { integer, isSlower, percent, runTime, speedText } from "../../core/numbers.ts";
+import { comparableCounts, type OperationCount } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import { type Spread, spread } from "../../runtime/run/latency.ts";
 import type { PairedRunTimes } from "../../runtime/run/relative-time.ts";
-import { comparableCounts, type OperationCount } from "./operation-count.ts";
 
 /** Speed on one thread relative to the other model, measured in one process. A median of 2 means half the time. */
 export interface Speed extends Spread {

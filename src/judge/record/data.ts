@@ -5,6 +5,7 @@ import type { Estimate, Unit } from "../../core/estimate.ts";
 import type { LayerDifference } from "../../runtime/noise/layers.ts";
 import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
+import type { CompressedSize } from "../../runtime/run/size.ts";
 import type { Likeness } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
@@ -146,24 +147,22 @@ export interface Samples {
   readonly sha256: string | undefined;
 }
 
-/** Measurements of a model's file, in which pruning masks are already applied to the weights. */
-export interface Measured {
-  /** File name, or name of the variant. */
-  readonly name: string;
-  readonly sha256: string;
+/** Size and content of a model's file. */
+export interface Weight extends Partial<CompressedSize> {
   /** Number of bytes without the exporter's metadata, which results do not contain. */
   readonly bytes: number;
   /** Bytes of the exporter's metadata; undefined without such metadata. */
   readonly metadata?: number | undefined;
-  /** Number of bytes after gzip (level 9); undefined if the platform has no compressor, and for intermediate steps. */
-  readonly gzip?: number | undefined;
-  /** Number of bytes after brotli (quality 11); undefined as `gzip`. */
-  readonly brotli?: number | undefined;
-  /** Whether `gzip` and `brotli` are estimated from a part of the file. */
-  readonly sampled?: boolean | undefined;
   readonly parameters: number;
   /** Share of weights that are zero; undefined for quantized models and for weights above 64 MiB. */
   readonly zeros?: number | undefined;
+}
+
+/** Measurements of a model's file, in which pruning masks are already applied to the weights. */
+export interface Measured extends Weight {
+  /** File name, or name of the variant. */
+  readonly name: string;
+  readonly sha256: string;
   /** Multiply-accumulates per sample; undefined if they depend on more than the batch size. */
   readonly macs: number | undefined;
   readonly estimate: Estimate;

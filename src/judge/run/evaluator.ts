@@ -1,11 +1,10 @@
 /** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
-import { cost, infer, learnedCount, learnedTensors } from "#analysis";
+import { cost, infer } from "#analysis";
 import { assertValid, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { earlyLevel } from "../../core/math/interval.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { type OneRun, oneRun } from "../../runtime/run/feeding.ts";
@@ -19,11 +18,11 @@ import { type Goal, judge } from "../compare/goal.ts";
 import type { Disagreement, Measured, Timing } from "../record/data.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import type { FigureRecords } from "./figure-records.ts";
-import { plainFile } from "./improvement.ts";
 import { Looks } from "./looks.ts";
 import { type Purpose, sizeFor } from "./objective.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import type { OriginalTime } from "./time-estimate.ts";
+import { plainFile, weigh } from "./weigh.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
@@ -107,11 +106,8 @@ export class Evaluator {
     const { store } = this.#measured.figures;
     const { sha256 } = measured;
     const compress = async (): Promise<CompressedSize> => {
-      const withoutMetadata = await plainFile(await store.open(sha256));
-      const { bytes: _, ...compressed } = await measureSize(
-        [withoutMetadata?.file ?? (await store.file(sha256))],
-        this.#measured.context.signal,
-      );
+      const { files } = await plainFile(await store.open(sha256), [await store.file(sha256)]);
+      const { bytes: _, ...compressed } = await measureSize(files, this.#measured.context.signal);
       return compressed;
     };
     const sizes = this.#compressed.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress);
@@ -198,17 +194,7 @@ async function storeWithoutMasks(
 
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const model = await store.open(digest);
-  const withoutMetadata = await plainFile(model);
-  storeWeights(model);
-  const learned = await learnedTensors(model, infer(model));
-  return {
-    sha256: digest,
-    bytes: (withoutMetadata?.file ?? (await store.file(digest))).size,
-    ...(withoutMetadata === undefined ? {} : { metadata: withoutMetadata.metadata }),
-    parameters: learnedCount(learned),
-    zeros: await zeroShare(learned.keys()),
-    macs: macsOfOne(await store.open(digest), run),
-  };
+  return { sha256: digest, ...(await weigh(model, [await store.file(digest)])), macs: macsOfOne(model, run) };
 }
 
 /** Counts multiply-accumulates per sample; undefined if they depend on more than the run's input sizes, to which the model's are set. */

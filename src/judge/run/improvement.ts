@@ -1,8 +1,8 @@
-import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
-import { clearNotes } from "#pass";
+import { encodedSize, type Model } from "#ir";
 import { times } from "../../core/numbers.ts";
 import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/data.ts";
+import { plainFile } from "./weigh.ts";
 
 const minGain = 1.005;
 /**
@@ -15,30 +15,14 @@ function noGainOfSize(before: number, after: number): string | undefined {
   return before / after >= minGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
-interface PlainFile {
-  readonly file: ByteSource;
-  /** Bytes of the exporter's metadata. */
-  readonly metadata: number;
-}
-
-/** Returns the original's file without the exporter's metadata, for a fair comparison; undefined without metadata or if one file cannot hold it. */
-export async function plainFile(model: Model): Promise<PlainFile | undefined> {
-  const copy = model.clone();
-  if (clearNotes(copy).length === 0) return undefined;
-  const bytes = await encodedSize(model).catch(asPithError);
-  if (typeof bytes !== "number") return undefined;
-  const file = await encodedSource(copy);
-  return { file, metadata: bytes - file.size };
-}
-
 /**
  * Returns the reason why a result's file is not smaller than its original's; undefined if it is smaller. Dropping the exporter's metadata does not
  * count as a gain.
  */
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
-  const withoutMetadata = await plainFile(original);
-  const noGainText = noGainOfSize(withoutMetadata?.file.size ?? before, size);
+  const { files } = await plainFile(original);
+  const noGainText = noGainOfSize(files[0]?.size ?? before, size);
   if (noGainText === undefined || noGainOfSize(before, size) !== undefined) return noGainText;
   return `${noGainText} than the original without the exporter's metadata, which \`pith simplify\` drops`;
 }

@@ -1,6 +1,8 @@
 import type { UnevenChannels } from "#analysis";
 import type { Encoding } from "#platform";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
+import type { Weight } from "../../../judge/record/data.ts";
+import type { OperationCount } from "../../../judge/record/operation-count.ts";
 import type { Judgement } from "../../../judge/run/judged-step.ts";
 import type { KeptFunction } from "../../../judge/run/kept-function.ts";
 import type { PrecisionFallback } from "../../../judge/run/precise-layers.ts";
@@ -11,7 +13,6 @@ import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { Speed, Timed } from "../../report/speed.ts";
 import type { DataRequest } from "../flags/data.ts";
-import type { Weight } from "../print/weight.ts";
 import type { SampleUse } from "./task.ts";
 
 export interface PassInput {
@@ -54,8 +55,12 @@ export interface PassInput {
 
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
+export interface WeightAndCost extends Weight {
+  readonly macs: OperationCount | undefined;
+}
+
 export interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
-  readonly before: Weight;
+  readonly before: WeightAndCost;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
   /** Whether the model that the goal refers to is at chance level, so that no drop can be measured. */
@@ -73,14 +78,14 @@ export interface UnwrittenOutput extends StepReport {
 }
 
 /** Cost of the result of a dry run; undefined if it is the same as the input model's. */
-export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
+export interface PlannedCost extends Pick<WeightAndCost, "parameters" | "macs"> {
   /** Undefined if not measured. */
   readonly speed: Speed | undefined;
   readonly uneven: UnevenChannels;
 }
 
 export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
-  readonly after: Weight;
+  readonly after: WeightAndCost;
   /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
   readonly masked: boolean;
   readonly trainable: boolean;

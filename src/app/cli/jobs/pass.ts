@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { allLayers, hasFloatWeights, infer, keptKey, selectLayers, unevenChannels } from "#analysis";
 import { Miss, type Model, open, PithError, throwIfAborted } from "#ir";
 import { type AnyPass, type Context, downloadBytesOf, openModules } from "#pass";
+import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
@@ -11,8 +12,10 @@ import { readSidecars } from "../../../data/sidecars/sidecars.ts";
 import { tokenInput } from "../../../data/text/token-inputs.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
+import { isEqualCount } from "../../../judge/record/operation-count.ts";
 import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
+import { countMacs, countWeights, plainFile, weigh } from "../../../judge/run/weigh.ts";
 import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import { type TextInputs, textInputs } from "../../../judge/task/text-inputs.ts";
@@ -23,7 +26,7 @@ import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
-import { size } from "../../../runtime/run/size.ts";
+import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../../runtime/run/size.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";
@@ -34,11 +37,17 @@ import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
-import type { PassInput, PassOutput, PlannedCost, StepReport, WrittenOutput } from "../job-parts/pass-output.ts";
+import type {
+  PassInput,
+  PassOutput,
+  PlannedCost,
+  StepReport,
+  WeightAndCost,
+  WrittenOutput,
+} from "../job-parts/pass-output.ts";
+import { measureSpeed } from "../job-parts/speed.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openStepsTask, type SampleUse } from "../job-parts/task.ts";
-import { countsOf, measureSpeed, weightOf, withCompressed } from "../job-parts/weight.ts";
-import { hasDifferentMacs, type Weight } from "../print/weight.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 interface KeptStep extends JudgedStep {
@@ -96,7 +105,7 @@ async function reportOf(
   const train = data?.samples.train;
   return {
     ...{ changes, misses, training, history },
-    before: await weightOf(input.model, input.path),
+    before: await weighFile(input.model, input.path),
     preprocessing: data?.task.preprocessing,
     samples: data && { ...data.samples, train: train && { ...train, ...learnt } },
     knewNothing: comparison === undefined ? undefined : !comparison.judge.aboveChance,
@@ -134,13 +143,13 @@ async function writeResult(
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
     compressedOriginal(report.before, original.model, input),
-    withCompressed(await weightOf(saved, input.out), saved, input.out, {
+    withCompressed(await weighFile(saved, input.out), saved, input.out, {
       ...{ copies, brotli: isForDownload(input) },
       maxBrotliBytes: input.variant === undefined ? maxWholeBytes : undefined,
     }),
   ]);
   const masked = isPruned(result);
-  const uneven = hasDifferentMacs(report.before, after) ? unevenChannels(original.model, result) : undefined;
+  const uneven = isEqualCount(report.before.macs, after.macs) ? undefined : unevenChannels(original.model, result);
   // A result with masks is not timed, because masks are folded in before a model is used. A folder times its files itself.
   const speed =
     masked || input.variant !== undefined
@@ -173,8 +182,36 @@ async function writeResult(
   };
 }
 
+async function weighFile(model: Model, path: string): Promise<WeightAndCost> {
+  return { ...(await weigh(model, await openFiles(model, path))), macs: countMacs(model) };
+}
+
+const openFiles = (model: Model, path: string) => Promise.all(filesOfModel(model, path).map((file) => openFile(file)));
+
+interface Compression {
+  readonly copies: Partial<CompressedSize>;
+  /** Whether the size after brotli is measured. */
+  readonly brotli: boolean;
+  /** The maximum bytes of a file that brotli compresses whole. */
+  readonly maxBrotliBytes?: number | undefined;
+}
+
+async function withCompressed(
+  weight: WeightAndCost,
+  model: Model,
+  path: string,
+  { copies, brotli, maxBrotliBytes }: Compression,
+): Promise<WeightAndCost> {
+  if (copies.sampled !== undefined) return { ...weight, ...copies };
+  const { files } = await plainFile(model, await openFiles(model, path));
+  const { bytes: _, ...sizes } = brotli
+    ? await measureSize(files, undefined, maxBrotliBytes)
+    : { bytes: 0, gzip: await gzipSize(...files), sampled: isEstimated(weight.bytes, "gzip") };
+  return { ...weight, ...sizes, ...copies };
+}
+
 /** Adds the sizes of the input model after compression. The row of a folder's original shows the size of its file with the exporter's metadata. */
-async function compressedOriginal(before: Weight, model: Model, input: PassInput): Promise<Weight> {
+async function compressedOriginal(before: WeightAndCost, model: Model, input: PassInput): Promise<WeightAndCost> {
   const { variant, model: path } = input;
   if (variant === undefined) {
     const brotli = isForDownload(input) || input.precompress?.includes("br") === true;
@@ -194,7 +231,7 @@ const isForDownload = ({ variant, targetDownload, options }: PassInput): boolean
 async function warnOfSpeed(
   speed: Timed | undefined,
   reasons: Parameters<typeof notFasterText>[1] & { readonly original: Model },
-  after: Weight,
+  after: WeightAndCost,
   pass: AnyPass,
   { model, options }: PassInput,
   { log }: JobContext,
@@ -214,8 +251,9 @@ async function costOf(
   context: Context,
   samples: Dataset | undefined,
 ): Promise<PlannedCost | undefined> {
-  const { parameters, macs } = await countsOf(result);
-  if (!hasDifferentMacs(before, { macs })) return undefined;
+  const macs = countMacs(result);
+  if (isEqualCount(before.macs, macs)) return undefined;
+  const { parameters } = await countWeights(result);
   const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context, samples);
   return {
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
@@ -306,7 +344,7 @@ async function openStep(
     fallback: fallback !== false,
     limit:
       targetDownload !== undefined
-        ? { of: "download", bytes: downloadBytesOf(targetDownload, (await countsOf(original)).parameters) }
+        ? { of: "download", bytes: downloadBytesOf(targetDownload, (await countWeights(original)).parameters) }
         : targetBytes === undefined
           ? undefined
           : { of: "file", bytes: targetBytes },

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import { formatReason, groupBy } from "#ir";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
+import { operationsText } from "../../../judge/record/operation-count.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
-import { operationsText } from "../../report/operation-count.ts";
 import { columns, mergeRows } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -14,6 +14,7 @@ import {
 } from "../../../core/numbers.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { isWithin, judge } from "../../../judge/compare/goal.ts";
+import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   changeOf,
@@ -29,19 +30,23 @@ import {
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
-import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
 import { notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
-import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
+import type {
+  PassOutput,
+  PlannedCost,
+  UnwrittenOutput,
+  WeightAndCost,
+  WrittenOutput,
+} from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
 import { samplesLine, withoutNote } from "./samples.ts";
 import { columns } from "./table.ts";
-import { type Weight, weightRecord } from "./weight.ts";
 
 export function showPlan(result: PassOutput): Result {
   const { changes, misses } = result;
   const planned = result.written === undefined ? result.planned : undefined;
-  const cost = planned && { ...planned, macs: planned.macs && operationsFormula(planned.macs) };
+  const cost = planned && withFormula(planned);
   return {
     data: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
     print(terminal) {
@@ -94,7 +99,7 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
     data: {
       model,
       ...result,
-      before: weightRecord(result.before),
+      before: withFormula(result.before),
       replaced: false,
       ...furtherRecord({ ...files, copies: [] }),
     },
@@ -128,8 +133,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     data: {
       model,
       ...result,
-      before: weightRecord(before),
-      after: weightRecord(after),
+      before: withFormula(before),
+      after: withFormula(after),
       replaced: files.replaced.has(written),
       ...furtherRecord(files),
       ...speedRecord(speed),
@@ -313,19 +318,24 @@ function nothingFound(model: string): string {
   return ` No layer can be changed: pith inspect ${quoteWord(model)} shows what is in the model.`;
 }
 
-function compressedRow(name: "gzip" | "brotli", before: Weight, after: Weight): string[][] {
+const withFormula = <T extends Pick<WeightAndCost, "macs">>(cost: T): object => ({
+  ...cost,
+  macs: cost.macs && operationsFormula(cost.macs),
+});
+
+function compressedRow(name: "gzip" | "brotli", before: WeightAndCost, after: WeightAndCost): string[][] {
   const [sizeBefore, sizeAfter] = [before[name], after[name]];
   if (sizeBefore === undefined || sizeAfter === undefined) return [];
   const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
   return [[title, bytes(sizeBefore), bytes(sizeAfter), times(sizeBefore / sizeAfter)]];
 }
 
-function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
+function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndCost): string[][] {
   if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
   return [["zeros", percent(before), percent(after), ""]];
 }
 
-function macsRow(before: Weight, after: Weight): string[][] {
+function macsRow(before: WeightAndCost, after: WeightAndCost): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
   if (macs !== undefined) return [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
   // Sums of products of several symbolic sizes have no ratio.

@@ -35,10 +35,10 @@ import {
   operatorName,
 } from "#ir";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
+import { operationCount } from "../../../judge/record/operation-count.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { channelFinder, payingRank } from "../applicable-techniques.ts";
-import { operationCount } from "../operation-count.ts";
 import type { Blocks, InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";
 

@@ -1,6 +1,6 @@
 /** Describes the contents of a model as data, which `pith inspect` prints. */
 import type { Model } from "#ir";
-import type { OperationCount } from "../operation-count.ts";
+import type { OperationCount } from "../../../judge/record/operation-count.ts";
 import type { Savings } from "./savings.ts";
 
 export interface StoredTensors {

@@ -4,7 +4,7 @@ import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { parseModel } from "../../../core/graph/text.ts";
 import { completeContext } from "../../../core/pass/run-pass.ts";
-import { measureSpeed } from "./weight.ts";
+import { measureSpeed } from "./speed.ts";
 
 const model = (op: string, weightBytes: number): Model => {
   const parsed = parseModel(`opset 21 graph (x: float32[4]) -> (y: float32[4]) { y = ${op}(x) }`);

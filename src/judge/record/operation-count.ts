@@ -23,6 +23,9 @@ export function operationsFormula({ count, per }: OperationCount): string {
   return count === 1 ? per : `${count}*${per}`;
 }
 
+export const isEqualCount = (a: OperationCount | undefined, b: OperationCount | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : operationsFormula(a) === operationsFormula(b);
+
 /** Returns the counts of two models; undefined if they are per different sizes, such as per sample and per token. */
 export function comparableCounts(
   a: OperationCount | undefined,

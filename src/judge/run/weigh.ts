@@ -1,0 +1,44 @@
+/** Measures the size and the content of a model's file. */
+import { cost, infer, learnedCount, learnedTensors } from "#analysis";
+import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
+import { clearNotes } from "#pass";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { zeroShare } from "../../rewrite/edit/stored.ts";
+import type { Weight } from "../record/data.ts";
+import { type OperationCount, operationCount } from "../record/operation-count.ts";
+
+interface PlainFile {
+  readonly files: readonly ByteSource[];
+  /** Bytes of the exporter's metadata; undefined without metadata, or if one file cannot hold the model. */
+  readonly metadata?: number;
+}
+
+/** Returns the model's file without the exporter's metadata, for a fair comparison with results; without metadata, the given files. */
+export async function plainFile(model: Model, files: readonly ByteSource[] = []): Promise<PlainFile> {
+  const copy = model.clone();
+  if (clearNotes(copy).length === 0) return { files };
+  const bytes = await encodedSize(model).catch(asPithError);
+  if (typeof bytes !== "number") return { files };
+  const file = await encodedSource(copy);
+  return { files: [file], metadata: bytes - file.size };
+}
+
+export async function weigh(model: Model, modelFiles: readonly ByteSource[]): Promise<Weight> {
+  const { files, ...metadata } = await plainFile(model, modelFiles);
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  return { bytes, ...metadata, ...(await countWeights(model)) };
+}
+
+export async function countWeights(model: Model): Promise<Pick<Weight, "parameters" | "zeros">> {
+  const copy = model.clone();
+  storeWeights(copy);
+  const learned = await learnedTensors(copy, infer(copy));
+  return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };
+}
+
+/** Counts multiply-accumulates, which can depend on symbolic sizes. */
+export function countMacs(model: Model): OperationCount | undefined {
+  const copy = model.clone();
+  storeWeights(copy);
+  return operationCount(cost(copy, infer(copy)).macs);
+}
