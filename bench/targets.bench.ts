@@ -15,7 +15,7 @@ import { bytes, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { completeContext } from "../src/core/pass/run-pass.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
-import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/judge/run/objective.ts";
+import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/judge/measure/objective.ts";
 import { compressIn } from "../src/judge/run/run.ts";
 import { openTrials } from "../src/judge/run/trials.ts";
 import { runCandidate } from "../src/judge/run/variant.ts";

@@ -1,6 +1,6 @@
 /** How the benches of `compress` open a model's task, and what they look for. */
 import type { Model } from "../../src/core/graph/model.ts";
-import { type Purpose, purposes } from "../../src/judge/run/objective.ts";
+import { type Purpose, purposes } from "../../src/judge/measure/objective.ts";
 import { openTask } from "../../src/judge/task/index.ts";
 import { minSamples } from "../../src/search/parts.ts";
 import type { Network } from "./networks.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { offer, scored } from "../../test/search/combination.ts";
-import type { Evaluation } from "../judge/run/evaluator.ts";
-import { type Figures, type ObjectiveOptions, objectiveOf } from "../judge/run/objective.ts";
+import type { Evaluation } from "../judge/measure/evaluator.ts";
+import { type Figures, type ObjectiveOptions, objectiveOf } from "../judge/measure/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 import { finalistsOf, reservesOf } from "./finals.ts";
 import type { Scored } from "./record.ts";

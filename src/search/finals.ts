@@ -4,9 +4,9 @@ import type { Context } from "#pass";
 import { counted } from "../core/numbers.ts";
 import type { Dataset } from "../data/index.ts";
 import { isWithin } from "../judge/compare/goal.ts";
+import { type Objective, objectiveOf, paretoFrontOf } from "../judge/measure/objective.ts";
 import type { Run } from "../judge/record/data.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
-import { type Objective, objectiveOf, paretoFrontOf } from "../judge/run/objective.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
 import { searchParts } from "./parts.ts";
 import {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { forecastOf, offer } from "../../test/search/combination.ts";
-import type { Figures } from "../judge/run/objective.ts";
+import type { Figures } from "../judge/measure/objective.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
 
 const goal = 0.01;

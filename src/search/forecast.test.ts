@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { forecastOf, offer } from "../../test/search/combination.ts";
-import type { Figures } from "../judge/run/objective.ts";
+import type { Figures } from "../judge/measure/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 
 const channels = { family: "channels" };

@@ -11,7 +11,7 @@
  * - `exponentOfSpeed` predicts the speed from l.
  */
 
-import type { Figures } from "../judge/run/objective.ts";
+import type { Figures } from "../judge/measure/objective.ts";
 import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 
 export interface Trial {

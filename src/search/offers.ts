@@ -2,10 +2,10 @@
 import { infer } from "#analysis";
 import { type Model, PithError } from "#ir";
 import type { AnyPass, MovesRequest } from "#pass";
+import type { ObjectiveOptions } from "../judge/measure/objective.ts";
 import type { Recipe } from "../judge/recipe/recipe.ts";
 import { searchedTechniques } from "../judge/recipe/searched-techniques.ts";
 import { searchedPasses } from "../judge/recipe/steps.ts";
-import type { ObjectiveOptions } from "../judge/run/objective.ts";
 import type { Task } from "../runtime/metrics/types.ts";
 import type { TargetName } from "../runtime/run/run-target.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";

@@ -1,9 +1,9 @@
 /** Tried candidates of a search with their results, and their record for reports (`run.search`). */
 import { judge } from "../judge/compare/goal.ts";
+import { type Figures, type Purpose, paretoFrontOf } from "../judge/measure/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples } from "../judge/recipe/recipe.ts";
 import { recipeText } from "../judge/recipe/recipe-text.ts";
 import type { SearchRecord } from "../judge/record/data.ts";
-import { type Figures, type Purpose, paretoFrontOf } from "../judge/run/objective.ts";
 import type { Attempt } from "../judge/run/variant.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Trial } from "./forecast.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { offer as anyOffer, scored as anyScored } from "../../test/search/combination.ts";
-import { type Figures, type Objective, objectiveOf } from "../judge/run/objective.ts";
+import { type Figures, type Objective, objectiveOf } from "../judge/measure/objective.ts";
 import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
 import { Forecast } from "./forecast.ts";
 import type { Scored } from "./record.ts";

@@ -1,6 +1,6 @@
 /** Chooses the next candidates of a search: number formats alone first, then candidates with the highest expected gain per work. */
 
-import type { Objective } from "../judge/run/objective.ts";
+import type { Objective } from "../judge/measure/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";
 import { isUsable, type Scored } from "./record.ts";

@@ -2,8 +2,8 @@
 
 import { bytes, change, times } from "../core/numbers.ts";
 import { judge } from "../judge/compare/goal.ts";
-import type { Evaluator } from "../judge/run/evaluator.ts";
-import { type Figures, isBySize, type Objective, type Purpose } from "../judge/run/objective.ts";
+import type { Evaluator } from "../judge/measure/evaluator.ts";
+import { type Figures, isBySize, type Objective, type Purpose } from "../judge/measure/objective.ts";
 import { speedOf, timeFiles } from "../judge/run/timing.ts";
 import type { Attempt } from "../judge/run/variant.ts";
 import type { Store } from "../judge/steps/store.ts";

@@ -8,7 +8,7 @@ import { type Model, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { counted, integer } from "../core/numbers.ts";
 import { usualDrop } from "../judge/compare/goal.ts";
-import { objectiveOf } from "../judge/run/objective.ts";
+import { objectiveOf } from "../judge/measure/objective.ts";
 import type { Compressed } from "../judge/run/run.ts";
 import { type CandidateSteps, runCandidate } from "../judge/run/variant.ts";
 import { withStore } from "../judge/steps/store.ts";

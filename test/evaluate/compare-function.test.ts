@@ -14,7 +14,7 @@ import {
   compareRuns,
   lossOf,
 } from "../../src/judge/compare/compare-function.ts";
-import { searchWithoutData } from "../../src/judge/run/fallback-samples.ts";
+import { searchWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
 import type { Pair } from "../../src/runtime/run/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";

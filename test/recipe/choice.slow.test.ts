@@ -11,7 +11,7 @@ import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
-import { drawHoldout } from "../../src/judge/run/division.ts";
+import { drawHoldout } from "../../src/judge/measure/division.ts";
 import { errorOfRun } from "../../src/judge/run/rejection.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";

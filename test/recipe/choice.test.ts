@@ -8,7 +8,7 @@ import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
-import { drawHoldout } from "../../src/judge/run/division.ts";
+import { drawHoldout } from "../../src/judge/measure/division.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { task, trained } from "./blobs.ts";
 

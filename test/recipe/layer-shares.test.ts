@@ -6,7 +6,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import type { OptionValues } from "../../src/core/pass/pass.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { memory } from "../../src/data/index.ts";
-import { errorSharesOf } from "../../src/judge/run/layer-shares.ts";
+import { errorSharesOf } from "../../src/judge/fallback/layer-shares.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 

@@ -12,13 +12,13 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { separateSearchSamples } from "../../src/judge/run/fallback-samples.ts";
+import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples.ts";
 import {
   type FallbackVerdict,
   findFallback,
   type StepOutput,
   searchFewest,
-} from "../../src/judge/run/precision-fallback.ts";
+} from "../../src/judge/fallback/precision-fallback.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { modelDigest } from "../../src/judge/steps/store.ts";

@@ -9,7 +9,7 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import { memory } from "../../src/data/index.ts";
-import { taylorErrors } from "../../src/judge/run/taylor-errors.ts";
+import { taylorErrors } from "../../src/judge/fallback/taylor-errors.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { run } from "../quantize/networks.ts";

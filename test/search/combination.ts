@@ -1,4 +1,4 @@
-import type { Figures } from "../../src/judge/run/objective.ts";
+import type { Figures } from "../../src/judge/measure/objective.ts";
 import type { Combination, Offer } from "../../src/search/combinations.ts";
 import { Forecast } from "../../src/search/forecast.ts";
 import type { Scored } from "../../src/search/record.ts";

@@ -1,6 +1,6 @@
 /** Writes Pith's section in a folder's README.md (the model card), between two marks: file sizes, similarity to the originals, and example code. */
 import { stripPeriod } from "#ir";
-import type { Purpose } from "../../judge/run/objective.ts";
+import type { Purpose } from "../../judge/measure/objective.ts";
 import { type DtypeName, dtypeBits } from "../../techniques/quantize/dtypes.ts";
 import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown-text.ts";
 import { batchText } from "./end-to-end.ts";

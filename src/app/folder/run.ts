@@ -5,7 +5,7 @@ import type { Context } from "#pass";
 import type { Encoding } from "#platform";
 import type { CopySizes } from "../../core/files/compressed-copies.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";
-import type { Purpose } from "../../judge/run/objective.ts";
+import type { Purpose } from "../../judge/measure/objective.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 import type { QuantizeOptions } from "../../techniques/quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";

@@ -3,7 +3,7 @@ import { Miss, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
 import { wilson } from "../../core/math/interval.ts";
 import { sentences } from "../../data/text/sentences.ts";
-import type { FallbackJudge, FallbackVerdict } from "../../judge/run/precision-fallback.ts";
+import type { FallbackJudge, FallbackVerdict } from "../../judge/fallback/precision-fallback.ts";
 import { generatorOf } from "../../runtime/run/generate.ts";
 import {
   continueEach,

@@ -1,6 +1,7 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
 import { bytes, counted, integer, times } from "../../core/numbers.ts";
 import { isWithin } from "../../judge/compare/goal.ts";
+import { minDivided } from "../../judge/measure/division.ts";
 import type { Run, StepRecord } from "../../judge/record/data.ts";
 import {
   accuracySentence,
@@ -15,7 +16,6 @@ import {
   speedupOf,
   storageSentence,
 } from "../../judge/record/verdict.ts";
-import { minDivided } from "../../judge/run/division.ts";
 import { minSamples } from "../../search/parts.ts";
 import { comparedSize } from "./search.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { objectiveOf } from "../measure/objective.ts";
 import { type Contender, choose, otherFrontIndices } from "./choose.ts";
-import { objectiveOf } from "./objective.ts";
 
 const original = { bytes: 400 };
 const usual = objectiveOf({}, undefined, original);

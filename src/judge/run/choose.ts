@@ -1,6 +1,7 @@
 /** Selects the result to keep: of the results that meet the goal and reach the objective's targets, the one with the lowest cost. */
+
+import { type Figures, type Objective, paretoFrontOf } from "../measure/objective.ts";
 import type { Choice } from "../record/data.ts";
-import { type Figures, type Objective, paretoFrontOf } from "./objective.ts";
 
 export interface Contender {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */

@@ -1,10 +1,10 @@
 /** Selects the result of a run to keep, among the results of all its recipes. Rejects results that gain nothing or miss a size or speed target. */
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
+import { whyNothingGained } from "../measure/improvement.ts";
+import { type Objective, objectiveOf, sizeFor } from "../measure/objective.ts";
 import type { Choice, Measured, Timing } from "../record/data.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
-import { whyNothingGained } from "./improvement.ts";
-import { type Objective, objectiveOf, sizeFor } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
 import { speedOf } from "./timing.ts";
 import type { Trials } from "./trials.ts";

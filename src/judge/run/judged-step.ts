@@ -12,32 +12,32 @@ import { type Likeness, minSame } from "../compare/compare-function.ts";
 import { isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { inputsPhrase } from "../compare/output-comparison.ts";
 import type { OnTarget } from "../compare/target-check.ts";
-import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
-import { memoryModels } from "../steps/loose-models.ts";
-import { Runner, type StepResult } from "../steps/runner.ts";
-import { runStep, type StepParts, samplesOf } from "../steps/step.ts";
-import { trains } from "../steps/step-options.ts";
-import { fitToDownload } from "./download-budget.ts";
-import { announceCalibration } from "./duration-notice.ts";
+import { fitToDownload } from "../fallback/download-budget.ts";
 import {
   excessOf,
   excessOfNoise,
   type SeparateSearch,
   searchWithoutData,
   separateSearchSamples,
-} from "./fallback-samples.ts";
-import { whyNotSmaller } from "./improvement.ts";
-import { judgeResult, type Lost } from "./judgement.ts";
-import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "./kept-function.ts";
-import { formatSettings, type PrecisionFallback } from "./precise-layers.ts";
+} from "../fallback/fallback-samples.ts";
+import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import {
   FailedFallback,
   type FallbackJudge,
   type FallbackRequest,
   findFallback,
   type StepOutput,
-} from "./precision-fallback.ts";
-import { fitToBytes } from "./size-budget.ts";
+} from "../fallback/precision-fallback.ts";
+import { fitToBytes } from "../fallback/size-budget.ts";
+import { announceCalibration } from "../measure/duration-notice.ts";
+import { whyNotSmaller } from "../measure/improvement.ts";
+import { judgeResult, type Lost } from "../measure/judgement.ts";
+import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "../measure/kept-function.ts";
+import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
+import { memoryModels } from "../steps/loose-models.ts";
+import { Runner, type StepResult } from "../steps/runner.ts";
+import { runStep, type StepParts, samplesOf } from "../steps/step.ts";
+import { trains } from "../steps/step-options.ts";
 import { lessLossyAdvice } from "./step-advice.ts";
 import {
   allowsLargeDrop,

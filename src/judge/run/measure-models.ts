@@ -21,15 +21,15 @@ import { answersWithNaN } from "../compare/compare.ts";
 import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { type Comparison, judge, type Verdict } from "../compare/goal.ts";
 import type { ComparedValues } from "../compare/output-comparison.ts";
+import { announceDuration } from "../measure/duration-notice.ts";
+import { Holdout, type HoldoutComparison } from "../measure/holdout.ts";
+import { findLostKnowledge } from "../measure/judgement.ts";
+import { isDistance } from "../measure/kept-function.ts";
+import type { GoalOptions } from "../measure/paired-metrics.ts";
 import { comparisonMetrics, selectMetric } from "../task/metrics.ts";
 import type { MetricName } from "../task/named-metrics.ts";
 import type { OpenedTask } from "../task/open-task.ts";
 import { chanceQuestion } from "../task/prepare-images.ts";
-import { announceDuration } from "./duration-notice.ts";
-import { Holdout, type HoldoutComparison } from "./holdout.ts";
-import { findLostKnowledge } from "./judgement.ts";
-import { isDistance } from "./kept-function.ts";
-import type { GoalOptions } from "./paired-metrics.ts";
 import type { NamedModel, StepContext } from "./step-request.ts";
 
 /** Number of samples on which outputs are compared that the metric does not evaluate. */
@@ -103,8 +103,10 @@ export async function measureModels(
   if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
   const { progress } = announceDuration(context, dataset.count, 1);
   const measuredMetrics = [...metrics, answers(output, mainMetric)];
-  const held = original !== undefined;
-  const rows = await measure(engine, models, samples, measuredMetrics, { batch, held, signal, progress });
+  const rows = await measure(engine, models, samples, measuredMetrics, {
+    ...{ batch, signal, progress },
+    held: original !== undefined,
+  });
   const results = rows.map((modelRows) => ({
     rows: modelRows[0] ?? new Float64Array(),
     answers: answersOf(modelRows[metrics.length] ?? new Float64Array()),
@@ -154,7 +156,7 @@ function metricsFor({ model, original, task, metric, output }: MeasureRequest): 
   if (mainMetric.truth === "original" && !hasOriginal)
     throw new PithError("E_USAGE", `--metric ${metric} needs --original: it compares a model with its original.`);
   const others = hasOriginal ? comparisonMetrics(original.model, output, { ...task, samples: seen.count, metric }) : [];
-  return [mainMetric, ...others.filter(({ name }) => name !== mainMetric.name)];
+  return [mainMetric, ...furtherMetrics.filter(({ name }) => name !== mainMetric.name)];
 }
 
 /** Removes labels that the metric does not use, because they can have a form that does not fit the model. */

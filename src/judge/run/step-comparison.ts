@@ -5,11 +5,11 @@ import { allowance, figure } from "../../core/numbers.ts";
 import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
+import { announceDuration } from "../measure/duration-notice.ts";
+import { findLostKnowledge } from "../measure/judgement.ts";
+import { Looks } from "../measure/looks.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
 import { trains } from "../steps/step-options.ts";
-import { announceDuration } from "./duration-notice.ts";
-import { findLostKnowledge } from "./judgement.ts";
-import { Looks } from "./looks.ts";
-import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { keepingAdvice } from "./step-advice.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 

@@ -1,9 +1,9 @@
 import { PithError } from "#ir";
 import type { Context } from "#pass";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
 import type { Timing } from "../record/data.ts";
 import { relativeWorkOf } from "../record/verdict.ts";
-import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { Attempt } from "./variant.ts";
 

@@ -3,13 +3,13 @@ import { type Context, completeContext } from "#pass";
 import { levelOf } from "../../core/math/interval.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Goal } from "../compare/goal.ts";
+import { Evaluator, type EvaluatorOptions } from "../measure/evaluator.ts";
+import { FigureRecords } from "../measure/figure-records.ts";
+import { goalOf } from "../measure/objective.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
 import { metricInputsOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
-import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
-import { FigureRecords } from "./figure-records.ts";
-import { goalOf } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
 import { type Candidate, type CandidateSteps, isTrained, type RunContext, runCandidate } from "./variant.ts";
 

@@ -3,7 +3,7 @@
 import { allLayers, infer, type Layer } from "#analysis";
 import { asPithError, groupBy, Miss, type Model, throwIfAborted } from "#ir";
 import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";
-import { optionsForBits } from "../../judge/run/size-budget.ts";
+import { optionsForBits } from "../../judge/fallback/size-budget.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
 import { prune } from "../../techniques/prune/index.ts";

@@ -1,7 +1,7 @@
 /** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
 import { capitalize, PithError } from "#ir";
 import { bytes } from "../../../core/numbers.ts";
-import { formatPreciseLayer } from "../../../judge/run/precise-layers.ts";
+import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import {
   comparedNearness,

@@ -2,7 +2,11 @@
 import { groupBy, joinList } from "#ir";
 import { type Change, changeText } from "#pass";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
-import { describePreciseLayer, formatSettings, type PrecisionFallback } from "../../../judge/run/precise-layers.ts";
+import {
+  describePreciseLayer,
+  formatSettings,
+  type PrecisionFallback,
+} from "../../../judge/fallback/precise-layers.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";
 

@@ -1,7 +1,7 @@
 /** Schemas of job inputs. A worker validates each job, because any program that reaches the queue's server can add jobs. */
 import * as v from "valibot";
 import { countOption } from "#pass";
-import { purposes } from "../../../judge/run/objective.ts";
+import { purposes } from "../../../judge/measure/objective.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
 import { sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { seedSchema } from "../command.ts";

@@ -11,11 +11,11 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
+import { drawHoldout } from "../measure/division.ts";
+import { findLostKnowledge } from "../measure/judgement.ts";
+import { Looks } from "../measure/looks.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
 import type { TextInputs } from "../task/text-inputs.ts";
-import { drawHoldout } from "./division.ts";
-import { findLostKnowledge } from "./judgement.ts";
-import { Looks } from "./looks.ts";
-import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
 export interface SeparateSearch {

@@ -15,8 +15,8 @@ import type { AnyPass, Change, Context, OptionValues } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
+import { whyNotSmaller } from "../measure/improvement.ts";
 import type { StepResult } from "../steps/runner.ts";
-import { whyNotSmaller } from "./improvement.ts";
 import { type ErrorShares, errorSharesOf } from "./layer-shares.ts";
 import {
   type FallbackAttempt,
