@@ -11,9 +11,9 @@
 import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
+import { sizeFor } from "../src/judge/measure/objective.ts";
 import type { Measured, Run } from "../src/judge/record/data.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
-import { sizeFor } from "../src/judge/measure/objective.ts";
 import { compress } from "../src/judge/run/run.ts";
 import { searchParts } from "../src/search/parts.ts";
 import { search } from "../src/search/search.ts";

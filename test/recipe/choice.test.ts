@@ -6,9 +6,9 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
+import { drawHoldout } from "../../src/judge/measure/division.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
-import { drawHoldout } from "../../src/judge/measure/division.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { task, trained } from "./blobs.ts";
 

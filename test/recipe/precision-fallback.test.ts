@@ -10,8 +10,6 @@ import type { Context, OptionValues } from "../../src/core/pass/pass.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import type { Goal } from "../../src/judge/index.ts";
-import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples.ts";
 import {
   type FallbackVerdict,
@@ -19,6 +17,8 @@ import {
   type StepOutput,
   searchFewest,
 } from "../../src/judge/fallback/precision-fallback.ts";
+import type { Goal } from "../../src/judge/index.ts";
+import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { modelDigest } from "../../src/judge/steps/store.ts";

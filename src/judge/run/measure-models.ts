@@ -155,7 +155,9 @@ function metricsFor({ model, original, task, metric, output }: MeasureRequest): 
   const mainMetric = selectMetric(reference.model, metric, output, { labelled, hasOriginal, reading });
   if (mainMetric.truth === "original" && !hasOriginal)
     throw new PithError("E_USAGE", `--metric ${metric} needs --original: it compares a model with its original.`);
-  const others = hasOriginal ? comparisonMetrics(original.model, output, { ...task, samples: seen.count, metric }) : [];
+  const furtherMetrics = hasOriginal
+    ? comparisonMetrics(original.model, output, { ...task, samples: seen.count, metric })
+    : [];
   return [mainMetric, ...furtherMetrics.filter(({ name }) => name !== mainMetric.name)];
 }
 
