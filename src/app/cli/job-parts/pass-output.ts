@@ -1,11 +1,11 @@
 import type { UnevenChannels } from "#analysis";
 import type { Encoding } from "#platform";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
+import type { PrecisionFallback } from "../../../judge/fallback/precise-layers.ts";
+import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import type { Weight } from "../../../judge/record/data.ts";
 import type { OperationCount } from "../../../judge/record/operation-count.ts";
 import type { Judgement } from "../../../judge/run/judged-step.ts";
-import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
-import type { PrecisionFallback } from "../../../judge/fallback/precise-layers.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { MetricName } from "../../../judge/task/index.ts";
