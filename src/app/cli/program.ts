@@ -10,6 +10,7 @@ import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
 import { commands, type ListedCommand } from "./commands.ts";
+import { isPossibleAdvice, withFlagNames } from "./flags/invalid-options.ts";
 import { createSecretRemover, publicWords } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
@@ -36,7 +37,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
   permitModules(words.flatMap(pathsOf));
   // Some programs use -V for the version, and others -v, so Pith accepts both flags.
   if (words[0] === "-V") words[0] = "-v";
-  const terminal = openTerminal(surroundings, words);
+  const terminal = openTerminal(surroundings, words, () => command);
   let code: number = exitCode.ok;
   // The module is loaded when the first job starts, because help needs no jobs.
   const job = async <J extends Job>(
@@ -49,12 +50,10 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
       ? (await import("../../runtime/job/here.ts")).runHere
       : (await import("../../runtime/job/run.ts")).runJob;
     const run = surroundings.runJob ?? defaultWorker;
-    const { rewordOptionNames } = await import("./flags/invalid-options.ts");
-    const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
-      terminal.event(event.kind === "log" ? { ...event, text: rewordOptionNames(event.text, flags) } : event);
+      terminal.event(event);
     };
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {
@@ -130,18 +129,18 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
   throw new PithError("E_USAGE", `Unknown command '${typedName}'.`, { hint });
 }
 
-/** Returns the error with additions for the user: the user's module that failed, similar paths, and flags instead of option names. */
+/** Returns the error with additions for the user: the user's module that failed and similar paths. Removes advice about flags of other commands. */
 async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
-  const { rewordForCommand } = await import("./flags/invalid-options.ts");
-  return rewordForCommand(await suggestPath(failure, words), flagsOf(command));
+  const suggestion = await suggestPath(failure, words);
+  const hint = suggestion.advice.filter((text) => isPossibleAdvice(text, flagsOf(command)));
+  return suggestion.reworded({ hint });
 }
 
-function flagsOf(command: Command): ReadonlySet<string> {
-  return new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]);
-}
+const flagsOf = (command: Command | undefined): readonly string[] =>
+  command?.options.flatMap(({ long }) => long ?? []) ?? [];
 
 /** Returns the program with the names of all commands. Only the command that the words name is loaded. */
 async function buildProgram(
@@ -235,11 +234,12 @@ export function describeStoppedStage(error: unknown, command: string, stage: str
 function openTerminal(
   { out, err, env = {}, program = "pith" }: ProgramEnvironment,
   words: readonly string[],
+  commandNow: () => Command | undefined,
 ): Terminal {
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
   return new Terminal({
     ...{ out, err, json: words.includes("--json"), env, about },
-    asTyped: (text) => replaceProgramName(text, program),
+    asTyped: (text) => replaceProgramName(withFlagNames(text, flagsOf(commandNow())), program),
     withoutSecrets: createSecretRemover(words),
   });
 }

@@ -1,8 +1,6 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
-import { zeros } from "#ir";
 import type { AnyPass, CalibrationData, OptionValues } from "#pass";
-import { memory } from "../../data/batches/indexed.ts";
 
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
@@ -35,9 +33,6 @@ export function completeOptions(pass: AnyPass, options: OptionValues): OptionVal
   );
 }
 
-/** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
-export function placeholderOptions({ data }: AnyPass): OptionValues {
-  return data === undefined ? {} : { data: noSamples };
-}
-
-const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
+/** Returns a path for the option that the run sets, so that the pass's schema can check the other options. */
+export const placeholderOptions = ({ data }: AnyPass): OptionValues =>
+  data === undefined ? {} : { data: "the run's data" };

@@ -2,28 +2,28 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { parsableBy } from "../../../core/pass/options.ts";
-import { flagName, rewordForCommand } from "./invalid-options.ts";
+import { flagName, isPossibleAdvice, withFlagNames } from "./invalid-options.ts";
 import { checkFlags } from "./options.ts";
 
 test("flagName returns an option name in kebab case with two dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
 });
 
-test("ownAdvice replaces option names in backquotes by flags, and keeps other words", () => {
-  const cause = new Error("because");
-  const error = new PithError("E_OPTION", "With `learningRate` and `seed`, not `rate` or resume.", {
-    hint: "`resume` continues, `perChannel: false` is coarser, and so is `amount: 0.8`.",
-    cause,
+test("withFlagNames replaces option names in backquotes by flags, in texts and in data, and keeps other words", () => {
+  const flags = ["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"];
+  expect(withFlagNames("With `learningRate` and `seed`, not `rate` or resume.", flags)).toBe(
+    "With --learning-rate and --seed, not `rate` or resume.",
+  );
+  const data = { misses: [{ reason: "`perChannel: false` is coarser, and so is `amount: 0.8`", count: 2 }] };
+  expect(withFlagNames(data, flags)).toEqual({
+    misses: [{ reason: "--no-per-channel is coarser, and so is --amount 0.8", count: 2 }],
   });
-  expect(
-    rewordForCommand(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
-  ).toMatchObject({
-    code: "E_OPTION",
-    message: "With --learning-rate and --seed, not `rate` or resume.",
-    hint: "--resume continues, --no-per-channel is coarser, and so is --amount 0.8.",
-    cause,
-  });
-  expect(rewordForCommand(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
+});
+
+test("isPossibleAdvice rejects advice with a shared option that the command lacks", () => {
+  expect(isPossibleAdvice("Give `data`, or set `learningRate`.", ["--learning-rate"])).toBe(false);
+  expect(isPossibleAdvice("Give `data`, or set `learningRate`.", ["--data"])).toBe(true);
+  expect(isPossibleAdvice("--force writes it; judge it then (pith eval --original).", [])).toBe(true);
 });
 
 test("fitting keeps a parser's message and hint, and names flags in checks of several options", () => {

@@ -1,4 +1,4 @@
-import { PithError } from "#ir";
+import { isObject } from "../../../core/plain.ts";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
 export function flagName(key: string): string {
@@ -6,13 +6,11 @@ export function flagName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** Returns an error in which option names are flags, without advice about options that the command does not have. */
-export function rewordForCommand({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
+/** Returns whether advice mentions no shared option that the command lacks. */
+export function isPossibleAdvice(text: string, flags: readonly string[]): boolean {
   const options = optionNamesOf(flags);
-  const isPossible = (part: string): boolean =>
-    [...part.matchAll(quotedOption)].every(([, word = ""]) => options.has(word) || !sharedOptions.includes(word));
-  const hint = advice.filter(isPossible).map((part) => asFlags(part, options));
-  return new PithError(code, rewordOptionNames(message, flags), { hint, cause });
+  const words = Array.from(text.matchAll(quotedOption), ([, word = ""]) => word);
+  return words.every((word) => options.includes(word) || !sharedOptions.includes(word));
 }
 
 /** Matches an option in a message: `` `metric` `` or `` `metric: "psnr"` ``. */
@@ -49,11 +47,18 @@ const sharedOptions = [
   "validation",
 ];
 
-export function rewordOptionNames(text: string, flags: ReadonlySet<string> = new Set()): string {
-  return asFlags(text, new Set([...sharedOptions, ...optionNamesOf(flags)]));
+/** Returns a text, or plain data, in which option names are flags. Messages have option names; only what a user of the command line reads has flags. */
+export function withFlagNames<T>(value: T, flags: readonly string[] = []): T {
+  const keys = new Set([...sharedOptions, ...optionNamesOf(flags)]);
+  const replace = (part: unknown): unknown => {
+    if (typeof part === "string") return asFlags(part, keys);
+    if (Array.isArray(part)) return part.map(replace);
+    return isObject(part)
+      ? Object.fromEntries(Object.entries(part).map(([key, inner]) => [key, replace(inner)]))
+      : part;
+  };
+  return replace(value) as T;
 }
 
-function optionNamesOf(flags: ReadonlySet<string>): ReadonlySet<string> {
-  const names = [...flags].map((flag) => flag.slice(2).replace(/^no-/, ""));
-  return new Set(names.map((name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())));
-}
+const optionNamesOf = (flags: readonly string[]): readonly string[] =>
+  flags.map((flag) => flag.replace(/^--(no-)?/, "").replace(/-([a-z])/g, (_, letter) => letter.toUpperCase()));

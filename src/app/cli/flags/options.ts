@@ -93,7 +93,7 @@ function misfitError(
     key === undefined
       ? misfit.sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word))
       : misfit.sentence;
-  const text = [...inside.filter((part) => !/^\d+$/.test(part)), asFlags(sentence, keys)].join(": ");
+  const text = [...inside.filter((part) => !/^\d+$/.test(part)), sentence].join(": ");
   const place =
     key === undefined ? capitalize(text) : `${flagName(key)}${/^(is|takes) /.test(text) ? "" : ":"} ${text}`;
   return new PithError("E_OPTION", `${place}.`, { hint: misfit.hint ?? hint });

@@ -1,10 +1,9 @@
 import { expect, test } from "vitest";
-import { PithError } from "../../../core/errors.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/step-advice.ts";
 import { passCommand } from "../commands/pass.ts";
-import { asFlags, flagName, rewordForCommand } from "../flags/invalid-options.ts";
+import { asFlags, flagName } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
 import { passCommands } from "../pass-commands.ts";
 import { lostAdvice } from "./advice.ts";
@@ -28,7 +27,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags 
       };
       const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { isUnshown: true })];
       const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
-      const texts = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
+      const texts = [...sentences, ...lost].map((text) => asFlags(text, new Set([...keys, "force"])));
       expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
     }
   }
@@ -80,18 +79,4 @@ test("lostAdvice names changed layers, recovery for a spread loss, and another m
       /^Use a smaller amount, allow more \(--max-drop\), or write it anyway: --force, then pith recover thin\.onnx --original m\.onnx --data /,
     );
   expect(advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }, false)).not.toContain("recover");
-});
-
-test("ownAdvice drops parts of a hint that name options of other commands", () => {
-  const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });
-  const flags = new Set(["--output", "--force"]);
-  const hintOf = (...hint: string[]) => rewordForCommand(error(...hint), flags).hint;
-  expect(hintOf("Name an output: `output`.", "Or compare it with its original (`original`).")).toBe(
-    "Name an output: --output.",
-  );
-  expect(hintOf("Compare it with its original (`original`).")).toBeUndefined();
-  expect(hintOf("--force writes it; judge it then (pith eval --original).")).toBe(
-    "--force writes it; judge it then (pith eval --original).",
-  );
-  expect(rewordForCommand(error("Export it again."), flags).hint).toBe("Export it again.");
 });

@@ -6,8 +6,6 @@ import type { Rejection } from "../../../judge/run/judged-step.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";
-import { asFlags } from "../flags/invalid-options.ts";
-import { keysOf } from "../flags/options.ts";
 import { passCommands } from "../pass-commands.ts";
 import type { PassInput } from "./pass-output.ts";
 
@@ -53,7 +51,7 @@ export function lostAdvice(
   const checkpointText = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
   const gentlerAdvice = unshown
     ? "Evaluate it on more samples, or without --strict"
-    : pass.gentler && asFlags(pass.gentler(options, lostBefore), keysOf(pass.options));
+    : pass.gentler?.(options, lostBefore);
   const isSpreadError = blamed !== undefined && isSpread(blamed);
   const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const exceptAdvice =
@@ -63,7 +61,7 @@ export function lostAdvice(
     ? passCommands[pass.id]?.next?.(options, nextFiles({ model, out }, data, state))
     : undefined;
   const suggestions = [
-    ...(gentlerAdvice === undefined || (exceptAdvice !== undefined && gentlerAdvice.includes("--except"))
+    ...(gentlerAdvice === undefined || (exceptAdvice !== undefined && gentlerAdvice.includes("`except`"))
       ? []
       : [gentlerAdvice]),
     ...(lostBefore ? [`start from a model that lost less than ${model}`] : []),
@@ -92,11 +90,7 @@ function exceptText({ except }: OptionValues, layer: string): string {
 }
 
 /** Returns a sentence about faster settings; "" if the pass has no suggestion. */
-export async function fasterAdvice(
-  { faster, options: schema }: AnyPass,
-  options: OptionValues,
-  original: Model,
-): Promise<string> {
+export async function fasterAdvice({ faster }: AnyPass, options: OptionValues, original: Model): Promise<string> {
   const advice = await faster?.(options, original);
-  return advice === undefined ? "" : `. ${asFlags(advice, keysOf(schema))}.`;
+  return advice === undefined ? "" : `. ${advice}.`;
 }

@@ -24,7 +24,7 @@ import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { minSamples } from "../../../search/parts.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { rewordOptionNames } from "../flags/invalid-options.ts";
+import { withFlagNames } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface TaskRequest {
@@ -69,12 +69,7 @@ export async function openRequest(
     { data: path, ...data, ...options, onGuess: () => context.stage("preprocessing") },
     contextOf(engine, request, context),
   );
-  const { preprocessing, warnings } = task;
-  return {
-    ...task,
-    preprocessing: preprocessing === undefined ? undefined : rewordOptionNames(preprocessing),
-    warnings: warnings.map((text) => rewordOptionNames(text)),
-  };
+  return { ...task, preprocessing: withFlagNames(task.preprocessing) };
 }
 
 /**

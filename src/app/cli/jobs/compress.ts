@@ -25,7 +25,7 @@ import { exists, filesOfModel } from "../files/files.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { rewordOptionNames } from "../flags/invalid-options.ts";
+import { withFlagNames } from "../flags/invalid-options.ts";
 import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { warnOfDefaults } from "../job-parts/open-model.ts";
 import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
@@ -76,11 +76,12 @@ async function runAndWrite(
     originalFacts ??= fileFacts(model, input.model, original, context.signal);
     return originalFacts;
   };
-  const recordOf = async ({ run, others }: Compressed): Promise<Run> => ({
-    ...withFileNames(withFlagNames(run), others),
-    warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(rewordOptionNames(text))),
-    original: { ...run.original, ...(await factsOf(run)) },
-  });
+  const recordOf = async ({ run, others }: Compressed): Promise<Run> =>
+    withFlagNames({
+      ...withFileNames(run, others),
+      warnings: [...task.warnings, ...run.warnings].map(capitalize),
+      original: { ...run.original, ...(await factsOf(run)) },
+    });
   const onBest = async (best: Compressed): Promise<void> => {
     if (best.result !== undefined) await write(input, await recordOf(best), best, context);
   };
@@ -127,22 +128,6 @@ function runSearch(
   return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (jobPool, toLocal) =>
     searchAhead(model, task, { ...options, jobPool, ...(await openStoreOptions(toLocal(shared))) }, running),
   );
-}
-
-function withFlagNames(run: Run): Run {
-  const { rejected } = run;
-  return {
-    ...run,
-    ...(rejected === undefined ? {} : { rejected: { ...rejected, message: rewordOptionNames(rejected.message) } }),
-    variants: run.variants.map((variant) => ({
-      ...variant,
-      rejected: variant.rejected && rewordOptionNames(variant.rejected),
-      steps: variant.steps.map((step) => ({
-        ...step,
-        misses: step.misses.map(({ at, reason }) => ({ at, reason: rewordOptionNames(reason) })),
-      })),
-    })),
-  };
 }
 
 function withFileNames(run: Run, others: Compressed["others"]): Run {

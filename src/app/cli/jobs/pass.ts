@@ -33,8 +33,6 @@ import { searchTogether } from "../../folder/text-search.ts";
 import { notFasterText, slowerText, speedOf, type Timed } from "../../report/speed.ts";
 import { filesOfModel, isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { asFlags } from "../flags/invalid-options.ts";
-import { keysOf } from "../flags/options.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
 import type {
@@ -314,7 +312,17 @@ async function openStep(
       (before, after) => [input.command, after, "--original", before],
       context,
     );
-  const stepContext = { ...wordedContext(pass, context, input), stage: context.stage.bind(context) };
+  const stepContext = {
+    ...contextOf(watchLoads(createEngine()), input, {
+      ...context,
+      log(event) {
+        // The table of a folder has a column for the dependence on the batch.
+        if (event.id !== "batch" || input.variant === undefined) context.log(event);
+      },
+      progress: (...progress) => context.progress(...progress),
+    }),
+    stage: context.stage.bind(context),
+  };
   const data =
     input.data === undefined
       ? undefined
@@ -352,21 +360,6 @@ async function openStep(
     temporary: context.temporary,
   };
   return { request, context: stepContext, data, continues };
-}
-
-/** Returns a context that replaces option names in messages by the command's flags. */
-function wordedContext(pass: AnyPass, context: JobContext, input: PassInput) {
-  const keys = new Set([...keysOf(pass.options), "maxDrop", "force", "data", "samples"]);
-  const contextWithFlags: typeof context = {
-    ...context,
-    log(event) {
-      // The table of a folder has a column for the dependence on the batch.
-      if (event.id !== "batch" || input.variant === undefined)
-        context.log({ ...event, text: asFlags(event.text, keys) });
-    },
-    progress: (...progress) => context.progress(...progress),
-  };
-  return contextOf(watchLoads(createEngine()), input, contextWithFlags);
 }
 
 async function openReferences(

@@ -18,7 +18,7 @@ import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { rewordOptionNames } from "../flags/invalid-options.ts";
+import { withFlagNames } from "../flags/invalid-options.ts";
 import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { openSweep } from "../job-parts/open-sweep.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
@@ -47,13 +47,9 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   context.stage("layers");
   const { out, kinds, layers, except, alike, minutes, budget, cost } = input;
   const options = { ...openedSweep.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
-  const sweptSensitivity = await runSweep(input, model, context, (more) =>
-    sweep(model, task, { ...options, ...more }, running),
+  const sensitivity = withFlagNames(
+    await runSweep(input, model, context, (more) => sweep(model, task, { ...options, ...more }, running)),
   );
-  const sensitivity: Sensitivity = {
-    ...sweptSensitivity,
-    misses: sweptSensitivity.misses.map((miss) => ({ ...miss, reason: rewordOptionNames(miss.reason) })),
-  };
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     context.progress(index, sensitivityKinds.length, kindWords[kind].title);

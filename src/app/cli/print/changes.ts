@@ -7,7 +7,6 @@ import {
   formatSettings,
   type PrecisionFallback,
 } from "../../../judge/fallback/precise-layers.ts";
-import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";
 
 type Paint = (text: string) => string;
@@ -52,7 +51,7 @@ export function unchangedLines(
   misses: readonly { readonly at: string | undefined; readonly reason: string; readonly by?: string | undefined }[],
   dim: Paint,
 ): string[] {
-  const lines = misses.map(({ at, reason, by }) => ({ at, text: rewordOptionNames(reason), by }));
+  const lines = misses.map(({ at, reason, by }) => ({ at, text: reason, by }));
   return listGroups(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 

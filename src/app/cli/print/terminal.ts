@@ -27,7 +27,7 @@ export interface TerminalOptions {
   readonly json: boolean;
   readonly env: Environment;
   readonly about: string;
-  /** Rewrites command lines in messages as the user must type them. */
+  /** Rewrites command lines and option names in messages as the user must type them. */
   readonly asTyped?: (text: string) => string;
   /** Removes from a message the passwords that are on the command line. */
   readonly withoutSecrets?: (text: string) => string;
@@ -107,10 +107,9 @@ export class Terminal {
 
   /** Prints a message. Warnings show their id, so that users can look it up. */
   note(id: string, message: string, level: "note" | "warning" = "note"): void {
-    const text = this.#withoutSecrets(message);
-    const shown = printable(this.#typed(text));
+    const text = this.#typed(this.#withoutSecrets(message));
     if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
-    else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
+    else this.#error(`${level === "note" ? "" : `${this.#errorColor.yellow(id)}: `}${printable(text)}`);
   }
 
   /** Writes a line per finished file to a log. A terminal shows the progress instead. */
