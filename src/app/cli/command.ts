@@ -10,6 +10,7 @@ import type { RunOptions } from "../../runtime/job/run.ts";
 import { findModel, withModelFiles } from "./files/model-folder.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
+import type { Page } from "./print/page.ts";
 import type { Terminal } from "./print/terminal.ts";
 
 export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {
@@ -67,7 +68,9 @@ export interface JobOptions extends Pick<RunOptions, "keeps"> {
 
 export interface Result {
   readonly data: unknown;
-  print(terminal: Terminal): void;
+  print(page: Page): void;
+  /** File to which the result is appended as Markdown. */
+  readonly markdown?: string | undefined;
   readonly goalMissed?: boolean;
   /** Whether the measurements decide neither way. The exit code is then 3, if no goal was missed. */
   readonly undecided?: boolean;

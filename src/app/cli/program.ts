@@ -4,6 +4,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { capitalize, type ErrorCode, PithError } from "#ir";
+import { appendFile } from "#platform";
 import { moduleOf } from "#root";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { version } from "../../core/version.ts";
@@ -69,6 +70,12 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     terminal.close();
     if (options.json) terminal.document(result.data);
     else result.print(terminal);
+    if (result.markdown !== undefined) {
+      const { markdownOf } = await import("./print/page.ts");
+      const title = publicWords(["pith", command?.name() ?? "", ...(command?.args ?? [])]).join(" ");
+      const section = markdownOf(title, flagsOf(command), (page) => result.print(page));
+      await appendFile(result.markdown, section);
+    }
     if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));
     if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
     else if (result.undecided === true) code = exitCode.undecided;

@@ -1,17 +1,14 @@
 import * as v from "valibot";
 import { PithError } from "#ir";
 import { countOption, described, option } from "#pass";
-import { appendFile } from "#platform";
 import { bytes, count, counted, duration, runTime, speedText } from "../../../core/numbers.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
 import { unsteadyNote } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { requireOther } from "../files/files.ts";
-import { requireAppendable } from "../files/writable.ts";
+import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
 import { parseSettings } from "../flags/set.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
@@ -34,7 +31,7 @@ const options = v.object({
   ),
   rounds: v.optional(described(countOption, "rounds of timing"), 30),
   threads: option(countOption, "threads per operator (default: all cores)"),
-  markdown: option(v.string(), "append the table to this file as Markdown", { value: "file" }),
+  ...markdownFlag,
 });
 
 export default defineCommand({
@@ -50,13 +47,10 @@ export default defineCommand({
     "bench a.onnx b.onnx --target node,wasm,webgpu",
   ],
   async run(models, { target, markdown, ...timing }, session) {
-    if (markdown !== undefined) {
-      await requireOther(
-        markdown,
-        models.map((model) => ["a model", model] as const),
-      );
-      await requireAppendable(markdown);
-    }
+    await requireMarkdownFile(
+      markdown,
+      models.map((model) => ["a model", model] as const),
+    );
     const runs: Measurement[] = [];
     for (const name of new Set(target)) {
       const run = await measure(name, models, timing, session, target.length > 1);
@@ -86,8 +80,8 @@ export default defineCommand({
       ...unsteadyNotes,
       explanation,
     ];
-    if (markdown !== undefined) await appendFile(markdown, markdownText(shownColumns, cells, notes));
     return {
+      markdown,
       data: {
         source,
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
@@ -189,15 +183,3 @@ function inputLines(models: readonly string[], { inputs, source }: Pick<BenchOut
 const explanation =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
   "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11 (≈: estimated from 2 MiB of the file).";
-
-function markdownText(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
-  notes: readonly string[],
-): string {
-  const table = markdownTable(
-    columns,
-    rows.map((row) => row.map(escapeMarkdown)),
-  );
-  return ["### pith bench", "", table, "", ...notes.map(escapeMarkdown), "", ""].join("\n");
-}

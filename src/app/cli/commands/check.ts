@@ -4,15 +4,14 @@ import { dirname, join, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { open, PithError } from "#ir";
 import { option } from "#pass";
-import { appendFile, fileKind, readText, sha256 } from "#platform";
+import { fileKind, readText, sha256 } from "#platform";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
 import type { Size } from "../../../runtime/run/size.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { filesOfModel, isSamePlace, requireOther } from "../files/files.ts";
-import { requireAppendable } from "../files/writable.ts";
+import { filesOfModel, isSamePlace } from "../files/files.ts";
+import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
 import type relativeTimeJob from "../jobs/relative-time.ts";
@@ -46,21 +45,18 @@ export default defineCommand({
   options: v.object({
     base: option(v.string(), "folder of the budgets before the change, to compare bytes", { value: "folder" }),
     modules: option(v.array(v.string()), "code that the budgets may name as data", { value: "rows.mjs" }),
-    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
+    ...markdownFlag,
   }),
   examples: ["check", "check budgets.yaml --base ../main --markdown $GITHUB_STEP_SUMMARY"],
   async run([file], { base, markdown }, session) {
     const { path, text } = await readBudgets(file);
     const budgets = parseBudgets(text, path);
     const entries = await listModels(budgets, dirname(path));
-    if (markdown !== undefined) {
-      const files = entries.flatMap(({ model, original, data }) => [model, original, data]);
-      await requireOther(markdown, [
-        ["the budgets", path],
-        ...files.map((file) => ["a file of the check", file] as const),
-      ]);
-      await requireAppendable(markdown);
-    }
+    const files = entries.flatMap(({ model, original, data }) => [model, original, data]);
+    await requireMarkdownFile(markdown, [
+      ["the budgets", path],
+      ...files.map((file) => ["a file of the check", file] as const),
+    ]);
     const models: CheckedModel[] = [];
     for (const entry of entries) {
       session.terminal.part = entry.name;
@@ -68,8 +64,8 @@ export default defineCommand({
     }
     session.terminal.part = "";
     const outcome = outcomeOf(models);
-    if (markdown !== undefined) await appendFile(markdown, markdownText(models, outcome));
     return {
+      markdown,
       data: { outcome, models },
       goalMissed: outcome === "failed",
       undecided: outcome === "undecided",
@@ -80,7 +76,7 @@ export default defineCommand({
           terminal.line(bold(model));
           terminal.table(
             columns,
-            findings.map((finding) => cellsOf(finding, colors[finding.outcome])),
+            findings.map(({ budget, limit, measured, outcome }) => [budget, limit, measured, colors[outcome](outcome)]),
           );
           for (const { budget, reason } of findings) if (reason !== undefined) terminal.line(`${budget}: ${reason}`);
           if (before !== undefined) terminal.line(before);
@@ -300,30 +296,3 @@ const columns: readonly Column[] = [
   { title: "measured" },
   { title: "outcome" },
 ];
-
-const cellsOf = ({ budget, limit, measured, outcome }: Finding, color = (text: string): string => text) => [
-  budget,
-  limit,
-  measured,
-  color(outcome),
-];
-
-const marks = { passed: "✅", failed: "❌", undecided: "❔" };
-
-function markdownText(models: readonly CheckedModel[], outcome: Outcome): string {
-  const sections = models.flatMap(({ model, findings, before }) => [
-    `**${escapeMarkdown(model)}**`,
-    "",
-    markdownTable(
-      columns,
-      findings.map((finding) => cellsOf(finding, (text) => `${marks[finding.outcome]} ${text}`).map(escapeMarkdown)),
-    ),
-    "",
-    ...findings.flatMap(({ budget, reason }) =>
-      reason === undefined ? [] : [`- ${escapeMarkdown(`${budget}: ${reason}`)}`],
-    ),
-    ...(before === undefined ? [] : [escapeMarkdown(before)]),
-    "",
-  ]);
-  return [`### pith check: ${marks[outcome]} ${outcome}`, "", ...sections, ""].join("\n");
-}

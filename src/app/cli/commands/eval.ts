@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import { notFiniteHint, PithError } from "#ir";
 import { option } from "#pass";
-import { appendFile } from "#platform";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import {
   counted,
@@ -24,11 +23,9 @@ import {
 } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import { defineCommand } from "../command.ts";
-import { requireOther } from "../files/files.ts";
-import { requireAppendable } from "../files/writable.ts";
 import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/data.ts";
+import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
 import { metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
@@ -67,7 +64,7 @@ export default defineCommand({
       common: true,
     }),
     target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
-    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file", common: true }),
+    ...markdownFlag,
     ...metricFlags,
     ...dataFlags,
   }),
@@ -100,15 +97,12 @@ export default defineCommand({
     if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
-    if (options.markdown !== undefined) {
-      await requireOther(options.markdown, [
-        ["the model itself", model],
-        ["the original", original],
-        ["the data", data?.path],
-        ["the score", score],
-      ]);
-      await requireAppendable(options.markdown);
-    }
+    await requireMarkdownFile(options.markdown, [
+      ["the model itself", model],
+      ["the original", original],
+      ["the data", data?.path],
+      ["the score", score],
+    ]);
     const request = { model, original, data, score, metric, output, maxDrop, strict, demanded, targets: target };
     const input = { ...request, seed: session.seed };
     const result = await session.job<typeof evalJob>("eval", input, `eval ${model}`);
@@ -121,8 +115,8 @@ export default defineCommand({
     const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter(
       (error) => error !== undefined,
     );
-    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
     return {
+      markdown: options.markdown,
       data: {
         model,
         original,
@@ -147,7 +141,8 @@ export default defineCommand({
           );
         const hasDecibels = measured?.figures.some(({ unit }) => unit === "dB") === true;
         if (hasDecibels) terminal.line(terminal.color.dim(decibelsLegend));
-        for (const text of detailsOf(result)) terminal.line(text);
+        for (const { metric, detail } of measured?.figures ?? [])
+          if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
         const otherOutputs = measured?.others;
         if (otherOutputs !== undefined && goals.every(({ kind }) => kind !== "outputs"))
           terminal.line(othersSentence(otherOutputs));
@@ -263,41 +258,4 @@ function figureRows({
     ["difference", change, changeInterval],
     ...otherRows,
   ];
-}
-
-function detailsOf({ measured }: EvalOutput): readonly string[] {
-  return (measured?.figures ?? []).flatMap(({ metric, detail }) =>
-    detail === undefined ? [] : `${metric}: ${detail}`,
-  );
-}
-
-function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
-  const { measured } = result;
-  const preprocessing = measured?.preprocessing;
-  const samplesLines =
-    measured === undefined
-      ? []
-      : [
-          escapeMarkdown(
-            `${measured.dataset}, ${counted(measured.samples, "sample")}${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
-          ),
-          "",
-        ];
-  return [
-    `### ${escapeMarkdown(model)}`,
-    "",
-    ...samplesLines,
-    markdownTable(
-      [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
-      rowsOf(result).map((cells) => cells.map(escapeMarkdown)),
-    ),
-    "",
-    ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
-    ...(result.targets.length === 0
-      ? []
-      : [...targetLines(result.targets).map((line) => `- ${escapeMarkdown(line.trim())}`), ""]),
-    ...goals.map(({ text }) => `- ${escapeMarkdown(text)}`),
-    ...(goals.length === 0 ? [] : [""]),
-    "",
-  ].join("\n");
 }

@@ -8,7 +8,7 @@ import { kindWords } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
 import type inspectJob from "../jobs/inspect.ts";
 import { show } from "../print/inspection.ts";
-import type { Terminal } from "../print/terminal.ts";
+import type { Page } from "../print/page.ts";
 
 /** Maximum bytes of a file that is read in this process, without starting another. Reading its graph takes less than a second. */
 const maxBytesHere = 2 ** 24;
@@ -54,7 +54,7 @@ export default defineCommand({
 
 function showExplanation(
   { layer, operator, dims, parameters, channels, techniques }: Explanation,
-  terminal: Terminal,
+  terminal: Page,
 ): void {
   const { bold, dim } = terminal.color;
   terminal.line(`${bold(layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);

@@ -23,8 +23,8 @@ import { dataFlags, dataGroup, dataRequest, dataWords } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
 import type sensitivityJob from "../jobs/sensitivity.ts";
+import type { Page } from "../print/page.ts";
 import { columns } from "../print/table.ts";
-import type { Terminal } from "../print/terminal.ts";
 
 const maxLayers = 20;
 
@@ -136,7 +136,7 @@ export default defineCommand({
   },
 });
 
-function printKind(terminal: Terminal, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
+function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
   const { settings, layers } = selectKind(sensitivity, kind);
   if (layers.length === 0) return;
   const { unit, name: metric } = sensitivity.metric;

@@ -22,9 +22,9 @@ import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choic
 import { variantColumns } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
+import type { Page } from "./page.ts";
 import { samplesLine } from "./samples.ts";
 import { columns } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
 
 export interface ResultDetails {
   /** Whether a missed goal sets the exit code to 1. With --force, this requires --max-drop. */
@@ -112,7 +112,7 @@ export function showEach(
 
 const shownColumns: ReadonlySet<string> = new Set(["bytes", "brotli", "MACs", "zeros", "speed"]);
 
-function printVariants(terminal: Terminal, run: Run): void {
+function printVariants(terminal: Page, run: Run): void {
   const shown = variantColumns(run).filter(({ title }) => title === run.metric.name || shownColumns.has(title));
   const cellsOf = (row: number): string[] =>
     shown.map(({ title, cells }) => {

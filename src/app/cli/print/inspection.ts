@@ -4,8 +4,8 @@ import { bytes, count, counted, integer, percent, times } from "../../../core/nu
 import { operationsText } from "../../../judge/record/operation-count.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
+import type { Page } from "./page.ts";
 import { columns, mergeRows } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
 
 /** Shares of a weight's energy (sum of squared singular values). For each, `inspect` shows the rank that contains it. */
 export const shownEnergies = [0.9, 0.95, 0.99] as const;
@@ -37,7 +37,7 @@ const minTableShare = 0.01;
 export function show(
   data: InspectedFile,
   { numbers, zeros }: { readonly numbers: InspectOutput["weights"]; readonly zeros: number | undefined },
-  terminal: Terminal,
+  terminal: Page,
 ): void {
   showFile(data, terminal);
   showLayers(data, zeros, terminal);
@@ -50,7 +50,7 @@ export function show(
 }
 
 /** Prints properties that the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
-function showStructure({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
+function showStructure({ inside, layers, replaceable }: InspectedFile, terminal: Page): void {
   if (inside.graphs > 0) {
     const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
@@ -70,7 +70,7 @@ function showStructure({ inside, layers, replaceable }: InspectedFile, terminal:
   }
 }
 
-function showFile(data: InspectedFile, terminal: Terminal): void {
+function showFile(data: InspectedFile, terminal: Page): void {
   const { bold, dim } = terminal.color;
   const opsets = Object.entries(data.opsets).map(([domain, version]) => `${domain} ${version}`);
   const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
@@ -96,7 +96,7 @@ function showFile(data: InspectedFile, terminal: Terminal): void {
   terminal.line();
 }
 
-function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Terminal): void {
+function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Page): void {
   const macs = operationsText(data.macs);
   const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
   const sparse = zeros === undefined ? "" : ` (${percent(zeros)} zeros)`;
@@ -143,7 +143,7 @@ function rankText({ payingRank }: InspectedLayer): string {
   return payingRank === 0 ? "none" : `≤ ${integer(payingRank)}`;
 }
 
-function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): void {
+function showNumbers(numbers: readonly WeightNumbers[], terminal: Page): void {
   terminal.line();
   const ranks = shownEnergies.map((energy) => `rank ${percent(energy, 0)}`);
   terminal.table(
@@ -172,7 +172,7 @@ export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, 
   return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${int4Text}`;
 }
 
-function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {
+function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Page): void {
   const { int8, float16, channels, lowRank } = savings;
   const layersText = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = (saving: Saving): string[] => [
@@ -209,7 +209,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   }
 }
 
-function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void {
+function showMisses({ notUnderstood }: InspectedFile, terminal: Page): void {
   if (notUnderstood.length === 0) return;
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);

@@ -1,0 +1,19 @@
+/** The flag `--markdown`. */
+import * as v from "valibot";
+import { option } from "#pass";
+import { requireOther } from "../files/files.ts";
+import { requireAppendable } from "../files/writable.ts";
+
+export const markdownFlag = {
+  markdown: option(v.string(), "append the result to this file as Markdown", { value: "file", common: true }),
+};
+
+/** Checks before any work that the file can be extended. @throws PithError E_OPTION if it is one of the inputs; E_FILE if it cannot be written. */
+export async function requireMarkdownFile(
+  file: string | undefined,
+  inputs: Parameters<typeof requireOther>[1],
+): Promise<void> {
+  if (file === undefined) return;
+  await requireOther(file, inputs);
+  await requireAppendable(file);
+}

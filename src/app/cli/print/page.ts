@@ -1,0 +1,37 @@
+/** A result is printed once, to the terminal or to a Markdown file. */
+import { randomUUID } from "node:crypto";
+import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
+import { withFlagNames } from "../flags/invalid-options.ts";
+import type { Colors } from "./printable.ts";
+import type { Terminal } from "./terminal.ts";
+
+export type Page = Pick<Terminal, "line" | "table" | "color">;
+
+/** Mark around bold text. It is random, so that no name in a file can contain it. */
+const boldMark = randomUUID();
+
+const color: Colors = {
+  bold: (text) => `${boldMark}${text}${boldMark}`,
+  dim: (text) => text,
+  green: (text) => `✅ ${text}`,
+  red: (text) => `❌ ${text}`,
+  yellow: (text) => `❔ ${text}`,
+};
+
+/** Returns a result as a section of Markdown, in which each line is a paragraph. @param flags flags of the command. */
+export function markdownOf(title: string, flags: readonly string[], print: (page: Page) => void): string {
+  const render = (text: string): string => escapeMarkdown(withFlagNames(text, flags)).replaceAll(boldMark, "**");
+  const paragraphs = [`### ${render(title)}`];
+  print({
+    color,
+    line: (text = "") => void paragraphs.push(render(text.trim())),
+    table: (columns, rows) =>
+      void paragraphs.push(
+        markdownTable(
+          columns,
+          rows.map((row) => row.map(render)),
+        ),
+      ),
+  });
+  return `${paragraphs.join("\n\n")}\n\n`;
+}
