@@ -8,6 +8,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
@@ -159,7 +160,8 @@ async function checkWeighted(tried: Tried, rule: Weighted): Promise<void> {
   });
   const channels = w.dense.dims[rule.weight.out] ?? 1;
   const channelDims = rule.channelDims(channels);
-  const scales = wCodes.scales.map((scale) => scale * xCodes.scale);
+  const { productFactor = 1 } = layers(model, infer(model)).find((layer) => layer.node === node)?.role ?? {};
+  const scales = wCodes.scales.map((scale) => productFactor * scale * xCodes.scale);
   let y = emit.Mul([emit.Cast([sum], { to: 1 }), emit.constant(fromNumbers("float32", channelDims, scales))]);
   if (rule.weight.bias !== undefined) {
     const bias = operandOf(tried, rule.weight.bias).dense;

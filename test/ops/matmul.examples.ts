@@ -22,7 +22,6 @@ export const matmulExamples: readonly Example[] = [
       (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {transB=1}
     Gemm with scaled terms |
       (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[1, 4] = random(seed 2); y = Gemm(x, w, b) {alpha=0.5, beta=2.0}
-      | no quantize: scales its product
     Gemm with a scaled bias |
       (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {beta=0.5}
     Gemm without bias | (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w)
@@ -31,8 +30,8 @@ export const matmulExamples: readonly Example[] = [
     Gemm with a stored weight on the left |
       (x: float32[3, 5]) w: float32[3, 4] = random(seed 1); y = Gemm(w, x) {transA=1} | no quantize: the weight is the left operand
     Gemm with a bias that is computed |
-      (x: float32[batch, 3], c: float32[batch, 1]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w, c) {alpha=0.5}
-      | no quantize: scales its product (alpha)
+      (x: float32[batch, 3], c: float32[batch, 1]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w, c) {alpha=0.0}
+      | no quantize: multiplies its product by 0 (alpha)
     Gemm of opset 9, with transposed data and a scaled bias |
       opset 9 (x: float32[3, batch]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b)
       {transA=1, transB=1, beta=2.0} | no quantize: the data operand is transposed

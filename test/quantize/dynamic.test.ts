@@ -205,14 +205,14 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 5]) {
     },
   );
 
-  const scaledTwice = (second: string): Model =>
+  const scaledTwice = (second: string, settings = ", transB=1"): Model =>
     parseModel(`opset 17
 graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
   a.weight: float32[6, 6] = random(seed 1)
   b.weight: float32[6, 6] = random(seed 3)
   a.bias: float32[6] = random(seed 2)
   y = Gemm(x, a.weight, a.bias) {alpha=0.25, beta=2.0}
-  z = Gemm(x, ${second}) {alpha=-3.0, transB=1}
+  z = Gemm(x, ${second}) {alpha=-3.0${settings}}
 }`);
 
   test.each(["dynamic", "static"] as const)("%s: are right for a Gemm that scales its product", async (scheme) => {
@@ -226,14 +226,22 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
     expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
   });
 
-  test("do not change if two layers scale the same weight differently", async () => {
-    const model = scaledTwice("a.weight");
+  test.each([
+    { scheme: "weights", bits: 8, block: 16 },
+    { scheme: "weights", bits: 8 },
+    { scheme: "dynamic" },
+    { scheme: "static" },
+  ] as const)("%o: are stored once if two layers scale the same weight differently", async (options) => {
+    const model = scaledTwice("a.weight", "");
     const x = numbersFor([3, 6]);
     const expected = await run(model, { x });
-    const { changes, misses } = await quantize(model, { scheme: "dynamic" });
-    expect(changes).toEqual([]);
-    expect(misses.map(({ reason }) => reason)).toEqual(["scales its product (alpha)", "scales its product (alpha)"]);
-    expect(await run(model, { x })).toEqual(expected);
+    const data = options.scheme === "static" ? { data: memory("x", { x }) } : {};
+    const { changes, misses } = await quantize(model, { ...options, ...data });
+    expect([changes.length, misses]).toEqual([2, []]);
+    assertValid(model);
+    const matrices = [...model.graph.values()].filter(({ tensor }) => (tensor?.bytes ?? 0) >= 36);
+    expect(matrices).toHaveLength(1);
+    expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
   });
 
   test("are close to float for convolutions with shortcut, groups and bias", async () => {

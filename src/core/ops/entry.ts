@@ -176,8 +176,8 @@ export interface WeightRole {
   readonly outputAxis: number;
   /** The name of a step fused after the product (activation, sum). Factors applied after such a step cannot be folded into the weight. */
   readonly fused?: string;
-  /** The attribute that scales the product, such as `alpha` of Gemm, and its value in this node. */
-  readonly scaled?: { readonly attribute: string; readonly factor: number };
+  /** The factor by which the operator multiplies the product (`alpha` of Gemm); 1 by default. */
+  readonly productFactor?: number;
   readonly packed?: PackedWeight;
   /** Axes that count independent matrices: the directions of a recurrent layer, or the batch axes of a product. */
   readonly stack?: readonly number[];

@@ -132,8 +132,8 @@ export const Gemm = defineOp<GemmSettings>({
     const role = gemmWeight(s, site);
     if (role instanceof Miss) return role;
     const biasInput = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
-    const scaleFactor = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
-    return { ...role, ...biasInput, ...scaleFactor, ...gemmChain(s, site, role.input) };
+    const productFactor = s.alpha === 1 ? {} : { productFactor: s.alpha };
+    return { ...role, ...biasInput, ...productFactor, ...gemmChain(s, site, role.input) };
   },
   // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them costs no extra pass.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
@@ -154,7 +154,7 @@ export const Gemm = defineOp<GemmSettings>({
     const rule = quantizeByMatMulInteger(gemmWeight(s, site), s.transB);
     if (rule instanceof Miss) return rule;
     if (s.transA) return new Miss("the data operand is transposed");
-    if (s.alpha !== 1) return new Miss("scales its product (alpha)");
+    if (s.alpha === 0) return new Miss("multiplies its product by 0 (alpha)");
     const bias = rule.weight.bias === undefined ? {} : { biasFactor: s.beta, biasAttribute: "beta" };
     return { ...rule, ...bias };
   },

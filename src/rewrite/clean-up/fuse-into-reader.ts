@@ -137,7 +137,7 @@ const fitsFloat32 = (numbers: Float64Array): boolean => numbers.every((number) =
 /** Returns W · t for a shift t per input channel, or a single shift. */
 function multiply(dense: Dense, { role }: Layer, shift: Float64Array): Float64Array {
   const { inputs, outputs, taps } = weightShape(role, dense.dims);
-  const factor = role.scaled?.factor ?? 1;
+  const factor = role.productFactor ?? 1;
   const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
   const sums = new Float64Array(matrices.length * outputs);
   for (const [group, { data }] of matrices.entries())

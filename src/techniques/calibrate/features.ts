@@ -87,7 +87,8 @@ export function featuresOf(
 function pointwiseInput({ node, role }: Layer): Value | undefined {
   const [data, [output]] = [node.inputs[role.data], node.outputs];
   const isPointwise =
-    role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((setting) => setting === undefined);
+    role.groups === 1 &&
+    [role.stack, role.outTaps, role.fused, role.productFactor].every((setting) => setting === undefined);
   if (!isPointwise || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
   const [before, after] = [positionDims(data, role.dataAxis), positionDims(output, role.outputAxis)];
   const isSame = before?.length === after?.length && before?.every((dim, index) => dim === after?.[index]) === true;

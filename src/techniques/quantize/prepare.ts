@@ -5,7 +5,7 @@
 import type { Inference, Layer, Selection } from "#analysis";
 import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
 import type { Model, Node, Value } from "#ir";
-import { deferTensor, fromNumbers, inMemory, Miss, removeUnused, substitute, tentatively, toFloats } from "#ir";
+import { inMemory, Miss, removeUnused, substitute, tentatively } from "#ir";
 import type { Change, Context } from "#pass";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -33,9 +33,6 @@ export function findCoverage(model: Model, selection: Selection, inside = false)
   const { able: targetNodes, ...rest } = tentatively(model, () => {
     dropRoundings(model);
     lowerTypeCasts(model);
-    // Removing the attribute suffices to find layers; `prepare` multiplies the weights.
-    for (const { node, scaled } of scaledLayers(layersOf(model, infer(model))))
-      node.graph.setAttribute(node, scaled.attribute, undefined);
     const inference = infer(model);
     const all = layersOf(model, inference);
     const misses: Miss[] = [];
@@ -81,19 +78,6 @@ export async function prepare(
   const padChanges = movePadsIntoWindows(model);
   const { graph } = model;
   const nodes = new Set(targets.map(({ node }) => node));
-  for (const { node, weight, tensor, scaled } of scaledLayers(allLayers(model, infer(model)))) {
-    if (!nodes.has(node)) continue;
-    const { type, dims } = tensor;
-    weight.tensor = await deferTensor("float32", dims, async () =>
-      fromNumbers(
-        "float32",
-        dims,
-        toFloats(await tensor.read()).map((value) => value * scaled.factor),
-      ),
-    );
-    weight.type = { type, dims };
-    node.graph.setAttribute(node, scaled.attribute, undefined);
-  }
   const inference = infer(model);
   const uses = [...nodes].flatMap(({ outputs }) => outputs.flatMap((output) => [...(output?.uses ?? [])]));
   const readers = new Set([...nodes, ...uses.map(({ node }) => node)]);
@@ -107,17 +91,6 @@ export async function prepare(
   if (vectors.length > 0) removeUnused(graph);
   const fusion = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) || folds(layer) });
   return { ...fusion, changes: [...padChanges, ...fusion.changes] };
-}
-
-function scaledLayers(all: readonly Layer[]) {
-  return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
-    const { tensor } = weight;
-    const isUnshared = effective === weight && weight.uses.size === 1 && !weight.graph.isOutput(weight);
-    const canScale = weight.role === undefined || weight.role.kind === "parameter" || weight.role.kind === "buffer";
-    return scaled !== undefined && tensor?.type === "float32" && isUnshared && canScale && !weight.graph.isInput(weight)
-      ? [{ node, weight, tensor, scaled }]
-      : [];
-  });
 }
 
 /** Returns whether nodes compute a vector from stored tensors. Vectors derived from integers are quantized already. */

@@ -130,7 +130,7 @@ async function prepared({ model }: Network): Promise<Model> {
 
 /** Returns the factor that each layer applies to its product. */
 function factors(model: Model): ReadonlyMap<string, number> {
-  return new Map(layers(model, infer(model)).map(({ name, role }) => [name, role.scaled?.factor ?? 1]));
+  return new Map(layers(model, infer(model)).map(({ name, role }) => [name, role.productFactor ?? 1]));
 }
 
 /** Returns layers by name and order: layers that share a weight have one name. */

@@ -24,7 +24,6 @@ export const microsoftMatmulExamples: readonly Example[] = [
       (x: float32[batch, 5, 3]) w: float32[4, 3] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transB=1}
     FusedMatMul with a stored weight and a factor |
       (x: float32[batch, 5, 3]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {alpha=2.0}
-      | no quantize: scales its product
     FusedMatMul of transposed data with a stored weight |
       (x: float32[batch, 3, 5]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transA=1}
       | no quantize: the data operand is transposed

@@ -73,6 +73,7 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     out: axisOf(input, role.out),
     in: axisOf(input, role.in),
     dataAxis: axisOf(data, role.dataAxis),
+    ...(s.alpha === 1 ? {} : { productFactor: s.alpha }),
     // The first product transposes the data; the last product applies the factor.
     chain: chainProducts(input, (emit, operands, { isFirst, isLast }) => {
       const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || isFirst) ? 1 : 0);
@@ -84,9 +85,8 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
 
 function quantize(s: Settings, site: Site): QuantizeRule | Miss {
   const rule = quantizeByMatMulInteger(weight(s, site), s.transposed[1]);
-  if (rule instanceof Miss) return rule;
-  if (s.transposed[0] || s.batch[0]) return new Miss("the data operand is transposed");
-  return s.alpha === 1 ? rule : new Miss("scales its product (alpha)");
+  const isTransposed = s.transposed[0] || s.batch[0];
+  return isTransposed && !(rule instanceof Miss) ? new Miss("the data operand is transposed") : rule;
 }
 
 function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {

@@ -68,7 +68,7 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     const bias = await vectorBias(run.model, measured.target, run.context);
     if (bias === undefined) return;
     const biasMap = await layerBiases(run, table.effective, formOf(table, settings, run), async () => new Map());
-    biasMap.set(layer, { bias, dataScale: measured.scale });
+    biasMap.set(layer, { bias, inputScale: measured.scale * (layer.role.productFactor ?? 1) });
   },
   async write(emit, { layer, table = layer }, run) {
     const { node, role, effective } = layer;
@@ -180,7 +180,8 @@ export function numbersOf(
 
 interface LayerBias {
   readonly bias: Float32Array;
-  readonly dataScale: number;
+  /** The scale of the data times the factor of the product, which can be negative. */
+  readonly inputScale: number;
 }
 
 /** Returns the bias per output channel, times the operator's factor; undefined if the layer has no bias of this form. */
@@ -202,9 +203,9 @@ const createScaleGrowth =
     const { min, max } = channelRanges(await read(), grid.axis);
     const scale = grid.scale.map((channelScale, channel) => {
       let newScale = min[channel] === 0 && max[channel] === 0 ? 0 : channelScale;
-      for (const { bias, dataScale } of layerBiasList) {
+      for (const { bias, inputScale } of layerBiasList) {
         const largest = grid.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
-        if (largest > 0) newScale = weightScaleForBias(dataScale, newScale, largest);
+        if (largest > 0) newScale = weightScaleForBias(Math.abs(inputScale), newScale, largest);
       }
       return newScale === 0 ? channelScale : Math.fround(Math.max(newScale, smallestScale));
     });
@@ -218,12 +219,12 @@ async function writeBias(
   model: Model,
   emit: Emit,
   { layer, rule }: Target,
-  { bias, dataScale }: LayerBias,
+  { bias, inputScale }: LayerBias,
   weightScales: ArrayLike<number>,
 ): Promise<void> {
   const { bias: value, role, node } = layer;
   if (value === undefined || role.bias === undefined) return;
-  const { codes, scale } = await withLayerName(layer, () => quantizeBias(bias, dataScale, weightScales));
+  const { codes, scale } = await withLayerName(layer, () => quantizeBias(bias, inputScale, weightScales));
   const dims = scale.length === 1 ? [] : [scale.length];
   const axis = scale.length === 1 ? {} : { axis: 0 };
   const dequantized = emit

@@ -24,7 +24,7 @@ interface Product {
   readonly named?: Value;
 }
 
-/** Replaces a layer by a product and the addition of its bias. */
+/** Replaces a layer by a product, times the factor of the operator, and the addition of its bias. */
 export async function writeProduct(
   emit: Emit,
   target: Target,
@@ -38,8 +38,10 @@ export async function writeProduct(
   keepLayerName(layer);
   // The data is read from the node, because rewriting an earlier layer can replace it.
   const { product, named = product } = await productOf(emit, node.inputs[role.data] ?? data);
+  const { productFactor = 1 } = role;
+  const scaled = productFactor === 1 ? product : emit.named(`${output.name}_scaled`).Mul([product, productFactor]);
   const bias = await scaledBias(target, run);
-  replaceNode(node, [bias === undefined ? product : emit.named(`${output.name}_sum`).Add([product, bias])]);
+  replaceNode(node, [bias === undefined ? scaled : emit.named(`${output.name}_sum`).Add([scaled, bias])]);
   handOnLayerName(layer, named);
 }
 
