@@ -1,7 +1,7 @@
 /** Tests the inputs of models of texts without data. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -14,6 +14,7 @@ import { compareFunction, lossOf } from "../../src/judge/compare/compare-functio
 import { runJudgedStep } from "../../src/judge/run/judged-step.ts";
 import { textInputs } from "../../src/judge/task/text-inputs.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
+import { timedInputs } from "../../src/runtime/run/timed-inputs.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { writeVocabulary } from "../folder/small-vocabulary.ts";
 import { cachedDecoder, mergedDecoder } from "../language-model.ts";
@@ -89,7 +90,17 @@ test("an encoder with a tokenizer gets sentences, and random tokens without one 
   expect(inputs?.test.name).toBe("sentences that Pith ships: 16 texts");
   expect(inputs?.calibrate.count).toBe(16);
   expect(await textInputs(await saveIn("alone", encoder(10), false), context)).toBeUndefined();
-  expect(await textInputs(await saveIn("small", encoder(3), true), context)).toBeUndefined();
+  const log = vi.fn();
+  expect(await textInputs(await saveIn("small", encoder(3), true), { ...context, log })).toBeUndefined();
+  const text = expect.stringContaining("random inputs are used: ");
+  expect(log).toHaveBeenCalledExactlyOnceWith({ id: "own-text", text, level: "warning" });
+});
+
+test("an encoder is timed on one text of 128 tokens, also if a file keeps texts for further commands", async () => {
+  const model = await saveIn("timed", encoder(10), true);
+  const { feeds, source } = await timedInputs(context.engine, [model], { file: join(root, "unused text") });
+  expect(source).toBe("sentences that Pith ships");
+  expect(feeds).toMatchObject([{ input_ids: { dims: [1, 128] } }]);
 });
 
 test.each([

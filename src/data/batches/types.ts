@@ -17,7 +17,7 @@ export interface Dataset {
   readonly count: number | undefined;
   /** The names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
-  /** Whether Pith made the samples (generated text, noise) because the user gave none. Reports name them. */
+  /** Whether Pith made the samples (generated text, noise) because the user gave none. Reports name them, and comparisons of language models judge their tokens. */
   readonly isSynthetic?: boolean | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }

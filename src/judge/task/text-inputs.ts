@@ -39,7 +39,7 @@ export async function textInputs(
 ): Promise<TextInputs | undefined> {
   const { seed } = context;
   const tokens = tokenInput(model.graph.feeds);
-  if (tokens === undefined) return soundInputs(engine, model, seed);
+  if (tokens === undefined) return soundInputs(engine, model, context);
   const encoded = await encodedInputs(model, { engine, ...context });
   const texts = await ownInputs(engine, model, { ...context, file, encoded });
   if (texts === undefined) return undefined;
@@ -75,11 +75,15 @@ const maxSequences = 16;
 const soundCount = 4;
 
 /** Returns noise as the input of a model of sound; undefined if no file next to it describes its only input, or it does not run on noise. */
-async function soundInputs(engine: Engine, model: Model, seed: number): Promise<TextInputs | undefined> {
+async function soundInputs(
+  engine: Engine,
+  model: Model,
+  { seed, log }: Pick<Context, "seed" | "log">,
+): Promise<TextInputs | undefined> {
   const { place, graph } = model;
   const [feed, other] = graph.feeds;
   if (place === undefined || feed === undefined || other !== undefined || !isSoundInput(feed.name)) return undefined;
-  return orUndefined(async () => {
+  return orUndefined(log, async () => {
     const folder = folderOf(place);
     const extractor = (await openFeatureExtractor(folder)) ?? (await openFeatureExtractor(joinPath(folder, "..")));
     if (extractor === undefined || extractor instanceof Miss) return undefined;

@@ -7,6 +7,7 @@ import {
   fromNumbers,
   Miss,
   type Model,
+  type Random,
   random,
   storedBytes,
   stripPeriod,
@@ -27,7 +28,7 @@ import { sentences } from "../../data/text/sentences.ts";
 import { tokenize } from "../../data/text/sequences.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
-import { decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
+import { type Decoder, decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { generate, withLoadedOnce } from "./generate.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import { createRunner } from "./run.ts";
@@ -40,7 +41,7 @@ export interface OwnTextOptions {
   readonly file?: string | undefined;
   /** Renders the chat template next to the model. With it, every second sequence begins with a turn of a chat. */
   readonly renderTemplate?: RenderTemplate | undefined;
-  /** Reports why the text has no chats although there is a template. */
+  /** Reports why the text has no chats although there is a template, or why a tokenizer does not help. */
   readonly log?: Context["log"] | undefined;
   /** Outputs of the encoder before the model, as its inputs. Each sequence has one of their samples. */
   readonly encoded?: Batch | undefined;
@@ -83,27 +84,33 @@ export async function ownText(
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
-/** Returns texts for a model: those that a language model generates itself, or sentences. @returns undefined for models of other inputs. */
+/**
+ * Returns texts for a model: those that a language model generates itself, or sentences. @returns undefined for models of other inputs.
+ * @param isTimed whether the sentences are one text of a length for timing.
+ */
 export async function ownInputs(
   engine: Engine,
   model: Model,
   options: OwnTextOptions,
+  isTimed = false,
 ): Promise<{ readonly samples: IndexedDataset; readonly isGenerated: boolean } | undefined> {
   if (tokenInput(model.graph.feeds) === undefined) return undefined;
   const text = await ownText(engine, model, options);
-  const samples = text instanceof Miss ? await shippedSentences(engine, model, options.count === 1) : text;
+  const samples = text instanceof Miss ? await shippedSentences(engine, model, options, isTimed) : text;
   return samples && { samples, isGenerated: samples === text };
 }
 
 /** Maximum number of tokens of the single text for timing, unless the model has a fixed number. */
 const timedLength = 128;
 
-/**
- * Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them.
- * @param isJoined whether they are one text of a length for timing.
- */
-function shippedSentences(engine: Engine, model: Model, isJoined: boolean): Promise<IndexedDataset | undefined> {
-  return orUndefined(async () => {
+/** Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them. */
+function shippedSentences(
+  engine: Engine,
+  model: Model,
+  { log }: OwnTextOptions,
+  isJoined: boolean,
+): Promise<IndexedDataset | undefined> {
+  return orUndefined(log, async () => {
     const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
     if (tokenizer === undefined) return undefined;
     const { feeds } = model.graph;
@@ -124,10 +131,11 @@ export async function requireRuns(engine: Engine, model: Model, samples: Indexed
   await runner.run(await firstBatch(samples, count)).finally(() => runner.release());
 }
 
-/** @returns undefined if the work throws a PithError. */
-export const orUndefined = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+/** Makes realistic inputs. @returns undefined, and logs the reason, if the work throws a PithError. */
+export const orUndefined = <T>(log: OwnTextOptions["log"], work: () => Promise<T>): Promise<T | undefined> =>
   work().catch((error: unknown) => {
-    asPithError(error);
+    const text = `random inputs are used: ${stripPeriod(asPithError(error).message)}`;
+    log?.({ id: "own-text", text, level: "warning" });
     return undefined;
   });
 
@@ -150,78 +158,32 @@ export async function ownTokens(
   return generated;
 }
 
-async function generateRows(
-  engine: Engine,
-  model: Model,
-  {
-    seed = 0,
-    count: maxCount = Number.POSITIVE_INFINITY,
-    renderTemplate,
-    encoded,
-    log,
-    signal,
-    progress,
-  }: OwnTextOptions,
-): Promise<OwnTokens | Miss> {
+async function generateRows(engine: Engine, model: Model, options: OwnTextOptions): Promise<OwnTokens | Miss> {
+  const { seed = 0, encoded, signal } = options;
   const decoder = decoderOf(model);
   if (decoder?.tokens === undefined) return new Miss("the model does not predict the next token");
   const { feeds } = model.graph;
-  const [batch, fixedLength] = feeds.find(({ name }) => name === decoder.tokens)?.type?.dims ?? [];
+  const fixedLength = feeds.find(({ name }) => name === decoder.tokens)?.type?.dims?.[1];
   if (typeof fixedLength === "number") return new Miss(`the model takes sequences of ${fixedLength} tokens only`);
   const provided = tokenFeeds(model, [], [], { ...encoded, use_cache_branch: zeros("bool", [1]) }, true);
   const other = feeds.find(
     ({ name }) => provided[name] === undefined && !decoder.caches.some(({ input }) => input === name),
   );
   if (other !== undefined) return new Miss(`the model does not generate text alone: it has an input "${other.name}"`);
-  const start = await startToken(model.place);
+  const { count: maxCount = Number.POSITIVE_INFINITY } = options;
+  const maxSequences = encoded === undefined ? maxCount : Math.min(maxCount, sampleCount(encoded, "text"));
   const weights = storedBytes(model.graph) / 4;
   const affordable = sizes.filter(
     ([count, length]) => weights * count * (decoder.caches.length > 0 ? length : length ** 2 / 2) <= maxWork,
   );
   let reason = "";
-  for (const [maxSequences, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
-    const count = Math.min(maxSequences, maxCount, encoded === undefined ? maxSequences : sampleCount(encoded, "text"));
+  for (const [count, length] of affordable.length === 0 ? sizes.slice(-1) : affordable) {
+    const size = [Math.min(count, maxSequences), length] as const;
     const draws = random(seed, "own text");
-    const vocabulary = vocabularyOf(model, decoder.logits);
-    // Shorter prompts are padded, which a mask hides.
-    const hasMask = feeds.some(({ name }) => attentionMask.test(name));
-    const chats =
-      hasMask && renderTemplate !== undefined && model.place !== undefined
-        ? await renderChats(model.place, renderTemplate, sentences.slice(0, count / 2))
-        : [];
-    if (chats instanceof Miss)
-      log?.({ id: "chats", text: `the generated text has no chats: ${chats.reason}`, level: "warning" });
-    const fitting = (chats instanceof Miss ? [] : chats).filter(
-      (chat) => chat.length <= (length * 3) / 4 && chat.every((token) => token < vocabulary),
-    );
-    const starts = Array.from(
-      { length: count },
-      (_, index) => (index % 2 === 1 ? fitting[(index - 1) / 2] : undefined) ?? [start ?? draws.integer(vocabulary)],
-    );
-    const perRun = typeof batch === "number" ? batch : count;
-    const rows: number[][] = [];
+    const { starts, hasChats } = await drawStarts(model, decoder, size, draws, options);
     try {
-      const anyTokens = Array.from({ length: perRun }, () =>
-        Array.from({ length: 8 }, () => draws.integer(vocabulary)),
-      );
-      if (decoder.caches.length === 0 && !(await isCausal(engine, model, decoder.logits, anyTokens)))
-        return new Miss("the model does not generate text: its scores depend on later tokens");
-      while (rows.length < count) {
-        const prompts = starts.slice(rows.length, rows.length + perRun);
-        const options = {
-          ...{ steps: length - 1, padding: 0, startToken: 0, draws, signal, progress },
-          encoded: encoded && sliceBatch(encoded, rows.length, prompts.length),
-        };
-        const generated = await generate(
-          engine,
-          { decoder: model, encoder: undefined, embed: undefined },
-          prompts,
-          options,
-        );
-        const extended = prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]);
-        rows.push(...extended.map((row) => row.slice(0, length)));
-      }
-      return { rows, hasChats: fitting.length > 0 };
+      const rows = await continueStarts(engine, model, decoder, starts, length, draws, options);
+      return rows instanceof Miss ? rows : { rows, hasChats };
     } catch (error) {
       throwIfAborted(signal);
       const engineError = asPithError(error);
@@ -232,6 +194,66 @@ async function generateRows(
     }
   }
   return new Miss(`the model generates no text: ${reason}`);
+}
+
+/** Returns the first tokens of each sequence: the start token, or of every second sequence a turn of a chat, if there is a template. */
+async function drawStarts(
+  model: Model,
+  { logits }: Decoder,
+  [count, length]: readonly [count: number, length: number],
+  draws: Random,
+  { renderTemplate, log }: OwnTextOptions,
+): Promise<{ readonly starts: TokenRows; readonly hasChats: boolean }> {
+  const { place, graph } = model;
+  const vocabulary = vocabularyOf(model, logits);
+  // Shorter prompts are padded, which a mask hides.
+  const hasMask = graph.feeds.some(({ name }) => attentionMask.test(name));
+  const chats =
+    hasMask && renderTemplate !== undefined && place !== undefined
+      ? await renderChats(place, renderTemplate, sentences.slice(0, count / 2))
+      : [];
+  if (chats instanceof Miss)
+    log?.({ id: "chats", text: `the generated text has no chats: ${chats.reason}`, level: "warning" });
+  const fitting = (chats instanceof Miss ? [] : chats).filter(
+    (chat) => chat.length <= (length * 3) / 4 && chat.every((token) => token < vocabulary),
+  );
+  const start = await startToken(place);
+  const starts = Array.from(
+    { length: count },
+    (_, index) => (index % 2 === 1 ? fitting[(index - 1) / 2] : undefined) ?? [start ?? draws.integer(vocabulary)],
+  );
+  return { starts, hasChats: fitting.length > 0 };
+}
+
+/** Returns the sequences that the model continues to a length. @returns a Miss if it reads later tokens. @throws PithError as `generate`. */
+async function continueStarts(
+  engine: Engine,
+  model: Model,
+  { tokens, logits, caches }: Decoder,
+  starts: TokenRows,
+  length: number,
+  draws: Random,
+  { encoded, signal, progress }: OwnTextOptions,
+): Promise<TokenRows | Miss> {
+  const [batch] = model.graph.feeds.find(({ name }) => name === tokens)?.type?.dims ?? [];
+  const perRun = typeof batch === "number" ? batch : starts.length;
+  const vocabulary = vocabularyOf(model, logits);
+  const anyTokens = Array.from({ length: perRun }, () => Array.from({ length: 8 }, () => draws.integer(vocabulary)));
+  if (caches.length === 0 && !(await isCausal(engine, model, logits, anyTokens)))
+    return new Miss("the model does not generate text: its scores depend on later tokens");
+  const generator = { decoder: model, encoder: undefined, embed: undefined };
+  const rows: (readonly number[])[] = [];
+  while (rows.length < starts.length) {
+    const prompts = starts.slice(rows.length, rows.length + perRun);
+    const options = {
+      ...{ steps: length - 1, padding: 0, startToken: 0, draws, signal, progress },
+      encoded: encoded && sliceBatch(encoded, rows.length, prompts.length),
+    };
+    const generated = await generate(engine, generator, prompts, options);
+    const extended = prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]);
+    rows.push(...extended.map((row) => row.slice(0, length)));
+  }
+  return rows;
 }
 
 /** Returns the token with which a text starts, as files next to the model state it. @throws PithError E_DATA for a file that is not JSON. */

@@ -49,8 +49,8 @@ export async function timedInputs(
   const text = { seed, file, signal, count: file === undefined ? 1 : undefined };
   // A page that times models gets their inputs, and cannot load the tokenizer.
   const { orUndefined, ownInputs } = await import("./own-text.ts");
-  const texts = isFree && first !== undefined ? await ownInputs(engine, first, text) : undefined;
-  const textFeeds = texts && (await orUndefined(() => feedsFrom(texts.samples)));
+  const texts = isFree && first !== undefined ? await ownInputs(engine, first, text, true) : undefined;
+  const textFeeds = texts && (await orUndefined(undefined, () => feedsFrom(texts.samples)));
   if (textFeeds !== undefined) return textFeeds;
   const shapes = await timedShapes(engine, models, { sizes, fixed, seed });
   const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, seed, fixed[index]));
