@@ -94,7 +94,6 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       // Invalid settings are rejected before any data is read.
       const dataOption = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
-      if (data === undefined) await requireNoSamples(pass, passed, model);
       const { folders } = session;
       const place = resolveResultPlace({ model, referenceModel, folders }, options.out, command.suffix(passed));
       const { out } = place;
@@ -169,24 +168,6 @@ function requireMandatoryFlags(
     throw new PithError("E_USAGE", `${name} needs ${flagName(reference)}: ${referenceNeeds[reference]}.`, {
       hint: `Add ${flagName(reference)} with the path of an ONNX model. See ${help}`,
     });
-}
-
-/** A model of texts needs no samples without labels, because it can get texts (`textInputs`), which the job decides. */
-async function requireNoSamples(
-  { id: name, options, data }: AnyPass,
-  passed: Session["passed"],
-  path: string,
-): Promise<void> {
-  if (typeof data !== "object") return;
-  const openedOptions = await openModules(name, options, passed);
-  const reason = data.when(openedOptions);
-  if (reason === undefined) return;
-  const isLabelled = data.labelled?.(openedOptions) === true;
-  if (!isLabelled && tokenInput((await open(path).catch(() => undefined))?.graph.feeds ?? []) !== undefined) return;
-  const labels = isLabelled ? "with labels" : "labels are not needed";
-  throw new PithError("E_USAGE", `${name} needs --data here: ${reason}.`, {
-    hint: `Representative samples; ${labels}. See --data in pith ${name} --help.`,
-  });
 }
 
 interface Inputs {

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { allLayers, hasFloatWeights, infer, keptKey, selectLayers, unevenChannels } from "#analysis";
 import { Miss, type Model, open, PithError, throwIfAborted } from "#ir";
-import { type AnyPass, type Context, downloadBytesOf, openModules } from "#pass";
+import { type AnyPass, type Context, downloadBytesOf, type OptionValues, openModules } from "#pass";
 import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
@@ -301,6 +301,7 @@ async function openStep(
   requireLayers(original, input.options);
   const options = await openModules(pass.id, pass.options, input.options);
   const needs = typeof pass.data === "object" ? pass.data.when(options) : undefined;
+  if (needs !== undefined && input.data === undefined) requireTexts(pass, options, original, needs);
   const hasSamples = input.data !== undefined || needs !== undefined;
   await pass.checkModel?.(original.clone(), { ...options, ...(hasSamples && placeholderOptions(pass)) });
   // References are opened first, so that wrong ones fail before slow measurements.
@@ -330,13 +331,14 @@ async function openStep(
   const usesOnlyText = partFor(pass, options) === undefined && textHelps(pass, options);
   const textsHelp = usesOnlyText && decoderOf(original) !== undefined;
   const usesTexts = !trains(pass) && (textsHelp || (data === undefined && input.judgedTogether !== true));
-  // Noise is no calibration for a model of sound.
-  const isUsable = needs === undefined ? input.dryRun !== true : tokenInput(original.graph.feeds) !== undefined;
+  const isUsable = needs !== undefined || input.dryRun !== true;
   const inputs = usesTexts && isUsable ? await openTexts(original, stepContext, input.textFile) : undefined;
   if (data === undefined && inputs === undefined && needs !== undefined)
-    throw new PithError("E_USAGE", `${pass.id} needs --data here: ${needs}.`, {
-      hint: `Representative samples; labels are not needed. Without them, the model gets no texts: it neither predicts the next token nor has a tokenizer.json.`,
-    });
+    throw needsData(
+      pass,
+      needs,
+      "labels are not needed. Without them, the model gets no texts: it neither predicts the next token nor has a tokenizer.json",
+    );
   const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, fallback, output, dryRun } =
     input;
   const request: StepRequest = {
@@ -360,6 +362,17 @@ async function openStep(
     temporary: context.temporary,
   };
   return { request, context: stepContext, data, continues };
+}
+
+const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
+  new PithError("E_USAGE", `${id} needs --data here: ${reason}.`, { hint: `Representative samples; ${about}.` });
+
+/** A model of texts needs no samples without labels, because it can get texts (`textInputs`). Noise is no calibration for other models. */
+function requireTexts(pass: AnyPass, options: OptionValues, { graph }: Model, reason: string): void {
+  const isLabelled = typeof pass.data === "object" && pass.data.labelled?.(options) === true;
+  if (!isLabelled && tokenInput(graph.feeds) !== undefined) return;
+  const labels = isLabelled ? "with labels" : "labels are not needed";
+  throw needsData(pass, reason, `${labels}. See --data in pith ${pass.id} --help`);
 }
 
 async function openReferences(
