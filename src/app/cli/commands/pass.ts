@@ -2,10 +2,9 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { open, PithError, uncapitalize } from "#ir";
-import { type AnyPass, bytesOf, countOption, described, downloadOption, openModules, option, sizeOption } from "#pass";
+import { PithError, uncapitalize } from "#ir";
+import { type AnyPass, bytesOf, countOption, described, downloadOption, option, sizeOption } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { tokenInput } from "../../../data/text/token-inputs.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";

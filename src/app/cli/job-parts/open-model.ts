@@ -104,16 +104,7 @@ export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContex
 export function contextOf<E extends Engine>(
   engine: E,
   { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean },
-  context: Pick<JobContext, "signal" | "log" | "progress">,
-): Context & { readonly engine: E } {
-  return {
-    engine,
-    seed,
-    signal: context.signal,
-    dryRun,
-    log: (event) => context.log(event),
-    progress: (done, total, figures) => context.progress(done, total, figures),
-    open: (reference) => open(reference),
-    renderTemplate,
-  };
+  context: JobContext,
+): Context & JobContext & { readonly engine: E } {
+  return { ...context, engine, seed, dryRun, open: (reference) => open(reference), renderTemplate };
 }

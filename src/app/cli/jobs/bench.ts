@@ -64,7 +64,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
       rounds: input.rounds,
       seconds: input.seconds,
       signal: context.signal,
-      progress: (done, total) => context.progress(done, total),
+      progress: context.progress,
       threads: input.threads,
     });
     const { runtime, inBrowser, where } = target;

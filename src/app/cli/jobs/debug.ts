@@ -68,8 +68,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     seed,
     samples,
     ...(data?.batch === undefined ? {} : { batch: data.batch }),
-    signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
+    ...context,
   }).catch(explain);
   if (errors instanceof Miss) {
     throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${errors.reason}.`, {

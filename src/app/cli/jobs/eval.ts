@@ -99,7 +99,7 @@ async function measureOnData(
     );
     if (!task.labelled && original === undefined) await explainMissingLabels(task);
     const request = { model, original, task, metric, output, batch: data.batch, goal: { maxDrop, strict } };
-    return await measureModels(request, { ...contextOf(engine, input, context), stage: (name) => context.stage(name) });
+    return await measureModels(request, contextOf(engine, input, context));
   } catch (error) {
     throw (original && explainByInputs(model.model, original.model, error)) ?? error;
   }

@@ -313,17 +313,13 @@ async function openStep(
       (before, after) => [input.command, after, "--original", before],
       context,
     );
-  const stepContext = {
-    ...contextOf(watchLoads(createEngine()), input, {
-      ...context,
-      log(event) {
-        // The table of a folder has a column for the dependence on the batch.
-        if (event.id !== "batch" || input.variant === undefined) context.log(event);
-      },
-      progress: (...progress) => context.progress(...progress),
-    }),
-    stage: context.stage.bind(context),
-  };
+  const stepContext = contextOf(watchLoads(createEngine()), input, {
+    ...context,
+    log(event) {
+      // The table of a folder has a column for the dependence on the batch.
+      if (event.id !== "batch" || input.variant === undefined) context.log(event);
+    },
+  });
   const data =
     input.data === undefined
       ? undefined

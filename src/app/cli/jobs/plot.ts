@@ -31,8 +31,7 @@ export default async function plotJob(input: PlotInput, context: JobContext): Pr
     name: input.name,
     amount: input.amount,
     ...(original && { original: { name: basename(originalPath ?? ""), model: original } }),
-    signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
+    ...context,
   });
   const html = bytesOfText(page);
   await writeFileAtomically(input.out, [html]);

@@ -23,7 +23,7 @@ import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
 import { fileBytes, filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
-import { openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
+import { contextOf, openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
 import { rejectUnloadable } from "./loadable.ts";
 
 export interface SimplifyInput {
@@ -78,13 +78,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const engine = watchLoads(createEngine());
   context.stage("simplify");
   const { set, fix, only, skip, raise, shortNames, finalize } = input;
-  const { signal } = context;
-  const passContext = {
-    engine,
-    seed: input.seed,
-    signal,
-    log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
-  };
+  const passContext = contextOf(engine, input, context);
   const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
   const options = { set, fix, keepOutputs: [...input.keepOutputs], shortNames, finalize, raise, ...rules };
   const outcome = await simplify(model, options, passContext);
@@ -102,7 +96,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differenceError(comparison);
-  throwIfAborted(signal, "Stopped before anything was written.");
+  throwIfAborted(context.signal, "Stopped before anything was written.");
   let bytes = await encodedSize(model);
   if (input.writes) {
     context.stage("write");
@@ -158,8 +152,7 @@ async function compare(
       sizes: new Map(Object.entries(sizes)),
       set: await setFeeds(fixedOriginal, set),
       seed,
-      signal: context.signal,
-      progress: (done, total) => context.progress(done, total),
+      ...context,
     });
   } catch (error) {
     const pithError = asPithError(error);
