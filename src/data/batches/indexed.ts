@@ -105,11 +105,11 @@ export function indexed(
 }
 
 /** Creates a dataset from a function that reads samples before their preparation. */
-function indexedPending({ name, classes, isSynthetic }: Dataset, count: number, gather: Gather): IndexedDataset {
+function indexedPending({ name, classes, synthetic }: Dataset, count: number, gather: Gather): IndexedDataset {
   const gatherComplete: IndexedDataset["gather"] = async (...request) => completeBatch(await gather(...request));
   pendingGathers.set(gatherComplete, gather);
   const dataset = indexed(name, count, gatherComplete, classes);
-  return isSynthetic === true ? { ...dataset, isSynthetic } : dataset;
+  return synthetic === undefined ? dataset : { ...dataset, synthetic };
 }
 
 /**

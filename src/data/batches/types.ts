@@ -17,8 +17,11 @@ export interface Dataset {
   readonly count: number | undefined;
   /** The names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
-  /** Whether Pith made the samples (generated text, noise) because the user gave none. Reports name them, and comparisons of language models judge their tokens. */
-  readonly isSynthetic?: boolean | undefined;
+  /**
+   * What Pith made the samples of ("text that the model generated"), because the user gave none. Reports state it, and comparisons of language models
+   * judge the tokens.
+   */
+  readonly synthetic?: string | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }
 

@@ -200,7 +200,7 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
   if (typeof worst !== "object") return { likeness: worst, saturated };
   const { without, leftOut = 0 } = runs;
-  const isSynthetic = data?.isSynthetic === true;
+  const isSynthetic = data?.synthetic !== undefined;
   const decoder = data === undefined || runs.otherDraws !== undefined ? undefined : decoderOf(runs.original);
   const caches = outputs.flatMap(({ isCache, likeness }) =>
     isCache === true && typeof likeness === "object" ? [likeness.signalToNoise] : [],
@@ -210,7 +210,7 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
-    ...(isSynthetic ? { inputs: data?.name ?? "" } : {}),
+    ...(isSynthetic ? { inputs: data.name } : {}),
     ...(language && { language }),
     // The user's samples are judged by their metric.
     ...(language && isSynthetic && { lost: worst.lost ?? lostTokens(language) }),

@@ -78,10 +78,8 @@ const maxRoundingNoise = 0.01;
 const minUnmovedLoss = 0.3;
 
 /** Names inputs in a sentence, without their number. @param data samples of the user, or those that Pith made; undefined for random inputs. */
-export function inputsPhrase(data: Pick<Dataset, "name" | "isSynthetic"> | undefined): string {
-  if (data === undefined) return "random inputs";
-  return data.isSynthetic === true ? data.name.replace(/:.*/s, "") : "the samples";
-}
+export const inputsPhrase = (data: Dataset | undefined): string =>
+  data === undefined ? "random inputs" : (data.synthetic ?? "the samples");
 
 /**
  * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.

@@ -243,7 +243,7 @@ function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefin
       ? "the error is more than a tenth of the variance"
       : "fewer than half of the elements equal those";
   const advice =
-    test === undefined || test.isSynthetic === true ? ": measure the result on your own samples (`data`)" : "";
+    test === undefined || test.synthetic !== undefined ? ": measure the result on your own samples (`data`)" : "";
   return `on ${inputsPhrase(test)} ${difference} of the original's output${outputName}${advice}`;
 }
 

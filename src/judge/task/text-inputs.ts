@@ -89,10 +89,11 @@ async function soundInputs(
     if (extractor === undefined || extractor instanceof Miss) return undefined;
     const sounds = Array.from({ length: 2 * soundCount }, (_, index) => speechNoise(extractor.rate, seed + index));
     const features = await extractor.extract(engine, sounds);
-    const name = `noise with the spectrum of speech, which is weak evidence: ${soundCount} sounds, seed ${seed}`;
+    const synthetic = "noise with the spectrum of speech, which is weak evidence";
+    const name = `${synthetic}: ${soundCount} sounds, seed ${seed}`;
     const samplesOf = (part: readonly Dense[]): IndexedDataset => ({
       ...memory(name, { [feed.name]: joinRows(feed.name, part, feed.name) }),
-      isSynthetic: true,
+      synthetic,
     });
     const test = samplesOf(features.slice(0, soundCount));
     await requireRuns(engine, model, test, 1);

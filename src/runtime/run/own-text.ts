@@ -80,7 +80,7 @@ export async function ownText(
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
   const name = `${hasChats ? "chats and " : ""}text that the model generated`;
   const encoded = options.encoded && sliceBatch(options.encoded, 0, rows.length);
-  const text = { ...memory(name, { ...encoded, tokens }), isSynthetic: true };
+  const text = { ...memory(name, { ...encoded, tokens }), synthetic: name };
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
@@ -116,7 +116,8 @@ function shippedSentences(
     const { feeds } = model.graph;
     const data = isJoined ? [sentences.join(" ")] : [...sentences];
     const text = { type: "string", dims: [data.length], data } as const;
-    const texts = { ...memory("sentences that Pith ships", { text }), isSynthetic: true };
+    const name = "sentences that Pith ships";
+    const texts = { ...memory(name, { text }), synthetic: name };
     const isFixed = typeof tokenInput(feeds)?.type?.dims?.[1] === "number";
     const length = isJoined && !isFixed ? Math.min(timedLength, tokenizer.longest ?? timedLength) : undefined;
     const samples = tokenize(texts, feeds, { tokenizer, length });
@@ -139,13 +140,13 @@ export const orUndefined = <T>(log: OwnTextOptions["log"], work: () => Promise<T
     return undefined;
   });
 
-export interface OwnTokens {
+interface OwnTokens {
   readonly rows: TokenRows;
   readonly hasChats: boolean;
 }
 
 /** Returns the tokens of the text. @returns a Miss and @throws as `ownText`. */
-export async function ownTokens(
+async function ownTokens(
   engine: Engine,
   model: Model,
   { file, ...options }: OwnTextOptions = {},

@@ -102,9 +102,9 @@ export interface RoundedBlocks extends BlockSettings, BlockShape, BlockScales {
   readonly codes: Tensor;
 }
 
-export function blockShape({ effective, ...layer }: Layer, block: number): BlockShape {
-  const dims = (effective.type?.dims ?? []).map(Number);
-  const rows = dims[scaleAxis({ effective, ...layer })] ?? 0;
+export function blockShape(layer: Layer, block: number): BlockShape {
+  const dims = (layer.effective.type?.dims ?? []).map(Number);
+  const rows = dims[scaleAxis(layer)] ?? 0;
   const width = dims.reduce((product, dim) => product * dim, 1) / rows;
   return { rows, width, count: Math.ceil(width / block) };
 }
