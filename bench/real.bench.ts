@@ -26,6 +26,7 @@ import {
   type RealResult,
   type RealResults,
   type RealRow,
+  type RealSpeed,
   realNames,
   realNetworks,
   resultFile,
@@ -123,7 +124,7 @@ async function measureRow(network: RealNetwork, row: RealRow | undefined, place:
     brotli: all.reduce((sum, file) => sum + compressedSize(file, network.brotli), 0),
     ...(outcome === undefined ? {} : { outcome }),
     ...(node === undefined ? {} : { node }),
-    ...(wasm === undefined ? {} : { wasm: { speed: wasm.speed, factor: wasm.factor } }),
+    ...(wasm === undefined ? {} : { wasm: { speed: wasm.speed, factor: wasm.factor, low: wasm.low, high: wasm.high } }),
     failed,
   };
 }
@@ -188,6 +189,7 @@ async function outcomeOf(
 interface Timed {
   readonly processorTime?: number;
   readonly milliseconds: { readonly median: number };
+  readonly speedup: { readonly low: number; readonly high: number };
   readonly memory?: number;
 }
 
@@ -197,8 +199,8 @@ async function speedOf(
   originals: readonly string[],
   files: readonly string[],
   target: "node" | "wasm",
-): Promise<{ readonly speed: number; readonly factor: number; readonly memory: number }> {
-  let [before, after, memory] = [0, 0, 0];
+): Promise<Required<RealSpeed> & { readonly memory: number }> {
+  let [before, after, shortest, longest, memory] = [0, 0, 0, 0, 0];
   for (const { file, words, count } of runs) {
     const index = names.indexOf(file);
     const pair = [originals[index] ?? "", files[index] ?? ""];
@@ -212,9 +214,11 @@ async function speedOf(
       (target === "node" ? processorTime : undefined) ?? milliseconds.median;
     before += count * time(original);
     after += count * time(variant);
+    shortest += (count * time(original)) / variant.speedup.high;
+    longest += (count * time(original)) / variant.speedup.low;
     memory += variant.memory ?? 0;
   }
-  return { speed: 1000 / after, factor: before / after, memory };
+  return { speed: 1000 / after, factor: before / after, low: before / longest, high: before / shortest, memory };
 }
 
 function compressedSize(file: string, quality: number): number {

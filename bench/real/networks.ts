@@ -17,6 +17,8 @@ export interface RealNetwork {
   readonly speed: string;
   readonly change: { readonly title: string; readonly unit: "points" | "percent" | "share" };
   readonly same?: string;
+  /** Sentences about causes of differences to the recipes. */
+  readonly causes?: string;
   readonly rows: readonly RealRow[];
 }
 
@@ -63,6 +65,8 @@ export const realNetworks = {
     speed: "sentences",
     change: { title: "rank correlation", unit: "points" },
     same: "cosine",
+    causes:
+      "Causes: quantize_dynamic has one scale for a tensor, and outliers set it. Few of its values occur often, so it compresses better, with 2.4 × the error. Pith has a scale for each output. `--no-per-channel` makes a file like that of quantize_dynamic: 14.2 MB after brotli, with a cosine of 0.962 and a change of −0.3 (−0.8 … +0.1). Timed in turns with each other, q8 and quantize_dynamic differ by at most 4 % in WebAssembly, and q8 is 1.05 to 1.1 × as fast in Node. So the rows above do not show which one is faster in a page (`bench/logs/real.md`).",
     rows: transformers,
   },
   "efficientnet-lite0": {
@@ -158,10 +162,19 @@ export interface RealResult {
     readonly change: Interval;
     readonly same?: Interval;
   };
-  /** Units a second, and how many times as fast as float32 in the same run. */
-  readonly node?: { readonly speed: number; readonly factor: number; readonly memory: number };
-  readonly wasm?: { readonly speed: number; readonly factor: number };
+  readonly node?: RealSpeed & { readonly memory: number };
+  readonly wasm?: RealSpeed;
   readonly failed: Readonly<Partial<Record<"making" | "outcome" | "node" | "wasm", string>>>;
+}
+
+export interface RealSpeed {
+  /** Units a second. */
+  readonly speed: number;
+  /** How many times as fast as float32 in the same run. */
+  readonly factor: number;
+  /** The 10th and 90th percentile of the factor over the rounds. */
+  readonly low?: number;
+  readonly high?: number;
 }
 
 export interface RealResults {

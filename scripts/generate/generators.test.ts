@@ -219,7 +219,7 @@ test("the page of known models has each file beside that of the recipe, and list
       command: "pith quantize model.onnx",
     },
     outcome: { value: 0.862, count: 400, change: interval(-0.008), same: interval(0.96) },
-    node: { speed: 40, factor: 0.8, memory: 20_000_000 },
+    node: { speed: 40, factor: 0.8, low: 0.7, high: 0.9, memory: 20_000_000 },
     making: { processor: 100, memory: 1e9 },
   } as const;
   const recipe = {
@@ -232,7 +232,7 @@ test("the page of known models has each file beside that of the recipe, and list
     },
     outcome: { ...int8.outcome, change: interval(0) },
     making: { processor: 10, memory: 1e9 },
-    node: { speed: 80, factor: 1.6, memory: 20_000_000 },
+    node: { speed: 80, factor: 1.6, low: 0.8, high: 1.7, memory: 20_000_000 },
     failed: { wasm: "no such operator" },
   } as const;
   const lost = {
@@ -254,7 +254,7 @@ test("the page of known models has each file beside that of the recipe, and list
     "| float16 | Pith | not written |",
   ]);
   expect(page).toContain(
-    "- int8: 10.00 × the time to make of quantize_static; 0.50 × the speed of quantize_static in Node; 0.80 × the speed of float32 in Node; accuracy 0.8 points worse than that of quantize_static.\n",
+    "- int8: 10.00 × the time to make of quantize_static; 0.50 × the speed of quantize_static in Node (rounds vary by more); 0.80 × the speed of float32 in Node; accuracy 0.8 points worse than that of quantize_static.\n",
   );
   expect(page).toContain("- quantize_static (onnxruntime): no such operator\n");
   expect(page).toContain("- float16 (Pith): E_VERDICT: it loses 3 points\n");

@@ -5,6 +5,7 @@ import {
   type RealResult,
   type RealResults,
   type RealRow,
+  type RealSpeed,
   realNames,
   realNetworks,
   resultFile,
@@ -80,7 +81,7 @@ For everyone who wants to see results on models that they know: each file beside
 
 - **Files** of Pith are made by the printed command, with default settings and without data of the user, unless the command names some. Recipes are \`quantize_dynamic\`, \`quantize_static\` and \`MatMulNBitsQuantizer\` of ONNX Runtime, and \`float16\` of onnxconverter-common, with the settings of transformers.js's conversion scripts (\`bench/peers/real_recipe.py\`).
 - **Change** is measured with ONNX Runtime, on the same samples as float32. Parentheses are intervals of 95 %.
-- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. Other work slows the numbers in a page; the factor to float32 remains.
+- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. The machine does other work meanwhile. Speeds of different rows, and their factors to float32, therefore vary by 30 %.
 - **Memory** is the most that a process holds for the model and one run in Node.
 - **Made in** is processor time and peak memory, with the imports of Python. Pith's time includes the comparison with float32, the timing and the loading in transformers.js.
 - A result that loses too much [is not written](verdicts.md).
@@ -119,6 +120,7 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
       : [`\`\`\`sh\n${commands.map((command) => `npx --no-install ${command}`).join("\n")}\n\`\`\``]),
     ...listOf("Files that are missing or fail:", listFailures(results)),
     ...listOf("Missed by Pith:", findMissed(network, results)),
+    ...(network.causes === undefined ? [] : [network.causes]),
     `Measured on ${dates.join(" and ")}, at a load of ${Math.min(...loads)} to ${Math.max(...loads)}.`,
   ];
 }
@@ -136,10 +138,7 @@ function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): r
   const { name, tool = "", outcome, node, wasm, making, failed } = result;
   const reason = (part: "outcome" | "node" | "wasm"): string => (failed[part] === undefined ? "" : "fails");
   if (result.bytes === undefined) return [name, tool, tool === "Pith" ? "not written" : "fails"];
-  const speed = (
-    value: { readonly speed: number; readonly factor: number } | undefined,
-    part: "node" | "wasm",
-  ): string =>
+  const speed = (value: RealSpeed | undefined, part: "node" | "wasm"): string =>
     value === undefined
       ? reason(part)
       : `${value.speed.toPrecision(3)}${result === float ? "" : ` (${value.factor.toFixed(2)} ×)`}`;
@@ -212,14 +211,17 @@ function compareRows(network: RealNetwork, own: RealResult, other: RealResult | 
   for (const [title, mine, theirs] of measures)
     if (mine !== undefined && theirs !== undefined && mine > theirs * (1 + tolerance))
       texts.push(`${factor(mine / theirs)} the ${title} of ${other?.name}`);
-  for (const [title, mine, theirs] of [
-    ["in Node", own.node?.factor, other?.node?.factor],
-    ["in a page", own.wasm?.factor, other?.wasm?.factor],
-  ] as const) {
-    if (mine !== undefined && theirs !== undefined && mine < theirs * (1 - tolerance))
-      texts.push(`${factor(mine / theirs)} the speed of ${other?.name} ${title}`);
-    if (mine !== undefined && mine < 1 - tolerance) texts.push(`${factor(mine)} the speed of float32 ${title}`);
-  }
+  const equal: RealSpeed = { speed: Number.NaN, factor: 1, low: 1, high: 1 };
+  for (const [place, mine, theirs] of [
+    ["Node", own.node, other?.node],
+    ["a page", own.wasm, other?.wasm],
+  ] as const)
+    for (const [name, reference] of [[other?.name, theirs] as const, ["float32", equal] as const]) {
+      const share = mine === undefined || reference === undefined ? 1 : mine.factor / reference.factor;
+      if (share >= 1 - tolerance) continue;
+      const overlaps = (mine?.high ?? Number.NaN) >= (reference?.low ?? Number.NaN);
+      texts.push(`${factor(share)} the speed of ${name} in ${place}${overlaps ? " (rounds vary by more)" : ""}`);
+    }
   const [mine, theirs] = [lossIn(network, own), lossIn(network, other)];
   if (mine !== undefined && theirs !== undefined && 100 * (mine - theirs) >= 0.1)
     texts.push(
