@@ -233,7 +233,7 @@ test.each([
 
 test("reports a comment that names a missing file", () => {
   const findings = checkNamesInComments([
-    readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/lost.ts`"),
+    readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/b.ts`, in another folder than `src/b.ts`"),
     readSource(
       "src/b.ts",
       "const openTask = 1; // calls `openTask`, `value_info` and `nn.Conv2d`\n/** Like `closeTask`. */",

@@ -1,21 +1,18 @@
 /** A file or name in a comment of src, such as `graph.ts` or `openTask`, exists: an outdated name misleads the reader who follows it. */
-import { basename } from "node:path/posix";
 import type { Finding, Source } from "./sources.ts";
 
-const fileName = /^(?:[\w-]+\/)*([\w-][\w.-]*\.ts)$/;
+const fileName = /^(?:[\w-]+\/)*[\w-][\w.-]*\.ts$/;
 /** Names of other libraries have underscores, dots or a capital first letter, as `value_info`, `nn.Conv2d` and `CenterCrop`. */
 const identifier = /^[a-z]+[A-Z]\w*$/;
 
 export function checkNamesInComments(sources: readonly Source[]): Finding[] {
-  const files = new Set(sources.map(({ file }) => basename(file)));
   const words = new Set(
     sources.flatMap(({ syntax }) =>
       syntax.text.split("\n").flatMap((line) => splitLine(line).code.match(/\w+/g) ?? []),
     ),
   );
   const exists = (name: string): boolean => {
-    const [, file] = fileName.exec(name) ?? [];
-    if (file !== undefined) return files.has(file);
+    if (fileName.test(name)) return sources.some(({ file }) => `/${file}`.endsWith(`/${name}`));
     return !identifier.test(name) || words.has(name);
   };
   return sources

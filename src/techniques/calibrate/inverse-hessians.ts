@@ -4,7 +4,7 @@ import type { Matrix, Multiply } from "../../core/math/matrix.ts";
 import { type InverseHessian, invertHessian } from "../shared/optimal-brain-surgeon.ts";
 
 /**
- * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).
+ * Inverts the Gram matrices of layer inputs for error compensation (`shared/optimal-brain-surgeon.ts`).
  * @param damping share of the mean of the diagonal that is added to it. @throws PithError E_DATA if they are singular.
  */
 export async function computeInverseHessians(

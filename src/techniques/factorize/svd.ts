@@ -9,7 +9,7 @@
  *     spatial          one axis in the first:  k × 1, then 1 × k (Jaderberg et al. 2014)
  *
  * Groups are decomposed separately with one rank. Equal norms of both factors (√S) help fine-tuning. With input weights, `svd`
- * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`core/math/whiten.ts`).
+ * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`whiten.ts`).
  */
 import { Miss } from "#ir";
 import { frobenius, type Matrix, matrix, scaleColumns, scaleRows, transpose } from "../../core/math/matrix.ts";

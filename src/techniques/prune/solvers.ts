@@ -11,7 +11,7 @@ import { type ColumnUpdate, type InverseHessian, updateColumns } from "../shared
 const blockSize = 128;
 
 /**
- * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`core/math/optimal-brain-surgeon.ts`) and corrects later
+ * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`shared/optimal-brain-surgeon.ts`) and corrects later
  * columns, in blocks of 128 columns over all outputs, or m columns for n:m. Layers are processed in order on changed inputs.
  * Requires many more rows of inputs than a layer has inputs.
  */

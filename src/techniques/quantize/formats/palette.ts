@@ -1,5 +1,5 @@
 /**
- * Stores a weight as indices into a palette of values that minimize the squared error (`core/math/kmeans.ts`).
+ * Stores a weight as indices into a palette of values that minimize the squared error (`kmeans.ts`).
  *
  *     h = Gemm(x, fc1.weight)      q = Mod(BitShift(Unsqueeze(fc1.weight_quantized, -1), [0, 4]), 16)      # two 4-bit indices per byte
  *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))

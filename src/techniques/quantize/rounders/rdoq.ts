@@ -7,7 +7,7 @@
  * by error compensation (GPTQ) and coordinate descent, whose choices include the code length. At high rate, the error per weight is
  * e = h Δ²/12, and a bit changes it by −2 ln 2 · e. If this change is −λ, the step size is
  *
- *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `core/math/optimal-brain-surgeon.ts`)
+ *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `shared/optimal-brain-surgeon.ts`)
  *
  * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
  */
