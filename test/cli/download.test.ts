@@ -101,7 +101,7 @@ describe("--target-download", () => {
     const { code, err } = await pith(...words("--target-download", "3kB"));
     expect(code).toBe(2);
     expect(err).toContain("quantize needs --data here: the rounding method uses layer inputs.");
-    expect(err).toMatch(/hint: Representative samples; labels are not needed/);
+    expect(err).toMatch(/hint: Add typical inputs, such as --data photos\/; labels are not needed/);
   });
 
   test("accepts only sizes and bits per weight", async () => {

@@ -63,7 +63,7 @@ describe("flags", () => {
   test("suggests all nearest values for a mistyped value", async () => {
     expect(await pith("quantize", at("net.onnx"), "--dtype", "q6")).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/expected "q8", "int8", .*, got "q6"\.\nhint: Did you mean "q8" or "q4" or "q2"\?\n$/),
+      err: expect.stringMatching(/expected "q8", "int8", .*, got "q6"\.\nhint: Did you mean "q8", "q4" or "q2"\?\n$/),
     });
   });
 
@@ -127,11 +127,11 @@ describe("flags", () => {
     ],
     [
       ["--structured", "50%", "--importance", "taylor"],
-      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; with labels.",
+      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Add typical inputs, such as --data photos/; with labels.",
     ],
     [
       ["--structured", "50%", "--importance", "activation"],
-      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; labels are not",
+      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Add typical inputs, such as --data photos/; labels are not",
     ],
   ])("rejects prune %j", async (words, err) => {
     expect(await pith("prune", at("net.onnx"), ...words)).toMatchObject({

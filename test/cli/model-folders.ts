@@ -65,7 +65,7 @@ export async function expectIncomplete(
   missing: string,
 ): Promise<void> {
   const path = await given(root, name, model, ...files);
-  const sentence = `${missing}: transformers.js cannot run this folder`;
+  const sentence = `${missing}, so transformers.js cannot run this folder. Copy the missing files into it from the page of the model`;
   const { code, out, err } = await pith("quantize", path, "--dtype", "q4", "-o", `${path}.out`);
   expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining(`incomplete: ${sentence}\n`) });
   expect(out).toContain(`\n${sentence}.\n`);

@@ -100,10 +100,10 @@ graph (image: float32[batch, 1, 1, 2]) -> (logits: float32[batch, 2]) {
   const out = join(folder, "q.onnx");
   const words = ["quantize", model, "--data", data, "--force", "-o", out, "--scheme"];
   const warning =
-    /^preprocessing: Calibrated with preprocessing "(unit|symmetric)", the narrowest of those that fit about as well \(.*"raw".*\): with inputs of a wider range, the result loses accuracy\. Set the preprocessing of your application with --preprocess\.$/m;
+    /^preprocessing: Several preprocessings fit about as well as "(unit|symmetric)", with which Pith calibrates \(.*"raw".*\)\. Inputs of a wider range lose accuracy\. Set the preprocessing of your application with --preprocess\.$/m;
   expect((await pith(...words, "static")).err).toMatch(warning);
-  expect((await pith(...words, "static", "--preprocess", "raw")).err).not.toContain("Calibrated with");
-  expect((await pith(...words, "weights")).err).not.toContain("Calibrated with");
+  expect((await pith(...words, "static", "--preprocess", "raw")).err).not.toContain("Pith calibrates");
+  expect((await pith(...words, "weights")).err).not.toContain("Pith calibrates");
 });
 
 describe("a detector on images with class labels", () => {

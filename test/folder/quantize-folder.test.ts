@@ -96,9 +96,13 @@ describe("a folder with one model", () => {
       expect(originalBrotli).toBe((await size(at("model", "onnx", "model.onnx"))).brotli);
       expect(originalBrotli).toBeGreaterThan(brotli);
       expect(measured).toMatch(/signal to noise \d/);
-      expect(judgedOn).toEqual(["Compared on 32 random inputs."]);
+      expect(judgedOn).toEqual([
+        "Compared on 32 random inputs, without data: only a strong difference rejects a file.",
+      ]);
     }
-    expect(await readFile(at("out", "README.md"), "utf8")).toContain("\n\nCompared on 32 random inputs.\n\n");
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain(
+      "\n\nCompared on 32 random inputs, without data: only a strong difference rejects a file.\n\n",
+    );
   });
 
   test("passes the original's size after brotli to the second variant, so that it is measured once", async () => {
@@ -349,6 +353,18 @@ describe("a file that fails", () => {
     const rows = await quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...copying, time }, context);
     expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "kept"]);
     expect(texts).toContain("onnx/model_q4.onnx was not timed: It does not load.");
+  });
+
+  test("ends the run if the folder is the one of the models, and names the folder around it", async () => {
+    await modules("model");
+    const error = await quantizeFolder(at("model", "onnx"), { dtypes: ["q8"], out: out() }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({
+      code: "E_FILE",
+      message: expect.stringContaining("has only the models: expected the folder around it"),
+      hint: `Name the folder above: ${source()}.`,
+    });
   });
 
   test("ends the run if the disk is full", async () => {

@@ -29,6 +29,7 @@ test("names the metric in the title, and the interval in the brackets of a cell"
   ]);
   expect(notes).toEqual([
     "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
+    "agreement: share of predictions that equal the original's (of a language model: the most likely next token).",
     `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
     "Outputs are equal alone and in a padded batch: yes (64 samples).",
   ]);

@@ -125,8 +125,10 @@ async function noModelsError(folder: string, names: readonly string[]): Promise<
   const topFiles = await listFolder(folder).catch((): string[] => []);
   const model = topFiles.find((name) => name.endsWith(".onnx"));
   if (model !== undefined) {
-    const text = `"${joinPath(folder, model)}" is not in a folder "onnx", where transformers.js looks for models.`;
     const isInner = fileNameOf(folder) === "onnx";
+    const text = isInner
+      ? `"${folder}" has only the models: expected the folder around it, with config.json.`
+      : `"${joinPath(folder, model)}" is not in a folder "onnx", where transformers.js looks for models.`;
     const hint = isInner
       ? `Name the folder above: ${folderOf(folder)}.`
       : `mkdir ${joinPath(folder, "onnx")} && mv ${joinPath(folder, "*.onnx*")} ${joinPath(folder, "onnx")}`;

@@ -243,7 +243,7 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   );
   if (missingFiles.length === 0) return undefined;
   const verb = missingFiles.length === 1 ? "is" : "are";
-  return `${joinList(missingFiles, missingFiles.length)} ${verb} missing: transformers.js cannot run this folder`;
+  return `${joinList(missingFiles, missingFiles.length)} ${verb} missing, so transformers.js cannot run this folder. Copy the missing files into it from the page of the model`;
 }
 
 /**

@@ -29,7 +29,9 @@ export function nearnessWithoutData(
   const hasDecibels = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
   const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
   const measured = outputDifferenceText(likeness);
-  const judgedOn = [`Compared on ${inputs ?? counted(samples, "random input")}.`];
+  const judgedOn = [
+    `Compared on ${inputs ?? counted(samples, "random input")}, without data: only a strong difference rejects a file.`,
+  ];
   if (language === undefined) return { measured, judgedOn, ...(hasDecibels ? { nearness } : {}) };
   const { value, low, high, count, confidence } = language.agreement;
   const interval = { difference: value - 1, low: low - 1, high: high - 1, confidence };

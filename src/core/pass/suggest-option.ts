@@ -32,7 +32,12 @@ const synonyms: ReadonlyMap<string, string> = new Map([
 /** Returns a question that suggests the most similar accepted words; undefined if none is similar. */
 export function didYouMean(typed: string, words: readonly string[]): string | undefined {
   const similar = allNearest(typed, words).filter((word) => word !== typed);
-  return similar.length === 0 ? undefined : `Did you mean ${similar.map((word) => `"${word}"`).join(" or ")}?`;
+  return similar.length === 0
+    ? undefined
+    : `Did you mean ${similar
+        .map((word) => `"${word}"`)
+        .join(", ")
+        .replace(/, (?=[^,]*$)/, " or ")}?`;
 }
 
 /**

@@ -37,13 +37,13 @@ function noticesOf({ samples, seconds }: Run, passes: number, all = samples): st
 
 test("logs the time of a long evaluation once, from warm batches, with advice", () => {
   expect(noticesOf({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
-    "evaluation on all 3,392 samples takes about 3 minutes. Use fewer: `samples`",
+    "evaluation on all 3,392 samples takes about 3 minutes. To shorten it, set `samples`",
   ]);
 });
 
 test("estimates the time of all samples if some are run", () => {
   expect(noticesOf({ samples: 512, seconds: 0.01 }, 2, 10_000)).toEqual([
-    "evaluation on all 10,000 samples takes about 3 minutes. Use fewer: `samples`",
+    "evaluation on all 10,000 samples takes about 3 minutes. To shorten it, set `samples`",
   ]);
 });
 

@@ -84,7 +84,7 @@ export function announceDuration<
       if (batches < minBatches || seconds < minSeconds) return;
       isPending = false;
       const time = waiting((seconds / (done - start.done)) * samples * passes);
-      const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. Use fewer: \`samples\``;
+      const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. To shorten it, set \`samples\``;
       if (time !== undefined) context.log({ id: "duration", text });
     },
   };

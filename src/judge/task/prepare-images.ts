@@ -174,7 +174,7 @@ function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
 }
 
 function rangeText({ name }: Preprocessing, indistinct: readonly Preprocessing[]): string {
-  return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${namesOf(indistinct)}): with inputs of a wider range, the result loses accuracy. Set the preprocessing of your application with \`preprocess\`.`;
+  return `Several preprocessings fit about as well as "${name}", with which Pith calibrates (${namesOf(indistinct)}). Inputs of a wider range lose accuracy. Set the preprocessing of your application with \`preprocess\`.`;
 }
 
 function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {

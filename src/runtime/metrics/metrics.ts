@@ -189,7 +189,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
       {
         hint:
           Number.isInteger(value) && scores.classes > 1
-            ? "The labels may belong to another data set, or to another output of the model."
+            ? "Check that these data belong to this model, and that the labels count from 0."
             : numbersHint,
       },
     );

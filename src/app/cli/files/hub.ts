@@ -129,11 +129,12 @@ async function loadLibrary(): Promise<Library> {
   try {
     return await import(import.meta.resolve("@huggingface/hub"));
   } catch (cause) {
-    const hint = "npm install @huggingface/hub";
-    throw new PithError("E_ENGINE_MISSING", "A model of the Hub needs @huggingface/hub, which is not installed.", {
-      hint,
-      cause,
-    });
+    const reason = errorMessage(cause);
+    const state = reason.includes("'@huggingface/hub'")
+      ? "is not installed"
+      : `cannot be loaded: ${stripPeriod(reason)}`;
+    const text = `A model of the Hub needs @huggingface/hub, which ${state}.`;
+    throw new PithError("E_ENGINE_MISSING", text, { hint: "npm install @huggingface/hub", cause });
   }
 }
 
@@ -155,7 +156,7 @@ async function fetcher(word: string, hubUrl: string, page: string, signal: Abort
     const response = await fetch(input, { ...init, headers, signal }).catch((cause) => {
       throwIfAborted(signal);
       const reason = stripPeriod(errorMessage(cause.cause ?? cause));
-      const hint = "HF_HUB_OFFLINE=1 uses a model that was downloaded before.";
+      const hint = "Check the connection, or set HF_HUB_OFFLINE=1 for a model that was downloaded before.";
       throw new PithError("E_FILE", `${word}: ${host} cannot be reached: ${reason}.`, { hint, cause });
     });
     const { ok, status } = response;

@@ -75,6 +75,12 @@ describe("suggestPath", () => {
     },
   );
 
+  test("shows where relative paths start if no path is similar", async () => {
+    const error = new PithError("E_FILE", '"wholly-other" cannot be opened: it does not exist.');
+    const hint = `Check the spelling. Relative paths start at ${process.cwd()}.`;
+    expect(await suggestPath(error, ["wholly-other"])).toMatchObject({ hint });
+  });
+
   test("returns the error unchanged for another path, another fault or an existing path", async () => {
     expect(await suggestPath(missing, ["--data", "data"])).toBe(missing);
     const other = new PithError("E_DATA", `"${path}" is empty.`);

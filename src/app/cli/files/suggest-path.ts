@@ -1,6 +1,6 @@
 /** Suggests existing paths if a path on the command line does not exist. */
 import { readdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { nearest, type PithError } from "#ir";
 import { exists, isFolder } from "./files.ts";
 
@@ -12,8 +12,11 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   const path = candidatePaths.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await exists(path))) return error;
   const suggestions = await similarPaths(path);
-  if (suggestions.length === 0)
-    return hubId.test(path) ? error.reworded({ hint: `For a model of the Hugging Face Hub: hf:${path}` }) : error;
+  if (suggestions.length === 0) {
+    if (hubId.test(path)) return error.reworded({ hint: `For a model of the Hugging Face Hub: hf:${path}` });
+    if (error.hint !== undefined || isAbsolute(path)) return error;
+    return error.reworded({ hint: `Check the spelling. Relative paths start at ${process.cwd()}.` });
+  }
   return error.reworded({ hint: `Did you mean ${suggestions.map((candidate) => `"${candidate}"`).join(" or ")}?` });
 }
 

@@ -333,7 +333,7 @@ async function openStep(
     throw needsData(
       pass,
       needs,
-      "labels are not needed. Without them, the model gets no texts: it neither predicts the next token nor has a tokenizer.json",
+      "labels are not needed. A model of texts needs no data with tokenizer.json next to it",
     );
   const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, fallback, output, dryRun } =
     input;
@@ -361,7 +361,9 @@ async function openStep(
 }
 
 const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
-  new PithError("E_USAGE", `${id} needs --data here: ${reason}.`, { hint: `Representative samples; ${about}.` });
+  new PithError("E_USAGE", `${id} needs --data here: ${reason}.`, {
+    hint: `Add typical inputs, such as --data photos/; ${about}.`,
+  });
 
 /** A model of texts needs no samples without labels, because it can get texts (`textInputs`). Noise is no calibration for other models. */
 function requireTexts(pass: AnyPass, options: OptionValues, { graph }: Model, reason: string): void {
