@@ -46,6 +46,8 @@ export const changeText = ({ what, decidedBy }: Change): string =>
 
 /** The `kind` of changes that remove an input or output of the model. */
 export const removedPortKind = "no longer there";
+/** The `kind` of changes that store a weight in fewer bits. */
+export const quantizedKind = "quantized";
 /** The `kind` of changes that alter the values of layers without altering the outputs of the model. */
 export const scaledKind = "scaled";
 

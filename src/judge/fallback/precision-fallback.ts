@@ -11,7 +11,7 @@
  */
 import { allLayers, infer, isStored } from "#analysis";
 import { elementCount, encodedSize, fixedDims, Miss, type Model, throwIfAborted, usedValues, type Value } from "#ir";
-import type { AnyPass, Change, Context, OptionValues } from "#pass";
+import { type AnyPass, type Change, type Context, type OptionValues, quantizedKind } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
@@ -317,7 +317,7 @@ function preciseLayersOf(
 ): readonly PreciseLayer[] {
   const [before, after] = [bytesOfLayers(requestedOutput.model), bytesOfLayers(output.model)];
   const bits = new Map(
-    output.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
+    output.changes.flatMap(({ at, kind, bits }) => (kind === quantizedKind ? [[at, bits] as const] : [])),
   );
   return layersOf(moves).map((layer) => ({
     layer,
@@ -350,7 +350,7 @@ function addReasons<M extends StepOutput>(output: M, preciseLayers: readonly Pre
   return {
     ...output,
     changes: output.changes.map((change) => {
-      const reason = change.kind === "quantized" ? reasons.get(change.at) : undefined;
+      const reason = change.kind === quantizedKind ? reasons.get(change.at) : undefined;
       return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
     }),
     misses: output.misses.map((miss) => {

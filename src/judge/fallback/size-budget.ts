@@ -3,18 +3,13 @@
  * the share by four (6 dB).
  */
 import { encodedSize, PithError, throwIfAborted } from "#ir";
-import type { Context, OptionValues } from "#pass";
+import { type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
+import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
 import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
 import { applyForms, bytesOfLayers, type StepOutput } from "./precision-fallback.ts";
 
-/**
- * Returns the options of `quantize` for a bit width: integers for 8 and 4 bits, palettes for other widths. With 4 bits, only standard ONNX operators
- * are used, because others do not support convolutions.
- */
-export const optionsForBits = (bits: number): OptionValues =>
-  bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
 /** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const bitWidths = [8, 4, 3, 2];
 const measuredBits = 4;
@@ -39,16 +34,13 @@ export async function fitToBytes(
     if (measuredOutput !== undefined && (await encodedSize(measuredOutput.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(at, bitWidths.length + 1, `${bits} bits`);
-    const formatOptions = optionsForBits(bits);
-    // Attempts use the fastest rounding method: sizes are the same, and layers have about the same order by error. Only the result uses the requested
-    // method. Palettes have no rounding method.
-    const rounder = formatOptions.weights === undefined ? "nearest" : undefined;
-    outputs.set(bits, await run({ ...options, ...formatOptions, rounder }));
+    // Only the result uses the requested rounding method.
+    outputs.set(bits, await run(withFastRounding({ ...options, ...optionsForBits(bits) })));
   }
   const [measuredResult, smallestResult] = [outputs.get(measuredBits), [...outputs.values()].at(-1)];
   if (measuredResult === undefined || smallestResult === undefined) throw new Error("No bits are offered.");
-  const layers = measuredResult.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
-  const measuredOptions = { ...options, ...optionsForBits(measuredBits), rounder: "nearest" };
+  const layers = measuredResult.changes.flatMap(({ at, kind }) => (kind === quantizedKind ? [at] : []));
+  const measuredOptions = withFastRounding({ ...options, ...optionsForBits(measuredBits) });
   const { estimates } = await errorSharesOf(
     { ...request, options: measuredOptions, requestedOutput: measuredResult },
     new Set(layers),
@@ -60,7 +52,7 @@ export async function fitToBytes(
     (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
       unchangedCost: originalBytes.get(layer) ?? 0,
       offers: [...outputs].flatMap(([bits, { changes }]) => {
-        const change = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
+        const change = changes.find(({ at, kind }) => kind === quantizedKind && at === layer);
         if (change?.bits !== bits) return [];
         const loss = (estimates.get(layer) ?? 0) * 4 ** (measuredBits - bits);
         return [{ cost: layerBytes.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];
@@ -82,7 +74,7 @@ export async function fitToBytes(
       return [{ layer, form: choice === undefined ? { float: true } : optionsForBits(choice.bits) }];
     });
     const chosen = applyForms({ ...options, ...optionsForBits(bitWidths[0] ?? 8) }, forms);
-    let size = await encodedSize((await run({ ...chosen, rounder: "nearest" })).model);
+    let size = await encodedSize((await run(withFastRounding(chosen))).model);
     if (size <= bytes) {
       const result = await run(chosen);
       size = await encodedSize(result.model);

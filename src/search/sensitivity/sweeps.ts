@@ -3,11 +3,11 @@
 import { allLayers, infer, type Layer } from "#analysis";
 import { asPithError, groupBy, Miss, type Model, throwIfAborted } from "#ir";
 import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";
-import { optionsForBits } from "../../judge/fallback/size-budget.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
+import { optionsForBits } from "../../techniques/quantize/precision-fallback.ts";
 import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 
 export interface Sweep {

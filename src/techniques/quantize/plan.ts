@@ -1,7 +1,7 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import { type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
 import { elementCount, emitInto, Miss, type Model, removeReplaced, usedTensors } from "#ir";
-import type { Change, Context, Outcome } from "#pass";
+import { type Change, type Context, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
 import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
@@ -135,7 +135,7 @@ export async function writePlan(
         ? `stored a second time: "${earlierPlan.layer.name}" reads the same matrix in another form`
         : undefined;
     const details = [text, why, note].filter((part) => part !== undefined).join(", ");
-    changes.push({ at: layer.name, kind: "quantized", what: details, bits: form.bits, decidedBy });
+    changes.push({ at: layer.name, kind: quantizedKind, what: details, bits: form.bits, decidedBy });
   }
   for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();
   if (changes.length > 0) removeReplaced(model, oldTensors);

@@ -1,6 +1,7 @@
 /** Lists settings and formats with smaller errors, for the precision fallback, and the settings for a download size. */
 import { PithError } from "#ir";
-import type { Change, OptionValues } from "#pass";
+import { type Change, type OptionValues, quantizedKind } from "#pass";
+import { nearest } from "./rounders/nearest.ts";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
 import { admitsLowEntropy, areIntegers, isLowEntropy, withDtype } from "./settings.ts";
 
@@ -29,10 +30,23 @@ export function downloadSettings(options: OptionValues): readonly OptionValues[]
   );
 }
 
+/**
+ * Returns the options for a bit width: integers for 8 and 4 bits, palettes for other widths. With 4 bits, only standard ONNX operators are used, because
+ * others do not support convolutions.
+ */
+export const optionsForBits = (bits: number): OptionValues =>
+  bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
+
+/** Replaces the rounding method by the fastest: sizes are the same, and layers have about the same order by error. Palettes have no rounding method. */
+export const withFastRounding = (options: OptionValues): OptionValues => ({
+  ...options,
+  rounder: options.weights === "palette" ? undefined : nearest.id,
+});
+
 /** Returns the higher-precision formats of a layer as `overrides`: more bits, then float. */
 export function milderForms(options: OptionValues, { kind, bits }: Change): readonly OptionValues[] {
   const { scheme, weights } = withDtype(options);
-  if (kind !== "quantized" || bits === undefined || scheme === "float16" || scheme === "bfloat16") return [];
+  if (kind !== quantizedKind || bits === undefined || scheme === "float16" || scheme === "bfloat16") return [];
   const wider = [
     ...(bits < 4 ? [{ bits: 4 }] : []),
     areIntegers({ weights }) ? { bits: 8 } : { bits: 8, weights: "int8" },
