@@ -1,5 +1,7 @@
 /** Tests the speed of results that commands print. */
 import { beforeAll, expect, test } from "vitest";
+import { asFlags } from "../../src/app/cli/flags/invalid-options.ts";
+import { keysOf } from "../../src/app/cli/flags/options.ts";
 import { fasterAdvice } from "../../src/app/cli/job-parts/advice.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
@@ -76,5 +78,5 @@ graph (x: float32[n, 4, 6, 6]) -> (y) {
   c = Conv(b, dw2.weight) {group=6}
   y = Conv(c, g.weight) {group=2}
 }`);
-  expect(await fasterAdvice(pass, options, model)).toBe(text);
+  expect(asFlags(await fasterAdvice(pass, options, model), keysOf(pass.options))).toBe(text);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { benchCommand } from "../../judge/record/shell-command.ts";
-import { notFasterText, type Speed, slowerText, speedLines, speedOf, speedRecord, timeRow } from "./speed.ts";
+import { notFasterText, type Speed, slowerText, speedLines, speedOf, timeRow } from "./speed.ts";
 
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };
 const macsOf = (count: number, per = "batch") => ({ macs: { count, per } });
@@ -34,21 +34,19 @@ test("returns nothing if the gain is fair, or MACs are nearly equal or not compa
 
 test("prints the speed in a row, or in a line, or why it is missing", () => {
   const speed: Speed = { ...spreadOf(0.6914), before: 1.21, milliseconds: 1.75 };
-  expect(timeRow("a.onnx", { against: "a.onnx", found: speed })).toEqual([
+  expect(timeRow("a.onnx", { against: "a.onnx", ...speed })).toEqual([
     ["time, 1 thread", "1.21 ms", "1.75 ms", "0.69 × as fast (0.62–0.77)"],
   ]);
-  expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", found: speed })).toEqual([]);
-  expect(timeRow("a.onnx", { against: "t.onnx", found: speed })).toEqual([]);
-  expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", found: speed })).toEqual([
+  expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", ...speed })).toEqual([]);
+  expect(timeRow("a.onnx", { against: "t.onnx", ...speed })).toEqual([]);
+  expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", ...speed })).toEqual([
     "speed, compared with t.onnx on one thread: 0.69 × as fast (0.62–0.77)",
   ]);
-  const slow = { against: "a b.onnx", found: { unmeasured: "a run takes 1.2 s" } };
+  const slow = { against: "a b.onnx", unmeasured: "a run takes 1.2 s" };
   expect(timeRow("a b.onnx", slow)).toEqual([]);
   expect(speedLines("a b.onnx", "b.onnx", slow)).toEqual([
     `speed: not measured, a run takes 1.2 s; ${benchCommand(["a b.onnx", "b.onnx"])} measures it`,
   ]);
-  expect(speedRecord(slow)).toEqual({ speed: { against: "a b.onnx", unmeasured: "a run takes 1.2 s" } });
-  expect(speedRecord(undefined)).toEqual({});
 });
 
 test.each([
@@ -58,14 +56,13 @@ test.each([
   [1.4, [0.9, 1.4, 1.5], "no clear difference in speed (1.00–1.57 ×)"],
   [12.3, [12, 13], "12.3 × as fast (11.0–13.8)"],
 ])("prints a speed of %f with the spread of its series, and at least that of processes", (ratio, ratios, told) => {
-  const [row] = timeRow("a", { against: "a", found: speedOf({ before: ratio, after: 1, ratios }) });
+  const [row] = timeRow("a", { against: "a", ...speedOf({ before: ratio, after: 1, ratios }) });
   expect(row?.[3]).toBe(told);
 });
 
 test("warns only if a result is clearly slower", () => {
-  const slower = (factor: number) =>
-    slowerText({ against: "a.onnx", found: { ...spreadOf(factor), before: 1, milliseconds: 1 } });
+  const slower = (factor: number) => slowerText({ against: "a.onnx", ...spreadOf(factor), before: 1, milliseconds: 1 });
   expect(slower(0.62)).toBe("the result is slower than a.onnx on one thread: 0.62 × as fast (0.55–0.69)");
   expect([0.93, 1, 2].map(slower)).toEqual([undefined, undefined, undefined]);
-  expect(slowerText({ against: "a", found: { unmeasured: "too large" } })).toBeUndefined();
+  expect(slowerText({ against: "a", unmeasured: "too large" })).toBeUndefined();
 });

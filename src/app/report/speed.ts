@@ -16,10 +16,7 @@ export interface Speed extends Spread {
 }
 
 /** Speed of a result relative to the file `against`, or the reason why it was not measured. */
-export interface Timed {
-  readonly against: string;
-  readonly found: Speed | { readonly unmeasured: string };
-}
+export type Timed = { readonly against: string } & (Speed | { readonly unmeasured: string });
 
 /** Minimum share of the expected speedup at which a result counts as faster. */
 const minGain = 0.25;
@@ -83,24 +80,19 @@ export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
 
 /** Returns a warning if the result is clearly slower; else undefined. */
 export function slowerText(timed: Timed | undefined): string | undefined {
-  if (timed === undefined || "unmeasured" in timed.found || timed.found.high >= 1) return undefined;
-  return `the result is slower than ${timed.against} on one thread: ${speedText(timed.found)}`;
+  if (timed === undefined || "unmeasured" in timed || timed.high >= 1) return undefined;
+  return `the result is slower than ${timed.against} on one thread: ${speedText(timed)}`;
 }
 
 export function timeRow(model: string, timed: Timed | undefined): string[][] {
-  if (timed === undefined || timed.against !== model || "unmeasured" in timed.found) return [];
-  const { before, milliseconds } = timed.found;
-  return [["time, 1 thread", runTime(before), runTime(milliseconds), speedText(timed.found)]];
+  if (timed === undefined || timed.against !== model || "unmeasured" in timed) return [];
+  return [["time, 1 thread", runTime(timed.before), runTime(timed.milliseconds), speedText(timed)]];
 }
 
 export function speedLines(model: string, written: string, timed: Timed | undefined): string[] {
   if (timed === undefined) return [];
-  const { against, found } = timed;
-  if ("unmeasured" in found)
-    return [`speed: not measured, ${found.unmeasured}; ${benchCommand([against, written])} measures it`];
-  return against === model ? [] : [`speed, compared with ${against} on one thread: ${speedText(found)}`];
-}
-
-export function speedRecord(timed: Timed | undefined): object {
-  return timed === undefined ? {} : { speed: { against: timed.against, ...timed.found } };
+  const { against } = timed;
+  if ("unmeasured" in timed)
+    return [`speed: not measured, ${timed.unmeasured}; ${benchCommand([against, written])} measures it`];
+  return against === model ? [] : [`speed, compared with ${against} on one thread: ${speedText(timed)}`];
 }

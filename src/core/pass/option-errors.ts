@@ -19,8 +19,6 @@ export interface MisfitOptions {
   readonly owner: string;
   /** Options that the user cannot set here. */
   readonly withheld?: readonly string[];
-  /** Placeholder values for these options while the others are checked. */
-  readonly standIns?: Readonly<Record<string, unknown>>;
 }
 
 interface Issue {
@@ -40,7 +38,7 @@ interface Issue {
 export function misfitOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
-  { owner, withheld = [], standIns = {} }: MisfitOptions,
+  { owner, withheld = [] }: MisfitOptions,
 ): Misfit {
   const issue = mostInformative(issues);
   const rejection = rejectionOf(issue);
@@ -53,7 +51,7 @@ export function misfitOf(
     return unknownName(path, names, owner);
   }
   if (issue.path?.at(-1)?.origin === "key") {
-    const sentence = `"${last}" is missing${summaryOf(schema, last, standIns)}`;
+    const sentence = `"${last}" is missing${summaryOf(schema, last)}`;
     return { path: path.slice(0, -1), part: "value", sentence, hint: undefined };
   }
   const expectation = stripPeriod(issue.message);
@@ -113,8 +111,8 @@ function isUnknown({ type, expected }: Issue): boolean {
 }
 
 /** Returns the accepted values of an option, such as ": expected at least 1". */
-function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
-  const result = v.safeParse(schema, { ...standIns, [name]: null }, inWords);
+function summaryOf(schema: v.GenericSchema, name: string): string {
+  const result = v.safeParse(schema, { [name]: null }, inWords);
   const issue: Issue | undefined = result.success
     ? undefined
     : result.issues.find(({ path }: Issue) => path?.length === 1 && path[0]?.key === name);

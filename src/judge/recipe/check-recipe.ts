@@ -222,11 +222,7 @@ function checkOptions(
   }
   const result = v.safeParse(options, { ...stepOptions, ...placeholderOptions(pass) }, inWords);
   if (result.success) return;
-  const misfit = misfitOf(options, result.issues, {
-    owner: id,
-    withheld: runOptionNames,
-    standIns: placeholderOptions(pass),
-  });
+  const misfit = misfitOf(options, result.issues, { owner: id, withheld: runOptionNames });
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 

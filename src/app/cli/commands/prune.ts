@@ -2,14 +2,14 @@
 import * as v from "valibot";
 import { PithError } from "#ir";
 import { option } from "#pass";
-import { bytes, counted, integer, times } from "../../../core/numbers.ts";
+import { bytes, counted, integer } from "../../../core/numbers.ts";
 import { prune } from "../../../techniques/prune/prune.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
 import { besideInput, isFolder, requireOther } from "../files/files.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import type vocabularyJob from "../jobs/vocabulary.ts";
 import type { VocabularyOutput } from "../jobs/vocabulary.ts";
-import { columns } from "../print/table.ts";
+import { changeColumns, changeRow } from "../print/table.ts";
 import { passCommand } from "./pass.ts";
 
 const modelCommand = passCommand(prune);
@@ -68,13 +68,8 @@ function showTrimmed(folder: string, out: string, result: VocabularyOutput): Res
     print(terminal) {
       terminal.line(`tokens: ${integer(kept.length)} of ${integer(tokens)} are kept`);
       terminal.line(`tokenizer: the same tokens for all of ${counted(texts, "text")}`);
-      const rows = Object.entries(sizes).map(([file, { before, after }]) => [
-        file,
-        bytes(before),
-        bytes(after),
-        times(before / after),
-      ]);
-      terminal.table([...columns("", "before", "after"), { title: "" }], rows);
+      const rows = Object.entries(sizes).map(([file, { before, after }]) => changeRow(file, before, after, bytes));
+      terminal.table(changeColumns, rows);
       for (const { file, compared, changes } of models) {
         const changesText =
           changes.length === 0 ? "has no token embedding, so it is copied" : changes.map(({ at }) => at).join(", ");

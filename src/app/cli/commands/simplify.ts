@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { type Change, described, option } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { bytes, counted, integer, times } from "../../../core/numbers.ts";
+import { bytes, counted, integer } from "../../../core/numbers.ts";
 import { fusionFor, targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { exists, requireOther, withoutLeftovers } from "../files/files.ts";
@@ -17,7 +17,7 @@ import { parseNamedSizes, parseSettings } from "../flags/set.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { constantNote, withoutNote } from "../print/samples.ts";
-import { columns } from "../print/table.ts";
+import { changeColumns, changeRow } from "../print/table.ts";
 
 const repeatableFlag = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
 
@@ -120,18 +120,10 @@ function show(
       else
         for (const [kind, all] of groupChanges(changes, (change) => change.kind ?? change.what))
           terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
-      terminal.table(
-        [...columns("", "before", "after"), { title: "" }],
-        [
-          [
-            "nodes",
-            integer(before.nodes),
-            integer(after.nodes),
-            after.nodes === 0 ? "" : times(before.nodes / after.nodes),
-          ],
-          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
-        ],
-      );
+      terminal.table(changeColumns, [
+        changeRow("nodes", before.nodes, after.nodes, integer),
+        changeRow("bytes", before.bytes, after.bytes, bytes),
+      ]);
       terminal.line(comparisonLine(comparison));
       if (held > 0)
         terminal.line(

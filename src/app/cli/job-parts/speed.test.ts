@@ -16,9 +16,8 @@ const model = (op: string, weightBytes: number): Model => {
 
 it("times models up to 4 GB, and says that larger ones are not timed", async () => {
   const engine: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "It was loaded.")) };
-  const speedOf = async (bytes: number) =>
-    (await measureSpeed(model("Neg", 4), { model: model("Abs", bytes), path: "a.onnx" }, completeContext({ engine })))
-      ?.found;
-  expect(await speedOf(4e9)).toEqual({ unmeasured: "It was loaded" });
-  expect(await speedOf(4e9 + 4)).toEqual({ unmeasured: "the model has more than 4.00 GB" });
+  const speedOf = (bytes: number) =>
+    measureSpeed(model("Neg", 4), { model: model("Abs", bytes), path: "a.onnx" }, completeContext({ engine }));
+  expect(await speedOf(4e9)).toMatchObject({ unmeasured: "It was loaded" });
+  expect(await speedOf(4e9 + 4)).toMatchObject({ unmeasured: "the model has more than 4.00 GB" });
 });

@@ -21,8 +21,7 @@ export async function measureSpeed(
     storedBytes(model.graph) > maxTimedBytes
       ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
       : await relativeTime(model, result, context, samples);
-  if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
-  return { against: path, found: speedOf(times) };
+  return { against: path, ...(times instanceof Miss ? { unmeasured: stripPeriod(times.reason) } : speedOf(times)) };
 }
 
 const operatorsOf = ({ graph }: Model): string =>

@@ -234,9 +234,9 @@ async function warnOfSpeed(
   { model, options }: PassInput,
   { log }: JobContext,
 ): Promise<void> {
-  if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
+  if (speed === undefined || "unmeasured" in speed || speed.against !== model) return;
   const slowerWarning = slowerText(speed);
-  const text = notFasterText(speed.found, reasons, after) ?? slowerWarning;
+  const text = notFasterText(speed, reasons, after) ?? slowerWarning;
   if (text === undefined) return;
   const advice = slowerWarning === undefined ? "" : await fasterAdvice(pass, options, reasons.original);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });

@@ -30,7 +30,7 @@ import {
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
-import { notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
+import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type {
   PassOutput,
@@ -41,7 +41,7 @@ import type {
 } from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
 import { samplesLine, withoutNote } from "./samples.ts";
-import { columns } from "./table.ts";
+import { changeColumns, changeRow } from "./table.ts";
 
 export function showPlan(result: PassOutput): Result {
   const { changes, misses } = result;
@@ -137,41 +137,32 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       after: withFormula(after),
       replaced: files.replaced.has(written),
       ...furtherRecord(files),
-      ...speedRecord(speed),
     },
     goalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
-      terminal.table(
-        [...columns("", "before", "after"), { title: "" }],
-        [
-          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
-          ...compressedRow("gzip", before, after),
-          ...compressedRow("brotli", before, after),
-          [
-            "parameters",
-            count(before.parameters),
-            count(after.parameters),
-            times(before.parameters / after.parameters),
-          ],
-          ...zerosRow(before, after),
-          ...macsRow(before, after),
-          ...timeRow(model, speed),
-          ...(comparison === undefined
-            ? []
-            : [
-                [
-                  comparison.metric,
-                  textsOf(comparison, goal).before,
-                  textsOf(comparison, goal).after,
-                  // The interval is omitted if the line about the goal shows it.
-                  verdict !== undefined && reference === undefined
-                    ? changeOf(comparison, goal)
-                    : changeWithInterval(comparison, goal),
-                ],
-              ]),
-        ],
-      );
+      terminal.table(changeColumns, [
+        changeRow("bytes", before.bytes, after.bytes, bytes),
+        ...compressedRow("gzip", before, after),
+        ...compressedRow("brotli", before, after),
+        changeRow("parameters", before.parameters, after.parameters, count),
+        ...zerosRow(before, after),
+        ...macsRow(before, after),
+        ...timeRow(model, speed),
+        ...(comparison === undefined
+          ? []
+          : [
+              [
+                comparison.metric,
+                textsOf(comparison, goal).before,
+                textsOf(comparison, goal).after,
+                // The interval is omitted if the line about the goal shows it.
+                verdict !== undefined && reference === undefined
+                  ? changeOf(comparison, goal)
+                  : changeWithInterval(comparison, goal),
+              ],
+            ]),
+      ]);
       const metadataText = metadataNote(before);
       if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
@@ -327,7 +318,7 @@ function compressedRow(name: "gzip" | "brotli", before: WeightAndCost, after: We
   const [sizeBefore, sizeAfter] = [before[name], after[name]];
   if (sizeBefore === undefined || sizeAfter === undefined) return [];
   const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
-  return [[title, bytes(sizeBefore), bytes(sizeAfter), times(sizeBefore / sizeAfter)]];
+  return [changeRow(title, sizeBefore, sizeAfter, bytes)];
 }
 
 function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndCost): string[][] {
@@ -337,7 +328,7 @@ function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndC
 
 function macsRow(before: WeightAndCost, after: WeightAndCost): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
-  if (macs !== undefined) return [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
+  if (macs !== undefined) return [changeRow("MACs", ...macs, count)];
   // Sums of products of several symbolic sizes have no ratio.
   const formulas = [before, after].map((weight) => operationsText(weight.macs));
   return formulas.includes("?") ? [] : [["MACs", ...formulas, ""]];

@@ -1,10 +1,21 @@
 import { stripVTControlCharacters } from "node:util";
+import { times } from "../../../core/numbers.ts";
 import type { Column } from "../../report/tables.ts";
 import { printable, removeMarks } from "./printable.ts";
 
 export function columns(first: string, ...others: readonly string[]): Column[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
+
+/** Columns of a table of values before and after a change, with their ratio. */
+export const changeColumns: readonly Column[] = [...columns("", "before", "after"), { title: "" }];
+
+export const changeRow = (
+  title: string,
+  before: number,
+  after: number,
+  format: (value: number) => string,
+): string[] => [title, format(before), format(after), after === 0 ? "" : times(before / after)];
 
 const gap = "  ";
 
