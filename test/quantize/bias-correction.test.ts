@@ -5,8 +5,10 @@
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { memory } from "../../src/data/index.ts";
+import { addOutputBias } from "../../src/techniques/calibrate/add-output-bias.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
@@ -78,6 +80,42 @@ graph (x: float32[batch, 9]) -> (y) {
     return difference(before, await run(model, seen));
   };
   expect(await errorWith("full")).toBeLessThan((await errorWith("none")) / 4);
+});
+
+test("keeps the scales of channels whose signal rounding loses", async () => {
+  const weights = [1, -1].map((sign) => [1000, 4.5 * sign, ...new Array<number>(7).fill(3.5 * sign)]);
+  const text = `opset 21
+graph (x: float32[batch, 9]) -> (y) {
+  c.weight: float32[2, 9] = [${weights.map((row) => `[${row}]`)}]
+  c.bias: float32[2] = [1, 2]
+  y = Gemm "c" (x, c.weight, c.bias) {transB=1}
+}`;
+  const x = numbersFor([128, 9], 5);
+  const data = x.data.map((value, index) => (index % 9 === 0 ? 0 : Number(value) + 1));
+  const scalesWith = async (biasCorrection: "none" | "full") => {
+    const model = parseModel(text);
+    await quantize(model, { scheme: "static", biasCorrection, data: memory("x", { x: { ...x, data } }) });
+    const layer = layers(model, infer(model))[0];
+    const scale = layer?.node.inputs[layer.role.input]?.producer?.inputs[1];
+    return (await scale?.tensor?.read())?.data;
+  };
+  expect(await scalesWith("full")).toEqual(await scalesWith("none"));
+});
+
+test("a bias near the end of int32 keeps its sign", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 1]) -> (y) {
+  c.weight: float32[1, 1] = [[1]]
+  codes: int32[1] = [2147268890]
+  scale: float32[1] = [1e-9]
+  c.bias = DequantizeLinear (codes, scale) {axis=0}
+  y = Gemm "c" (x, c.weight, c.bias)
+}`);
+  const layer = layers(model, infer(model))[0];
+  if (layer === undefined) throw new Error("The network has no layer.");
+  await addOutputBias(model, layer, undefined, Float64Array.of(0.01), createEngine());
+  const [y] = await run(model, { x: { type: "float32", dims: [1, 1], data: new Float32Array(1) } });
+  expect(y).toBeCloseTo(2.147, 2);
 });
 
 test("changes no bias with few samples, or if weights are exact", async () => {

@@ -10,6 +10,10 @@ import type { Model, Node, Value } from "#ir";
 import { emitInto, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { smallestBiasScale } from "../shared/quantize.ts";
+
+/** A larger code can leave int32 when the runtime adds products to it. */
+const largestBiasCode = Math.floor(1 / smallestBiasScale(1));
 
 /** @param sum the Add that follows the layer (`biasedOutput`) */
 export async function addOutputBias(
@@ -60,7 +64,10 @@ async function addToQuantizedBias(model: Model, bias: Value, shift: Float64Array
   if (ones === undefined || dequantized === undefined) return false;
   ones.tensor = inMemory({ type: "int32", dims: codes.dims, data: new Int32Array(codes.data.length).fill(1) });
   const scale = toFloat64(await readStoredValue(probe, dequantized, engine));
-  const data = codes.data.map((code, channel) => code + Math.round((shift[channel] ?? 0) / (scale[channel] ?? 1)));
+  const data = codes.data.map((code, channel) => {
+    const sum = code + Math.round((shift[channel] ?? 0) / (scale[channel] ?? 1));
+    return Math.max(-largestBiasCode, Math.min(largestBiasCode, sum));
+  });
   root.tensor = inMemory({ type: "int32", dims: codes.dims, data });
   return true;
 }

@@ -34,6 +34,8 @@ const minGain = 0.02;
 /** Number of values that the layer's slope counts as beside a channel's own values. */
 const priorCount = 300;
 const maxFactor = 2;
+/** Variance of a channel, relative to its power, that can be rounding error. */
+const minVariance = 1e-9;
 
 export async function correctRoundedBiases(
   model: Model,
@@ -108,7 +110,8 @@ async function correctLayers(
         { name, axis },
       ]);
       const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);
-      const { factors, shift } = fitOutputs(sums, await scaleOutputs(layer, sums), floatBias);
+      const factors = (await scaleOutputs(layer, sums)) ?? new Float64Array(sums.x.length).fill(1);
+      const shift = fitShift(sums, factors, floatBias);
       if (!isAboveRounding(factors, shift, sums)) continue;
       await addOutputBias(model, layer, biased.sum, shift, engine);
       corrected++;
@@ -154,27 +157,32 @@ function scaleOf(value: Value): Value | undefined {
   return (scale.tensor?.dims.length ?? 0) > 1 ? undefined : scale;
 }
 
-/** Returns f of each channel, or the same f for all channels. */
-function slopeFactors({ count, x, y, xx, xy }: PairedSums, isPerChannel: boolean): Float64Array {
-  const covarianceOf = (products: Float64Array, other: Float64Array): Float64Array =>
-    products.map((sum, channel) => sum - ((x[channel] ?? 0) * (other[channel] ?? 0)) / count);
-  const [variance, covariance] = [covarianceOf(xx, x), covarianceOf(xy, y)];
-  const total = (all: Float64Array): number => all.reduce((sum, value) => sum + value, 0);
-  const layerSlope = total(variance) > 0 ? total(covariance) / total(variance) : 1;
-  return variance.map((power, channel) => {
-    const ownSlope = isPerChannel && power > 0 ? (covariance[channel] ?? 0) / power : layerSlope;
-    const slope = (count * ownSlope + priorCount * layerSlope) / (count + priorCount);
-    return Math.min(maxFactor, Math.max(1 / maxFactor, slope > 0 ? 1 / slope : 1));
+/**
+ * Returns f of each channel, or the same f for all channels. f multiplies noise as well, so it is nearer to 1 the weaker the correlation. It is 1 if the
+ * channel is constant, or if its slope shows that the signal is lost.
+ */
+function slopeFactors({ count, x, y, xx, xy, yy }: PairedSums, isPerChannel: boolean): Float64Array {
+  const covarianceOf = (products: Float64Array, a: Float64Array, b: Float64Array): Float64Array =>
+    products.map((sum, channel) => sum - ((a[channel] ?? 0) * (b[channel] ?? 0)) / count);
+  const moments = [covarianceOf(xx, x, x), covarianceOf(xy, x, y), covarianceOf(yy, y, y)];
+  const totals = moments.map((all) => all.reduce((sum, value) => sum + value, 0));
+  const layerSlope = (totals[1] ?? 0) / (totals[0] ?? 0);
+  return x.map((_, channel) => {
+    const [varX = 0, covariance = 0, varY = 0] = isPerChannel ? moments.map((all) => all[channel] ?? 0) : totals;
+    const slope = ((count * covariance) / varX + priorCount * layerSlope) / (count + priorCount);
+    const isConstant = isPerChannel && varX <= minVariance * (xx[channel] ?? 0);
+    if (isConstant || !(slope > 1 / maxFactor && slope < maxFactor)) return 1;
+    return 1 + Math.min(1, covariance ** 2 / (varX * varY)) * (1 / slope - 1);
   });
 }
 
 /** Returns s of each channel, reduced by the part that is sampling error. A bias in float is not multiplied by f. */
-function fitOutputs(
+function fitShift(
   { count, x, y, xx, xy, yy }: PairedSums,
-  factors: Float64Array = new Float64Array(x.length).fill(1),
-  floatBias?: Float64Array,
-): { readonly factors: Float64Array; readonly shift: Float64Array } {
-  const shift = x.map((sum, channel) => {
+  factors: Float64Array,
+  floatBias: Float64Array | undefined,
+): Float64Array {
+  return x.map((sum, channel) => {
     const factor = factors[channel] ?? 1;
     const difference = (sum - factor * (y[channel] ?? 0)) / count;
     const squares = (xx[channel] ?? 0) - 2 * factor * (xy[channel] ?? 0) + factor ** 2 * (yy[channel] ?? 0);
@@ -183,7 +191,6 @@ function fitOutputs(
     const bias = floatBias?.[floatBias.length === 1 ? 0 : channel] ?? 0;
     return certain * difference - (1 - factor) * bias;
   });
-  return { factors, shift };
 }
 
 /** Returns whether a correction changes any channel by more than the rounding error of float32. */
