@@ -40,7 +40,10 @@ test("prints a line per file, and exits with 1 if one is rejected", async () => 
 
 test.each([
   [["--dtype", "q8"], "quantize needs --data here: the rounding method uses layer inputs."],
-  [["--dtype", "q4,fp16", "--text", "a"], "--rounder: rdoq is for the dtypes q8, int8 and uint8, got q4, fp16."],
+  [
+    ["--dtype", "q4,fp16", "--text", "a"],
+    "--rounder: rdoq is for the dtypes q8, int8 and uint8, and not for q8 with the target webgpu alone, got q4, fp16.",
+  ],
   [
     ["--dtype", "q8", "--text", "a", "--target-download", "9kB"],
     "--target-download is for one file, and the folder has model and relu.",

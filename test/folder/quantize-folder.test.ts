@@ -390,11 +390,18 @@ describe("low-entropy values", () => {
     expect(q8?.bytes).toBeGreaterThan(0.8 * (plain[0]?.bytes ?? 0));
   });
 
-  test("are rejected if no dtype has 8 bits", async () => {
+  test.each<[string, Partial<FolderOptions>, string]>([
+    ["dtype has 8 bits", { dtypes: ["q4", "fp16"], quantize: { rounder: "rdoq" } }, "q4, fp16"],
+    [
+      "dtype has integers, as q8 for WebGPU",
+      { dtypes: ["q8"], quantize: { rounder: "rdoq", target: ["webgpu"] } },
+      "q8",
+    ],
+  ])("are rejected if no %s", async (_, options, names) => {
     await modules("model");
-    await expect(run({ dtypes: ["q4", "fp16"], quantize: { rounder: "rdoq" } })).rejects.toMatchObject({
+    await expect(run(options)).rejects.toMatchObject({
       code: "E_OPTION",
-      message: "quantize: `rounder`: rdoq is for the dtypes q8, int8 and uint8, got q4, fp16.",
+      message: `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, and not for q8 with the target webgpu alone, got ${names}.`,
     });
   });
 });

@@ -177,7 +177,8 @@ test("scales of a language model are stored in float16, and float16 arithmetic r
   expect(halfError).toBeLessThan(1.5 * error);
 });
 
-test("a last layer with a transposed copy of the table shares the bytes of the table", async () => {
+/** A language model whose last layer has a transposed copy of the table. */
+async function untiedModel() {
   const model = languageModel();
   const [embed] = [...model.graph.nodes()].flatMap(({ op, inputs }) => (op === "Gather" ? [inputs[0]] : []));
   const transposed = [...model.graph.nodes()].find(({ op }) => op === "Transpose");
@@ -189,12 +190,26 @@ test("a last layer with a transposed copy of the table shares the bytes of the t
     { length: rows * columns },
     (_, index) => toFloats(table)[(index % rows) * columns + Math.floor(index / rows)] ?? 0,
   );
-  replaceUses(copy, model.graph.addTensor("copy", inMemory(float32([columns, rows], values))));
+  replaceUses(copy, model.graph.addTensor("head.weight", inMemory(float32([columns, rows], values))));
   model.graph.removeNode(transposed);
-  const { model: untied, layers } = await quantized({ dtype: "q4" }, model);
+  return model;
+}
+
+test("a last layer with a transposed copy of the table shares the bytes of the table", async () => {
+  const { model: untied, layers } = await quantized({ dtype: "q4" }, await untiedModel());
   expect(layers.embed).toMatch(/^8: weight in 8 bits, blocks of 64/);
   const tied = (await quantized({ dtype: "q4" })).model;
   expect(storedBytes(untied.graph)).toBe(storedBytes(tied.graph));
+});
+
+test("a last layer with a transposed copy of the table keeps its name and copy for options that name it", async () => {
+  const excluded = await quantized({ dtype: "q4", except: ["he*"] }, await untiedModel());
+  expect(excluded.model.graph.value("head.weight")?.tensor?.type).toBe("float32");
+  expect(Object.keys(excluded.layers)).toEqual(["embed", "up", "down"]);
+  const selected = await quantized({ dtype: "q4", layers: "head" }, await untiedModel());
+  expect(Object.keys(selected.layers)).toEqual(["head"]);
+  const chosen = await quantized({ dtype: "q4", overrides: { head: { bits: 4 } } }, await untiedModel());
+  expect(chosen.layers.head).toMatch(/^4: /);
 });
 
 test("a layer of a decoder that was quantized before keeps its values", async () => {

@@ -39,9 +39,11 @@ describe.skipIf(file === undefined)("quantize of a language model", () => {
   });
 
   test("writes 8-bit blocks, and no integer products, as q8 for WebGPU alone", async () => {
-    const counts = await countOperators({ dtype: "q8", target: ["webgpu"] });
-    expect(counts).toMatchObject({ MatMulNBits: 29 });
-    expect(counts).not.toHaveProperty("DynamicQuantizeLinear");
+    for (const target of [["webgpu"], ["webgpu", "webgpu"]] satisfies QuantizeOptions["target"][]) {
+      const counts = await countOperators({ dtype: "q8", target });
+      expect(counts).toMatchObject({ MatMulNBits: 29 });
+      expect(counts).not.toHaveProperty("DynamicQuantizeLinear");
+    }
     expect(await countOperators({ dtype: "q8", target: ["wasm", "webgpu"] })).toHaveProperty("DynamicQuantizeLinear");
   });
 

@@ -66,7 +66,7 @@ export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
 
 /** Returns the steps of a dtype. For WebGPU alone, q8 has 8-bit blocks, because integer products have no kernel there. */
 export const stepsOfDtype = (name: DtypeName, target: unknown): Dtype["steps"] =>
-  name === "q8" && Array.isArray(target) && target.join() === "webgpu" ? webGpuQ8 : dtypes[name].steps;
+  name === "q8" && Array.isArray(target) && [...new Set(target)].join() === "webgpu" ? webGpuQ8 : dtypes[name].steps;
 
 export const dtypeNames = Object.keys(table) as DtypeName[];
 

@@ -243,7 +243,7 @@ export const runsPerSample = (options: OptionValues): number =>
 /** Returns the options for one dtype of a command that quantizes to several dtypes. */
 export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
   const { scheme } = stepsOfDtype(dtype, options.target)[0];
-  const excluded = isLowEntropy(options) && !admitsLowEntropy({ dtype }) ? lowEntropyOptions : [];
+  const excluded = withoutMethod([dtype], options).length > 0 ? lowEntropyOptions : [];
   return Object.fromEntries(
     Object.entries(options).filter(([name]) => hasOption(scheme, name) && !excluded.includes(name)),
   ) as O;
@@ -251,16 +251,19 @@ export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options
 
 const lowEntropyOptions: readonly string[] = ["rounder", "distortion", "epochs", "augment", "checkpoint", "resume"];
 
+const withoutMethod = (names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] =>
+  isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype, target: options.target })) : [];
+
 /**
  * Returns the dtypes that do not admit low-entropy values, if these are requested.
  * @throws PithError E_OPTION if none of the dtypes admits them.
  */
 export function withoutLowEntropy(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
-  const excluding = isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype })) : [];
+  const excluding = withoutMethod(names, options);
   if (excluding.length === 0 || excluding.length < names.length) return excluding;
   throw new PithError(
     "E_OPTION",
-    `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, got ${names.join(", ")}.`,
-    { hint: "Add q8, or omit the rounding method." },
+    `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, and not for q8 with the target webgpu alone, got ${names.join(", ")}.`,
+    { hint: "Add int8, or omit the rounding method." },
   );
 }

@@ -1,7 +1,16 @@
 /** The work of the passes `quantize` and `equalize`, which is loaded when one of them runs. */
 import type * as v from "valibot";
-import type { Selection } from "#analysis";
-import { allLayers, infer, isInside, isQuantized, parameterRoots, selectLayers, smallBuffersAmong } from "#analysis";
+import type { Layer, Selection } from "#analysis";
+import {
+  allLayers,
+  infer,
+  isInside,
+  isNamed,
+  isQuantized,
+  parameterRoots,
+  selectLayers,
+  smallBuffersAmong,
+} from "#analysis";
 import type { Model, Tensor, Value } from "#ir";
 import {
   blocksOf,
@@ -51,7 +60,7 @@ export async function runQuantize(
   await storeForm(model, context);
   const steps = settingsOfSteps(options);
   // Products on integers of 8 bits are faster with codes of their own.
-  if (steps.some(({ scheme }) => scheme === "weights")) await tieTables(model);
+  if (steps.some(({ scheme }) => scheme === "weights")) await tieTables(model, options);
   const outcomes: Outcome[] = [];
   for (const requested of steps) {
     if (isHalf(requested)) {
@@ -190,12 +199,20 @@ async function distinctValues(
 }
 
 /** Stores a table and its transposed copy in a product once. Some exporters fold the Transpose of a tied last layer into such a copy. */
-async function tieTables(model: Model): Promise<void> {
+async function tieTables(
+  model: Model,
+  { layers: selected = [], except = [], overrides = {} }: Selection,
+): Promise<void> {
   const layers = allLayers(model, infer(model)).filter((layer) => !isInside(layer));
-  const isTable = ({ role }: (typeof layers)[number]): boolean => role.kind === "lookup";
+  // A tied layer has another name.
+  const isChosen = ({ name }: Layer): boolean =>
+    [selected, except, Object.keys(overrides)].some((patterns) => isNamed(patterns, name));
+  const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
   const tables = new Set(layers.filter(isTable).map(({ weight }) => weight));
   const copies = new Set(
-    layers.filter((layer) => !isTable(layer) && !tables.has(layer.weight)).map((layer) => layer.weight),
+    layers
+      .filter((layer) => !isTable(layer) && !tables.has(layer.weight) && !isChosen(layer))
+      .map((layer) => layer.weight),
   );
   for (const table of tables)
     for (const copy of copies) {
