@@ -65,12 +65,9 @@ export const integers: readonly Promised[] = [
       const outcome = await quantized(result, "static", feeds, { activations: "uint16" });
       if (outcome instanceof Miss || outcome.changes.length === 0) return;
       const changed = new Set(outcome.changes.map(({ at }) => at));
-      const [before, after] = [factors(original), factors(result)];
-      const numbers = [...(await weights(result))].flatMap(([name, { numbers }]) => {
-        // A factor after the product of a layer is merged into its weight.
-        const factor = (after.get(name) ?? 1) / (before.get(name) ?? 1);
-        return changed.has(name) ? [[name, numbers.map((number) => factor * number)] as const] : [];
-      });
+      const numbers = [...(await weights(result))].flatMap(([name, { numbers }]) =>
+        changed.has(name) ? [[name, numbers] as const] : [],
+      );
       const same = await withWeights(original, new Map(numbers));
       if (same === undefined) return;
       const unavoidable = await errorOfRanges(original, same, feeds);
@@ -126,11 +123,6 @@ async function prepared({ model }: Network): Promise<Model> {
   await foldConstants(original, {}, { engine });
   await fuseBatchNorms(original, { trained: true });
   return original;
-}
-
-/** Returns the factor that each layer applies to its product. */
-function factors(model: Model): ReadonlyMap<string, number> {
-  return new Map(layers(model, infer(model)).map(({ name, role }) => [name, role.productFactor ?? 1]));
 }
 
 /** Returns layers by name and order: layers that share a weight have one name. */
@@ -302,12 +294,13 @@ async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly p
   const dx = ends.before?.scale ?? (largest[1] - largest[0]) / 255;
   const bias = layer.bias === undefined ? undefined : await readStoredValue(original, layer.bias, engine);
   const most = mostMoved(weight, grid, 64);
-  // The scale of an int32 bias is the product of the data and weight scales, increased until the bias fits.
+  // The scale of an int32 bias is the product of the data and weight scales and the layer's factor, increased until the bias fits.
+  const factor = Math.abs(layer.role.productFactor ?? 1);
   const biasNumbers = bias === undefined ? [] : toNumbers(bias);
   const largestBias = Math.max(0, ...biasNumbers.map(Math.abs));
-  const grown = ends.before === undefined ? 0 : largestBias / (dx * 2 ** 30);
+  const grown = ends.before === undefined ? 0 : largestBias / (factor * dx * 2 ** 30);
   const dw = most.map((step, at) => (weight.numbers[at] === 0 ? step : Math.max(step, grown / 2)));
-  const db = ends.before === undefined ? 0 : (dx * Math.max(grown, 2 * Math.max(0, ...most))) / 2;
+  const db = ends.before === undefined ? 0 : (factor * dx * Math.max(grown, 2 * Math.max(0, ...most))) / 2;
 
   const alone = extract(original, [output], operands);
   const feed = (a: readonly number[], b: ArrayLike<number>, c: number): Batch => {
