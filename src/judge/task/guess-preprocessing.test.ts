@@ -109,6 +109,16 @@ describe("guessPreprocessing", () => {
     expect(indistinct.map(({ name }) => name)).toEqual(expect.arrayContaining(["mnist", "raw"]));
   });
 
+  it("ends after 256 samples if equally good candidates have similar ranges", async () => {
+    const counts: number[] = [];
+    const guess = await guessPreprocessing(engine, model, pixels(Array.from({ length: 2000 }, (_, at) => at % 2)), {
+      tried: [presets.unit, { ...presets.unit, name: "same" }],
+      progress: (done) => counts.push(done),
+    });
+    expect(guess).toMatchObject({ trusted: true, indistinct: [{}] });
+    expect(counts.at(-1)).toBe(2 * 256);
+  });
+
   it("does not trust a best score at chance level", async () => {
     const random = labels.map((_, index) => (index * 7 + (index >> 2)) % 2);
     const mixed = pixels(labels);

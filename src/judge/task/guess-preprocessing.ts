@@ -128,7 +128,8 @@ export async function guessPreprocessing(
     const remaining = dropWorse(trials);
     [chosen] = remaining;
     if (chosen === undefined || sample.count <= size) break;
-    if (isTrusted(chosen) ? remaining.length === 1 : size >= samplesForChance) break;
+    const isDecided = remaining.length === 1 || (size >= samplesForChance && haveSimilarRanges(remaining));
+    if (isTrusted(chosen) ? isDecided : size >= samplesForChance) break;
     remainingTrials = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
   }
   if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
@@ -194,6 +195,12 @@ function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
 
 /** Maximum ratio of two input ranges at which a model loses almost no accuracy if it gets the wrong one. */
 export const similarRange = 2;
+
+/** Returns whether a choice among equally good trials hardly matters. */
+function haveSimilarRanges(trials: readonly Trial[]): boolean {
+  const contrasts = trials.map(({ preprocessing }) => contrastOf(preprocessing));
+  return Math.max(...contrasts) <= similarRange * Math.min(...contrasts);
+}
 
 /** Returns the total number of sample runs if no round drops a candidate early. */
 function maxRuns(candidateCount: number, count: number): number {
