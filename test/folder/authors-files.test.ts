@@ -175,6 +175,6 @@ test("does not copy files that transformers.js does not load, and names them", a
     await writeFile(source(name), name);
   await mkdir(source("assets"));
   expect((await run()).messages).toEqual([
-    "left: not copied (transformers.js does not load it): assets, notes.md, pytorch_model.bin and onnx/model.html",
+    "left: not copied, because transformers.js does not load them: assets, notes.md, pytorch_model.bin and onnx/model.html",
   ]);
 });

@@ -117,7 +117,7 @@ test("reports files that the class does not load as unused, and unreachable ones
       outcome: "unused",
       version: "4.3.1",
       reason:
-        "decoder_model*.onnx: transformers.js does not load these files for this model, it loads model*.onnx, vision_encoder*.onnx",
+        "decoder_model*.onnx: transformers.js does not load these files for this model; it loads model*.onnx, vision_encoder*.onnx",
     },
     vision_encoder: { outcome: "loads", version: "4.3.1", reason: "nothing here is fed to it" },
   });

@@ -104,7 +104,7 @@ describe.skipIf(llama === undefined)("a decoder with a cache", () => {
   test("generates the original's tokens, and reports a file that the class does not load", async () => {
     const { files } = await json("quantize", llama ?? "", "--dtype", "q4,fp16", "-o", join(out, "llama"));
     const reason =
-      "decoder_model*.onnx: transformers.js does not load these files for this model, it loads model*.onnx";
+      "decoder_model*.onnx: transformers.js does not load these files for this model; it loads model*.onnx";
     const none = { verdict: "kept", loader: { outcome: "unused", reason } };
     expect(files).toMatchObject([none, runs({ tokens: 48 }), none, runs({ tokens: 48, same: 48 })]);
   });

@@ -129,11 +129,11 @@ function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOu
   return { outcome: "fails", reason: `${name} does not ${activity}: ${reason}` };
 }
 
-/** Returns, for example, "decoder_model*.onnx: transformers.js does not load these files for this model, it loads model*.onnx". */
+/** Returns, for example, "decoder_model*.onnx: transformers.js does not load these files for this model; it loads model*.onnx". */
 function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (base: string) => boolean): string {
   const usedBases = Object.keys(dtypes).filter(isUsed);
   const files = (bases: readonly string[], end: string): string => bases.map((base) => `${base}${end}`).join(", ");
-  return `${files(unused, "*.onnx")}: transformers.js does not load these files for this model, it loads ${files(usedBases, "*.onnx")}`;
+  return `${files(unused, "*.onnx")}: transformers.js does not load these files for this model; it loads ${files(usedBases, "*.onnx")}`;
 }
 
 /** Returns the modules that fail even if all other modules are originals, each with the reason. */

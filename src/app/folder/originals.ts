@@ -191,7 +191,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
   const uncopied = (await findUncopied(folder, files)).filter((path) => !links.includes(path));
   if (uncopied.length > 0) {
-    const text = `not copied (transformers.js does not load it): ${joinList(uncopied, maxListed)}`;
+    const text = `not copied, because transformers.js does not load them: ${joinList(uncopied, maxListed)}`;
     context.log({ id: "left", text });
   }
   // If a search result has replaced an original, it is kept.

@@ -1,6 +1,6 @@
 /** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
 
-import { type Batch, elementCount, joinArrays, type Model, PithError, toFloat64 } from "#ir";
+import { type Batch, elementCount, joinArrays, joinList, type Model, PithError, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Estimate } from "../../core/estimate.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
@@ -314,6 +314,7 @@ export function imageInput(model: Model): ImageInput {
   const shaped = feeds.filter(({ type }) => type?.dims?.length === 4);
   const [input, ...more] = feeds.length === 1 ? feeds : shaped;
   if (input !== undefined && more.length === 0) return input;
-  const names = feeds.map((value) => value.name).join(", ");
-  throw new PithError("E_DATA", `The model has ${feeds.length} inputs (${names}): name the one that takes the images.`);
+  const names = joinList(feeds.map((value) => value.name));
+  const text = `The model has ${feeds.length} inputs (${names}): expected one that takes images, got ${shaped.length}.`;
+  throw new PithError("E_DATA", text, { hint: "Check that the model, its original and the data belong together." });
 }

@@ -87,5 +87,7 @@ describe("suggestPath", () => {
     expect(await suggestPath(other, [path])).toBe(other);
     const there = new PithError("E_FILE", `"${at("data")}" cannot be read.`);
     expect(await suggestPath(there, [at("data")])).toBe(there);
+    const output = new PithError("E_FILE", `The folder "${path}" cannot be made: the disk is full.`);
+    expect(await suggestPath(output, [path])).toBe(output);
   });
 });
