@@ -373,7 +373,7 @@ function createTimer(
           session,
         );
         if (target === targets[0]) work = relativeWork;
-        if (speed instanceof Miss) warn(`speed on ${target} not measured, ${speed.reason}`);
+        if (speed instanceof Miss) warn(`speed on ${target} was not measured: ${speed.reason}`);
         else speeds.push(speed);
       } catch (error) {
         const { code, message } = asPithError(error);

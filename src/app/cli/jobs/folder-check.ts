@@ -44,7 +44,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
   if (template?.file === templateName && !hasProcessor)
     warn(
       "template",
-      `the tokenizer of transformers.js does not read ${templateName}: copy the template to "chat_template" in tokenizer_config.json`,
+      `transformers.js does not read ${templateName}. Copy its text to the key "chat_template" of tokenizer_config.json`,
     );
   if (data !== undefined) {
     const { base, isAlone } = mainOf(bases);
