@@ -103,6 +103,17 @@ test("a changed word rejects a file for a stated goal, but not a file that is on
   expect(await lostFor(true)).toBeUndefined();
 });
 
+test("words where the original hears none are errors, for a stated goal and as a significant loss", async () => {
+  const engine = createEngine();
+  writeSounds(join(folder, "silence"), [tone(0.5, 100), tone(0.6, 300), tone(0.6, 500)]);
+  const utterances = await openUtterances(speech, { path: join(folder, "silence") }, 0);
+  for (const isTentative of [false, true]) {
+    const options = { utterances, goal: { maxDrop: 0.05, strict: false, isTentative }, expected: [[], [], []] };
+    const { endToEnd } = await compareSpeech(engine, generator(), generator(), speech, options);
+    expect(lostEndToEnd(endToEnd)).toMatch(/5\.0 points allowed\.$/);
+  }
+});
+
 test("compares tokens on noise without sounds of the user", async () => {
   const engine = createEngine();
   const utterances = await openUtterances(speech, undefined, 0);

@@ -149,7 +149,8 @@ export function createTokenizer(
     unknown,
     files: [name, file, settings, model],
     plain: encodePlain,
-    decode: (ids) => library.decode([...ids], { skip_special_tokens: true }),
+    // The library rejects no tokens, which an utterance of silence has.
+    decode: (ids) => (ids.length === 0 ? "" : library.decode([...ids], { skip_special_tokens: true })),
     encode(text, pair, longest) {
       const encoding = encodeAll(text, pair);
       if (longest === undefined || encoding.ids.length <= longest) return encoding;

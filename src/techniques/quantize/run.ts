@@ -199,20 +199,14 @@ async function distinctValues(
 }
 
 /** Stores a table and its transposed copy in a product once. Some exporters fold the Transpose of a tied last layer into such a copy. */
-async function tieTables(
-  model: Model,
-  { layers: selected = [], except = [], overrides = {} }: Selection,
-): Promise<void> {
+async function tieTables(model: Model, { layers: selected, except, overrides = {} }: Selection): Promise<void> {
   const layers = allLayers(model, infer(model)).filter((layer) => !isInside(layer));
+  const tables = new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : [])));
   // A tied layer has another name.
   const isChosen = ({ name }: Layer): boolean =>
     [selected, except, Object.keys(overrides)].some((patterns) => isNamed(patterns, name));
-  const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
-  const tables = new Set(layers.filter(isTable).map(({ weight }) => weight));
   const copies = new Set(
-    layers
-      .filter((layer) => !isTable(layer) && !tables.has(layer.weight) && !isChosen(layer))
-      .map((layer) => layer.weight),
+    layers.flatMap((layer) => (isChosen(layer) ? [] : [layer.weight])).filter((weight) => !tables.has(weight)),
   );
   for (const table of tables)
     for (const copy of copies) {
