@@ -84,7 +84,7 @@ export interface Measurement {
 /**
  * Measures both models on the same samples.
  * @returns the measurement, and the samples as the models got them.
- * @throws PithError E_USAGE if the metric compares with an original and there is none; errors of the runs.
+ * @throws PithError E_OPTION if the metric compares with an original and there is none; errors of the runs.
  */
 export async function measureModels(
   request: MeasureRequest,
@@ -154,7 +154,10 @@ function metricsFor({ model, original, task, metric, output }: MeasureRequest): 
   const hasOriginal = original !== undefined;
   const mainMetric = selectMetric(reference.model, metric, output, { labelled, hasOriginal, reading });
   if (mainMetric.truth === "original" && !hasOriginal)
-    throw new PithError("E_USAGE", `--metric ${metric} needs --original: it compares a model with its original.`);
+    throw new PithError(
+      "E_OPTION",
+      `\`metric: "${metric}"\` needs \`original\`: it compares a model with its original.`,
+    );
   const furtherMetrics = hasOriginal
     ? comparisonMetrics(original.model, output, { ...task, samples: seen.count, metric })
     : [];

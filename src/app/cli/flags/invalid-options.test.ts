@@ -14,6 +14,8 @@ test("withFlagNames replaces option names in backquotes by flags, in texts and i
   expect(withFlagNames("With `learningRate` and `seed`, not `rate` or resume.", flags)).toBe(
     "With --learning-rate and --seed, not `rate` or resume.",
   );
+  expect(withFlagNames("Give `data`, or set `seed`.", flags)).toBe("Give `data`, or set --seed.");
+  expect(withFlagNames("Give `data`, or set `seed`.")).toBe("Give --data, or set `seed`.");
   const data = { misses: [{ reason: "`perChannel: false` is coarser, and so is `amount: 0.8`", count: 2 }] };
   expect(withFlagNames(data, flags)).toEqual({
     misses: [{ reason: "--no-per-channel is coarser, and so is --amount 0.8", count: 2 }],

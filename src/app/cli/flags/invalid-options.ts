@@ -47,9 +47,12 @@ const sharedOptions = [
   "validation",
 ];
 
-/** Returns a text, or plain data, in which option names are flags. Messages have option names; only what a user of the command line reads has flags. */
-export function withFlagNames<T>(value: T, flags: readonly string[] = []): T {
-  const keys = new Set([...sharedOptions, ...optionNamesOf(flags)]);
+/**
+ * Returns a text, or plain data, in which option names are flags. Messages have option names; only what a user of the command line reads has flags.
+ * @param flags flags of the command (default: those that several commands have).
+ */
+export function withFlagNames<T>(value: T, flags?: readonly string[]): T {
+  const keys = new Set(flags === undefined ? sharedOptions : optionNamesOf(flags));
   const replace = (part: unknown): unknown => {
     if (typeof part === "string") return asFlags(part, keys);
     if (Array.isArray(part)) return part.map(replace);
