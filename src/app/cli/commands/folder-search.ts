@@ -21,7 +21,7 @@ import type { WorkerOptions } from "../job-parts/job-pool.ts";
 import type capturedInputsJob from "../jobs/captured-inputs.ts";
 import type { CapturedFile } from "../jobs/captured-inputs.ts";
 import type compressJob from "../jobs/compress.ts";
-import { samplesLine } from "../print/samples.ts";
+import { dataLines } from "../print/samples.ts";
 
 export interface FolderSearch {
   readonly folder: string;
@@ -144,10 +144,7 @@ function figuresOf(
   { bytes, gzip, brotli, recipe }: Pick<Measured, "bytes" | "gzip" | "brotli"> & { readonly recipe: string },
 ): FileFigures {
   const nearness = comparison && comparedNearness(comparison);
-  const judgedOn = [
-    samplesLine(data),
-    ...(data.preprocessing === undefined ? [] : [`preprocessing: ${data.preprocessing}`]),
-  ];
+  const judgedOn = dataLines(data, data.preprocessing);
   return {
     ...{ bytes, gzip, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
     measured: nearness === undefined ? "" : `${nearness.metric} ${nearnessText(nearness)}`,

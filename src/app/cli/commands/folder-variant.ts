@@ -20,7 +20,7 @@ import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
 import type passJob from "../jobs/pass.ts";
-import { samplesLine } from "../print/samples.ts";
+import { dataLines } from "../print/samples.ts";
 import { targetsField } from "./folder-search.ts";
 
 interface VariantOptions {
@@ -110,10 +110,7 @@ export function variantWriter(
 function figuresOf(result: WrittenOutput): FileFigures {
   const { before, after, samples, preprocessing, fallback } = result;
   const preciseField = fallback === undefined ? {} : { preciseLayers: fallback.preciseLayers.map(formatPreciseLayer) };
-  const judgedOn = samples && [
-    samplesLine(samples),
-    ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
-  ];
+  const judgedOn = samples && dataLines(samples, preprocessing);
   const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli, originalBrotli: before.brotli };
   return { ...sizes, ...preciseField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
 }

@@ -23,7 +23,7 @@ import { variantColumns } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import type { Page } from "./page.ts";
-import { samplesLine } from "./samples.ts";
+import { dataLines } from "./samples.ts";
 import { columns } from "./table.ts";
 
 export interface ResultDetails {
@@ -50,8 +50,8 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
       const { search } = run;
       const comparedCount = search?.apart === true && search.isInterim !== true ? search.samples : undefined;
-      terminal.line(samplesLine({ ...run.data, compared: comparedCount }));
-      if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
+      const { data } = run;
+      for (const line of dataLines({ ...data, compared: comparedCount }, data.preprocessing)) terminal.line(line);
       const chosen = chosenOf(run);
       if (chosen === undefined) return;
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);

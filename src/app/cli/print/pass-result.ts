@@ -40,7 +40,7 @@ import type {
   WrittenOutput,
 } from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
-import { samplesLine, withoutNote } from "./samples.ts";
+import { dataLines, withoutNote } from "./samples.ts";
 import { changeColumns, changeRow } from "./table.ts";
 
 export function showPlan(result: PassOutput): Result {
@@ -179,8 +179,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         terminal.line(
           `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
         );
-      if (samples !== undefined) terminal.line(samplesLine(samples));
-      if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+      if (samples !== undefined) for (const line of dataLines(samples, preprocessing)) terminal.line(line);
       const names = [
         `${terminal.color.bold(written)}${replacedMark(written, files)}`,
         ...markReplaced([...files.copies, ...files.alsoWritten], files),

@@ -20,6 +20,11 @@ export function samplesLine({ train, calibrate, test, validation, compared }: Sa
     .join("  ");
 }
 
+export const dataLines = (uses: SampleUse & Choosing, preprocessing: string | undefined): string[] => [
+  samplesLine(uses),
+  ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
+];
+
 interface Choosing {
   /** Number of test samples that chose the variant and that the metric does not use. */
   readonly validation?: number | undefined;
