@@ -18,8 +18,8 @@ export interface Dataset {
   /** The names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
   /**
-   * What Pith made the samples of ("text that the model generated"), because the user gave none. Reports state it, and comparisons of language models
-   * judge the tokens.
+   * The origin of samples that Pith made because the user gave none: "text that the model generated". Reports state it, and comparisons of language
+   * models judge the tokens.
    */
   readonly synthetic?: string | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
