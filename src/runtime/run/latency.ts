@@ -83,13 +83,31 @@ export async function latency(
   feeds?: Batch | readonly Batch[],
   options: LatencyOptions = {},
 ): Promise<LatencyReport> {
-  const { rounds: maxRounds = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
-  if (models.length === 0 || !(maxRounds >= 1))
-    throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
+  requireWork(models, options);
   const inputs =
     feeds === undefined
-      ? (await timedInputs(engine, models, { signal })).feeds
+      ? (await timedInputs(engine, models, { signal: options.signal })).feeds
       : models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
+  return timeModels(engine, models, inputs, options);
+}
+
+function requireWork(models: readonly Model[], { rounds = 30 }: LatencyOptions): void {
+  if (models.length === 0 || !(rounds >= 1))
+    throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
+}
+
+/**
+ * Times models as `latency` does, on one batch for each. A page that times models cannot make inputs, because its server has no tokenizer.
+ * @throws PithError as `latency`.
+ */
+export async function timeModels(
+  engine: Engine,
+  models: readonly Model[],
+  inputs: readonly Batch[],
+  options: LatencyOptions = {},
+): Promise<LatencyReport> {
+  const { rounds: maxRounds = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
+  requireWork(models, options);
   const threads = options.threads ?? threadCount();
   const totalBytes = models.reduce((sum, { graph }) => sum + storedBytes(graph), 0);
   const isOneAtATime = models.length > 1 && totalBytes > maxTogetherBytes;

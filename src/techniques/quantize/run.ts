@@ -29,7 +29,6 @@ import { type Change, type Context, type OptionValues, type Outcome, parseOption
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { decoderOf } from "../../runtime/run/decoding.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
@@ -54,9 +53,11 @@ export async function runQuantize(
   options: v.InferOutput<typeof quantizeOptions>,
   context: Context,
 ): Promise<Outcome> {
-  const { caches = [] } = decoderOf(model) ?? {};
-  if (caches.length > 0 && (options.dtype ?? options.target) !== undefined)
-    await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
+  const needsCaches = (options.dtype ?? options.target) !== undefined;
+  // Pages that set neither option do not download this module.
+  const decoder = needsCaches ? (await import("../../runtime/run/decoding.ts")).decoderOf(model) : undefined;
+  const { caches = [] } = decoder ?? {};
+  if (caches.length > 0) await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
   await storeForm(model, context);
   const steps = settingsOfSteps(options);
   // Products on integers of 8 bits are faster with codes of their own.

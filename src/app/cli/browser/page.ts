@@ -5,7 +5,7 @@ import { blobSource, threadCount } from "#platform";
 import { createEngine, type Engine, type LoadOptions, type Session } from "../../../core/engine/index.ts";
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
-import { type LatencyReport, latency } from "../../../runtime/run/latency.ts";
+import { type LatencyReport, timeModels } from "../../../runtime/run/latency.ts";
 import { startRuntime, warmUp } from "../job-parts/runtime.ts";
 import { type Adapter, type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
 
@@ -44,7 +44,7 @@ const functions = {
       lastReportTime = performance.now();
       void progressed(done, total);
     };
-    return latency(engine, models, feeds, { rounds: timing.rounds, warmUp: warmUp.web, threads, progress });
+    return timeModels(engine, models, feeds, { rounds: timing.rounds, warmUp: warmUp.web, threads, progress });
   },
 };
 
