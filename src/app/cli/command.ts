@@ -10,7 +10,7 @@ import type { RunOptions } from "../../runtime/job/run.ts";
 import { findModel, withModelFiles } from "./files/model-folder.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
-import type { Page } from "./print/page.ts";
+import type { PrintedResult } from "./print/page.ts";
 import type { Terminal } from "./print/terminal.ts";
 
 export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {
@@ -66,9 +66,8 @@ export interface JobOptions extends Pick<RunOptions, "keeps"> {
   readonly isHere?: boolean;
 }
 
-export interface Result {
+export interface Result extends PrintedResult {
   readonly data: unknown;
-  print(page: Page): void;
   /** File to which the result is appended as Markdown. */
   readonly markdown?: string | undefined;
   readonly goalMissed?: boolean;

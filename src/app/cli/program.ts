@@ -72,8 +72,8 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     else result.print(terminal);
     if (result.markdown !== undefined) {
       const { markdownOf } = await import("./print/page.ts");
-      const title = publicWords(["pith", command?.name() ?? "", ...(command?.args ?? [])]).join(" ");
-      const section = markdownOf(title, flagsOf(command), (page) => result.print(page));
+      const line = publicWords(["pith", command?.name() ?? "", ...(command?.args ?? [])]).join(" ");
+      const section = markdownOf(line, flagsOf(command), result);
       await appendFile(result.markdown, section);
     }
     if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));

@@ -1,6 +1,7 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
 import type { AnyPass, CalibrationData, OptionValues } from "#pass";
+import type { Dataset } from "../../data/batches/types.ts";
 
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
@@ -33,6 +34,8 @@ export function completeOptions(pass: AnyPass, options: OptionValues): OptionVal
   );
 }
 
-/** Returns a path for the option that the run sets, so that the pass's schema can check the other options. */
-export const placeholderOptions = ({ data }: AnyPass): OptionValues =>
-  data === undefined ? {} : { data: "the run's data" };
+/** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
+export const placeholderOptions = ({ data }: AnyPass): OptionValues => (data === undefined ? {} : { data: noSamples });
+
+/** The run gives a data set and not a path, so a pass need not accept paths. */
+const noSamples: Dataset = { name: "the run's data", count: 0, async *batches() {} };

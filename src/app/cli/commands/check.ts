@@ -16,6 +16,7 @@ import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
 import type relativeTimeJob from "../jobs/relative-time.ts";
 import type sizesJob from "../jobs/sizes.ts";
+import type { Colors } from "../print/printable.ts";
 import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
   evalFindings,
@@ -69,23 +70,32 @@ export default defineCommand({
       data: { outcome, models },
       goalMissed: outcome === "failed",
       undecided: outcome === "undecided",
+      outcome: (color) => colored(outcome, color),
       print(terminal) {
-        const { bold, red, green, yellow } = terminal.color;
-        const colors = { passed: green, failed: red, undecided: yellow };
+        const { bold } = terminal.color;
         for (const { model, findings, before } of models) {
           terminal.line(bold(model));
           terminal.table(
             columns,
-            findings.map(({ budget, limit, measured, outcome }) => [budget, limit, measured, colors[outcome](outcome)]),
+            findings.map(({ budget, limit, measured, outcome }) => [
+              budget,
+              limit,
+              measured,
+              colored(outcome, terminal.color),
+            ]),
           );
           for (const { budget, reason } of findings) if (reason !== undefined) terminal.line(`${budget}: ${reason}`);
           if (before !== undefined) terminal.line(before);
         }
-        terminal.line(bold(colors[outcome](`check ${outcome}`)));
+        terminal.line(bold(colored(outcome, terminal.color, `check ${outcome}`)));
       },
     };
   },
 });
+
+function colored(outcome: Outcome, { green, red, yellow }: Colors, text: string = outcome): string {
+  return { passed: green, failed: red, undecided: yellow }[outcome](text);
+}
 
 /** Returns whether a package.json has the key "pith". A dependency of this name is another key. */
 function hasBudgets(text: string): boolean {

@@ -15,6 +15,7 @@ test("withFlagNames replaces option names in backquotes by flags, in texts and i
     "With --learning-rate and --seed, not `rate` or resume.",
   );
   expect(withFlagNames("Give `data`, or set `seed`.", flags)).toBe("Give `data`, or set --seed.");
+  expect(withFlagNames("`overrides`: no layer", ["--override"])).toBe("--override: no layer");
   expect(withFlagNames("Give `data`, or set `seed`.")).toBe("Give --data, or set `seed`.");
   const data = { misses: [{ reason: "`perChannel: false` is coarser, and so is `amount: 0.8`", count: 2 }] };
   expect(withFlagNames(data, flags)).toEqual({

@@ -63,5 +63,9 @@ export function withFlagNames<T>(value: T, flags?: readonly string[]): T {
   return replace(value) as T;
 }
 
+/** Returns the options of flags, as the inverse of `flagName`. */
 const optionNamesOf = (flags: readonly string[]): readonly string[] =>
-  flags.map((flag) => flag.replace(/^--(no-)?/, "").replace(/-([a-z])/g, (_, letter) => letter.toUpperCase()));
+  flags.map((flag) => {
+    if (flag === "--override") return "overrides";
+    return flag.replace(/^--(no-)?/, "").replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
+  });

@@ -7,6 +7,12 @@ import type { Terminal } from "./terminal.ts";
 
 export type Page = Pick<Terminal, "line" | "table" | "color">;
 
+export interface PrintedResult {
+  print(page: Page): void;
+  /** Returns the outcome in one word, for the title of the Markdown. */
+  outcome?(color: Colors): string;
+}
+
 /** Mark around bold text. It is random, so that no name in a file can contain it. */
 const boldMark = randomUUID();
 
@@ -19,10 +25,12 @@ const color: Colors = {
 };
 
 /** Returns a result as a section of Markdown, in which each line is a paragraph. @param flags flags of the command. */
-export function markdownOf(title: string, flags: readonly string[], print: (page: Page) => void): string {
+export function markdownOf(command: string, flags: readonly string[], result: PrintedResult): string {
   const render = (text: string): string => escapeMarkdown(withFlagNames(text, flags)).replaceAll(boldMark, "**");
+  const outcome = result.outcome?.(color);
+  const title = outcome === undefined ? command : `${command}: ${outcome}`;
   const paragraphs = [`### ${render(title)}`];
-  print({
+  result.print({
     color,
     line: (text = "") => void paragraphs.push(render(text.trim())),
     table: (columns, rows) =>
