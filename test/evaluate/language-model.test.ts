@@ -6,7 +6,8 @@ import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { typeCodes } from "../../src/core/tensor/types.ts";
-import { compareFunction, type Likeness } from "../../src/judge/compare/compare-function.ts";
+import { memory } from "../../src/data/index.ts";
+import { compareFunction, compareOnSamples, type Likeness } from "../../src/judge/compare/compare-function.ts";
 import { decoderOf } from "../../src/runtime/run/decoding.ts";
 import { storeCacheInHalf } from "../../src/techniques/quantize/store-cache-in-half.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
@@ -85,4 +86,14 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 7
 test("a language model without a cache is compared over the tokens of its own text", async () => {
   const likeness = await compare(plainModel(), plainModel());
   expect(likeness.language).toMatchObject({ agreement: { value: 1, count: 1024 } });
+});
+
+test("a language model on samples of one token has no figures of following tokens", async () => {
+  const tokens = memory("tokens", {
+    input_ids: { type: "int64", dims: [4, 1], data: BigInt64Array.of(3n, 1n, 4n, 15n) },
+  });
+  const model = plainModel();
+  const likeness = await compareOnSamples(createEngine(), model, plainModel(), tokens, { samples: 4 });
+  expect(likeness).toMatchObject({ relativeError: 0 });
+  expect(likeness).not.toHaveProperty("language");
 });

@@ -18,7 +18,7 @@ export interface LanguageFigures {
   readonly perplexityRatio: Estimate;
 }
 
-/** Returns the figures; undefined without scores of tokens. */
+/** Returns the figures; undefined without scores of tokens, or if no sample has a token after another one. */
 export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pair[]): LanguageFigures | undefined {
   if (tokens === undefined || pairs.some(({ expected, got }) => (expected[logits] ?? got[logits])?.dims.length !== 3))
     return undefined;
@@ -35,7 +35,7 @@ export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pai
       for (let token = 0; token < (label.dims[0] ?? 0); token++)
         if (before?.[2 * token + 1] === 1) changes.push((after?.[2 * token] ?? 0) - (before[2 * token] ?? 0));
     }
-  if (same.length === 0) return undefined;
+  if (changes.length === 0) return undefined;
   const change = meanInterval(Float64Array.from(changes));
   return {
     agreement: wilson(
