@@ -1,7 +1,6 @@
 /** Tests preprocessing that is stated, recorded, doubtful or ambiguous. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { encode } from "fast-png";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
@@ -28,44 +27,6 @@ describe("a guessed preprocessing", () => {
       "preprocessing: raw, recorded in the model\n",
     );
   });
-});
-
-test("warns of a preprocessing with lower confidence than a common one, with and without labels", async () => {
-  const folder = temporaryFolder();
-  // Confidence grows with the distance from 0.
-  const text = `opset 21
-graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
-  fc.weight: float32[2, 4] parameter = [[1, 1, 1, 1], [-1, -1, -1, -1]]
-  flat = Flatten(image)
-  logits = Gemm "fc" (flat, fc.weight) {transB=1}
-}
-`;
-  const model = join(folder, "apart.onnx");
-  await save(parseModel(text), model);
-  const photos = join(folder, "photos");
-  mkdirSync(photos);
-  for (let at = 0; at < 20; at++)
-    writeFileSync(
-      join(photos, `${at}.png`),
-      encode({ width: 2, height: 2, channels: 1, data: new Uint8Array(4).fill(3 * at) }),
-    );
-  const out = join(folder, "out.onnx");
-  const words = ["quantize", model, "--scheme", "weights", "--force", "-o", out, "--data", photos, "--preprocess"];
-  const doubted = await pith(...words, "mnist");
-  expect(doubted.err).toMatch(
-    /preprocessing: With preprocessing "mnist" the model is less confident in its predictions \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
-  );
-  expect((await pith(...words, "symmetric")).err).not.toContain("less confident");
-  // A recorded preprocessing causes no warning.
-  await pith(...words, "mnist");
-  const again = await pith("eval", out, "--original", model, "--data", photos);
-  expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
-  expect(again.err).not.toContain("less confident");
-  writeFileSync(
-    join(photos, "labels.csv"),
-    `file,label\n${Array.from({ length: 20 }, (_, at) => `${at}.png,${at % 2}`).join("\n")}\n`,
-  );
-  expect((await pith("eval", model, "--data", photos, "--preprocess", "mnist")).err).toContain("less confident");
 });
 
 test("static calibration warns if presets with wider ranges fit about as well", async () => {

@@ -4,7 +4,6 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { type Dataset, memory, presets } from "../../data/index.ts";
 import { guessPreprocessing } from "./guess-preprocessing.ts";
-import { findBetterPreprocessing } from "./prepare-images.ts";
 
 const engine = createEngine();
 
@@ -141,79 +140,5 @@ describe("guessPreprocessing", () => {
     await expect(guessPreprocessing(engine, model, numbers)).rejects.toThrow("no stored images");
     const unlabelled = memory("m", { image: { type: "uint8", dims: [1, 1, 1, 1], data: new Uint8Array(1) } });
     await expect(guessPreprocessing(engine, model, unlabelled)).rejects.toThrow("has no labels");
-  });
-});
-
-describe("findBetterPreprocessing", () => {
-  /** Dark pixels: 0 to 60. */
-  const dark = memory("dark", {
-    image: { type: "uint8", dims: [80, 1, 1, 1], data: Uint8Array.from({ length: 80 }, (_, at) => at % 61) },
-  });
-  /** Its confidence grows with the distance from 0. */
-  const farFromZero = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
-    four: float32[] = 4
-    far = Mul(x, four)
-    back = Neg(far)
-    logits = Concat(far, back) {axis=1}
-  }`);
-
-  it("finds a preprocessing of no wider range with higher confidence, without labels", async () => {
-    const surer = await findBetterPreprocessing(engine, farFromZero, dark, presets.mnist);
-    expect(surer).toMatchObject({ preprocessing: presets.symmetric, samples: 64 });
-    expect(surer?.value).toBeGreaterThan(0.99);
-    expect(surer?.stated).toBeLessThan(0.95);
-  });
-
-  it.each(["symmetric", "raw", "unit"] as const)("finds no better preprocessing than %s", async (stated) => {
-    expect(await findBetterPreprocessing(engine, farFromZero, dark, presets[stated])).toBeUndefined();
-  });
-
-  describe("with colors", () => {
-    /** Red or blue images with weak noise: the label says which. */
-    const colors = memory("colors", {
-      image: {
-        type: "uint8",
-        dims: [200, 3, 1, 1],
-        data: Uint8Array.from({ length: 600 }, (_, at) => {
-          const [sample, channel] = [Math.floor(at / 3), at % 3];
-          return channel === (sample % 2 === 0 ? 0 : 2) ? 100 + (sample % 100) : 90 + (sample % 97);
-        }),
-      },
-      label: { type: "int64", dims: [200], data: BigInt64Array.from({ length: 200 }, (_, at) => BigInt(at % 2)) },
-    });
-    const redOrBlue = parseModel(`opset 21 graph (x: float32[n, 3, 1, 1]) -> (logits: float32[n, 2]) {
-      w: float32[3, 2] = [[1, 0], [0, 0], [0, 1]]
-      flat = Flatten(x)
-      logits = MatMul(flat, w)
-    }`);
-    const { cifar10 } = presets;
-
-    it("finds the other order of channels by accuracy", async () => {
-      const swapped = { ...cifar10, channels: "BGR", name: "cifar10 channels=BGR" } as const;
-      const better = await findBetterPreprocessing(engine, redOrBlue, colors, swapped, { labelled: true });
-      expect(better).toMatchObject({
-        measure: "accuracy",
-        preprocessing: { channels: "RGB", name: "cifar10 channels=RGB" },
-        samples: 128,
-      });
-      expect(better?.value).toBeGreaterThan((better?.stated ?? 1) + 0.1);
-    });
-
-    it("keeps the right order of channels", async () => {
-      const better = await findBetterPreprocessing(engine, redOrBlue, colors, cifar10, { labelled: true });
-      expect(better?.preprocessing.channels).not.toBe("BGR");
-    });
-  });
-
-  it("returns undefined for a model that outputs NaN", async () => {
-    const broken = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
-      none: float32[1, 2] = [nan, nan]
-      logits = MatMul(x, none)
-    }`);
-    expect(await findBetterPreprocessing(engine, broken, dark, presets.mnist)).toBeUndefined();
-  });
-
-  it("returns undefined for data without stored images", async () => {
-    expect(await findBetterPreprocessing(engine, farFromZero, numbers, presets.mnist)).toBeUndefined();
   });
 });

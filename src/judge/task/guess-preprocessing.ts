@@ -33,7 +33,7 @@ const samplesForChance = 256;
 /** Minimum number of samples for a comparison by losses. With fewer, the normal interval is too narrow, because losses have long tails. */
 const minLosses = 32;
 /** Seed of the random samples. It is constant, so that the guess depends only on model and data. */
-export const drawSeed = 0;
+const drawSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
@@ -151,7 +151,7 @@ export async function guessPreprocessing(
  * Evaluates the model with each preprocessing. Consecutive preprocessings with the same geometry share decoded images. @param batch some samples,
  * which show how images are stored.
  */
-export async function* evaluateEach(
+async function* evaluateEach(
   engine: Engine,
   model: Model,
   dataset: Dataset,
@@ -217,7 +217,7 @@ function halve(count: number): number {
   return Math.max(Math.min(count, 2), Math.ceil(count / 2));
 }
 
-export function replaceGeometry(preprocessing: Preprocessing, geometry: Geometry | undefined): Preprocessing {
+function replaceGeometry(preprocessing: Preprocessing, geometry: Geometry | undefined): Preprocessing {
   if (geometry === undefined) return preprocessing;
   const { resize: _, crop: __, filter: ___, ...values } = preprocessing;
   const [name = preprocessing.name] = preprocessing.name.split(" ");

@@ -64,7 +64,7 @@ test("does not run the model to guess preprocessing if required labels are missi
     const task = await openTask(aboveHalf(), { data: unlabelled(), preprocess, needsLabels: true }, { engine });
     expect([task.labelled, task.preprocessing !== undefined]).toEqual([false, preprocess !== undefined]);
   }
-  const guessing = openTask(aboveHalf(), { data: unlabelled(), preprocess: "mnist" }, { engine });
+  const guessing = openTask(aboveHalf(), { data: pixels(["t10k"]) }, { engine });
   await expect(guessing).rejects.toThrow("a model is run");
 });
 

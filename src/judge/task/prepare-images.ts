@@ -1,26 +1,14 @@
 /** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. Warns if it seems wrong. */
-import { infer, mainOutput, outputKind } from "#analysis";
+import { infer, mainOutput } from "#analysis";
 import { type Batch, capitalize, elementCount, type Model, PithError, toFloat64, truncateList } from "#ir";
 import type { Context } from "#pass";
-import type { Engine } from "../../core/engine/engine.ts";
-import { pairedMeans } from "../../core/math/interval.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import { flatImageText, imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
-import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";
+import { flatImageText, usedGeometryText } from "../../data/images/preprocess.ts";
+import { contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
-import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
-import { accuracy, confidence } from "../../runtime/metrics/metrics.ts";
-import { mean } from "../../runtime/metrics/regression.ts";
 import { fewSamples } from "../compare/compare-function.ts";
-import {
-  drawSeed,
-  evaluateEach,
-  guessPreprocessing,
-  imageInput,
-  replaceGeometry,
-  similarRange,
-} from "./guess-preprocessing.ts";
+import { guessPreprocessing, imageInput, similarRange } from "./guess-preprocessing.ts";
 import type { PreparationContext, PreparedTask } from "./prepare.ts";
 
 interface Images {
@@ -64,12 +52,6 @@ export async function prepareImages(
   if (!labelled && needsLabels) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));
     return { ...preparedTask(presets.unit, ""), preprocessing: undefined, record: {} };
-  }
-  if (stated.images !== undefined && !isRecorded && !learns && outputKind(reference, undefined) === "classes") {
-    onGuess();
-    const options = { batch, signal: context.signal, labelled };
-    const better = await findBetterPreprocessing(context.engine, reference, dataset, stated.images, options);
-    if (better !== undefined) warn("preprocessing", doubtText(stated.images.name, better));
   }
   if (!labelled) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));
@@ -159,15 +141,6 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   );
 }
 
-function doubtText(name: string, { preprocessing, measure, stated, value, samples }: BetterPreprocessing): string {
-  const [statedText, betterText] = [percent(stated), percent(value)];
-  const comparison =
-    measure === "accuracy"
-      ? `is less accurate (${statedText}`
-      : `is less confident in its predictions (mean top probability ${statedText}`;
-  return `With preprocessing "${name}" the model ${comparison}) than with "${preprocessing.name}" (${betterText}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
-}
-
 function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
   const [first, second] = [contrastOf(a), contrastOf(b)];
   return Math.max(first, second) > similarRange * Math.min(first, second);
@@ -202,77 +175,4 @@ export function chanceQuestion(
   const comparisonText = accuracy > chance ? "not clearly better" : "no better";
   const trainingNote = learns ? " An untrained network scores like this, too." : "";
   return `${condition === "" ? capitalize(modelText) : condition + modelText} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${trainingNote}`;
-}
-
-export interface BetterPreprocessing {
-  readonly preprocessing: Preprocessing;
-  readonly measure: "accuracy" | "confidence";
-  /** Accuracy, or mean highest probability per image, with the stated preprocessing. */
-  readonly stated: number;
-  /** The same with this preprocessing. */
-  readonly value: number;
-  readonly samples: number;
-}
-
-/** Maximum number of images. A few suffice, because the confidence differs by tens of percentage points. */
-const maxImages = 64;
-/** The same for accuracy, which differs less. */
-const maxLabelled = 128;
-const minDifference = 0.05;
-/**
- * Maximum ratio of a preprocessing's input range to that of the stated one. A network almost without biases is more confident on larger inputs, so
- * a higher confidence with a wider range proves nothing.
- */
-const maxRangeRatio = 1.01;
-
-/**
- * Finds a preprocessing with which a classifier does better than with the stated one, which is then probably wrong: the other order of channels, by
- * accuracy if there are labels; or a common preset, by confidence. Tries only presets whose input range is not wider than the stated one.
- * @returns the best one; undefined if none is better, or the data has no images.
- */
-export async function findBetterPreprocessing(
-  engine: Engine,
-  model: Model,
-  dataset: Dataset,
-  stated: Preprocessing,
-  { labelled = false, ...options }: EvaluateOptions & { readonly labelled?: boolean } = {},
-): Promise<BetterPreprocessing | undefined> {
-  const batch = await firstBatch(draw(dataset, maxImages, drawSeed));
-  const channels = imageChannels(batch, imageInput(model));
-  if (channels === undefined) return undefined;
-  const { resize, crop, layout } = stated;
-  const presets = candidates(channels)
-    .filter((preset) => contrastOf(preset) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(preset, stated))
-    .map((preset) => ((resize ?? crop) ? replaceGeometry(preset, stated) : preset))
-    .map((preset) => ({ ...preset, ...(layout === undefined ? {} : { layout }) }));
-  const findBetter = async (all: readonly Preprocessing[], measure: BetterPreprocessing["measure"]) => {
-    const samples = draw(dataset, measure === "accuracy" ? maxLabelled : maxImages, drawSeed);
-    const metric = measure === "accuracy" ? accuracy() : confidence();
-    const evaluationStream = evaluateEach(engine, model, samples, batch, [stated, ...all], [metric], options);
-    let reference: Float64Array | undefined;
-    let best: BetterPreprocessing | undefined;
-    for await (const { preprocessing, evaluations } of evaluationStream) {
-      const rows = evaluations[0]?.rows ?? new Float64Array();
-      reference ??= rows;
-      const { value, low } = pairedMeans(reference, rows);
-      // For NaN outputs, which have no confidence, these comparisons are false.
-      if (low > 0 && value >= minDifference && mean(rows) > (best?.value ?? 0))
-        best = { preprocessing, measure, stated: mean(reference), value: mean(rows), samples: reference.length };
-    }
-    return best;
-  };
-  const swapped =
-    channels === 3 ? await findBetter([swapChannels(stated)], labelled ? "accuracy" : "confidence") : undefined;
-  return swapped ?? (presets.length === 0 ? undefined : findBetter(presets, "confidence"));
-}
-
-function swapChannels(stated: Preprocessing): Preprocessing {
-  const channels = stated.channels === "RGB" ? "BGR" : "RGB";
-  const words = stated.name.split(" ").filter((word) => !word.startsWith("channels="));
-  return { ...stated, channels, name: [...words, `channels=${channels}`].join(" ") };
-}
-
-function haveSameValues(a: Preprocessing, b: Preprocessing): boolean {
-  const values = ({ scale, mean, std, channels }: Preprocessing): string => String([scale, mean, std, channels]);
-  return values(a) === values(b);
 }

@@ -2,7 +2,6 @@
 import type { DetectionForm, OutputPart } from "#analysis";
 import { type Batch, type Dense, dimsText, PithError, toFloat64 } from "#ir";
 import { moments } from "../../core/math/interval.ts";
-import { samplesIn } from "../../data/batches/rows.ts";
 import {
   bestClass,
   binaryScores,
@@ -70,24 +69,6 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
         },
         (scores) => logScores(scores, options.from),
       ),
-  });
-}
-
-/** Mean of the highest probability. */
-export function confidence(options: MetricOptions = {}): Metric {
-  return averageRows({
-    name: "confidence",
-    unit: "share",
-    better: "higher",
-    rows(outputs, batch) {
-      const samples = samplesIn(batch);
-      const scores = logScores(readScores(mainOutput(outputs, options.output), samples, samples));
-      return Float64Array.from({ length: samples }, (_, sample) => {
-        const best = bestClass(scores, sample);
-        const score = best < 0 ? Number.NaN : (scores.values[scores.at(sample) + best * scores.step] ?? Number.NaN);
-        return Math.exp(score - logSumExp(scores, sample));
-      });
-    },
   });
 }
 
