@@ -250,6 +250,16 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
         });
       });
 
+      test("names a part of the cache that cannot be read", async () => {
+        await rm(snapshot(), { recursive: true });
+        await writeFile(snapshot(), "");
+        const { code, err } = await pith("inspect", "hf:owner/tiny");
+        expect({ code, err }).toEqual({
+          code: 1,
+          err: expect.stringContaining(`E_FILE: "${snapshot()}" cannot be read: a part of the path is not a folder.`),
+        });
+      });
+
       test("is rejected if its bytes have another hash", async () => {
         await writeFile(blobOf(selfContained), damaged());
         const { code, err } = await pith("inspect", "hf:owner/tiny");

@@ -172,3 +172,10 @@ test("a scrambled cache is found on random tokens as well", async () => {
   const likeness = await compareFunction(createEngine(), withEncoder(), withEncoder({ stored: -3 }));
   expect(lossOf(likeness)).toMatch(/^output "logits \(with its cache\)": on random inputs the signal to noise is −/);
 });
+
+test("an encoder next to its tokenizer is compared on sentences, as by a command", async () => {
+  const original = await saveIn("compared", encoder(200), true);
+  expect(await compareFunction(createEngine(), original, original.clone())).toMatchObject({
+    inputs: expect.stringContaining("sentences that Pith ships"),
+  });
+});

@@ -4,7 +4,7 @@
  *     WAV ──preprocessor_config.json──▶ features ──encoder_model──▶ decoder_model_merged ──▶ tokens ──tokenizer.json──▶ words
  */
 
-import { type Batch, capitalize, Miss, type Model, PithError } from "#ir";
+import { type Batch, capitalize, Miss, type Model, PithError, uncapitalize } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { wilson, z95 } from "../../core/math/interval.ts";
@@ -185,28 +185,34 @@ export async function compareSpeech(
   const judgedGoal = { maxDrop: goal.maxDrop ?? usualDrop(metric, comparison.original.value), strict: goal.strict };
   const verdict = judge(comparison, judgedGoal);
   const words = firstRows.reduce((sum, value, index) => sum + (index % 2) * value, 0);
-  // Few utterances have no interval. The estimate then decides, and also if the user states the goal.
-  const isStated = goal.maxDrop !== undefined && goal.isTentative !== true;
-  const needsEstimate = isStated || !Number.isFinite(verdict.drop.high);
+  const isStated = goal.maxDrop !== undefined;
+  const isTooFew = words < neededWords(judgedGoal.maxDrop);
+  // The estimate decides if the user states the goal, if few utterances have no interval, or if so few words cannot show the goal.
+  const needsEstimate = !Number.isFinite(verdict.drop.high) || (goal.isTentative !== true && (isStated || isTooFew));
   const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
   const nearness = comparedNearness(comparison);
   const answers = nearness && { ...nearness, samples: words };
   if (!isMet) {
-    const lost = `${capitalize(lossText(comparison, verdict, judgedGoal))}.`;
+    const needed = isStated || !isTooFew ? "" : ` ${neededText(words, judgedGoal.maxDrop)}`;
+    const lost = `${capitalize(lossText(comparison, verdict, judgedGoal))}.${needed}`;
     return { endToEnd: { answers, lost }, expected: before };
   }
   const undecided = verdict.verdict === "kept" ? {} : { undecided: undecidedText(words, judgedGoal.maxDrop) };
   return { endToEnd: { answers, ...undecided }, expected: before };
 }
 
-/** Returns a sentence with the number of words that would show the goal if none of them changed (Wilson's interval). */
+/** Returns the number of words that would show the goal if none of them changed (Wilson's interval). */
+const neededWords = (maxDrop: number): number => z95 ** 2 * (1 / maxDrop - 1);
+
+const neededText = (words: number, maxDrop: number): string =>
+  `To show a loss of at most ${allowance("share", maxDrop)} takes at least ${integer(roundUp(neededWords(maxDrop)))} words, and there are ${integer(words)}.`;
+
 function undecidedText(words: number, maxDrop: number): string {
-  const needed = z95 ** 2 * (1 / maxDrop - 1);
-  const allowed = allowance("share", maxDrop);
+  const needed = neededWords(maxDrop);
   if (words >= needed || !Number.isFinite(needed))
-    return `Undecided: ${counted(words, "word")} do not exclude a loss of more than ${allowed}, see the intervals.`;
+    return `Undecided: ${counted(words, "word")} do not exclude a loss of more than ${allowance("share", maxDrop)}, see the intervals.`;
   const reached = allowance("share", wilson(0, Math.max(1, words)).high);
-  return `Undecided: to show a loss of at most ${allowed} takes at least ${integer(roundUp(needed))} words, and there are ${integer(words)}. Even if none of them changes, the interval reaches ${reached}.`;
+  return `Undecided: ${uncapitalize(neededText(words, maxDrop))} Even if none of them changes, the interval reaches ${reached}.`;
 }
 
 const textBatch = (texts: readonly string[]): Batch => ({

@@ -16,7 +16,7 @@ import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
-import { ownText } from "../../runtime/run/own-text.ts";
+import { ownInputs } from "../../runtime/run/own-text.ts";
 import {
   type ModelRun,
   namesInBoth,
@@ -77,8 +77,8 @@ export const minSame = 0.5;
 const noNumbers = "the model has no numeric output";
 
 /**
- * Checks whether a changed model still computes the same function: a language model on text that the original generates, other models on 4 to 32
- * random inputs depending on their cost.
+ * Checks whether a changed model still computes the same function: a language model on text that the original generates, another model of texts on
+ * sentences if its tokenizer is next to it, and other models on 4 to 32 random inputs depending on their cost.
  * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original lacks `output`, E_STOPPED on the signal.
  * @example
@@ -92,9 +92,8 @@ export async function compareFunction(
   options: AlikeOptions = {},
 ): Promise<Likeness | string> {
   return reportFailure(async () => {
-    const text = await ownText(engine, original, options);
-    const samples = text instanceof Miss ? undefined : text;
-    return (await compareOnSamples(engine, original, result, samples, options)) ?? noNumbers;
+    const text = await ownInputs(engine, original, options);
+    return (await compareOnSamples(engine, original, result, text?.samples, options)) ?? noNumbers;
   });
 }
 

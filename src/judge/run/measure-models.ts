@@ -18,9 +18,8 @@ import {
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { batchInvariance, chooseBatch, type Invariance } from "../compare/batch-dependence.ts";
 import { answersWithNaN } from "../compare/compare.ts";
-import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import { compareOnSamples, compareRuns, type Likeness, lossOf, runPair } from "../compare/compare-function.ts";
 import { type Comparison, judge, type Verdict } from "../compare/goal.ts";
-import type { ComparedValues } from "../compare/output-comparison.ts";
 import { announceDuration } from "../measure/duration-notice.ts";
 import { Holdout, type HoldoutComparison } from "../measure/holdout.ts";
 import { findLostKnowledge } from "../measure/judgement.ts";
@@ -207,14 +206,17 @@ async function compareOutputs(
   samples: Dataset,
   { engine, seed, signal }: Context,
 ): Promise<Likeness | string | undefined> {
-  const compare = (values: ComparedValues) =>
-    compareOnSamples(engine, keepOnlyOutput(original, output), model.model, samples, {
-      ...{ samples: comparedSamples, seed, signal },
-      ...{ output, values },
-    });
-  const all = isDistance(metric) ? await compare("all") : undefined;
-  return lossOf(all) === undefined ? compare("all but the answer") : all;
+  const reference = keepOnlyOutput(original, output);
+  const options = { samples: comparedSamples, seed, signal };
+  if (!isDistance(metric))
+    return compareOnSamples(engine, reference, model.model, samples, { ...options, output, values: others });
+  const runs = await runPair(engine, reference, model.model, samples, options);
+  if (runs instanceof Miss) return runs.reason;
+  const all = compareRuns(runs, samples, { output }).likeness;
+  return lossOf(all) === undefined ? compareRuns(runs, samples, { output, values: others }).likeness : all;
 }
+
+const others = "all but the answer";
 
 function keepOnlyOutput(model: Model, name: string | undefined): Model {
   if (name === undefined) return model;

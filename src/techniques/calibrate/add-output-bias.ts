@@ -88,3 +88,7 @@ function appendAdd(model: Model, layer: Layer, shift: Float64Array): void {
   replaceUses(output, shifted, shifted.producer);
   model.graph.sort();
 }
+
+/** Returns whether a shift of any channel exceeds the rounding error of float32. @param powers mean square of each channel: mean² + variance. */
+export const isAboveRounding = (shift: Float64Array, powers: Float64Array): boolean =>
+  shift.some((change, channel) => Math.abs(change) > 1e-6 * Math.sqrt(powers[channel] ?? 0));

@@ -10,9 +10,9 @@ import { inMemory, isFloat, type Model, toFloat64 } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
 import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.ts";
-import { addOutputBias } from "./add-output-bias.ts";
+import { addOutputBias, isAboveRounding } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
-import { channelMoments, type Moments } from "./column-statistics.ts";
+import { channelMoments } from "./column-statistics.ts";
 import type { Match } from "./match.ts";
 import { observe } from "./observe.ts";
 
@@ -59,7 +59,8 @@ export async function correctBiases(
     const shift = moments.mean.map(
       (mean, channel) => ofTarget(target.mean, channel) - (isScaled ? (factors[channel] ?? 1) : 1) * mean,
     );
-    if (!isScaled && !isAboveRounding(shift, moments)) continue;
+    const powers = moments.variance.map((variance, channel) => variance + (moments.mean[channel] ?? 0) ** 2);
+    if (!isScaled && !isAboveRounding(shift, powers)) continue;
     await addOutputBias(model, layer, biased.sum, shift, engine);
     changed++;
   }
@@ -97,12 +98,4 @@ async function scaleConvolution(model: Model, layer: Layer, factors: Float64Arra
     model.graph.setInput(node, role.biasInput, storeBias(model, layer, values));
   }
   return true;
-}
-
-/** Returns whether the shift of any channel is larger than the rounding error of float32. */
-function isAboveRounding(shift: Float64Array, { mean, variance }: Moments): boolean {
-  return shift.some((change, channel) => {
-    const size = Math.hypot(mean[channel] ?? 0, Math.sqrt(variance[channel] ?? 0));
-    return Math.abs(change) > 1e-6 * size;
-  });
 }

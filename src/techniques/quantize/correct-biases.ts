@@ -18,7 +18,7 @@ import { trainPart } from "../../data/sources/open.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
 import { createTrials } from "../../runtime/noise/noise-trials.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
-import { addOutputBias } from "../calibrate/add-output-bias.ts";
+import { addOutputBias, isAboveRounding } from "../calibrate/add-output-bias.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
 import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
 import { type Match, matchOriginal } from "../calibrate/match.ts";
@@ -112,7 +112,9 @@ async function correctLayers(
       const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);
       const factors = (await scaleOutputs(layer, sums)) ?? new Float64Array(sums.x.length).fill(1);
       const shift = fitShift(sums, factors, floatBias);
-      if (!isAboveRounding(factors, shift, sums)) continue;
+      const powers = sums.xx.map((sum) => sum / sums.count);
+      const isScaled = factors.some((factor) => Math.abs(factor - 1) > 1e-6);
+      if (!isScaled && !isAboveRounding(shift, powers)) continue;
       await addOutputBias(model, layer, biased.sum, shift, engine);
       corrected++;
     }
@@ -191,14 +193,6 @@ function fitShift(
     const bias = floatBias?.[floatBias.length === 1 ? 0 : channel] ?? 0;
     return certain * difference - (1 - factor) * bias;
   });
-}
-
-/** Returns whether a correction changes any channel by more than the rounding error of float32. */
-function isAboveRounding(factors: Float64Array, shift: Float64Array, { count, xx }: PairedSums): boolean {
-  return shift.some(
-    (change, channel) =>
-      Math.abs(change) > 1e-6 * Math.sqrt((xx[channel] ?? 0) / count) || Math.abs((factors[channel] ?? 1) - 1) > 1e-6,
-  );
 }
 
 /** Returns whether a layer has or can get a bias. In integer schemes, a new bias or Add would prevent fusion in the runtime. */

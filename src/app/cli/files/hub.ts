@@ -9,6 +9,7 @@ import { homedir } from "node:os";
 import { basename, dirname, join, posix, relative, sep } from "node:path";
 import { errorMessage, open, PithError, stripPeriod, throwIfAborted, truncateList } from "#ir";
 import { bytes } from "../../../core/numbers.ts";
+import { fileError } from "../../../core/platform/node-file-errors.ts";
 import { basesIn, isCopied, usedBases } from "../../folder/layout.ts";
 import type { Terminal } from "../print/terminal.ts";
 
@@ -70,7 +71,7 @@ export async function downloadModel(
   const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repo));
   const reference = join(cache, "refs", revision);
   const { sha = "" } = isOffline()
-    ? { sha: await fs.readFile(reference, "utf8").catch(() => revision) }
+    ? { sha: await fs.readFile(reference, "utf8").catch(ifMissing(reference, revision)) }
     : await library.modelInfo({ ...access, name, revision, additionalFields: ["sha"] });
   const snapshot = join(cache, "snapshots", sha);
   const repository: Repository = { ...access, repo, revision: sha };
@@ -115,7 +116,8 @@ const onlineHint = { hint: "Run the same command without HF_HUB_OFFLINE: it down
 
 /** Lists the files of a revision in the cache. A link leads to a file whose name is its hash; other files have no known hash. */
 async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
-  for (const entry of await fs.readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
+  const entries = fs.readdir(folder, { recursive: true, withFileTypes: true }).catch(ifMissing(folder, []));
+  for (const entry of await entries) {
     const path = join(entry.parentPath, entry.name);
     const target = await fs.realpath(path).catch(() => undefined);
     if (entry.isDirectory() || target === undefined) continue;
@@ -142,8 +144,17 @@ async function loadLibrary(): Promise<Library> {
 async function readToken(): Promise<string> {
   const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
-  return (HF_TOKEN || (await fs.readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""))).trim();
+  const path = HF_TOKEN_PATH || join(home, "token");
+  return (HF_TOKEN || (await fs.readFile(path, "utf8").catch(ifMissing(path, "")))).trim();
 }
+
+/** Returns a handler for `catch`: a path that does not exist has the value. @throws PithError E_FILE for any other failure. */
+const ifMissing =
+  <T>(path: string, value: T) =>
+  (cause: NodeJS.ErrnoException): T => {
+    if (cause.code === "ENOENT") return value;
+    throw fileError(`"${path}" cannot be read`, cause);
+  };
 
 /** Returns a `fetch` that sends the user's token to the Hub only, and not to servers of files. */
 async function fetcher(word: string, hubUrl: string, page: string, signal: AbortSignal): Promise<typeof fetch> {
