@@ -51,7 +51,6 @@ export const commands: readonly Swept[] = [
     least: 3,
   },
   pass("factorize", ["factorize", "--budget", "0.8"], 3),
-  pass("reinitialize", ["reinitialize"]),
   withData("compress", ({ model, out, data }) => [
     "compress",
     model,

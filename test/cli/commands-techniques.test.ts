@@ -9,24 +9,6 @@ import { samples, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 
-test("reinitialize without data warns if no file states the preprocessing of images any more", async () => {
-  const model = parseModel(`opset 21
-graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
-  fc.weight: float32[48, 2] parameter = zeros
-  flat = Flatten(image)
-  logits = MatMul(flat, fc.weight)
-}`);
-  await save(model, at("images.onnx"));
-  const words = ["reinitialize", at("images.onnx"), "-o", at("images.fresh.onnx")];
-  expect((await pith(...words)).err).toMatch(
-    /preprocessing: no file states its preprocessing.* give --data .*--preprocess/,
-  );
-  model.header.metadata.set("pith.preprocessing", "unit");
-  await save(model, at("images.onnx"));
-  expect(await pith(...words)).toMatchObject({ code: 0, err: "" });
-  expect((await pith("reinitialize", at("right.onnx"), "-o", at("images.fresh.onnx"))).err).toBe("");
-});
-
 describe("quantize", () => {
   const data = ["--data", at("points.csv")];
 

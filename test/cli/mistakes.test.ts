@@ -152,7 +152,6 @@ describe("flags", () => {
     [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %), got 1."],
     [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %, got 0."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
-    [["reinitialize", "--max-drop", "1%"], "E_USAGE: Unknown option '--max-drop'."],
   ])("rejects %j: %s", async ([command = "", ...words], sentence) => {
     const { code, err } = await pith(command, at("net.onnx"), ...words);
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });

@@ -109,10 +109,9 @@ test.each<[string, () => string[]]>([
   ["train", train],
   ["distill", () => [...train(), "--teacher", at("hidden.onnx")]],
   ["recover", () => [...data(), "--original", at("hidden.onnx")]],
-  ["reinitialize", () => []],
 ])("%s %#", async (command, flags) => {
   const out = at(`${command}.onnx`);
-  const force = command === "simplify" || command === "reinitialize" ? [] : ["--force"];
+  const force = command === "simplify" ? [] : ["--force"];
   const trains = ["train", "distill", "recover"].includes(command);
   const {
     code,

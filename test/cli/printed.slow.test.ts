@@ -53,7 +53,6 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   factorize: ["factorize", at("float.onnx"), "--rank", "2", ...out],
   distill: ["distill", at("zero.onnx"), "--teacher", at("right.onnx"), ...data, "--epochs", "2", ...out],
   recover: ["recover", at("mixed.onnx"), "--original", at("right.onnx"), ...data, ...out],
-  reinitialize: ["reinitialize", at("right.onnx"), ...out],
   "error-file": ["quantize", at("missing.onnx"), "--scheme", "weights"],
   "error-model": ["inspect", at("broken.onnx")],
   "error-flag": ["prune", at("right.onnx"), "--amout", "50%"],

@@ -21,7 +21,6 @@ const ways: Readonly<Record<string, readonly string[]>> = {
   plain: [],
   // Masks are recomputed until near the end, from scores that accumulate over all earlier steps.
   pruned: ["--prune", JSON.stringify(movement)],
-  shrunk: ["--prune", "50%", "--group-lasso", "0.01"],
 };
 
 interface Ended {
@@ -59,7 +58,6 @@ describe("a killed training", () => {
     ["plain", 1],
     ["plain", 2],
     ["pruned", 1],
-    ["shrunk", 1],
   ])("gives the same bits after several kills and resumes (%s, seed %i)", async (way, seed) => {
     const [reference, out] = [at(`whole.${way}${seed}.onnx`), at(`continued.${way}${seed}.onnx`)];
     const words = (out: string, folder: string): readonly string[] => [

@@ -109,7 +109,6 @@ const guides: ReadonlyMap<string, string> = new Map([
   ["factorize", "low-rank.md"],
   ["distill", "distillation.md"],
   ["recover", "pruning.md"],
-  ["reinitialize", "training.md"],
 ]);
 
 export function guideOf(command: string): string | undefined {

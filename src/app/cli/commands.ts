@@ -31,7 +31,6 @@ const summaries = {
   factorize: "replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
   distill: "train a small model to imitate a larger one",
   recover: "refit a compressed model to the outputs of its original, without labels",
-  reinitialize: "reinitialize all weights, to train a network from scratch",
   completion: "print a script that completes commands, flags and values in a shell",
 };
 
@@ -54,7 +53,6 @@ const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> =
   factorize: () => command(async () => (await import("../../techniques/factorize/index.ts")).factorize),
   distill: () => command(async () => (await import("../../techniques/distill/index.ts")).distill),
   recover: () => command(async () => (await import("../../techniques/recover/index.ts")).recover),
-  reinitialize: () => command(async () => (await import("../../learn/train/index.ts")).reinitialize),
   completion: () => import("./commands/completion.ts"),
 };
 

@@ -112,5 +112,4 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
         : `bench ${original} ${written}`;
     },
   },
-  reinitialize: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
 };

@@ -17,10 +17,11 @@ interface BackwardOptions {
   readonly channelBlock: number | undefined;
 }
 
-/** Accumulates all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed. */
+/**
+ * Accumulates all gradients. Returns the nodes that do not pass a gradient to an input that depends on a parameter.
+ * @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed.
+ */
 export function backwards({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
-  const outputGradients = new Map<Node, Value>();
-  /** Nodes that do not pass a gradient to an input that depends on a parameter. */
   const stops: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
@@ -32,9 +33,7 @@ export function backwards({ graph, loss, dependents, inference, emit, sums, chan
       const value = node.inputs[input];
       return value !== undefined && dependents.has(value);
     };
-    const outputGradient = upstream.find((gradient) => gradient !== undefined);
-    if (outputGradient === undefined) continue;
-    outputGradients.set(node, outputGradient);
+    if (upstream.every((gradient) => gradient === undefined)) continue;
     // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
     const outerValue = usedValues(node).find((value) => dependents.has(value) && !node.inputs.includes(value));
     if (outerValue !== undefined) {
@@ -67,7 +66,7 @@ export function backwards({ graph, loss, dependents, inference, emit, sums, chan
     });
     if (node.inputs.some((_, input) => needsGradient(input) && gradients[input] === undefined)) stops.push(node);
   }
-  return { outputGradients, stops };
+  return stops;
 }
 
 /** Returns the declared surrogate gradient for the first input, and the operator's gradients for the other inputs. */

@@ -29,7 +29,6 @@ import { entryOf } from "../../core/ops/index.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { addCarriedInputs, backwards, contributions, straightThroughOf, trainTheRest } from "./backwards.ts";
 import { writeInChannelBlocks } from "./channel-blocks.ts";
-import { chooseBoundaries, recompute, runInOrder } from "./recompute.ts";
 
 export interface DifferentiateOptions {
   readonly loss: string;
@@ -40,8 +39,6 @@ export interface DifferentiateOptions {
    * its bias, without another pass over memory.
    */
   readonly carry?: number | undefined;
-  /** Values to keep for the backward pass; values between them are recomputed. `true` chooses cut points for the least memory. */
-  readonly checkpoint?: readonly string[] | boolean;
   /** Maps a stored tensor to its value in the next step. The step gets the tensor as an input, and the next value as an output. */
   readonly states?: ReadonlyMap<string, string>;
   /** Channels per block of convolutions, as `channelBlock` returns it; the step then runs on that engine only. */
@@ -108,7 +105,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const sums = contributions(emit);
   const inputs = addCarriedInputs(graph, parameters, options.carry, sums);
   const { channelBlock } = options;
-  const { outputGradients, stops } = backwards({ graph, loss, dependents, inference, emit, sums, channelBlock });
+  const stops = backwards({ graph, loss, dependents, inference, emit, sums, channelBlock });
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
@@ -142,20 +139,6 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   }
   graph.setOutputs(outputs);
   removeUnused(graph);
-  const { checkpoint = false } = options;
-  if (checkpoint !== false) {
-    const differentiated = {
-      model: step,
-      inference,
-      forward: new Set([...graph.nodes()].filter((node) => forwardNodes.has(node))),
-      dependents,
-      outputGradients,
-    };
-    const boundaries =
-      checkpoint === true ? chooseBoundaries(differentiated, parameters) : findBoundaries(graph, checkpoint);
-    recompute(differentiated, boundaries);
-    removeUnused(graph);
-  }
 
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
   const fedValues = [...trained, ...states.map(([state]) => state)];
@@ -171,18 +154,6 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
   runInOrder(step.graph);
   return { frozen, step, gradients, carried, stopped };
-}
-
-/** @throws PithError E_NAME for a name that no node computes. */
-function findBoundaries(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
-  return new Set(
-    names.map((name) => {
-      const value = graph.value(name);
-      if (value?.producer === undefined)
-        throw new PithError("E_NAME", `There is no value "${name}" between the parameters and the loss to keep.`);
-      return value;
-    }),
-  );
 }
 
 function requireStateValue(graph: Graph, name: string): Value {
@@ -259,4 +230,14 @@ function lowerForGradients(model: Model): Inference {
     replaceNode(node, lowered);
   }
   return inference;
+}
+
+// ONNX Runtime does not run nodes in file order. It starts from the last node that nothing reads and computes depth first what it
+// needs. If that is the gradient of the first layer, all activations and gradients stay in memory to the end. So these nodes go
+// to the end of the file in reverse order: the loss runs first, then the gradients of the last layer.
+
+/** Moves the nodes whose outputs no node reads, so that the runtime runs them in their current order. */
+function runInOrder(graph: Graph): void {
+  const unread = [...graph.nodes()].filter((node) => node.outputs.every((output) => (output?.uses.size ?? 0) === 0));
+  graph.moveToEnd(unread.reverse());
 }

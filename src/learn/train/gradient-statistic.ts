@@ -1,4 +1,4 @@
-import { type Model, memoize, throwIfAborted } from "#ir";
+import { type Model, memoize, PithError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch } from "../../data/batches/select.ts";
@@ -7,12 +7,11 @@ import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
 import type { Loss } from "./loss.ts";
-import { sampleGradients } from "./per-sample.ts";
-import { createStep } from "./step.ts";
+import { createStep, type Step } from "./step.ts";
 
 export interface GradientStatistic<R> {
   readonly of: "gradients";
-  /** Request per-sample gradients, as Fisher information requires; by default the mean gradient of each batch. */
+  /** Request the gradient of each sample, as Fisher information requires; by default the mean gradient of each batch. */
   readonly each?: "sample";
   /** @param name of the stored tensor. */
   begin(name: string): RunningGradients<R>;
@@ -39,7 +38,8 @@ const defaultBatch = 64;
 /**
  * Collects a statistic of the gradient of a loss by each of several stored tensors, in one pass over samples. The model is not changed.
  * @param names names of the stored tensors. @returns the statistics by name; tensors without a gradient are omitted.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate gradients.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate
+ * gradients, because batch statistics mix them.
  * @example
  * import { crossEntropy } from "pith/train";
  * import { type GradientStatistic, observeGradients } from "pith/extend";
@@ -62,27 +62,30 @@ export async function observeGradients<R>(
   const complete = completeContext(context);
   const dataset = await trainPart(data);
   const selected = draw(dataset, samples, complete.seed);
-  const size = batchOption ?? batchSize(model, defaultBatch).size;
+  const isEachSample = statistic.each === "sample";
+  const size = isEachSample ? 1 : (batchOption ?? batchSize(model, defaultBatch).size);
   const running = new Map<string, RunningGradients<R>>();
   const addGradient = (name: string, gradient: Floats, count: number): void =>
     memoize(running, name, () => statistic.begin(name)).add(gradient, count);
-  const options = { loss, parameters: names };
-  const perSample = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
-  const step =
-    perSample === undefined ? await createStep(model, await firstBatch(selected), options, complete) : undefined;
+  const step = await createStep(model, await firstBatch(selected, size), { loss, parameters: names }, complete);
   try {
+    if (isEachSample) requireStateless(step);
     for await (const batch of selected.batches({ size })) {
       throwIfAborted(complete.signal, "Stopped while gradients were computed.");
-      for await (const { gradients } of perSample?.of(batch) ?? [])
-        for (const [name, gradient] of gradients) addGradient(name, gradient, 1);
-      if (step === undefined) continue;
       await step.run(batch);
       const count = sampleCount(batch, selected.name);
       for (const { name, gradient } of step.parameters) addGradient(name, gradient, count);
     }
   } finally {
-    await perSample?.release();
-    await step?.release();
+    await step.release();
   }
   return new Map(Array.from(running, ([name, collector]) => [name, collector.end()]));
+}
+
+function requireStateless({ states: [state] }: Step): void {
+  if (state === undefined) return;
+  const text = `A sample has no separate gradient: "${state.name}" is computed from all samples of a batch.`;
+  throw new PithError("E_UNSUPPORTED", text, {
+    hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
+  });
 }

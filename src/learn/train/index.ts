@@ -5,8 +5,6 @@ export { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } f
 export { sumOfLosses } from "./losses/parse.ts";
 export { clipByNorm, defineOptimizer, type Optimizer } from "./optimizer.ts";
 export { adam, adamW, lion, sgd } from "./optimizers.ts";
-export { perSampleGradients } from "./per-sample.ts";
-export { reinitialize } from "./reinitialize.ts";
 export { rewind } from "./rewind.ts";
 export { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 export { createStep, type Step } from "./step.ts";

@@ -215,7 +215,7 @@ class TrainingLoop {
     return training;
   }
 
-  async #runBatch({ step, accumulator, pruning, shrink, average }: TrainingState, batch: Batch): Promise<void> {
+  async #runBatch({ step, accumulator, pruning, average }: TrainingState, batch: Batch): Promise<void> {
     const { optimizer, learningRate, clip, accumulate } = this.#plan;
     const counters = this.#counters;
     const total = stepsOf(this.#plan);
@@ -234,7 +234,6 @@ class TrainingLoop {
     if (clip !== undefined) clipByNorm(step.parameters, clip);
     const rate = learningRate * rateFactor(this.#plan, counters.steps);
     optimizer.update(step.parameters, rate);
-    shrink?.(rate, total === undefined ? 1 : (counters.steps + 1) / total);
     average?.update();
     counters.steps++;
     if (total !== undefined) await pruning?.prune(counters.steps, total);

@@ -16,15 +16,7 @@ import type { Optimizer } from "./optimizer.ts";
 import { defaultRate, optimizers } from "./optimizers.ts";
 import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
-import {
-  defaultBatch,
-  type Gradual,
-  type GroupLasso,
-  gradualOf,
-  groupLassoOf,
-  type TrainOptions,
-  trainOptions,
-} from "./train-options.ts";
+import { defaultBatch, type Gradual, gradualOf, type TrainOptions, trainOptions } from "./train-options.ts";
 
 export interface Validation {
   readonly data: Dataset;
@@ -46,7 +38,6 @@ export interface Plan extends StepOptions, Pick<TrainOptions, CopiedOptions | "o
   readonly schedule: Schedule;
   readonly validation: Validation | undefined;
   readonly gradual: Gradual | undefined;
-  readonly groupLasso: GroupLasso | undefined;
   /** Options as plain data: a resumed training must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -100,7 +91,6 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
-    groupLasso: options.groupLasso === undefined ? undefined : groupLassoOf(options.groupLasso),
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     cachesFrozen: epochs > 1,
     samples: data.count === undefined ? undefined : data.count * views,
@@ -137,7 +127,7 @@ async function batchOf(
 
 /** Options that can differ from the checkpoint's in a resumed training. */
 const changeable: ReadonlySet<string> = new Set([
-  ...["epochs", "every", "patience", "checkpoint", "resume", "log", "onStep", "onEpoch", "threads", "checkpointing"],
+  ...["epochs", "every", "patience", "checkpoint", "resume", "log", "onStep", "onEpoch", "threads"],
   // These are compared separately: data by its content, and the batch size that was finally chosen.
   ...["data", "batch"],
 ]);

@@ -7,7 +7,6 @@ import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { crossEntropy } from "./losses/cross-entropy.ts";
-import { reinitialize } from "./reinitialize.ts";
 import { declareRoles } from "./roles.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
@@ -123,14 +122,6 @@ graph (x: float32[batch, 4]) -> (y) {
   y = Add(p, zeros)
 }`);
     expect((await declareRoles(model)).parted.map(({ reader }) => reader)).toEqual(["y"]);
-  });
-
-  test("are reported", async () => {
-    const model = network(ones, rms("ones"));
-    const messages: string[] = [];
-    await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
-    expect(stored(model)).toContain("ones_1");
-    expect(messages).toEqual([expect.stringMatching(/"ones".*per layer: they are trained separately/)]);
   });
 });
 

@@ -32,7 +32,7 @@ export async function loadStepGraph(
   prepared: Model,
   example: Batch,
   trained: ReadonlySet<string>,
-  { loss, carry, threads, checkpointing = false }: StepOptions,
+  { loss, carry, threads }: StepOptions,
   budget: CacheBudget | undefined,
   context: Context,
 ): Promise<StepGraph> {
@@ -52,7 +52,6 @@ export async function loadStepGraph(
     loss: lossGraph.value.name,
     wrt: ({ name }) => trained.has(name) || lossGraph.parameters.includes(name),
     states,
-    checkpoint: checkpointing,
     channelBlock: await channelBlock(context.engine),
     carry,
   });
@@ -156,6 +155,4 @@ export interface StepOptions extends Selection {
   readonly cachesFrozen?: boolean | undefined;
   /** Number of samples per epoch, if known: a cache that is too small for all of them is not used. */
   readonly samples?: number | undefined;
-  /** Recompute activations in the backward pass instead of keeping them: less memory, a third more time. */
-  readonly checkpointing?: boolean | undefined;
 }

@@ -89,21 +89,6 @@ export type Gradual = v.InferOutput<typeof gradualObject>;
 export const gradualOf = (option: number | Gradual): Gradual =>
   typeof option === "number" ? v.parse(gradualObject, { amount: option }) : option;
 
-const lassoObject = v.strictObject({
-  /** The strength λ of the penalty. */
-  strength: positiveOption,
-  /** Share of the units of each group that shrink at each step, those with the smallest weights (all). A unit is one or several joint channels. */
-  amount: v.optional(openShare("takes a share above 0 and below 1, like 50%")),
-  /** Increase λ linearly from 0 over the training (false). */
-  grow: v.optional(v.boolean(), false),
-});
-
-const groupLassoSchema = v.union([positiveOption, lassoObject]);
-
-export type GroupLasso = v.InferOutput<typeof lassoObject>;
-
-export const groupLassoOf = (option: v.InferOutput<typeof groupLassoSchema>): GroupLasso =>
-  typeof option === "number" ? { strength: option, grow: false } : option;
 /** Help headings of flags of `train`, `distill` and other passes that train. */
 const optimization = "Optimization:";
 const validation = "Validation:";
@@ -192,20 +177,12 @@ const trainEntries = v.strictObject({
     "prune gradually: the share of weights masked in the end, or as JSON with when and by what",
     { value: "amount", group: sparsity },
   ),
-  groupLasso: option(
-    groupLassoSchema,
-    "sparse training: group lasso on whole channels, to cut them with less loss: 0.02, or JSON",
-    { value: "strength", group: sparsity },
-  ),
   keepStep: option(
     v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
     "keep the weights of this step in the model, for `rewind` (0: those before the first)",
     { value: "step", group: sparsity },
   ),
   threads: option(countOption, "threads of the runtime", { group: resources }),
-  checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time", {
-    group: resources,
-  }),
   checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", {
     value: "folder",
     group: resources,

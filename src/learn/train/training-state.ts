@@ -15,7 +15,6 @@ export interface TrainingState {
   readonly accumulator: ReturnType<typeof accumulator>;
   readonly average: ReturnType<typeof movingAverage> | undefined;
   readonly pruning: GradualPruning | undefined;
-  readonly shrink: ((rate: number, progress: number) => void) | undefined;
   /** Current weights, states and masks in the order of `Step.store`; averages if the training has a moving average. */
   readonly weights: readonly Floats[];
 }
@@ -26,7 +25,7 @@ export async function startTraining(
   plan: Plan,
   context: Context,
 ): Promise<TrainingState> {
-  const { optimizer, clip, accumulate, gradual, groupLasso: lasso } = plan;
+  const { optimizer, clip, accumulate, gradual } = plan;
   // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
   const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
   const prunedWeights = gradual === undefined ? [] : selectPrunedWeights(model, { ...plan, gradual }).weights;
@@ -40,14 +39,11 @@ export async function startTraining(
     const mask = masks.find(({ name }) => name === names.mask.name);
     return weight === undefined || mask === undefined ? [] : [{ weight, mask }];
   });
-  // Loaded on demand, because it includes the code that traces channels.
-  const shrink = lasso && (await import("./group-lasso.ts")).groupLasso(model, parameters, lasso);
   return {
     step,
     accumulator: accumulator([...parameters, ...masks], accumulate),
     average,
     pruning: gradual === undefined ? undefined : gradualPruning(gradual, pairs),
-    shrink,
     weights: [...(average?.values ?? arrays), ...masks.map(({ values }) => values)],
   };
 }

@@ -1,4 +1,4 @@
-/** Promises of training: whole networks, single layers, masks, distillation and reinitialization. */
+/** Promises of training: whole networks, single layers, masks and distillation. */
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
@@ -13,13 +13,7 @@ import { float32 } from "../../../src/core/tensor/dense.ts";
 import { random } from "../../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../../src/core/tensor/types.ts";
 import { memory } from "../../../src/data/index.ts";
-import {
-  createStep,
-  meanSquaredError,
-  reinitialize,
-  type TrainOutcome,
-  train,
-} from "../../../src/learn/train/index.ts";
+import { createStep, meanSquaredError, type TrainOutcome, train } from "../../../src/learn/train/index.ts";
 import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
 import { distill, distillation } from "../../../src/techniques/distill/index.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
@@ -232,36 +226,6 @@ export const training: readonly Promised[] = [
       for (const { loss } of outcome.history)
         expectThat(!Number.isFinite(size) || loss >= -1e-4 * size, `the loss is ${loss}`);
       await expectSameShapes(network, await answers(student, batchesOf(network)));
-    },
-  },
-  {
-    name: "weights drawn anew",
-    async keep(network) {
-      const { model } = network;
-      const draw = async (seed: number) => {
-        const result = model.clone();
-        return { result, outcome: await reinitialize(result, {}, { engine, seed }) };
-      };
-      const [first, again, otherSeed] = [await draw(1), await draw(1), await draw(2)];
-      expectSentences(first.outcome);
-      const [bytes, same, different] = await Promise.all(
-        [first, again, otherSeed].map(({ result }) => encodeToBytes(result)),
-      );
-      if (bytes === undefined || same === undefined || different === undefined) return;
-      expectThat(Buffer.compare(bytes, same) === 0, "the same seed gave other weights");
-      const drawn = first.outcome.changes.filter(({ what }) => what.startsWith("normal"));
-      expectThat(drawn.length === 0 || Buffer.compare(bytes, different) !== 0, "another seed gave the same weights");
-      for (const { at, what } of drawn) {
-        const tensor = first.result.graph.value(at)?.tensor;
-        const numbers = tensor === undefined ? undefined : toFloat64(await tensor.read());
-        const deviation = Number(what.split(" ").at(-1));
-        expectThat(
-          numbers?.every((value) => value !== 0 && Math.abs(value) < 8 * deviation) === true,
-          `"${at}" is not ${what}`,
-        );
-      }
-      await expectOthersKept(model, first.result, first.outcome);
-      await expectSameShapes(network, await answers(first.result, batchesOf(network)));
     },
   },
 ];

@@ -66,17 +66,15 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     summary: uncapitalize(summary),
     arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
-    // A pass that intentionally discards the weights has no goal for the drop.
     without: [
-      ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(pass.milderForms === undefined ? ["fallback", "targetSize"] : []),
       ...(pass.downloadSettings === undefined ? ["targetDownload"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
     passed: pass.options,
-    // These options of the pass are no flags, because the job sets them: it opens the data, and selects the split and the metric.
-    reserved: ["data", "samples", "metric"],
+    // These options of the pass are no flags, because the job sets them, or only a recipe can use what they do.
+    reserved: ["data", "samples", "metric", "keepStep"],
     examples,
     async run([word], options, calledSession) {
       const session = withDownload(pass, withCalibration(calledSession, options), options);

@@ -6,9 +6,6 @@ import { type AnyPass, type Context, downloadBytesOf, type OptionValues, openMod
 import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
-import { takesImages } from "../../../data/images/image-batches.ts";
-import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";
-import { readSidecars } from "../../../data/sidecars/sidecars.ts";
 import { tokenInput } from "../../../data/text/token-inputs.ts";
 import { countMacs, countWeights, plainFile, weigh } from "../../../judge/measure/weigh.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
@@ -88,7 +85,6 @@ async function changeModel(
       planned: await costOf(original, result, report, stepContext, request.task?.test ?? request.inputs?.test),
     };
   if (judgement === undefined) return { ...report, idle: noGainText };
-  if (request.pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, stepContext);
   if (rejection !== undefined && !input.force)
     throw rejectionError(request.pass, input, rejection, openedStep.data?.task.assumesScores);
   throwIfAborted(context.signal, "Stopped on request.");
@@ -257,20 +253,6 @@ async function costOf(
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
     speed: time === undefined || time instanceof Miss ? undefined : speedOf(time),
   };
-}
-
-async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pick<Context, "log">): Promise<void> {
-  if (!(await isPreparedUnknown(model, path))) return;
-  const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
-  const advice = "give --data here with the original, or --preprocess when you train the model";
-  log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
-}
-
-/** Returns whether the model takes images, and neither the model nor a sidecar file states their preprocessing. */
-async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
-  if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
-  if (recordedPreprocessing(model).images !== undefined) return false;
-  return (await readSidecars(path)).preprocessing === undefined;
 }
 
 interface OpenedStep {
