@@ -4,12 +4,12 @@
  *     npm run bench -- fusion [--models hf_gpt2,bert_sst2] [--rounds 5] [--tokens 24]
  *     npm run bench -- fusion --files unfused.onnx,fused.onnx,other.onnx
  *
- * - Without `--files`, the bench simplifies each language model and encoder of the shared folder, and with PITH_REAL_MODELS all-MiniLM-L6-v2 and
- *   SmolLM2-135M, in three ways: without a target, for `node,wasm`, and for `webgpu` (timed in the native runtime). With `--files`, it times the files as they are.
+ * - Without `--files`, the bench simplifies each language model and encoder of the shared folder and of PITH_REAL_MODELS (`NAME/onnx/model.onnx`) in
+ *   three ways: without a target, for `node,wasm`, and for `webgpu` (timed in the native runtime). With `--files`, it times the files as they are.
  * - The forms run interleaved on one thread, on `--tokens` tokens or the token after them. A time is the processor time of the fastest series.
  * - "Times as fast" is the median over all series, with its 95 % interval. A form is MISSED if the whole interval is below 1.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { createEngine, type Engine } from "../src/core/engine/index.ts";
@@ -55,8 +55,9 @@ function findModels(): readonly (readonly [name: string, path: string])[] {
     const path = shared(`data/${name}.onnx`);
     return path === undefined ? [] : [[name, path] as const];
   });
-  for (const name of ["all-minilm-l6-v2", "smollm2-135m"]) {
-    const path = join(process.env.PITH_REAL_MODELS ?? "", name, "onnx", "model.onnx");
+  const folder = process.env.PITH_REAL_MODELS;
+  for (const name of folder === undefined ? [] : readdirSync(folder).toSorted()) {
+    const path = join(folder ?? "", name, "onnx", "model.onnx");
     if (existsSync(path)) all.push([name, path]);
   }
   const selected = options.models?.split(",");

@@ -136,6 +136,11 @@ export const attentions: readonly RuleExample[] = [
       "a mask of the lowest number, which leaves equal weights without a visible key": masked({ mask: hides(lowest) }),
       "a mask of -∞ and a guard": masked({ mask: hides("-inf"), weights: guard() }),
       "a bias of unknown content": masked({ mask: "", inputs: "m: float32[1, 2, 3, 5]" }),
+      "a mask that broadcasts over queries": masked({ mask: "", inputs: "m: float32[batch, 1, 1, 5]" }),
+      "a mask that broadcasts over as many queries as keys": masked({
+        mask: "",
+        inputs: "m: float32[batch, 1, 1, 5]",
+      }).replace("float32[batch, 2, 3, 4]", "float32[batch, 2, 5, 4]"),
       "two heads for each key": repeated({}),
       "heads that alternate": repeated({ axis: 1 }),
       "values that are not repeated": repeated({ value: "all" }),
@@ -148,7 +153,7 @@ export const attentions: readonly RuleExample[] = [
       "keys that broadcast over heads": attention({
         inputs: "q: float32[batch, 2, 5, 4], k: float32[batch, 1, 5, 4], v: float32[batch, 2, 5, 4]",
       }),
-      "a mask that broadcasts over queries": masked({ mask: "", inputs: "m: float32[batch, 1, 1, 5]" }),
+      "a mask that broadcasts over keys": masked({ mask: "", inputs: "m: float32[batch, 1, 3, 1]" }),
       "a guard and a mask of unknown content": masked({ mask: "", inputs: "m: float32[1, 2, 3, 5]", weights: guard() }),
       "a guard with another number": masked({ mask: hides("-inf"), weights: guard("f") }),
       "an unknown number of heads": attention({

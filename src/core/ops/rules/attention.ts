@@ -78,22 +78,35 @@ const maskedScore = -1e30;
  * Returns the mask for the operator, which gives the weight 0 to all keys of a query if their masks are the lowest number or -∞. The arithmetic
  * gives equal weights for the lowest number. For -∞ it gives 0 with a guard, and NaN without one. Undefined if the mask does not fit.
  */
-function maskFor(
-  { operand, emit }: StructureScope,
-  { mask, isGuarded, operands, parts }: Arithmetic,
-): Value | undefined {
+function maskFor(scope: StructureScope, { mask, isGuarded, operands, parts }: Arithmetic): Value | undefined {
+  const { operand, emit } = scope;
   const dims = mask && operand(mask)?.dims;
   const [batch = 0, heads = 0, queries = 0] = operand(operands.q)?.dims ?? [];
   const [key] = parts.transposed.outputs;
   const keys = (key && operand(key)?.dims?.[3]) ?? 0;
   if (mask === undefined || dims?.length !== 4 || operand(mask)?.type !== "float32") return undefined;
+  const broadcastDims = [dims[0] === 1 ? 1 : batch, dims[1] === 1 ? 1 : heads, dims[2] === 1 ? 1 : queries, keys];
+  if (!sameDims(dims, broadcastDims)) return undefined;
   // ONNX Runtime's operator broadcasts the mask along batch and heads only.
-  if (!sameDims(dims, [dims[0] === 1 ? 1 : batch, dims[1] === 1 ? 1 : heads, queries, keys])) return undefined;
+  const expand = (x: Value): Value => {
+    if (dims[2] === queries) return x;
+    // Layers that read the same mask then also share its expansion.
+    const count = queries === keys ? emit.Shape([mask], { start: 3, end: 4 }) : countQueries(scope, operands.q);
+    return emit.Expand([x, emit.Concat([[1, 1], count, [1]], { axis: 0 })]);
+  };
   const choice = producerOf(mask, "Where");
   const [visible, hidden] = (choice?.inputs.slice(1) ?? []).map((value) => elementOf(value && operand(value)));
   const lowest = visible === undefined || hidden === undefined ? undefined : Math.min(visible, hidden);
-  if (lowest !== undefined && (lowest === Number.NEGATIVE_INFINITY || lowest >= maskedScore)) return mask;
-  return isGuarded && lowest === undefined ? undefined : emit.Max([mask, maskedScore]);
+  if (lowest !== undefined && (lowest === Number.NEGATIVE_INFINITY || lowest >= maskedScore)) return expand(mask);
+  return isGuarded && lowest === undefined ? undefined : expand(emit.Max([mask, maskedScore]));
+}
+
+/** Returns the number of queries as a list. It is read before the heads are split, so that the split can be removed. */
+function countQueries(scope: StructureScope, q: Value): Value {
+  const { source } = readSplit(q, scope) ?? {};
+  return source === undefined
+    ? scope.emit.Shape([q], { start: 2, end: 3 })
+    : scope.emit.Shape([source], { start: 1, end: 2 });
 }
 
 /** Returns the keys whose last two axes a Transpose swaps; a new Transpose writes them if the node also swaps other axes. */
