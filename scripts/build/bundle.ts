@@ -92,8 +92,9 @@ export function publicEntries(root: string): readonly string[] {
 }
 
 function jobs(sources: string): readonly string[] {
-  const folder = join(sources, "app/cli/jobs");
-  return readdirSync(folder)
-    .filter((file) => !file.endsWith(".test.ts"))
-    .map((file) => `app/cli/jobs/${file.replace(/\.ts$/, "")}`);
+  return ["app/cli/jobs", "app/cli/processes"].flatMap((folder) =>
+    readdirSync(join(sources, folder))
+      .filter((file) => !file.endsWith(".test.ts"))
+      .map((file) => `${folder}/${file.replace(/\.ts$/, "")}`),
+  );
 }

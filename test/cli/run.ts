@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inject } from "vitest";
 import type { ProgramEnvironment } from "../../src/app/cli/program.ts";
-import type { Job, JobContext } from "../../src/runtime/job/job.ts";
+import { eventContext, type Job } from "../../src/runtime/job/job.ts";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
@@ -31,13 +31,7 @@ export async function runJob<J extends Job>(
   { onEvent = () => {} }: RunOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { default: job }: { default: J } = await import(module.href);
-  const context: JobContext = {
-    signal,
-    temporary: temporaryFolder(),
-    stage: (name) => onEvent({ kind: "stage", name }),
-    progress: (done, total) => onEvent({ kind: "progress", done, total }),
-    log: ({ id, text, level = "note" }) => onEvent({ kind: "log", id, text, level }),
-  };
+  const context = eventContext({ signal, temporary: temporaryFolder() }, onEvent);
   return structuredClone(await job(structuredClone(input) as never, context)) as Awaited<ReturnType<J>>;
 }
 

@@ -22,6 +22,7 @@ const context = {
   stage: () => {},
   progress: () => {},
   log: () => {},
+  writes: () => {},
 };
 
 const convolutional = (): Model =>

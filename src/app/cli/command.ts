@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { capitalize, PithError } from "#ir";
 import { described, option } from "#pass";
 import { quoteWord } from "../../judge/record/shell-command.ts";
-import type { Job } from "../../runtime/job/job.ts";
+import type { Job, JobContext } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
 import { findModel, withModelFiles } from "./files/model-folder.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
@@ -61,9 +61,14 @@ export interface Session {
   ): Promise<Awaited<ReturnType<J>>>;
 }
 
+/** Session of a command in a process of its own (`fork.ts`). */
+export interface ProcessSession extends JobContext, Pick<Session, "seed" | "line" | "passed" | "folders"> {}
+
 export interface JobOptions extends Pick<RunOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */
   readonly isHere?: boolean;
+  /** Returns the error of a stopped job with what was kept. @param written a sentence about the file that is complete. */
+  describeStop?(error: PithError, written: string | undefined): PithError;
 }
 
 export interface Result extends PrintedResult {

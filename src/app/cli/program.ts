@@ -8,7 +8,7 @@ import { appendFile } from "#platform";
 import { moduleOf } from "#root";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { version } from "../../core/version.ts";
-import type { Job, JobEvent } from "../../runtime/job/job.ts";
+import type { AnnouncedFiles, Job, JobEvent } from "../../runtime/job/job.ts";
 import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
 import { commands, type ListedCommand } from "./commands.ts";
 import { isPossibleAdvice, withFlagNames } from "./flags/invalid-options.ts";
@@ -45,22 +45,33 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    { isHere = false, ...runOptions }: JobOptions = {},
+    { isHere = false, describeStop = (error) => error, ...runOptions }: JobOptions = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const defaultWorker = isHere
       ? (await import("../../runtime/job/here.ts")).runHere
       : (await import("../../runtime/job/run.ts")).runJob;
     const run = surroundings.runJob ?? defaultWorker;
     let stage = "";
+    const announced: AnnouncedFiles[] = [];
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
-      terminal.event(event);
+      if (event.kind === "writes") announced.push(event);
+      else terminal.event(event);
     };
+    const { removeTemporaries, describeComplete } = await import("./files/announced.ts");
+    const removeAnnounced = (): void => announced.forEach(removeTemporaries);
+    // Exit listeners run in order of registration, so the job's process is killed before its files are removed.
+    process.on("exit", removeAnnounced);
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {
       return await run<J>(url, input, { ...runOptions, name, signal, onEvent });
     } catch (error) {
-      throw describeStoppedStage(error, words[0] ?? "", stage);
+      removeAnnounced();
+      const described = describeStoppedStage(error, words[0] ?? "", stage);
+      if (!(described instanceof PithError) || described.code !== "E_STOPPED") throw described;
+      throw describeStop(described, describeComplete(announced));
+    } finally {
+      process.off("exit", removeAnnounced);
     }
   };
   const execute = async (options: SharedOptions, body: (session: Session) => Promise<Result>): Promise<void> => {

@@ -33,8 +33,8 @@ export function processSuffix(): string {
   return `${ownerPrefix()}${randomBytes(6).toString("hex")}`;
 }
 
-function ownerPrefix(): string {
-  return `${hostId}-${process.pid}.`;
+function ownerPrefix(owner = process.pid): string {
+  return `${hostId}-${owner}.`;
 }
 
 export function temporaryPathFor(path: string): string {
@@ -69,6 +69,9 @@ export async function isLeftBehind(path: string, ending: string): Promise<boolea
   if (stats === undefined) return false;
   return belongsToDead(stats, ending) ?? Date.now() - stats.mtimeMs > dayMs;
 }
+
+/** Returns whether a process of this host made the suffix of a file (`processSuffix`). */
+export const isOwnedBy = (ending: string, owner: number): boolean => ending.startsWith(ownerPrefix(owner));
 
 /** Returns whether a file belongs to a dead process; undefined if the process is on another host. */
 function belongsToDead({ mtimeMs }: Stats, ending: string): boolean | undefined {

@@ -5,7 +5,7 @@ import { observeRuns } from "../../core/engine/observed-runs.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
 import { toFault } from "../../core/platform/serialized-error.ts";
-import { isJobMessage, type Job, type JobContext, type JobEvent, type ToChild, type ToParent } from "./job.ts";
+import { eventContext, isJobMessage, type Job, type JobContext, type ToChild, type ToParent } from "./job.ts";
 
 /** Minimum milliseconds between progress messages: a terminal cannot show more of them. */
 const progressInterval = 50;
@@ -64,22 +64,14 @@ function isJob(value: unknown): value is Job {
 
 function context(temporary: string): JobContext {
   let lastShown = 0;
-  return {
-    signal: controller.signal,
-    temporary,
-    stage: (name) => sendEvent({ kind: "stage", name }),
-    progress: (done, total, figures) => {
+  return eventContext({ signal: controller.signal, temporary }, (event) => {
+    if (event.kind === "progress") {
       const now = performance.now();
-      if (now - lastShown < progressInterval && done !== total) return;
+      if (now - lastShown < progressInterval && event.done !== event.total) return;
       lastShown = now;
-      sendEvent({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) });
-    },
-    log: ({ id, text, level = "note" }) => sendEvent({ kind: "log", id, text, level }),
-  };
-}
-
-function sendEvent(event: JobEvent): void {
-  send({ pith: "event", event });
+    }
+    send({ pith: "event", event });
+  });
 }
 
 function send(message: ToParent): void {

@@ -1,7 +1,7 @@
 /** Runs a job in this process: for jobs that run no model, where a second process would take most of the time. */
 import { throwIfAborted } from "#ir";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
-import type { Job } from "./job.ts";
+import { eventContext, type Job } from "./job.ts";
 import type { RunOptions } from "./run.ts";
 
 /** Runs the default export of `module`. @throws what the job throws. */
@@ -13,14 +13,7 @@ export async function runHere<J extends Job>(
   const { default: job }: { default: J } = await import(module.href);
   const temporary = await temporaryFolder();
   try {
-    const context = {
-      signal,
-      temporary: temporary.path,
-      stage: (name: string) => onEvent({ kind: "stage", name }),
-      progress: (done: number, total?: number) => onEvent({ kind: "progress", done, total }),
-      log: ({ id, text, level = "note" }: Parameters<Parameters<J>[1]["log"]>[0]) =>
-        onEvent({ kind: "log", id, text, level }),
-    };
+    const context = eventContext({ signal, temporary: temporary.path }, onEvent);
     const output = (await job(input as never, context)) as Awaited<ReturnType<J>>;
     throwIfAborted(signal);
     return output;

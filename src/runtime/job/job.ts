@@ -2,6 +2,7 @@
  * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
  * process, and native memory is freed only when a process ends. The module of a job exports the function as default.
  */
+import { statSync } from "node:fs";
 import type { Fault } from "../../core/platform/serialized-error.ts";
 
 export interface JobContext {
@@ -14,6 +15,15 @@ export interface JobContext {
   progress(done: number, total?: number, figures?: string): void;
   /** Logs a note (default) or a warning, under a stable id. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
+  /** Announces files that the job begins to write. If its process dies, its temporary files next to them are removed. */
+  writes(paths: readonly string[]): void;
+}
+
+export interface AnnouncedFiles {
+  /** The process that writes the files. */
+  readonly owner: number;
+  /** `modified`: milliseconds at which an existing file was last changed. */
+  readonly files: readonly { readonly path: string; readonly modified: number | undefined }[];
 }
 
 /** Input and output are structured clones: plain data and typed arrays, no functions. */
@@ -23,6 +33,7 @@ export type JobEvent =
   | { readonly kind: "stage"; readonly name: string }
   | { readonly kind: "progress"; readonly done: number; readonly total: number | undefined; readonly figures?: string }
   | { readonly kind: "log"; readonly id: string; readonly text: string; readonly level: "note" | "warning" }
+  | ({ readonly kind: "writes" } & AnnouncedFiles)
   /** A line that the job or native code wrote to standard output or error. */
   | { readonly kind: "output"; readonly text: string };
 
@@ -47,4 +58,27 @@ export type ToParent =
 /** Returns whether a message is of these types: loaders and libraries use the channel, too. */
 export function isJobMessage<M extends ToChild | ToParent>(message: unknown): message is M {
   return typeof message === "object" && message !== null && "pith" in message;
+}
+
+/** Returns the time of a file's last change in milliseconds; undefined if it does not exist. */
+export const modifiedAt = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+
+/** Returns a context whose methods send events. */
+export function eventContext(
+  settings: Pick<JobContext, "signal" | "temporary">,
+  onEvent: (event: JobEvent) => void,
+): JobContext {
+  return {
+    ...settings,
+    stage: (name) => onEvent({ kind: "stage", name }),
+    progress: (done, total, figures) =>
+      onEvent({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) }),
+    log: ({ id, text, level = "note" }) => onEvent({ kind: "log", id, text, level }),
+    writes: (paths) =>
+      onEvent({
+        kind: "writes",
+        owner: process.pid,
+        files: paths.map((path) => ({ path, modified: modifiedAt(path) })),
+      }),
+  };
 }

@@ -15,7 +15,7 @@ test("a template that only chat_template.jinja contains gets a warning, because 
     const log = vi.fn();
     const input = { folder, bases: ["model"], data: undefined, isText: false, targets: [], seed: 0 };
     const { signal } = new AbortController();
-    await folderCheckJob(input, { signal, temporary: folder, stage() {}, progress() {}, log });
+    await folderCheckJob(input, { signal, temporary: folder, stage() {}, progress() {}, writes() {}, log });
     return log.mock.calls.map(([{ id }]) => id);
   };
   expect(await warnings()).toEqual(["template"]);

@@ -24,19 +24,13 @@ export interface InspectedFile extends Inspection {
   readonly bytes: number;
 }
 
-export interface InspectOutput {
-  readonly description: InspectedFile;
-  readonly weights: readonly WeightNumbers[] | undefined;
-  readonly zeros: number | undefined;
-}
-
 const [maxNotes, maxRows, maxBlocks] = [5, 24, 8];
 /** Minimum share of the file's bytes at which an embedding table is listed. */
 const minTableShare = 0.01;
 
 export function show(
   data: InspectedFile,
-  { numbers, zeros }: { readonly numbers: InspectOutput["weights"]; readonly zeros: number | undefined },
+  { numbers, zeros }: { readonly numbers?: readonly WeightNumbers[]; readonly zeros?: number | undefined },
   terminal: Page,
 ): void {
   showFile(data, terminal);

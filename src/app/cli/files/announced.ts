@@ -1,0 +1,28 @@
+/** Files that jobs announce before they write them. */
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { parseDataName } from "#ir";
+import { isOwnedBy, temporaryOf } from "../../../core/platform/node-leftovers.ts";
+import { type AnnouncedFiles, modifiedAt } from "../../../runtime/job/job.ts";
+
+/** Removes temporary files that a process left next to the files that it was writing. */
+export function removeTemporaries({ owner, files }: AnnouncedFiles): void {
+  for (const path of files.map((file) => file.path)) {
+    const [folder, name] = [dirname(path), basename(path)];
+    if (!existsSync(folder)) continue;
+    for (const file of readdirSync(folder)) {
+      const temporary = temporaryOf(file);
+      if (temporary === undefined || !isOwnedBy(temporary.ending, owner)) continue;
+      if (temporary.name === name || parseDataName(temporary.name)?.model === name)
+        rmSync(join(folder, file), { force: true });
+    }
+  }
+}
+
+/** Returns a sentence about the first announced file if it was written; the others are its compressed copies. */
+export function describeComplete(announced: readonly AnnouncedFiles[]): string | undefined {
+  const [first, ...copies] = announced.flatMap(({ files }) => files);
+  if (first === undefined || modifiedAt(first.path) === first.modified) return undefined;
+  const staleText = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
+  return `"${first.path}" is complete${staleText}.`;
+}

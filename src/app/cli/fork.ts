@@ -1,0 +1,22 @@
+/**
+ * Runs a command in a process of its own. Its module in `processes/` checks the options, does the work and returns a result. Words and options cross
+ * as plain data, and so does the result: what it prints is recorded.
+ */
+import type { JobOptions, ProcessSession, Result, Session } from "./command.ts";
+import type commandJob from "./jobs/command.ts";
+import { replay } from "./print/recording.ts";
+
+/** Default export of a module in `processes/`. */
+export type Process<O> = (words: readonly string[], options: O, session: ProcessSession) => Promise<Result>;
+
+/** @param title name of the process in messages (default: the command and its first word). */
+export async function fork<P extends Process<never>>(
+  name: string,
+  words: readonly string[],
+  options: Parameters<P>[1],
+  { job, seed, line, passed, folders }: Session,
+  { title = `${name} ${words[0]}`, ...settings }: JobOptions & { readonly title?: string } = {},
+): Promise<Result> {
+  const request = { name, words, options, seed, line, passed, folders };
+  return replay(await job<typeof commandJob>("command", request, title, settings));
+}

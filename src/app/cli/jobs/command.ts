@@ -1,0 +1,19 @@
+/** Job of every command that runs a model: runs the command in this process. */
+import { moduleOf } from "#root";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { Session } from "../command.ts";
+import type { Process } from "../fork.ts";
+import { type RecordedResult, record } from "../print/recording.ts";
+
+export interface CommandRequest extends Pick<Session, "seed" | "line" | "passed" | "folders"> {
+  /** Name of the command's module in `processes/`. */
+  readonly name: string;
+  readonly words: readonly string[];
+  readonly options: unknown;
+}
+
+export default async function commandJob(request: CommandRequest, context: JobContext): Promise<RecordedResult> {
+  const { name, words, options, ...session } = request;
+  const { default: run }: { default: Process<unknown> } = await import(moduleOf(`app/cli/processes/${name}`).href);
+  return record(await run(words, options, { ...context, ...session }));
+}

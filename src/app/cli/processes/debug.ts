@@ -1,0 +1,189 @@
+/** Compares each layer of a changed model with its original. */
+import type * as v from "valibot";
+import { allLayers, counterpartsAmong, infer } from "#analysis";
+import { bytesOfText, capitalize, groupBy, Miss, type Model, open, PithError } from "#ir";
+import { writeFileAtomically } from "#platform";
+import { createEngine } from "../../../core/engine/index.ts";
+import { counted } from "../../../core/numbers.ts";
+import { findLostForm } from "../../../judge/compare/compare-function.ts";
+import { decibelsLegend } from "../../../judge/record/verdict.ts";
+import { storeStates } from "../../../judge/task/open-task.ts";
+import { textInputs } from "../../../judge/task/text-inputs.ts";
+import { blameText, isSpread, type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
+import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
+import { debugPage, decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { options } from "../commands/debug.ts";
+import { exists, requireOther } from "../files/files.ts";
+import { requireWritable } from "../files/writable.ts";
+import { dataRequest } from "../flags/data.ts";
+import { explainByInputs, wrongOriginalHint } from "../job-parts/inputs.ts";
+import { contextOf, isChanged, openModel, warnOfOrder } from "../job-parts/open-model.ts";
+import { openRequest } from "../job-parts/task.ts";
+import { columns } from "../print/table.ts";
+
+/** Minimum signal-to-noise ratio of the last layers in decibels, at which a model counts as derived from its original. */
+const minSimilarity = 10;
+
+const defaultSamples = 32;
+
+const maxLayers = 20;
+
+type Options = v.InferOutput<typeof options>;
+
+export default async function debug(
+  [originalPath = "", modelPath = ""]: readonly string[],
+  { out, output, ...flags }: Options,
+  session: ProcessSession,
+): Promise<Result> {
+  const { seed, signal } = session;
+  const data = dataRequest(flags);
+  if (out !== undefined) {
+    await requireOther(out, [
+      ["the original", originalPath],
+      ["the model itself", modelPath],
+      ["the data", data?.path],
+    ]);
+    await requireWritable(out);
+  }
+  const replaced = out !== undefined && (await exists(out));
+  const engine = createEngine();
+  const original = await openModel(originalPath, session);
+  const model = await open(modelPath);
+  await warnOfOrder(
+    [
+      { model: original, path: originalPath },
+      { model, path: modelPath },
+    ],
+    (before, after) => ["debug", before, after],
+    session,
+  );
+  const explain = (error: unknown): never => {
+    throw explainByInputs(model, original, error) ?? error;
+  };
+  if (data !== undefined) storeStates(original, data.states);
+  const task =
+    data === undefined
+      ? undefined
+      : await openRequest(engine, original, data, { alike: model }, session, session).catch(explain);
+  const samples = data?.samples ?? defaultSamples;
+  session.stage("layers");
+  const texts = task === undefined ? await textInputs(original, contextOf(engine, session, session)) : undefined;
+  const preparedSamples = task?.ready(task.seen) ?? texts?.test;
+  const lost = await findLostForm(engine, original, model, preparedSamples, { seed, signal }).catch(explain);
+  const errors = await layerErrors(engine, original, model, preparedSamples, {
+    output,
+    samples,
+    ...(data?.batch === undefined ? {} : { batch: data.batch }),
+    ...session,
+  }).catch(explain);
+  if (errors instanceof Miss) {
+    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${errors.reason}.`, {
+      hint: "Give samples: --data.",
+    });
+  }
+  session.stage("weights");
+  const weights = await weightErrors(engine, original, model, signal);
+  if (!isChanged(model) && !areRelated(original, model, weights, errors.layers))
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
+      { hint: wrongOriginalHint },
+    );
+  const { blamed, misses } = errors;
+  const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
+  const on =
+    task === undefined
+      ? (texts?.test.name ?? "random inputs")
+      : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
+  const preprocessing = task?.preprocessing;
+  if (out !== undefined) {
+    const page = debugPage({ layers, blamed, on, original: originalPath, model: modelPath });
+    session.writes([out]);
+    await writeFileAtomically(out, [bytesOfText(page)]);
+  }
+  const ranking = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
+  const blamedLayer = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
+  const changedLayers = ranking.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
+  return {
+    data: {
+      original: originalPath,
+      model: modelPath,
+      on,
+      lost,
+      // Layers that lost the same channels have one joint error, so they are blamed together.
+      blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
+      blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
+      layers,
+      misses: misses.map(({ at, reason }) => ({ at, reason })),
+      written: out,
+    },
+    print(terminal) {
+      const { bold, dim } = terminal.color;
+      terminal.line(`${bold(modelPath)} against ${originalPath}, on ${on}`);
+      if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+      if (changedLayers.length > 0)
+        terminal.table(
+          [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
+          changedLayers
+            .slice(0, maxLayers)
+            .map((row) => [
+              row.layer === blamedLayer ? bold(placeName(row)) : placeName(row),
+              dim(row.operator),
+              ...[row.weight, row.own, row.signalToNoise].map(decibelsText),
+              shareText(row.share),
+            ]),
+        );
+      if (changedLayers.length > maxLayers)
+        terminal.line(
+          `and ${counted(changedLayers.length - maxLayers, "more layer")} (--json and -o debug.html have all)`,
+        );
+      if (changedLayers.length > 0) for (const line of legend) terminal.line(dim(line));
+      const jointNote = togetherNote(changedLayers.slice(0, maxLayers));
+      if (jointNote !== "") terminal.line(dim(jointNote));
+      const equalCount = layers.length - changedLayers.length;
+      if (equalCount > 0) terminal.line(`${counted(equalCount, "layer")} as in the original`);
+      for (const text of notComparedLines(misses)) terminal.line(text);
+      if (lost !== undefined) terminal.line(`${capitalize(lost)}.`);
+      const noDifferenceText = misses.length > 0 ? "No other layer differs." : "No layer differs.";
+      terminal.line(blamed === undefined ? noDifferenceText : `${blameText(blamed)}.`);
+      if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
+    },
+  };
+}
+
+const legend = [
+  decibelsLegend,
+  "weight: of the stored weight; isolated: of the layer's output, with the original's inputs; cumulative: with the errors of all layers before it",
+  "share of error: error of the model's outputs with only this layer changed, relative to the whole error (shares need not add up to 100 %)",
+];
+
+function notComparedLines(misses: readonly Miss[]): readonly string[] {
+  return Array.from(
+    groupBy(misses, ({ reason }) => reason),
+    ([reason, group]) => {
+      const layers = group.flatMap(({ at }) => at ?? []);
+      const layersText =
+        layers.length > 2 ? `${counted(layers.length, "layer")}: ` : layers.length > 0 ? `${layers.join(", ")}: ` : "";
+      return `not compared: ${layersText}${reason}`;
+    },
+  );
+}
+
+/**
+ * Returns whether a model seems to be derived from its original: the last layers agree, or a weight resembles its counterpart. Without comparable
+ * weights, at least half of the layers must have counterparts.
+ */
+function areRelated(
+  original: Model,
+  model: Model,
+  weights: ReadonlyMap<string, number>,
+  layers: LayerErrors["layers"],
+): boolean {
+  if ((layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity) return true;
+  if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
+  const originalLayers = allLayers(original, infer(original));
+  const counterparts = counterpartsAmong(allLayers(model, infer(model)));
+  const matchedLayers = originalLayers.filter((layer) => counterparts(layer).length > 0);
+  return 2 * matchedLayers.length >= originalLayers.length;
+}

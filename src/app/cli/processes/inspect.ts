@@ -1,0 +1,123 @@
+import type * as v from "valibot";
+import { allLayers, infer, learnedTensors } from "#analysis";
+import { joinList, type Model, throwIfAborted } from "#ir";
+import { createEngine } from "../../../core/engine/index.ts";
+import { engineMultiply } from "../../../core/engine/multiply.ts";
+import { fromDense, type Matrix, type Multiply } from "../../../core/math/matrix.ts";
+import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
+import { counted, integer } from "../../../core/numbers.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
+import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
+import type { ChannelsExplanation, Explanation } from "../../../search/sensitivity/explain.ts";
+import { kindWords } from "../../../search/sensitivity/sensitivity-record.ts";
+import { inspect as inspectModel } from "../../report/inspect/inspect.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { options } from "../commands/inspect.ts";
+import { fileBytes, filesOfModel } from "../files/files.ts";
+import { contextOf, openModel } from "../job-parts/open-model.ts";
+import { show, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
+import type { Page } from "../print/page.ts";
+
+/** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
+const maxDecomposed = 2048;
+
+export default async function inspect(
+  [path = "", layer]: readonly string[],
+  { weights = false, channel }: v.InferOutput<typeof options>,
+  session: ProcessSession,
+): Promise<Result> {
+  const model = await openModel(path, session);
+  if (layer !== undefined) {
+    // Most inspections do not need the techniques, which take time to load.
+    const { explain } = await import("../../../search/sensitivity/explain.ts");
+    const explanation = await explain(model, layer, channel, contextOf(createEngine(), session, session));
+    return { data: { model: path, ...explanation }, print: (page) => showExplanation(explanation, page) };
+  }
+  const bytes = await fileBytes(filesOfModel(model, path));
+  const description = { file: path, ...(await inspectModel(model)), bytes };
+  if (!weights) return { data: description, print: (page) => show(description, {}, page) };
+  storeWeights(model);
+  const numbers = await measureWeights(model, session);
+  const zeros = await zeroShare((await learnedTensors(model, infer(model))).keys());
+  return {
+    data: { ...description, zeros, weights: numbers },
+    print: (page) => show(description, { numbers, zeros }, page),
+  };
+}
+
+function showExplanation(
+  { layer, operator, dims, parameters, channels, techniques }: Explanation,
+  terminal: Page,
+): void {
+  const { bold, dim } = terminal.color;
+  terminal.line(`${bold(layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);
+  if (channels !== undefined) for (const line of channelLines(channels)) terminal.line(line);
+  terminal.table(
+    [{ title: "technique, on this layer alone" }, { title: "mildest setting" }, { title: "result" }],
+    techniques.map(({ kind, setting, text }) => [
+      kindWords[kind].title,
+      setting === undefined ? dim("none") : kindWords[kind].text(setting),
+      text,
+    ]),
+  );
+}
+
+function channelLines({
+  count,
+  free,
+  freeThroughNorms,
+  together,
+  reasons,
+  one,
+}: ChannelsExplanation): readonly string[] {
+  const coupled = together.length === 0 ? "" : `, together with those of ${joinList(together, 6)}`;
+  return [
+    `channels: ${free} of ${count} can be removed${coupled}`,
+    ...reasons.map(({ channels, reason }) => `  ${counted(channels, "channel")} cannot: ${reason}`),
+    ...(freeThroughNorms > free
+      ? [`  with --through-norms ${freeThroughNorms} of ${count} can; the result needs pith recover`]
+      : []),
+    ...(one === undefined ? [] : [`  channel ${one.channel}: ${channelText(one)}`]),
+  ];
+}
+
+function channelText({ from, reason }: NonNullable<ChannelsExplanation["one"]>): string {
+  if (from === undefined) return `kept at any amount: ${reason}`;
+  return `removed by pith prune --structured ${Number((100 * from).toFixed(1))}% --importance magnitude, and by any larger amount`;
+}
+
+async function measureWeights(model: Model, session: ProcessSession): Promise<readonly WeightNumbers[]> {
+  const layers = allLayers(model, infer(model));
+  const engine = createEngine();
+  session.stage("weights");
+  const products = engineMultiply(engine);
+  const rows: WeightNumbers[] = [];
+  for (const [index, { name, effective, role }] of layers.entries()) {
+    throwIfAborted(session.signal);
+    session.progress(index, layers.length);
+    // Packed blocks contain quantized values instead of weights.
+    if (role.packed !== undefined) continue;
+    const matrix = fromDense(await readStoredValue(model, effective, engine));
+    rows.push({ name, ...measureRange(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
+  }
+  session.progress(layers.length, layers.length);
+  await products.release();
+  return rows;
+}
+
+function measureRange(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "greatest"> {
+  let [zeros, least, greatest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of numbers) {
+    if (value === 0) zeros++;
+    if (!(value >= least)) least = value;
+    if (!(value <= greatest)) greatest = value;
+  }
+  return { zeros: numbers.length === 0 ? 0 : zeros / numbers.length, least, greatest };
+}
+
+async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumbers["ranks"]> {
+  const total = Math.min(matrix.rows, matrix.columns);
+  if (total === 0 || total > maxDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
+  const shares = await energyShares(matrix, multiply);
+  return { of: total, holding: shownEnergies.map((energy) => rankForEnergy(shares, energy)) };
+}
