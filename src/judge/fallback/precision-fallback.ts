@@ -17,7 +17,7 @@ import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import type { StepResult } from "../steps/runner.ts";
-import { type ErrorShares, errorSharesOf } from "./layer-shares.ts";
+import { type LayerTable, layerTable } from "./layer-table.ts";
 import {
   type FallbackAttempt,
   formatForm,
@@ -181,7 +181,7 @@ export async function searchFewest<T>(
 
 async function findPreciseLayers(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { original, requestedOutput, options } = request;
-  const { moves, errors, shares, blamed } = await rankMoves(request, context);
+  const { moves, errors, rows, blamed } = await rankMoves(request, context);
   if (moves.length === 0) return new FailedFallback("none of its layers has a higher-precision form", blamed);
   const useful = countUseful(moves);
   let spareBytes = (await encodedSize(original)) - (await encodedSize(requestedOutput.model));
@@ -208,7 +208,7 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
     return new FailedFallback(reason, blamed);
   }
   const { output, options: chosenOptions, count } = best.result;
-  const preciseLayers = preciseLayersOf(moves.slice(0, count), shares, requestedOutput, output);
+  const preciseLayers = preciseLayersOf(moves.slice(0, count), rows, requestedOutput, output);
   return { output: addReasons(output, preciseLayers), options: chosenOptions, fallback: { preciseLayers, attempts } };
 }
 
@@ -255,9 +255,7 @@ const overheadBytes = 256;
 async function rankMoves(
   request: FallbackRequest,
   context: Context,
-): Promise<
-  Pick<ErrorShares, "shares" | "blamed"> & { readonly moves: readonly MilderStep[]; readonly errors: readonly number[] }
-> {
+): Promise<LayerTable & { readonly moves: readonly MilderStep[]; readonly errors: readonly number[] }> {
   const { pass, options, original, requestedOutput } = request;
   const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
   for (const change of requestedOutput.changes) {
@@ -266,7 +264,7 @@ async function rankMoves(
   }
   const { samples } = request.search;
   const layers = new Set(formsByLayer.keys());
-  const { shares, estimates, blamed } = await errorSharesOf({ ...request, samples }, layers, context);
+  const table = await layerTable({ ...request, samples }, layers, context);
   const elementCounts = new Map(
     allLayers(original, infer(original)).map(({ name, effective }) => [
       name,
@@ -280,12 +278,12 @@ async function rankMoves(
       const remainingError = (bits: number): number => (bits === floatBits ? 0 : 4 ** (requestedBits - bits));
       const weights = elementCounts.get(layer) ?? 0;
       const bytes = (weights * (after - before)) / 8;
-      const removed = (remainingError(before) - remainingError(after)) * (estimates.get(layer) ?? 0);
+      const removed = (remainingError(before) - remainingError(after)) * (table.rows.get(layer)?.estimate ?? 0);
       return { layer, form, weights, bytes, removed, gain: removed / (overheadBytes + bytes) };
     }),
   );
   const ordered = moves.toSorted((a, b) => b.gain - a.gain);
-  return { moves: ordered, errors: remainingErrors(ordered), shares, blamed };
+  return { ...table, moves: ordered, errors: remainingErrors(ordered) };
 }
 
 /** Returns the output error that remains after the first 0, 1, 2 … moves, relative to the error of the requested output. */
@@ -311,7 +309,7 @@ export function applyForms(options: OptionValues, moves: readonly Pick<MilderSte
 
 function preciseLayersOf(
   moves: readonly MilderStep[],
-  shares: ReadonlyMap<string, number>,
+  rows: LayerTable["rows"],
   requestedOutput: StepOutput,
   output: StepOutput,
 ): readonly PreciseLayer[] {
@@ -322,7 +320,7 @@ function preciseLayersOf(
   return layersOf(moves).map((layer) => ({
     layer,
     bits: bits.get(layer),
-    share: shares.get(layer),
+    share: rows.get(layer)?.share,
     bytes: (after.get(layer) ?? 0) - (before.get(layer) ?? 0),
   }));
 }

@@ -7,7 +7,7 @@ import { type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
-import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
+import { layerTable, type TableRequest } from "./layer-table.ts";
 import { applyForms, bytesOfLayers, type StepOutput } from "./precision-fallback.ts";
 
 /** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
@@ -21,7 +21,7 @@ const maxAttempts = 4;
  * @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the context's signal; errors of the pass.
  */
 export async function fitToBytes(
-  request: Omit<ErrorsRequest, "requestedOutput">,
+  request: Omit<TableRequest, "requestedOutput">,
   bytes: number,
   context: Context,
 ): Promise<{ readonly output: StepOutput; readonly options: OptionValues }> {
@@ -41,7 +41,7 @@ export async function fitToBytes(
   if (measuredResult === undefined || smallestResult === undefined) throw new Error("No bits are offered.");
   const layers = measuredResult.changes.flatMap(({ at, kind }) => (kind === quantizedKind ? [at] : []));
   const measuredOptions = withFastRounding({ ...options, ...optionsForBits(measuredBits) });
-  const { estimates } = await errorSharesOf(
+  const { rows } = await layerTable(
     { ...request, options: measuredOptions, requestedOutput: measuredResult },
     new Set(layers),
     context,
@@ -54,7 +54,7 @@ export async function fitToBytes(
       offers: [...outputs].flatMap(([bits, { changes }]) => {
         const change = changes.find(({ at, kind }) => kind === quantizedKind && at === layer);
         if (change?.bits !== bits) return [];
-        const loss = (estimates.get(layer) ?? 0) * 4 ** (measuredBits - bits);
+        const loss = (rows.get(layer)?.estimate ?? 0) * 4 ** (measuredBits - bits);
         return [{ cost: layerBytes.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];
       }),
     }),

@@ -5,7 +5,7 @@ import { capitalize, Miss, type Model, PithError } from "#ir";
 import { type AnyPass, type Change, type Context, equalizedReference, namesAt, type OptionValues } from "#pass";
 import { counted, excessText, figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { type Blame, findLayerToBlame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
+import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
@@ -20,6 +20,7 @@ import {
   searchWithoutData,
   separateSearchSamples,
 } from "../fallback/fallback-samples.ts";
+import { findLayerToBlame } from "../fallback/layer-table.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import {
   FailedFallback,

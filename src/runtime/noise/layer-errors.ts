@@ -2,15 +2,15 @@
 
 import { infer, layers as layersOf } from "#analysis";
 import type { Batch, Model, Node } from "#ir";
-import { asPithError, elementCount, joinList, Miss, storedBytes, stripPeriod, usedValues } from "#ir";
+import { asPithError, elementCount, joinList, Miss, stripPeriod, usedValues } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { Difference } from "../run/difference.ts";
+import { Difference, worstFirst } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor, minSamples } from "../run/paired-runs.ts";
 import { OutputNoise } from "./answer-noise.ts";
 import { exchange } from "./exchange.ts";
-import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces, sortable } from "./layers.ts";
+import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {
@@ -144,31 +144,6 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, original:
   return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
 }
 
-/** Number of samples, and maximum bytes of the original's weights, for which reports search the cause of an error. */
-const [samplesToBlame, largestToBlame] = [16, 2 ** 29];
-
-/**
- * Finds, on few samples, the layer that the message about a rejected result names; undefined if it cannot be determined. Takes about as long as the
- * evaluation at most (`evaluated`).
- * @throws PithError E_STOPPED on the signal.
- */
-export async function findLayerToBlame(
-  engine: Engine,
-  original: Model,
-  candidate: Model,
-  data: Dataset | undefined,
-  options: LayerErrorOptions & Required<Pick<LayerErrorOptions, "evaluated">>,
-): Promise<Blame | undefined> {
-  if (storedBytes(original.graph) > largestToBlame) return undefined;
-  try {
-    const errors = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
-    return errors instanceof Miss ? undefined : errors.blamed;
-  } catch (error) {
-    asPithError(error);
-    return undefined;
-  }
-}
-
 /**
  * Returns the finding as it is if one of its layers was changed. If none was, but their share of the error was measured, the error arose before them
  * (kind "before"); if it was not measured, undefined.
@@ -204,11 +179,11 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
 
 /** Returns the layer with the largest share. If no layer could run alone, returns the noisiest one. */
 function largestError(layers: readonly LayerError[]): LayerError | undefined {
-  const decibels = ({ own, signalToNoise }: LayerError): number => sortable(own ?? signalToNoise);
-  const [largest] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
+  const [largest] = worstFirst(layers, ({ share = 0 }) => share);
   if ((largest?.share ?? 0) > 0) return largest;
-  const [noisiest] = layers.toSorted((a, b) => decibels(a) - decibels(b));
-  return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
+  const noiseOf = ({ own, signalToNoise }: LayerError): number => -(own ?? signalToNoise);
+  const [noisiest] = worstFirst(layers, noiseOf);
+  return noisiest === undefined || noiseOf(noisiest) === -infinite ? undefined : noisiest;
 }
 
 async function errorsOfSingleLayers(
@@ -265,9 +240,8 @@ async function errorsOfSingleLayers(
     const affordable = Math.min(alone.work / workOfLayer, Math.max(withinEvaluated, smallWork / workOfLayer));
     const minLayers = evaluated === infinite ? minLayersAlone.unlimited : minLayersAlone.limited;
     const shares = new Map<number, number>();
-    const measured = noisy
-      .toSorted((a, b) => sortable(ownErrors[a] ?? 0) - sortable(ownErrors[b] ?? 0))
-      .slice(0, Math.max(minLayers, affordable));
+    const noisiest = worstFirst(noisy, (index) => -(ownErrors[index] ?? 0));
+    const measured = noisiest.slice(0, Math.max(minLayers, affordable));
     for (const [done, index] of measured.entries()) {
       options.progress?.(done, measured.length);
       const error = await errorWith(new Set([index]));

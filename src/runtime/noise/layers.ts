@@ -5,12 +5,12 @@
  * activation is compared after its quantization, as its consumers read it. Layers without such a float value of the same shape become misses.
  */
 
-import type { Inference, Layer, OutputPart } from "#analysis";
-import { counterpartsAmong, infer, layers as layersOf, partsOf, valuesAsRead } from "#analysis";
+import type { Inference, Layer } from "#analysis";
+import { counterpartsAmong, infer, layers as layersOf, valuesAsRead } from "#analysis";
 import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Difference } from "../run/difference.ts";
 import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
+import { OutputNoise } from "./answer-noise.ts";
 import type { ExchangePoint } from "./exchange.ts";
 
 export interface LayerDifference {
@@ -89,39 +89,27 @@ export async function measureDifferences(
 ): Promise<readonly (Omit<LayerDifference, "layer"> & { readonly place: Place })[]> {
   if (places.length === 0) return [];
   const pairs = places.flatMap((place) => {
-    const {
-      before: [before],
-      after: [after],
-    } = place;
+    const [[before], [after]] = [place.before, place.after];
     if (before === undefined || after === undefined) return [];
-    return [{ place, before, after, sums: [] as { readonly part: OutputPart; readonly sum: Difference }[] }];
+    return [{ place, before, after, noise: new OutputNoise(original.model) }];
   });
   const models = [
     { ...original, observed: [...new Set(pairs.map(({ before }) => before))] },
     { ...candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
   ];
   await overSamples(original.engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { sums, before, after } of pairs) {
+    for (const { noise, before, after } of pairs) {
       const [reference, other] = [first[before], second[after]];
-      if (reference === undefined || other === undefined) continue;
-      if (sums.length === 0)
-        sums.push(...partsOf(original.model, before, [reference]).map((part) => ({ part, sum: new Difference() })));
-      for (const { part, sum } of sums) sum.addTensors(reference, other, part);
+      if (reference !== undefined && other !== undefined) noise.add({ [before]: reference }, { [before]: other });
     }
   });
-  return pairs.flatMap(({ place, sums }) => {
+  return pairs.flatMap(({ place, noise }) => {
     // The worst part of a model output counts.
-    const [worst] = sums.toSorted((a, b) => sortable(a.sum.signalToNoise) - sortable(b.sum.signalToNoise));
-    const { apart, signalToNoise, cosine, largest } = worst?.sum ?? new Difference();
+    const { apart, signalToNoise, cosine, largest } = noise.worst;
     if (apart === undefined) return [{ place, signalToNoise, cosine, maxError: largest }];
     misses.push(new Miss(apart, place.layer));
     return [];
   });
-}
-
-/** Returns decibels for sorting: NaN counts as the most noise. */
-export function sortable(signalToNoise: number): number {
-  return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }
 
 /** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */

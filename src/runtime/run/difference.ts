@@ -70,6 +70,18 @@ export const minVariationOfData = 1e-6;
 /** Minimum change over the samples, as a share of the operator's range, at which the values of a saturating operator are not saturated. */
 export const minChange = 0.01;
 
+/** Returns the rows in descending order of a figure. NaN counts as infinite, and a missing figure as the smallest. */
+export function worstFirst<T>(rows: readonly T[], figureOf: (row: T) => number | undefined): readonly T[] {
+  const rankOf = (row: T): number => {
+    const figure = figureOf(row) ?? Number.NEGATIVE_INFINITY;
+    return Number.isNaN(figure) ? Number.POSITIVE_INFINITY : figure;
+  };
+  return rows.toSorted((a, b) => {
+    const [first, second] = [rankOf(a), rankOf(b)];
+    return first === second ? 0 : second - first;
+  });
+}
+
 /** Returns 10 log10(signal / noise); infinite without noise. */
 export function decibels(signal: number, noise: number): number {
   return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);

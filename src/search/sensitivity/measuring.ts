@@ -6,7 +6,7 @@ import type { Estimate } from "../../core/estimate.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
 import { judge, usualDrop } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";
-import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "../../judge/measure/paired-metrics.ts";
+import type { PairedMetricsOptions, PairedResult } from "../../judge/measure/paired-metrics.ts";
 import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
 import type { Store } from "../../judge/steps/store.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -19,143 +19,107 @@ import { applySetting, type Measurement, sweeps, type Unit } from "./sweeps.ts";
 
 type LogEvent = Parameters<Context["log"]>[0];
 
-export type MeasurementResult =
+type MeasuredDrop =
   | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
 
-/** Stored measurement. Its log messages (`said`) are included, so that each process that reads the record logs them again. */
-interface MeasurementRecord {
-  readonly found: MeasurementResult;
-  readonly said: readonly LogEvent[];
-}
-
-export interface SweepCosts {
+export interface DropOptions extends Pick<PairedMetricsOptions, "batch" | "output"> {
   /** Also measure the saved processor time (default: false). */
   readonly timed?: boolean | undefined;
 }
 
-const firstLook = 128;
-interface MeasuredOriginal {
+export interface DropMeter {
   /** The original, with constants stored as initializers. */
   readonly model: Model;
   readonly original: Estimate;
-  readonly store: Store;
-  readonly task: Task;
-  readonly looks: Looks;
-  /** The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed. */
-  readonly judging: unknown;
-  readonly timed: boolean;
+  /** Logs each message once and hides progress, because the sweep itself reports the number of measurements. */
   readonly context: Context;
-  readonly messages: LogEvent[];
+  readStored(measurement: Measurement): Promise<MeasuredDrop | undefined>;
+  /** Returns the stored result of a measurement. Without one, measures and stores it. */
+  measure(measurement: Measurement): Promise<MeasuredDrop>;
 }
 
-export class Measuring {
-  readonly #setup: MeasuredOriginal;
+const firstLook = 128;
 
-  private constructor(setup: MeasuredOriginal) {
-    this.#setup = setup;
-  }
-
-  /** Measures the original. @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
-  static async open(
-    store: Store,
-    original: Model,
-    task: Task,
-    { timed = false, ...options }: Pick<PairedMetricsOptions, "batch" | "output"> & Pick<SweepCosts, "timed">,
-    outerContext: Context,
-  ): Promise<Measuring> {
-    const messages: LogEvent[] = [];
-    const context: Context = {
-      ...outerContext,
-      log(event) {
-        messages.push(event);
-        outerContext.log(event);
-      },
-    };
-    const model = original.clone();
-    storeWeights(model);
-    const looks = Looks.drawSamples(model, task, options, context, firstLook);
-    const first = await looks.measureFirst();
-    requireWorkingOriginal(first, task);
-    const judging = {
-      judging: await metricInputsOf(store, task, await partsOf(task, []), options),
-      seed: context.seed,
-    };
-    const { original: estimate } = first.original.comparison;
-    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, messages });
-  }
-
-  get model(): Model {
-    return this.#setup.model;
-  }
-
-  get original(): Estimate {
-    return this.#setup.original;
-  }
-
-  async readStored(measurement: Measurement): Promise<MeasurementResult | undefined> {
-    const record = (await this.#setup.store.records?.read(this.#key(measurement))) as MeasurementRecord | undefined;
-    for (const event of record?.said ?? []) this.#setup.context.log(event);
-    return record?.found;
-  }
-
-  async measure(measurement: Measurement): Promise<MeasurementResult> {
-    const loggedCount = this.#setup.messages.length;
-    const outcome = await this.#measureChange(measurement);
-    const record: MeasurementRecord = { found: outcome, said: this.#setup.messages.slice(loggedCount) };
-    await this.#setup.store.records?.write(this.#key(measurement), record);
-    return outcome;
-  }
-
-  async #measureChange({ unit, setting }: Measurement): Promise<MeasurementResult> {
-    const changedModel = await changeLayers(unit, setting, this.model, this.#setup.context);
-    if (changedModel instanceof Miss) return { miss: { at: changedModel.at, reason: changedModel.reason } };
-    const [before, after] = [this.model, changedModel].map(fixedMacs);
-    const time = this.#setup.timed
-      ? await relativeTime(this.model, changedModel, this.#setup.context, this.#setup.task.test)
-      : undefined;
+/** Measures the original. @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
+export async function openDropMeter(
+  store: Store,
+  original: Model,
+  task: Task,
+  { timed = false, ...options }: DropOptions,
+  outerContext: Context,
+): Promise<DropMeter> {
+  const messages: LogEvent[] = [];
+  const context: Context = {
+    ...outerContext,
+    progress: () => {},
+    log(event) {
+      if (messages.every(({ text }) => text !== event.text)) outerContext.log(event);
+      messages.push(event);
+    },
+  };
+  const { metric, test } = task;
+  const model = original.clone();
+  storeWeights(model);
+  const looks = Looks.drawSamples(model, task, options, context, firstLook);
+  const { atChance, rows, original: ofOriginal } = await looks.measureFirst();
+  const { original: estimate } = ofOriginal.comparison;
+  const failure = answersWithNaN(metric, estimate, rows.answers)
+    ? "The original outputs NaN on some or all samples."
+    : atChance;
+  if (failure !== undefined)
+    throw new PithError("E_DATA", `${failure} Nothing was measured.`, {
+      hint: "Preprocessing, labels or model do not match.",
+    });
+  // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
+  const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
+  const shared = { sensitivity: { judging, seed: context.seed }, ...(timed ? { timed } : {}) };
+  const before = fixedMacs(model);
+  const resolution = usualDrop(metric, estimate.value);
+  const dropOf = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: resolution }).drop;
+  const isSettled = (result: PairedResult): boolean => isResolved(dropOf(result), resolution);
+  const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
+    const { kind, layers } = unit;
+    const changed = model.clone();
+    const changes = await applySetting(kind, layers, setting, changed, context);
+    if (changes instanceof Miss)
+      return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
+    await foldMasksOfPruned(changed);
+    const after = fixedMacs(changed);
+    const time = timed ? await relativeTime(model, changed, context, test) : undefined;
     return {
-      drop: await this.#dropOf(changedModel),
-      saved: await countSavedBytes(unit, this.model, changedModel),
+      drop: dropOf((await looks.look(changed, isSettled)).compared),
+      saved: await countSavedBytes(unit, model, changed),
       ...(typeof before === "number" && typeof after === "number" && before > 0
         ? { savedMacs: 1 - after / before }
         : {}),
       ...(time === undefined || time instanceof Miss ? {} : { savedTime: 1 - shareOfTime(time) }),
     };
-  }
-
-  async #dropOf(model: Model): Promise<Estimate> {
-    const resolution = usualDrop(this.#setup.task.metric, this.original.value);
-    const dropOf = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: resolution }).drop;
-    const isSettled = (result: PairedResult): boolean => isResolved(dropOf(result), resolution);
-    return dropOf((await this.#setup.looks.look(model, isSettled)).compared);
-  }
-
-  #key({ unit: { kind, layers }, setting }: Measurement): unknown {
-    return { sensitivity: this.#setup.judging, kind, layers, setting, ...(this.#setup.timed ? { timed: true } : {}) };
-  }
+  };
+  const keyOf = ({ unit: { kind, layers }, setting }: Measurement) => ({ ...shared, kind, layers, setting });
+  const readStored = async (measurement: Measurement): Promise<MeasuredDrop | undefined> => {
+    const record = (await store.records?.read(keyOf(measurement))) as DropRecord | undefined;
+    for (const event of record?.said ?? []) context.log(event);
+    return record?.found;
+  };
+  return {
+    ...{ model, original: estimate, context, readStored },
+    async measure(measurement) {
+      const stored = await readStored(measurement);
+      if (stored !== undefined) return stored;
+      const loggedCount = messages.length;
+      const found = await measureChange(measurement);
+      const record: DropRecord = { found, said: messages.slice(loggedCount) };
+      await store.records?.write(keyOf(measurement), record);
+      return found;
+    },
+  };
 }
 
-function requireWorkingOriginal({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
-  const isBroken = answersWithNaN(metric, original.comparison.original, rows.answers);
-  const text = isBroken ? "The original outputs NaN on some or all samples." : atChance;
-  if (text !== undefined)
-    throw new PithError("E_DATA", `${text} Nothing was measured.`, {
-      hint: "Preprocessing, labels or model do not match.",
-    });
-}
-
-async function changeLayers(
-  { kind, layers }: Unit,
-  setting: number,
-  original: Model,
-  context: Context,
-): Promise<Model | Miss> {
-  const model = original.clone();
-  const changes = await applySetting(kind, layers, setting, model, context);
-  if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
-  await foldMasksOfPruned(model);
-  return model;
+/** Stored measurement. Its log messages (`said`) are included, so that each process that reads the record logs them again. */
+interface DropRecord {
+  readonly found: MeasuredDrop;
+  readonly said: readonly LogEvent[];
 }
 
 export async function foldMasksOfPruned(model: Model): Promise<void> {

@@ -5,6 +5,7 @@ import type { Estimate } from "../../core/estimate.ts";
 import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
 import { usualDrop } from "../../judge/compare/goal.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
+import { worstFirst } from "../../runtime/run/difference.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
 /** Technique: unstructured pruning ("prune"), removal of channels, quantization of weights ("bits"), or factorization ("rank"). */
@@ -88,7 +89,8 @@ export function selectKind(
     name: nameOfLayers(rows[0].layers),
     rows: settings.map((setting) => rows.find((row) => row.setting === setting)),
   }));
-  return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
+  // NaN outputs count as a total loss.
+  return { settings, layers: worstFirst(layers, meanDrop) };
 }
 
 function nameOfLayers(layers: readonly string[]): string {
@@ -96,10 +98,7 @@ function nameOfLayers(layers: readonly string[]): string {
 }
 
 function meanDrop({ rows }: SweptLayers): number {
-  // NaN outputs count as a total loss.
-  const drops = rows.flatMap((row) =>
-    row === undefined ? [] : Number.isNaN(row.drop.value) ? Infinity : row.drop.value,
-  );
+  const drops = rows.flatMap((row) => row?.drop.value ?? []);
   return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
 }
 

@@ -8,10 +8,10 @@
 import { type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
-import { type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
+import { type StoreOptions, withStore } from "../../judge/steps/store.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
-import { Measuring, type SweepCosts } from "./measuring.ts";
+import { type DropMeter, type DropOptions, openDropMeter } from "./measuring.ts";
 import {
   kindWords,
   type Sensitivity,
@@ -20,9 +20,9 @@ import {
   sensitivityFormatVersion,
   sensitivityKinds,
 } from "./sensitivity-record.ts";
-import { type Measurement, orderMeasurements, sweeps, type Unit, unitsOf } from "./sweeps.ts";
+import { type Measurement, orderMeasurements, sweeps, unitsOf } from "./sweeps.ts";
 
-export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepCosts {
+export interface SensitivityOptions extends LayerSelection, StoreOptions, Pick<DropOptions, "timed"> {
   /** Techniques to try (default: all four). */
   readonly kinds?: readonly SensitivityKind[] | undefined;
   /** Change layers together if their names differ only in numbers, as in the blocks of a transformer (default: false). */
@@ -66,9 +66,8 @@ export function sweep(
   partialContext: Partial<Context>,
 ): Promise<Sensitivity> {
   const started = performance.now();
-  return withStore(model, options, (store) =>
-    sweepIn(store, model, task, options, completeContext(partialContext), started),
-  );
+  const context = completeContext(partialContext);
+  return withMeter(model, task, options, context, (meter) => fillTable(meter, task, options, context, started));
 }
 
 /** Runs measurements and stores their results in `resumeFolder` for a sweep with the same folder. @throws PithError as `sensitivity`. */
@@ -79,96 +78,75 @@ export async function measureIn(
   measurements: readonly Measurement[],
   partialContext: Partial<Context> = {},
 ): Promise<void> {
-  const context = quietContext(completeContext(partialContext));
-  const { batch, output, timed } = options;
-  await withStore(model, options, async (store) => {
-    const measuring = await Measuring.open(store, model, task, { batch, output, timed }, context);
+  const context = completeContext(partialContext);
+  await withMeter(model, task, options, context, async (meter) => {
     for (const measurement of measurements) {
       throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
-      if ((await measuring.readStored(measurement)) === undefined) await measuring.measure(measurement);
+      await meter.measure(measurement);
     }
   });
 }
 
-async function sweepIn(
-  store: Store,
-  original: Model,
+const withMeter = <T>(
+  model: Model,
   task: Task,
-  options: SweepOptions,
+  options: DropOptions & StoreOptions,
   context: Context,
+  work: (meter: DropMeter) => Promise<T>,
+): Promise<T> =>
+  withStore(model, options, async (store) => {
+    const { batch, output, timed } = options;
+    return work(await openDropMeter(store, model, task, { batch, output, timed }, context));
+  });
+
+async function fillTable(
+  meter: DropMeter,
+  { metric, test }: Task,
+  { kinds = sensitivityKinds, alike = false, minutes, name = "model", runAhead, layers, except }: SweepOptions,
+  { signal, progress, seed }: Context,
   started: number,
 ): Promise<Sensitivity> {
-  const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, timed, runAhead } = options;
-  const { layers, except } = options;
-  const { metric, test } = task;
-  const quiet = quietContext(context);
-  const measuring = await Measuring.open(store, original, task, { batch, output, timed }, quiet);
-  const { model } = measuring;
-  const { units, misses } = await unitsOf(model, kinds, alike, { layers, except }, quiet);
-  const rowsByUnit = new Map<Unit, Map<number, SensitivityRow>>(units.map((unit) => [unit, new Map()]));
-  const measurements = orderMeasurements(units);
+  const { units, misses } = await unitsOf(meter.model, kinds, alike, { layers, except }, meter.context);
+  const measurements = units.flatMap((unit) => sweeps[unit.kind].settings.map((setting) => ({ unit, setting })));
+  const ordered = orderMeasurements(measurements);
   const secondsLeft = (): number =>
     minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
-  if (runAhead !== undefined) await measureAhead(runAhead, measuring, measurements, secondsLeft(), context);
-  let unmeasured = 0;
-  for (const [index, measurement] of measurements.entries()) {
-    const { unit, setting } = measurement;
-    throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
-    context.progress(index, measurements.length, measurementText(measurement));
-    const storedResult = await measuring.readStored(measurement);
-    if (storedResult === undefined && secondsLeft() < 0) {
-      unmeasured++;
-      continue;
+  if (runAhead !== undefined) {
+    const missing: Measurement[] = [];
+    for (const measurement of ordered)
+      if ((await meter.readStored(measurement)) === undefined) missing.push(measurement);
+    if (missing.length > 0) {
+      const timeLimit = new AbortController();
+      const cancel = abortAfter(timeLimit, secondsLeft());
+      await runAhead(missing, AbortSignal.any([signal, timeLimit.signal])).finally(cancel);
     }
-    const result = storedResult ?? (await measuring.measure(measurement));
-    if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });
-    else rowsByUnit.get(unit)?.set(setting, { ...unit, setting, ...result });
+    throwIfAborted(signal, "Stopped while layers were measured.");
+  }
+  const rows = new Map<Measurement, SensitivityRow>();
+  let open = 0;
+  for (const [index, measurement] of ordered.entries()) {
+    const { unit, setting } = measurement;
+    throwIfAborted(signal, `Stopped before ${measurementText(measurement)}.`);
+    progress(index, ordered.length, measurementText(measurement));
+    const isLate = secondsLeft() < 0;
+    const result = await (isLate ? meter.readStored(measurement) : meter.measure(measurement));
+    if (result === undefined) open++;
+    else if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });
+    else rows.set(measurement, { ...unit, setting, ...result });
   }
   return {
     format: sensitivityFormatVersion,
     version,
     model: name,
-    bytes: storedBytes(model.graph),
+    bytes: storedBytes(meter.model.graph),
     metric: { name: metric.name, unit: metric.unit, better: metric.better },
-    original: measuring.original,
+    original: meter.original,
     data: { name: test.name, count: test.count },
-    seed: context.seed,
-    rows: units.flatMap((unit) =>
-      sweeps[unit.kind].settings.flatMap((setting) => rowsByUnit.get(unit)?.get(setting) ?? []),
-    ),
+    seed,
+    rows: measurements.flatMap((measurement) => rows.get(measurement) ?? []),
     misses,
-    open: unmeasured,
+    open,
     seconds: secondsSince(started),
-  };
-}
-
-async function measureAhead(
-  runAhead: NonNullable<SweepOptions["runAhead"]>,
-  measuring: Measuring,
-  measurements: readonly Measurement[],
-  seconds: number,
-  { signal }: Context,
-): Promise<void> {
-  const missingMeasurements: Measurement[] = [];
-  for (const measurement of measurements)
-    if ((await measuring.readStored(measurement)) === undefined) missingMeasurements.push(measurement);
-  if (missingMeasurements.length === 0) return;
-  const timeLimit = new AbortController();
-  const cancel = abortAfter(timeLimit, seconds);
-  await runAhead(missingMeasurements, AbortSignal.any([signal, timeLimit.signal])).finally(cancel);
-  throwIfAborted(signal, "Stopped while layers were measured.");
-}
-
-/** Returns a context that logs each message once and hides progress, because the sweep itself reports the number of measurements. */
-function quietContext(context: Context): Context {
-  const loggedTexts = new Set<string>();
-  return {
-    ...context,
-    progress: () => {},
-    log(event) {
-      if (!loggedTexts.has(event.text)) context.log(event);
-      loggedTexts.add(event.text);
-    },
   };
 }
 

@@ -157,13 +157,12 @@ export async function unitsOf(
 }
 
 /** Orders measurements. The middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each layer. */
-export function orderMeasurements(units: readonly Unit[]): readonly Measurement[] {
-  const ranks = units.flatMap((unit) => {
-    const { settings } = sweeps[unit.kind];
-    const middle = settings.indexOf(middleSettingOf(unit.kind));
-    return settings.map((setting, index) => ({ unit, setting, distance: Math.abs(index - middle) }));
-  });
-  return ranks.toSorted((a, b) => a.distance - b.distance);
+export function orderMeasurements(measurements: readonly Measurement[]): readonly Measurement[] {
+  const distanceOf = ({ unit: { kind }, setting }: Measurement): number => {
+    const { settings } = sweeps[kind];
+    return Math.abs(settings.indexOf(setting) - settings.indexOf(middleSettingOf(kind)));
+  };
+  return measurements.toSorted((a, b) => distanceOf(a) - distanceOf(b));
 }
 
 function weightBytes(layers: readonly Layer[]): number {
