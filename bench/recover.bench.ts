@@ -143,11 +143,8 @@ async function measure(damage: Damage, network: Network): Promise<void> {
     output: undefined,
     secondsLeft: () => Number.POSITIVE_INFINITY,
   };
-  const labelled = endToEnd({ ...endToEndOptions, loss: "cross-entropy" });
-  await alone(endToEnd({ ...endToEndOptions, loss: undefined }), "end-to-end alone", damaged, network);
-  await alone(labelled, "end-to-end with labels alone", damaged, network);
-  const before = await together("end-to-end", damaged, network);
-  if (before !== undefined) await alone(labelled, "all up to blocks, then end-to-end with labels", before, network);
+  await alone(endToEnd(endToEndOptions), "end-to-end alone", damaged, network);
+  await together("end-to-end", damaged, network);
 }
 
 const names = positionals.length === 0 ? Object.keys(networks) : positionals;

@@ -37,7 +37,7 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
   },
   inspect: async (from) => inspect(await open(from)),
   plot: (from, to) =>
-    plot([from], { out: `${to}.html`, amount: 0.5 }, { ...quiet, seed: 0, line: [], passed: {}, folders: new Map() }),
+    plot([from], { out: `${to}.html` }, { ...quiet, seed: 0, line: [], passed: {}, folders: new Map() }),
   /** Reads and writes each weight; what is not changed would be copied by the system, without a look at it. */
   copy: edit(async ({ graph }) => {
     for (const value of graph.values()) {

@@ -34,11 +34,6 @@ describe("eval", () => {
     expect(later.err).toMatch(
       /80 of its 400 samples, drawn at random, are for the test; the model was trained on the others\n$/,
     );
-    const static8 = ["quantize", at("right.onnx"), "--scheme", "static", ...data, "-o", at("static8.onnx")];
-    expect(await pith(...static8, "--part", "all")).toMatchObject({
-      code: 2,
-      err: expect.stringMatching(/^E_OPTION: --part all: the result would be tested on samples that it is trained /),
-    });
     expect(await pith("eval", at("right.onnx"), "--part", "test")).toMatchObject({
       code: 2,
       err: expect.stringContaining("--part needs --data."),

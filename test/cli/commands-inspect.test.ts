@@ -104,12 +104,6 @@ describe("plot", () => {
     rmSync(at("right.html"));
   });
 
-  test("starts with the requested amount", async () => {
-    await pith("plot", at("right.onnx"), "-o", at("amount.html"), "--amount", "1");
-    expect(readFileSync(at("amount.html"), "utf8")).toContain('step="1" value="100"');
-    expect(await pith("plot", at("right.onnx"), "--amount", "2")).toMatchObject({ code: 2 });
-  });
-
   test("escapes names of a model", async () => {
     await save(parseModel(classifier("ones").replaceAll("features", '"<script>alert(1)</script>"')), at("evil.onnx"));
     await pith("plot", at("evil.onnx"), "-o", at("evil.html"));

@@ -110,18 +110,6 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4], z: float32[batch, 4]) {
     expect(saved).toMatchObject({ "remove-identities": statSync(without).size - statSync(full).size });
   });
 
-  test("lists --short-names as a rule with --explain", async () => {
-    const text = `opset 21
-graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
-  "/encoder/layer/activation" = Relu(x)
-  y = Exp("/encoder/layer/activation")
-}`;
-    await save(parseModel(text), at("long.onnx"));
-    const words = ["simplify", at("long.onnx"), "--explain", "--short-names", "-o", at("short.onnx")];
-    const { out } = await pith(...words);
-    expect(out).toMatch(/^short-names +1 +48 bytes +name shortened +1 value$/m);
-  });
-
   test("names the first of several places with --explain", async () => {
     const text = `opset 21
 graph (x: float32[2, 3]) -> (y: float32[2, 3]) {

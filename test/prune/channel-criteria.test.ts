@@ -47,7 +47,7 @@ const data = memory("golden", { x: table(golden.x), label: table(golden.target) 
 
 async function scores(model: Model, options: ScoringOptions, at = 0): Promise<Float64Array | Miss> {
   const groups = channelGroups(model, infer(model)).filter((group) => removable(group).length > 0);
-  const scorer = await unitScorerOf(model, groups, { norm: 2, loss: "mse", ...options }, completeContext({}));
+  const scorer = await unitScorerOf(model, groups, { loss: "mse", ...options }, completeContext({}));
   return scorer(groups[at] ?? expect.fail("there is no such group"));
 }
 

@@ -2,13 +2,11 @@
 import { expect, test } from "vitest";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { parametersOf } from "../../src/core/analysis/parameters.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodedSize } from "../../src/core/onnx/encode.ts";
 import type { Context } from "../../src/core/pass/pass.ts";
-import { elementCount } from "../../src/core/tensor/dims.ts";
 import { type PruneOptions, prune } from "../../src/techniques/prune/index.ts";
 
 const network = (): Model =>
@@ -25,8 +23,6 @@ graph (x: float32[1, 3, 16, 16]) -> (y: float32[1, 10, 16, 16]) {
 }`);
 
 const macs = (model: Model): number => Number(cost(model, infer(model)).macs);
-const parameters = (model: Model): number =>
-  [...parametersOf(model, infer(model))].reduce((sum, { tensor }) => sum + elementCount(tensor?.dims ?? []), 0);
 const outputs = (model: Model): readonly (number | undefined)[] =>
   ["a.weight", "b.weight"].map((name) => model.graph.value(name)?.tensor?.dims[0]);
 
@@ -40,12 +36,6 @@ test.each([0.5, 0.2])("leaves at most a share of %s of the MACs, and little less
   expect(messages[0]).toMatch(
     /^target: \d+\.\d % of the channels are removed, which leaves \d+\.\d % of the multiply-accumulates/,
   );
-});
-
-test("leaves a share of the parameters with all layers ranked jointly", async () => {
-  const model = network();
-  await prune(model, { structured: true, parameters: 0.4, scope: "global" });
-  expect(parameters(model) / parameters(network())).toBeLessThanOrEqual(0.4);
 });
 
 test("keeps the file within the target size, including its records", async () => {
@@ -107,7 +97,6 @@ test("states how much would be left if a target cannot be reached", async () => 
 test.each([
   [{ macs: 0.5 }, "`macs: 0.5`"],
   [{ structured: true, macs: 0.5, amount: 0.5 }, "`macs: 0.5`"],
-  [{ parameters: 0.5, amount: 0.5 }, "`parameters: 0.5`"],
   [{ targetSize: "1MB" }, "`targetSize: 1000000`"],
   [{ structured: 0.5, faster: 2 }, "`faster: 2`"],
 ] as const)("rejects %j, and shows how to use the bound", async (options, use) => {
@@ -118,15 +107,14 @@ test.each([
 });
 
 test("rejects two bounds", async () => {
-  await expect(prune(network(), { structured: true, macs: 0.5, parameters: 0.5 })).rejects.toMatchObject({
+  await expect(prune(network(), { structured: true, macs: 0.5, faster: 2 })).rejects.toMatchObject({
     code: "E_OPTION",
-    message: expect.stringContaining("give only one of macs, parameters, targetSize and faster"),
+    message: expect.stringContaining("give only one of macs, targetSize and faster"),
   });
 });
 
 test.each([
   ["roundTo", { amount: 0.5, roundTo: 8 }],
-  ["norm", { amount: 0.5, norm: 1 }],
   ["throughNorms", { amount: 0.5, throughNorms: true }],
 ] as const)("rejects %s without structured, and changes nothing", async (name, options) => {
   const net = network();

@@ -8,7 +8,7 @@ import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { train } from "../../src/learn/train/index.ts";
+import { sgd, train } from "../../src/learn/train/index.ts";
 import { l1Unstructured, remove } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, reopened, run, stored } from "./networks.ts";
@@ -171,15 +171,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 2]) {
     });
     const after = async (epochs: number): Promise<number[]> => {
       const model = network();
-      await train(model, {
-        data,
-        epochs,
-        batch: 16,
-        optimizer: "sgd",
-        momentum: 0,
-        learningRate: 1e-4,
-        schedule: "constant",
-      });
+      await train(model, { data, epochs, batch: 16, optimizer: sgd(), learningRate: 1e-4, schedule: "constant" });
       const dense = await stored(model, "fc.weight");
       expect(dense.type).toBe(type);
       return toNumbers(dense);

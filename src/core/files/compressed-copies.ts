@@ -29,7 +29,7 @@ export async function outdatedCopies(path: string, written: readonly Encoding[] 
 }
 
 export const formatOutdated = (path: string, outdated: string): string =>
-  `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones with \`--precompress\``;
+  `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones: \`pith simplify\` and \`pith quantize\` have \`--precompress\``;
 
 /** Total bytes of the copies in each encoding. */
 export interface CopySizes {

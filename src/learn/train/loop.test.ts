@@ -8,7 +8,7 @@ import { open } from "../../core/onnx/index.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { adam, train } from "./index.ts";
+import { adam, sgd, train } from "./index.ts";
 
 describe("the loop", () => {
   test("accumulates two batches to the step of one joint batch", async () => {
@@ -243,14 +243,7 @@ describe("the loop", () => {
 
   test("clipping limits the change of a step", async () => {
     const before = await weights(net());
-    const { weights: after } = await trained({
-      optimizer: "sgd",
-      momentum: 0,
-      learningRate: 1,
-      clip: 1e-3,
-      epochs: 1,
-      batch: 240,
-    });
+    const { weights: after } = await trained({ optimizer: sgd(), learningRate: 1, clip: 1e-3, epochs: 1, batch: 240 });
     let sum = 0;
     for (const [name, values] of Object.entries(after))
       [...(values as Float32Array)].forEach((value, index) => {
@@ -260,14 +253,17 @@ describe("the loop", () => {
   });
 
   test("weight decay shrinks matrices but not biases", async () => {
-    const settings = { optimizer: "sgd", momentum: 0, epochs: 1, batch: 240, learningRate: 0.1 } as const;
-    const [plain, decayed] = [await trained(settings), await trained({ ...settings, weightDecay: 0.5 })];
+    const settings = { epochs: 1, batch: 240, learningRate: 0.1 } as const;
+    const [plain, decayed] = [
+      await trained({ ...settings, optimizer: sgd() }),
+      await trained({ ...settings, optimizer: sgd({ weightDecay: 0.5 }) }),
+    ];
     expect(decayed.weights["fc1.bias"]).toEqual(plain.weights["fc1.bias"]);
     expect(decayed.weights["fc1.weight"]).not.toEqual(plain.weights["fc1.weight"]);
   });
 
   test("the average is between the initial and the final weights", async () => {
-    const settings = { optimizer: "sgd", epochs: 1, batch: 240, schedule: "constant", momentum: 0 } as const;
+    const settings = { optimizer: sgd(), learningRate: 0.05, epochs: 1, batch: 240, schedule: "constant" } as const;
     const before = await weights(net());
     const [last, averaged] = [await trained(settings), await trained({ ...settings, average: 0.75 })];
     for (const [name, values] of Object.entries(last.weights))

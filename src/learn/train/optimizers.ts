@@ -98,13 +98,13 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
   });
 }
 
-/** The optimizers by name, with their default learning rates. Only sgd has a momentum option. */
+/** The optimizers by name, with their default learning rates. */
 export const optimizers = {
   adam: { rate: 0.001, make: adam },
   adamw: { rate: 0.001, make: adamW },
   // A tenth of Adam's rate, because the steps are larger (Chen et al. 2023).
   lion: { rate: 0.0001, make: lion },
-  sgd: { rate: 0.05, make: sgd },
+  sgd: { rate: 0.05, make: (options: SgdOptions) => sgd({ momentum: 0.9, ...options }) },
 } as const;
 type OptimizerName = keyof typeof optimizers;
 export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];

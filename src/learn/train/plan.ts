@@ -4,7 +4,7 @@ import { dimsText, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
-import { draw, setAside } from "../../data/batches/select.ts";
+import { setAside } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { augmented } from "../../data/images/augment.ts";
 import { type Augmentation, parseAugmentation } from "../../data/images/augment-options.ts";
@@ -65,11 +65,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const learningRate = options.learningRate ?? defaultRate(optimizer);
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const baseSchedule = typeof schedule === "function" ? schedule : parseSchedule(schedule);
-  const { data: all, validation } =
+  const { data: samples, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
       : await openData(options.data, options.validation, context.seed);
-  const samples = options.samples === undefined ? all : draw(all, options.samples, context.seed);
   const data = augment === undefined ? samples : withAugmentation(samples, augment, model, context.seed);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
@@ -153,9 +152,9 @@ function settingsOf(
 }
 
 function optimizerOf(options: TrainOptions): Optimizer {
-  const { optimizer, momentum, weightDecay } = options;
+  const { optimizer, weightDecay } = options;
   if (typeof optimizer !== "string") return optimizer;
-  return optimizers[optimizer].make({ momentum, ...(weightDecay === undefined ? {} : { weightDecay }) });
+  return optimizers[optimizer].make(weightDecay === undefined ? {} : { weightDecay });
 }
 
 /** @throws PithError E_OPTION for mixup without a known number of classes. */

@@ -97,7 +97,6 @@ const resources = "Checkpoints, logs and resources:";
 
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
-  samples: option(countOption, "so many of them, drawn at random (default: all)", { value: "n" }),
   augment: option(
     v.pipe(augmentationOption, parsableBy(parseAugmentation)),
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
@@ -124,7 +123,6 @@ const trainEntries = v.strictObject({
     `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
     { common: true },
   ),
-  momentum: described(v.optional(share, 0.9), "momentum of sgd", { group: optimization }),
   weightDecay: option(
     v.pipe(v.number(), v.minValue(0)),
     "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",

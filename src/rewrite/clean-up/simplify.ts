@@ -21,7 +21,6 @@ import { mergeInitializers } from "./merge-initializers.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";
-import { shortenNames } from "./shorten-names.ts";
 import { storeConstants } from "./store-constants.ts";
 
 const cleanUps = [
@@ -65,7 +64,6 @@ export const simplify = definePass({
     fix: fixOption,
     keepOutputs: keepOption,
     ...ruleOptions,
-    shortNames: described(v.optional(v.boolean(), false), "shorten the names of intermediate values"),
     raise: described(
       v.optional(v.boolean(), false),
       "raise the operator set if this allows fewer nodes (attention, rotary embedding)",
@@ -75,7 +73,7 @@ export const simplify = definePass({
       "after training and pruning: fold masks, remove training roles",
     ),
   }),
-  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, shortNames, raise, ...rules }, context) {
+  async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, raise, ...rules }, context) {
     const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleDescriptions.has(id));
     if (unknown !== undefined) {
       const ids = [...ruleDescriptions.keys()];
@@ -92,13 +90,7 @@ export const simplify = definePass({
     ];
     const outcome =
       (raise && (await simplifyRaised(model, rules, context))) || (await repeatCleanUps(model, rules, context));
-    const outcomes = [...requested, outcome];
-    const changes = outcomes.flatMap((each) => each.changes);
-    const shortened = shortNames ? (await shortenNames(model, {}, context)).changes : [];
-    return {
-      changes: [...changes, ...shortened.map((changed) => ({ rule: shortenNames.id, ...changed }))],
-      misses: outcome.misses,
-    };
+    return { changes: [...requested, outcome].flatMap(({ changes }) => changes), misses: outcome.misses };
   },
 });
 

@@ -49,8 +49,8 @@ import { channelNorms, rowsAlong } from "./mask.ts";
 
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 
-/** @param norm 1 for sums of |score|, 2 for sums of squares. */
-export function scoreByNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine): UnitScorer {
+/** Returns a scorer by sums of squared scores. */
+export function scoreByNorm(model: Model, scorer: Scorer, engine: Engine): UnitScorer {
   const [network, readSlice] = [networkOf(model), weightReader(model, engine)];
   return (group) =>
     reduceSlices(group, network, "layers", "mean", async (slice) => {
@@ -58,7 +58,7 @@ export function scoreByNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: E
       if (weight instanceof Miss) return weight;
       const { dims, values } = weight;
       const scores = slice.layer === undefined ? values : scorer.scores(slice.layer, dims, values);
-      return scores instanceof Miss ? scores : channelNorms(scores, dims, slice.axis, norm).map((size) => size ** norm);
+      return scores instanceof Miss ? scores : channelNorms(scores, dims, slice.axis, 2).map((size) => size ** 2);
     });
 }
 
@@ -75,22 +75,17 @@ function weightReader(model: Model, engine: Engine): (slice: ChannelSlice) => Pr
   };
 }
 
-export interface ChannelScoring extends ScoringOptions {
-  /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
-  readonly norm: 1 | 2;
-}
-
 export async function unitScorerOf(
   model: Model,
   groups: readonly Group[],
-  { norm, ...options }: ChannelScoring,
+  options: ScoringOptions,
   context: Context,
 ): Promise<UnitScorer> {
   const criterion = criteria.of(options.importance ?? "magnitude");
   const { id, evidence: statistic } = criterion;
   const layers = groups.flatMap((group) => group.layers);
   if (criterion.units === undefined)
-    return scoreByNorm(model, await scorerOf(model, layers, options, context), norm, context.engine);
+    return scoreByNorm(model, await scorerOf(model, layers, options, context), context.engine);
   const evidenceOf: ReadonlyMap<object, unknown> = isChannelEvidence(statistic)
     ? await channelEvidence(model, groups, id, statistic, options, context)
     : await createEvidence(id, statistic, model, layers, options, context);
@@ -137,13 +132,13 @@ export async function unitScorerOf(
 export async function defaultUnitScorer(
   model: Model,
   groups: readonly Group[],
-  options: ChannelScoring,
+  options: ScoringOptions,
   context: Context,
 ): Promise<{ readonly scorer: UnitScorer; readonly criterion: Importance }> {
   const { data, loss } = options;
   const scoreBy = async (
-    importance: NonNullable<ChannelScoring["importance"]>,
-    change: Partial<ChannelScoring> = {},
+    importance: NonNullable<ScoringOptions["importance"]>,
+    change: Partial<ScoringOptions> = {},
   ) => ({
     scorer: await unitScorerOf(model, groups, { ...options, ...change, importance }, context),
     criterion: criteria.of(importance),

@@ -1,6 +1,6 @@
-/** Finds the amount to prune for a cost bound: multiply-accumulates, parameters, bytes of the file, or time on this machine. */
-import { cut, fixedMacs, infer, parametersOf, type Removal } from "#analysis";
-import { elementCount, encodedSize, formatReason, Miss, type Model, PithError, snapshot, throwIfAborted } from "#ir";
+/** Finds the amount to prune for a cost bound: multiply-accumulates, bytes of the file, or time on this machine. */
+import { cut, fixedMacs, type Removal } from "#analysis";
+import { encodedSize, formatReason, Miss, type Model, PithError, snapshot, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
@@ -8,7 +8,7 @@ import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 
 export interface CostBound {
   readonly kind: keyof typeof kinds;
-  /** By kind: the share of multiply-accumulates or parameters to keep, the maximum file size in bytes, or the factor of speed. */
+  /** By kind: the share of multiply-accumulates to keep, the maximum file size in bytes, or the factor of speed. */
   readonly value: number;
 }
 
@@ -105,7 +105,6 @@ const defineCount =
 
 const kinds = {
   macs: { quantity: "the multiply-accumulates", steps: halvings, meter: defineCount(macsOf) },
-  parameters: { quantity: "the parameters", steps: halvings, meter: defineCount(countParameters) },
   targetSize: {
     quantity: "the bytes",
     steps: halvings,
@@ -129,13 +128,6 @@ function macsOf(model: Model): number {
   const macs = fixedMacs(model);
   if (!(macs instanceof Miss)) return macs;
   throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
-    hint: "Use `parameters` or an amount instead.",
+    hint: "Use `targetSize` or an amount instead.",
   });
-}
-
-function countParameters(model: Model): number {
-  let sum = 0;
-  for (const { tensor } of parametersOf(model, infer(model)))
-    sum += tensor === undefined ? 0 : elementCount(tensor.dims);
-  return sum;
 }

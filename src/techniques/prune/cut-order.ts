@@ -26,7 +26,7 @@ export async function cutOrders(
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
   const { engine } = completeContext(context);
-  const { sets } = await rankChannels(cuttable, scoreByNorm(model, byMagnitude, 2, engine), spread);
+  const { sets } = await rankChannels(cuttable, scoreByNorm(model, byMagnitude, engine), spread);
   const orders = new Map<string, CutOrder>();
   for (const set of sets) {
     const { order, total } = roundToMultiples(set, roundTo);

@@ -79,12 +79,8 @@ const fields = v.strictObject({
   samples: described(v.optional(countOption, 256), "number of samples for the criterion or solver"),
   /** Loss for criteria that use gradients ("cross-entropy"). */
   loss: option(lossSchema, "loss for criteria that use gradients (default: cross-entropy)"),
-  /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
-  norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
   /** Removes channels until this share of the multiply-accumulates is left: 0.5. */
   macs: option(share, "structured: remove channels until this share of the MACs is left", { common: true }),
-  /** Removes channels until this share of the parameters is left. */
-  parameters: option(share, "structured: remove channels until this share of the parameters is left"),
   /** Removes channels until the file is at most this large: a number of bytes, or "300kB". */
   targetSize: option(bytesOption, "structured: remove channels until the file is at most this large", {
     value: "300kB",
@@ -176,7 +172,7 @@ export const pruneOptions = v.pipe(
       typeof structured === "number" ||
       needsNoAmount(pattern) ||
       costBounds(others).length > 0,
-    'is required for weights, for example 0.5; for channels give `structured: 0.3`, or `structured` with `macs`, `parameters`, `targetSize` or `faster`. Others: `pattern: "2:4"`, `dropLayers`',
+    'is required for weights, for example 0.5; for channels give `structured: 0.3`, or `structured` with `macs`, `targetSize` or `faster`. Others: `pattern: "2:4"`, `dropLayers`',
   ),
   rule(
     "scope",
@@ -202,13 +198,11 @@ export const pruneOptions = v.pipe(
     "is for individual weights, without `importance` and `structured`",
   ),
   onlyBound("macs"),
-  onlyBound("parameters"),
   onlyBound("targetSize"),
   onlyBound("faster"),
-  v.check((options) => costBounds(options).length < 2, "give only one of macs, parameters, targetSize and faster"),
+  v.check((options) => costBounds(options).length < 2, "give only one of macs, targetSize and faster"),
   forChannels("throughNorms", false),
   forChannels("roundTo"),
-  forChannels("norm", 2),
   rule(
     "amount",
     ({ amount, structured }) => amount === undefined || typeof structured !== "number",
@@ -224,7 +218,7 @@ export type PruneOptions = v.InferInput<typeof pruneOptions> & LayerSelection;
 
 export type PruneSettings = v.InferOutput<typeof pruneOptions>;
 
-const costs = ["macs", "parameters", "targetSize", "faster"] as const;
+const costs = ["macs", "targetSize", "faster"] as const;
 
 /** Work of the gradient of a sample, in forward runs of the model. */
 export const runsOfGradients = 6;

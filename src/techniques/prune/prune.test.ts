@@ -243,17 +243,6 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     }
   });
 
-  test("ranks channels by the given norm", async () => {
-    const text = chain.replace("[3, 1, 1, 0, 0, -2, -4, 4]", "[3, 0, 2, 2, 9, 9, 9, 9]");
-    const remaining = async (norm: 1 | 2): Promise<number[]> => {
-      const net = parseModel(text);
-      await prune(net, { amount: 0.25, structured: true, layers: "fc1", norm });
-      return numbers(net, "fc1.bias");
-    };
-    expect(await remaining(1)).toEqual([20, 30, 40]);
-    expect(await remaining(2)).toEqual([10, 30, 40]);
-  });
-
   test("counts masked weights as zeros, and removes channels of masks with their weights", async () => {
     const net = parseModel(chain);
     // All weights of the largest channel are masked, so it is removed first.

@@ -1,4 +1,4 @@
-/** Ranks channels by the loss change for the multiply-accumulates or parameters that they save. */
+/** Ranks channels by the loss change for the multiply-accumulates or parameters that they save; bytes of the file are parameters. */
 import { assumedSizes, cost, infer, layers } from "#analysis";
 import { dimValue, elementCount, fixedDims, Miss, type Model, type Value } from "#ir";
 import type { UnitScorer } from "./channel-scores.ts";

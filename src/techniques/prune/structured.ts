@@ -23,7 +23,7 @@ import { answerOf } from "../shared/methods.ts";
 import type { Allocation } from "./allocation.ts";
 import { global, isomorphic } from "./allocations.ts";
 import { warnOfNarrowLayers } from "./amounts.ts";
-import { type ChannelScoring, defaultUnitScorer, scoreGroups, type UnitScorer } from "./channel-scores.ts";
+import { defaultUnitScorer, scoreGroups, type UnitScorer } from "./channel-scores.ts";
 import {
   type Choice,
   chooseUnits,
@@ -36,6 +36,7 @@ import {
 import type { CostBound } from "./cost-bound.ts";
 import { taylor } from "./criteria.ts";
 import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
+import type { ScoringOptions } from "./importance.ts";
 
 export interface SpreadOptions {
   /** Default: "isomorphic". */
@@ -47,7 +48,7 @@ export interface SpreadOptions {
   readonly original?: ReadonlyMap<string, Layer>;
 }
 
-interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelScoring, SpreadOptions {
+interface Options extends Omit<Selection, "overrides">, ChannelOptions, ScoringOptions, SpreadOptions {
   /** The share of the channels to remove, or a cost bound from which the share is computed. */
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;

@@ -30,9 +30,7 @@ import { openStorage } from "../../data/batches/store.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { chooseBatchSize } from "../../learn/train/batch-size.ts";
-import type { Loss } from "../../learn/train/loss.ts";
 import { imitation } from "../../learn/train/losses/imitation.ts";
-import { lossOption } from "../../learn/train/losses/parse.ts";
 import { trainInPlace } from "../../learn/train/train.ts";
 import { trainOptions } from "../../learn/train/train-options.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -72,7 +70,7 @@ const stageMeanings = [
 /** Number of steps of end-to-end training by default. */
 const defaultSteps = 50;
 
-const recoverEntries = v.strictObject({
+const recoverOptions = v.strictObject({
   original: option(modelOption(), "the original model", { value: "original.onnx", common: true }),
   data: described(datasetOption, "samples, which need no labels"),
   until: option(
@@ -96,18 +94,8 @@ const recoverEntries = v.strictObject({
   learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam", {
     common: true,
   }),
-  loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
-  log: option(v.string(), "end-to-end: log of each step, CSV or TensorBoard events (*tfevents*)", { value: "run.csv" }),
   output: option(v.string(), "output to recover (default: logits, else the first float output)"),
 });
-
-const recoverOptions = v.pipe(
-  recoverEntries,
-  v.check(
-    ({ log, until, minutes }) => log === undefined || (until ?? (minutes && "end-to-end")) === "end-to-end",
-    'log needs until "end-to-end", the stage whose steps it has',
-  ),
-);
 
 type Options = v.InferOutput<typeof recoverOptions>;
 
@@ -140,7 +128,6 @@ export const recover = definePass({
         : "Try a lower `learningRate`, such as 1e-4"
       : 'Give more samples, or train as well (`until: "end-to-end"`)',
   removesNotes: true,
-  writes: ["log"],
   run: recoverModel,
 });
 
@@ -182,13 +169,13 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     checked: check.count,
     overdue: () => secondsLeft() <= 0,
   };
-  const { epochs, batch, learningRate, loss, output, log } = options;
+  const { epochs, batch, learningRate, output } = options;
   const stages = [
     recalibrateNorms,
     biasStage,
     solveLayers,
     blockWise({ batch, learningRate }),
-    endToEnd({ data: all, epochs, batch, learningRate, loss, output, log, secondsLeft }),
+    endToEnd({ data: all, epochs, batch, learningRate, output, secondsLeft }),
   ];
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();
@@ -400,10 +387,7 @@ interface EndToEndOptions {
   readonly epochs: number | undefined;
   readonly batch: number | undefined;
   readonly learningRate: number;
-  /** Loss instead of `imitation`. */
-  readonly loss: Loss | string | undefined;
   readonly output: string | undefined;
-  readonly log?: string | undefined;
   /** Returns the seconds left for training; Infinity without a limit. */
   secondsLeft(): number;
 }
@@ -414,14 +398,13 @@ interface EndToEndOptions {
  *     Σ (s - t)² / Σ t²
  *
  * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
- * The option `loss`, such as a loss with labels, replaces it.
  */
 export function endToEnd(options: EndToEndOptions): Stage {
   return {
     name: "end-to-end",
     async run(model, scope) {
       const trial = model.clone();
-      const { data, epochs, batch, learningRate, loss, output, log } = options;
+      const { data, epochs, batch, learningRate, output } = options;
       const timer = new AbortController();
       const cancelTimeLimit = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
@@ -429,15 +412,13 @@ export function endToEnd(options: EndToEndOptions): Stage {
         const count = data.count ?? Number.POSITIVE_INFINITY;
         const maxSize = Math.max(minBatch, Math.min(defaultBatch, Math.floor(count / minStepsPerEpoch)));
         const size = batch ?? (await chooseBatchSize(trial, maxSize, data, [scope.original])).size;
-        const trainingLoss = loss ?? imitation(scope.original, output);
         const steps = Math.max(1, Math.floor(count / size));
         const settings = {
           data,
           epochs: epochs ?? Math.ceil(defaultSteps / steps),
           batch: size,
           learningRate,
-          loss: trainingLoss,
-          log,
+          loss: imitation(scope.original, output),
         };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {

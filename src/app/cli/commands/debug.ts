@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { option } from "#pass";
 import { defineCommand } from "../command.ts";
-import { dataFlags } from "../flags/data.ts";
+import { dataFlags, partFlag } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { fork } from "../fork.ts";
 import type debug from "../processes/debug.ts";
@@ -10,6 +10,7 @@ export const options = v.object({
   out: option(v.string(), "also write all layers as a chart and a table", { short: "-o", value: "debug.html" }),
   output: metricFlags.output,
   ...dataFlags,
+  ...partFlag,
 });
 
 export default defineCommand({

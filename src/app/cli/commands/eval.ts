@@ -24,7 +24,7 @@ import {
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand } from "../command.ts";
-import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/data.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords, partFlag } from "../flags/data.ts";
 import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
 import { metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import type evalJob from "../jobs/eval.ts";
@@ -67,6 +67,7 @@ export default defineCommand({
     ...markdownFlag,
     ...metricFlags,
     ...dataFlags,
+    ...partFlag,
   }),
   examples: [
     "eval resnet20.onnx --data cifar10/ --preprocess imagenet",

@@ -68,13 +68,13 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     without: [
       ...(pass.milderForms === undefined ? ["fallback", "targetSize"] : []),
-      ...(pass.downloadSettings === undefined ? ["targetDownload"] : []),
+      ...(pass.downloadSettings === undefined ? ["targetDownload", "precompress"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
     passed: pass.options,
     // These options of the pass are no flags, because the job sets them, or only a recipe can use what they do.
-    reserved: ["data", "samples", "metric", "keepStep"],
+    reserved: ["data", "samples", "metric", "keepStep", "threads"],
     examples,
     async run([word], options, calledSession) {
       const session = withDownload(pass, withCalibration(calledSession, options), options);

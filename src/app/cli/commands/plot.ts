@@ -1,15 +1,11 @@
 import * as v from "valibot";
-import { described, option } from "#pass";
+import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import { fork } from "../fork.ts";
 import type plot from "../processes/plot.ts";
 
 export const options = v.object({
   out: option(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" }),
-  amount: v.optional(
-    described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer marked at first"),
-    0.5,
-  ),
   original: option(v.string(), "the original: show the bytes of each layer in both models", { value: "original.onnx" }),
 });
 
@@ -19,10 +15,6 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options,
   deterministic: true,
-  examples: [
-    "plot model.onnx -o model.html",
-    "plot resnet20.onnx --amount 0.8",
-    "plot small.onnx --original original.onnx",
-  ],
+  examples: ["plot model.onnx -o model.html", "plot small.onnx --original original.onnx"],
   run: (words, options, session) => fork<typeof plot>("plot", words, options, session),
 });

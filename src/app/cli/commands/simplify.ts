@@ -40,10 +40,6 @@ export default defineCommand({
       v.boolean(),
       "show each rule that applied, how often, where, and the bytes that it saves; writes nothing without -o",
     ),
-    shortNames: option(
-      v.boolean(),
-      "shorten the names of intermediate values; names of inputs, outputs and layers stay",
-    ),
     finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
     force: option(v.boolean(), "write the result even if it differs from the original"),
     ...precompressFlag,
@@ -69,15 +65,7 @@ export default defineCommand({
     for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
     if (writes) await requireWritablePlace(place, copies);
     const replaced = writes && (await exists(out));
-    const {
-      keepOutput: keepOutputs,
-      only,
-      target,
-      shortNames = false,
-      finalize = false,
-      force = false,
-      explain = false,
-    } = options;
+    const { keepOutput: keepOutputs, only, target, finalize = false, force = false, explain = false } = options;
     const fusion = target === undefined ? { raise: false, skip: [] } : fusionFor(target);
     const skip = [...(options.skip ?? []), ...fusion.skip];
     const input = {
@@ -92,7 +80,6 @@ export default defineCommand({
         skip,
         raise: fusion.raise,
         explain,
-        shortNames,
         finalize,
         sizes,
         force,

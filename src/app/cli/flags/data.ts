@@ -14,11 +14,6 @@ export const dataFlags = {
     group: dataGroup,
     common: true,
   }),
-  part: option(
-    v.picklist(["test", "train", "all"]),
-    "split to test on (default: test; all samples if there are no splits)",
-    { group: dataGroup },
-  ),
   preprocess: option(
     v.string(),
     'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
@@ -42,12 +37,21 @@ export const dataFlags = {
   }),
 };
 
-const dataSchema = v.object(dataFlags);
+/** The flag of commands that only measure. Other commands split the samples for training, calibration and the test. */
+export const partFlag = {
+  part: option(
+    v.picklist(["test", "train", "all"]),
+    "split to test on (default: test; all samples if there are no splits)",
+    { group: dataGroup },
+  ),
+};
+
+const dataSchema = v.object({ ...dataFlags, ...v.partial(v.object(partFlag)).entries });
 export type DataFlags = v.InferOutput<typeof dataSchema>;
 
 export const dataRequestSchema = v.object({
   path: v.string(),
-  part: dataFlags.part,
+  part: partFlag.part,
   /** Text in the syntax of `parsePreprocessingSpec`; undefined if the preprocessing is to be detected. */
   preprocess: v.optional(v.string()),
   /** Constant values of inputs that the data does not contain. */

@@ -18,7 +18,6 @@ import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
-import { shortenNames } from "../../../rewrite/clean-up/shorten-names.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
@@ -43,7 +42,6 @@ export interface SimplifyInput {
   readonly raise: boolean;
   /** Whether the bytes that each rule saves are measured, which takes one more simplification per rule. */
   readonly explain: boolean;
-  readonly shortNames: boolean;
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
@@ -77,10 +75,10 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const original = model.clone();
   const engine = watchLoads(createEngine());
   context.stage("simplify");
-  const { set, fix, only, skip, raise, shortNames, finalize } = input;
+  const { set, fix, only, skip, raise, finalize } = input;
   const passContext = contextOf(engine, input, context);
   const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
-  const options = { set, fix, keepOutputs: [...input.keepOutputs], shortNames, finalize, raise, ...rules };
+  const options = { set, fix, keepOutputs: [...input.keepOutputs], finalize, raise, ...rules };
   const outcome = await simplify(model, options, passContext);
   const saved = input.explain
     ? await bytesSaved(original, model, outcome.changes, options, { ...passContext, log: () => {} })
@@ -127,9 +125,7 @@ async function bytesSaved(
   const saved: Record<string, number> = {};
   for (const rule of new Set(changes.flatMap((change) => change.rule ?? []))) {
     const withoutRule = original.clone();
-    const isNames = rule === shortenNames.id;
-    const without = isNames ? { shortNames: false } : { skip: [...options.skip, rule] };
-    await simplify(withoutRule, { ...options, ...without }, context);
+    await simplify(withoutRule, { ...options, skip: [...options.skip, rule] }, context);
     saved[rule] = (await encodedSize(withoutRule)) - size;
   }
   return saved;

@@ -16,7 +16,7 @@ type Options = v.InferOutput<typeof options>;
 
 export default async function plot(
   [path = ""]: readonly string[],
-  { out: outFlag, amount, original }: Options,
+  { out: outFlag, original }: Options,
   session: ProcessSession,
 ): Promise<Result> {
   const out = outFlag ?? besideInput(session.folders.get(path) ?? path, ".html");
@@ -37,9 +37,7 @@ export default async function plot(
   const compared =
     original === undefined ? {} : { original: { name: basename(original), model: await openPlotted(original) } };
   session.stage("read");
-  const html = bytesOfText(
-    await plotPage(model, infer(model), { name: basename(path), amount, ...compared, ...session }),
-  );
+  const html = bytesOfText(await plotPage(model, infer(model), { name: basename(path), ...compared, ...session }));
   session.writes([out]);
   await writeFileAtomically(out, [html]);
   const size = html.byteLength;

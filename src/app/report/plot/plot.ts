@@ -12,7 +12,7 @@ import {
   requireStored,
   weightNeeds,
 } from "#analysis";
-import { allGraphs, formatReason, Miss, type Model, PithError, throwIfAborted, type Value } from "#ir";
+import { allGraphs, formatReason, Miss, type Model, throwIfAborted, type Value } from "#ir";
 import { bytes, count, counted } from "../../../core/numbers.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { type CutOrder, cutOrders } from "../../../techniques/prune/cut-order.ts";
@@ -28,8 +28,6 @@ import { type WeightPicture, weightPicture } from "./weights.ts";
 
 export interface PlotOptions {
   readonly name: string;
-  /** Share of each layer that is shown as removed at first, from 0 to 1 (default: 0.5). */
-  readonly amount?: number;
   /** Original of the model. Each layer then shows its bytes in both models. Its weights must be stored (`storeWeights`). */
   readonly original?: Original;
   readonly progress?: (done: number, total: number) => void;
@@ -103,14 +101,11 @@ export async function plotModel(model: Model, inference: Inference, options: Plo
 /**
  * Builds the page. Sorts the nodes of the model, and reads every weight twice, one at a time.
  * @param inference the inference of this model.
- * @throws PithError E_OPTION for an amount outside 0 to 1, or an original without a common layer; E_STOPPED on the signal.
- * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx", amount: 0.5 });
+ * @throws PithError E_OPTION for an original without a common layer; E_STOPPED on the signal.
+ * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx" });
  */
 export async function plotPage(model: Model, inference: Inference, options: PlotOptions): Promise<string> {
-  const { name, amount = 0.5 } = options;
-  if (!(amount >= 0 && amount <= 1)) {
-    throw new PithError("E_OPTION", `amount: a share from 0 to 1 is expected, got ${amount}.`);
-  }
+  const { name } = options;
   const { graphs, summary, comparison } = await plotModel(model, inference, options);
   // Boxes of all graphs have consecutive numbers.
   const firsts = graphs.map((_, index) => graphs.slice(0, index).reduce((sum, { boxes }) => sum + boxes.length, 0));
@@ -125,7 +120,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 <form class="tools">
 <label class="search"><span>find</span><input id="search" type="search" autocomplete="off" spellcheck="false" placeholder="layer, operator, tensor"><output id="found"></output></label>
 <fieldset id="mode"><label><input type="radio" name="mode" value="entries" checked>single weights</label><label><input type="radio" name="mode" value="channels">whole channels</label></fieldset>
-<label class="amount"><span>prune</span><input id="amount" type="range" min="0" max="100" step="1" value="${Math.round(100 * amount)}"><output id="share"></output></label>
+<label class="amount"><span>prune</span><input id="amount" type="range" min="0" max="100" step="1" value="50"><output id="share"></output></label>
 <output id="total"></output>
 </form>
 </header>
