@@ -1,79 +1,181 @@
 /**
- * How much faster a search is on several workers: a simulation.
+ * Processor time of everyday jobs by stage, beside the usual scripts: where the seconds go, and what the same work takes elsewhere.
  *
- *     npm run bench -- jobs [--workers 1,4,16,64] [--draws 200]
+ *     npm run bench -- jobs [names…] [--rounds 1] [--python path]
  *
- * The pool is the one of the search. Durations are sampled from seven candidates of ResNet-20. For each round, the pool receives a random list of speculative jobs. Each job
- * in the list is needed by a later round with the probability in the column heading; otherwise no round needs it.
+ * Jobs: resnet20, efficientnet, mobilenetv3, cct (static int8 and evaluation of both models), small (dynamic int8 of many small models), quantize and
+ * simplify (10,000 nodes). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
+ * other work on the machine hardly changes them; the fastest round counts. Pith runs from its sources, which adds a second to "start".
+ * Models and data come from the shared folder and from `bench/peers/real_models.py`; jobs without them are skipped. The scripts
+ * (`bench/peers/everyday_jobs.py`) run if a Python has onnxruntime: --python, PITH_PYTHON, bench/peers/venv or python3.
  */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { random } from "../src/core/tensor/random.ts";
-import { Pool } from "../src/judge/steps/pool.ts";
-import { heading, table } from "./lib/print.ts";
+import { save } from "pith";
+import { realModel, shared } from "../test/shared.ts";
+import type { StageTimes } from "./jobs/stages.ts";
+import { heading, line, table, target } from "./lib/print.ts";
+import { measureProcesses } from "./lib/process-usage.ts";
+import { pythonWith } from "./lib/python.ts";
+import { networkOf } from "./scale/networks.ts";
 
-const { values: options } = parseArgs({
-  options: { workers: { type: "string", default: "1,4,16,64" }, draws: { type: "string", default: "200" } },
+const { values: options, positionals } = parseArgs({
+  options: { rounds: { type: "string", default: "1" }, python: { type: "string" } },
+  allowPositionals: true,
 });
 
-const seconds = [49, 62, 96, 131, 188, 412, 469];
-/** Seconds to open the model and the data in the separate process of a candidate. */
-const opening = 4;
-const [combinations, ofRound] = [120, 3];
-const probabilities = [0.25, 0.5, 0.75];
+interface Job {
+  readonly title: string;
+  /** Maximum ratio to the script; undefined if it is only reported. */
+  readonly target?: number;
+  /** Maximum seconds of processor time. */
+  readonly seconds?: number;
+  /** Command lines of Pith, and arguments of the script. */
+  readonly commands: readonly (readonly string[])[];
+  readonly script?: readonly string[];
+}
 
-/** Waits until the settled promises have continued. */
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const folder = mkdtempSync(join(tmpdir(), "pith-jobs-"));
+const out = join(folder, "out.onnx");
 
-/** Simulates a search. @returns its seconds, and those of the same search in one process. */
-async function searched(jobs: number, probability: number, seed: number) {
-  const { uniform, integer } = random(seed, "jobs");
-  const took = new Map<string, number>();
-  const secondsOf = (name: string): number => {
-    const duration = took.get(name) ?? seconds[integer(seconds.length)] ?? 0;
-    took.set(name, duration);
-    return duration;
+/** Static int8 with the comparison of both models. @param samples numbers of calibration and test images of the script. */
+function staticJob(
+  model: string | undefined,
+  data: string,
+  samples: readonly string[],
+  ratio: number,
+): Job | undefined {
+  const path = shared(`data/${data}`);
+  if (model === undefined || path === undefined) return undefined;
+  return {
+    title: `static int8 and evaluation, ${basename(model) === "model.onnx" ? "EfficientNet-Lite0" : basename(model)}`,
+    target: ratio,
+    commands: [["quantize", model, "--scheme", "static", "--data", path, "-o", out]],
+    script: ["static", model, out, basename(data), path, ...samples],
   };
-  const all = Array.from({ length: combinations }, (_, at) => `${at}`);
-  const alone = all.reduce((sum, name) => sum + secondsOf(name), 0);
-  let now = 0;
-  const running: { readonly until: number; readonly end: () => void }[] = [];
-  const pool = new Pool({
-    room: () => jobs,
-    doOne: (name) =>
-      new Promise((resolve) => running.push({ until: now + opening + secondsOf(name), end: () => resolve(true) })),
-  });
-  for (let at = 0; at < combinations; at += ofRound) {
-    const later = all.slice(at + ofRound);
-    const speculative = Array.from({ length: 2 * jobs }, (_, place) =>
-      uniform() < probability ? (later.shift() ?? `${at}/${place}`) : `${at}/${place}`,
-    );
-    let isOver = false;
-    const { signal } = new AbortController();
-    void pool.doRound(all.slice(at, at + ofRound), speculative, { signal }).then(() => {
-      isOver = true;
-    });
-    for (await settled(); !isOver; await settled()) {
-      const next = running.toSorted((a, b) => a.until - b.until)[0];
-      if (next === undefined) throw new RangeError("nothing runs");
-      running.splice(running.indexOf(next), 1);
-      now = next.until;
-      next.end();
-    }
-  }
-  return { alone, together: now };
 }
 
-heading("Speed-up by the share of what is tried ahead that is asked for later", 0);
-const rows: string[][] = [];
-for (const jobs of options.workers.split(",").map(Number)) {
-  const row = [`${jobs}`];
-  for (const probability of probabilities) {
-    const draws = await Promise.all(
-      Array.from({ length: Number(options.draws) }, (_, draw) => searched(jobs, probability, draw)),
-    );
-    const mean = draws.reduce((sum, { alone, together }) => sum + alone / together, 0) / draws.length;
-    row.push(`${mean.toFixed(1)} ×`);
-  }
-  rows.push(row);
+/** Small models of the shared folder that both tools quantize dynamically. */
+function smallModels(): Job | undefined {
+  const models = shared("data/zoo");
+  if (models === undefined) return undefined;
+  const small = readdirSync(models)
+    .filter((name) => name.endsWith(".onnx") && statSync(join(models, name)).size < 2 ** 20)
+    .slice(0, 22)
+    .map((name) => join(models, name));
+  return {
+    title: `${small.length} small models, dynamic int8 with comparison`,
+    target: 2,
+    commands: small.map((model) => ["quantize", model, "--scheme", "dynamic", "--force", "-o", out]),
+    script: ["dynamic", out, ...small],
+  };
 }
-table(["workers", ...probabilities.map((one) => `>${one}`)], rows);
+
+/** @param most seconds of processor time. */
+async function wideJob(command: "quantize" | "simplify", most: number): Promise<Job> {
+  const path = join(folder, "wide.onnx");
+  if (!existsSync(path)) await save(networkOf("residual", 10_000, 0.125), path);
+  const script = command === "simplify" ? { script: ["simplify", path, out] } : { script: ["dynamic", out, path] };
+  const words = command === "simplify" ? [] : ["--scheme", "dynamic", "--force"];
+  return {
+    title: `${command}, 10,000 nodes`,
+    seconds: most,
+    commands: [[command, path, ...words, "-o", out]],
+    ...script,
+  };
+}
+
+const cifar = ["200", "1000"];
+const realFolder = realModel("efficientnet-lite0");
+const jobs: Readonly<Record<string, () => Promise<Job | undefined> | Job | undefined>> = {
+  resnet20: () => staticJob(shared("data/models/resnet20.onnx"), "cifar10", cifar, 1.3),
+  efficientnet: () => staticJob(realFolder && join(realFolder, "model.onnx"), "images/imagenet", ["100", "400"], 2),
+  mobilenetv3: () => staticJob(shared("data/models/mobilenetv3_cifar10.onnx"), "cifar10", cifar, 1.5),
+  cct: () => staticJob(shared("data/models/cct_cifar10.onnx"), "cifar10", cifar, 1.5),
+  small: smallModels,
+  quantize: () => wideJob("quantize", 8),
+  simplify: () => wideJob("simplify", 8),
+};
+
+interface Times {
+  total: number;
+  stages: Record<string, number>;
+}
+
+async function runPith({ commands }: Job): Promise<Times> {
+  const times: Times = { total: 0, stages: {} };
+  const file = join(folder, "stages.json");
+  for (const words of commands) {
+    const program = fileURLToPath(new URL("jobs/stages.ts", import.meta.url));
+    const usage = await measureProcesses(process.execPath, [
+      "--import",
+      "tsx",
+      "--conditions=pith-source",
+      program,
+      file,
+      ...words,
+    ]);
+    if (usage.code !== 0) throw new Error(usage.error);
+    times.total += usage.processor;
+    const { code, stages } = JSON.parse(readFileSync(file, "utf8")) as StageTimes;
+    if (code > 1) line(`  exit code ${code}: pith ${words.join(" ")}`);
+    for (const [name, seconds] of Object.entries(stages)) times.stages[name] = (times.stages[name] ?? 0) + seconds;
+  }
+  return times;
+}
+
+async function runScript({ script }: Job, python: string | undefined): Promise<number | undefined> {
+  if (script === undefined || python === undefined) return undefined;
+  const program = fileURLToPath(new URL("peers/everyday_jobs.py", import.meta.url));
+  const { code, processor, error } = await measureProcesses(python, [program, ...script]);
+  if (code === 0) return processor;
+  line(`  the script failed: ${error.trim().split("\n").slice(-2)[0]}`);
+  return undefined;
+}
+
+heading("Everyday jobs, seconds of processor time", 0);
+const python = pythonWith(["onnxruntime", "onnx"], options.python);
+const summary: string[][] = [];
+const targets: string[] = [];
+try {
+  for (const [name, make] of Object.entries(jobs)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const job = await make();
+    if (job === undefined) {
+      line(`\n${name}: skipped, its model or data is missing`);
+      continue;
+    }
+    let best: Times | undefined;
+    let bestScript: number | undefined;
+    for (let round = 0; round < Number(options.rounds); round++) {
+      const times = await runPith(job);
+      if (best === undefined || times.total < best.total) best = times;
+      const seconds = await runScript(job, python);
+      if (seconds !== undefined) bestScript = Math.min(seconds, bestScript ?? seconds);
+    }
+    if (best === undefined) continue;
+    const { total, stages } = best;
+    line(`\n${job.title}`);
+    const rows = Object.entries(stages).map(([stage, seconds]) => [
+      stage,
+      seconds.toFixed(2),
+      `${((100 * seconds) / total).toFixed(0)} %`,
+    ]);
+    table(["stage", ">seconds", ">share"], rows);
+    const ratio = bestScript === undefined ? undefined : total / bestScript;
+    const limit = job.target === undefined ? `${job.seconds} s` : `${job.target} ×`;
+    const shownRatio = ratio === undefined ? "" : `${ratio.toFixed(2)} ×`;
+    summary.push([job.title, bestScript?.toFixed(1) ?? "", total.toFixed(1), shownRatio, `≤ ${limit}`]);
+    if (job.seconds !== undefined) targets.push(target(job.title, total <= job.seconds, true));
+    if (job.target !== undefined && ratio !== undefined) targets.push(target(job.title, ratio <= job.target, true));
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+line();
+table(["job", ">script", ">Pith", ">ratio", ">target"], summary);
+for (const text of targets) line(`  ${text}`);
+if (targets.some((text) => text.includes("MISSED"))) process.exitCode = 1;

@@ -15,6 +15,8 @@ export interface Context {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   /** Reports progress. `figures` describes the current result, such as "loss 0.2134". `loss` is the training loss of the step. */
   progress(done: number, total?: number, figures?: string, loss?: number): void;
+  /** Names the part of the work that begins. Later progress refers to it. */
+  phase?(name: string): void;
   /** Opens the model at a path or under another name. */
   open(reference: string): Promise<Model>;
   /** Intermediate results that repeated runs of a pass on one model share, by key: weights that were rounded before. */

@@ -125,6 +125,7 @@ export function completeContext(context: Partial<Context> = {}): Context {
     open: context.open ?? open,
     kept: context.kept,
     renderTemplate: context.renderTemplate,
+    ...(context.phase && { phase: context.phase }),
     ...(context.beforeTraining && { beforeTraining: context.beforeTraining }),
   };
 }

@@ -200,6 +200,7 @@ export async function rowsOf(
     signal: context.signal,
     progress: (done, total) => context.progress(before + done, total && before + total),
     threads,
+    remembered: truth,
   });
   const [rows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
   const measuredRows: Rows = {

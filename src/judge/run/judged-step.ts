@@ -109,7 +109,8 @@ export async function runJudgedStep(request: StepRequest, stepContext: StepConte
   const beforeTraining = async (model: Model): Promise<void> => {
     untrained = await comparison?.compare(model);
   };
-  const runner = new Runner({ store, parts: samplesFor(request, request.options) }, { ...context, beforeTraining });
+  const runContext = { ...context, beforeTraining, phase: context.stage };
+  const runner = new Runner({ store, parts: samplesFor(request, request.options) }, runContext);
   const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
   const parts = samplesFor(request, options);
   if (!dryRun) await announceCalibration(pass, options, input.model, parts.calibrate, context);

@@ -99,6 +99,7 @@ export async function guessPreprocessing(
     const samples = view(sample, sample.name, range(Math.min(size, sample.count) - start, start));
     const evaluationStream = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
       ...evaluateOptions,
+      remembered: model,
       progress: (ran) => progress?.(runsDone + ran, total),
     });
     for await (const { preprocessing, evaluations } of evaluationStream) {
@@ -158,7 +159,7 @@ async function* evaluateEach(
   batch: Batch,
   all: readonly Preprocessing[],
   metrics: readonly Metric[],
-  options: EvaluateOptions,
+  options: Parameters<typeof evaluateAll>[4],
 ): AsyncGenerator<{ readonly preprocessing: Preprocessing; readonly evaluations: readonly Evaluation[] }> {
   const input = imageInput(model);
   let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;

@@ -49,7 +49,7 @@ export async function evaluateAll(
   model: Model,
   dataset: Dataset,
   metrics: readonly Metric[],
-  options: EvaluateOptions = {},
+  options: EvaluateOptions & { readonly remembered?: Model } = {},
 ): Promise<readonly Evaluation[]> {
   const { original, ...rest } = options;
   const models = original === undefined ? [model] : [original, model];
@@ -60,13 +60,16 @@ export async function evaluateAll(
   });
 }
 
-/** Returns rows [model][metric] from the same batches. The first model is the original, unless `held` is false. */
+/**
+ * Returns rows [model][metric] from the same batches. The first model is the original, unless `held` is false. Outputs of `remembered`, a model that does
+ * not change, are kept for later measurements on the same samples.
+ */
 export async function measure(
   engine: Engine,
   models: readonly Model[],
   dataset: Dataset,
   metrics: readonly Metric[],
-  options: Omit<EvaluateOptions, "original"> & { readonly held?: boolean } = {},
+  options: Omit<EvaluateOptions, "original"> & { readonly held?: boolean; readonly remembered?: Model } = {},
 ): Promise<readonly (readonly Float64Array[])[]> {
   const needsOriginal = metrics.find((metric) => metric.truth === "original");
   if (needsOriginal !== undefined && options.held === false) {
@@ -79,9 +82,9 @@ export async function measure(
   );
   // A label that the model reads as an input is not a ground truth.
   const isLabelInput = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
-  const { batch = defaultBatch(models), threads, signal, progress } = options;
+  const { batch = defaultBatch(models), threads, remembered, signal, progress } = options;
   const runOptions = { batch, threads, optimize: true, signal, progress };
-  const observed = models.map((model) => ({ model }));
+  const observed = models.map((model) => ({ model, isRemembered: model === remembered }));
   const samples = await overSamples(engine, observed, dataset, runOptions, (results, columns) => {
     const { label: _, ...withoutLabel } = columns;
     const truth = isLabelInput ? withoutLabel : columns;

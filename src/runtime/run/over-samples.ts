@@ -6,6 +6,7 @@ import { sampleCount, sliceBatch } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
 import { hasLargeWeights } from "./large-weights.ts";
+import { withKnownOutputs } from "./remembered-outputs.ts";
 import { createRunner, feedsFor, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {
@@ -30,7 +31,11 @@ export interface Observation {
   /** Values of the main graph; default: all outputs. */
   readonly observed?: readonly string[];
   readonly engine?: Engine | undefined;
+  /** Whether outputs are kept for later runs of the model on the same samples; it must not change. */
+  readonly isRemembered?: boolean | undefined;
 }
+
+const defaultBatch = 16;
 
 /** A data set, or the inputs of each run. */
 export type Samples = Dataset | readonly Batch[];
@@ -49,8 +54,10 @@ export async function overSamples(
 ): Promise<number> {
   const runners: Runner[] = [];
   try {
-    for (const { model, observed, engine: modelEngine = engine } of models)
-      runners.push(await runnerOf(modelEngine, model, samples, observed, options));
+    for (const { model, observed, engine: modelEngine = engine, isRemembered = false } of models) {
+      const runner = await runnerOf(modelEngine, model, samples, observed, options);
+      runners.push(isRemembered ? withKnownOutputs(runner, model, options.batch ?? defaultBatch) : runner);
+    }
     return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];
       for (const runner of runners) {
@@ -67,7 +74,7 @@ export async function overSamples(
 /** Calls `use` with each batch of samples. @returns the number of samples. @throws PithError as `overSamples`. */
 export async function overBatches(
   samples: Samples,
-  { batch = 16, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
+  { batch = defaultBatch, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
   use: (rows: Batch) => Promise<void>,
 ): Promise<number> {
   let done = 0;

@@ -7,12 +7,12 @@
  * Values without a sample axis (sizes, masks) are computed again. Recurrent states are stored like inputs, with their initial values.
  */
 import { infer, isStored, type Layer, layers } from "#analysis";
-import type { Batch, Dim, Model, Node, Value } from "#ir";
-import { extract, isFloat, Miss, throwIfAborted, usedValues } from "#ir";
+import type { Batch, Dense, Dim, Model, Node, Value } from "#ir";
+import { extract, fromNumbers, isFloat, Miss, throwIfAborted, usedValues } from "#ir";
 import { type Context, completeContext } from "#pass";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
-import { copyArrays, sampleCount } from "../../data/batches/rows.ts";
+import { copyArrays, mapColumns, sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import { type BatchStore, openStorage, type Storage } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -102,6 +102,8 @@ export class Calibration {
   #store: BatchStore;
   /** Names of stored values that are not model inputs. */
   #storedNames: readonly string[] = [];
+  /** Changes of stored values, which are applied when these are read. */
+  readonly #corrections = new Map<string, (value: Dense) => Dense>();
 
   private constructor(
     model: Model,
@@ -190,12 +192,16 @@ export class Calibration {
     });
   }
 
+  #rankOf(name: string): number | undefined {
+    return this.model.graph.value(name)?.type?.dims?.length;
+  }
+
   async *features(
     place: Place | LayerFeatures,
     statistic: Pick<Statistic<unknown>, "reduce"> = {},
   ): AsyncGenerator<Features> {
     const pick = "pick" in place ? place.pick : undefined;
-    let layout: Place & Layout = { ...place, rank: this.model.graph.value(place.name)?.type?.dims?.length };
+    let layout: Place & Layout = { ...place, rank: this.#rankOf(place.name) };
     const write = (part: Model): readonly Value[] => {
       pick?.(part);
       const { value, ...reduced } = writeObserved(part, place, statistic);
@@ -228,8 +234,9 @@ export class Calibration {
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));
     try {
-      for await (const stored of this.#store.batches(needed)) {
+      for await (const batch of this.#store.batches(needed)) {
         throwIfAborted(signal, stopped);
+        const stored = mapColumns(batch, (dense, name) => this.#corrections.get(name)?.(dense) ?? dense);
         yield { stored, computed: (await runner?.run(stored)) ?? {} };
       }
     } finally {
@@ -244,9 +251,12 @@ export class Calibration {
     return part;
   }
 
-  /** Stores the values that a node or later ones read, so that these nodes can change; nothing if one of the values has no row per sample. */
-  async reach(node: Node): Promise<void> {
-    const liveNames = liveValuesOf(this.model, node);
+  /**
+   * Stores the values that a node or later ones read, so that these nodes can change; nothing if one of the values has no row per sample.
+   * @param isPassed whether the node runs, too: its outputs and the values that later nodes read are stored.
+   */
+  async reach(node: Node, isPassed = false): Promise<void> {
+    const liveNames = liveValuesOf(this.model, node, isPassed);
     const newNames = liveNames.filter((name) => !this.#storedNames.includes(name));
     if (newNames.length === 0) return;
     const [oldStore, newStore] = [this.#store, this.#options.storage.store(this.#dataName)];
@@ -258,7 +268,25 @@ export class Calibration {
     }
     await oldStore.release();
     this.#store = newStore;
+    this.#corrections.clear();
     this.#storedNames = [...this.#storedNames.filter((name) => liveNames.includes(name)), ...newNames];
+  }
+
+  /** Changes a stored value as the change of its layer does, f · value + shift for each channel, so that the layer does not run again. */
+  correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
+    if (!this.#storedNames.includes(name)) return;
+    this.#corrections.set(name, (dense) => {
+      const { type, dims } = dense;
+      if (!isFloat(type)) return dense;
+      const { inner, columns, values } = readFeatures(dense, { axis, rank: this.#rankOf(name) });
+      const corrected = values().slice();
+      for (let start = 0, run = 0; start < corrected.length; start += inner, run++) {
+        const [factor = 1, addend = 0] = [factors[run % columns], shift[run % columns]];
+        for (let index = start; index < start + inner; index++)
+          corrected[index] = factor * (corrected[index] ?? 0) + addend;
+      }
+      return fromNumbers(type, dims, corrected);
+    });
   }
 
   async release(): Promise<void> {
@@ -283,8 +311,8 @@ function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
     : { [input.name]: column[1] };
 }
 
-/** Returns float values with a sample axis that are computed before a node and read by this node or later ones. */
-function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
+/** Returns float values with a sample axis that are computed before a node and read by this node or later ones. @param isPassed whether the node is computed, too. */
+function liveValuesOf({ graph }: Model, node: Node, isPassed: boolean): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];
   const computedValues = new Set<Value>();
@@ -294,11 +322,12 @@ function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
     if (computedValues.has(value)) liveNames.add(value.name);
   };
   for (const graphNode of graph.nodes()) {
-    isReached ||= graphNode === node;
+    isReached ||= graphNode === node && !isPassed;
     if (isReached) for (const value of usedValues(graphNode)) addIfStored(value);
     else
       for (const value of graphNode.outputs)
         if (value !== undefined && isPerSample(value, samples)) computedValues.add(value);
+    isReached ||= graphNode === node;
   }
   for (const value of graph.outputs) addIfStored(value);
   return [...liveNames];

@@ -103,19 +103,24 @@ async function correctLayers(
       if (layer === undefined || source === undefined || layer.role.outTaps !== undefined) continue;
       const biased = biasedOutput(layer, inference);
       if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
-      await calibration.reach(layer.node);
-      await reference.reach(source);
-      const sums = await calibration.observe({ name: biased.output.name, axis }, pairedSums, [
-        reference,
-        { name, axis },
-      ]);
+      // The outputs of both models are stored, so that each layer runs once.
+      await calibration.reach(biased.output.producer ?? layer.node, true);
+      await reference.reach(source, true);
+      const place = { name: biased.output.name, axis };
+      const sums = await calibration.observe(place, pairedSums, [reference, { name, axis }]);
       const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);
       const factors = (await scaleOutputs(layer, sums)) ?? new Float64Array(sums.x.length).fill(1);
-      const shift = fitShift(sums, factors, floatBias);
+      const shift = fitShift(sums, factors);
+      calibration.correct(place, factors, shift);
+      // A bias in float is not multiplied by f.
+      const added = shift.map(
+        (change, channel) =>
+          change - (1 - (factors[channel] ?? 1)) * (floatBias?.[floatBias.length === 1 ? 0 : channel] ?? 0),
+      );
       const powers = sums.xx.map((sum) => sum / sums.count);
       const isScaled = factors.some((factor) => Math.abs(factor - 1) > 1e-6);
-      if (!isScaled && !isAboveRounding(shift, powers)) continue;
-      await addOutputBias(model, layer, biased.sum, shift, engine);
+      if (!isScaled && !isAboveRounding(added, powers)) continue;
+      await addOutputBias(model, layer, biased.sum, added, engine);
       corrected++;
     }
     return corrected;
@@ -178,20 +183,15 @@ function slopeFactors({ count, x, y, xx, xy, yy }: PairedSums, isPerChannel: boo
   });
 }
 
-/** Returns s of each channel, reduced by the part that is sampling error. A bias in float is not multiplied by f. */
-function fitShift(
-  { count, x, y, xx, xy, yy }: PairedSums,
-  factors: Float64Array,
-  floatBias: Float64Array | undefined,
-): Float64Array {
+/** Returns s of each channel, reduced by the part that is sampling error. */
+function fitShift({ count, x, y, xx, xy, yy }: PairedSums, factors: Float64Array): Float64Array {
   return x.map((sum, channel) => {
     const factor = factors[channel] ?? 1;
     const difference = (sum - factor * (y[channel] ?? 0)) / count;
     const squares = (xx[channel] ?? 0) - 2 * factor * (xy[channel] ?? 0) + factor ** 2 * (yy[channel] ?? 0);
     const variance = Math.max(0, squares / count - difference ** 2) / count;
     const certain = difference === 0 ? 0 : Math.max(0, 1 - variance / difference ** 2);
-    const bias = floatBias?.[floatBias.length === 1 ? 0 : channel] ?? 0;
-    return certain * difference - (1 - factor) * bias;
+    return certain * difference;
   });
 }
 

@@ -64,6 +64,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
     const plan = planLayer(layer, options, weightFormChoice(inference, noRoundings));
     return plan instanceof Miss ? undefined : plan.form.blocks;
   };
+  context.phase?.(options.scheme === "static" ? "calibrate" : "round");
   const original = model.clone();
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
     roundByScheme(model, fit, context, { ...source, existing: await findRoundings(model) });
@@ -92,6 +93,7 @@ export async function equalizeModel(
   context: Context,
 ): Promise<readonly Change[]> {
   if (!options.equalize) return [];
+  context.phase?.("equalize");
   // Loaded on demand: weight-only rounding does not need the code that reads data.
   const { equalize } = await import("./equalize/index.ts");
   return equalize(model, options, quantizeBy, context);
@@ -104,6 +106,7 @@ async function correctBiases(
   context: Context,
 ): Promise<readonly Change[]> {
   if (options.data === undefined || options.biasCorrection === "none") return [];
+  context.phase?.("correct biases");
   return (await import("./correct-biases.ts")).correctRoundedBiases(model, original, options, context);
 }
 

@@ -49,6 +49,7 @@ export interface AnswerNoise {
 /** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
 function answerNoise(model: Model, options: RoundedSettings, quantizeBy: QuantizeBy, context: Context): AnswerNoise {
   const original = model.clone();
+  const { phase: _, ...quietContext } = context;
   const { data, rounder } = options;
   const samples = async () =>
     data === undefined ? undefined : draw(await trainPart(data), maxNoiseSamples, context.seed);
@@ -65,7 +66,7 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
     inFloat,
     async afterQuantization(candidate) {
       const copy = candidate.clone();
-      await quantizeBy(trialSettings, copy, { ...context, log: () => {}, progress: () => {}, kept: undefined });
+      await quantizeBy(trialSettings, copy, { ...quietContext, log: () => {}, progress: () => {}, kept: undefined });
       return inFloat(copy);
     },
   };

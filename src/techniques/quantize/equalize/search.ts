@@ -1,6 +1,6 @@
 /** Searches the factors of each group of units (channels with a common factor), on layer inputs that include earlier groups' factors. */
 import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
-import { infer, layers, optionsOfLayer, scaleGroups, selectLayers, weightMatrices } from "#analysis";
+import { infer, layers, optionsOfLayer, scaleGroups, selectLayers, weightMatrices, weightShape } from "#analysis";
 import { emitInto, fixedDims, fromNumbers, Miss, type Model, toNumbers } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
@@ -10,10 +10,10 @@ import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
-import { columnRange } from "../../calibrate/column-statistics.ts";
+import { type ColumnRange, columnRange } from "../../calibrate/column-statistics.ts";
 import { featuresOf } from "../../calibrate/features.ts";
 import { measureOnce, observeOnce } from "../../calibrate/kept.ts";
-import type { Statistic } from "../../calibrate/statistic.ts";
+import type { Place, Statistic } from "../../calibrate/statistic.ts";
 import { findCoverage } from "../prepare.ts";
 import { type RoundedSettings, staysFloat } from "../settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
@@ -52,23 +52,48 @@ export const searchFactors =
     const samples = Math.min(options.samples, maxSamples);
     const { engine, seed, signal } = context;
     const data = await trainPart(options.data);
+    const starts = groups.flatMap(({ starts: [first] }) =>
+      first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
+    );
+    const inputs = search.canGain === undefined ? [] : sampledLayers.flatMap(inputPlaceOf);
+    const cacheKey = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
+    const places = [...new Map([...starts, ...inputs].map((place) => [place.name, place])).values()];
+    const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, { samples, shuffle: seed, signal });
+    const readersOfGroup = (group: ScaleGroup, inputSamples: ReadonlyMap<Layer, InputSample>) =>
+      readersOf(group, model, inputSamples, options, context);
+    const startOf = ({ units, starts: [first] }: ScaleGroup): ColumnRange | undefined => {
+      const range = ranges.get(first?.value?.name ?? "");
+      return range?.min.length === units ? range : undefined;
+    };
+    // The ranges of channels show which groups cannot gain. Only the layers of the others are sampled.
+    const channelSamples = new Map(
+      sampledLayers.flatMap((layer) => {
+        const range = inputPlaceOf(layer).flatMap(({ name }) => ranges.get(name) ?? [])[0];
+        return range === undefined ? [] : [[layer, withoutRows(range, layer)] as const];
+      }),
+    );
+    const gainingLayers = new Set(sampledLayers.filter((layer) => !channelSamples.has(layer)));
+    const trials = [
+      ...groups.map((group) => ({ group, gain: search.minGain })),
+      ...Array.from(inputGroups.values(), (group) => ({ group, gain: minGainOfNode ?? 1 })),
+    ];
+    for (const { group, gain } of trials) {
+      const readers = await readersOfGroup(group, channelSamples);
+      if (search.canGain?.(readers, startOf(group), gain) === false) continue;
+      for (const { layer } of readers) gainingLayers.add(layer);
+    }
     const rows = await measureOnce(
       model,
       data,
       `rows of ${samples} samples, seed ${seed}`,
-      sampledLayers.map(({ name }) => name),
+      sampledLayers.flatMap((layer) => (gainingLayers.has(layer) ? layer.name : [])),
       (missing) => sampleRows(model, all, missing, { data, samples }, context),
     );
     const inputSamples = new Map<Layer, InputSample>();
     for (const layer of sampledLayers) {
       const sample = rows.get(layer.name);
-      if (sample !== undefined && !(sample instanceof Miss)) inputSamples.set(layer, sample);
+      if (sample !== undefined && !(sample instanceof Miss) && sample.rows.rows > 0) inputSamples.set(layer, sample);
     }
-    const starts = groups.flatMap(({ starts: [first] }) =>
-      first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
-    );
-    const cacheKey = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
-    const ranges = await observeOnce(engine, model, cacheKey, starts, columnRange, { samples, shuffle: seed, signal });
     const products = engineMultiply(engine);
     const original = model.clone();
     const earlierGroups: string[] = [];
@@ -94,9 +119,8 @@ export const searchFactors =
     try {
       const changes: Change[] = [];
       for (const [index, group] of groups.entries()) {
-        const readers = await readersOf(group, model, inputSamples, options, context);
-        const range = ranges.get(group.starts[0]?.value?.name ?? "");
-        const factorReaders = { readers, start: range?.min.length === group.units ? range : undefined };
+        const readers = await readersOfGroup(group, inputSamples);
+        const factorReaders = { readers, start: startOf(group) };
         const best = await choose(`group ${index}`, group, factorReaders, search.minGain);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
@@ -105,7 +129,7 @@ export const searchFactors =
         changes.push(...readers.map(({ layer }) => changeAt(layer, text)));
       }
       for (const [layer, group] of inputGroups) {
-        const readers = await readersOf(group, model, inputSamples, options, context);
+        const readers = await readersOfGroup(group, inputSamples);
         const best = await choose("node", group, { readers, start: undefined }, minGainOfNode ?? 1);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
@@ -117,6 +141,19 @@ export const searchFactors =
       await products.release();
     }
   };
+
+const inputPlaceOf = ({ node, role }: Layer): readonly Place[] => {
+  const name = node.inputs[role.data]?.name;
+  return name === undefined ? [] : [{ name, axis: role.dataAxis }];
+};
+
+/** Returns the ranges of a layer's input channels as those of its columns, one for each tap. */
+function withoutRows({ min, max }: ColumnRange, { role, effective }: Layer): InputSample {
+  const { taps } = weightShape(role, fixedDims(effective.type?.dims) ?? []);
+  const repeat = (bounds: Float64Array) =>
+    Float64Array.from({ length: taps * bounds.length }, (_, column) => bounds[Math.floor(column / taps)] ?? 0);
+  return { rows: matrix(0, taps * min.length), min: repeat(min), max: repeat(max) };
+}
 
 async function sampleRows(
   model: Model,
@@ -228,7 +265,7 @@ async function readersOf(
   for (const [layer, sample] of inputSamples) {
     const slice = sliceOf(group, layer);
     const dims = fixedDims(layer.effective.type?.dims);
-    if (slice === undefined || dims === undefined || sample.rows.rows === 0) continue;
+    if (slice === undefined || dims === undefined) continue;
     const [weight] = weightMatrices(layer.role, dims, toNumbers(await readStoredValue(model, layer.effective, engine)));
     if (weight === undefined) continue;
     const taps = weight.columns / slice.unitOf.length;
