@@ -23,7 +23,7 @@ export async function announceCalibration(
   const runs = sampleWork?.runs(options) ?? 0;
   const count = typeof options.samples === "number" ? options.samples : defaultSamples;
   if (samples === undefined || runs === 0 || storedBytes(model.graph) > maxModelBytes) return;
-  const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1, spinning: false });
+  const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1 });
   try {
     const singleSeconds = await secondsOf(runner, samples, 1);
     const size = Math.min(batchSize, samples.count ?? batchSize);

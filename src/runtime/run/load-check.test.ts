@@ -48,3 +48,22 @@ test("distinguishes a broken result from a broken original", async () => {
   });
   await expect(requireLoads(engine, result, original)).rejects.toThrow("The result does not load: No.");
 });
+
+test("keeps the session of a model that is loaded again with the same options, until the model changes", async () => {
+  const events: string[] = [];
+  const engine = watchLoads({
+    load: async (_, options) => {
+      events.push(`load ${options?.threads}`);
+      return { run: async () => ({}), release: async () => void events.push("release") };
+    },
+  });
+  const model = net();
+  const loadAndRelease = async (threads: number): Promise<void> => {
+    await (await engine.load(model, { threads })).release();
+    events.push(";");
+  };
+  for (const threads of [1, 1, 1, 2]) await loadAndRelease(threads);
+  model.graph.touch();
+  await loadAndRelease(1);
+  expect(events.join(" ")).toBe("load 1 release ; load 1 ; ; load 2 release ; load 1 release ;");
+});

@@ -1,7 +1,7 @@
 /** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
 
-import { type Model, PithError } from "#ir";
-import type { Engine } from "../../core/engine/index.ts";
+import { type Model, memoize, PithError, storedBytes } from "#ir";
+import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 
@@ -21,13 +21,37 @@ export interface WatchedEngine extends Engine {
   forget(): void;
 }
 
+/** Maximum bytes of weights of a model whose session is kept. */
+const maxKeptBytes = 2 ** 26;
+
+/**
+ * Remembers loads. If an unchanged model is loaded again with the same options, its session is kept after its release for the next such load, until
+ * another session is kept.
+ */
 export function watchLoads(engine: Engine): WatchedEngine {
   let loaded = new WeakSet<Model>();
+  const keysOf = new WeakMap<Model, Set<string>>();
+  let idle: { readonly model: Model; readonly key: string; readonly session: Session } | undefined;
   return {
     async load(model, options) {
-      const session = await engine.load(model, options);
+      const key = JSON.stringify([model.graph.revision, options]);
+      const keys = memoize(keysOf, model, () => new Set());
+      const isRepeated = keys.has(key);
+      keys.add(key);
+      const session = idle?.model === model && idle.key === key ? idle.session : await engine.load(model, options);
+      if (session === idle?.session) idle = undefined;
       if (options?.optimize !== false) loaded.add(model);
-      return session;
+      if (!isRepeated || storedBytes(model.graph) > maxKeptBytes) return session;
+      let isReleased = false;
+      return {
+        run: (feeds, fetch) => session.run(feeds, fetch),
+        async release() {
+          if (isReleased) return;
+          isReleased = true;
+          await idle?.session.release();
+          idle = { model, key, session };
+        },
+      };
     },
     hasLoaded: (model) => loaded.has(model),
     forget() {

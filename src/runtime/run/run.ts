@@ -1,9 +1,10 @@
 /** Runs a model over batches of a data set, whatever its batch size and recurrent states. */
 import { dataDependentSizes, infer, wantedInputs, withFixedDraws } from "#analysis";
 import type { Batch, DataType, Dense, Model } from "#ir";
-import { fromNumbers, isFloat, PithError, toFloat64, toNumbers } from "#ir";
+import { fromNumbers, isFloat, PithError, removeUnused, toFloat64, toNumbers } from "#ir";
 import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
 import { joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "../../data/batches/rows.ts";
+import { findStates } from "../../data/batches/states.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {
@@ -34,7 +35,8 @@ export async function createRunner(
   { observed, overwrites = false, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
   const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
-  const session = await engine.load(loaded, { ...load, inPlace: overwrites });
+  // Results are processed on one thread between runs, so the runtime's threads must not spin.
+  const session = await engine.load(loaded, { spinning: false, ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
   let dependentSizes: ReturnType<typeof dataDependentSizes> | undefined;
   const withSampleAxis = (outputs: Batch): Batch => {
@@ -109,7 +111,11 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
     if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
     return value;
   });
-  work.graph.setOutputs([...new Set([...work.graph.outputs, ...observed])]);
+  // A model with one input has states only if it declares them. Without states, nodes that no observed value depends on need not run.
+  const { feeds, outputs } = work.graph;
+  const hasStates = feeds.length > 1 || findStates(work, []).length > 0;
+  work.graph.setOutputs([...new Set([...(hasStates ? outputs : []), ...observed])]);
+  if (!hasStates) removeUnused(work.graph);
   return work;
 }
 

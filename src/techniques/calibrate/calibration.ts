@@ -229,7 +229,7 @@ export class Calibration {
     const { columns } = this.#store;
     const missingNames = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
     const part = missingNames.length === 0 ? undefined : this.#part(missingNames, write);
-    const load = { optimize: false, spinning: false };
+    const load = { optimize: false };
     const runner = part === undefined ? undefined : await createRunner(engine, part, this.#dataName, load);
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));

@@ -142,10 +142,12 @@ export const searchFactors =
     }
   };
 
-const inputPlaceOf = ({ node, role }: Layer): readonly Place[] => {
+/** Returns the input of a layer; nothing if its columns cannot be observed. */
+function inputPlaceOf(layer: Layer): readonly Place[] {
+  const { node, role } = layer;
   const name = node.inputs[role.data]?.name;
-  return name === undefined ? [] : [{ name, axis: role.dataAxis }];
-};
+  return name === undefined || featuresOf(layer) instanceof Miss ? [] : [{ name, axis: role.dataAxis }];
+}
 
 /** Returns the ranges of a layer's input channels as those of its columns, one for each tap. */
 function withoutRows({ min, max }: ColumnRange, { role, effective }: Layer): InputSample {
