@@ -66,7 +66,7 @@ test("rejects an unknown technique", async () => {
 
 test("removes front files of an earlier run, except those that were changed since", async () => {
   const out = at("fronts");
-  const context = { log: () => {} };
+  const context = { log: () => {}, writes: () => {} };
   const files = (names: readonly string[]) => names.map((name) => [name, Buffer.from(name)] as const);
   const frontNames = ["front-1.onnx", "front-1.yaml", "front-2.onnx"];
   await writeResults(out, { run: 1 }, files(["model.onnx", ...frontNames]), context, runFolder);

@@ -70,11 +70,11 @@ test("prints no password of AWS_ENDPOINT_URL", async () => {
 });
 
 test.each(["compress", "sensitivity"])(
-  "%s gives a job the address of its queue, and no password elsewhere",
+  "%s gives its process the address of its queue, and no password elsewhere",
   async (command) => {
-    const inputs: { readonly queue?: unknown; readonly command?: unknown }[] = [];
+    const inputs: Readonly<Record<string, unknown>>[] = [];
     const runJob = async (_: URL, input: object): Promise<never> => {
-      inputs.push(input);
+      inputs.push({ ...input });
       throw new PithError("E_STOPPED", "Stopped.");
     };
     const url = "redis://:se%40cret@host";
@@ -88,19 +88,16 @@ test.each(["compress", "sensitivity"])(
       "s3://K:secret@b",
     ];
     await run([...words, "-o", at("out")], { runJob });
-    const [{ queue, command: recorded, ...input } = {}] = inputs;
-    expect(queue).toEqual({ url, store: "s3://K:secret@b" });
+    const { queue, options, command: recorded, line, ...input } = inputs[0] ?? {};
+    const publicWords = [...words.slice(0, 4), "--queue=redis://host", "--store", "s3://b", "-o", at("out")];
+    if (command === "compress") {
+      expect(queue).toEqual({ url, store: "s3://K:secret@b" });
+      expect(recorded).toEqual(["pith", ...publicWords]);
+    } else {
+      expect(options).toMatchObject({ queue: url, store: "s3://K:secret@b" });
+      expect(line).toEqual(publicWords);
+    }
     expect(JSON.stringify(input)).not.toMatch(/se(%40)?cret/);
-    if (command === "compress")
-      expect(recorded).toEqual([
-        "pith",
-        ...words.slice(0, 4),
-        "--queue=redis://host",
-        "--store",
-        "s3://b",
-        "-o",
-        at("out"),
-      ]);
   },
 );
 

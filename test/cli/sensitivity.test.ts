@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseRecipe, parseSensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
-import { formatRecipe } from "../../src/app/cli/jobs/sensitivity.ts";
+import { formatRecipe } from "../../src/app/cli/processes/sensitivity.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { cachedDecoder } from "../language-model.ts";

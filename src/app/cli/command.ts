@@ -71,8 +71,8 @@ export interface JobOptions extends Pick<RunOptions, "keeps"> {
   describeStop?(error: PithError, written: string | undefined): PithError;
 }
 
-export interface Result extends PrintedResult {
-  readonly data: unknown;
+export interface Result<D = unknown> extends PrintedResult {
+  readonly data: D;
   /** File to which the result is appended as Markdown. */
   readonly markdown?: string | undefined;
   readonly goalMissed?: boolean;

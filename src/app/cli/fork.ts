@@ -7,7 +7,11 @@ import type commandJob from "./jobs/command.ts";
 import { replay } from "./print/recording.ts";
 
 /** Default export of a module in `processes/`. */
-export type Process<O> = (words: readonly string[], options: O, session: ProcessSession) => Promise<Result>;
+export type Process<O, D = unknown> = (
+  words: readonly string[],
+  options: O,
+  session: ProcessSession,
+) => Promise<Result<D>>;
 
 /** @param title name of the process in messages (default: the command and its first word). */
 export async function fork<P extends Process<never>>(
@@ -16,7 +20,7 @@ export async function fork<P extends Process<never>>(
   options: Parameters<P>[1],
   { job, seed, line, passed, folders }: Session,
   { title = `${name} ${words[0]}`, ...settings }: JobOptions & { readonly title?: string } = {},
-): Promise<Result> {
+): Promise<Awaited<ReturnType<P>>> {
   const request = { name, words, options, seed, line, passed, folders };
-  return replay(await job<typeof commandJob>("command", request, title, settings));
+  return replay(await job<typeof commandJob>("command", request, title, settings)) as Awaited<ReturnType<P>>;
 }

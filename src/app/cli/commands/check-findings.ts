@@ -8,7 +8,7 @@ import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
 import type { Size } from "../../../runtime/run/size.ts";
-import type { EvalOutput } from "../jobs/eval.ts";
+import type { Evaluated } from "../processes/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
 /** "undecided": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
@@ -76,10 +76,12 @@ const undecidedFinding = (budget: string, limit: string, reason: string): Findin
   reason,
 });
 
-export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput): readonly Finding[] {
+const isMeasured = (evaluated: Evaluated): evaluated is Evaluated & Measurement => evaluated.figures !== undefined;
+
+export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly Finding[] {
   const findings: Finding[] = [];
-  if (measured !== undefined) {
-    const { others, lostKnowledge, unmeasured } = measured;
+  if (isMeasured(evaluated)) {
+    const { others, lostKnowledge, unmeasured } = evaluated;
     const lost = typeof others === "object" ? others.lost : undefined;
     const broken = unmeasured === undefined ? (lost ?? lostKnowledge) : `"${unmeasured}" outputs NaN`;
     if (broken !== undefined)
@@ -91,10 +93,10 @@ export function evalFindings(budgets: Budgets, { measured, targets }: EvalOutput
         reason: broken,
       });
     const chanceText = "the original is no better than always predicting the most frequent class";
-    const isMeaningless = measured.atChance && broken === undefined;
-    findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, measured)));
+    const isMeaningless = evaluated.atChance && broken === undefined;
+    findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, evaluated)));
   }
-  for (const { target, right, found } of targets) {
+  for (const { target, right, found } of evaluated.targets) {
     const outcome = right === undefined ? "undecided" : right ? "passed" : "failed";
     findings.push({ budget: `outputs on ${target}`, limit: rightLimit, measured: found, outcome });
   }

@@ -12,11 +12,12 @@ import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { filesOfModel, isSamePlace } from "../files/files.ts";
 import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
-import type evalJob from "../jobs/eval.ts";
-import type { EvalOutput } from "../jobs/eval.ts";
+import { fork } from "../fork.ts";
 import type relativeTimeJob from "../jobs/relative-time.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import type { Colors } from "../print/printable.ts";
+import type evaluateProcess from "../processes/eval.ts";
+import type { Evaluated } from "../processes/eval.ts";
 import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
   evalFindings,
@@ -211,15 +212,11 @@ async function compareWithOriginal(entry: Entry, session: Session): Promise<read
   const isMeasured = drop !== undefined || agreement !== undefined;
   const hasData = data !== undefined && (await fileKind(data)) !== undefined;
   const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
-  const request = { path: data ?? "", part: undefined, preprocess, set: {}, states: [], samples, batch: undefined };
   if ((isMeasured && hasData) || runtimes.length > 0) {
-    const evaluate = (targets: typeof runtimes): Promise<EvalOutput> => {
-      const input = {
-        ...{ model, original, metric, output: undefined, maxDrop: drop, strict: false, seed: session.seed },
-        ...{ score: undefined, targets, demanded: agreement === undefined ? [] : ["agreement"] },
-        data: isMeasured && hasData ? request : undefined,
-      };
-      return session.job<typeof evalJob>("eval", input, `check ${model}`);
+    const samplesFlags = isMeasured && hasData ? { data, preprocess, samples, minAgreement: agreement } : {};
+    const evaluate = async (target: typeof runtimes): Promise<Evaluated> => {
+      const flags = { original, metric, maxDrop: drop, target: [...target], ...samplesFlags };
+      return (await fork<typeof evaluateProcess>("eval", [model], flags, session, { title: `check ${model}` })).data;
     };
     try {
       findings.push(...evalFindings(budgets, await evaluate(runtimes)));

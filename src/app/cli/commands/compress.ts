@@ -7,7 +7,7 @@ import { purposes } from "../../../judge/measure/objective.ts";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { besideInput, exists, isFolder, isSamePlace, withoutLeftovers } from "../files/files.ts";
+import { besideInput, exists, isFolder, isSamePlace } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
 import { readInterim, recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
 import { precompressFlag } from "../files/result-place.ts";
@@ -259,10 +259,8 @@ function compressEach(
     const inputsWithFolders = inputs.map((input, index) => ({ ...input, resumeFolder: folders[index] ?? "" }));
     const outputs: (CompressOutput | PithError)[] = [];
     for (const input of await runRecipeInParallel(inputsWithFolders, session)) {
-      const output = withoutLeftovers(
-        runFolder.names.map((name) => join(input.out, name)),
-        () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
-      ).catch(async (error: unknown) => {
+      const work = session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true });
+      const output = work.catch(async (error: unknown) => {
         throw input.recipe === undefined ? await describeStoppedSearch(error, input) : error;
       });
       outputs.push(await (inputs.length === 1 ? output : output.catch(asPithError)));

@@ -17,7 +17,6 @@ import { nearnessText } from "../../folder/table.ts";
 import type { Together } from "../../folder/text-search.ts";
 import { nearnessWithoutData } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
-import { withoutLeftovers } from "../files/files.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
 import type passJob from "../jobs/pass.ts";
 import { dataLines } from "../print/samples.ts";
@@ -79,8 +78,8 @@ export function variantWriter(
       options: { ...optionsOfDtype(dtype, passed), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };
-    const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
-    const result = await withoutLeftovers([out], work).catch((error: unknown) => {
+    const work = session.job<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
+    const result = await work.catch((error: unknown) => {
       throw rewordForOneFile(error);
     });
     if (result.written === undefined)

@@ -8,8 +8,9 @@ import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/quantize.ts";
 import { defineCommand } from "../command.ts";
 import { besideInput, isFolder } from "../files/files.ts";
+import { withDownload } from "../flags/download-goal.ts";
 import { textFlag, withTexts } from "../flags/texts.ts";
-import { passCommand, requireOneSize, withCalibration, withDownload } from "./pass.ts";
+import { passCommand } from "./pass.ts";
 
 const modelCommand = passCommand(quantize);
 
@@ -49,22 +50,24 @@ export default defineCommand({
     "quantize hf:Xenova/all-MiniLM-L6-v2 --dtype q8",
   ],
   folders: ({ dtype }) => dtype !== undefined,
-  run: ([path = ""], options: Options, calledSession) =>
+  run: ([path = ""], options: Options, session) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
-      requireOneSize(rest);
-      const calibratedSession = withCalibration(calledSession, rest);
-      const { scheme } = calibratedSession.passed;
+      if (rest.targetDownload !== undefined && rest.targetSize !== undefined)
+        throw new PithError(
+          "E_USAGE",
+          "--target-download and --target-size are two goals, and each chooses other options.",
+          { hint: "Give one: the size after brotli, or that of the file." },
+        );
+      const { scheme } = session.passed;
       if (dtype !== undefined && scheme !== undefined)
         throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");
       const isSized = rest.targetSize !== undefined;
       const impliesWeights =
-        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(calibratedSession.passed));
+        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(session.passed));
       if (isSized && !impliesWeights && scheme !== "weights")
         throw new PithError("E_OPTION", "--target-size chooses bits of weights: it is for --scheme weights.");
-      const session = impliesWeights
-        ? { ...calibratedSession, passed: { ...calibratedSession.passed, scheme: "weights" } }
-        : calibratedSession;
-      if (dtype === undefined && session.passed.scheme === undefined)
+      const passed = impliesWeights ? { ...session.passed, scheme: "weights" } : session.passed;
+      if (dtype === undefined && passed.scheme === undefined)
         throw new PithError(
           "E_OPTION",
           "Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.",
@@ -85,9 +88,13 @@ export default defineCommand({
           });
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
-        const { passed } = withDownload(quantize, session, rest);
+        const { calibrationSamples: samples } = rest;
+        const sampled = samples === undefined ? passed : { ...passed, samples };
+        const variantOptions = withDownload(quantize, sampled, rest.targetDownload, ({ id, text }) =>
+          session.terminal.note(id, text),
+        );
         const { writeVariants } = await import("./folder.ts");
-        return writeVariants(path, { ...rest, out, isText }, { dtypes, fileBytes }, passed, session);
+        return writeVariants(path, { ...rest, out, isText }, { dtypes, fileBytes }, variantOptions, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {
         throw new PithError(
@@ -96,7 +103,7 @@ export default defineCommand({
           { hint: "For instance pith quantize minilm/ --dtype q8,q4." },
         );
       }
-      const passOptions = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
+      const passOptions = dtype === undefined ? passed : { ...passed, dtype: dtype[0] };
       return modelCommand.run([path], rest, { ...session, passed: passOptions });
     }),
 });

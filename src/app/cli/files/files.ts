@@ -1,9 +1,7 @@
 /** Names, checks and measures the files that commands read and write. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
-import { allValues, type Model, PithError, parseDataName } from "#ir";
-import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
+import { basename, join, resolve } from "node:path";
+import { allValues, type Model, PithError } from "#ir";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { pageMark } from "../../report/markup.ts";
 import type { NextFiles } from "../pass-commands.ts";
@@ -104,33 +102,4 @@ export async function isSamePlace(a: string, b: string): Promise<boolean> {
 
 async function realPathOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
-}
-
-/** Runs `body`, which writes to `paths`. If it fails or is killed, removes the temporary files that it left there. */
-export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
-  const earlierFiles = new Set(paths.flatMap(listTemporaries));
-  const removeNewFiles = (): void => {
-    for (const file of paths.flatMap(listTemporaries)) if (!earlierFiles.has(file)) rmSync(file, { force: true });
-  };
-  const work = body();
-  // Exit listeners run in order of registration, so the job's process is killed before its files are removed.
-  process.on("exit", removeNewFiles);
-  try {
-    return await work;
-  } catch (error) {
-    removeNewFiles();
-    throw error;
-  } finally {
-    process.off("exit", removeNewFiles);
-  }
-}
-
-function listTemporaries(path: string): string[] {
-  const [folder, name] = [dirname(path), basename(path)];
-  if (!existsSync(folder)) return [];
-  const files = readdirSync(folder).filter((file) => {
-    const target = temporaryOf(file)?.name;
-    return target !== undefined && (target === name || parseDataName(target)?.model === name);
-  });
-  return files.map((file) => join(folder, file));
 }

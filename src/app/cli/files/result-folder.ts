@@ -87,10 +87,11 @@ export async function writeResults(
   out: string,
   recordContent: object,
   files: readonly (readonly [name: string, bytes: Uint8Array])[],
-  { log }: Pick<JobContext, "log">,
+  { log, writes: announce }: Pick<JobContext, "log" | "writes">,
   folder: FolderContents,
 ): Promise<readonly string[]> {
   const { record, names } = folder;
+  announce(names.map((name) => join(out, name)));
   await requireOwnResults(out, folder);
   const newFiles = await Promise.all(files.map(([path, bytes]) => fileOfBytes(path, bytes)));
   const written = (await readWritten(out, record)) ?? new Map();

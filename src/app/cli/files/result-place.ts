@@ -12,9 +12,9 @@ import { PithError } from "#ir";
 import { option } from "#pass";
 import { encodings } from "../../../core/files/compressed-copies.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
 import { isVariant } from "../../folder/layout.ts";
 import type { Session } from "../command.ts";
-import type { Terminal } from "../print/terminal.ts";
 import { besideInput, outputName } from "./files.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
@@ -101,12 +101,10 @@ function requireModelName(out: string): void {
   });
 }
 
-export async function completePlace({ folder }: ResultPlace, terminal: Terminal): Promise<void> {
+export async function completePlace({ folder }: ResultPlace, { log }: Pick<JobContext, "log">): Promise<void> {
   if (folder === undefined) return;
   const { copyBeside } = await import("../../folder/originals.ts");
-  await copyBeside(folder.source, folder.out, folder.file, {
-    log: ({ id, text, level }) => terminal.note(id, text, level),
-  });
+  await copyBeside(folder.source, folder.out, folder.file, { log });
 }
 
 export async function requireOutside(folder: string, out: string): Promise<void> {

@@ -5,7 +5,7 @@ import { joinList, type Model, open, passKey, save } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, folderOf, makeFolder } from "#platform";
 import type { Engine } from "../../../core/engine/index.ts";
-import { formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
+import { copiesOf, formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
 import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
@@ -38,13 +38,14 @@ interface Writing {
 export async function saveResult(
   result: Model,
   { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
-  { log, stage }: Pick<JobContext, "log" | "stage">,
+  { log, stage, writes }: Pick<JobContext, "log" | "stage" | "writes">,
 ): Promise<Partial<CompressedSize>> {
   const missingSidecars = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   const outdated = await outdatedCopies(out, encodings);
   if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
   if (encodings !== undefined) stage("compress");
+  writes([out, ...copiesOf(out, encodings)]);
   await save(result, out, { fileBytes, precompress: encodings });
   if (missingSidecars.length > 0) log({ id: "sidecars", text: missingText(missingSidecars) });
   return encodings === undefined ? {} : sizesOfCopies(filesOfModel(await open(out), out), encodings);

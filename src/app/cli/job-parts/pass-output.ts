@@ -26,8 +26,8 @@ export interface PassInput {
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
   readonly metric: MetricName;
-  readonly output: string | undefined;
-  readonly maxDrop: number | undefined;
+  readonly output?: string | undefined;
+  readonly maxDrop?: number | undefined;
   readonly strict: boolean;
   /** Whether a rejected result is written, too. */
   readonly force: boolean;

@@ -6,7 +6,7 @@ import type { Column } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
 import type { Colors } from "./printable.ts";
 
-export interface RecordedResult extends Omit<Result, "print" | "outcome" | "failure"> {
+export interface RecordedResult<D = unknown> extends Omit<Result<D>, "print" | "outcome" | "failure"> {
   readonly failure: Fault | undefined;
   readonly printed: Recording;
 }
@@ -42,7 +42,7 @@ export function record(result: Result): RecordedResult {
   return { ...rest, failure: failure && toFault(failure), printed: { mark, entries, outcome: outcome?.(color) } };
 }
 
-export function replay({ printed: { mark, entries, outcome }, failure, ...rest }: RecordedResult): Result {
+export function replay<D>({ printed: { mark, entries, outcome }, failure, ...rest }: RecordedResult<D>): Result<D> {
   const innermost = new RegExp(`${mark}(\\w+)${mark}((?:(?!${mark}).)*)${mark}${mark}`, "gs");
   const draw = (text: string, color: Colors): string => {
     const drawn = text.replace(innermost, (_, style: keyof Colors, inner: string) => color[style](inner));

@@ -1,0 +1,41 @@
+/** The flag `--target-download`: a size after compression for which a pass chooses its options. */
+import { PithError } from "#ir";
+import type { AnyPass, OptionValues } from "#pass";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { flagName } from "./invalid-options.ts";
+
+/**
+ * Adds the options that a download size requires: those with the same value in all settings that the pass would try.
+ * @throws PithError E_USAGE if an option is set that the size determines; E_OPTION if options exclude a download size.
+ */
+export function withDownload(
+  { downloadSettings }: AnyPass,
+  passed: OptionValues,
+  targetDownload: string | undefined,
+  log: JobContext["log"],
+): OptionValues {
+  if (targetDownload === undefined || downloadSettings === undefined) return passed;
+  const settings = settingsForDownload(() => downloadSettings(passed));
+  const requiredOptions: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(settings[0] ?? {})) {
+    if (settings.every((other) => other[key] === value)) requiredOptions[key] = value;
+    else if (passed[key] !== undefined)
+      throw new PithError("E_USAGE", `--target-download chooses the ${key}, and ${flagName(key)} gives one.`, {
+        hint: "Give one: the size after brotli, or the error.",
+      });
+  }
+  for (const [key, value] of Object.entries(requiredOptions))
+    if (passed[key] === undefined)
+      log({ id: key, text: `--target-download uses ${flagName(key)} ${value} (docs/download.md)` });
+  return { ...passed, ...requiredOptions };
+}
+
+/** Returns the result of `read`. @throws PithError of `read`, with a message that starts with --target-download. */
+function settingsForDownload<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof PithError)) throw error;
+    throw error.reworded({ at: "--target-download" });
+  }
+}

@@ -1,0 +1,92 @@
+/** Measures a model on a command's data, alone or next to its original. */
+import { type Batch, open, PithError, truncateList } from "#ir";
+import { createEngine } from "../../../core/engine/index.ts";
+import { firstBatch } from "../../../data/batches/select.ts";
+import { labelNames } from "../../../data/files/labels.ts";
+import { imageFiles } from "../../../data/images/image-batches.ts";
+import { findImages } from "../../../data/images/preprocess.ts";
+import type { Dataset } from "../../../data/index.ts";
+import { textColumns } from "../../../data/text/sequences.ts";
+import { type Measurement, measureModels } from "../../../judge/run/measure-models.ts";
+import type { MetricName } from "../../../judge/task/named-metrics.ts";
+import { type OpenedTask, storeStates } from "../../../judge/task/open-task.ts";
+import { watchLoads } from "../../../runtime/run/load-check.ts";
+import type { ProcessSession } from "../command.ts";
+import type { DataRequest } from "../flags/data.ts";
+import { explainByInputs } from "./inputs.ts";
+import { contextOf, openModel, warnOfOrder } from "./open-model.ts";
+import { openRequest } from "./task.ts";
+
+interface MeasuringOptions {
+  readonly original?: string | undefined;
+  readonly metric: MetricName;
+  readonly output?: string | undefined;
+  readonly maxDrop?: number | undefined;
+  readonly strict?: boolean | undefined;
+}
+
+export async function measureOnData(
+  path: string,
+  data: DataRequest,
+  { original: originalPath, metric, output, maxDrop, strict = false }: MeasuringOptions,
+  session: ProcessSession,
+): Promise<{ readonly measured: Measurement; readonly samples: Dataset }> {
+  const engine = watchLoads(createEngine());
+  const model = { model: await openModel(path, session), path };
+  const original = originalPath === undefined ? undefined : { model: await open(originalPath), path: originalPath };
+  if (original !== undefined) {
+    await warnOfOrder([original, model], (before, after) => ["eval", after, "--original", before], session);
+    storeStates(model.model, data.states);
+  }
+  try {
+    // The preprocessing is guessed with the original, because the guess could be wrong with a damaged model.
+    const task = await openRequest(
+      engine,
+      (original ?? model).model,
+      data,
+      { alike: model.model, needsLabels: original === undefined },
+      session,
+      session,
+    );
+    if (!task.labelled && original === undefined) await explainMissingLabels(task);
+    const request = { model, original, task, metric, output, batch: data.batch, goal: { maxDrop, strict } };
+    return await measureModels(request, contextOf(engine, session, session));
+  } catch (error) {
+    throw (original && explainByInputs(model.model, original.model, error)) ?? error;
+  }
+}
+
+async function explainMissingLabels({ seen: dataset, preprocessing }: OpenedTask): Promise<never> {
+  const first = await firstBatch(dataset);
+  const note = preprocessing === undefined ? "" : ` (${preprocessing})`;
+  const text =
+    first.label === undefined
+      ? `${dataset.name} has no labels${note}${await columnsText(dataset)}.`
+      : `${dataset.name} has class labels, which are no ground truth for this model.`;
+  throw new PithError("E_DATA", text, {
+    hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --original original.onnx.`,
+  });
+}
+
+function hasImages(batch: Batch): boolean {
+  const images = findImages(batch);
+  return imageFiles(batch) !== undefined || (images !== undefined && (batch[images.name]?.dims.length ?? 0) > 2);
+}
+
+function labelsHint(batch: Batch): string {
+  return hasImages(batch)
+    ? "Images get their labels from one folder per class, or from labels.csv next to them."
+    : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
+}
+
+async function columnsText(dataset: Dataset): Promise<string> {
+  for await (const batch of dataset.batches({ size: 1 })) {
+    const listNames = (names: readonly string[]): string => truncateList(names.map((name) => `"${name}"`));
+    const names = Object.keys(batch);
+    const texts = textColumns(batch, dataset.name);
+    const images = hasImages(batch) ? ", with images" : "";
+    const remark = texts === undefined ? images : `, and ${listNames(texts)} was taken as the text`;
+    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listNames(names)}${remark}`;
+  }
+  return "";
+}

@@ -1,0 +1,32 @@
+/** Runs the user's own metric of `--score`. */
+import { resolve } from "node:path";
+import { errorMessage, PithError } from "#ir";
+import { importModule } from "#platform";
+
+/**
+ * Calls the module's default export in this process. The export is a function from a model file to a number, or to a promise of one.
+ * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if the function fails or returns no number.
+ */
+export async function scoreOf(module: string, model: string): Promise<number> {
+  const scorer = await load(module);
+  let score: unknown;
+  try {
+    score = await scorer(resolve(model));
+  } catch (cause) {
+    throw new PithError("E_DATA", `${module} failed on ${model}: ${errorMessage(cause)}`, { cause });
+  }
+  if (typeof score === "number" && !Number.isNaN(score)) return score;
+  throw new PithError("E_DATA", `${module} returned ${errorMessage(score)} for ${model}: a score must be a number.`);
+}
+
+async function load(module: string): Promise<(model: string) => unknown> {
+  const { default: scorer } = await importModule(module, "E_OPTION");
+  if (isFunction(scorer)) return scorer;
+  throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
+    hint: "export default async (modelFile) => 0.93;",
+  });
+}
+
+function isFunction(value: unknown): value is (model: string) => unknown {
+  return typeof value === "function";
+}

@@ -1,0 +1,283 @@
+/** Scores a model on data, compares it with its original, and decides whether it meets the goals. */
+import type * as v from "valibot";
+import { notFiniteHint, open, PithError } from "#ir";
+import { createEngine } from "../../../core/engine/index.ts";
+import type { Estimate, Unit } from "../../../core/estimate.ts";
+import {
+  counted,
+  difference,
+  figure,
+  figureInterval,
+  formatDistinct,
+  integer,
+  minus,
+  percent,
+} from "../../../core/numbers.ts";
+import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
+import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
+import {
+  decibelsLegend,
+  othersSentence,
+  targetLines,
+  textsOf,
+  verdictSentence,
+} from "../../../judge/record/verdict.ts";
+import type { Measurement } from "../../../judge/run/measure-models.ts";
+import { reportTargets } from "../../../judge/run/target-report.ts";
+import { comparisonMetrics } from "../../../judge/task/metrics.ts";
+import { textInputs } from "../../../judge/task/text-inputs.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { options } from "../commands/eval.ts";
+import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
+import { requireMarkdownFile } from "../flags/markdown.ts";
+import { requireMeaningfulDrop } from "../flags/metrics.ts";
+import { measureOnData } from "../job-parts/measure-on-data.ts";
+import { contextOf } from "../job-parts/open-model.ts";
+import { scoreOf } from "../job-parts/score.ts";
+import { withTargets } from "../job-parts/target.ts";
+import { columns } from "../print/table.ts";
+
+type Options = v.InferOutput<typeof options>;
+
+export interface Evaluated extends Partial<Measurement> {
+  readonly model: string;
+  readonly original: string | undefined;
+  readonly score: Scores | undefined;
+  /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on random inputs. */
+  readonly targets: readonly OnTarget[];
+  readonly goals: Readonly<Record<string, boolean>>;
+}
+
+interface Scores {
+  readonly value: number;
+  readonly original: number | undefined;
+}
+
+export default async function evaluate(
+  [model = ""]: readonly string[],
+  flags: Options,
+  session: ProcessSession,
+): Promise<Result<Evaluated>> {
+  const { original, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = flags;
+  const data = dataRequest(flags);
+  if (data === undefined && score === undefined && target.length === 0)
+    throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
+      hint: "Or use --score score.mjs, a metric of your own; or --target, to compare it with its original on random inputs.",
+    });
+  for (const [flag, value] of Object.entries({
+    "max-drop": maxDrop,
+    "min-agreement": minAgreement,
+    "min-cosine": minCosine,
+    target: target[0],
+  })) {
+    if (value !== undefined && original === undefined) throw new PithError("E_USAGE", `--${flag} needs --original.`);
+  }
+  const { metric, output } = flags;
+  const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
+  const minimumGoals = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
+  const demanded = minimumGoals.map(([kind]) => kind);
+  if (data === undefined && demanded[0] !== undefined)
+    throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
+  if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
+  if (minAccuracy !== undefined && metric !== "accuracy")
+    throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
+  await requireMarkdownFile(flags.markdown, [
+    ["the model itself", model],
+    ["the original", original],
+    ["the data", data?.path],
+    ["the score", score],
+  ]);
+  if (original !== undefined) await requireMeasured(original, demanded, flags);
+  const { measured, targets } = await withTargets(target, session, async (openTargets) => {
+    const measurements = data === undefined ? undefined : await measureOnData(model, data, flags, session);
+    let onTarget: readonly OnTarget[] = [];
+    if (original !== undefined && openTargets.length > 0) {
+      const [engine, reference] = [createEngine(), await open(original)];
+      const texts = data === undefined ? await textInputs(reference, contextOf(engine, session, session)) : undefined;
+      const checked = { samples: measurements?.samples ?? texts?.test, output, seed: session.seed };
+      onTarget = await reportTargets(engine, openTargets, reference, await open(model), checked, session);
+    }
+    return { measured: measurements?.measured, targets: onTarget };
+  });
+  const scores =
+    score === undefined
+      ? undefined
+      : {
+          value: await scoreOf(score, model),
+          original: original === undefined ? undefined : await scoreOf(score, original),
+        };
+  const goals: Goal[] = [];
+  if (maxDrop !== undefined) goals.push(...dropGoals(measured, scores, maxDrop));
+  if (measured !== undefined)
+    goals.push(...minimumGoals.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
+  goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
+  const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
+  return {
+    markdown: flags.markdown,
+    data: {
+      model,
+      original,
+      ...measured,
+      score: scores,
+      targets,
+      goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
+    },
+    failure,
+    goalMissed:
+      measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
+    print(terminal) {
+      const samplesText =
+        measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
+      terminal.line(`${terminal.color.bold(model)}${samplesText}`);
+      if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
+      const rows = rowsOf(measured, scores);
+      if (rows.length > 0)
+        terminal.table(
+          [...columns("", "value"), { title: "95 % interval" }],
+          rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
+        );
+      const hasDecibels = measured?.figures.some(({ unit }) => unit === "dB") === true;
+      if (hasDecibels) terminal.line(terminal.color.dim(decibelsLegend));
+      for (const { metric, detail } of measured?.figures ?? [])
+        if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
+      const otherOutputs = measured?.others;
+      if (otherOutputs !== undefined && goals.every(({ kind }) => kind !== "outputs"))
+        terminal.line(othersSentence(otherOutputs));
+      if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
+      for (const { text } of goals) terminal.line(text);
+      if (original !== undefined)
+        terminal.line(terminal.color.dim(`layer by layer: ${debugCommand(original, model, data)}`));
+    },
+  };
+}
+
+/** @throws PithError E_OPTION if a minimum is demanded of a figure that is not measured. */
+async function requireMeasured(
+  path: string,
+  demanded: readonly string[],
+  { metric, output }: Pick<Options, "metric" | "output">,
+): Promise<void> {
+  const original = await open(path);
+  const compared = demanded.length === 0 ? [] : comparisonMetrics(original, output, { metric }).map(({ name }) => name);
+  for (const kind of demanded) {
+    if (kind === "accuracy" || kind === metric || compared.includes(kind)) continue;
+    throw new PithError(
+      "E_OPTION",
+      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${compared.join(", ")}.`,
+      { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
+    );
+  }
+}
+
+function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
+  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
+}
+
+function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
+  if (unmeasured === undefined) return undefined;
+  const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}, so these values do not measure it.`;
+  return new PithError("E_DATA", text, { hint: notFiniteHint });
+}
+
+interface Goal {
+  readonly kind: string;
+  readonly met: boolean;
+  readonly text: string;
+  readonly failure?: PithError;
+}
+
+/** Returns the goals for the drop of the main metric and of the user's own score. */
+function dropGoals(measured: Measurement | undefined, score: Scores | undefined, maxDrop: number): readonly Goal[] {
+  const goals: Goal[] = [];
+  const { verdict, comparison, others, lostKnowledge } = measured ?? {};
+  // If an output is lost, `outputGoals` reports this. The drop of another output is then no goal.
+  const isLost = typeof others === "object" && others.lost !== undefined;
+  if (verdict !== undefined && comparison !== undefined && !isLost)
+    goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison, measured) });
+  if (lostKnowledge !== undefined && !isLost)
+    goals.push({ kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` });
+  if (score?.original !== undefined) {
+    const isMet = score.original - score.value <= maxDrop;
+    const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
+    goals.push({
+      kind: "score",
+      met: isMet,
+      text: `${isMet ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`,
+    });
+  }
+  return goals;
+}
+
+/**
+ * Returns a missed goal if an output is lost.
+ * @param hasGoals whether the user set goals. Without goals, only a missing output or another shape is a loss, and different values are none.
+ */
+function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
+  if (typeof others !== "object" || others.lost === undefined) return [];
+  return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
+}
+
+function goalOf(measured: Measurement, kind: string, minimum: number, strict: boolean): Goal {
+  const figureOfKind = measured.figures.find(({ metric }) => metric === kind);
+  if (figureOfKind === undefined) {
+    const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
+    const failure = new PithError(
+      "E_DATA",
+      `--min-${kind} cannot be checked: it is not measured on ${measured.dataset}.`,
+    );
+    return { kind, met: false, text, failure };
+  }
+  const { unit } = figureOfKind;
+  const { value, low, high, count } = figureOfKind.estimate;
+  const isMet = (strict ? low : value) >= minimum;
+  const [actual, demanded] = formatDistinct(unit, value, minimum);
+  const interval =
+    unit === "share"
+      ? ` (${formatDistinct(unit, low, minimum)[0]} … ${formatDistinct(unit, high, minimum)[0]}, n = ${integer(count)})`
+      : `, n = ${integer(count)}`;
+  return { kind, met: isMet, text: `${isMet ? "met" : "missed"}: ${kind} ${actual}${interval}, ${demanded} required` };
+}
+
+function rowsOf(
+  measured: Measurement | undefined,
+  score: Scores | undefined,
+): [name: string, value: string, interval: string][] {
+  const rows: [string, string, string][] = [];
+  if (score !== undefined) rows.push(["score", figure("", score.value), ""]);
+  if (score?.original !== undefined) rows.push(["score of the original", figure("", score.original), ""]);
+  return measured === undefined ? rows : [...rows, ...figureRows(measured)];
+}
+
+function figureRows({
+  figures,
+  comparison,
+  truth,
+  alone,
+}: Measurement): [name: string, value: string, interval: string][] {
+  const row = (name: string, unit: Unit, estimate: Estimate, format = figure): [string, string, string] => [
+    name,
+    format(unit, estimate.value),
+    figureInterval(unit, estimate, format),
+  ];
+  const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
+  if (alone !== undefined) {
+    const { worst, apart, samples } = alone;
+    const isSame = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
+    const differenceText =
+      isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
+    rows.push(["same alone and in batch", isSame, `${differenceText}, of ${counted(samples, "sample")}`]);
+  }
+  // A metric that compares with the original has no value for the original.
+  if (comparison === undefined || truth === "original") return rows;
+  const { before, after, change } = textsOf(comparison);
+  const [[name, , interval] = ["", "", ""], ...otherRows] = rows;
+  const [, , originalInterval] = row("", comparison.unit, comparison.original);
+  const [, , changeInterval] = row("", comparison.unit, comparison.difference, difference);
+  return [
+    [`${comparison.metric} of the original`, before, originalInterval],
+    [name, after, interval],
+    ["difference", change, changeInterval],
+    ...otherRows,
+  ];
+}

@@ -1,0 +1,138 @@
+/** The commands of passes: check options and paths, run the pass on the model, and print what changed. */
+import { join } from "node:path";
+import type * as v from "valibot";
+import { PithError } from "#ir";
+import { type AnyPass, bytesOf } from "#pass";
+import { copiesOf } from "../../../core/files/compressed-copies.ts";
+import { steps } from "../../../judge/recipe/steps.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
+import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { StepFlags } from "../commands/pass.ts";
+import { exists, nextFiles, requireOther } from "../files/files.ts";
+import { requireModel } from "../files/model-folder.ts";
+import { completePlace, type ResultPlace, requireWritablePlace, resolveResultPlace } from "../files/result-place.ts";
+import { requireWritable, requireWritableFolder } from "../files/writable.ts";
+import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
+import { withDownload } from "../flags/download-goal.ts";
+import { flagName } from "../flags/invalid-options.ts";
+import { requireMeaningfulDrop } from "../flags/metrics.ts";
+import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
+import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
+import passJob from "../jobs/pass.ts";
+import { passCommands } from "../pass-commands.ts";
+import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
+
+export default async function pass(
+  [name = "", model = ""]: readonly string[],
+  options: v.InferOutput<StepFlags>,
+  session: ProcessSession,
+): Promise<Result> {
+  const [pass, command] = [steps.get(name), passCommands[name]];
+  if (pass === undefined || command === undefined) throw new Error(`"${name}" is no command of a pass.`);
+  const { original, metric, maxDrop, strict = false, force = false, dryRun = false, targetSize, precompress } = options;
+  const { calibrationSamples: samples } = options;
+  const calibrated = samples === undefined ? session.passed : { ...session.passed, samples };
+  const passed = withDownload(pass, calibrated, options.targetDownload, session.log);
+  const referenceModel = pass.reference === undefined ? original : passed[pass.reference];
+  requireMeaningfulDrop(maxDrop, metric);
+  const data = dataRequest(options);
+  requireMandatoryFlags(pass, data, referenceModel);
+  if (data === undefined && maxDrop !== undefined)
+    throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
+  // Invalid settings are rejected before any data is read.
+  const passKeys = keysOf(pass.options);
+  const dataOption = data !== undefined && passKeys.has("data") ? { data: data.path } : {};
+  checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
+  const { folders, seed } = session;
+  const place = resolveResultPlace({ model, referenceModel, folders }, options.out, command.suffix(passed));
+  const { out } = place;
+  const files = await openPlaces(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
+  const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
+  // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
+  const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
+  const input: PassInput = {
+    ...options,
+    ...{ command: name, model, out, seed, data, strict, force, dryRun },
+    options: Object.fromEntries(keptOptions),
+    copiesSidecars: place.folder !== undefined,
+    targetBytes: choosesBits ? bytesOf(targetSize) : undefined,
+  };
+  const result = await passJob(input, session);
+  if (dryRun) return showPlan(result);
+  if (result.written === undefined) return showUnwritten(model, result, files);
+  await completePlace(place, session);
+  return showWritten(model, result, {
+    isGoalRequired: maxDrop !== undefined || !force,
+    files,
+    storesZeros: command.storesZeros?.(passed) === true,
+    next: command.next?.(passed, nextFiles({ model, original: referenceModel, out }, data, stateOf(result))),
+    comparisonCommand: evalCommand(out, data),
+  });
+}
+
+function evalCommand(out: string, data: DataRequest | undefined): string {
+  const words = ["pith", "eval", out, "--original", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
+  return words.map(quoteWord).join(" ");
+}
+
+const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
+
+const referenceNeeds = {
+  original: "the model that the input was made from",
+  teacher: "the model that the student learns from",
+};
+
+function requireMandatoryFlags(
+  { id: name, options, reference }: AnyPass,
+  data: DataRequest | undefined,
+  referenceModel: unknown,
+): void {
+  const help = `pith ${name} --help.`;
+  if (data === undefined && requiredKeys(options).has("data"))
+    throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
+  if (reference !== undefined && referenceModel === undefined && !passCommands[name]?.takesStudent)
+    throw new PithError("E_USAGE", `${name} needs ${flagName(reference)}: ${referenceNeeds[reference]}.`, {
+      hint: `Add ${flagName(reference)} with the path of an ONNX model. See ${help}`,
+    });
+}
+
+interface Inputs {
+  readonly model: string;
+  readonly referenceModel: unknown;
+  readonly data: DataRequest | undefined;
+}
+
+async function openPlaces(
+  { reference = "original", reads = [], writes = [] }: AnyPass,
+  passed: ProcessSession["passed"],
+  place: ResultPlace,
+  { model, referenceModel, data }: Inputs,
+  copies: readonly string[],
+): Promise<OutputFiles> {
+  const readFiles = reads.flatMap((key) =>
+    [passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
+  );
+  const modelItself = ["the model itself", model] as const;
+  const otherInputs = [[`the ${reference}`, referenceModel] as const, ...readFiles];
+  const inputs = [modelItself, ["the data", data?.path] as const, ...otherInputs];
+  const { out } = place;
+  await requireModel(model);
+  for (const path of [out, ...copies]) await requireOther(path, inputs);
+  await requireWritablePlace(place, copies);
+  const alsoWritten = writes.flatMap((key) => passed[key] ?? []).filter((path) => typeof path === "string");
+  for (const path of alsoWritten) {
+    await requireOther(path, [...inputs, ["the result itself", out]]);
+    await requireWritable(path);
+  }
+  const { checkpoint } = passed;
+  if (typeof checkpoint === "string") {
+    const names = ["last.onnx", "best.onnx"];
+    await requireFreeFolder(checkpoint, passed.resume === true);
+    for (const name of names) await requireOther(join(checkpoint, name), [modelItself, ...otherInputs]);
+    await requireWritableFolder(checkpoint, names);
+  }
+  const replaced = new Set<string>();
+  for (const path of [out, ...copies, ...alsoWritten]) if (await exists(path)) replaced.add(path);
+  return { replaced, copies, alsoWritten };
+}

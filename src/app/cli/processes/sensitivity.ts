@@ -1,0 +1,203 @@
+/** Measures each layer alone, and writes the data, a page and recipes with settings for each layer. */
+import { basename } from "node:path";
+import type * as v from "valibot";
+import { bytesOfText, type Model, PithError, throwIfAborted } from "#ir";
+import { counted, duration, figure, figureInterval, integer, percent, unitOfChange } from "../../../core/numbers.ts";
+import { recipeText } from "../../../judge/recipe/recipe-text.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";
+import { type SweepOptions, sweep } from "../../../search/sensitivity/sensitivity.ts";
+import {
+  dropText,
+  equalSettingsText,
+  headline,
+  kindWords,
+  type Sensitivity,
+  type SensitivityCost,
+  type SensitivityKind,
+  selectKind,
+  sensitivityKinds,
+  unresolvedText,
+} from "../../../search/sensitivity/sensitivity-record.ts";
+import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
+import { sensitivityPage } from "../../report/sensitivity.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { options } from "../commands/sensitivity.ts";
+import { sweptFolder, writeResults } from "../files/result-folder.ts";
+import { maxKeptBytes } from "../files/steps-folder.ts";
+import { dataRequest, dataWords } from "../flags/data.ts";
+import { withFlagNames } from "../flags/invalid-options.ts";
+import { workerOptionsOf } from "../flags/worker-flags.ts";
+import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
+import { openSweep } from "../job-parts/open-sweep.ts";
+import type { Page } from "../print/page.ts";
+import { columns } from "../print/table.ts";
+import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
+
+const maxLayers = 20;
+
+interface Options extends v.InferOutput<typeof options> {
+  readonly out: string;
+  readonly data: string;
+  readonly resumeFolder: string;
+}
+
+export default async function sensitivity(
+  [path = ""]: readonly string[],
+  flags: Options,
+  session: ProcessSession,
+): Promise<Result> {
+  const { out, kinds, layers, except, alike, minutes, budget, cost, metric, output, resumeFolder } = flags;
+  const workers = workerOptionsOf(flags);
+  const data = dataRequest(flags);
+  if (data === undefined) throw new PithError("E_USAGE", "sensitivity needs --data.");
+  const input = { model: path, resumeFolder, data, seed: session.seed, metric, output, timed: cost === "time" };
+  const openedSweep = await openSweep(input, session);
+  const { model, task, partialContext: running } = openedSweep;
+  session.stage("layers");
+  const sweepOptions = { ...{ ...openedSweep.options, kinds, layers, except, alike, minutes }, name: basename(path) };
+  const found = withFlagNames(
+    await runSweep(input, model, workers, session, (more) => sweep(model, task, { ...sweepOptions, ...more }, running)),
+  );
+  const recipes: (readonly [string, Uint8Array])[] = [];
+  for (const [index, kind] of sensitivityKinds.entries()) {
+    session.progress(index, sensitivityKinds.length, kindWords[kind].title);
+    const allocation = await allocationFrom(model, found, kind, { budget, cost, data: task.test }, running);
+    if (allocation === undefined) continue;
+    const overBudgetText =
+      budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
+    if (overBudgetText !== undefined) session.log({ id: "budget", text: overBudgetText, level: "warning" });
+    recipes.push([`${kind}.yaml`, bytesOfText(formatRecipe(allocation, found, cost))]);
+  }
+  throwIfAborted(session.signal, "Stopped before anything was written.");
+  const unresolvedNote = unresolvedText(found);
+  if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
+  const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;
+  const written = await writeResults(out, found, [page, ...recipes], session, sweptFolder);
+  const recipe = written.find((file) => file.endsWith(".yaml"));
+  return {
+    data: { ...found, preprocessing: task.preprocessing, files: written },
+    print(terminal) {
+      const { name, unit } = found.metric;
+      const interval = terminal.color.dim(`95 % interval ${figureInterval(unit, found.original)}`);
+      terminal.table(columns("", "", ""), [[`${name} of the original`, figure(unit, found.original.value), interval]]);
+      for (const kind of sensitivityKinds) printKind(terminal, found, kind);
+      for (const kind of sensitivityKinds) {
+        const [first, ...more] = found.misses.filter((miss) => miss.kind === kind);
+        if (first === undefined) continue;
+        const moreText = more.length > 0 ? ` and ${counted(more.length, "more layer")}` : "";
+        terminal.line(
+          terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${moreText} (${first.reason})`),
+        );
+      }
+      if (found.open > 0)
+        terminal.line(`${counted(found.open, "setting")} not measured: the time limit was reached (--minutes)`);
+      if (task.preprocessing !== undefined) terminal.line(`preprocessing: ${task.preprocessing}`);
+      terminal.line(
+        `${terminal.color.bold(headline(found))}. ${counted(found.rows.length, "measurement")} in ${duration(1000 * found.seconds)}`,
+      );
+      terminal.line(`written: ${written.join("  ")}`);
+      if (recipe !== undefined)
+        terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoteWord).join(" ")}`);
+    },
+  };
+}
+
+function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
+  const { settings, layers } = selectKind(sensitivity, kind);
+  if (layers.length === 0) return;
+  const { unit, name: metric } = sensitivity.metric;
+  const { dim } = terminal.color;
+  const unitText = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
+  terminal.line(
+    `${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${unitText}, largest first; a negative one is a gain`)}`,
+  );
+  terminal.table(
+    columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
+    layers
+      .slice(0, maxLayers)
+      .map(({ name, rows }) => [
+        name,
+        ...rows.map((row) => (row === undefined ? "–" : dropText(unit, row.drop.value))),
+      ]),
+  );
+  if (layers.length > maxLayers)
+    terminal.line(`and ${counted(layers.length - maxLayers, "more layer")}, which lose less: --json, sensitivity.html`);
+  const equalText = equalSettingsText({ layers });
+  if (equalText !== undefined) terminal.line(dim(equalText));
+}
+
+function runSweep(
+  sharedInput: SweepInput,
+  model: Model,
+  workers: WorkerOptions,
+  context: JobContext,
+  work: (
+    sweepOptions: Pick<SweepOptions, "runAhead" | "resumeFolder" | "resumeBytes" | "bucket">,
+  ) => Promise<Sensitivity>,
+): Promise<Sensitivity> {
+  const portions = new Map<string, readonly Measurement[]>();
+  const workOf = (name: string, toStored: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
+    kind: "measurements",
+    name,
+    input: { ...toStored(sharedInput), measurements: portions.get(name) ?? [] },
+  });
+  const models = [{ input: sharedInput, model }];
+  return withJobPool(models, workers, workOf, context, async (pool, toLocal) => {
+    const runAhead: SweepOptions["runAhead"] = async (all, signal) => {
+      if (pool === undefined) return;
+      for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
+      context.stage(
+        `${counted(all.length, "measurement")}, ${integer(portions.size)} jobs, ${integer(pool.jobs)} at a time`,
+      );
+      await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
+    };
+    const resumeBytes = workers.queue === undefined ? maxKeptBytes(model) : undefined;
+    return work({ runAhead, resumeBytes, ...(await openStoreOptions(toLocal(sharedInput))) }).finally(() =>
+      pool?.close(),
+    );
+  });
+}
+
+/**
+ * Number of jobs per process. A job contains several measurements, because opening model and data takes seconds. With several jobs per process, all
+ * processes end at about the same time.
+ */
+const jobsPerProcess = 3;
+
+function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<string, readonly Measurement[]> {
+  const size = Math.ceil(all.length / (jobsPerProcess * jobs));
+  const count = Math.ceil(all.length / size);
+  return new Map(
+    Array.from({ length: count }, (_, index) => {
+      const portion = all.slice(index * size, (index + 1) * size);
+      return [`measurements ${index * size + 1} to ${index * size + portion.length}`, portion] as const;
+    }),
+  );
+}
+
+const costWords: Readonly<Record<SensitivityCost, string>> = {
+  bytes: "the bytes of weights",
+  macs: "the multiply-accumulates",
+  time: "the processor time",
+};
+
+const remainingCostText = ({ share }: Pick<Allocation, "share">, cost: SensitivityCost): string =>
+  `${percent(share, 0)} of ${costWords[cost]}`;
+
+const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
+  `${kind}.yaml leaves ${remainingCostText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
+
+/** Formats a recipe with a header, which states how much of the sweep the recipe relies on. */
+export function formatRecipe(
+  allocation: Pick<Allocation, "share" | "recipe">,
+  { model, rows, open }: Pick<Sensitivity, "model" | "rows" | "open">,
+  cost: SensitivityCost,
+): string {
+  const openText =
+    open === 0
+      ? ""
+      : `# Only ${integer(rows.length)} of ${counted(rows.length + open, "setting")} were measured before time ran out; layers without a measurement keep their weights.\n`;
+  return `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.\n${openText}${recipeText(allocation.recipe)}`;
+}

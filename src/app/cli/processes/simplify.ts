@@ -1,0 +1,284 @@
+/** Simplifies a model, compares it with the original, and writes it if the outputs are the same. */
+import type * as v from "valibot";
+import {
+  allGraphs,
+  allValues,
+  asPithError,
+  type Batch,
+  type Dense,
+  encodedSize,
+  type Model,
+  open,
+  PithError,
+  stripPeriod,
+  throwIfAborted,
+  uncapitalize,
+} from "#ir";
+import type { Change } from "#pass";
+import { createEngine, type Engine } from "../../../core/engine/index.ts";
+import { copiesOf } from "../../../core/files/compressed-copies.ts";
+import { bytes, counted, integer } from "../../../core/numbers.ts";
+import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
+import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
+import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
+import { simplify as simplifyModel } from "../../../rewrite/clean-up/simplify.ts";
+import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
+import { fusionFor } from "../../../techniques/quantize/runtimes.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { options } from "../commands/simplify.ts";
+import {
+  exists,
+  fileBytes,
+  filesOfModel,
+  requireOther,
+  requireOtherThanWeights,
+  requireOutputs,
+} from "../files/files.ts";
+import { requireModel } from "../files/model-folder.ts";
+import { completePlace, requireWritablePlace, resolveResultPlace } from "../files/result-place.ts";
+import { parseNamedSizes, parseSettings } from "../flags/set.ts";
+import { contextOf, openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
+import { rejectUnloadable } from "../jobs/loadable.ts";
+import { constantNote, withoutNote } from "../print/samples.ts";
+import { changeColumns, changeRow } from "../print/table.ts";
+
+export default async function simplify(
+  [path = ""]: readonly string[],
+  flags: v.InferOutput<typeof options>,
+  session: ProcessSession,
+): Promise<Result> {
+  const place = resolveResultPlace({ model: path, folders: session.folders }, flags.out, ".simplified");
+  const { out } = place;
+  const { precompress, only, target, explain = false, finalize = false, force = false } = flags;
+  const set = parseSettings(flags.set);
+  const fix = Object.fromEntries(parseNamedSizes(flags.fix, "--fix"));
+  const sizes = parseNamedSizes(flags.dim);
+  await requireModel(path);
+  const writes = flags.out !== undefined || !explain;
+  const copies = writes ? copiesOf(out, precompress) : [];
+  for (const file of [out, ...copies]) await requireOther(file, [["the model itself", path]]);
+  if (writes) await requireWritablePlace(place, copies);
+  const replaced = writes && (await exists(out));
+  const model = await openModel(path, session);
+  await requireOtherThanWeights(out, model, path);
+  requireOutputs(model, path);
+  requireDimensions([model], [...sizes.keys()]);
+  const original = model.clone();
+  const engine = watchLoads(createEngine());
+  session.stage("simplify");
+  const context = contextOf(engine, session, session);
+  const fusion = target === undefined ? { raise: false, skip: [] } : fusionFor(target);
+  const skip = [...(flags.skip ?? []), ...fusion.skip];
+  const rules = { ...(only === undefined ? {} : { only }), skip, raise: fusion.raise };
+  const simplifyOptions = { set, fix, keepOutputs: flags.keepOutput, finalize, ...rules };
+  const { changes, misses } = await simplifyModel(model, simplifyOptions, context);
+  const saved = explain
+    ? await bytesSaved(original, model, changes, simplifyOptions, { ...context, log: () => {} })
+    : undefined;
+  engine.forget();
+  session.stage("compare");
+  addComparableOutputs(original, model);
+  const comparison = await rejectUnloadable(async () => {
+    const inputs = { ...simplifyOptions, sizes, force };
+    const sameness = changes.length === 0 ? "nothing changed" : await compare(engine, original, model, inputs, session);
+    await requireLoads(engine, model, original);
+    return sameness;
+  });
+  if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !force)
+    throw differenceError(comparison);
+  throwIfAborted(session.signal, "Stopped before anything was written.");
+  let writtenBytes = await encodedSize(model);
+  if (writes) {
+    session.stage("write");
+    await saveResult(model, { model: path, out, copiesSidecars: place.folder !== undefined, precompress }, session);
+    writtenBytes = await fileBytes(filesOfModel(await open(out), out));
+    await completePlace(place, session);
+  }
+  warnOfDefaults(original, session);
+  const before = { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, path)) };
+  const after = { nodes: nodesIn(model), bytes: writtenBytes };
+  const held = [...allValues(model.graph)].filter(({ role }) => role !== undefined).length;
+  const written = writes ? out : undefined;
+  return {
+    data: {
+      ...{ model: path, before, after, changes, saved },
+      misses: misses.map(({ at, reason }) => ({ at, reason })),
+      ...{ comparison, held, written, copies, replaced },
+    },
+    print(terminal) {
+      if (saved !== undefined) terminal.table(ruleColumns, ruleRows(changes, saved));
+      else
+        for (const [kind, all] of groupChanges(changes, (change) => change.kind ?? change.what))
+          terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
+      terminal.table(changeColumns, [
+        changeRow("nodes", before.nodes, after.nodes, integer),
+        changeRow("bytes", before.bytes, after.bytes, bytes),
+      ]);
+      terminal.line(comparisonLine(comparison));
+      if (held > 0)
+        terminal.line(
+          `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
+        );
+      terminal.line(
+        written === undefined
+          ? "nothing written: --explain only shows what would change. -o out.onnx writes the result."
+          : `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
+      );
+    },
+  };
+}
+
+/** Groups changes, the most frequent first. */
+function groupChanges(changes: readonly Change[], keyOf: (change: Change) => string): [string, Change[]][] {
+  const groups = new Map<string, Change[]>();
+  for (const change of changes) {
+    const key = keyOf(change);
+    groups.set(key, [...(groups.get(key) ?? []), change]);
+  }
+  return [...groups].sort(([, a], [, b]) => b.length - a.length);
+}
+
+const ruleColumns = [
+  { title: "rule" },
+  { title: "times", align: "right" as const },
+  { title: "saves", align: "right" as const },
+  { title: "result" },
+  { title: "at" },
+];
+
+/** Returns a row per rule and result, with the first place where the rule applied. The first row of a rule has the bytes that it saves. */
+function ruleRows(changes: readonly Change[], saved: Readonly<Record<string, number>>): string[][] {
+  const remaining = new Map(Object.entries(saved));
+  return groupChanges(changes, ({ rule, kind, what }) => `${rule ?? ""}\0${kind ?? what}`).map(([, all]) => {
+    const [{ rule = "", kind, what = "", at = "" } = {}] = all;
+    const more = all.length === 1 ? "" : ` and ${integer(all.length - 1)} more`;
+    const bytesSaved = remaining.get(rule);
+    remaining.delete(rule);
+    return [rule, integer(all.length), bytesSaved === undefined ? "" : bytes(bytesSaved), kind ?? what, `${at}${more}`];
+  });
+}
+
+function comparisonLine(comparison: Sameness | string): string {
+  if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
+  const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
+  const differenceText =
+    difference === 0
+      ? "equal"
+      : `at most ${difference.toExponential(1)} apart (relative to the largest value; ${Number(tolerance.toPrecision(2))} allowed)`;
+  const asWritten = fused === undefined ? "" : ", run node by node";
+  const fusedText =
+    fused === undefined || fused <= tolerance
+      ? ""
+      : `; with the runtime's fusions ${fused.toExponential(1)}, in individual quantized values`;
+  const rounding =
+    own === undefined
+      ? ""
+      : `; rounding error of the original ${own.toExponential(1)}${isUnsteady(own) ? ": this is weak evidence" : ""}`;
+  return `outputs: ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
+}
+
+/** Returns whether operator fusion changes the original's outputs so much that a slightly wrong rewrite cannot be detected. */
+const isUnsteady = (roundingError: number): boolean => roundingError > 0.01;
+
+/** Returns for each rule that applied how many bytes larger the file would be without it. Rules can enable each other, so the sum can differ. */
+async function bytesSaved(
+  original: Model,
+  simplified: Model,
+  changes: readonly Change[],
+  options: Parameters<typeof simplifyModel>[1] & { readonly skip: readonly string[] },
+  context: Parameters<typeof simplifyModel>[2],
+): Promise<Readonly<Record<string, number>>> {
+  const size = await encodedSize(simplified);
+  const saved: Record<string, number> = {};
+  for (const rule of new Set(changes.flatMap((change) => change.rule ?? []))) {
+    const withoutRule = original.clone();
+    await simplifyModel(withoutRule, { ...options, skip: [...options.skip, rule] }, context);
+    saved[rule] = (await encodedSize(withoutRule)) - size;
+  }
+  return saved;
+}
+
+interface ComparisonInputs {
+  readonly sizes: ReadonlyMap<string, number>;
+  readonly set: ReturnType<typeof parseSettings>;
+  readonly fix: Readonly<Record<string, number>>;
+  readonly keepOutputs: readonly string[];
+  readonly force: boolean;
+}
+
+/** Compares outputs. @throws PithError E_ENGINE if only the result does not load. Without `force`, also throws if the comparison is not possible. */
+async function compare(
+  engine: Engine,
+  original: Model,
+  model: Model,
+  { sizes, set, fix, keepOutputs, force }: ComparisonInputs,
+  session: ProcessSession,
+): Promise<Sameness | string> {
+  try {
+    const fixedOriginal = original.clone();
+    await fixDimensions(fixedOriginal, { fix });
+    if (keepOutputs.length > 0)
+      fixedOriginal.graph.setOutputs(fixedOriginal.graph.outputs.filter(({ name }) => keepOutputs.includes(name)));
+    return await compareOutputs(engine, fixedOriginal, model, {
+      sizes,
+      set: await setFeeds(fixedOriginal, set),
+      ...session,
+    });
+  } catch (error) {
+    const pithError = asPithError(error);
+    if (pithError instanceof ResultFails && pithError.loading) throw error;
+    const reason = stripPeriod(pithError.message);
+    if (force) return uncapitalize(reason);
+    throw new PithError(
+      pithError.code,
+      `${reason}. The result could not be compared with the original. Nothing was written.`,
+      { hint: "--force writes the result without a comparison.", cause: error },
+    );
+  }
+}
+
+function differenceError({ difference, at, tolerance, run, own }: Sameness): PithError {
+  const differenceText = Number.isFinite(difference)
+    ? `differs by ${difference.toExponential(1)} of its largest value`
+    : "is another";
+  const explanation = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
+  if (run === "as written" || tolerance < codesTolerance)
+    return new PithError(
+      "E_ACCURACY_LOST",
+      `Output "${at}" ${differenceText}; rounding explains ${Number(tolerance.toPrecision(2))}${explanation}. Nothing was written.`,
+      {
+        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --original).",
+      },
+    );
+  return new PithError(
+    "E_ACCURACY_LOST",
+    `Output "${at}" ${differenceText} with ONNX Runtime's fusions, more than ${tolerance}, but not when run node by node. Nothing was written.`,
+    { hint: "--force writes the result anyway; then evaluate it on your own data (pith eval --original)." },
+  );
+}
+
+function nodesIn(model: Model): number {
+  return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
+}
+
+/** Adds outputs to the original for values that are outputs only of the result, so that they can be compared. */
+function addComparableOutputs(original: Model, { graph }: Model): void {
+  const outputNames = new Set(original.graph.outputs.map(({ name }) => name));
+  for (const { name, type } of graph.outputs) {
+    const value = outputNames.has(name) ? undefined : original.graph.ownValue(name);
+    if (value === undefined) continue;
+    if (value.stated === undefined) value.type = type;
+    original.graph.addOutput(value);
+  }
+}
+
+async function setFeeds(original: Model, set: ComparisonInputs["set"]): Promise<Batch> {
+  const copy = original.clone();
+  await setInputs(copy, { set });
+  const feeds: Record<string, Dense> = {};
+  for (const name of Object.keys(set)) {
+    const tensor = copy.graph.ownValue(name)?.tensor;
+    if (tensor !== undefined) feeds[name] = await tensor.read();
+  }
+  return feeds;
+}
