@@ -11,7 +11,7 @@ import { completeContext } from "../../src/core/pass/run-pass.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import { compareFunction, lossOf } from "../../src/judge/compare/compare-function.ts";
-import { runJudgedStep } from "../../src/judge/run/judged-step.ts";
+import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import { textInputs } from "../../src/judge/task/text-inputs.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
 import { timedInputs } from "../../src/runtime/run/timed-inputs.ts";
@@ -110,7 +110,7 @@ test.each([
 ])("quantization of a decoder with %j calibrates on its own text", async (options, form) => {
   const notes: string[] = [];
   const original = cachedDecoder();
-  const step = await runJudgedStep(
+  const step = await runSingleStep(
     {
       pass: quantize,
       options,

@@ -11,15 +11,11 @@ import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples.ts";
-import {
-  type FallbackVerdict,
-  findFallback,
-  type StepOutput,
-  searchFewest,
-} from "../../src/judge/fallback/precision-fallback.ts";
+import { type FallbackVerdict, findFallback, searchFewest } from "../../src/judge/fallback/precision-fallback.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
+import type { StepOutput } from "../../src/judge/steps/runner.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { modelDigest } from "../../src/judge/steps/store.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";

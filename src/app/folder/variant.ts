@@ -7,7 +7,7 @@ import { counted } from "../../core/numbers.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { formatPreciseLayer } from "../../judge/fallback/precise-layers.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";
-import { runJudgedStep } from "../../judge/run/judged-step.ts";
+import { runSingleStep } from "../../judge/run/single-step.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { type TextInputs, textInputs } from "../../judge/task/text-inputs.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
@@ -74,7 +74,7 @@ async function makeVariant(
     condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
-  const { result, noGainText, judgement, rejection, fallback } = await runJudgedStep(request, stepContext);
+  const { result, noGainText, judgement, rejection, fallback } = await runSingleStep(request, stepContext);
   if (noGainText !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(noGainText)}.`);
   if (rejection !== undefined) {
     const { text, tried } = rejection;

@@ -3,8 +3,9 @@ import { encodedSource, PithError, throwIfAborted } from "#ir";
 import type { AnyPass, Context, OptionValues } from "#pass";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
+import type { StepOutput } from "../steps/runner.ts";
 import { formatSettings } from "./precise-layers.ts";
-import { type FallbackRequest, type StepOutput, searchFewest, settingErrors } from "./precision-fallback.ts";
+import { type FallbackRequest, searchFewest, settingErrors } from "./precision-fallback.ts";
 
 /**
  * Finds the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better. @param bytes maximum of

@@ -16,7 +16,7 @@ import { counted } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
-import type { StepResult } from "../steps/runner.ts";
+import type { StepOutput } from "../steps/runner.ts";
 import { type LayerTable, layerTable } from "./layer-table.ts";
 import {
   type FallbackAttempt,
@@ -26,10 +26,6 @@ import {
   type PrecisionFallback,
   precisionReason,
 } from "./precise-layers.ts";
-
-export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
-  readonly model: Model;
-}
 
 export interface FallbackJudge {
   readonly samples: Dataset | undefined;

@@ -7,8 +7,9 @@ import { type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
+import type { StepOutput } from "../steps/runner.ts";
 import { layerTable, type TableRequest } from "./layer-table.ts";
-import { applyForms, bytesOfLayers, type StepOutput } from "./precision-fallback.ts";
+import { applyForms, bytesOfLayers } from "./precision-fallback.ts";
 
 /** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const bitWidths = [8, 4, 3, 2];

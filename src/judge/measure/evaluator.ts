@@ -94,6 +94,21 @@ export class Evaluator {
     return this.#measured.options.output;
   }
 
+  get options(): PairedMetricsOptions {
+    return this.#measured.options;
+  }
+
+  /** Returns an evaluator that reserves validation samples, for the same measurements; this one if it already does. */
+  async divide(): Promise<Evaluator> {
+    if (this.metrics.validation !== undefined) return this;
+    const options = { ...this.#measured.options, choice: true };
+    const looks = this.#measured.looks.withOptions(options);
+    const metrics = await looks.measureAll();
+    const measured = { ...this.original.measured, estimate: metrics.original.comparison.original };
+    const evaluation = { ...this.original, measured, ...metrics.original };
+    return new Evaluator({ ...this.#measured, evaluation, metrics, looks, options });
+  }
+
   open({ measured }: Evaluation): Promise<Model> {
     return this.#measured.figures.store.open(measured.sha256);
   }

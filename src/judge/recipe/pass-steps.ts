@@ -17,6 +17,8 @@ export interface PassStep {
   readonly fallsBack?: boolean;
   /** Maximum bytes of the file, for which the bits of each layer are chosen. */
   readonly bytes?: number;
+  /** Maximum bytes of the compressed file, for which settings are chosen. */
+  readonly download?: number;
 }
 
 export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {

@@ -34,7 +34,7 @@ import { type Decision, indexOfSmallestDrop, selectResult } from "./contenders.t
 import type { Parts } from "./data-parts.ts";
 import { errorOfRun } from "./rejection.ts";
 import { defaultRounds, timeIfChanged } from "./timing.ts";
-import { openTrials, reservesValidation, type Trials } from "./trials.ts";
+import { openTrials, type Trials } from "./trials.ts";
 import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
 /** Options of a run. By default, it keeps the smallest result that meets the goal and is about as fast as the original. */
@@ -139,18 +139,15 @@ export async function compressIn(
       baseContext.log(event);
     },
   };
-  const trials = await openTrials(
-    store,
-    recipes,
-    task,
-    { ...options, choice: reservesValidation(recipes, options) },
-    context,
-  );
-  const { candidates, evaluator } = trials;
-  const duration = await durationOf(trials, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
+  const opened = await openTrials(store, recipes, task, options, context);
+  const { candidates } = opened;
+  const duration = await durationOf(opened, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
-  for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, trials));
+  for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, opened));
+  // A candidate alone can reserve validation samples for its options.
+  const { evaluator = opened.evaluator } = results[0] ?? {};
+  const trials = { ...opened, evaluator };
   const timing = await timeIfChanged(evaluator, results, options, context);
   const decision = await selectResult(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
@@ -266,7 +263,7 @@ async function runRecord(
     variants: tried.map(({ variant }) => variant),
     chosen,
     ...(choice === undefined || chosen === undefined || tried.length < 2 ? {} : { choice }),
-    missed: chosen !== undefined || metrics.validation === undefined ? undefined : choice?.place,
+    missed: chosen !== undefined || tried.length < 2 || metrics.validation === undefined ? undefined : choice?.place,
     latency: timing,
     ...(examined === undefined ? {} : { examined }),
     disagreements,

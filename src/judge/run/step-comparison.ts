@@ -1,17 +1,19 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
-import { asPithError, type Model } from "#ir";
+import { asPithError, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import { allowance, figure } from "../../core/numbers.ts";
 import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
+import { separateSearchSamples } from "../fallback/fallback-samples.ts";
 import { announceDuration } from "../measure/duration-notice.ts";
 import { findLostKnowledge } from "../measure/judgement.ts";
 import { Looks } from "../measure/looks.ts";
-import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
+import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
 import { trains } from "../steps/step-options.ts";
 import { keepingAdvice } from "./step-advice.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
+import type { Compared, Comparer } from "./take-step.ts";
 
 export interface Reference {
   readonly model: string;
@@ -21,10 +23,6 @@ export interface Reference {
   readonly judges: boolean;
   readonly comparison: Comparison;
   readonly lostKnowledge?: string | undefined;
-}
-
-export interface Compared extends PairedResult {
-  readonly reference?: Reference | undefined;
 }
 
 export interface GoalCheck {
@@ -43,6 +41,26 @@ export interface StepComparison {
   readonly judge: PairedMetrics;
   readonly goal: Goal | undefined;
   compare(result: Model): Promise<Compared>;
+}
+
+/** Returns the comparison for models of a store. @param open opens a model of the store. */
+export function comparerOf(
+  request: StepRequest,
+  task: StepTask,
+  { goal, compare }: Pick<StepComparison, "goal" | "compare">,
+  open: (output: string) => Promise<Model>,
+): Comparer {
+  return {
+    goal,
+    compare: async (result) => compare(await open(result)),
+    async separate(goal, context) {
+      const { input, batch, output } = request;
+      const separated = await separateSearchSamples(input.model, task, { batch, output }, goal, context);
+      if (separated instanceof Miss) return separated;
+      const { search, searched, compare } = separated;
+      return { search, others: { ...comparerOf(request, task, { goal, compare }, open), searched } };
+    },
+  };
 }
 
 interface MeasuredReference {

@@ -2,6 +2,7 @@ import type { Model } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { levelOf } from "../../core/math/interval.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
+import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Goal } from "../compare/goal.ts";
 import { Evaluator, type EvaluatorOptions } from "../measure/evaluator.ts";
 import { FigureRecords } from "../measure/figure-records.ts";
@@ -50,7 +51,7 @@ export async function openTrials(
   const evaluator = await Evaluator.create(
     figures,
     task,
-    { ...options, name, level, maxDrop: requestedGoal.maxDrop },
+    { ...options, name, level, maxDrop: requestedGoal.maxDrop, choice: options.choice ?? candidates.length > 1 },
     context,
   );
   onMeasured(evaluator.original.measured);
@@ -66,19 +67,15 @@ export async function openTrials(
   };
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [], purpose } = options;
+  const { test, calibrate, metric } = task;
   return {
-    ...{ candidates, parts, goal, runner, judging, evaluator, task },
-    ...{ context, onStage, onMeasured, targets, store, purpose },
+    ...{ candidates, parts, goal, runner, judging, evaluator, test, calibrate, metric },
+    ...{ onMeasured, targets, store, purpose },
+    context: { ...context, engine: watchLoads(context.engine), stage: onStage },
     // The goal of the run applies to trained candidates, too.
     requestedGoal: { stated: false, ...requestedGoal, ...goal },
   };
 }
-
-/** Returns whether test samples are reserved for validation: to choose among several recipes, or for the precision fallback. */
-export const reservesValidation = (candidates: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
-  choice ??
-  (candidates.length > 1 ||
-    candidates.some(({ recipe }) => stepsOf(recipe, passes).some(({ fallsBack }) => fallsBack)));
 
 /**
  * Runs a recipe and stores its results in `resumeFolder`, where `compress` with this recipe alone finds them.
@@ -92,8 +89,7 @@ export async function runIn(
   context: Partial<Context> = {},
 ): Promise<void> {
   await withStore(original, options, async (store) => {
-    const choice = reservesValidation([candidate], options);
-    const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
+    const trials = await openTrials(store, [candidate], task, options, completeContext(context));
     for (const opened of trials.candidates) await runCandidate(opened, false, trials);
   });
 }

@@ -35,6 +35,11 @@ export interface StepResult {
   readonly seconds: number;
 }
 
+/** Result of a step as an open model. */
+export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
+  readonly model: Model;
+}
+
 /** Recorded result of a step, without options, because these can contain paths of another machine. */
 type RecordedStep = Omit<StepResult, "options">;
 
@@ -74,16 +79,31 @@ export class Runner {
     return states;
   }
 
-  /** Runs a step on a model, or returns its stored result. @throws PithError as the pass; after a failed run of this step, the same error again. */
-  async run(step: Step, input: string): Promise<StepResult> {
-    const result = await this.#runOnce(step, input);
+  /**
+   * Runs a step on a model, or returns its stored result. @param changed replaces parts of the context, such as `log`.
+   * @throws PithError as the pass; after a failed run of this step, the same error again.
+   */
+  async run(step: Step, input: string, changed?: Partial<Context>): Promise<StepResult> {
+    const result = await this.#runOnce(step, input, changed);
     const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
     return { ...result, options: options as OptionValues };
   }
 
-  async #runOnce(step: Step, input: string): Promise<RecordedStep> {
+  /** Runs a step as `run` does. A store without records does not keep the output, because most attempts are discarded. */
+  async attempt(step: Step, input: string, changed: Partial<Context>): Promise<StepOutput> {
+    const { store, parts } = this.#options;
+    if (store.records === undefined) {
+      const model = await store.open(input);
+      const context = { ...this.#context, ...changed };
+      return { model, ...(await runStep(step.pass, model, step.options, parts, context)) };
+    }
+    const { changes, misses, output } = await this.run(step, input, changed);
+    return { changes, misses, model: await store.open(output) };
+  }
+
+  async #runOnce(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const { records } = this.#options.store;
-    if (records === undefined) return this.#make(step, input);
+    if (records === undefined) return this.#make(step, input, changed);
     const key = await this.keyOf(step, input);
     const stored = await this.#readResult(key);
     if (stored !== undefined) return stored;
@@ -93,7 +113,7 @@ export class Runner {
     const canResume = partFor(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
     const checkpoint = canResume ? await records.checkpoint(key) : undefined;
     try {
-      const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input);
+      const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input, changed);
       // The record is written last, because it implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
@@ -104,15 +124,16 @@ export class Runner {
     }
   }
 
-  async #make({ pass, options }: Step, input: string): Promise<RecordedStep> {
+  async #make({ pass, options }: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const { store, parts } = this.#options;
     const model = await store.open(input);
     const warnings: string[] = [];
+    const stepContext = { ...this.#context, ...changed };
     const context: Context = {
-      ...this.#context,
+      ...stepContext,
       log: (event) => {
         if (event.level === "warning") warnings.push(event.text);
-        this.#context.log(event);
+        stepContext.log(event);
       },
     };
     const started = performance.now();

@@ -2,7 +2,7 @@
 
 import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
-import type { Rejection } from "../../../judge/run/judged-step.ts";
+import type { Rejection } from "../../../judge/run/single-step.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";

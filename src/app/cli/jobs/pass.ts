@@ -11,8 +11,9 @@ import { countMacs, countWeights, plainFile, weigh } from "../../../judge/measur
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { isEqualCount } from "../../../judge/record/operation-count.ts";
-import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
+import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
+import type { Judgement } from "../../../judge/run/take-step.ts";
 import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import { type TextInputs, textInputs } from "../../../judge/task/text-inputs.ts";
@@ -45,7 +46,7 @@ import { withTargets } from "../job-parts/target.ts";
 import { openStepsTask, type SampleUse } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
-interface KeptStep extends JudgedStep {
+interface KeptStep extends SingleStep {
   readonly result: Model;
   readonly judgement: Judgement;
 }
@@ -75,7 +76,7 @@ async function changeModel(
 ): Promise<PassOutput> {
   const openedStep = await openStep(input, targets, original, context);
   const { request, context: stepContext } = openedStep;
-  const step = await rejectUnloadable(() => runJudgedStep(request, stepContext));
+  const step = await rejectUnloadable(() => runSingleStep(request, stepContext));
   const { result, noGainText, judgement, rejection } = step;
   const report = await reportOf(openedStep, step);
   if (result === undefined) return report;
@@ -93,7 +94,7 @@ async function changeModel(
 
 async function reportOf(
   { request: { input }, data }: OpenedStep,
-  { outcome, comparison, fallback, searched }: JudgedStep,
+  { outcome, comparison, fallback, searched }: SingleStep,
 ): Promise<StepReport> {
   const { changes, misses, training, history, learnt } = outcome;
   const train = data?.samples.train;

@@ -14,7 +14,7 @@ import {
   percent,
 } from "../../../core/numbers.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
-import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import { checkTargets, type OnTarget } from "../../../judge/compare/target-check.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   decibelsLegend,
@@ -24,7 +24,7 @@ import {
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
-import { reportTargets } from "../../../judge/run/target-report.ts";
+import { warnOfTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics } from "../../../judge/task/metrics.ts";
 import { textInputs } from "../../../judge/task/text-inputs.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -95,8 +95,11 @@ export default async function evaluate(
     if (original !== undefined && openTargets.length > 0) {
       const [engine, reference] = [createEngine(), await open(original)];
       const texts = data === undefined ? await textInputs(reference, contextOf(engine, session, session)) : undefined;
-      const checked = { samples: measurements?.samples ?? texts?.test, output, seed: session.seed };
-      onTarget = await reportTargets(engine, openTargets, reference, await open(model), checked, session);
+      const samples = measurements?.samples ?? texts?.test;
+      session.stage("targets");
+      const checked = { samples, output, seed: session.seed, signal: session.signal };
+      onTarget = await checkTargets(engine, openTargets, reference, await open(model), checked);
+      warnOfTargets(onTarget, session);
     }
     return { measured: measurements?.measured, targets: onTarget };
   });

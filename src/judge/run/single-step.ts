@@ -1,0 +1,265 @@
+/** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
+
+import { hasFloatWeights, infer } from "#analysis";
+import { type Model, memoize } from "#ir";
+import { type Change, equalizedReference, namesAt } from "#pass";
+import { figure } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
+import { minDecibels } from "../../runtime/noise/layers.ts";
+import { type Likeness, minSame } from "../compare/compare-function.ts";
+import { isWithin, judge } from "../compare/goal.ts";
+import { inputsPhrase } from "../compare/output-comparison.ts";
+import { findLayerToBlame } from "../fallback/layer-table.ts";
+import type { PrecisionFallback } from "../fallback/precise-layers.ts";
+import { FailedFallback } from "../fallback/precision-fallback.ts";
+import { announceCalibration } from "../measure/duration-notice.ts";
+import { whyNotSmaller } from "../measure/improvement.ts";
+import type { Lost } from "../measure/judgement.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
+import { memoryModels } from "../steps/loose-models.ts";
+import { Runner, type StepResult } from "../steps/runner.ts";
+import { type StepParts, samplesOf } from "../steps/step.ts";
+import { trains } from "../steps/step-options.ts";
+import { lessLossyAdvice } from "./step-advice.ts";
+import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
+import type { StepContext, StepRequest } from "./step-request.ts";
+import {
+  type Compared,
+  describeFallback,
+  evaluatedCount,
+  type Judgement,
+  judgeSteps,
+  type StepsRun,
+  type Taken,
+  takeStep,
+} from "./take-step.ts";
+import { warnOfTargets } from "./target-report.ts";
+
+export interface SingleStep {
+  readonly outcome: StepResult;
+  /** Undefined if nothing changed. */
+  readonly result: Model | undefined;
+  /** Undefined for a dry run, and if nothing changed. */
+  readonly judgement: Judgement | undefined;
+  readonly comparison: StepComparison | undefined;
+  readonly fallback: PrecisionFallback | undefined;
+  /** Number of samples, disjoint from the test samples, on which the options or layers were chosen; undefined without such a choice. */
+  readonly searched: number | undefined;
+  /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
+  readonly noGainText: string | undefined;
+  /** Undefined if the result can be kept. */
+  readonly rejection: Rejection | undefined;
+}
+
+export interface Rejection {
+  readonly because: Lost["because"];
+  readonly text: string;
+  /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
+  readonly tried: string | undefined;
+  readonly blamed: Blame | undefined;
+  readonly changes: readonly Change[];
+  readonly isUnshown: boolean;
+  /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
+  readonly isLostBefore: boolean;
+  readonly isTrainable: boolean;
+}
+
+interface JudgedStep {
+  readonly request: StepRequest;
+  readonly run: StepsRun;
+  readonly taken: Taken;
+  readonly judgement: Judgement;
+  readonly result: Model;
+}
+
+/**
+ * Runs a step and decides whether its result can be kept. With `fallback`, a result that misses the goal gets layers at higher precision.
+ * @throws PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if no result passes together with the other models of a folder, and
+ * the errors of the pass.
+ */
+export async function runSingleStep(request: StepRequest, context: StepContext): Promise<SingleStep> {
+  const { pass, options, input, task, limit, output, dryRun = false, force = false, fallback = false } = request;
+  const store = memoryModels(copyInput(request), request.temporary);
+  const models = new Map<string, Promise<Model>>();
+  const open = (name: string): Promise<Model> => memoize(models, name, () => store.open(name));
+  const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
+  context.stage(pass.id);
+  const parts = partsOf(request);
+  let untrained: Compared | undefined;
+  const beforeTraining = async (model: Model): Promise<void> => {
+    untrained = await comparison?.compare(model);
+  };
+  let noGain: string | undefined;
+  const run: StepsRun = {
+    ...{ store, context, open, output, force, condition: request.condition, inputs: request.inputs },
+    runner: new Runner({ store, parts }, { ...context, beforeTraining, phase: context.stage }),
+    comparer: task && comparison && comparerOf(request, task, comparison, open),
+    test: testOf(request),
+    calibrate: parts.calibrate,
+    targets: request.targets ?? [],
+    openOriginal: async () => input.model,
+    async announce(chosen) {
+      if (!dryRun) await announceCalibration(pass, chosen, input.model, parts.calibrate, context);
+      const samples = samplesOf(pass, chosen, parts);
+      if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
+        context.log({ id: "calibration", text: `calibrated on ${samples.name}` });
+    },
+    async isJudged(_step, { changes, output: result }) {
+      if (changes.length === 0 || dryRun) return false;
+      if (pass.makesSmaller === "file") noGain = await whyNotSmaller(input.model, await open(result));
+      return noGain === undefined || force;
+    },
+    skipsComparison: pass.beginsAnew === true || request.judgedTogether === true,
+  };
+  const step: PassStep = {
+    ...{ id: pass.id, name: "", pass, options, judged: true, fallsBack: fallback && !force },
+    ...(limit === undefined ? {} : { [limit.of === "file" ? "bytes" : "download"]: limit.bytes }),
+  };
+  const taken = await takeStep([step], step, store.original, run);
+  const { result: outcome, comparer, failedFallback } = taken;
+  const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
+  const single = {
+    ...{ outcome, result, comparison, fallback: taken.fallback, searched: comparer?.searched, noGainText: noGain },
+  };
+  if (taken.findings === undefined || result === undefined)
+    return { ...single, judgement: undefined, rejection: undefined };
+  const judgement = await judgeSteps([step], taken, input.path, run, (check, compared) =>
+    check.verdict.met
+      ? check.lostKnowledge
+      : `${check.prefix}${lossText(check.comparison, check.verdict, check.goal, sampleCounts(request, compared))}`,
+  );
+  const judged = { request, run, taken, judgement, result };
+  warnOfDissimilarity(judged);
+  warnOfTargets(judgement.targets, context);
+  if (untrained !== undefined && judgement.compared !== undefined) {
+    const [before, after] = [untrained, judgement.compared].map(({ comparison: { unit, candidate } }) =>
+      figure(unit, candidate.value),
+    );
+    const text = `the student before training: ${untrained.comparison.metric} ${before}, after it ${after}`;
+    context.log({ id: "student", text });
+  }
+  const rejection = await findRejection(judged);
+  if (rejection === undefined || force) warnOfLoss(judged);
+  if (rejection === undefined && failedFallback !== undefined)
+    context.log({
+      id: "fallback",
+      text: `no layers are kept at higher precision: ${failedFallback.reason}`,
+      level: "warning",
+    });
+  return { ...single, judgement, rejection };
+}
+
+/** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
+const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
+
+/** Returns the samples for the pass. Texts calibrate without data, or improve a language model. */
+function partsOf({ task, inputs }: StepRequest): StepParts {
+  if (inputs === undefined) return task ?? {};
+  const calibrate = task === undefined ? { calibrate: inputs.calibrate } : {};
+  return { ...task, ...calibrate, text: inputs.isGenerated ? inputs.calibrate : undefined };
+}
+
+/** Returns a copy of the input model whose metadata records the preprocessing of the data. */
+function copyInput({ input, record = new Map() }: StepRequest): Model {
+  const model = input.model.clone();
+  for (const [key, value] of record) model.header.metadata.set(key, value);
+  return model;
+}
+
+function warnOfDissimilarity({ run: { test, context }, judgement: { kept } }: JudgedStep): void {
+  const likeness = kept?.likeness;
+  if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
+    context.log({ id: "dissimilar", text: formatDissimilarity(likeness, test), level: "warning" });
+}
+
+const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
+  unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minSame);
+
+function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefined): string {
+  const outputName = output === undefined ? "" : ` "${output}"`;
+  const difference =
+    same === undefined
+      ? "the error is more than a tenth of the variance"
+      : "fewer than half of the elements equal those";
+  const advice =
+    test === undefined || test.synthetic !== undefined ? ": measure the result on your own samples (`data`)" : "";
+  return `on ${inputsPhrase(test)} ${difference} of the original's output${outputName}${advice}`;
+}
+
+/** Returns the number of available samples, and if interim looks used only a part of the test samples, the number of these (`of`). */
+function sampleCounts(
+  { task }: StepRequest,
+  compared: Compared,
+): { readonly available?: number; readonly of?: number } {
+  const [used, count, available] = [compared.answers.given.length, task?.test.count, task?.available];
+  return {
+    ...(available === undefined ? {} : { available }),
+    ...(count === undefined || used >= count ? {} : { of: count }),
+  };
+}
+
+/** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
+const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
+
+async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
+  const { request, taken, judgement, result } = judged;
+  const { compared, goalCheck, lost } = judgement;
+  if (lost === undefined) return undefined;
+  const { because, text } = lost;
+  const isLostByStrictness = because === "goal" && goalCheck !== undefined && isUnshown(goalCheck);
+  const isLostBefore =
+    goalCheck !== undefined &&
+    compared?.reference?.judges === true &&
+    isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
+  return {
+    ...{ because, text },
+    tried: taken.fallback === undefined ? taken.failedFallback?.reason : `this is ${describeFallback(taken.fallback)}`,
+    blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
+    changes: taken.result.changes,
+    isUnshown: isLostByStrictness,
+    isLostBefore,
+    isTrainable: hasFloatWeights(result, infer(result)),
+  };
+}
+
+/** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
+async function blameLayer({ request, run, taken, judgement, result }: JudgedStep): Promise<Blame | undefined> {
+  const { pass, options, input, output } = request;
+  const { changes } = taken.result;
+  const because = judgement.lost?.because;
+  // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
+  if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
+  if (!namesAt(pass.options).includes("except")) return undefined;
+  const changedLayers = new Set(changes.map(({ at }) => at));
+  const { failedFallback } = taken;
+  if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
+    return restrictToChanged(failedFallback.blamed, changedLayers);
+  const { runner, store, context } = run;
+  const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
+    const equalizingStep = { pass: equalizingPass, options };
+    return (await runner.attempt(equalizingStep, store.original, { log: () => {} })).model;
+  });
+  const { engine, seed, signal, progress } = context;
+  context.stage("layer errors");
+  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement, run) };
+  const errors = await findLayerToBlame(engine, reference, result, run.test, limits);
+  return errors && restrictToChanged(errors, changedLayers);
+}
+
+function warnOfLoss({ request, run: { context }, judgement: { compared, goalCheck } }: JudgedStep): void {
+  const { pass, input, options } = request;
+  const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
+  const advice = lessLossyAdvice(pass, options);
+  const lossSentence =
+    goalCheck?.verdict.met === true ? lossWarning(goalCheck.comparison, goalCheck.verdict, goalCheck.goal) : undefined;
+  if (lossSentence !== undefined) warn("worse", `${goalCheck?.prefix}${lossSentence}.${advice}`);
+  const reference = compared?.reference;
+  const noGainSentence = reference && noGainText(input.path, compared.comparison);
+  if (noGainSentence !== undefined && (lossSentence === undefined || reference?.judges === true))
+    warn("gain", noGainSentence);
+  // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
+  const lostSentence = allowsLargeDrop(request) && !pass.beginsAnew ? compared?.lostKnowledge : undefined;
+  if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
+}
