@@ -228,7 +228,7 @@ async function chooseOptions<C extends Compared>(
 }
 
 /** The first run logged the step's messages, and a search reports progress per attempt. */
-const quiet = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, phase: undefined });
+const quiet = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, phase: () => {} });
 
 async function separate<C extends Compared>(
   comparer: Comparer<C> | undefined,
