@@ -6,7 +6,6 @@ import { Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import { allowance, difference } from "../../core/numbers.ts";
 import { isIndexed, view } from "../../data/batches/indexed.ts";
-import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
@@ -36,10 +35,19 @@ export async function separateSearchSamples(
   if (!isIndexed(test) || task.metric.gathered !== undefined) {
     // Samples that must run in order, or together, are run once, and the rows are split afterwards.
     const metrics = await PairedMetrics.create(original, task, { ...options, choice: true }, context);
-    const search = searchOnValidation(metrics, test, goal);
-    if (search instanceof Miss) return search;
-    const searched = metrics.validation?.samples.length ?? 0;
-    return { search, searched, compare: (model) => metrics.compare(model) };
+    const { validation } = metrics;
+    if (validation === undefined) return new Miss(tooFewSamples);
+    return {
+      searched: validation.samples.length,
+      search: {
+        samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
+        async measure(model) {
+          const validated = (await metrics.compare(model)).validation;
+          return validated === undefined ? { holds: "no", text: "not measured" } : verdictOf(validated, goal);
+        },
+      },
+      compare: (model) => metrics.compare(model),
+    };
   }
   const division = drawHoldout(test.count, false);
   if (division === undefined) return new Miss(tooFewSamples);
@@ -57,18 +65,6 @@ export async function separateSearchSamples(
 }
 
 const tooFewSamples = "there are too few samples for both the search and the evaluation";
-
-export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): FallbackJudge | Miss {
-  const { validation } = metrics;
-  if (validation === undefined) return new Miss(tooFewSamples);
-  return {
-    samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
-    async measure(model) {
-      const validated = (await metrics.compare(model)).validation;
-      return validated === undefined ? { holds: "no", text: "not measured" } : verdictOf(validated, goal);
-    },
-  };
-}
 
 /**
  * Number of standard errors by which the drop must be below the maximum, so that the goal is also met on other samples. With one standard error, a

@@ -1,15 +1,17 @@
 /**
- * Chooses the bits of each layer for a maximum file size. The error share of each layer is measured at 4 bits. Each further bit is assumed to divide
- * the share by four (6 dB).
+ * Chooses the options of a step for a maximum size: the bits of each layer for a file, or the settings for a download. The error share of each layer
+ * is measured at 4 bits. Each further bit is assumed to divide the share by four (6 dB).
  */
-import { encodedSize, PithError, throwIfAborted } from "#ir";
-import { type Context, type OptionValues, quantizedKind } from "#pass";
+import { encodedSize, encodedSource, PithError, throwIfAborted } from "#ir";
+import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
+import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
 import type { StepOutput } from "../steps/runner.ts";
 import { layerTable, type TableRequest } from "./layer-table.ts";
-import { applyForms, bytesOfLayers } from "./precision-fallback.ts";
+import { formatSettings } from "./precise-layers.ts";
+import { applyForms, bytesOfLayers, type FallbackRequest, searchFewest, settingErrors } from "./precision-fallback.ts";
 
 /** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const bitWidths = [8, 4, 3, 2];
@@ -18,14 +20,14 @@ const measuredBits = 4;
 const maxAttempts = 4;
 
 /**
- * Runs a step with the bits per layer that lose least within a maximum file size. @param bytes the maximum.
+ * Returns the options with the bits per layer that lose least within a maximum file size. @param bytes the maximum.
  * @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the context's signal; errors of the pass.
  */
 export async function fitToBytes(
   request: Omit<TableRequest, "requestedOutput">,
   bytes: number,
   context: Context,
-): Promise<{ readonly output: StepOutput; readonly options: OptionValues }> {
+): Promise<OptionValues> {
   const { options, original, run } = request;
   const outputs = new Map<number, StepOutput>();
   for (const [at, bits] of bitWidths.entries()) {
@@ -77,17 +79,48 @@ export async function fitToBytes(
     const chosen = applyForms({ ...options, ...optionsForBits(bitWidths[0] ?? 8) }, forms);
     let size = await encodedSize((await run(withFastRounding(chosen))).model);
     if (size <= bytes) {
-      const result = await run(chosen);
-      size = await encodedSize(result.model);
-      if (size <= bytes) return { output: result, options: chosen };
+      size = await encodedSize((await run(chosen)).model);
+      if (size <= bytes) return chosen;
     }
     minBytes = Math.min(minBytes, size);
     budget -= size - bytes;
   }
   const smallest = Math.min(minBytes, await encodedSize(smallestResult.model));
-  throw new PithError(
-    "E_UNSUPPORTED",
-    `No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`,
-    { hint: "Remove channels first: pith prune --structured." },
-  );
+  throw tooLarge(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`);
+}
+
+const tooLarge = (text: string): PithError =>
+  new PithError("E_UNSUPPORTED", text, { hint: "Remove channels first: pith prune --structured." });
+
+/**
+ * Returns the options of the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better. @param bytes maximum of
+ * the compressed file (brotli). @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
+ */
+export async function fitToDownload(
+  {
+    pass,
+    options,
+    run,
+  }: Pick<FallbackRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
+  bytes: number,
+  context: Context,
+): Promise<OptionValues> {
+  const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
+  const attempts = Math.ceil(Math.log2(settings.length + 1));
+  let [smallest, attemptCount] = [Number.POSITIVE_INFINITY, 0];
+  const best = await searchFewest(settingErrors(settings), undefined, attempts, async (count) => {
+    const setting = settings[count - 1] ?? {};
+    throwIfAborted(context.signal, "Stopped while settings were searched.");
+    context.progress(attemptCount++, attempts, formatSettings(setting));
+    const changedOptions = { ...options, ...setting };
+    const file = await encodedSource((await run(changedOptions)).model);
+    const { sampled, ...estimate } = await measureSize([file], context.signal);
+    let brotli = estimate.brotli ?? Number.NaN;
+    // The sizes of large files are estimates, but the maximum must hold for the whole file. Estimates are at most 5 % too large.
+    if (sampled && brotli <= 1.05 * bytes) brotli = (await brotliSize(file, context.signal)) ?? Number.NaN;
+    smallest = Math.min(smallest, brotli);
+    return { holds: brotli <= bytes ? "clearly" : "no", result: changedOptions };
+  });
+  if (best?.holds === "clearly") return best.result;
+  throw tooLarge(`No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`);
 }

@@ -10,11 +10,10 @@ import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type OnTarget } from "../compare/target-check.ts";
-import { fitToDownload } from "../fallback/download-budget.ts";
 import { excessOf, excessOfNoise, searchWithoutData } from "../fallback/fallback-samples.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import { type FallbackJudge, type FallbackRequest, findFallback } from "../fallback/precision-fallback.ts";
-import { fitToBytes } from "../fallback/size-budget.ts";
+import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
 import { judgeResult, type Lost } from "../measure/judgement.ts";
 import { checkFunctionAndLoading, type KeptFunction, trainingOf, withOutputsOf } from "../measure/kept-function.ts";
 import type { PairedResult } from "../measure/paired-metrics.ts";
@@ -208,15 +207,13 @@ async function chooseOptions<C extends Compared>(
   context.stage("choose bits");
   const request = await requestFor(step, input, quiet(context), run);
   const progressContext = { ...quiet(context), progress: context.progress };
-  if (bytes === undefined)
-    return { options: (await fitToDownload(request, download ?? 0, progressContext)).options, comparer };
+  if (bytes === undefined) return { options: await fitToDownload(request, download ?? 0, progressContext), comparer };
   const separated = calibrate === undefined ? await separate(comparer, run) : undefined;
   const samples =
     separated === undefined || separated instanceof Miss
       ? (calibrate ?? run.inputs?.calibrate)
       : separated.search.samples;
-  const work = async (): Promise<OptionValues> =>
-    (await fitToBytes({ ...request, samples }, bytes, progressContext)).options;
+  const work = (): Promise<OptionValues> => fitToBytes({ ...request, samples }, bytes, progressContext);
   const key = store.records && {
     ...{ bitsWithin: bytes, samples: await keyOfSamples(samples), output },
     of: await runner.keyOf(step, input),

@@ -4,7 +4,7 @@ import type { OptionValues } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { inMemory, viewBytes } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
-import { fitToDownload } from "./download-budget.ts";
+import { fitToDownload } from "./size-budget.ts";
 
 const mebibyte = 2 ** 20;
 
@@ -25,6 +25,6 @@ const pass = { downloadSettings: () => [0, 1000, 12_000, 30_000].map((noise) => 
 const run = async ({ noise }: OptionValues) => ({ model: modelWith(Number(noise)), changes: [], misses: [] });
 
 test("compresses large files whole before it accepts a setting", async () => {
-  const { options } = await fitToDownload({ pass, options: {}, run }, 10_000, completeContext({}));
+  const options = await fitToDownload({ pass, options: {}, run }, 10_000, completeContext({}));
   expect(options).toEqual({ noise: 1000 });
 });
