@@ -4,14 +4,11 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { activations } from "./activations.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { attentions } from "./attention.ts";
-import { bounds } from "./bounds.ts";
 import type { RuleExample } from "./example.ts";
-import { layouts } from "./layout.ts";
 import { layoutPairs } from "./layout-pairs.ts";
 import { math } from "./math.ts";
 import { normalizations } from "./normalizations.ts";
 import { operands } from "./operands.ts";
-import { operators } from "./operators.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reductions.ts";
 import { rotaries } from "./rotary.ts";
@@ -23,11 +20,8 @@ export const ruleExamples: readonly RuleExample[] = [
   ...attentions,
   ...rotaries,
   ...arithmetic,
-  ...bounds,
   ...math,
-  ...operators,
   ...products,
-  ...layouts,
   ...layoutPairs,
   ...reductions,
   ...selections,

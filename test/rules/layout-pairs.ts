@@ -45,6 +45,31 @@ const strided = (step: number, offset = 0, channels = "0, 1, 2") =>
 
 export const layoutPairs: readonly RuleExample[] = [
   {
+    rule: "reshapes",
+    fires: {
+      "a copied dimension": nodes(
+        `
+        split: int64[4] = [0, 0, 2, 4]
+        merge: int64[3] = [0, -1, 4]
+        r = Reshape(x, split)
+        y = Reshape(r, merge)`,
+        "x: float32[batch, steps, 8]",
+      ),
+      "a Flatten": nodes("  shape: int64[2] = [-1, 4]\n  r = Flatten(x)\n  y = Reshape(r, shape)"),
+    },
+    keeps: {
+      "a copied dimension that the first input lacks": nodes(
+        `
+        swap: int64[3] = [0, 2, -1]
+        merge: int64[3] = [2, -1, 0]
+        r = Reshape(x, swap)
+        y = Reshape(r, merge)`,
+        "x: float32[batch, steps, 8]",
+      ),
+    },
+    sizes: { batch: 4, steps: 5 },
+  },
+  {
     rule: "transposes",
     fires: {
       "permutations whose product is another one": nodes(
@@ -97,23 +122,6 @@ export const layoutPairs: readonly RuleExample[] = [
         m = Reshape(x, merge)
         t = Transpose(m) {perm=[1, 0, 2]}
         y = Reshape(t, join)`),
-    },
-    sizes: { batch: 3 },
-  },
-  {
-    rule: "concats",
-    fires: {
-      "the first operand": nodes(
-        "  n = Neg(x)\n  a = Concat(x, n) {axis=1}\n  y = Concat(a, x) {axis=-2}",
-        "x: float32[batch, 6, 8]",
-      ),
-      "the last operand": nodes("  n = Neg(x)\n  a = Concat(x, n) {axis=0}\n  y = Concat(n, a) {axis=0}"),
-    },
-    keeps: {
-      "another axis": nodes("  a = Concat(x, x) {axis=1}\n  y = Concat(a, a) {axis=2}"),
-      "another reader": nodes(
-        "  a = Concat(x, x) {axis=1}\n  b = Concat(a, x) {axis=1}\n  m = ReduceMax(a) {keepdims=0}\n  y = Add(b, m)",
-      ),
     },
     sizes: { batch: 3 },
   },

@@ -74,34 +74,6 @@ export const math: readonly RuleExample[] = [
     tolerance: 1e-5,
   },
   {
-    rule: "idempotent",
-    fires: {
-      Relu: nodes("  r = Relu(x)\n  y = Relu(r)"),
-      Floor: nodes("  r = Floor(x)\n  y = Floor(r)"),
-      "another reader": nodes("  r = Abs(x)\n  a = Abs(r)\n  y = Sub(a, r)"),
-    },
-    keeps: {
-      "different operators": nodes("  r = Floor(x)\n  y = Ceil(r)"),
-      "an operator that changes its own result": nodes("  r = Exp(x)\n  y = Exp(r)"),
-    },
-    sizes: { batch: 3 },
-  },
-  {
-    rule: "cancelling",
-    fires: {
-      Neg: nodes("  n = Neg(x)\n  m = Neg(n)\n  y = Exp(m)"),
-      Not: nodes(
-        "  zero: float32[] = [0]\n  g = Greater(x, zero)\n  n = Not(g)\n  m = Not(n)\n  y = Where(m, x, zero)",
-      ),
-      "another reader": nodes("  n = Neg(x)\n  m = Neg(n)\n  e = Exp(n)\n  y = Add(m, e)"),
-    },
-    keeps: {
-      "another operator between": nodes("  n = Neg(x)\n  e = Exp(n)\n  y = Neg(e)"),
-      "a Reciprocal, which rounds": nodes("  n = Reciprocal(x)\n  y = Reciprocal(n)"),
-    },
-    sizes: { batch: 3 },
-  },
-  {
     rule: "wider-cast",
     fires: {
       "integers through floats": nodes(

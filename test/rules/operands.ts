@@ -5,17 +5,7 @@ graph (${input}) -> (y) {
 ${body}
 }`;
 
-const images = "x: float32[batch, 3, 6, 6]";
-
-const pads = (first: string, second: string, attributes = "") =>
-  nodes(
-    `
-    a: int64[8] = ${first}
-    b: int64[8] = ${second}
-    p = Pad(x, a) ${attributes}
-    y = Pad(p, b) ${attributes}`,
-    images,
-  );
+const _images = "x: float32[batch, 3, 6, 6]";
 
 export const operands: readonly RuleExample[] = [
   {
@@ -65,79 +55,5 @@ export const operands: readonly RuleExample[] = [
 }`,
     },
     sizes: { batch: 3, other: 3 },
-  },
-  {
-    rule: "padded-twice",
-    fires: {
-      zeros: pads("[0, 0, 1, 1, 0, 0, 1, 1]", "[0, 0, 1, 0, 0, 0, 1, 0]"),
-      edges: pads("[0, 0, 1, 1, 0, 0, 1, 1]", "[0, 0, 2, 0, 0, 0, 1, 0]", '{mode="edge"}'),
-      "pads of some axes": nodes(
-        `
-        a: int64[2] = [1, 2]
-        b: int64[4] = [1, 2, 0, 1]
-        last: int64[1] = [-1]
-        both: int64[2] = [3, 2]
-        fill: float32[] = [0.5]
-        p = Pad(x, a, fill, last)
-        y = Pad(p, b, fill, both)`,
-        images,
-      ),
-    },
-    keeps: {
-      "a pad that removes elements": pads("[0, 0, 1, 1, 0, 0, 1, 1]", "[0, 0, -1, 0, 0, 0, 1, 0]"),
-      reflections: pads("[0, 0, 1, 1, 0, 0, 1, 1]", "[0, 0, 1, 0, 0, 0, 1, 0]", '{mode="reflect"}'),
-      "two values": nodes(
-        `
-        a: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
-        one: float32[] = [1]
-        p = Pad(x, a, one)
-        y = Pad(p, a)`,
-        images,
-      ),
-      "another reader": nodes(
-        `
-        a: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
-        p = Pad(x, a)
-        q = Pad(p, a)
-        m = ReduceMax(q) {keepdims=0}
-        y = Mul(p, m)`,
-        images,
-      ),
-    },
-    sizes: { batch: 2 },
-  },
-  {
-    rule: "reduced-pool",
-    fires: {
-      "a mean that drops the axes": nodes(
-        "  axes: int64[2] = [2, 3]\n  g = GlobalAveragePool(x)\n  y = ReduceMean(g, axes) {keepdims=0}",
-        images,
-      ),
-      "an attribute in an old opset, and a maximum": nodes(
-        "  g = GlobalAveragePool(x)\n  y = ReduceMax(g) {axes=[-1, -2], keepdims=0}",
-        images,
-        13,
-      ),
-      "a mean over channels, too": nodes(
-        "  axes: int64[1] = [1]\n  g = GlobalAveragePool(x)\n  y = ReduceMean(g, axes)",
-        images,
-      ),
-    },
-    keeps: {
-      "a pooled axis that stays": nodes(
-        "  axes: int64[1] = [2]\n  g = GlobalAveragePool(x)\n  y = ReduceMean(g, axes) {keepdims=0}",
-        images,
-      ),
-      "a maximum over channels": nodes(
-        "  axes: int64[3] = [1, 2, 3]\n  g = GlobalAveragePool(x)\n  y = ReduceMax(g, axes) {keepdims=0}",
-        images,
-      ),
-      "another reader": nodes(
-        "  axes: int64[2] = [2, 3]\n  g = GlobalAveragePool(x)\n  m = ReduceMean(g, axes)\n  y = Add(g, m)",
-        images,
-      ),
-    },
-    sizes: { batch: 2 },
-    tolerance: 1e-5,
   },
 ];

@@ -12,50 +12,6 @@ ${body}
 
 export const selections: readonly RuleExample[] = [
   {
-    rule: "picked-twice",
-    fires: {
-      "a vector of a vector": nodes(`
-        i: int64[3] = [3, 1, 5]
-        j: int64[2] = [-1, 0]
-        g = Gather(x, i) {axis=1}
-        y = Gather(g, j) {axis=-1}`),
-      "a scalar of a slice": nodes(
-        `
-        j: int64[] = [1]
-        s = Slice(x, end, zero, one, step)
-        y = Gather(s, j) {axis=1}`.replace("s = Slice", "step: int64[1] = [-2]\n  s = Slice"),
-      ),
-      "a slice of a vector": nodes(`
-        i: int64[4] = [3, 1, 5, 7]
-        g = Gather(x, i) {axis=1}
-        y = Slice(g, one, end, one)`),
-    },
-    keeps: {
-      "another axis": nodes(`
-        i: int64[3] = [0, 1, 0]
-        g = Gather(x, i) {axis=0}
-        y = Gather(g, i) {axis=1}`),
-      "another reader": nodes(`
-        i: int64[3] = [3, 1, 5]
-        j: int64[3] = [2, 0, 1]
-        g = Gather(x, i) {axis=1}
-        h = Gather(g, j) {axis=1}
-        y = Add(g, h)`),
-      "computed indices": nodes(
-        "  g = Gather(x, i) {axis=1}\n  y = Gather(g, zero) {axis=1}",
-        "x: float32[batch, 8], i: int64[3]",
-      ),
-      "an index that drops the axis": nodes(
-        `
-        i: int64[] = [1]
-        g = Gather(x, i) {axis=1}
-        y = Gather(g, zero) {axis=1}`,
-        "x: float32[batch, 8, 3]",
-      ),
-    },
-    sizes: { batch: 3 },
-  },
-  {
     rule: "slices",
     fires: {
       "two axes": nodes("  a = Slice(x, zero, two, zero)\n  y = Slice(a, one, end, one)"),
@@ -80,67 +36,6 @@ export const selections: readonly RuleExample[] = [
         y = Add(a, b)`),
     },
     sizes: { batch: 3 },
-  },
-  {
-    rule: "joined-parts",
-    fires: {
-      "gathers of one value": nodes(`
-        i: int64[2] = [3, 1]
-        j: int64[2] = [-1, 0]
-        a = Gather(x, i) {axis=1}
-        b = Gather(x, j) {axis=1}
-        y = Concat(a, b) {axis=-1}`),
-      "all parts of a Split": nodes(
-        "  a, b = Split(x) {axis=1, num_outputs=2}\n  c = Concat(a, b) {axis=1}\n  y = Relu(c)",
-      ),
-      "all parts of an axis of unknown length": nodes(
-        `
-        sizes: int64[2] = [1, 3]
-        n = Neg(x)
-        a, b = Split(n, sizes) {axis=0}
-        y = Concat(a, b) {axis=0}`,
-        "x: float32[rows, 8]",
-      ),
-      "slices that meet": nodes(`
-        n = Neg(x)
-        a = Slice(n, zero, two, zero)
-        b = Slice(n, two, end, zero)
-        y = Concat(a, b) {axis=0}`),
-      "neighbors next to another value": nodes(`
-        minus: int64[1] = [-2]
-        a = Slice(x, one, four, one)
-        b = Slice(x, four, minus, one)
-        n = Neg(x)
-        y = Concat(n, a, b) {axis=1}`),
-    },
-    keeps: {
-      "slices with a gap": nodes(`
-        a = Slice(x, zero, two, one)
-        b = Slice(x, four, end, one)
-        y = Concat(a, b) {axis=1}`),
-      "parts in another order": nodes("  a, b = Split(x) {axis=1, num_outputs=2}\n  y = Concat(b, a) {axis=1}"),
-      "another axis": nodes("  a, b = Split(x) {axis=1, num_outputs=2}\n  y = Concat(a, b) {axis=0}"),
-      "negative bounds of an axis of unknown length": nodes(`
-        six: int64[1] = [6]
-        minus: int64[1] = [-4]
-        a = Slice(x, zero, minus, zero)
-        b = Slice(x, minus, end, zero)
-        y = Concat(a, b) {axis=0}`),
-      "readers of all gathers": nodes(`
-        i: int64[4] = [3, 1, 2, 0]
-        a = Gather(x, i) {axis=1}
-        b = Gather(x, four) {axis=1}
-        c = Concat(a, b) {axis=1}
-        s = Add(a, b)
-        m = ReduceSum(s) {keepdims=0}
-        d = ReduceSum(c) {keepdims=0}
-        y = Add(m, d)`),
-      "two values": nodes(
-        "  a = Slice(x, zero, four, one)\n  b = Slice(z, four, end, one)\n  y = Concat(a, b) {axis=1}",
-        "x: float32[batch, 8], z: float32[batch, 8]",
-      ),
-    },
-    sizes: { batch: 4, rows: 4 },
   },
   {
     rule: "sliced-shape",

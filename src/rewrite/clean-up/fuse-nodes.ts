@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { type Inference, infer, leadsToCodes } from "#analysis";
-import type { Emit, Graph, Match, Model, Node, Value } from "#ir";
+import type { Graph, Match, Model, Node, Value } from "#ir";
 import { allNodes, canTakeName, describe, emitInto, isUsed, Miss, replaceUses, subgraphs, substitute } from "#ir";
 import { type Change, definePass, described } from "#pass";
 import {
@@ -143,13 +143,10 @@ function fuseStructure(
   for (const rule of rules.structures(last)) {
     if (output === undefined || (rule.reorders === true && isRounded(last))) continue;
     let matched: ReadonlySet<Node> = new Set();
-    const emitBefore = (node: Node): Emit =>
-      emitInto(model, { before: node, by: "fuse-nodes", onNode: inference.visit });
     const canChange = (value: Value): boolean => canChangeIn(last.graph, value, inference, isProtected);
     const result = rule.fuse({
       last,
-      emit: emitBefore(last),
-      emitBefore,
+      emit: emitInto(model, { before: last, by: "fuse-nodes", onNode: inference.visit }),
       visit: inference.visit,
       canChange,
       site: inference.site,

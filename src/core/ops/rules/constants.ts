@@ -68,9 +68,6 @@ export function isModerate(factor: number, type: DataType = "float32"): boolean 
   return size === 0 || (size <= limit && size >= 1 / limit);
 }
 
-/** The maximum ratio of a term to the merged sum. If large terms cancel, adding them one by one rounds x more coarsely than adding their sum. */
-export const maxCancellation = 16;
-
 export const largestOf = ({ values }: Numbers): number =>
   values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 

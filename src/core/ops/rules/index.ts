@@ -3,16 +3,10 @@
 import { activationStructures } from "./activations.ts";
 import { arithmeticPairs } from "./arithmetic.ts";
 import { attentionStructures } from "./attention.ts";
-import { boundPairs } from "./bounds.ts";
-import { joinedSelections } from "./joins.ts";
 import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
-import { layoutChain } from "./layout-chains.ts";
-import { layoutIslands } from "./layout-islands.ts";
 import { mathPairs } from "./math.ts";
-import { normalizationVectorPairs } from "./normalization-vectors.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
 import { operandPairs } from "./operands.ts";
-import { operatorPairs } from "./operators.ts";
 import { productPairs } from "./products.ts";
 import { reductionPairs } from "./reductions.ts";
 import { rotaryPairs, rotaryStructures } from "./rotary.ts";
@@ -31,10 +25,7 @@ const pairs: readonly Pair[] = [
   stridedGatherPair,
   ...mathPairs,
   ...normalizationPairs,
-  ...normalizationVectorPairs,
   ...arithmeticPairs,
-  ...boundPairs,
-  ...operatorPairs,
   ...productPairs,
   ...rotaryPairs,
 ];
@@ -44,9 +35,6 @@ const structures: readonly Structure[] = [
   ...normalizationStructures,
   ...attentionStructures,
   ...rotaryStructures,
-  layoutChain,
-  ...layoutIslands,
-  joinedSelections,
 ];
 
 export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(

@@ -5,7 +5,6 @@ import {
   constantIntegersOf,
   readAttributeOrInput,
   readFlag,
-  readInteger,
   readIntegers,
   readString,
   wrapAxis,
@@ -32,7 +31,7 @@ export function writeAxes({ first, second, secondSite, emit }: PairScope, axes: 
   return { inputs: [x, integersConstant(emit, sortedAxes, `${second.outputs[0]?.name}_axes`)] };
 }
 
-export function permutationAt(site: Site): readonly number[] | undefined {
+function permutationAt(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
   return readIntegers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
@@ -134,20 +133,6 @@ export function reshapeTarget(
   return out.includes(0) || inferredCount > 1 || (inferredCount === 1 && target.includes(0)) ? undefined : target;
 }
 
-const concatPair: Pair = {
-  id: "concats",
-  description: "a Concat of a Concat becomes one Concat",
-  first: ["Concat"],
-  second: ["Concat"],
-  fuse({ first, second, firstSite, secondSite, input, isOnlyReader }) {
-    const rank = secondSite.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
-    if (rank === undefined || !isOnlyReader) return undefined;
-    const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(readInteger(site, "axis", 1), rank));
-    if (inner !== outer) return undefined;
-    return { inputs: [...second.inputs.slice(0, input), ...first.inputs, ...second.inputs.slice(input + 1)] };
-  },
-};
-
 /**
  * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞, if the values are never negative: for a
  * window that contains only pads, ONNX Runtime would return the lowest finite number instead of -∞.
@@ -230,7 +215,7 @@ export const biasAxesPair: Pair = {
   },
 };
 
-export function fillerOf(site: Site): number | undefined {
+function fillerOf(site: Site): number | undefined {
   const operand = site.inputs[2];
   if (operand === undefined) {
     const attribute = site.attribute("value");
@@ -243,10 +228,4 @@ export function fillerOf(site: Site): number | undefined {
 const isAboveZero = (value: Value | undefined): boolean =>
   value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
-export const layoutPairs: readonly Pair[] = [
-  transposePair,
-  reshapePair,
-  mergedTransposePair,
-  concatPair,
-  padWindowPair,
-];
+export const layoutPairs: readonly Pair[] = [transposePair, reshapePair, mergedTransposePair, padWindowPair];

@@ -1,4 +1,4 @@
-/** Rules for pairs of arithmetic operators: a product and a sum, two casts, an operator applied twice. */
+/** Rules for pairs of arithmetic operators: a product and a sum, two casts, a recurrent layer and its initial state. */
 import { type DataType, type Dim, Miss, sameDims, type Value } from "#graph";
 import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
@@ -47,24 +47,6 @@ export const transposedGemmPair: Pair = {
     const value = 1 - readInteger(secondSite, name, 0);
     return { inputs: second.inputs.with(input, first.inputs[0]), attributes: { [name]: { kind: "int", value } } };
   },
-};
-
-const idempotentPair: Pair = {
-  id: "idempotent",
-  description: "applied twice is the same as once",
-  first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
-  second: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
-  requiresSameOperator: true,
-  fuse: ({ second }) => (second.inputs[0] === undefined ? undefined : { value: second.inputs[0] }),
-};
-
-const cancelingPair: Pair = {
-  id: "cancelling",
-  description: "applied twice cancels out",
-  first: ["Not", "Neg"],
-  second: ["Not", "Neg"],
-  requiresSameOperator: true,
-  fuse: ({ first }) => (first.inputs[0] === undefined ? undefined : { value: first.inputs[0] }),
 };
 
 /** For each type, the types that represent all its values exactly. */
@@ -134,11 +116,4 @@ function isZero(value: Value, operandOf: PairScope["operand"]): boolean {
   return small !== undefined && small.type !== "string" && Number(small.data[0]) === 0;
 }
 
-export const mathPairs: readonly Pair[] = [
-  gemmPair,
-  transposedGemmPair,
-  idempotentPair,
-  cancelingPair,
-  castPair,
-  zeroStatePair,
-];
+export const mathPairs: readonly Pair[] = [gemmPair, transposedGemmPair, castPair, zeroStatePair];

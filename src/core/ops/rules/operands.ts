@@ -1,10 +1,7 @@
-/** Rules that remove a node that repeats an operand if broadcasting repeats it anyway, and that merge two consecutive Pad nodes. */
+/** Rules that remove a node that repeats an operand if broadcasting repeats it anyway. */
 import { type Dense, type Dim, type Emit, Miss, type Node, sameDims, type Use, type Value } from "#graph";
-import type { Site } from "../define.ts";
-import { constantIntegersOf, readAttributeOrInput, readString, wrapAxis } from "../shared/attributes.ts";
-import { broadcast, integersConstant, scalar } from "../shared/rules.ts";
-import { fillerOf } from "./layout.ts";
-import { dimsOf, ints, type Pair, type PairScope } from "./rule.ts";
+import { broadcast, scalar } from "../shared/rules.ts";
+import { dimsOf, type Pair, type PairScope } from "./rule.ts";
 
 const broadcasting = [
   ...["Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where", "And", "Or", "Xor"],
@@ -63,45 +60,4 @@ const repeatedOperand: Pair = {
 
 const maxReaders = 16;
 
-/** Returns the pads before each axis, then the pads after each axis; undefined if they are computed at run time. */
-function padsOf(site: Site): readonly number[] | undefined {
-  const rank = site.inputs[0]?.dims?.length;
-  const pads = readAttributeOrInput(site, "pads", 1);
-  const axes = site.inputs[3] === undefined ? undefined : constantIntegersOf(site.inputs[3]);
-  if (rank === undefined || pads === undefined || pads === "runtime") return undefined;
-  if (site.inputs[3] === undefined) return pads.known.length === 2 * rank ? pads.known : undefined;
-  if (axes === undefined || pads.known.length !== 2 * axes.length) return undefined;
-  const allPads = new Array<number>(2 * rank).fill(0);
-  for (const [index, axis] of axes.entries()) {
-    const position = wrapAxis(axis, rank);
-    allPads[position] = pads.known[index] ?? 0;
-    allPads[rank + position] = pads.known[axes.length + index] ?? 0;
-  }
-  return allPads;
-}
-
-const twoPads: Pair = {
-  id: "padded-twice",
-  description: "two pads with the same value are one",
-  first: ["Pad"],
-  second: ["Pad"],
-  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
-    const [inner, outer] = [padsOf(firstSite), padsOf(secondSite)];
-    const [mode, outerMode] = [firstSite, secondSite].map((site) => readString(site, "mode", "constant"));
-    if (!isOnlyReader || input !== 0 || inner === undefined || outer === undefined || mode !== outerMode)
-      return undefined;
-    // A negative pad removes elements, possibly elements that the other Pad adds.
-    if ([...inner, ...outer].some((pad) => pad < 0)) return undefined;
-    if (mode === "constant") {
-      const [filler, outerFiller] = [fillerOf(firstSite), fillerOf(secondSite)];
-      if (filler === undefined || !Object.is(filler, outerFiller)) return undefined;
-    } else if (mode !== "edge") return undefined;
-    const pads = inner.map((pad, index) => pad + (outer[index] ?? 0));
-    const [x] = first.inputs;
-    if (secondSite.version < 11) return { inputs: [x], attributes: { pads: ints(pads) } };
-    const padsValue = integersConstant(emit, pads, `${second.outputs[0]?.name}_pads`);
-    return { inputs: [x, padsValue, second.inputs[2]] };
-  },
-};
-
-export const operandPairs: readonly Pair[] = [repeatedOperand, twoPads];
+export const operandPairs: readonly Pair[] = [repeatedOperand];

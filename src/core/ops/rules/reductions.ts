@@ -1,7 +1,6 @@
 /** Rules that merge two reductions, or a reduction and a Squeeze or Unsqueeze. */
 import { isFloat } from "#graph";
 import { readFlag } from "../shared/attributes.ts";
-import { integersConstant, range } from "../shared/rules.ts";
 import { axesOf, skipMissingAxes, writeAxes } from "./layout.ts";
 import { emitNamed, type Pair } from "./rule.ts";
 
@@ -56,36 +55,4 @@ const reducedTwice: Pair = {
   },
 };
 
-/**
- * Merges a global average, which is a mean over all axes after the second, and a reduction:
- *     ReduceMean(GlobalAveragePool(x)) {axes=[2, 3], keepdims=0} = ReduceMean(x) {axes=[2, 3], keepdims=0}
- * After the global average, these axes have one element, so its sum, extremum or product is the element itself.
- */
-const reducedPool: Pair = {
-  id: "reduced-pool",
-  description: "a reduction of a global average is one ReduceMean",
-  first: ["GlobalAveragePool"],
-  second: associativeOperators,
-  reorders: true,
-  fuse(scope) {
-    const { first, second, firstSite, secondSite, isOnlyReader, emit } = scope;
-    const [x] = first.inputs;
-    const rank = firstSite.inputs[0]?.dims?.length;
-    const axes = axesOf(secondSite, rank);
-    if (!isOnlyReader || x === undefined || rank === undefined || axes === undefined || axes.length === 0)
-      return undefined;
-    if (firstSite.inputs[0]?.dims?.includes(0) === true) return undefined;
-    const pooledAxes = range(rank - 2, 2);
-    const keepdims = readFlag(secondSite, "keepdims", true) ? 1 : 0;
-    // If the reduction does not keep its axes, it must remove all axes of the average.
-    if (keepdims === 0 && !pooledAxes.every((axis) => axes.includes(axis))) return undefined;
-    if (second.op === "ReduceL1") return undefined;
-    if (second.op !== "ReduceMean" && !axes.every((axis) => axis >= 2)) return undefined;
-    const allAxes = [...new Set([...axes, ...pooledAxes])].sort((a, b) => a - b);
-    const write = emitNamed(scope);
-    if (secondSite.version < 18) return { value: write.ReduceMean([x], { axes: allAxes, keepdims }) };
-    return { value: write.ReduceMean([x, integersConstant(emit, allAxes)], { keepdims }) };
-  },
-};
-
-export const reductionPairs: readonly Pair[] = [keptAxes, reducedTwice, reducedPool];
+export const reductionPairs: readonly Pair[] = [keptAxes, reducedTwice];

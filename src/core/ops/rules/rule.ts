@@ -57,8 +57,6 @@ export interface StructureScope {
   readonly emit: Emit;
   site(node: Node): Site;
   operand(value: Value): Operand | undefined;
-  /** Returns an `Emit` that adds nodes before the given node. (`emit` adds nodes before `last`.) */
-  emitBefore(node: Node): Emit;
   /** Infers the outputs of a node again after the rule has changed the node. */
   visit(node: Node): void;
   /** Returns whether a value can change: it is stored or computed in the graph of `last`, is not an output, and has no role. */

@@ -1,5 +1,5 @@
 /** Rules for two nodes that select elements along axes: Slice, Gather with stored indices, and SequenceAt. */
-import { type Dim, fromNumbers, type Node, sliceRange, type Use, type Value } from "#graph";
+import { type Dim, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant } from "../shared/rules.ts";
@@ -154,59 +154,6 @@ const gatheredAxis: Pair = {
   },
 };
 
-const maxIndices = 4096;
-
-/** Elements picked along one axis, in order. */
-interface Selection {
-  readonly axis: number;
-  readonly indices: readonly number[];
-  /** Whether the node removes the axis, as a Gather with a scalar index does. */
-  readonly dropsAxis: boolean;
-}
-
-function selectionOf(node: Node, site: Site): Selection | undefined {
-  const dims = site.inputs[0]?.dims;
-  if (dims === undefined) return undefined;
-  if (node.op === "Gather") {
-    const indices = constantIntegersOf(site.inputs[1]);
-    const rank = site.inputs[1]?.dims?.length;
-    if (indices === undefined || rank === undefined || rank > 1) return undefined;
-    return { axis: wrapAxis(readInteger(site, "axis", 0), dims.length), indices, dropsAxis: rank === 0 };
-  }
-  const { starts = [], ends = [], steps = [], axes = [] } = boundsOf(site) ?? {};
-  const [axis = 0] = axes;
-  const size = dims[axis];
-  if (axes.length !== 1 || typeof size !== "number" || size > maxIndices) return undefined;
-  const [step = 1] = steps;
-  const { first, count } = sliceRange(size, starts[0] ?? 0, ends[0] ?? 0, step);
-  return { axis, indices: Array.from({ length: count }, (_, index) => first + index * step), dropsAxis: false };
-}
-
-/** Selects from a selection along the same axis: x[i][j] = x[i[j]]. */
-const pickedTwice: Pair = {
-  id: "picked-twice",
-  description: "two selections along an axis are one Gather",
-  first: ["Gather", "Slice"],
-  second: ["Gather", "Slice"],
-  fuse(scope) {
-    const { first, second, firstSite, secondSite, input, isOnlyReader } = scope;
-    const [x] = first.inputs;
-    if (!isOnlyReader || x === undefined || input !== 0 || (first.op === "Slice" && second.op === "Slice"))
-      return undefined;
-    const [inner, outer] = [selectionOf(first, firstSite), selectionOf(second, secondSite)];
-    if (inner === undefined || outer === undefined || inner.dropsAxis || inner.axis !== outer.axis) return undefined;
-    const count = inner.indices.length;
-    const indices = outer.indices.flatMap((index) => inner.indices[index < 0 ? index + count : index] ?? []);
-    if (indices.length !== outer.indices.length || indices.length === 0) return undefined;
-    // A list of indices that is longer than the lists of both nodes would enlarge the file.
-    if (indices.length > Math.max(count, outer.indices.length, 8)) return undefined;
-    const dims = outer.dropsAxis ? [] : [indices.length];
-    const { emit } = scope;
-    const indicesValue = emit.constant(fromNumbers("int64", dims, indices), `${second.outputs[0]?.name}_indices`);
-    return { value: emitNamed(scope).Gather([x, indicesValue], { axis: inner.axis }) };
-  },
-};
-
 /** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split. */
 const sequencePiece: Pair = {
   id: "piece-of-sequence",
@@ -227,4 +174,4 @@ const sequencePiece: Pair = {
   },
 };
 
-export const selectionPairs: readonly Pair[] = [slices, pickedTwice, slicedShape, gatheredAxis, sequencePiece];
+export const selectionPairs: readonly Pair[] = [slices, slicedShape, gatheredAxis, sequencePiece];
