@@ -107,8 +107,8 @@ function prerender(mode: string): Plugin {
     name: "prerender",
     apply: "build",
     async transformIndexHtml(html) {
-      // The start view needs only the texts of numbers from Pith, in `pith/evaluate`.
-      const { startView = "" } = await importBuilt("src/prerender.tsx", mode, /^pith(?!\/evaluate$)/);
+      // The start view needs only the texts of numbers from Pith.
+      const { startView = "" } = await importBuilt("src/prerender.tsx", mode, /^pith|\/app\/report\//);
       return html.replace("<!--start-->", startView);
     },
   };

@@ -8,7 +8,7 @@
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type OutputChunk, rolldown } from "rolldown";
-import { doorModules, doors, isDoor } from "./doors.ts";
+import { doorModules, doors, isDoor, studioDoor } from "./doors.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 
 /** Number of shared chunks. With fewer chunks, fewer files are read, but each entry loads more code that it does not use. */
@@ -73,13 +73,14 @@ export function isPackage(name: string): boolean {
   return /^[^.\0]/.test(name) && !isAbsolute(name) && !isDoor(name);
 }
 
-/** Entries that start in a separate process, thread or page. */
+/** Entries that start in a separate process, thread or page, and the door of the studio. */
 const started = [
   "app/cli/main",
   "app/cli/browser/page",
   "runtime/job/any-job",
   "core/platform/thread-entry",
   "data/prefetch/preparing",
+  studioDoor,
 ];
 
 /** Returns the source entries that package.json exports and imports, without extension. */

@@ -10,6 +10,9 @@ const modules = {
 
 export const doorModules: readonly string[] = Object.values(modules);
 
+/** The module that only the studio imports: drawings, texts and views that it shares with reports. */
+export const studioDoor = "app/report/index";
+
 /** Returns the file of each door. */
 export function doors(folder: string, extension: ".ts" | ".d.ts"): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(modules).map(([name, path]) => [name, join(folder, path + extension)]));

@@ -1,7 +1,17 @@
 /** Builds what `pith studio` serves: the page, and the module that runs Pith for it. The page needs no WebAssembly, because the native runtime computes. */
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { build as buildPage } from "vite";
+import { studioDoor } from "./doors.ts";
+
+/** The session runs inside the package, so it shares the classes of the built modules. */
+const builtDoor: Plugin = {
+  name: "built-door",
+  setup({ onResolve }) {
+    const filter = new RegExp(`/src/${studioDoor}\\.ts$`);
+    onResolve({ filter }, () => ({ path: `../${studioDoor}.js`, external: true }));
+  },
+};
 
 export async function buildStudio(root: string, outdir: string): Promise<void> {
   const { NODE_ENV } = process.env;
@@ -19,6 +29,7 @@ export async function buildStudio(root: string, outdir: string): Promise<void> {
     outfile: join(outdir, "session.js"),
     bundle: true,
     packages: "external",
+    plugins: [builtDoor],
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 200,

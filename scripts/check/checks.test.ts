@@ -89,6 +89,13 @@ test("reports an example that imports from src", () => {
   ]);
 });
 
+test("the studio imports entry points, and from src only its door and the texts of numbers", () => {
+  const named = (path: string) => table("studio/src/views/a.tsx", `import { a } from "../../../src/${path}.ts";`);
+  expect([...named("app/report/index"), ...named("core/numbers")]).toEqual([]);
+  expect(named("app/report/chart")).toEqual(["studio/src/views/a.tsx:1 import-table"]);
+  expect(table("examples/demo.ts", 'import { a } from "../src/app/report/index.ts";')).toHaveLength(1);
+});
+
 test("reports a cycle over three files once, with its path", () => {
   const findings = checkImportCycles([
     readSource("src/a/a.ts", 'import { b } from "../b/b.ts";'),

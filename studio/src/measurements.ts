@@ -1,10 +1,12 @@
 /** Reads what was measured of a candidate from its run record. */
-import type { Variant } from "pith/compress";
+import type { Run } from "pith/compress";
 import type { Latency } from "pith/evaluate";
 import { type Candidate, type DownloadSizes, maxExactBytes } from "./backend/backend.ts";
 import type { Figure } from "./components/figures.tsx";
 import { bytesText } from "./format.ts";
 import { downloads } from "./state.ts";
+
+type Variant = Run["variants"][number];
 
 const variantOf = ({ run }: Candidate): Variant | undefined => run?.variants[run.chosen ?? 0];
 

@@ -1,8 +1,9 @@
 /** Types of the calls that the page makes. Two backends answer them: a worker in the tab, and the server of `pith studio`. */
 import type { Inspection } from "pith";
-import type { Run, SampleView, Summary } from "pith/compress";
+import type { Run } from "pith/compress";
 import type { Estimate, Latency, LayerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
+import type { SampleView, Summary } from "../../../src/app/report/index.ts";
 
 /** A file of the server of `pith studio`, by its path in the server's folder. */
 export interface StoredFile {

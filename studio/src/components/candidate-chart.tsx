@@ -1,6 +1,7 @@
 /** Bytes against the metric: one point per candidate, with the interval of its difference from the original. */
-import type { SizeDrawing } from "pith/compress";
+
 import type { JSX } from "preact";
+import type { SizeDrawing } from "../../../src/app/report/index.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { comparisonOf } from "../measurements.ts";
 import { goalValue } from "../settings/goal.ts";

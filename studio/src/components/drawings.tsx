@@ -5,8 +5,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { useWidth } from "./width.ts";
 
 async function load() {
-  const { drawDisagreements, drawLayers, drawSample, drawSizes, drawTraining } = await import("pith/compress");
-  const { blameText } = await import("pith/evaluate");
+  const { blameText, drawDisagreements, drawLayers, drawSample, drawSizes, drawTraining } = await import(
+    "../../../src/app/report/index.ts"
+  );
   return { drawDisagreements, drawLayers, drawSample, drawSizes, drawTraining, blameText };
 }
 

@@ -1,5 +1,5 @@
-import { changeTexts, figureText } from "pith/evaluate";
 import type { JSX } from "preact";
+import { changeTexts, figure as figureText } from "../../../src/core/numbers.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { bytesText, countText, timesText } from "../format.ts";
 import { comparisonOf, downloadFigure, speedOf } from "../measurements.ts";

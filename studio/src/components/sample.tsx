@@ -1,7 +1,8 @@
 /** A sample: as the user gave it, and as the network receives it. */
-import type { SampleView } from "pith/compress";
+
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import type { SampleView } from "../../../src/app/report/index.ts";
 import type { Pixels } from "../backend/backend.ts";
 import { percentText } from "../format.ts";
 import { samples } from "../state.ts";

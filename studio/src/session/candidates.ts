@@ -1,19 +1,11 @@
 /** Makes candidates: runs a recipe, or searches for one, and measures the result on the samples. */
 import { encodeToBytes, inspect, type Model, open, PithError } from "pith";
-import {
-  type Run,
-  type RunOptions,
-  recipeFrom,
-  recipeText,
-  runRecipe,
-  type Summary,
-  search,
-  summarize,
-} from "pith/compress";
+import { type Run, type RunOptions, recipeFrom, recipeText, runRecipe, search } from "pith/compress";
 import { createEngine } from "pith/engine";
-import { compareFunction, latency, outputDifferenceText } from "pith/evaluate";
+import { compareFunction, latency } from "pith/evaluate";
 import { quantize } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
+import { outputDifferenceText, type Summary, summarize } from "../../../src/app/report/index.ts";
 import type { Candidate, MakeRequest } from "../backend/backend.ts";
 import { sha256Of } from "../hash.ts";
 import { openForTraining } from "./samples.ts";

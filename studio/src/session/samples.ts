@@ -1,10 +1,10 @@
 /** Opens the user's samples for the model, and predicts some of them. */
 import { type Batch, type Model, toNumbers } from "pith";
-import { viewsOf } from "pith/compress";
 import { collect, type IndexedDataset, memory } from "pith/data";
 import { createEngine } from "pith/engine";
 import { evaluate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
+import { viewsOf } from "../../../src/app/report/index.ts";
 import { type Pixels, partSizes, type SamplesRequest, type SamplesView, type ShownSample } from "../backend/backend.ts";
 import type { CallContext, Sampled } from "./session.ts";
 

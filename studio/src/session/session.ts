@@ -100,7 +100,7 @@ export function createSession(): Session {
       return { name, inspection, warnings, dtypes: dtypeViews };
     },
     graph: async ({ model }, context) =>
-      (await import("pith/compress")).drawGraph((await modelAt(model, context)).model),
+      (await import("../../../src/app/report/index.ts")).drawGraph((await modelAt(model, context)).model),
     openSamples: async (model, request, context) => openSamples(await modelAt(model, context), request, context),
     async make(subject, request, context) {
       const { opened, sampled } = await subjectOf(subject, context);

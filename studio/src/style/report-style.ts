@@ -1,2 +1,2 @@
 /** The build turns this style into the first rules of the page (studio/vite.config.ts). */
-export { sharedStyle } from "pith/compress";
+export { sharedStyle } from "../../../src/app/report/index.ts";

@@ -1,0 +1,13 @@
+/** Exports drawings, texts and views for the studio, which shows them as reports do. They are not part of the package's surface. */
+export { filesOfRecipe } from "../../judge/recipe/pass-steps.ts";
+export type { SampleView } from "../../judge/record/data.ts";
+export { viewsOf } from "../../judge/record/samples.ts";
+export { outputDifferenceText } from "../../judge/record/verdict.ts";
+export { blameText } from "../../runtime/noise/layer-errors.ts";
+export { drawSizes, type SizeDrawing } from "./chart.ts";
+export { type Summary, summarize } from "./choice.ts";
+export { drawLayers } from "./debug.ts";
+export { drawDisagreements, drawSample } from "./html.ts";
+export { drawGraph } from "./plot/draw-graph.ts";
+export { sharedStyle } from "./style.ts";
+export { drawTraining } from "./training-chart.ts";
