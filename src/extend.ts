@@ -2,7 +2,6 @@
  * Builds new passes, operators, solvers and statistics: graphs, their analysis, and the numerics that the techniques use.
  * The types of criteria, patterns and allocations are in `pith/prune`.
  */
-export { blocks } from "./core/analysis/blocks.ts";
 export { cost } from "./core/analysis/cost.ts";
 export { infer } from "./core/analysis/infer.ts";
 export { type Layer, layers } from "./core/analysis/layers.ts";
@@ -14,25 +13,15 @@ export { replaceUses } from "./core/graph/replace.ts";
 export { printModel } from "./core/graph/text.ts";
 export { parseModel } from "./core/graph/text-parse.ts";
 export { verify } from "./core/graph/verify.ts";
-export {
-  fromDense,
-  type Matrix,
-  type Multiply,
-  matrix,
-  matrixOf,
-  multiply,
-  scaleColumns,
-  subtract,
-  transpose,
-} from "./core/math/matrix.ts";
+export { fromDense, type Matrix, multiply } from "./core/math/matrix.ts";
 export { matrixRank } from "./core/math/rank.ts";
 export { svd } from "./core/math/svd.ts";
 export { defineOp } from "./core/ops/define.ts";
 export type { OpDef, WeightRole } from "./core/ops/entry.ts";
 export { addOperators } from "./core/ops/index.ts";
-export { definePass, type Pass, type PassDefinition, type PassDescription } from "./core/pass/pass.ts";
+export { definePass, type Pass } from "./core/pass/pass.ts";
 export { fixedDims } from "./core/tensor/dims.ts";
-export { type Random, random } from "./core/tensor/random.ts";
+export { random } from "./core/tensor/random.ts";
 export { type GradientStatistic, observeGradients } from "./learn/train/gradient-statistic.ts";
 export { fixInputs } from "./rewrite/clean-up/fix-inputs.ts";
 export { type Calibration, calibrate } from "./techniques/calibrate/calibration.ts";

@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import { createEngine } from "../src/core/engine/index.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { openDataset, parsePreprocessing, preprocess, presets, take } from "../src/data/index.ts";
-import { accuracy, agreement, compareRows, crossEntropy, evaluate, judge, measure, topK } from "../src/judge/index.ts";
+import { accuracy, agreement, compareRows, evaluate, judge, measure } from "../src/judge/index.ts";
 import { guessPreprocessing, imageInput } from "../src/judge/task/guess-preprocessing.ts";
 import { meanKl, signalToNoise } from "../src/runtime/metrics/comparison-metrics.ts";
+import { crossEntropy, topK } from "../src/runtime/metrics/metrics.ts";
 import { shared } from "./shared.ts";
 
 const engine = createEngine();

@@ -8,20 +8,13 @@ import type { Model } from "pith";
 import { open } from "pith";
 import { openDataset, openTokenizer, parsePreprocessing, preprocess, tokenize } from "pith/data";
 import { createEngine } from "pith/engine";
-import {
-  accuracy,
-  compareRows,
-  crossEntropy,
-  type Estimate,
-  type Evaluation,
-  evaluate,
-  type Metric,
-} from "pith/evaluate";
+import { accuracy, compareRows, type Estimate, type Evaluation, evaluate, type Metric } from "pith/evaluate";
 import { random } from "pith/extend";
 import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { tokensOfText } from "../../src/data/text/tokens.ts";
 import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
+import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
 import { shared } from "../../test/shared.ts";
 import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./scratch.ts";

@@ -1,9 +1,8 @@
 /** Exports datasets, file formats and preprocessing (`pith/data`). */
 export { addFiles } from "#platform";
-export type { ModelInput } from "./batches/bind.ts";
 export { mapBatches, memory, view } from "./batches/indexed.ts";
 export { collect, draw, split, take } from "./batches/select.ts";
-export type { BatchOptions, Dataset, IndexedDataset, Part } from "./batches/types.ts";
+export type { BatchOptions, Dataset, IndexedDataset } from "./batches/types.ts";
 export { cifar } from "./files/cifar.ts";
 export { frames } from "./files/frames.ts";
 export { idx } from "./files/idx.ts";
@@ -13,8 +12,7 @@ export { augmented } from "./images/augment.ts";
 export type { Augmentation } from "./images/augment-options.ts";
 export { imageFiles, images } from "./images/images.ts";
 export { preprocess } from "./images/preprocess.ts";
-export { type Preprocessing, type PresetName, parsePreprocessing, presets } from "./images/presets.ts";
-export { fromModule } from "./sources/module.ts";
+export { type Preprocessing, parsePreprocessing, presets } from "./images/presets.ts";
 export { type OpenDatasetOptions, openDataset } from "./sources/open.ts";
 export { tokenize } from "./text/sequences.ts";
 export { openTokenizer, type TextTokenizer } from "./text/tokenizer.ts";

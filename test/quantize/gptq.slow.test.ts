@@ -1,18 +1,7 @@
 /** Tests GPTQ on a published language model and on correlated inputs: the error of each layer on held-out tokens. */
 import { readFileSync } from "node:fs";
 import { memory } from "pith/data";
-import {
-  calibrate,
-  gramMatrices,
-  type Matrix,
-  matrix,
-  multiply,
-  parseModel,
-  random,
-  scaleColumns,
-  subtract,
-  transpose,
-} from "pith/extend";
+import { calibrate, gramMatrices, type Matrix, multiply, parseModel, random } from "pith/extend";
 import { nearest, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -20,7 +9,7 @@ import { type Layer, layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { multiplyHere } from "../../src/core/math/matrix.ts";
+import { matrix, multiplyHere, scaleColumns, subtract, transpose } from "../../src/core/math/matrix.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";

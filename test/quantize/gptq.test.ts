@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { fromDense, type Gram, gramMatrices, type Matrix, parseModel, type Solver, transpose } from "pith/extend";
+import { fromDense, type Gram, gramMatrices, type Matrix, parseModel, type Solver } from "pith/extend";
 import { prune } from "pith/prune";
 import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { multiplyHere } from "../../src/core/math/matrix.ts";
+import { multiplyHere, transpose } from "../../src/core/math/matrix.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
 import { createCodes, gptq } from "../../src/techniques/quantize/rounders/gptq.ts";

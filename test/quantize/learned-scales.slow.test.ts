@@ -4,9 +4,10 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
-import { accuracy, compare, crossEntropy } from "../../src/judge/index.ts";
+import { accuracy, compare } from "../../src/judge/index.ts";
 import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 

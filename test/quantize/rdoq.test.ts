@@ -3,13 +3,13 @@
 import { float32, fromNumbers, toNumbers } from "pith";
 import { memory } from "pith/data";
 import type { Gram, Solver } from "pith/extend";
-import { type Matrix, matrix, parseModel, random } from "pith/extend";
+import { type Matrix, parseModel, random } from "pith/extend";
 import { fakeQuantize, nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { multiplyHere } from "../../src/core/math/matrix.ts";
+import { matrix, multiplyHere } from "../../src/core/math/matrix.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import type { LayerContext, ScaledGrid } from "../../src/techniques/calibrate/solver.ts";
 import { symmetricGrid } from "../../src/techniques/quantize/grid.ts";

@@ -2,12 +2,12 @@
 import { readFileSync } from "node:fs";
 import { float32, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { type Gram, gramMatrices, type Matrix, matrix, parseModel, type Solver, transpose } from "pith/extend";
+import { type Gram, gramMatrices, type Matrix, parseModel, type Solver } from "pith/extend";
 import { prune } from "pith/prune";
 import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
-import { multiplyHere } from "../../src/core/math/matrix.ts";
+import { matrix, multiplyHere, transpose } from "../../src/core/math/matrix.ts";
 import { readFeatures } from "../../src/techniques/calibrate/statistic.ts";
 import { adaptiveCodes, adaround } from "../../src/techniques/quantize/rounders/adaround.ts";
 import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";

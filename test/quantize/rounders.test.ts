@@ -3,9 +3,10 @@
 import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
 import type { Solver } from "pith/extend";
-import { fromDense, matrixOf, parseModel } from "pith/extend";
+import { fromDense, parseModel } from "pith/extend";
 import { fakeQuantize, nearest, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
+import { matrixOf } from "../../src/core/math/matrix.ts";
 import { quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { mse } from "../../src/techniques/quantize/rounders/mse.ts";

@@ -12,10 +12,11 @@ import { toFloat32 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { take } from "../../src/data/index.ts";
-import { crossEntropy, evaluate } from "../../src/judge/index.ts";
+import { evaluate } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { calibrationSamples } from "../../src/judge/recipe/pass-steps.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
+import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
 import { size } from "../../src/runtime/run/size.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";
 

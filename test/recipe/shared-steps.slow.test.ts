@@ -7,9 +7,10 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import type { Model } from "../../src/core/graph/model.ts";
 import { modulePath } from "../../src/core/pass/modules.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
-import { accuracy, crossEntropy } from "../../src/judge/index.ts";
+import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";
+import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "./blobs.ts";
 

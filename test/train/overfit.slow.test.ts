@@ -27,15 +27,8 @@ import {
 } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
-import {
-  adam,
-  createStep,
-  crossEntropy,
-  type Loss,
-  meanSquaredError,
-  type Step,
-  sumOfLosses,
-} from "../../src/learn/train/index.ts";
+import { adam, createStep, crossEntropy, type Loss, meanSquaredError, type Step } from "../../src/learn/train/index.ts";
+import { sumOfLosses } from "../../src/learn/train/losses/parse.ts";
 import { shared } from "../shared.ts";
 
 const count = 64;

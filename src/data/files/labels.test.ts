@@ -7,7 +7,8 @@ import { toFloat64 } from "../../core/tensor/convert.ts";
 import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import type { ModelInput } from "../batches/bind.ts";
-import { csv, type Dataset, fromModule, jsonl, openDataset } from "../index.ts";
+import { csv, type Dataset, jsonl, openDataset } from "../index.ts";
+import { fromModule } from "../sources/module.ts";
 
 const root = temporaryFolder();
 

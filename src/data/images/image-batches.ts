@@ -31,13 +31,6 @@ export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC"
   return anySize;
 }
 
-export function takesImages(type: ValueType | undefined): boolean {
-  if (type?.dims?.length !== 4) return false;
-  const [, a, b, c] = type.dims;
-  if (a === undefined || b === undefined || c === undefined) return false;
-  return (isChannels(a) && extentOfAxes(b, c) !== "no") || (isChannels(c) && extentOfAxes(a, b) !== "no");
-}
-
 export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { bindInputs } from "../batches/bind.ts";
-import { type ModelInput, memory, parsePreprocessing, preprocess, presets } from "../index.ts";
+import { bindInputs, type ModelInput } from "../batches/bind.ts";
+import { memory, parsePreprocessing, preprocess, presets } from "../index.ts";
 import { findImages, preprocessBatch } from "./preprocess.ts";
 import { candidates, fromPreprocessorConfig } from "./presets.ts";
 

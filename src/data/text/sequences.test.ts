@@ -1,7 +1,8 @@
 import { describe, expect, it, test } from "vitest";
 import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { type ModelInput, memory, tokenize } from "../index.ts";
+import type { ModelInput } from "../batches/bind.ts";
+import { memory, tokenize } from "../index.ts";
 import { textColumns, unusualTextColumn } from "./sequences.ts";
 import { isLanguageModel, tokenInput } from "./token-inputs.ts";
 import { createTokenizer, type TextTokenizer } from "./tokenizer.ts";

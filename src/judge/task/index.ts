@@ -1,3 +1,2 @@
 /** Opens and prepares the data of a model, and selects its metric. */
-export { type MetricName, namedMetrics } from "./named-metrics.ts";
 export { type OpenedTask, openTask, type TaskOptions } from "./open-task.ts";

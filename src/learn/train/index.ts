@@ -1,12 +1,12 @@
 export { differentiate } from "./differentiate.ts";
 export type { Loss } from "./loss.ts";
-export { binaryCrossEntropy, crossEntropy, divergence } from "./losses/cross-entropy.ts";
-export { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./losses/numbers.ts";
-export { sumOfLosses } from "./losses/parse.ts";
+export { crossEntropy } from "./losses/cross-entropy.ts";
+export { meanSquaredError } from "./losses/numbers.ts";
+export { parseLoss } from "./losses/parse.ts";
 export { clipByNorm, defineOptimizer, type Optimizer } from "./optimizer.ts";
 export { adam, adamW, lion, sgd } from "./optimizers.ts";
 export { rewind } from "./rewind.ts";
-export { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
+export type { Schedule } from "./schedule.ts";
 export { createStep, type Step } from "./step.ts";
 export type { StepOptions } from "./step-graph.ts";
 export { type TrainOutcome, train } from "./train.ts";

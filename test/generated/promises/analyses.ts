@@ -17,7 +17,7 @@ import { toNumbers } from "../../../src/core/tensor/convert.ts";
 import { dimsText, dimText, dimValue, isSymbolic, isUnknownDim } from "../../../src/core/tensor/dims.ts";
 import type { Batch } from "../../../src/core/tensor/types.ts";
 import { compareFunction, findLostForm } from "../../../src/judge/compare/compare-function.ts";
-import { compareOutputs } from "../../../src/judge/index.ts";
+import { compareOutputs } from "../../../src/judge/compare/equivalence.ts";
 import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { quantize } from "../../../src/techniques/quantize/index.ts";

@@ -6,7 +6,7 @@ import { counted } from "../../../core/numbers.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { Purpose } from "../../../judge/measure/objective.ts";
 import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
-import type { MetricName } from "../../../judge/task/index.ts";
+import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { defaultMinutes } from "../../../search/budget.ts";
 import { comparedNearness } from "../../folder/end-to-end.ts";

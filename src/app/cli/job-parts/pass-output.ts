@@ -8,7 +8,7 @@ import type { OperationCount } from "../../../judge/record/operation-count.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { Judgement } from "../../../judge/run/take-step.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
-import type { MetricName } from "../../../judge/task/index.ts";
+import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { Speed, Timed } from "../../report/speed.ts";

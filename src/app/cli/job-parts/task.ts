@@ -18,7 +18,8 @@ import {
 import type { Recipe, RecipeSamples } from "../../../judge/recipe/recipe.ts";
 import type { Samples } from "../../../judge/record/data.ts";
 import { partFor } from "../../../judge/steps/step-options.ts";
-import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
+import { type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
+import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import { outputOf } from "../../../learn/train/loss.ts";
 import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
