@@ -39,7 +39,12 @@ export async function validationLoss(
   return sum / samples;
 }
 
-export function forwardLoss(model: Model, loss: Loss, context: Context, parameters?: ReadonlyMap<string, Float32Array>) {
+export function forwardLoss(
+  model: Model,
+  loss: Loss,
+  context: Context,
+  parameters?: ReadonlyMap<string, Float32Array>,
+) {
   const load = async (example: Batch): Promise<LossGraph & { readonly session: Session; readonly bytes: number }> => {
     const lossModel = model.clone();
     raiseOpset(lossModel, gradientOpset);
