@@ -270,6 +270,17 @@ test("explains the error of the requested output", async () => {
   expect(await blameOnOutput("h2")).toEqual(["a"]);
 });
 
+test("the isolated error of an output is that of its worst part", async () => {
+  const text = (rating: number) => `opset 17
+graph (x: float32[N, 2]) -> (regression: float32[N, 2]) {
+  w: float32[2, 2] = [[100, 0], [0, ${rating}]]
+  regression = MatMul(x, w)
+}`;
+  const rows = memory("rows", { x: float32([16, 2], Array.from({ length: 32 }, draw.normal)) });
+  const errors = await layerErrors(engine, parseModel(text(0.1)), parseModel(text(0)), rows);
+  expect(errors).toMatchObject({ layers: [{ own: expect.closeTo(0, 3), signalToNoise: expect.closeTo(0, 3) }] });
+});
+
 test("names an operation without a weight that is quantized", async () => {
   const rounded = parseModel(
     network.replace(

@@ -5,7 +5,7 @@ import type { Batch, Model, Node } from "#ir";
 import { asPithError, elementCount, joinList, Miss, stripPeriod, usedValues } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { Difference, worstFirst } from "../run/difference.ts";
+import { worstFirst } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor, minSamples } from "../run/paired-runs.ts";
 import { OutputNoise } from "./answer-noise.ts";
@@ -199,7 +199,7 @@ async function errorsOfSingleLayers(
   const { signal, samples: count = alone.samples, batch = 4, shuffle } = options;
   const aloneOptions = { batch, shuffle, signal, samples: Math.min(alone.samples, count) };
   try {
-    const sums = places.map(() => new Difference());
+    const noises = places.map(() => new OutputNoise(original));
     const originalRunner = await exchanged.runner(
       new Set(),
       exchanged.names.flatMap(({ original, candidate }) => [original, candidate]),
@@ -210,12 +210,13 @@ async function errorsOfSingleLayers(
       batches++;
       for (const [index, names] of exchanged.names.entries()) {
         const [before, after] = [observed[names.original], observed[names.candidate]];
+        const { before: [name = ""] = [], fan = 0 } = places[index] ?? {};
         if (before === undefined || after === undefined) continue;
-        sums[index]?.addTensors(before, after);
-        work += 2 * (places[index]?.fan ?? 0) * elementCount(before.dims);
+        noises[index]?.add({ [name]: before }, { [name]: after });
+        work += 2 * fan * elementCount(before.dims);
       }
     });
-    const ownErrors: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
+    const ownErrors: (number | undefined)[] = noises.map(({ worst }) => worst.signalToNoise);
     const originalOutputs: Batch[] = [];
     const outputRunner = await exchanged.runner(new Set(), []);
     const keepOutputs = async (rows: Batch) => void originalOutputs.push(await outputRunner.run(rows));
