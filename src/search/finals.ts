@@ -8,6 +8,7 @@ import { type Objective, objectiveOf, paretoFrontOf } from "../judge/measure/obj
 import type { Run } from "../judge/record/data.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
+import type { Trials } from "../judge/run/trials.ts";
 import { searchParts } from "./parts.ts";
 import {
   distinctUsableOf,
@@ -35,11 +36,14 @@ function meetsGoal(run: Run): boolean {
 
 export class Finals {
   readonly #task: SearchTask;
+  readonly #finalTrials: Trials;
   readonly #rounds: Rounds;
   readonly #objective: Objective;
 
-  constructor(task: SearchTask, rounds: Rounds, objective: Objective) {
+  /** @param finalTrials the original, measured on the evaluation samples. */
+  constructor(task: SearchTask, finalTrials: Trials, rounds: Rounds, objective: Objective) {
     this.#task = task;
+    this.#finalTrials = finalTrials;
     this.#rounds = rounds;
     this.#objective = objective;
   }
@@ -98,7 +102,8 @@ export class Finals {
         : undefined;
     const samplesToShow = storedParts && { seen: test === parts.search ? storedParts.search : storedParts.test };
     const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
-    return compressIn(store, original, candidates, { ...task, test }, runOptions, context);
+    const earlier = test === parts.search ? trials : this.#finalTrials;
+    return compressIn(store, original, candidates, { ...task, test }, runOptions, context, earlier);
   }
 
   #withRecord(result: Compressed, isInterim = false): Compressed {

@@ -87,10 +87,10 @@ export function warnOfSharedSamples({ parts: { test, isApart }, context }: Searc
   context.log({ id: "samples", text, level: "warning" });
 }
 
-/** Checks the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`. */
-export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
-  if (!parts.isApart) return;
+/** Measures the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`. */
+export async function openFinalTrials({ store, task, options, context, parts, trials }: SearchTask): Promise<Trials> {
+  if (!parts.isApart) return trials;
   const quietContext: Context = { ...context, log: () => {} };
   const quietOptions = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };
-  await openTrials(store, [], { ...task, test: parts.test }, quietOptions, quietContext);
+  return openTrials(store, [], { ...task, test: parts.test }, quietOptions, quietContext);
 }

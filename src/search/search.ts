@@ -10,6 +10,7 @@ import { counted, integer } from "../core/numbers.ts";
 import { usualDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/measure/objective.ts";
 import type { Compressed } from "../judge/run/run.ts";
+import type { Trials } from "../judge/run/trials.ts";
 import { type CandidateSteps, runCandidate } from "../judge/run/variant.ts";
 import { withStore } from "../judge/steps/store.ts";
 import type { Task } from "../runtime/metrics/types.ts";
@@ -23,9 +24,9 @@ import { nameOfSameFile, type Scored } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
 import {
+  openFinalTrials,
   openSearchTask,
   type PooledSearchOptions,
-  requireAboveChance,
   type SearchOptions,
   type SearchTask,
   warnOfSharedSamples,
@@ -62,11 +63,12 @@ export async function searchAhead(
   return withStore(original, options, async (store) => {
     const started = performance.now();
     const searchTask = await openSearchTask(store, original, task, options, context);
-    await requireAboveChance(searchTask);
+    const finalTrials = await openFinalTrials(searchTask);
     warnOfSharedSamples(searchTask);
     const { evaluator } = searchTask.trials;
     const searchProcess = new Search(
       searchTask,
+      finalTrials,
       secondsSince(started),
       await evaluator.sizeFor(options.purpose, evaluator.original.measured),
     );
@@ -112,7 +114,7 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #secondsBefore: number;
 
-  constructor(searchTask: SearchTask, secondsBefore: number, size: number) {
+  constructor(searchTask: SearchTask, finalTrials: Trials, secondsBefore: number, size: number) {
     this.#task = searchTask;
     this.#secondsBefore = secondsBefore;
     const { trials, options, store, task, context, combinations } = searchTask;
@@ -130,7 +132,7 @@ class Search {
     const { targets, about, purpose } = options;
     const timingKey = { machine: about?.machine, judging: trials.judging, threads: options.threads };
     this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
-    this.#finals = new Finals(searchTask, this.#rounds, objective);
+    this.#finals = new Finals(searchTask, finalTrials, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));
   }
 

@@ -44,7 +44,7 @@ interface MeasuredOriginal {
   readonly looks: Looks;
   /** Inputs of one run: one sample, or the model's fixed batch size. */
   readonly run: OneRun;
-  readonly options: PairedMetricsOptions;
+  readonly options: EvaluatorOptions;
   readonly context: Context;
   readonly figures: FigureRecords;
   readonly seconds: number;
@@ -66,19 +66,17 @@ export class Evaluator {
     options: EvaluatorOptions,
     context: Context,
   ): Promise<Evaluator> {
-    const { name, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
     const { store } = figures;
     const { digest, model } = await storeWithoutMasks(store.original, store);
     const run = await oneRun(model, task.test);
     const record = await figures.read(digest);
     const started = performance.now();
-    const looks = new Looks(model, task, rest, context, firstLook, record?.rows);
+    const looks = new Looks(model, task, options, context, options.firstLook ?? Number.POSITIVE_INFINITY, record?.rows);
     const metrics = await looks.measureAll();
     const seconds = record?.seconds ?? secondsSince(started);
     const facts = record?.facts ?? (await factsOf(digest, store, run));
     if (record === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
-    const measured = { name, ...facts, estimate: metrics.original.comparison.original };
-    const evaluation = { measured, batchNote: metrics.rows.batchNote, ...metrics.original, validation: undefined };
+    const evaluation = evaluationOf(options, facts, metrics);
     return new Evaluator({ evaluation, metrics, looks, run, options, context, figures, seconds });
   }
 
@@ -94,19 +92,23 @@ export class Evaluator {
     return this.#measured.options.output;
   }
 
-  get options(): PairedMetricsOptions {
+  get options(): EvaluatorOptions {
     return this.#measured.options;
   }
 
-  /** Returns an evaluator that reserves validation samples, for the same measurements; this one if it already does. */
-  async divide(): Promise<Evaluator> {
-    if (this.metrics.validation !== undefined) return this;
-    const options = { ...this.#measured.options, choice: true };
-    const looks = this.#measured.looks.withOptions(options);
+  /** Returns an evaluator for the same measurements with other options. */
+  async withOptions(options: EvaluatorOptions, context: Context): Promise<Evaluator> {
+    const looks = this.#measured.looks.withOptions(options, context, options.firstLook);
     const metrics = await looks.measureAll();
-    const measured = { ...this.original.measured, estimate: metrics.original.comparison.original };
-    const evaluation = { ...this.original, measured, ...metrics.original };
-    return new Evaluator({ ...this.#measured, evaluation, metrics, looks, options });
+    const evaluation = evaluationOf(options, this.original.measured, metrics);
+    return new Evaluator({ ...this.#measured, evaluation, metrics, looks, options, context });
+  }
+
+  /** Returns an evaluator that reserves validation samples; this one if it already does. */
+  async divide(): Promise<Evaluator> {
+    const { options, context } = this.#measured;
+    if (this.metrics.validation !== undefined) return this;
+    return this.withOptions({ ...options, choice: true }, { ...context, log: () => {} });
   }
 
   open({ measured }: Evaluation): Promise<Model> {
@@ -193,6 +195,15 @@ export class Evaluator {
           );
     return { ...report, inputs: inputTexts(feeds), ...(target === undefined ? {} : { where: target.where }) };
   }
+}
+
+function evaluationOf(
+  { name }: EvaluatorOptions,
+  facts: Omit<Measured, "estimate" | "name">,
+  { original, rows: { batchNote } }: PairedMetrics,
+): Evaluation {
+  const measured = { ...facts, name, estimate: original.comparison.original };
+  return { measured, batchNote, ...original, validation: undefined };
 }
 
 async function storeWithoutMasks(

@@ -77,8 +77,12 @@ function comparesAll(byMetric: Comparison | undefined, trained: Training): boole
 export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
   truth === "original" && unit !== "share";
 
+/**
+ * Compares the function of both models, then checks that the result loads with default session options.
+ * @throws ResultFails if the result does not load, PithError E_DATA if the models cannot be compared without data.
+ */
 export async function checkFunction(
-  { engine, seed, signal, progress }: Context,
+  { engine, seed, signal, progress }: Context & { readonly engine: WatchedEngine },
   fullOriginal: Model,
   result: Model,
   { test, comparison: byMetric, trained, output, forced }: FunctionTest,
@@ -88,43 +92,25 @@ export async function checkFunction(
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
       const pithError = asPithError(error);
-      if (!forced || pithError instanceof ResultFails) throw error;
+      if (pithError instanceof ResultFails || pithError.code === "E_STOPPED") throw error;
+      const hint = "The result could not be compared with the original, and was not written: `force` writes it.";
+      if (!forced) throw pithError.reworded({ hint: pithError.hint ?? hint });
       return uncapitalize(stripPeriod(pithError.message));
     });
   const isAll = comparesAll(byMetric, trained);
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
   const comparison = await attempt(compareOnSamples(engine, original, result, test, { ...options, values }));
-  const [likeness, randomComparison] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
+  const [likeness, others] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
-  if (text !== undefined) {
-    const hasOtherForm = typeof comparison === "object" && comparison.otherForm === true;
-    return { likeness, others: randomComparison, lost: { text, because: hasOtherForm ? "form" : "function" } };
-  }
-  const overflow = await attempt(findHalfOverflow(engine, original, result, test, { seed, signal }));
-  return {
-    likeness,
-    others: randomComparison,
-    lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" },
-  };
-}
-
-/**
- * Compares the function of both models, then checks that the result loads with default session options.
- * @throws ResultFails if the result does not load, PithError E_DATA if the models cannot be compared without data.
- */
-export async function checkFunctionAndLoading(
-  context: Context & { readonly engine: WatchedEngine },
-  original: Model,
-  result: Model,
-  functionTest: FunctionTest,
-): Promise<KeptFunction> {
-  const functionCheck = await checkFunction(context, original, result, functionTest);
-  await requireLoads(context.engine, result, original);
-  const { test, forced } = functionTest;
+  const isOtherForm = typeof comparison === "object" && comparison.otherForm === true;
+  const overflow =
+    text === undefined ? await attempt(findHalfOverflow(engine, original, result, test, { seed, signal })) : undefined;
+  await requireLoads(engine, result, fullOriginal);
   // With data, the metric shows what the result has lost. Without data, nothing does.
-  if (test === undefined && typeof functionCheck.likeness === "string" && !forced)
-    throw new PithError("E_DATA", `The result could not be compared with the original: ${functionCheck.likeness}.`, {
+  if (test === undefined && typeof likeness === "string" && text === undefined && !forced)
+    throw new PithError("E_DATA", `The result could not be compared with the original: ${likeness}.`, {
       hint: "Provide samples (`data`); `force` writes the result uncompared.",
     });
-  return functionCheck;
+  if (text !== undefined) return { likeness, others, lost: { text, because: isOtherForm ? "form" : "function" } };
+  return { likeness, others, lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" } };
 }

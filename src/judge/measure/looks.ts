@@ -72,10 +72,9 @@ export class Looks {
     return new Looks(model, { ...task, test: view(test, test.name, order) }, options, context, firstLook);
   }
 
-  /** Returns looks at the same samples with other options. Messages about the original are not repeated. */
-  withOptions(options: PairedMetricsOptions): Looks {
-    const context = { ...this.#context, log: () => {} };
-    return new Looks(this.#model, this.#task, options, context, this.#interimLooks[0] ?? infinite, this.#rows);
+  /** Returns looks at the same samples with other options. The original is not run again. */
+  withOptions(options: PairedMetricsOptions, context: Context, firstLook = infinite): Looks {
+    return new Looks(this.#model, this.#task, options, context, firstLook, this.#rows);
   }
 
   /** @throws PithError E_DATA if the test split does not fit the model. */

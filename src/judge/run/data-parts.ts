@@ -55,19 +55,22 @@ function evenlyOf(dataset: IndexedDataset, maxCount: number): Dataset {
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
-/** Describes the splits of a task by number and hash. The training and calibration splits are included only if a step uses them. */
-export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
+/**
+ * Describes the splits of a task by number and hash. The training and calibration splits are included only if a step uses them.
+ * @param known an earlier description of this task.
+ */
+export async function partsOf(task: Task, candidates: readonly CandidateSteps[], known?: Parts): Promise<Parts> {
   const usedParts = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
     usedParts.add(partFor(pass, await openModules(pass.id, pass.options, options)));
   const describeUsed = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = usedParts.has(part) ? task[part] : undefined;
-    return samples === undefined ? undefined : samplesOf(samples);
+    return samples && (known?.[part] ?? samplesOf(samples));
   };
   return {
     train: await describeUsed("train"),
     calibrate: await describeUsed("calibrate"),
-    test: await samplesOf(task.test),
+    test: known?.test ?? (await samplesOf(task.test)),
   };
 }
 

@@ -127,6 +127,7 @@ export async function compressIn(
   task: Task,
   options: RunOptions,
   partialContext: Partial<Context>,
+  earlier?: Trials,
 ): Promise<Compressed> {
   const started = performance.now();
   const date = new Date().toISOString();
@@ -139,7 +140,7 @@ export async function compressIn(
       baseContext.log(event);
     },
   };
-  const opened = await openTrials(store, recipes, task, options, context);
+  const opened = await openTrials(store, recipes, task, options, context, earlier);
   const { candidates } = opened;
   const duration = await durationOf(opened, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
   if (duration !== undefined) context.log({ id: "duration", text: duration });

@@ -22,19 +22,18 @@ import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { type StepParts, samplesOf } from "../steps/step.ts";
 import { trains } from "../steps/step-options.ts";
-import { lessLossyAdvice } from "./step-advice.ts";
-import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
-import type { StepContext, StepRequest } from "./step-request.ts";
 import {
   type Compared,
   describeFallback,
   evaluatedCount,
   type Judgement,
-  judgeSteps,
+  Steps,
   type StepsRun,
   type Taken,
-  takeStep,
-} from "./take-step.ts";
+} from "./candidate-steps.ts";
+import { lessLossyAdvice } from "./step-advice.ts";
+import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
+import type { StepContext, StepRequest } from "./step-request.ts";
 import { warnOfTargets } from "./target-report.ts";
 
 export interface SingleStep {
@@ -92,8 +91,13 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     untrained = await comparison?.compare(model);
   };
   let noGain: string | undefined;
+  const step: PassStep = {
+    ...{ id: pass.id, name: "", pass, options, judged: true, fallsBack: fallback && !force },
+    ...(limit === undefined ? {} : { [limit.of === "file" ? "bytes" : "download"]: limit.bytes }),
+  };
   const run: StepsRun = {
-    ...{ store, context, open, output, force, condition: request.condition, inputs: request.inputs },
+    ...{ steps: [step], store, context, open, output, force, name: input.path },
+    ...{ condition: request.condition, inputs: request.inputs },
     runner: new Runner({ store, parts }, { ...context, beforeTraining, phase: context.stage }),
     comparer: task && comparison && comparerOf(request, task, comparison, open),
     test: testOf(request),
@@ -113,19 +117,15 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     },
     skipsComparison: pass.beginsAnew === true || request.judgedTogether === true,
   };
-  const step: PassStep = {
-    ...{ id: pass.id, name: "", pass, options, judged: true, fallsBack: fallback && !force },
-    ...(limit === undefined ? {} : { [limit.of === "file" ? "bytes" : "download"]: limit.bytes }),
-  };
-  const taken = await takeStep([step], step, store.original, run);
-  const { result: outcome, comparer, failedFallback } = taken;
+  const steps = new Steps(run);
+  const taken = await steps.take(step, store.original);
+  const { result: outcome, failedFallback } = taken;
   const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
-  const single = {
-    ...{ outcome, result, comparison, fallback: taken.fallback, searched: comparer?.searched, noGainText: noGain },
-  };
+  const searched = steps.comparer?.searched;
+  const single = { outcome, result, comparison, fallback: taken.fallback, searched, noGainText: noGain };
   if (taken.findings === undefined || result === undefined)
     return { ...single, judgement: undefined, rejection: undefined };
-  const judgement = await judgeSteps([step], taken, input.path, run, (check, compared) =>
+  const judgement = await steps.judge(taken, (check, compared) =>
     check.verdict.met
       ? check.lostKnowledge
       : `${check.prefix}${lossText(check.comparison, check.verdict, check.goal, sampleCounts(request, compared))}`,
@@ -168,7 +168,7 @@ function copyInput({ input, record = new Map() }: StepRequest): Model {
   return model;
 }
 
-function warnOfDissimilarity({ run: { test, context }, judgement: { kept } }: JudgedStep): void {
+function warnOfDissimilarity({ run: { context, test }, judgement: { kept } }: JudgedStep): void {
   const likeness = kept?.likeness;
   if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
     context.log({ id: "dissimilar", text: formatDissimilarity(likeness, test), level: "warning" });
@@ -227,6 +227,7 @@ async function findRejection(judged: JudgedStep): Promise<Rejection | undefined>
 /** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
 async function blameLayer({ request, run, taken, judgement, result }: JudgedStep): Promise<Blame | undefined> {
   const { pass, options, input, output } = request;
+  const { runner, store, context, test } = run;
   const { changes } = taken.result;
   const because = judgement.lost?.because;
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
@@ -236,15 +237,14 @@ async function blameLayer({ request, run, taken, judgement, result }: JudgedStep
   const { failedFallback } = taken;
   if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
     return restrictToChanged(failedFallback.blamed, changedLayers);
-  const { runner, store, context } = run;
   const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
     const equalizingStep = { pass: equalizingPass, options };
     return (await runner.attempt(equalizingStep, store.original, { log: () => {} })).model;
   });
   const { engine, seed, signal, progress } = context;
   context.stage("layer errors");
-  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement, run) };
-  const errors = await findLayerToBlame(engine, reference, result, run.test, limits);
+  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement, test) };
+  const errors = await findLayerToBlame(engine, reference, result, test, limits);
   return errors && restrictToChanged(errors, changedLayers);
 }
 

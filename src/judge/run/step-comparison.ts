@@ -11,9 +11,9 @@ import { findLostKnowledge } from "../measure/judgement.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
 import { trains } from "../steps/step-options.ts";
+import type { Compared, Comparer } from "./candidate-steps.ts";
 import { keepingAdvice } from "./step-advice.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
-import type { Compared, Comparer } from "./take-step.ts";
 
 export interface Reference {
   readonly model: string;

@@ -24,7 +24,7 @@ export interface Trials extends RunContext {
 
 /**
  * Prepares the trials of candidates: expands their recipes, measures the original and determines the goal.
- * @param recipes all candidates that will be tried.
+ * @param recipes all candidates that will be tried. @param earlier trials on the same samples, whose measurements are used again.
  * @throws PithError E_DATA if the data does not fit the model. Without `force`, also if its outputs are NaN, or if it is at chance level and no
  * recipe trains.
  */
@@ -34,6 +34,7 @@ export async function openTrials(
   task: Task,
   options: TrialsOptions,
   context: Context,
+  earlier?: Trials,
 ): Promise<Trials> {
   const { name = "original", onStage = () => {}, onMeasured = () => {} } = options;
   const requestedGoal = goalOf(options) ?? {};
@@ -44,16 +45,14 @@ export async function openTrials(
       return { ...candidate, steps: stepsOf(opened, options.passes) };
     }),
   );
-  const parts = await partsOf(task, candidates);
-  const judging = await metricInputsOf(store, task, parts, options);
-  const figures = new FigureRecords(store, judging);
+  const parts = await partsOf(task, candidates, earlier?.parts);
+  const judging = earlier?.judging ?? (await metricInputsOf(store, task, parts, options));
   const level = options.compared === undefined ? undefined : levelOf(options.compared);
-  const evaluator = await Evaluator.create(
-    figures,
-    task,
-    { ...options, name, level, maxDrop: requestedGoal.maxDrop, choice: options.choice ?? candidates.length > 1 },
-    context,
-  );
+  const choice = options.choice ?? candidates.length > 1;
+  const evaluatorOptions = { ...options, name, level, maxDrop: requestedGoal.maxDrop, choice };
+  const evaluator =
+    (await earlier?.evaluator.withOptions(evaluatorOptions, context)) ??
+    (await Evaluator.create(new FigureRecords(store, judging), task, evaluatorOptions, context));
   onMeasured(evaluator.original.measured);
   // A model that will be trained may be at chance level.
   if (options.force !== true) evaluator.metrics.requireAnswers();

@@ -11,7 +11,7 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/data.ts";
 import { trains } from "../steps/step-options.ts";
-import { type Comparer, judgeSteps, type StepsRun, type Taken, takeStep } from "./take-step.ts";
+import { type Comparer, Steps, type StepsRun, type Taken } from "./candidate-steps.ts";
 
 export interface Candidate {
   readonly name: string;
@@ -63,12 +63,13 @@ export async function runCandidate(
     evaluators.set(comparer, evaluator);
     return comparer;
   };
-  let stepsRun: StepsRun<Evaluation> = {
-    ...{ ...run, comparer: comparerOf(run.evaluator), output: run.evaluator.output },
+  const candidateSteps = new Steps<Evaluation>({
+    ...{ ...run, steps, comparer: comparerOf(run.evaluator), output: run.evaluator.output },
+    name: run.evaluator.original.measured.name,
     open: (digest) => store.open(digest),
     openOriginal: () => run.evaluator.open(run.evaluator.original),
     isJudged: async ({ judged }) => judged,
-  };
+  });
   let taken: Taken<Evaluation> | undefined;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
     ...{ usable: false, evaluation: undefined },
@@ -82,8 +83,7 @@ export async function runCandidate(
       throwIfAborted(context.signal, `Stopped before ${step.name}.`);
       const isDone = index < doneCount;
       if (!isDone) context.stage(step.name);
-      taken = await takeStep(steps, step, input, stepsRun);
-      stepsRun = { ...stepsRun, comparer: taken.comparer };
+      taken = await candidateSteps.take(step, input);
       input = taken.result.output;
       records.push(recordOf(step, taken));
       reportStep(step, taken, isDone, run);
@@ -97,12 +97,11 @@ export async function runCandidate(
   }
   const evaluation = taken?.findings?.compared;
   if (taken === undefined || evaluation === undefined) return fail("it has no steps");
-  const evaluator = evaluators.get(taken.comparer) ?? run.evaluator;
+  const evaluator = evaluators.get(candidateSteps.comparer) ?? run.evaluator;
   const { original } = evaluator;
   const { comparison, agreement, measured, validation } = evaluation;
   const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
-  const judgement =
-    unchangedReason === undefined ? await judgeSteps(steps, taken, original.measured.name, stepsRun) : undefined;
+  const judgement = unchangedReason === undefined ? await candidateSteps.judge(taken) : undefined;
   const { lost, kept, targets = [] } = judgement ?? {};
   const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
   const largerReason =

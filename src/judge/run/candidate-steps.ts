@@ -1,0 +1,331 @@
+/**
+ * Runs a step of a candidate, compares its result with the original, and keeps layers at higher precision if it misses the goal. Commands, recipes
+ * and the search use these functions: a command is a candidate of one step.
+ */
+import { capitalize, Miss, type Model, PithError, throwIfAborted } from "#ir";
+import type { Context, OptionValues } from "#pass";
+import { counted, excessText } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { requireLoads } from "../../runtime/run/load-check.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
+import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
+import { checkTargets, type OnTarget } from "../compare/target-check.ts";
+import { excessOf, excessOfNoise, searchWithoutData } from "../fallback/fallback-samples.ts";
+import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
+import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
+import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
+import { judgeResult, type Lost } from "../measure/judgement.ts";
+import { checkFunction, type KeptFunction, trainingOf, withOutputsOf } from "../measure/kept-function.ts";
+import type { PairedResult } from "../measure/paired-metrics.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+import type { Measured } from "../record/data.ts";
+import { brokenText, lossText } from "../record/verdict.ts";
+import type { Runner, StepOutput, StepResult } from "../steps/runner.ts";
+import { recordOnce, type Store } from "../steps/store.ts";
+import { keyOfSamples } from "./data-parts.ts";
+import { checkGoal, type GoalCheck, type Reference } from "./step-comparison.ts";
+import type { StepContext, StepRequest } from "./step-request.ts";
+
+export interface Compared extends PairedResult {
+  readonly reference?: Reference | undefined;
+  /** The measured file, if the result is measured as it would be written, with its masks applied. */
+  readonly measured?: Measured;
+}
+
+/** Compares stored models with the original, or with their reference, on the test samples. */
+export interface Comparer<C extends Compared = Compared> {
+  readonly goal: Goal | undefined;
+  /** Number of samples on which options were chosen. They are excluded from the comparison. */
+  readonly searched?: number | undefined;
+  compare(output: string, name: string): Promise<C>;
+  /** Reserves samples for a search. @returns a Miss if there are too few samples. */
+  separate(goal: Goal, context: Context): Promise<SearchSamples<C> | Miss>;
+}
+
+interface SearchSamples<C extends Compared> {
+  readonly search: FallbackJudge;
+  /** Compares on the samples that are not for the search. */
+  readonly others: Comparer<C> | undefined;
+}
+
+export interface StepsRun<C extends Compared = Compared>
+  extends Pick<StepRequest, "inputs" | "output" | "condition" | "force"> {
+  readonly steps: readonly PassStep[];
+  readonly store: Store;
+  readonly runner: Runner;
+  readonly context: StepContext;
+  /** Undefined without data. */
+  readonly comparer: Comparer<C> | undefined;
+  /** Name of the original in verdicts. */
+  readonly name: string;
+  /** Samples on which outputs are compared; undefined for random inputs. */
+  readonly test: Dataset | undefined;
+  readonly calibrate?: Dataset | undefined;
+  readonly targets: readonly RunTarget[];
+  /** Plain data that determines the metrics of a model. */
+  readonly judging?: unknown;
+  open(output: string): Promise<Model>;
+  openOriginal(): Promise<Model>;
+  /** Called before the pass runs, with the chosen options. */
+  announce?(options: OptionValues): Promise<void>;
+  isJudged(step: PassStep, result: StepResult): Promise<boolean>;
+  /** Only load the result, because the pass discards the trained weights, or because a folder compares its models together. */
+  readonly skipsComparison?: boolean;
+}
+
+/** Comparison by the metric, or without data, of the outputs. */
+export interface Findings<C extends Compared = Compared> {
+  readonly compared: C | undefined;
+  /** Undefined without a goal. */
+  readonly goalCheck: GoalCheck | undefined;
+  /** Comparison of the outputs; undefined for a pass that discards the trained weights on purpose. */
+  readonly kept: KeptFunction | undefined;
+}
+
+export interface Taken<C extends Compared = Compared> {
+  readonly result: StepResult;
+  /** Undefined if the step is not judged. */
+  readonly findings?: Findings<C>;
+  readonly fallback?: PrecisionFallback;
+  /** Reason why no layers are kept at higher precision, although the step misses the goal. */
+  readonly failedFallback?: Miss;
+}
+
+export interface Judgement<C extends Compared = Compared> extends Findings<C> {
+  readonly lost: Lost | undefined;
+  readonly targets: readonly OnTarget[];
+}
+
+type FallbackRecord =
+  | { readonly options?: undefined; readonly reason: string }
+  | (Pick<StepResult, "changes" | "misses" | "options"> & { readonly fallback: PrecisionFallback });
+
+/** Takes the steps of a candidate one after the other, and judges the last result. */
+export class Steps<C extends Compared = Compared> {
+  readonly #run: StepsRun<C>;
+  #comparer: Comparer<C> | undefined;
+
+  constructor(run: StepsRun<C>) {
+    this.#run = run;
+    this.#comparer = run.comparer;
+  }
+
+  /** Compares without the samples on which options were chosen. */
+  get comparer(): Comparer<C> | undefined {
+    return this.#comparer;
+  }
+
+  /**
+   * Runs a step on a stored model, and compares its result.
+   * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the pass.
+   */
+  async take(step: PassStep, input: string): Promise<Taken<C>> {
+    const { runner, context, announce, isJudged } = this.#run;
+    throwIfAborted(context.signal);
+    const kept = step.fallsBack === true && step.pass.milderForms !== undefined ? new Map() : undefined;
+    const options = await this.#chooseOptions(step, input);
+    await announce?.(options);
+    const result = await runner.run({ ...step, options }, input, { kept });
+    context.engine.forget();
+    if (!(await isJudged(step, result))) return { result };
+    const taken = { result, findings: await this.#find(step, result.output) };
+    // With a limit, layers at higher precision would exceed it.
+    if (kept === undefined || (step.bytes ?? step.download) !== undefined) return taken;
+    return this.#keepPreciseLayers(step, input, taken, { ...quiet(context), kept });
+  }
+
+  /** Judges the result of the last step. @param missedText returns why a result misses the goal (default: only if it lost its knowledge). */
+  async judge(
+    { result: { output }, findings }: Taken<C>,
+    missedText: (check: GoalCheck, compared: C) => string | undefined = ({ lostKnowledge }) => lostKnowledge,
+  ): Promise<Judgement<C>> {
+    const { compared, goalCheck } = findings ?? {};
+    const kept = findings?.kept ?? (await this.#checkFunction(output, compared));
+    const missed = compared && goalCheck && missedText(goalCheck, compared);
+    const verdict = await judgeResult(
+      { comparison: compared?.comparison, missed, kept },
+      this.#run.force === true,
+      () => this.#checkOnTargets(compared?.measured?.sha256 ?? output),
+    );
+    return { compared, goalCheck, kept, ...verdict };
+  }
+
+  async #find({ name }: PassStep, output: string, comparer = this.#comparer): Promise<Findings<C>> {
+    const noComparison = { compared: undefined, goalCheck: undefined };
+    if (comparer === undefined) return { ...noComparison, kept: await this.#checkFunction(output, undefined) };
+    this.#run.context.stage("evaluate");
+    const compared = await comparer.compare(output, `after ${name}`);
+    return { compared, goalCheck: checkGoal(compared, comparer.goal, this.#run.name), kept: undefined };
+  }
+
+  async #checkFunction(output: string, compared: C | undefined): Promise<KeptFunction | undefined> {
+    const { steps, store, context, judging, test, force = false, output: outputName, skipsComparison } = this.#run;
+    const trained = trainingOf(steps);
+    const digest = compared?.measured?.sha256 ?? output;
+    const models = async () => [await this.#run.openOriginal(), await this.#run.open(digest)] as const;
+    if (skipsComparison === true) {
+      const [original, result] = await models();
+      await requireLoads(context.engine, result, original);
+      return undefined;
+    }
+    const key = { comparedOutputs: digest, judging, trained, seed: context.seed };
+    return recordOnce(store.records, key, async () => {
+      if (trained !== "labels" || test === undefined) context.stage("compare");
+      const functionTest = { test, comparison: compared?.comparison, trained, output: outputName, forced: force };
+      return checkFunction(context, ...(await models()), functionTest);
+    });
+  }
+
+  async #checkOnTargets(digest: string): Promise<readonly OnTarget[]> {
+    const { store, context, judging, test, output, targets } = this.#run;
+    if (targets.length === 0) return [];
+    const { engine, seed, signal } = context;
+    const key = { onTargets: digest, judging, seed, targets: targets.map(({ where }) => where) };
+    const work = async (): Promise<readonly OnTarget[]> => {
+      context.stage("targets");
+      const result = await this.#run.open(digest);
+      const reference = withOutputsOf(await this.#run.openOriginal(), result);
+      return checkTargets(engine, targets, reference, result, { samples: test, output, seed, signal });
+    };
+    return recordOnce(store.records, key, work, (checks) => checks.every(({ right }) => right !== undefined));
+  }
+
+  /** Chooses options so that the result has at most the requested size. The result is compared on samples that this choice did not use. */
+  async #chooseOptions(step: PassStep, input: string): Promise<OptionValues> {
+    const { bytes, download, options } = step;
+    const { context, store, runner, calibrate, inputs, output } = this.#run;
+    const { records } = store;
+    if (bytes === undefined && download === undefined) return options;
+    context.stage("choose bits");
+    const request = await this.#requestFor(step, input, quiet(context));
+    const searchContext = { ...quiet(context), progress: context.progress };
+    if (bytes === undefined) return fitToDownload(request, download ?? 0, searchContext);
+    const separated =
+      calibrate === undefined ? await this.#separate() : new Miss("calibration samples choose the bits");
+    const samples = separated instanceof Miss ? (calibrate ?? inputs?.calibrate) : separated.search.samples;
+    if (!(separated instanceof Miss)) this.#comparer = separated.others;
+    const of = records && (await runner.keyOf(step, input));
+    const key = { bitsWithin: bytes, samples: records && (await keyOfSamples(samples)), output, of };
+    const work = (): Promise<OptionValues> => fitToBytes({ ...request, samples }, bytes, searchContext);
+    return recordOnce(records, key, work);
+  }
+
+  async #separate(): Promise<SearchSamples<C> | Miss> {
+    const comparer = this.#comparer;
+    const { context, inputs, output, openOriginal } = this.#run;
+    if (comparer?.goal !== undefined) return comparer.separate(comparer.goal, quiet(context));
+    return { search: searchWithoutData(await openOriginal(), inputs, output, quiet(context)), others: comparer };
+  }
+
+  /** Returns the request for trying other options of a step. */
+  async #requestFor(step: PassStep, input: string, context: Context) {
+    const { store, runner, output } = this.#run;
+    return {
+      ...{ pass: step.pass, options: step.options, output },
+      original: await store.open(input),
+      run(options: OptionValues, pass = step.pass): Promise<StepOutput> {
+        throwIfAborted(context.signal);
+        return runner.attempt({ ...step, pass, options }, input, context);
+      },
+    };
+  }
+
+  /** Applies the precision fallback to a step whose result misses the goal. Returns the step unchanged if the fallback does not apply or fails. */
+  async #keepPreciseLayers(
+    step: PassStep,
+    input: string,
+    taken: Taken<C> & { readonly findings: Findings<C> },
+    attemptContext: Context,
+  ): Promise<Taken<C>> {
+    const { store, runner, context, judging, condition, test } = this.#run;
+    const { findings, result: requested } = taken;
+    const comparer = this.#comparer;
+    const cause = condition === undefined ? causeOf(findings) : "the models of the folder lose too much together";
+    if (cause === undefined) return taken;
+    const fail = (failedFallback: Miss): Taken<C> => ({ ...taken, failedFallback });
+    if (input !== store.original && comparer?.goal !== undefined) {
+      const before = await comparer.compare(input, `before ${step.name}`);
+      if (!isWithin(judge(before.comparison, comparer.goal).drop, comparer.goal))
+        return fail(new Miss("its input already misses the goal"));
+    }
+    const separated = await this.#separate();
+    if (separated instanceof Miss) return fail(separated);
+    const request = await this.#requestFor(step, input, attemptContext);
+    let failure: Miss | undefined;
+    let preciseModel: Model | undefined;
+    const of = store.records && (await runner.keyOf(step, input));
+    const key = { fallbackFor: comparer?.goal, judging, of };
+    const record = await recordOnce(store.records, key, async (): Promise<FallbackRecord> => {
+      const name = step.name === "" ? "" : `${step.name}: `;
+      context.log({ id: "fallback", text: `${name}${cause}: looking for the layers with the largest error` });
+      context.stage("precision fallback");
+      const search = (await condition?.(separated.search, quiet(context))) ?? separated.search;
+      const requestedOutput = { ...requested, model: await store.open(requested.output) };
+      const excess = condition === undefined ? excessIn(findings) : undefined;
+      const evaluated = evaluatedCount(findings, test);
+      const found = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, context);
+      if (found instanceof Miss) {
+        failure = found;
+        return { reason: found.reason };
+      }
+      const { options, fallback, output } = found;
+      preciseModel = output.model;
+      const misses = output.misses.map(({ at, reason, by }) => ({ at, reason, by }));
+      return { options, changes: output.changes, misses, fallback };
+    });
+    if (record.options === undefined) {
+      // The model is rejected although it passes alone, because it fails together with other models.
+      if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(record.reason)}.`);
+      return fail(failure ?? new Miss(record.reason));
+    }
+    const { options, changes, misses, fallback } = record;
+    // A store without records has not kept the output of the attempt.
+    const result =
+      store.records === undefined && preciseModel !== undefined
+        ? { ...requested, output: await store.keep(preciseModel) }
+        : await runner.run({ ...step, options }, input, quiet(context));
+    const { others } = separated;
+    const better = await this.#find(step, result.output, others);
+    const missed = others === comparer ? undefined : lossIn(better);
+    if (missed !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${missed}`));
+    this.#comparer = others;
+    return { result: { ...result, changes, misses }, findings: better, fallback };
+  }
+}
+
+/** The first run logged the step's messages, and a search reports progress per attempt. */
+const quiet = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, phase: () => {} });
+
+/** Returns "with 2 layers at higher precision". */
+export const describeFallback = ({ settings, preciseLayers }: PrecisionFallback): string =>
+  `with ${settings === undefined ? `${counted(preciseLayers.length, "layer")} at higher precision` : formatSettings(settings)}`;
+
+/** Returns why a result misses the goal; undefined if it meets it. */
+function lossIn({ goalCheck }: Findings): string | undefined {
+  if (goalCheck === undefined || goalCheck.verdict.met) return goalCheck?.lostKnowledge;
+  return lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal);
+}
+
+/** Returns why the precision fallback applies; undefined if it does not. If only a strict goal rejects a result, more samples can help. */
+function causeOf({ compared, goalCheck, kept }: Findings): string | undefined {
+  if (goalCheck !== undefined) {
+    const { comparison, verdict, goal, lostKnowledge } = goalCheck;
+    if (!needsFallback(verdict, goal)) return lostKnowledge;
+    const { value } = verdict.drop;
+    return Number.isFinite(value) ? excessText(comparison.unit, value, goal.maxDrop) : `the metric is ${value}`;
+  }
+  if (compared !== undefined) return brokenText(compared.comparison);
+  const { because, text } = kept?.lost ?? {};
+  return because === "function" || because === "form" ? text : undefined;
+}
+
+function excessIn({ goalCheck, kept }: Findings): number | undefined {
+  if (goalCheck !== undefined) return excessOf(goalCheck.comparison, goalCheck.goal);
+  return typeof kept?.likeness === "object" ? excessOfNoise(kept.likeness) : undefined;
+}
+
+/** Returns the number of samples on which both models ran. */
+export function evaluatedCount({ compared, kept }: Findings, test: Dataset | undefined): number {
+  const { samples = 0, countsPositions } = typeof kept?.likeness === "object" ? kept.likeness : {};
+  return compared?.answers.given.length ?? (countsPositions === true ? test?.count : undefined) ?? samples;
+}
