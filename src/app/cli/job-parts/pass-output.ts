@@ -5,8 +5,8 @@ import type { PrecisionFallback } from "../../../judge/fallback/precise-layers.t
 import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import type { Weight } from "../../../judge/record/data.ts";
 import type { OperationCount } from "../../../judge/record/operation-count.ts";
-import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
+import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { Variant } from "../../folder/run.ts";

@@ -11,9 +11,9 @@ import { countMacs, countWeights, plainFile, weigh } from "../../../judge/measur
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { isEqualCount } from "../../../judge/record/operation-count.ts";
+import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
-import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import { type TextInputs, textInputs } from "../../../judge/task/text-inputs.ts";
