@@ -8,9 +8,9 @@ import type { Dataset } from "../../data/batches/types.ts";
 import { worstFirst } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor, minSamples } from "../run/paired-runs.ts";
-import { OutputNoise } from "./answer-noise.ts";
 import { exchange } from "./exchange.ts";
 import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
+import { OutputNoise } from "./output-noise.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {

@@ -10,8 +10,8 @@ import { counterpartsAmong, infer, layers as layersOf, valuesAsRead } from "#ana
 import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
-import { OutputNoise } from "./answer-noise.ts";
 import type { ExchangePoint } from "./exchange.ts";
+import { OutputNoise } from "./output-noise.ts";
 
 export interface LayerDifference {
   readonly layer: string;

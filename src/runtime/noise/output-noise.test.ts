@@ -4,8 +4,8 @@ import { emitInto } from "../../core/graph/emit.ts";
 import { replaceReads } from "../../core/graph/replace.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { OutputNoise } from "./answer-noise.ts";
 import { measureDifferences, pairPlaces } from "./layers.ts";
+import { OutputNoise } from "./output-noise.ts";
 
 const model = parseModel(`opset 17
 graph (boxes: float32[N, 2, 2], scores: float32[N, 1, 2]) -> (y: float32[N, 3, 2]) {

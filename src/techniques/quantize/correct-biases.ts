@@ -15,8 +15,7 @@ import { draw, firstBatch, keepInMemory, setAside, take } from "../../data/batch
 import { openStorage } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
-import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import { createTrials } from "../../runtime/noise/noise-trials.ts";
+import { createTrials, noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias, isAboveRounding } from "../calibrate/add-output-bias.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";

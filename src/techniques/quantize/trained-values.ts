@@ -36,7 +36,7 @@ import { type TrainOptions, trainOptions } from "../../learn/train/train-options
 import { setMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStored, readStoredValue } from "../../rewrite/edit/stored.ts";
-import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
+import { noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { withClassScores } from "./class-scores.ts";
 import { codeLengths } from "./rounders/rdoq.ts";
 import { round, scaleDims } from "./rounding.ts";

@@ -14,7 +14,7 @@ import { type Model, throwIfAborted, toFloat64 } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
-import { createTrials } from "../../../runtime/noise/noise-trials.ts";
+import { createTrials } from "../../../runtime/noise/output-noise.ts";
 import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/kept.ts";

@@ -6,7 +6,7 @@ import type { Model } from "#ir";
 import type { Change, Context } from "#pass";
 import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";
-import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/answer-noise.ts";
+import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/output-noise.ts";
 import { rounders } from "../rounders/index.ts";
 import { mse } from "../rounders/mse.ts";
 import type { RoundedSettings } from "../settings.ts";

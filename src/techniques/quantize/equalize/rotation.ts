@@ -6,7 +6,7 @@
 import { infer } from "#analysis";
 import { Miss, throwIfAborted } from "#ir";
 import { type Change, scaledKind } from "#pass";
-import { createTrials } from "../../../runtime/noise/noise-trials.ts";
+import { createTrials } from "../../../runtime/noise/output-noise.ts";
 import { everySetting } from "../settings.ts";
 import type { Transformation } from "./index.ts";
 import { rotate, rotationStreams } from "./rotate.ts";

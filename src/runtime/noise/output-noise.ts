@@ -1,7 +1,7 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import { type OutputPart, partsOf } from "#analysis";
-import { type Batch, isFloat, Miss, type Model, memoize } from "#ir";
+import { type Batch, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
 import type { Context } from "#pass";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { bytesOfBatch } from "../../data/batches/rows.ts";
@@ -49,6 +49,28 @@ export function noiseMeter(
     // A stream yields other samples each time.
     if (isFeeds(inputs) || isIndexed(inputs)) known = kept;
     return Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum;
+  };
+}
+
+/** Makes a change in place and undoes it if the noise does not decrease enough. @returns the gain in words. */
+type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
+
+/** @param minGain Minimum relative reduction of the noise. */
+export function createTrials(model: Model, noiseOf: NoiseMeter, minGain: number): Trial {
+  let before: number | undefined;
+  return async (change) => {
+    const [restore, untouched] = [snapshot(model), model.clone()];
+    const canStay = await change();
+    // Measures only if something changed: a model may not run on random inputs.
+    if (canStay) before ??= await noiseOf(untouched);
+    const after = canStay ? await noiseOf(model) : undefined;
+    if (before === undefined || after === undefined || after >= (1 - minGain) * before) {
+      restore();
+      return undefined;
+    }
+    const share = Math.round((1 - after / before) * 100);
+    before = after;
+    return `${share} % less noise in the outputs`;
   };
 }
 
