@@ -19,10 +19,8 @@ export function removeTemporaries({ owner, files }: AnnouncedFiles): void {
   }
 }
 
-/** Returns a sentence about the first announced file if it was written; the others are its compressed copies. */
+/** Returns a sentence about the first announced file if it was written since; a model is written in one step with its copies. */
 export function describeComplete(announced: readonly AnnouncedFiles[]): string | undefined {
-  const [first, ...copies] = announced.flatMap(({ files }) => files);
-  if (first === undefined || modifiedAt(first.path) === first.modified) return undefined;
-  const staleText = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
-  return `"${first.path}" is complete${staleText}.`;
+  const [file] = announced.flatMap(({ files }) => files);
+  return file === undefined || modifiedAt(file.path) === file.modified ? undefined : `"${file.path}" is complete.`;
 }
