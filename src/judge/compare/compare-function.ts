@@ -16,7 +16,6 @@ import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
-import { ownInputs } from "../../runtime/run/own-text.ts";
 import {
   type ModelRun,
   namesInBoth,
@@ -25,6 +24,7 @@ import {
   pairWithResult,
 } from "../../runtime/run/paired-runs.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
+import { textInputs } from "../../runtime/run/text-inputs.ts";
 import { type LanguageFigures, languageFigures, lostTokens } from "./language-figures.ts";
 import {
   type ComparedOutput,
@@ -77,8 +77,9 @@ export const minSame = 0.5;
 const noNumbers = "the model has no numeric output";
 
 /**
- * Checks whether a changed model still computes the same function: a language model on text that the original generates, another model of texts on
- * sentences if its tokenizer is next to it, and other models on 4 to 32 random inputs depending on their cost.
+ * Checks whether a changed model still computes the same function, on the inputs that commands use without data: a language model on text that the
+ * original generates, models of texts or sound on sentences or noise if the files next to them describe their inputs, and other models on 4 to 32
+ * random inputs depending on their cost.
  * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original lacks `output`, E_STOPPED on the signal.
  * @example
@@ -92,8 +93,9 @@ export async function compareFunction(
   options: AlikeOptions = {},
 ): Promise<Likeness | string> {
   return reportFailure(async () => {
-    const text = await ownInputs(engine, original, options);
-    return (await compareOnSamples(engine, original, result, text?.samples, options)) ?? noNumbers;
+    const { seed = 0, signal = new AbortController().signal, progress = () => {} } = options;
+    const inputs = await textInputs(original, { engine, seed, signal, progress, log: () => {} });
+    return (await compareOnSamples(engine, original, result, inputs?.test, options)) ?? noNumbers;
   });
 }
 

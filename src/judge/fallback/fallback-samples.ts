@@ -8,13 +8,13 @@ import { allowance, difference } from "../../core/numbers.ts";
 import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
+import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
 import { drawHoldout } from "../measure/division.ts";
 import { findLostKnowledge } from "../measure/judgement.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
-import type { TextInputs } from "../task/text-inputs.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
 export interface SeparateSearch {

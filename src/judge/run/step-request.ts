@@ -4,9 +4,9 @@ import type { AnyPass, Context, OptionValues } from "#pass";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import type { FallbackJudge } from "../fallback/precision-fallback.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
-import type { TextInputs } from "../task/text-inputs.ts";
 
 export interface NamedModel {
   readonly path: string;

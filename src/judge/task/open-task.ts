@@ -27,13 +27,13 @@ import { areBoxLabels } from "../../runtime/metrics/detections.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
+import { ownTextName, textInputs } from "../../runtime/run/text-inputs.ts";
 import type { Settings } from "./contents.ts";
 import { selectMetric } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 import { findReading } from "./reading.ts";
-import { ownTextName, textInputs } from "./text-inputs.ts";
 
 export interface TaskOptions {
   /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */

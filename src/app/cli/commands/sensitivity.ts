@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { PithError } from "#ir";
 import { countOption, described, minutesOption, option, positiveOption, selectionOptions } from "#pass";
-import { ownTextName } from "../../../judge/task/text-inputs.ts";
+import { ownTextName } from "../../../runtime/run/text-inputs.ts";
 import { kindWords, sensitivityCosts, sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
 import { besideInput } from "../files/files.ts";

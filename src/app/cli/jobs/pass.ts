@@ -16,7 +16,6 @@ import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.t
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
 import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
-import { type TextInputs, textInputs } from "../../../judge/task/text-inputs.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { decoderOf } from "../../../runtime/run/decoding.ts";
@@ -25,6 +24,7 @@ import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../../runtime/run/size.ts";
+import { type TextInputs, textInputs } from "../../../runtime/run/text-inputs.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";

@@ -26,7 +26,7 @@ import {
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { warnOfTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics } from "../../../judge/task/metrics.ts";
-import { textInputs } from "../../../judge/task/text-inputs.ts";
+import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/eval.ts";
 import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";

@@ -11,8 +11,8 @@ import type { IndexedDataset } from "../../data/batches/types.ts";
 import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
-import { encode } from "../../runtime/run/generate.ts";
-import { orUndefined, ownInputs, requireRuns } from "../../runtime/run/own-text.ts";
+import { encode } from "./generate.ts";
+import { orUndefined, ownInputs, requireRuns } from "./own-text.ts";
 
 /** Value of the data option that selects these inputs instead of a path. */
 export const ownTextName = "own-text";
