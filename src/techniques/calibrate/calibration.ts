@@ -254,9 +254,11 @@ export class Calibration {
   /**
    * Stores the values that a node or later ones read, so that these nodes can change; nothing if one of the values has no row per sample.
    * @param isPassed whether the node runs, too: its outputs and the values that later nodes read are stored.
+   * @param also names of further values to store (`hasRows`), which are read before the next node is reached.
    */
-  async reach(node: Node, isPassed = false): Promise<void> {
-    const liveNames = liveValuesOf(this.model, node, isPassed);
+  async reach(node: Node, isPassed = false, also: readonly string[] = []): Promise<void> {
+    const names = [...liveValuesOf(this.model, node, isPassed), ...also.filter((name) => this.hasRows(name))];
+    const liveNames = [...new Set(names)];
     const newNames = liveNames.filter((name) => !this.#storedNames.includes(name));
     if (newNames.length === 0) return;
     const [oldStore, newStore] = [this.#store, this.#options.storage.store(this.#dataName)];
@@ -270,6 +272,13 @@ export class Calibration {
     this.#store = newStore;
     this.#corrections.clear();
     this.#storedNames = [...this.#storedNames.filter((name) => liveNames.includes(name)), ...newNames];
+  }
+
+  /** Returns whether a value has floats for each sample, so that it can be stored. */
+  hasRows(name: string): boolean {
+    const { graph } = this.model;
+    const value = graph.value(name);
+    return value !== undefined && isPerSample(value, graph.feeds[0]?.type?.dims?.[0]);
   }
 
   /** Changes a stored value as the change of its layer does, f · value + shift for each channel, so that the layer does not run again. */

@@ -28,6 +28,8 @@ const minSamples = 32;
 const maxHeldOut = 32;
 /** Number of layer outputs that means and slopes are computed from, if 32 samples do not have more. */
 const fittedOutputs = 2 ** 28;
+/** Number of outputs of a layer in a batch, if 16 samples do not have more; and of layers whose outputs the original computes in one run. */
+const [batchOutputs, aheadOutputs] = [2 ** 22, 2 ** 25];
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const minGain = 0.02;
 /** Number of values that the layer's slope counts as beside a channel's own values. */
@@ -61,7 +63,8 @@ export async function correctRoundedBiases(
   );
   let corrected = 0;
   const gain = await trial(async () => {
-    const fitted = Math.max(minSamples, Math.floor(fittedOutputs / outputsOfSample(match)));
+    const outputs = outputCounts(match).reduce((sum, count) => sum + count, 0);
+    const fitted = Math.max(minSamples, Math.floor(fittedOutputs / outputs));
     corrected = await correctLayers(model, match, take(rest, fitted), scheme, context);
     return corrected > 0;
   });
@@ -71,10 +74,9 @@ export async function correctRoundedBiases(
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 
-function outputsOfSample({ original: { graph }, layers }: Match): number {
-  const dims = layers.map(({ original }) => fixedDims(graph.value(original)?.type?.dims?.slice(1)));
-  return dims.reduce((sum, outputDims) => sum + elementCount(outputDims ?? []), 1);
-}
+/** Returns the number of outputs of each layer for one sample; 1 if it is unknown. */
+const outputCounts = ({ original: { graph }, layers }: Match): readonly number[] =>
+  layers.map(({ original }) => elementCount(fixedDims(graph.value(original)?.type?.dims?.slice(1)) ?? []));
 
 /** @returns the number of corrected layers. */
 async function correctLayers(
@@ -86,7 +88,9 @@ async function correctLayers(
 ): Promise<number> {
   const storage = openStorage({ memory: roomInMemory });
   try {
-    const walk = { engine, signal, batch: samplesAtOnce, storage };
+    const counts = outputCounts(match);
+    const batch = Math.max(samplesAtOnce, Math.floor(batchOutputs / Math.max(...counts)));
+    const walk = { engine, signal, batch, storage };
     const [calibration, reference] = [
       await Calibration.begin(model, samples, walk),
       await Calibration.begin(match.original, samples, walk),
@@ -94,6 +98,8 @@ async function correctLayers(
     const inference = infer(model);
     const all = layers(model, inference);
     let corrected = 0;
+    /** Index of the first layer whose outputs the original has not stored. */
+    let ahead = 0;
     for (const [index, { layerIndex, original: name, axis }] of match.layers.entries()) {
       progress(index, match.layers.length);
       const layer = all[layerIndex];
@@ -102,9 +108,18 @@ async function correctLayers(
       if (layer === undefined || source === undefined || layer.role.outTaps !== undefined) continue;
       const biased = biasedOutput(layer, inference);
       if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
-      // The outputs of both models are stored, so that each layer runs once.
+      // The outputs of both models are stored, so that each layer runs once; those of several layers of the original in one run.
       await calibration.reach(biased.output.producer ?? layer.node, true);
-      await reference.reach(source, true);
+      if (index >= ahead) {
+        let outputs = 0;
+        for (ahead = index; outputs <= aheadOutputs; ahead++) {
+          const name = match.layers[ahead]?.original;
+          if (name === undefined || (ahead > index && !reference.hasRows(name))) break;
+          outputs += (counts[ahead] ?? 0) * (samples.count ?? 0);
+        }
+        const names = match.layers.slice(index, ahead).map(({ original }) => original);
+        await reference.reach(match.original.graph.value(names.at(-1) ?? "")?.producer ?? source, true, names);
+      }
       const place = { name: biased.output.name, axis };
       const sums = await calibration.observe(place, pairedSums, [reference, { name, axis }]);
       const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);

@@ -40,8 +40,8 @@ export interface FactorSearch {
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
   roundedOperands(operands: Operands, options: RoundedSettings): Pick<Operands, "data" | "weight">;
-  /** Returns whether factors can reach a gain, by a bound that needs no products (default: yes). */
-  canGain?(readers: readonly Reader[], start: ColumnRange | undefined, minGain: number): boolean;
+  /** Returns whether factors can reach a gain, by an estimate that needs no products (default: yes). */
+  canGain?(group: ScaleGroup, readers: readonly Reader[], start: ColumnRange | undefined, minGain: number): boolean;
   readonly minGain: number;
   /** Minimum gain of an additional node that multiplies the inputs of a layer; undefined: no such nodes. */
   readonly minGainOfNode?: number;
@@ -66,7 +66,7 @@ export async function bestFactors(
   search: FactorSearch,
   multiply: Multiply,
 ): Promise<FactorChoice | undefined> {
-  if (search.canGain?.(readers, start, search.minGain) === false) return undefined;
+  if (search.canGain?.(group, readers, start, search.minGain) === false) return undefined;
   const exactProducts = new Map<Reader, ExactProduct>();
   for (const reader of readers) {
     const outputs = await multiply(reader.inputSample.rows, transpose(reader.weight));
@@ -124,7 +124,11 @@ async function errorOfReader(
   return exact.power === 0 ? 0 : frobenius(subtract(outputs, exact.outputs)) ** 2 / exact.power;
 }
 
-function rangeOf({ min, max }: ColumnRange, factors: Float64Array, minRange = { low: 0, high: 0 }): QuantizationRange {
+export function rangeOf(
+  { min, max }: ColumnRange,
+  factors: Float64Array,
+  minRange = { low: 0, high: 0 },
+): QuantizationRange {
   let { low, high } = minRange;
   for (const [column, factor] of factors.entries()) {
     low = Math.min(low, (min[column] ?? 0) * factor);

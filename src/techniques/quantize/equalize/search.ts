@@ -79,7 +79,7 @@ export const searchFactors =
     ];
     for (const { group, gain } of trials) {
       const readers = await readersOfGroup(group, channelSamples);
-      if (search.canGain?.(readers, startOf(group), gain) === false) continue;
+      if (search.canGain?.(group, readers, startOf(group), gain) === false) continue;
       for (const { layer } of readers) gainingLayers.add(layer);
     }
     const rows = await measureOnce(

@@ -14,7 +14,7 @@ import type { ColumnRange } from "../../calibrate/column-statistics.ts";
 import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../shared/quantize.ts";
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";
-import type { Operands, Reader } from "./best-factors.ts";
+import { type Operands, type Reader, rangeOf } from "./best-factors.ts";
 import type { Transformation } from "./index.ts";
 import { searchFactors } from "./search.ts";
 
@@ -37,32 +37,56 @@ export const smoothQuant: Transformation = {
   }),
 };
 
+/** Share of the minimum gain that the estimate must reach, because it is not exact. */
+const estimatedShare = 0.8;
+
 /**
- * With the range R of all inputs, rounding adds R² ‖w_c‖² of column c to the outputs, up to a constant. Without the other columns, it would add R_c² ‖w_c‖².
- * If even this is not enough less in any layer, no factors can be.
+ * Estimates the error of the candidates by the ranges of the channels x_c and the weights w_c, without samples. With steps s of the inputs and s_r of the
+ * weights of row r, rounding adds
+ *
+ *     s² Σ ‖w_c‖² + Σ s_r² E[x_c²],     E[x_c²] ≈ max|x_c|² / 9,     relative to Σ ‖w_c‖² E[x_c²]
  */
-function canGain(readers: readonly Reader[], start: ColumnRange | undefined, minGain: number): boolean {
-  const widthOf = (low: number, high: number): number => Math.max(0, high) - Math.min(0, low);
-  const widthOfAll = ({ min, max }: ColumnRange): number =>
-    widthOf(
-      min.reduce((a, b) => Math.min(a, b), 0),
-      max.reduce((a, b) => Math.max(a, b), 0),
-    );
-  return readers.some(({ inputSample, weight, unitOf }) => {
-    const width = Math.max(widthOfAll(inputSample), start === undefined ? 0 : widthOfAll(start));
-    let [shared, separate] = [0, 0];
+function canGain(
+  group: ScaleGroup,
+  readers: readonly Reader[],
+  start: ColumnRange | undefined,
+  minGain: number,
+): boolean {
+  const errorOf = (factors: Float64Array): number => {
+    const minRange = start === undefined ? undefined : rangeOf(start, factors);
+    return readers.reduce((sum, reader) => sum + estimateError(reader, factors, minRange), 0);
+  };
+  const limit = (1 - estimatedShare * minGain) * errorOf(new Float64Array(group.units).fill(1));
+  return alphas.some((alpha) => errorOf(computeFactors(group, readers, alpha)) < limit);
+}
+
+function estimateError(
+  { inputSample, options, weight, unitOf }: Reader,
+  factors: Float64Array,
+  minRange: QuantizationRange | undefined,
+): number {
+  const scale = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
+  const { low, high } = rangeOf(inputSample, scale, minRange);
+  const { high: maxCode } = quantizationRange({ type: "int8", reduceRange: options.bits < 8 });
+  const energies = new Float64Array(weight.columns);
+  let rowSteps = 0;
+  for (let start = 0; start < weight.data.length; start += weight.columns) {
+    let largest = 0;
     for (let column = 0; column < weight.columns; column++) {
-      let energy = 0;
-      for (let index = column; index < weight.data.length; index += weight.columns)
-        energy += (weight.data[index] ?? 0) ** 2;
-      shared += width ** 2 * energy;
-      separate +=
-        ((unitOf[column] ?? -1) < 0 ? width : widthOf(inputSample.min[column] ?? 0, inputSample.max[column] ?? 0)) **
-          2 *
-        energy;
+      const value = (weight.data[start + column] ?? 0) / (scale[column] ?? 1);
+      energies[column] = (energies[column] ?? 0) + value * value;
+      largest = Math.max(largest, Math.abs(value));
     }
-    return separate < (1 - minGain) * shared;
-  });
+    rowSteps += (largest / maxCode) ** 2;
+  }
+  let [energy, squares, power] = [0, 0, 0];
+  for (const [column, columnEnergy] of energies.entries()) {
+    const reach = Math.max(-(inputSample.min[column] ?? 0), inputSample.max[column] ?? 0) * (scale[column] ?? 1);
+    energy += columnEnergy;
+    squares += reach ** 2 / 9;
+    power += (columnEnergy * reach ** 2) / 9;
+  }
+  return power === 0 ? 0 : (((high - low) / 255) ** 2 * energy + rowSteps * squares) / power;
 }
 
 function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
