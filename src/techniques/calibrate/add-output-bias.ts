@@ -7,7 +7,7 @@
  */
 import { type BiasedOutput, type Layer, storedRoot } from "#analysis";
 import type { Model, Node, Value } from "#ir";
-import { emitInto, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
+import { emitInto, extract, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { smallestBiasScale } from "../shared/quantize.ts";
@@ -59,7 +59,7 @@ async function addToQuantizedBias(model: Model, bias: Value, shift: Float64Array
   if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;
   const codes = await root.tensor.read();
   if (codes.type !== "int32" || codes.data.length !== shift.length) return false;
-  const probe = model.clone();
+  const probe = extract(model, [bias]);
   const [ones, dequantized] = [probe.graph.value(root.name), probe.graph.value(bias.name)];
   if (ones === undefined || dequantized === undefined) return false;
   ones.tensor = inMemory({ type: "int32", dims: codes.dims, data: new Int32Array(codes.data.length).fill(1) });

@@ -12,12 +12,12 @@ import { extract, fromNumbers, isFloat, Miss, throwIfAborted, usedValues } from 
 import { type Context, completeContext } from "#pass";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
-import { copyArrays, mapColumns, sampleCount } from "../../data/batches/rows.ts";
+import { copyArrays, mapColumns, sampleCount, selectColumns } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import { type BatchStore, openStorage, type Storage } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
-import { feedingOf } from "../../runtime/run/feeding.ts";
+import { type Feeding, feedingOf } from "../../runtime/run/feeding.ts";
 import { createRunner, type Runner } from "../../runtime/run/run.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
 import {
@@ -100,6 +100,8 @@ export class Calibration {
   readonly #options: WalkOptions;
   readonly #products: EngineMultiply;
   #store: BatchStore;
+  /** Whether a run takes any number of samples. */
+  readonly #takesAnyCount: boolean;
   /** Names of stored values that are not model inputs. */
   #storedNames: readonly string[] = [];
   /** Changes of stored values, which are applied when these are read. */
@@ -109,11 +111,12 @@ export class Calibration {
     model: Model,
     dataName: string,
     store: BatchStore,
-    states: readonly string[],
+    feeding: Pick<Feeding, "size" | "states"> | undefined,
     options: WalkOptions,
   ) {
     this.model = model;
-    this.states = states;
+    this.states = feeding?.states.map(({ input }) => input) ?? [];
+    this.#takesAnyCount = feeding?.size === undefined && this.states.length === 0;
     this.#dataName = dataName;
     this.#store = store;
     this.#options = options;
@@ -124,12 +127,13 @@ export class Calibration {
   static async begin(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
     infer(model);
     const store = options.storage.store(data.name);
-    let states: readonly string[] | undefined;
+    let feeding: Feeding | undefined;
     let runner: Runner | undefined;
     try {
       for await (const read of data.batches({ size: options.batch })) {
         const batch = bindInput(read, model);
-        states ??= feedingOf(model, batch, data.name).states.map(({ input }) => input);
+        feeding ??= feedingOf(model, batch, data.name);
+        const states = feeding.states.map(({ input }) => input);
         if (states.length > 0)
           runner ??= await createRunner(options.engine, model, data.name, { optimize: false, observed: states });
         await store.add(copyArrays({ ...batch, ...(await runner?.run(batch)) }));
@@ -137,7 +141,7 @@ export class Calibration {
     } finally {
       await runner?.release();
     }
-    return new Calibration(model, data.name, store, states ?? [], options);
+    return new Calibration(model, data.name, store, feeding, options);
   }
 
   /**
@@ -218,19 +222,18 @@ export class Calibration {
   /** Yields values of the model per batch, or the outputs of `write`. */
   async *values(names: readonly string[], write?: Write): AsyncGenerator<Batch> {
     for await (const { stored, computed } of this.#run(names, write))
-      yield { ...withNames(stored, names), ...computed };
+      yield { ...selectColumns(stored, names), ...computed };
   }
 
   async *#run(
     names: readonly string[],
     write?: Write,
   ): AsyncGenerator<{ readonly stored: Batch; readonly computed: Batch }> {
-    const { engine, signal } = this.#options;
+    const { signal } = this.#options;
     const { columns } = this.#store;
     const missingNames = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
     const part = missingNames.length === 0 ? undefined : this.#part(missingNames, write);
-    const load = { optimize: false };
-    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#dataName, load);
+    const runner = part === undefined ? undefined : await this.#load(part);
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));
     try {
@@ -242,6 +245,16 @@ export class Calibration {
     } finally {
       await runner?.release();
     }
+  }
+
+  /** Loads a part of the model. If it reads stored values only, no inputs are bound, which takes longer than the run of a small layer. */
+  async #load(part: Model): Promise<Runner> {
+    const { engine } = this.#options;
+    const names = part.graph.inputs.map(({ name }) => name);
+    if (!this.#takesAnyCount || !names.every((name) => this.#storedNames.includes(name)))
+      return createRunner(engine, part, this.#dataName, { optimize: false });
+    const session = await engine.load(part, { optimize: false, spinning: false });
+    return { run: (batch) => session.run(selectColumns(batch, names)), release: () => session.release() };
   }
 
   #part(names: readonly string[], write: Write | undefined): Model {
@@ -266,7 +279,7 @@ export class Calibration {
     for await (const { stored, computed } of this.#run([...keptNames, ...newNames])) {
       const count = sampleCount(stored, this.#dataName);
       if (Object.values(computed).some(({ dims }) => dims[0] !== count)) return newStore.release();
-      await newStore.add({ ...withNames(stored, keptNames), ...computed });
+      await newStore.add({ ...selectColumns(stored, keptNames), ...computed });
     }
     await oldStore.release();
     this.#store = newStore;
@@ -307,9 +320,6 @@ export class Calibration {
 function valuesOf(model: Model, names: readonly string[]): readonly Value[] {
   return names.flatMap((name) => model.graph.value(name) ?? []);
 }
-
-const withNames = (batch: Batch, names: readonly string[]): Batch =>
-  Object.fromEntries(Object.entries(batch).filter(([name]) => names.includes(name)));
 
 /** If there is one column and one input, renames the column to the input. */
 function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {

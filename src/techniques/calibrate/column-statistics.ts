@@ -131,6 +131,9 @@ export interface PairedSums {
   readonly yy: Float64Array;
 }
 
+/** Minimum number of positions of which every fourth is read: neighboring positions are similar. */
+const manyPositions = 256;
+
 export const pairedSums: Statistic<PairedSums> = {
   begin() {
     let count = 0;
@@ -140,10 +143,11 @@ export const pairedSums: Statistic<PairedSums> = {
       add({ rows, columns, groups, inner, values }, original) {
         const [numbers, originals, width] = [values(), original?.values() ?? new Float64Array(), columns * groups];
         if (count === 0) [x = x, y = y, xx = xx, xy = xy, yy = yy] = sumsOf(width);
-        count += rows;
+        const stride = inner < manyPositions ? 1 : 4;
+        count += (rows / Math.max(1, inner)) * Math.ceil(inner / stride);
         for (let start = 0, run = 0; start < numbers.length; start += inner, run++) {
           let [sumX, sumY, sumXX, sumXY, sumYY] = [0, 0, 0, 0, 0];
-          for (let index = start; index < start + inner; index++) {
+          for (let index = start; index < start + inner; index += stride) {
             const [a, b] = [originals[index] ?? 0, numbers[index] ?? 0];
             sumX += a;
             sumY += b;
