@@ -133,8 +133,6 @@ const servedBackend = { find: /^\.\/backend\/tab\.ts$/, replacement: join(root, 
 export default defineConfig(({ mode }) => ({
   root,
   base: "./",
-  // The examples are not part of the npm package.
-  publicDir: mode === "served" ? false : "public",
   oxc: jsx,
   resolve: {
     conditions,

@@ -2,9 +2,22 @@
 import type { JSX } from "preact";
 import { isServed } from "./backend/kind.ts";
 import { bytesText, integerText } from "./format.ts";
-import { candidates, job, model, samples, selected, type ViewName, view } from "./state.ts";
+import {
+  candidates,
+  isMaking,
+  job,
+  model,
+  queue,
+  samples,
+  selected,
+  shownBytes,
+  taken,
+  type ViewName,
+  view,
+} from "./state.ts";
 import { Compare } from "./views/compare.tsx";
 import { ModelPage } from "./views/model.tsx";
+import { Result } from "./views/result.tsx";
 import { Samples } from "./views/samples.tsx";
 import { Smaller } from "./views/smaller.tsx";
 import { Start } from "./views/start.tsx";
@@ -25,7 +38,7 @@ const steps: readonly (readonly [name: ViewName, title: string, summary: () => s
     "Smaller",
     () => {
       const count = candidates.value.length;
-      if (job.value?.place === "smaller") return "running";
+      if (isMaking.value) return queue.value.length === 0 ? "running" : `running, ${queue.value.length} waiting`;
       return model.value === undefined
         ? ""
         : count === 0
@@ -34,11 +47,20 @@ const steps: readonly (readonly [name: ViewName, title: string, summary: () => s
     },
   ],
   ["compare", "Compare", () => selected.value?.summary.word ?? ""],
-  ["take", "Take", () => (selected.value === undefined ? "" : bytesText(selected.value.inspection.bytes))],
+  [
+    "take",
+    "Take",
+    () => {
+      const { id, inspection } = taken.value ?? {};
+      if (id === undefined || inspection === undefined) return "";
+      return bytesText(shownBytes(id, inspection.bytes) ?? inspection.bytes);
+    },
+  ],
 ];
 
 const views: Readonly<Record<ViewName, () => JSX.Element>> = {
   start: Start,
+  result: Result,
   model: ModelPage,
   samples: Samples,
   smaller: Smaller,

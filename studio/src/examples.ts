@@ -38,8 +38,17 @@ export const examples: readonly Example[] = [
   },
 ];
 
-export const openExample = ({ name, data }: Example): Promise<void> =>
-  openExampleFiles(name, data, () => fetchFiles(`examples/${name}.zip`));
+/** Address of an example's model and samples, as one file. */
+export const exampleFile = ({ name }: Example): string => `examples/${name}.zip`;
+
+/** Returns the example of a model by its path. A model with this path can still be another one. */
+export const exampleAt = (place: string): Example | undefined =>
+  examples.find(({ name }) => place === `${name}/${name}.onnx`);
+
+export const fetchExample = (example: Example): Promise<ChosenFiles> => fetchFiles(exampleFile(example));
+
+export const openExample = (example: Example): Promise<void> =>
+  openExampleFiles(example.name, example.data, () => fetchExample(example));
 
 async function fetchFiles(address: string): Promise<ChosenFiles> {
   const response = await fetch(address).catch(() => undefined);

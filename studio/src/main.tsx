@@ -1,11 +1,23 @@
 /** Starts the page: takes over the static start view, follows the address, and prepares the worker. */
-import { hydrate } from "preact";
+import { hydrate, render } from "preact";
 import { App } from "./app.tsx";
 import { isServed } from "./backend/kind.ts";
 import { createBackend } from "./backend/tab.ts";
 import { prepareOffline } from "./offline/register.ts";
-import { job, model, openPlace, openSamples, show, useBackend, type ViewName, view, viewNames } from "./state.ts";
-import { keepSessions } from "./storage/keep.ts";
+import { fragment, sharedResult } from "./share.ts";
+import {
+  job,
+  model,
+  openPlace,
+  openSamples,
+  show,
+  useBackend,
+  type ViewName,
+  view,
+  viewNames,
+  wouldLose,
+} from "./state.ts";
+import { keepSessions, storageProblem } from "./storage/keep.ts";
 import "virtual:report-style.css";
 import "./style/page.css";
 
@@ -14,9 +26,11 @@ useBackend(createBackend());
 if (!isServed) keepSessions();
 
 function followAddress(): void {
-  const name = location.hash.slice(1);
+  const [name] = location.hash.slice(1).split("?");
+  fragment.value = location.hash;
   const requestedView = viewNames.find((each) => each === name) ?? "start";
-  const available: ViewName = model.value === undefined ? "start" : requestedView;
+  const isAvailable = requestedView === "result" ? sharedResult.value !== undefined : model.value !== undefined;
+  const available: ViewName = isAvailable ? requestedView : "start";
   if (available !== requestedView) {
     show(available);
     return;
@@ -29,10 +43,19 @@ function followAddress(): void {
   }
 }
 
+addEventListener("beforeunload", (event) => {
+  // The browser then asks whether the page may be left.
+  if (wouldLose(!isServed && storageProblem.value === undefined)) event.preventDefault();
+});
 addEventListener("hashchange", followAddress);
 followAddress();
 const root = document.querySelector("#root");
-if (root !== null) hydrate(<App />, root);
+if (root !== null) {
+  // The page contains the start view.
+  if (view.value !== "start") root.replaceChildren();
+  if (view.value === "start") hydrate(<App />, root);
+  else render(<App />, root);
+}
 // Files that were chosen before this script ran had no listener.
 for (const input of document.querySelectorAll<HTMLInputElement>("input[type=file]"))
   if (input.files !== null && input.files.length > 0) input.dispatchEvent(new Event("change", { bubbles: true }));

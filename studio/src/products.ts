@@ -1,24 +1,38 @@
 /** Makes the files that the user can download. */
 import { type Candidate, Failure } from "./backend/backend.ts";
-import { backendOf, showProblem } from "./state.ts";
+import { backendOf, runJob, showProblem } from "./state.ts";
 import { zipFolder } from "./transformers-folder.ts";
 
-export type Product = "model" | "model.gz" | "recipe" | "report" | "folder";
+export type Product = "model" | "model.gz" | "model.br" | "recipe" | "report" | "folder";
 
 export async function download(candidate: Candidate, product: Product, name: string): Promise<void> {
+  if (product === "model.br") {
+    // It takes four seconds for each megabyte.
+    await runJob(name, "take", async (options) => {
+      await requireReadable(candidate.file);
+      options.onProgress?.({ stage: "compress" });
+      saveFile(await backendOf().call("brotli", [candidate.file], options), name);
+    });
+    return;
+  }
   try {
-    const address = URL.createObjectURL(await productOf(candidate, product));
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    saveFile(await productOf(candidate, product), name);
   } catch (error) {
     showProblem("take", error);
   }
 }
 
-async function productOf({ file, recipe, run }: Candidate, product: Product): Promise<Blob> {
+/** Gives the user a file under a name. */
+export function saveFile(content: Blob, name: string): void {
+  const address = URL.createObjectURL(content);
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+async function productOf({ file, recipe, run }: Candidate, product: Exclude<Product, "model.br">): Promise<Blob> {
   switch (product) {
     case "model":
       await requireReadable(file);

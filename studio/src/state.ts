@@ -6,6 +6,7 @@ import {
   type CallOptions,
   type Candidate,
   type ChosenFiles,
+  type DownloadRates,
   type DownloadSizes,
   Failure,
   type ModelView,
@@ -15,13 +16,13 @@ import {
   type Subject,
 } from "./backend/backend.ts";
 import { integerText } from "./format.ts";
-import { estimateSizes, measuredSizes } from "./settings/estimate.ts";
+import { estimateDownload, estimateSizes, measuredSizes } from "./settings/estimate.ts";
 import { accuracyMetric, goalUnit, lossOf, usualGoal } from "./settings/goal.ts";
 import { initialSettings, nameOf, recipeOf, type Settings } from "./settings/presets.ts";
 import { choiceOf, fingerprintOf } from "./storage/fingerprint.ts";
 import { loadSession, type Session } from "./storage/sessions.ts";
 
-export const viewNames = ["start", "model", "samples", "smaller", "compare", "take"] as const;
+export const viewNames = ["start", "result", "model", "samples", "smaller", "compare", "take"] as const;
 export type ViewName = (typeof viewNames)[number];
 
 export interface Problem {
@@ -35,10 +36,15 @@ export interface Job extends Progress {
   readonly name: string;
   readonly place: ViewName;
   readonly startedAt: number;
+  readonly stageStartedAt?: number;
   readonly controller: AbortController;
   readonly isCanceled: boolean;
   /** Losses of the training steps of this stage. */
   readonly losses: readonly number[];
+  /** Settings of the candidate that is being made; undefined for other work. */
+  readonly settings?: Settings | undefined;
+  /** Seconds that the whole work probably takes. */
+  readonly expectedSeconds?: number | undefined;
 }
 
 export const view = signal<ViewName>("start");
@@ -67,16 +73,43 @@ export const openFiles = signal<{ readonly model: boolean; readonly samples: boo
 export const settings = signal<Settings>(initialSettings("static"));
 /** Largest accepted loss, as `settings/goal.ts` shows it. */
 export const maxDrop = signal(1);
+/** Whether sizes are those that visitors download (after brotli), or those on disk. */
+export const sizeKind = signal<"download" | "disk">("download");
 export const job = signal<Job | undefined>(undefined);
 export const problem = signal<Problem | undefined>(undefined);
+
+/** Bits of a weight after compression, of formats that the model can be stored in; undefined until they are known. */
+export const downloadRates = signal<DownloadRates | undefined>(undefined);
 
 /** The candidate that is shown beside the settings; undefined for the original. */
 export const besideId = signal<string | undefined>(undefined);
 export const besideCandidate = computed(() => candidates.value.find(({ id }) => id === besideId.value));
 
 export const selected = computed(() => candidates.value.find(({ id }) => id === selectedId.value));
+/** Returns the bytes of a candidate, or of the original (""), as the page shows them; undefined while a download is not measured. */
+export const shownBytes = (id: string, bytes: number): number | undefined =>
+  sizeKind.value === "disk" ? bytes : downloads.value[id]?.brotli;
+/** The candidate with the smallest shown size among those that are not rejected. */
+export const best = computed(() => {
+  const sizeOf = ({ id, inspection }: Candidate): number => shownBytes(id, inspection.bytes) ?? inspection.bytes;
+  return candidates.value.filter(({ summary }) => summary.mood !== "bad").toSorted((a, b) => sizeOf(a) - sizeOf(b))[0];
+});
+/** Id of the candidate that the user takes; undefined for the best one. */
+export const takenId = signal<string | undefined>(undefined);
+export const taken = computed(
+  () => candidates.value.find(({ id }) => id === takenId.value) ?? best.value ?? candidates.value.at(-1),
+);
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));
 export const estimatedSizes = computed(() => model.value && estimateSizes(model.value.inspection, settings.value));
+/** Returns the estimated bytes of settings as the page shows them; undefined if they cannot be known. */
+export function estimatedBytes(chosen: Settings): number | undefined {
+  const inspection = model.value?.inspection;
+  const sizes = inspection && estimateSizes(inspection, chosen);
+  if (inspection === undefined || sizes === undefined) return undefined;
+  if (sizeKind.value === "disk") return sizes.total;
+  const [rates, original] = [downloadRates.value, downloads.value[""]?.brotli];
+  return rates && original && estimateDownload(inspection, chosen, rates, original);
+}
 export const currentId = computed(() => idOf(settings.value));
 /** The metric that the goal limits. */
 export const goalMetric = computed(() => samples.value?.metric ?? accuracyMetric);
@@ -114,18 +147,26 @@ export function show(name: ViewName): void {
   location.hash = name;
 }
 
+/** Whether results would be lost with the page: its candidates are not stored, or one is being made. */
+export const wouldLose = (areStored: boolean): boolean => isMaking.value || (!areStored && candidates.value.length > 0);
+
 /** Runs work that the page waits for. Shows its progress, and its failure in the view where it happened. @returns whether it succeeded. */
 export async function runJob(
   name: string,
   place: ViewName,
   work: (options: CallOptions) => Promise<void>,
+  making: Pick<Job, "settings" | "expectedSeconds"> = {},
 ): Promise<boolean> {
   const controller = new AbortController();
   // The page shows a single job. An earlier one that continues could not be canceled.
   cancel();
   batch(() => {
-    problem.value = undefined;
-    job.value = { name, place, startedAt: performance.now(), controller, isCanceled: false, losses: [] };
+    // A failure in the queue stays visible while the next candidate is made. Other work replaces the queue.
+    if (making.settings === undefined) {
+      problem.value = undefined;
+      queue.value = [];
+    }
+    job.value = { name, place, startedAt: performance.now(), controller, isCanceled: false, losses: [], ...making };
   });
   const onProgress = (progress: Progress): void => {
     const before = job.value;
@@ -133,7 +174,12 @@ export async function runJob(
     const isNextStage = progress.stage !== undefined && progress.stage !== before.stage;
     const isContinued = !isNextStage && (progress.total ?? before.total) === before.total;
     const losses = [...(isContinued ? before.losses : []), ...(progress.loss === undefined ? [] : [progress.loss])];
-    job.value = { ...before, ...(isNextStage ? { done: 0, total: undefined } : {}), ...progress, losses };
+    job.value = {
+      ...before,
+      ...(isNextStage ? { done: 0, total: undefined, stageStartedAt: performance.now() } : {}),
+      ...progress,
+      losses,
+    };
   };
   try {
     await work({ signal: controller.signal, onProgress });
@@ -159,9 +205,22 @@ export function cancel(): void {
 }
 
 /** Opens the ONNX file among the chosen files. */
-export function openModel(files: ChosenFiles): Promise<boolean> {
+export async function openModel(files: ChosenFiles): Promise<boolean> {
   const path = onnxPathOf(files);
-  return runJob(path, "start", (options) => openModelFrom(path, files, options));
+  if (isModelAmong(files, "start")) return runJob(path, "start", (options) => openModelFrom(path, files, options));
+  return false;
+}
+
+/** Returns whether a chosen folder holds a model. Otherwise shows a problem, and nothing is read or copied. */
+function isModelAmong(files: ChosenFiles, place: ViewName): boolean {
+  const isFile = files.length === 1 && files[0]?.[0].includes("/") === false;
+  if (isFile || files.length === 0 || files.some(([path]) => path.endsWith(".onnx"))) return true;
+  const names = files.slice(0, 3).map(([path]) => path.split("/").at(-1));
+  const message = `The ${integerText(files.length)} chosen files have no model (.onnx): ${names.join(", ")}${files.length > names.length ? ", …" : ""}.`;
+  const hint = "Choose the folder with the .onnx file. Samples are chosen in the next step.";
+  cancel();
+  showProblem(place, new Failure(message, "E_NOT_ONNX", hint));
+  return false;
 }
 
 /** In a folder of several models, such as one of transformers.js, `model.onnx` is the main one. */
@@ -242,6 +301,9 @@ export function showSession(session: Session): void {
     candidates.value = session.candidates;
     chosenFiles.value = [];
     besideId.value = undefined;
+    takenId.value = undefined;
+    queue.value = [];
+    downloadRates.value = undefined;
     openFiles.value = { model: false, samples: false };
   });
 }
@@ -255,6 +317,7 @@ export function closeModel(): void {
     samples.value = undefined;
     modelSource.value = undefined;
     candidates.value = [];
+    queue.value = [];
   });
 }
 
@@ -269,6 +332,7 @@ export function closeSamples(): void {
 export function reopenModel(files: ChosenFiles, place: ViewName): Promise<boolean> {
   const source = modelSource.value;
   const path = files.length === 0 ? (source?.place ?? "") : onnxPathOf(files);
+  if (!isModelAmong(files, place)) return Promise.resolve(false);
   return runJob(path, place, async (options) => {
     const { opened, key } = await openInBackend(path, files, options);
     if (key !== source?.key)
@@ -309,27 +373,60 @@ export function openSamples(
   });
 }
 
-/** Makes the candidate of the current settings. */
-export function make(): Promise<boolean> {
-  const chosen = settings.value;
+/** Settings that wait for the running candidate. */
+export const queue = signal<readonly Settings[]>([]);
+/** Whether a candidate is being made. */
+export const isMaking = computed(() => job.value?.settings !== undefined);
+
+/** Makes the candidate of the current settings, after those that wait. */
+export async function make(): Promise<void> {
+  queue.value = [...queue.value, settings.value];
+  if (isWorkingOff) return;
+  isWorkingOff = true;
+  problem.value = undefined;
+  for (let [next] = queue.value; next !== undefined; [next] = queue.value) {
+    queue.value = queue.value.slice(1);
+    await makeNow(next);
+  }
+  isWorkingOff = false;
+}
+
+let isWorkingOff = false;
+
+/** Seconds of the last run of each technique. */
+const runSeconds = new Map<Settings["preset"], number>();
+
+async function makeNow(chosen: Settings): Promise<void> {
   const id = idOf(chosen);
-  return runJob(nameOf(chosen), "smaller", async (options) => {
+  const start = performance.now();
+  const expectedSeconds =
+    chosen.preset === "search"
+      ? 60 * chosen.amount
+      : chosen.isFast === true
+        ? undefined
+        : runSeconds.get(chosen.preset);
+  const work = async (options: CallOptions): Promise<void> => {
     const request = {
       id,
       name: nameOf(chosen),
+      settings: chosen,
       made: recipeOf(chosen),
       maxDrop: lossOf(maxDrop.value, goalMetric.value),
     };
     const candidate = await backendOf().call("make", [subject.value, request], options);
+    options.onProgress?.({ stage: "measure the download" });
+    const sizes = await downloadSizesOf(candidate.file);
     batch(() => {
       candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];
-      selectedId.value = id;
       layerErrors.value = omit(layerErrors.value, id);
-      downloads.value = omit(downloads.value, id);
+      downloads.value = { ...downloads.value, [id]: sizes };
       gpuSpeeds.value = omit(gpuSpeeds.value, id);
+      selectedId.value = id;
+      takenId.value = undefined;
     });
-    measureDownload(id, candidate.file);
-  });
+    runSeconds.set(chosen.preset, (performance.now() - start) / 1000);
+  };
+  await runJob(nameOf(chosen), "smaller", work, { settings: chosen, expectedSeconds });
 }
 
 export const measureOnGpu = ({ id, name, file }: Candidate): Promise<boolean> =>
@@ -338,11 +435,14 @@ export const measureOnGpu = ({ id, name, file }: Candidate): Promise<boolean> =>
     gpuSpeeds.value = { ...gpuSpeeds.value, [id]: speed };
   });
 
-async function measureDownload(id: string, file: Blob | string): Promise<void> {
-  const key = modelSource.value?.key;
-  const sizes = await backendOf()
+const downloadSizesOf = (file: Blob | string): Promise<DownloadSizes> =>
+  backendOf()
     .call("downloadSizes", [file])
     .catch(() => ({ gzip: undefined, brotli: undefined }));
+
+async function measureDownload(id: string, file: Blob | string): Promise<void> {
+  const key = modelSource.value?.key;
+  const sizes = await downloadSizesOf(file);
   // Another model can have been opened meanwhile, whose candidates have the same names.
   if (modelSource.value?.key === key) downloads.value = { ...downloads.value, [id]: sizes };
 }
@@ -350,7 +450,16 @@ async function measureDownload(id: string, file: Blob | string): Promise<void> {
 /** Measures the sizes that are missing, for example because the tab was closed while they were measured. */
 function measureDownloads(): void {
   if (openFiles.value.model && isMissing("")) measureDownload("", subject.value.model);
+  if (openFiles.value.model) void estimateRates();
   for (const { id, file } of candidates.value) if (isMissing(id)) measureDownload(id, file);
+}
+
+async function estimateRates(): Promise<void> {
+  const { key, place = "" } = modelSource.value ?? {};
+  const rates = await backendOf()
+    .call("downloadRates", [place])
+    .catch(() => undefined);
+  if (modelSource.value?.key === key) downloadRates.value = rates;
 }
 
 const isMissing = (id: string): boolean => downloads.value[id]?.brotli === undefined;

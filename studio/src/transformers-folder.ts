@@ -31,7 +31,7 @@ const isModelIn = (root: string, path: string): boolean => path.startsWith(`${ro
 
 export const variants = computed((): readonly Variant[] =>
   (model.value?.dtypes ?? []).flatMap((dtype) => {
-    const candidate = candidates.value.findLast(({ name }) => name === dtype.name);
+    const candidate = candidates.value.findLast(({ name }) => name.split(",")[0] === dtype.name);
     const path = modelSource.value?.place.replace(/\.onnx$/, `${dtype.suffix}.onnx`);
     return candidate === undefined || path === undefined ? [] : [{ dtype, path, candidate }];
   }),

@@ -57,7 +57,7 @@ describe.skipIf(browser === undefined)("the studio", () => {
       await page.getByRole("button", { name: "Compare" }).click();
       await page.getByText("Signal to noise in dB").waitFor();
       await look();
-      await page.getByRole("link", { name: /^Take / }).click();
+      await page.getByRole("button", { name: /^Take / }).click();
       await look();
       expect(violationTexts).toEqual([]);
     } finally {

@@ -26,7 +26,7 @@ describe.skipIf(browser === undefined)("the example", () => {
       await page.locator(view).first().waitFor({ timeout: 10_000 });
       await run(page, "int8 static");
       await page.getByRole("button", { name: "Compare", exact: true }).click();
-      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      await page.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
       expect(foreign).toEqual([]);
       expect(errors).toEqual([]);
     } finally {

@@ -36,8 +36,8 @@ describe.skipIf(browser === undefined)("the studio", () => {
       await page.getByRole("radio", { name: /int8 weights/ }).check();
       await page.getByRole("button", { name: "Run int8 weights" }).click();
       await page.getByRole("button", { name: "Compare" }).click();
-      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
-      await page.getByRole("link", { name: "Take int8 weights" }).click();
+      await page.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
+      await page.getByRole("button", { name: "Take int8 weights" }).click();
       const started = page.waitForEvent("download");
       await page.getByRole("button", { name: "Download" }).first().click();
       const download = await started;

@@ -33,7 +33,7 @@ describe.skipIf(browser === undefined || process.platform === "win32")("pith stu
       await page.getByRole("radio", { name: /int8 weights/ }).check();
       await page.getByRole("button", { name: "Run int8 weights" }).click();
       await page.getByRole("button", { name: "Compare" }).click();
-      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      await page.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
       for (const id of childrenOf(server.pid)) process.kill(id, "SIGKILL");
       await expect.poll(() => childrenOf(server.pid)).toEqual([]);
       // The next process opens the model and the samples again.
@@ -41,7 +41,7 @@ describe.skipIf(browser === undefined || process.platform === "win32")("pith stu
       await page.getByRole("radio", { name: /float16/ }).check();
       await page.getByRole("button", { name: "Run float16" }).click();
       await page.getByRole("button", { name: "Compare" }).click();
-      await page.getByRole("link", { name: "Take float16" }).click();
+      await page.getByRole("button", { name: "Take float16" }).click();
       const picker = page.getByRole("combobox", { name: "Take" });
       await picker.selectOption(await picker.getByRole("option", { name: /int8 weights/ }).getAttribute("value"));
       const bytes = await download(served);

@@ -46,7 +46,7 @@ describe.skipIf(browser === undefined)("the studio offline", () => {
       expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
       await makeCandidate(page, { model: (await writeQuadrants()).model });
       await page.getByRole("button", { name: "Compare", exact: true }).click();
-      await page.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      await page.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
       expect(foreign).toEqual([]);
       expect(errors).toEqual([]);
     } finally {

@@ -47,7 +47,7 @@ describe.skipIf(browser === undefined || model === undefined || data === undefin
       await page.getByRole("radio", { name: new RegExp(preset) }).check();
       await page.getByRole("button", { name: /^Run / }).click();
       await page.getByRole("button", { name: "Compare" }).click();
-      await page.getByRole("link", { name: /^Take / }).click();
+      await page.getByRole("button", { name: /^Take / }).click();
       const save = async (row: RegExp, name: string): Promise<void> => {
         const started = page.waitForEvent("download");
         await page.getByRole("row", { name: row }).getByRole("button").click();

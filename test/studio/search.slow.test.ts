@@ -16,7 +16,7 @@ test.skipIf(browser === undefined)("the studio searches for at most two minutes,
     // Measuring the result follows the search.
     await page.getByRole("button", { name: "Compare", exact: true }).waitFor({ timeout: 300_000 });
     expect(await page.locator(".chart .searched").count()).toBeGreaterThan(2);
-    await page.getByRole("heading", { level: 1, name: /^From 273.kB to/ }).waitFor();
+    await page.getByRole("heading", { level: 1, name: /^Your visitors download 250.kB → / }).waitFor();
     expect(errors).toEqual([]);
   } finally {
     await close();

@@ -39,7 +39,7 @@ describe.skipIf(browser === undefined)("candidates in the studio", () => {
       await next.getByRole("row", { name: /int8 weights/ }).waitFor();
       expect(await downloadModel(next)).toEqual(downloaded);
       await next.getByRole("link", { name: /^4 Compare/ }).click();
-      await next.getByRole("heading", { level: 1, name: /smaller/ }).waitFor();
+      await next.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
       await next.getByRole("group", { name: "Choose quadrants.onnx again" }).waitFor();
       expect(await next.evaluate(readStoredNames)).toHaveLength(1);
       expect(errors).toEqual([]);

@@ -31,7 +31,9 @@ describe.skipIf(browser === undefined)("candidates on samples", () => {
       await next.getByRole("row", { name: /int8 weights/ }).waitFor();
       expect(await downloadModel(next)).toEqual(original);
       await next.getByRole("link", { name: /^4 Compare/ }).click();
-      await next.getByRole("heading", { level: 1, name: /smaller; \d+ of \d+ predictions change/ }).waitFor();
+      await next
+        .getByRole("heading", { level: 1, name: /download .* → .*\. \d+ of \d+ predictions? changes?/ })
+        .waitFor();
       await next.getByRole("link", { name: /^3 Smaller/ }).click();
       await next.getByRole("radio", { name: "float16" }).check();
       await next.setInputFiles(chooser, (await writeQuadrants(2)).model);

@@ -31,6 +31,8 @@ export interface Interval {
 
 export interface SizePoint {
   readonly name: string;
+  /** Text next to the point (default: the name). */
+  readonly label?: string;
   readonly kind: "original" | "chosen" | "variant" | "rejected";
   readonly bytes: number;
   readonly value: number;
@@ -260,8 +262,8 @@ function drawLabels(
 ): Markup {
   const nameLength = Math.floor((nameShare * width) / letterWidth);
   const xs = points.map((point) => x(point.bytes));
-  const labels = points.map(({ name, kind, value, bytes }) => {
-    const text = truncate(name, nameLength);
+  const labels = points.map(({ name, label = name, kind, value, bytes }) => {
+    const text = truncate(label, nameLength);
     const start = findFreeX(xs, x(bytes), 1);
     const side = start + letterWidth * text.length < right ? 1 : -1;
     return { text, kind, side, x: x(bytes), y: y(value), labelX: side === 1 ? start : findFreeX(xs, x(bytes), -1) };

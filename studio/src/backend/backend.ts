@@ -4,6 +4,7 @@ import type { Run } from "pith/compress";
 import type { Estimate, Latency, LayerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
 import type { SampleView, Summary } from "../../../src/app/report/index.ts";
+import type { Settings } from "../settings/presets.ts";
 
 /** A file of the server of `pith studio`, by its path in the server's folder. */
 export interface StoredFile {
@@ -94,6 +95,8 @@ export interface PlainRecipe {
 export interface MakeRequest {
   readonly id: string;
   readonly name: string;
+  /** The settings of the page from which `made` follows. */
+  readonly settings?: Settings;
   /** A recipe as plain data, or a search. */
   readonly made: PlainRecipe | { readonly minutes: number };
   /** Largest accepted loss, in the unit of the metric. */
@@ -109,9 +112,7 @@ export interface Timing {
   readonly isUnsteady: boolean;
 }
 
-export interface Candidate {
-  readonly id: string;
-  readonly name: string;
+export interface Candidate extends Pick<MakeRequest, "id" | "name" | "settings"> {
   readonly recipe: string;
   /** Options of `pith quantize` that make the same file; undefined with samples, where `pith compress` makes it. */
   readonly options: Readonly<Record<string, unknown>> | undefined;
@@ -146,6 +147,15 @@ export interface DownloadSizes {
   readonly brotli: number | undefined;
 }
 
+/** Bits of a weight after compression by format, estimated from the weights of the model. */
+export interface DownloadRates {
+  readonly int8: number;
+  /** By number of bits, with a scale for each block of weights. */
+  readonly blocks: Readonly<Record<number, number>>;
+  /** By number of bits, with a scale for each output. */
+  readonly rows: Readonly<Record<number, number>>;
+}
+
 /** Sizes of larger files are estimated, because compression takes seconds: for each megabyte with brotli, for all of these bytes with gzip. */
 export const maxExactBytes = { gzip: 2 ** 26, brotli: 2 ** 21 } as const;
 
@@ -160,6 +170,9 @@ export interface Calls {
   timeOnGpu(subject: Subject, file: Candidate["file"]): string;
   /** Sizes of a candidate, or of the model at a place. Above `maxExactBytes` they are estimated. */
   downloadSizes(file: Candidate["file"] | string): DownloadSizes;
+  downloadRates(model: string): DownloadRates;
+  /** A candidate's file after brotli, as a web server sends it. */
+  brotli(file: Candidate["file"]): Blob;
   /** The report of a run as a page. */
   report(run: Run): string;
 }

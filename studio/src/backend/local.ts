@@ -66,6 +66,7 @@ export function createBackend(): Backend {
     const sent = await Promise.all(parameters.map((each) => (each instanceof Blob ? store(each, options) : each)));
     const response = await request(`calls/${name}`, { method: "POST", body: encode(sent) }, options);
     const value = await readValue(response, options);
+    if (name === "brotli") return (await blobOf(value as StoredFile, options)) as ReturnType<Calls[K]>;
     return (name === "make" ? await withFile(value as MadeCandidate, options) : value) as ReturnType<Calls[K]>;
   }
   return {
@@ -80,10 +81,13 @@ type MadeCandidate = Omit<Candidate, "file"> & { readonly file: StoredFile };
 
 /** Replaces the path of a candidate's file by the file. */
 async function withFile({ file, ...candidate }: MadeCandidate, options: CallOptions): Promise<Candidate> {
-  const blob = await (await request(`files/${file.storedAt}`, {}, options)).blob();
+  const blob = await blobOf(file, options);
   storedFiles.set(blob, file);
   return { ...candidate, file: blob };
 }
+
+const blobOf = async ({ storedAt }: StoredFile, options: CallOptions): Promise<Blob> =>
+  (await request(`files/${storedAt}`, {}, options)).blob();
 
 /** Returns the path of a file. Uploads it if the server does not have it, for example because it was made by an earlier server. */
 async function store(file: Blob, options: CallOptions): Promise<StoredFile> {

@@ -5,21 +5,38 @@ import type { SizeDrawing } from "../../../src/app/report/index.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { comparisonOf } from "../measurements.ts";
 import { goalValue } from "../settings/goal.ts";
-import { candidates, estimatedSizes, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
+import {
+  candidates,
+  current,
+  estimatedBytes,
+  goalMetric,
+  maxDrop,
+  model,
+  samples,
+  selectedId,
+  settings,
+  shownBytes,
+  sizeKind,
+} from "../state.ts";
 import { Drawing } from "./drawings.tsx";
 
 type Point = SizeDrawing["points"][number];
+
+/** Number of a candidate in the chart and in the table, because names are too long for the chart. */
+export const numberOf = (candidate: Candidate): number => candidates.value.indexOf(candidate) + 1;
 
 /** Candidates can be measured on other samples than the original, so each is placed by its difference from it. */
 function pointsOf(candidate: Candidate, original: number): readonly Point[] {
   const { id, name, inspection } = candidate;
   const { difference } = comparisonOf(candidate) ?? {};
-  if (difference === undefined) return [];
+  const bytes = shownBytes(id, inspection.bytes);
+  if (difference === undefined || bytes === undefined) return [];
   return [
     {
       name,
+      label: String(numberOf(candidate)),
       kind: id === selectedId.value ? "chosen" : "variant",
-      bytes: inspection.bytes,
+      bytes,
       value: original + difference.value,
       paired: { low: original + difference.low, high: original + difference.high },
     },
@@ -32,28 +49,36 @@ export function CandidateChart(): JSX.Element | null {
   const { metric, original } = samples.value ?? {};
   const value = original?.value ?? 1;
   const points = shown.flatMap((candidate) => pointsOf(candidate, value));
-  const bytes = model.value?.inspection.bytes;
+  const bytes = model.value && shownBytes("", model.value.inspection.bytes);
   if (points.length === 0 || bytes === undefined || metric === undefined) return null;
-  const runs = shown.flatMap(({ run }) => run ?? []);
+  const isByDownload = sizeKind.value === "download";
+  // Searches for small files do not measure downloads.
+  const runs = shown.flatMap(({ run }) =>
+    run?.search !== undefined && isByDownload === run.search.points.some(({ brotli }) => brotli !== undefined)
+      ? [run]
+      : [],
+  );
   const sizes = {
     metric,
     points: [{ name: "original", kind: "original", bytes, value } as const, ...points],
     runs,
     goal: goalValue(value, maxDrop.value, goalMetric.value),
-    estimate: estimatedSizes.value?.total,
+    estimate: current.value === undefined ? estimatedBytes(settings.value) : undefined,
+    isByDownload,
     height: 300,
   };
   return (
     <figure>
       <Drawing draw={({ drawSizes }, width) => drawSizes({ ...sizes, width })} />
       <figcaption>
-        Each point is a candidate, and the line through it is the interval of its difference from the original on the
-        same samples.{" "}
-        {runs.every(({ search }) => search === undefined)
-          ? ""
-          : "Small dots are results that a search tried on other samples. "}
-        A line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal
-        is met. The dotted line is the estimate of the settings.
+        Each point is a candidate, by its number in the table below, and the line through it is the interval of its
+        difference from the original on the same samples.{" "}
+        {shown.some(({ hasOtherTest }) => hasOtherTest)
+          ? "Candidates that were tested on other samples are drawn at the original’s value plus their change. "
+          : ""}
+        {runs.length === 0 ? "" : "Small dots are results that a search tried on other samples. "}A line that lies
+        entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal is met.
+        {sizes.estimate === undefined ? "" : " The dotted line is the estimate of the settings."}
       </figcaption>
     </figure>
   );

@@ -10,8 +10,15 @@ export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null 
   const { name, stage, done = 0, total, note, losses, isCanceled } = value;
   const share = total === undefined || total === 0 ? undefined : done / total;
   const elapsed = (performance.now() - value.startedAt) / 1000;
+  const elapsedInStage = (performance.now() - (value.stageStartedAt ?? value.startedAt)) / 1000;
+  const isKnown = share !== undefined && share > 0.15;
+  const remaining = value.expectedSeconds === undefined ? 0 : value.expectedSeconds - elapsed;
   const remainingText =
-    share !== undefined && share > 0.15 ? ` · ${durationText((elapsed * (1 - share)) / share)} left in this stage` : "";
+    remaining > 0
+      ? ` · ${durationText(remaining)} left`
+      : isKnown
+        ? ` · ${durationText((elapsedInStage * (1 - share)) / share)} left in this step`
+        : ` · ${durationText(elapsed)} so far`;
   return (
     <div class="runbox">
       <div class="line">

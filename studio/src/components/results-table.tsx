@@ -1,37 +1,45 @@
 import type { JSX } from "preact";
 import { changeTexts, figure as figureText } from "../../../src/core/numbers.ts";
 import type { Candidate } from "../backend/backend.ts";
-import { bytesText, countText, timesText } from "../format.ts";
-import { comparisonOf, downloadFigure, speedOf } from "../measurements.ts";
+import { countText, timesText } from "../format.ts";
+import { comparisonOf, firstSizeFigure, secondSizeFigure, speedOf } from "../measurements.ts";
 import { goalUnit, lossOf } from "../settings/goal.ts";
-import { candidates, goalMetric, maxDrop, model, samples, selectedId } from "../state.ts";
+import { candidates, goalMetric, maxDrop, model, samples, selectedId, sizeKind } from "../state.ts";
+import { numberOf } from "./candidate-chart.tsx";
 import { figureValue } from "./figures.tsx";
 import { type Row, Table } from "./table.tsx";
 
 const marks = { good: "✓", doubt: "?", bad: "✗" };
 
-/** A row of measurements for the original and each candidate. */
+/** A row of measurements for the original and each candidate. Name, size and change come first, because a narrow window shows these. */
 export function Results(): JSX.Element {
   const unit = goalUnit(goalMetric.value);
   const columns = [
     { title: "candidate" },
-    ...["bytes", "brotli", "MACs", samples.value?.metric.name ?? "accuracy"].map(number),
+    number(isByDownload() ? "download" : "on disk"),
     number(`change${unit === "" ? "" : `, ${unit}`}`),
-    number("speed"),
+    ...[samples.value?.metric.name ?? "accuracy", "speed", isByDownload() ? "on disk" : "download", "MACs"].map(number),
   ];
   return (
     <Table label="Results" kind="results" columns={columns} rows={[originalRow(), ...candidates.value.map(rowOf)]} />
   );
 }
 
+const isByDownload = (): boolean => sizeKind.value === "download";
 const number = (title: string) => ({ title, kind: "n" }) as const;
+
+/** Returns the size that is shown first, and the other one. */
+const sizeTexts = (id: string, bytes: number): readonly [string, string] => [
+  figureValue(firstSizeFigure(id, bytes)),
+  figureValue(secondSizeFigure(id, bytes)),
+];
 
 function originalRow(): Row {
   const { bytes = 0, macs } = model.value?.inspection ?? {};
   const { original, metric } = samples.value ?? {};
   const value = original === undefined || metric === undefined ? "–" : figureText(metric.unit, original.value);
-  const brotli = figureValue(downloadFigure("", bytes));
-  return { key: "", cells: ["original", bytesText(bytes), brotli, macsText(macs), value, "–", timesText(1)] };
+  const [first, second] = sizeTexts("", bytes);
+  return { key: "", cells: ["original", first, "–", value, timesText(1), second, macsText(macs)] };
 }
 
 function rowOf(candidate: Candidate): Row {
@@ -41,6 +49,7 @@ function rowOf(candidate: Candidate): Row {
   const texts =
     comparison && changeTexts(unit, comparison.original.value, comparison.candidate.value, comparison.difference.value);
   const speed = speedOf(candidate);
+  const [first, second] = sizeTexts(id, inspection.bytes);
   const select = (): void => {
     selectedId.value = id;
   };
@@ -50,20 +59,20 @@ function rowOf(candidate: Candidate): Row {
     cells: [
       <>
         <button type="button" class="link" onClick={select}>
-          <span class={summary.mood}>{marks[summary.mood]}</span> {name}
+          <span class="num">{numberOf(candidate)}</span> {name}
         </button>
         <small>
-          {summary.word}
+          <span class={summary.mood}>{marks[summary.mood]}</span> {summary.word}
           {goalText(candidate)}
           {othersText(candidate)}
         </small>
       </>,
-      bytesText(inspection.bytes),
-      figureValue(downloadFigure(id, inspection.bytes)),
-      macsText(inspection.macs),
-      texts?.after ?? "–",
+      first,
       texts?.change ?? "–",
+      texts?.after ?? "–",
       speed === undefined ? "–" : timesText(speed.median),
+      second,
+      macsText(inspection.macs),
     ],
   };
 }

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { isServed } from "../backend/kind.ts";
 import { bytesText } from "../format.ts";
-import { estimateSizes } from "../settings/estimate.ts";
+import { resultNumbers, resultSentence } from "../measurements.ts";
 import {
   findPreset,
   initialSettings,
@@ -14,14 +14,19 @@ import {
 import {
   candidates,
   current,
+  estimatedBytes,
   estimatedSizes,
+  isMaking,
+  job,
   make,
   missingFiles,
   model,
+  queue,
   samples,
   selectedId,
   settings,
   show,
+  shownBytes,
 } from "../state.ts";
 import { folder } from "../transformers-folder.ts";
 import { MissingFiles } from "./missing-files.tsx";
@@ -57,17 +62,21 @@ function settingsOf(id: PresetId): Settings {
   return { ...initialSettings(id), ...(id === "dtype" && dtype !== undefined ? { dtype } : {}) };
 }
 
-/** Returns the measured bytes of a preset if a candidate has them, otherwise the estimate. */
+/** Returns the measured size of a preset if a candidate has it, otherwise the estimate. */
 function presetSize(preset: Settings): string {
   const candidate = candidates.value.findLast(({ name }) => name === nameOf(preset));
-  if (candidate !== undefined) return bytesText(candidate.inspection.bytes);
-  const estimate = model.value && estimateSizes(model.value.inspection, preset);
-  return estimate === undefined ? "" : `≈ ${bytesText(estimate.total)}`;
+  const measured = candidate && shownBytes(candidate.id, candidate.inspection.bytes);
+  if (measured !== undefined) return bytesText(measured);
+  const estimate = estimatedBytes(preset);
+  if (estimate !== undefined) return `≈ ${bytesText(estimate)}`;
+  // Its values compress better than those of int8, by a share that only a run shows.
+  const bound = preset.preset === "download" ? estimatedBytes(initialSettings("static")) : undefined;
+  return bound === undefined ? "" : `< ${bytesText(bound)}`;
 }
 
 /** The slider, the storage and the recovery of the chosen technique. */
 export function Tuning(): JSX.Element {
-  const { slider, isRecovered } = findPreset(settings.value);
+  const { slider, isRecovered, fast } = findPreset(settings.value);
   return (
     <div class="tune">
       {slider === undefined ? null : (
@@ -122,7 +131,7 @@ export function Tuning(): JSX.Element {
           ))}
         </fieldset>
       ) : null}
-      {isRecovered === true ? (
+      {isRecovered === true && settings.value.isFast !== true ? (
         <label class="check">
           <input
             type="checkbox"
@@ -134,7 +143,43 @@ export function Tuning(): JSX.Element {
           train afterwards, which takes minutes
         </label>
       ) : null}
+      {fast === undefined ? null : (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={settings.value.isFast === true}
+            onChange={(event) => {
+              settings.value = { ...settings.value, isFast: event.currentTarget.checked };
+            }}
+          />
+          {fast}
+        </label>
+      )}
     </div>
+  );
+}
+
+/** The settings that wait for the running candidate. */
+export function Queue(): JSX.Element | null {
+  if (queue.value.length === 0) return null;
+  return (
+    <ul class="plain queue" aria-label="Waiting">
+      {queue.value.map((waiting, index) => (
+        <li key={index}>
+          <span>{nameOf(waiting)} waits</span>
+          <button
+            type="button"
+            class="link"
+            aria-label={`Remove ${nameOf(waiting)}`}
+            onClick={() => {
+              queue.value = queue.value.filter((_, position) => position !== index);
+            }}
+          >
+            remove
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -157,9 +202,10 @@ export function RunButton(): JSX.Element {
     return (
       <div class="runbox">
         <p>
-          <b>
-            {current.value.summary.word}: {current.value.summary.gain || current.value.summary.sentences[0]}
-          </b>
+          <b>{resultSentence(resultNumbers(current.value))}</b>
+        </p>
+        <p>
+          {current.value.summary.word}: {current.value.summary.gain || current.value.summary.sentences[0]}
         </p>
         <button
           type="button"
@@ -173,13 +219,16 @@ export function RunButton(): JSX.Element {
         </button>
       </div>
     );
+  const name = nameOf(settings.value);
+  const isWaiting = [job.value?.settings, ...queue.value].some((each) => each !== undefined && nameOf(each) === name);
+  if (isWaiting) return null;
   if (missingFiles.value !== undefined) return <MissingFiles place="smaller" />;
   return (
     <div class="runbox">
       <p>
         {estimatedSizes.value === undefined
           ? "Candidates of all techniques are tried. The smallest that meets the goal and is about as fast as the original is kept."
-          : "The figures are an estimate from shapes. Run it to measure."}
+          : "The sizes are estimates. Run it to measure."}
       </p>
       {!isServed && (model.value?.inspection.bytes ?? 0) > maxTabBytes ? (
         <p class="doubt">
@@ -188,7 +237,7 @@ export function RunButton(): JSX.Element {
         </p>
       ) : null}
       <button type="button" class="primary" onClick={make}>
-        Run {nameOf(settings.value)}
+        {isMaking.value ? "Then run" : "Run"} {name}
       </button>
     </div>
   );

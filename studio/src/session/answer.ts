@@ -5,7 +5,7 @@ import type { Reply, Request } from "../backend/messages.ts";
 import type { Session } from "./session.ts";
 
 /** Calls that read finished results only, so that they need not wait for a running computation. */
-const independent: readonly (keyof Session)[] = ["downloadSizes", "report"];
+const independent: readonly (keyof Session)[] = ["downloadSizes", "brotli", "report"];
 
 type Call = Exclude<Request, { stop: true }>;
 type CallReply = Extract<Reply, { id: number }>;

@@ -3,5 +3,5 @@ import brotliReady from "brotli-wasm";
 
 self.onmessage = async ({ data }: MessageEvent<Uint8Array>) => {
   const { compress } = await brotliReady;
-  self.postMessage(compress(data, { quality: 11 }).length);
+  self.postMessage(compress(data, { quality: 11 }));
 };

@@ -35,6 +35,7 @@ export async function makeCandidate(
   return {
     id: request.id,
     name: request.name,
+    ...(request.settings === undefined ? {} : { settings: request.settings }),
     recipe,
     options,
     sha256: await sha256Of(content),

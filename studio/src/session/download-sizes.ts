@@ -1,5 +1,6 @@
 /** Measures sizes after gzip and brotli, as web servers send a file. Browsers have no brotli compressor, so a WebAssembly module compresses. */
 
+import { PithError } from "pith";
 import { maxExactBytes } from "../backend/backend.ts";
 import type { Content } from "./content.ts";
 import type { CallContext } from "./session.ts";
@@ -27,7 +28,8 @@ export function brotliSize(content: Content, { whenIdle }: CallContext, bytes: n
       const interruption = await whenIdle();
       const sample = await sampleOf(content, maxExactBytes.brotli);
       const compressed = await compress(new Uint8Array(await sample.arrayBuffer()), interruption);
-      if (!interruption.aborted) return compressed && extrapolate(compressed, content, bytes, maxExactBytes.brotli);
+      if (!interruption.aborted)
+        return compressed && extrapolate(compressed.length, content, bytes, maxExactBytes.brotli);
     }
   });
   previous = size.catch(() => {});
@@ -47,14 +49,25 @@ async function sampleOf({ size, read }: Content, maxBytes: number): Promise<Blob
 const extrapolate = (compressed: number, { size }: Content, bytes: number, maxBytes: number): number =>
   size <= maxBytes ? compressed : Math.round((compressed * bytes) / maxBytes);
 
-function compress(bytes: Uint8Array, interruption: AbortSignal): Promise<number | undefined> {
+/** Returns a file after brotli. @throws PithError E_ENGINE if the compressor does not load. */
+export async function brotliOf(bytes: ArrayBuffer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const compressed = await compress(new Uint8Array(bytes), signal);
+  signal.throwIfAborted();
+  if (compressed === undefined)
+    throw new PithError("E_ENGINE", "The compressor for brotli was not loaded.", {
+      hint: "Reload the page, or take the .gz file.",
+    });
+  return compressed;
+}
+
+function compress(bytes: Uint8Array, interruption: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
   return new Promise((resolve) => {
     const worker = new Worker(new URL("./brotli-worker.ts", import.meta.url), { type: "module" });
-    const end = (size?: number): void => {
+    const end = (compressed?: Uint8Array<ArrayBuffer>): void => {
       worker.terminate();
-      resolve(size);
+      resolve(compressed);
     };
-    worker.onmessage = ({ data }: MessageEvent<number>) => end(data);
+    worker.onmessage = ({ data }: MessageEvent<Uint8Array<ArrayBuffer>>) => end(data);
     worker.onerror = () => end();
     interruption.addEventListener("abort", () => end());
     if (interruption.aborted) end();

@@ -70,6 +70,8 @@ const examples: { readonly [K in keyof Calls]: (path: string) => readonly (reado
     [subject, path],
   ],
   downloadSizes: (path) => [[path], [{ storedAt: path }]],
+  downloadRates: (path) => [[path]],
+  brotli: (path) => [[{ storedAt: path }]],
   report: () => [],
 };
 

@@ -3,9 +3,11 @@
  * candidates.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, openAsBlob, statSync } from "node:fs";
+import { createReadStream, createWriteStream, existsSync, openAsBlob, statSync } from "node:fs";
 import { lstat, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createBrotliCompress, constants as zlib } from "node:zlib";
 import { encodeToBytes, inspect, open, PithError } from "pith";
 import { recipeFrom } from "pith/compress";
 import { size } from "pith/evaluate";
@@ -60,11 +62,12 @@ function parametersOf(text: string): readonly unknown[] {
 }
 
 /** The session, in which files are passed by their paths. */
-type LocalSession = Omit<Session, "make" | "layerErrors" | "timeOnGpu" | "downloadSizes"> & {
+type LocalSession = Omit<Session, "make" | "layerErrors" | "timeOnGpu" | "downloadSizes" | "brotli"> & {
   make(...parameters: Parameters<Session["make"]>): Promise<object>;
   layerErrors(subject: Subject, file: StoredFile, context: CallContext): Promise<unknown>;
   timeOnGpu(subject: Subject, file: StoredFile, context: CallContext): Promise<string>;
   downloadSizes(file: StoredFile | string): Promise<DownloadSizes>;
+  brotli(file: StoredFile, context: CallContext): Promise<StoredFile>;
 };
 
 const pathsOfSubject = ({ model, samples }: Subject): readonly unknown[] =>
@@ -85,6 +88,8 @@ const pathsOf: {
   layerErrors: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
   timeOnGpu: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
   downloadSizes: (file) => [typeof file === "string" ? file : file.storedAt],
+  downloadRates: (model) => [model],
+  brotli: ({ storedAt }) => [storedAt],
   report: () => [],
 };
 
@@ -111,6 +116,13 @@ export function createLocalSession(folder: string, paths: readonly string[]): Lo
       const part = isSingleFile ? place : await encodeToBytes(await openPlace(place));
       const content = typeof part === "string" ? contentOfFile(await openStored(part)) : contentOfBytes(part);
       return { gzip: await gzipSize(content), brotli: (await size(part)).brotli };
+    },
+    async brotli({ storedAt }, { signal }) {
+      const path = `${candidateFolder}/${randomUUID()}.br`;
+      const params = { [zlib.BROTLI_PARAM_QUALITY]: 11, [zlib.BROTLI_PARAM_LGWIN]: 24 };
+      await openStored(storedAt);
+      await pipeline(createReadStream(storedAt), createBrotliCompress({ params }), createWriteStream(path), { signal });
+      return { storedAt: path };
     },
   };
   const checked = Object.entries(calls).map(([name, call]) => {

@@ -13,7 +13,7 @@ import {
   type Subject,
 } from "../backend/backend.ts";
 import { type Content, contentOfFile, contentOfModel } from "./content.ts";
-import { brotliSize, gzipSize } from "./download-sizes.ts";
+import { brotliOf, brotliSize, gzipSize } from "./download-sizes.ts";
 
 export interface CallContext {
   readonly signal: AbortSignal;
@@ -129,6 +129,11 @@ export function createSession(): Session {
       const content = await contentOfModel(model, inspection.bytes, maxExactBytes.gzip);
       return sizesOf(content, inspection.bytes, context);
     },
+    async downloadRates(place, context) {
+      const { model } = await modelAt(place, context);
+      return (await import("./download-rates.ts")).measureDownloadRates(model);
+    },
+    brotli: async (file, { signal }) => new Blob([await brotliOf(await file.arrayBuffer(), signal)]),
     report: async (run) => (await import("pith/compress")).reportPage(run),
   };
 }

@@ -5,7 +5,7 @@
  * outputs / outputs) · (1 − f · cuttable inputs / inputs), where f · cuttable is rounded to blocks of channels.
  */
 import type { Inspection } from "pith";
-import type { DtypeView } from "../backend/backend.ts";
+import type { DownloadRates, DtypeView } from "../backend/backend.ts";
 import { findPreset, type Settings } from "./presets.ts";
 
 type Layer = Inspection["layers"][number];
@@ -15,6 +15,8 @@ export interface SizedLayer {
   readonly weight: string;
   readonly bytes: number;
   readonly format: Format;
+  /** Bytes of scales and biases, of an estimate. */
+  readonly floatBytes?: number;
 }
 
 export type Format = "float32" | "float16" | "int8" | "low-bit" | "other";
@@ -33,7 +35,7 @@ const block = 32;
 /** Returns the bytes by layer of a model as it is. The rest, such as nodes and names, is the last entry. */
 export function measuredSizes({ layers, bytes }: Inspection): Sizes {
   const sized = layers.map((layer) => ({ ...layer, format: formatOf(layer) }));
-  return withRest(sized, bytes - sized.reduce((sum, layer) => sum + layer.bytes, 0));
+  return withRest(sized, bytes - sized.reduce((sum, layer) => sum + layer.bytes, 0), 0);
 }
 
 /** Returns undefined for a search, which can give any file. */
@@ -55,18 +57,24 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
         : (factorized.get(layer) ?? 1);
     const parameters = layer.parameters * kept;
     const rest = Math.max(0, layer.bytes - bytesPerFloat * layer.parameters);
+    const storedAs = (format: Format, codeBits: number, floatBytes: number) => ({
+      ...layer,
+      format,
+      floatBytes,
+      bytes: (parameters * codeBits) / 8 + floatBytes,
+    });
     switch (form) {
       case "static":
-      case "download":
         added += addedBytes.static;
-        return { ...layer, bytes: parameters + 5 * layer.outputs + rest, format: "int8" as const };
+        return storedAs("int8", 8, 5 * layer.outputs + rest);
+      case "download":
       case "weights":
         added += addedBytes.weights;
-        return { ...layer, bytes: parameters + bytesPerFloat * layer.outputs + rest, format: "int8" as const };
+        return storedAs("int8", 8, bytesPerFloat * layer.outputs + rest);
       case "bits": {
         added += addedBytes.weights;
-        const scales = Math.max(layer.outputs, parameters / block);
-        return { ...layer, bytes: (parameters * bits) / 8 + bytesPerFloat * scales + rest, format: "low-bit" as const };
+        const scales = hasBlocks(layer, bits) ? parameters / block : layer.outputs;
+        return storedAs("low-bit", storedBits(layer, bits), bytesPerFloat * Math.max(layer.outputs, scales) + rest);
       }
       case "float16":
         return { ...layer, bytes: layer.bytes / 2, format: "float16" as const };
@@ -74,8 +82,54 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
         return { ...layer, bytes: bytesPerFloat * parameters + rest, format: "float32" as const };
     }
   });
-  const otherBytes = inspection.bytes - inspection.layers.reduce((sum, layer) => sum + layer.bytes, 0);
-  return withRest(layers, otherBytes + added);
+  const layerBytes = inspection.layers.reduce((sum, layer) => sum + layer.bytes, 0);
+  const otherBytes = inspection.bytes - layerBytes;
+  const otherFloats = Math.min(otherBytes, Math.max(0, bytesPerFloat * inspection.parameters - layerBytes));
+  return withRest(layers, otherBytes + added, otherFloats);
+}
+
+/** Products and tables with 2 or 4 bits have a scale for each block, other layers one for each output. */
+const hasBlocks = ({ weight }: Pick<Layer, "weight">, bits: number): boolean =>
+  (bits === 2 || bits === 4) && /\[\d+, \d+\]$/.test(weight);
+
+/** Returns the bits that a weight takes in the file. Only blocks have a type of 2 bits. */
+const storedBits = (layer: Pick<Layer, "weight">, bits: number): number =>
+  bits > 4 ? 8 : bits === 2 && hasBlocks(layer, bits) ? 2 : 4;
+
+/** Shares of bytes that remain after brotli: of floats, and of nodes and names. Means over the networks of the test data. */
+const compressedShares = { float16: 0.9, scales: 0.9, nodes: 0.25 };
+
+/** Estimates the size after brotli. @param original that of the original. Returns undefined if no formula holds. */
+export function estimateDownload(
+  inspection: Inspection,
+  settings: Settings,
+  rates: DownloadRates,
+  original: number,
+): number | undefined {
+  const sizes = settings.preset === "download" ? undefined : estimateSizes(inspection, settings);
+  if (sizes === undefined) return undefined;
+  const layerBytes = inspection.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+  const float32 = (original - compressedShares.nodes * (inspection.bytes - layerBytes)) / (layerBytes || 1);
+  const bits = settings.dtype?.bits ?? settings.amount;
+  const shareOf = (layer: SizedLayer): number => {
+    switch (layer.format) {
+      case "float32":
+        return Math.min(1, Math.max(0.05, float32));
+      case "float16":
+        return compressedShares.float16;
+      case "int8":
+        return rates.int8 / 8;
+      case "low-bit":
+        return ((hasBlocks(layer, bits) ? rates.blocks[bits] : rates.rows[bits]) ?? bits) / storedBits(layer, bits);
+      case "other":
+        return compressedShares.nodes;
+    }
+  };
+  return sizes.layers.reduce(
+    (sum, { floatBytes = 0, ...layer }) =>
+      sum + (layer.bytes - floatBytes) * shareOf(layer) + floatBytes * compressedShares.scales,
+    0,
+  );
 }
 
 /** Returns the preset whose sizes a dtype has, and its bits. */
@@ -108,11 +162,24 @@ function lowRankShare(layers: readonly Layer[], { preset, amount }: Settings): R
   return new Map(changed.map((layer) => [layer, share]));
 }
 
-function withRest(layers: readonly SizedLayer[], rest: number): Sizes {
-  const named = layers.map(({ name, weight, bytes, format }) => ({ name, weight, bytes: Math.round(bytes), format }));
+/** @param floatBytes bytes of the rest that are tensors and not nodes. */
+function withRest(layers: readonly SizedLayer[], rest: number, floatBytes: number): Sizes {
+  const named = layers.map(({ name, weight, bytes, format, floatBytes = 0 }) => ({
+    name,
+    weight,
+    bytes: Math.round(bytes),
+    format,
+    floatBytes,
+  }));
   const all = [
     ...named,
-    { name: "graph and other tensors", weight: "", bytes: Math.max(0, Math.round(rest)), format: "other" as const },
+    {
+      name: "graph and other tensors",
+      weight: "",
+      bytes: Math.max(0, Math.round(rest)),
+      format: "other" as const,
+      floatBytes: Math.max(0, floatBytes),
+    },
   ];
   return { layers: all, total: all.reduce((sum, { bytes }) => sum + bytes, 0) };
 }

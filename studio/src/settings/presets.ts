@@ -22,6 +22,7 @@ export interface Settings {
   readonly storage: Storage;
   /** Whether training continues where the quick recovery ends. */
   readonly isTrained?: boolean;
+  readonly isFast?: boolean;
   /** Dtype of transformers.js; undefined for other presets. */
   readonly dtype?: DtypeView;
 }
@@ -45,13 +46,20 @@ export interface Preset {
   readonly isRecovered?: boolean;
   /** Whether it makes a file of a folder that transformers.js loads. */
   readonly isForFolders?: boolean;
+  /** How the technique takes less time; undefined if it is always fast. */
+  readonly fast?: string;
   /** Steps of the recipe. */
   steps(settings: Settings): readonly object[];
 }
 
 const percent = (amount: number): string => `${Math.round(100 * amount)}\u00a0%`;
 
-const staticStep = { quantize: { scheme: "static" } };
+/** Options of calibration in a fast run. */
+const quickOptions = { samples: 50, biasCorrection: "none", equalize: false };
+const staticStep = ({ isFast }: Settings): object => ({
+  quantize: { scheme: "static", ...(isFast ? quickOptions : {}) },
+});
+const fewSamples = "fast: 50 calibration samples, no equalization and no correction of biases";
 
 export const presets: readonly Preset[] = [
   {
@@ -59,7 +67,8 @@ export const presets: readonly Preset[] = [
     name: "int8 static",
     summary: "weights and activations; needs samples",
     needsSamples: true,
-    steps: () => [staticStep],
+    fast: fewSamples,
+    steps: (settings) => [staticStep(settings)],
   },
   {
     id: "weights",
@@ -74,7 +83,10 @@ export const presets: readonly Preset[] = [
     summary: "weights only, computed in float",
     needsSamples: false,
     slider: { label: "bits", min: 2, max: 6, step: 1, initial: 4, text: (bits) => String(bits) },
-    steps: ({ amount: bits }) => [{ quantize: { scheme: "weights", bits } }],
+    fast: "fast: rounds to the nearest value, without samples",
+    steps: ({ amount: bits, isFast }) => [
+      { quantize: { scheme: "weights", bits, ...(isFast ? { rounder: "nearest", biasCorrection: "none" } : {}) } },
+    ],
   },
   {
     id: "float16",
@@ -90,6 +102,7 @@ export const presets: readonly Preset[] = [
     needsSamples: true,
     isRecovered: true,
     slider: { label: "remove", min: 0.05, max: 0.7, step: 0.05, initial: 0.2, text: percent },
+    fast: "fast: no recovery, so more is lost",
     steps: ({ amount }) => [{ prune: { amount, structured: true } }],
   },
   {
@@ -99,12 +112,13 @@ export const presets: readonly Preset[] = [
     needsSamples: true,
     isRecovered: true,
     slider: { label: "keep", min: 0.2, max: 0.95, step: 0.05, initial: 0.7, text: percent },
+    fast: "fast: no recovery, so more is lost",
     steps: ({ amount }) => [{ factorize: { budget: amount } }],
   },
   {
     id: "download",
     name: "smallest download",
-    summary: "int8 whose values compress well; needs samples",
+    summary: "int8 values that compress well, computed in float; needs samples",
     needsSamples: true,
     slider: {
       label: "error",
@@ -114,7 +128,10 @@ export const presets: readonly Preset[] = [
       initial: 0.0025,
       text: (amount) => `${(100 * amount).toFixed(2)}\u00a0%`,
     },
-    steps: ({ amount: distortion }) => [{ quantize: { scheme: "static", rounder: "rdoq", distortion } }],
+    fast: fewSamples,
+    steps: ({ amount: distortion, isFast }) => [
+      { quantize: { scheme: "weights", rounder: "rdoq", distortion, ...(isFast ? quickOptions : {}) } },
+    ],
   },
   {
     id: "search",
@@ -130,7 +147,8 @@ export const presets: readonly Preset[] = [
     summary: "a file that the folder’s pages load by its dtype",
     needsSamples: false,
     isForFolders: true,
-    steps: ({ dtype }) => [{ quantize: { dtype: dtype?.name } }],
+    fast: "fast: rounds to the nearest value, without samples",
+    steps: ({ dtype, isFast }) => [{ quantize: { dtype: dtype?.name, ...(isFast ? { rounder: "nearest" } : {}) } }],
   },
 ];
 
@@ -146,13 +164,15 @@ export const initialSettings = (preset: PresetId): Settings => ({
 /** Returns "prune channels 10 %, int8". */
 export function nameOf(settings: Settings): string {
   const { name, slider, isRecovered } = findPreset(settings);
-  if (settings.dtype !== undefined) return settings.dtype.name;
   const amount = slider === undefined ? "" : ` ${slider.label} ${slider.text(settings.amount)}`;
-  const text = settings.preset === "bits" ? `${settings.amount} bits` : `${name}${amount}`;
-  if (isRecovered !== true) return text;
-  return [text, ...(settings.isTrained ? ["trained"] : []), ...(settings.storage === "static" ? ["int8"] : [])].join(
-    ", ",
-  );
+  const text = settings.dtype?.name ?? (settings.preset === "bits" ? `${settings.amount} bits` : `${name}${amount}`);
+  const parts = [
+    text,
+    isRecovered === true && settings.isTrained && "trained",
+    isRecovered === true && settings.storage === "static" && "int8",
+    settings.isFast && "fast",
+  ];
+  return parts.filter((part) => part !== false && part !== undefined).join(", ");
 }
 
 /** Returns the recipe of the settings, or the search. */
@@ -160,8 +180,9 @@ export function recipeOf(settings: Settings): MakeRequest["made"] {
   if (settings.preset === "search") return { minutes: settings.amount };
   const { steps, isRecovered } = findPreset(settings);
   if (isRecovered !== true) return { version: 1, steps: steps(settings) };
+  const storage = settings.storage === "static" ? [staticStep(settings)] : [];
+  if (settings.isFast === true) return { version: 1, steps: [...steps(settings), ...storage] };
   const recovery = { recover: settings.isTrained === true ? { until: "end-to-end" } : {} };
-  const storage = settings.storage === "static" ? [staticStep] : [];
   const samples = { calibration: partSizes.calibrate, training: "all" } as const;
   return { version: 1, samples, steps: [...steps(settings), recovery, ...storage] };
 }

@@ -1,5 +1,6 @@
 /** Stores the shown session whenever it changes, and offers the stored ones. */
 import { computed, effect, signal } from "@preact/signals";
+import { type Example, exampleAt, fetchExample } from "../examples.ts";
 import * as state from "../state.ts";
 import { listSessions, loadSession, removeSession, type Session, type SessionRecord, saveSession } from "./sessions.ts";
 
@@ -68,9 +69,19 @@ export async function continueSession({ key }: SessionRecord): Promise<void> {
       state.showSession(session);
     }
     state.show("smaller");
+    const example = exampleAt(state.modelSource.value?.place ?? "");
+    if (example !== undefined && !state.openFiles.value.model) await reopenExample(example);
   } catch (error) {
     state.showProblem("start", error);
   }
+}
+
+/** Opens an example of a stored session again, whose files the user does not have. */
+async function reopenExample(example: Example): Promise<void> {
+  const { preprocess, samples } = state.samplesRequest.value ?? {};
+  const { value: isSampled } = state.samples;
+  if (!(await state.reopenModel(await fetchExample(example), "smaller")) || isSampled === undefined) return;
+  await state.openSamples([], `${example.name}/${example.data}`, preprocess, "smaller", samples);
 }
 
 /** Removes a model with all of its candidates. If it is open, it is closed, because its files are read from the storage. */

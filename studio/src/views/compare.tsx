@@ -6,9 +6,12 @@ import { Drawing } from "../components/drawings.tsx";
 import { Figures, figureValue } from "../components/figures.tsx";
 import { LayerErrorChart } from "../components/layer-error-chart.tsx";
 import { ProgressBox } from "../components/progress.tsx";
+import { ShareBox } from "../components/share-box.tsx";
+import { SizeSwitch } from "../components/size-switch.tsx";
+import { SlowAlert } from "../components/slow-alert.tsx";
 import { Verdict } from "../components/verdict.tsx";
-import { bytesText, countText, integerText, speedText, timesText } from "../format.ts";
-import { changedCount, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
+import { bytesText, countText, speedText } from "../format.ts";
+import { downloadFigure, missingSpeedText, resultNumbers, resultSentence, speedOf } from "../measurements.ts";
 import {
   candidates,
   gpuSpeeds,
@@ -19,33 +22,42 @@ import {
   originalSizes,
   selected,
   selectedId,
+  show,
+  shownBytes,
+  takenId,
 } from "../state.ts";
 
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);
   const sizes = originalSizes.value;
   if (candidate === undefined || sizes === undefined) return <NoCandidate />;
-  const { inspection, run } = candidate;
-  const changed = changedCount(candidate);
+  const { run } = candidate;
+  const pick = (id: string): void => {
+    selectedId.value = id;
+  };
   return (
     <section>
-      <CandidatePicker label="Compare" candidate={candidate} />
-      <h1>
-        {timesText(sizes.total / inspection.bytes)} smaller
-        {changed === undefined
-          ? "."
-          : `; ${integerText(changed.count)} of ${integerText(changed.of)} predictions change.`}
-      </h1>
+      <CandidatePicker label="Compare" candidate={candidate} onPick={pick} />
+      <h1>{resultSentence(resultNumbers(candidate))}</h1>
       <Verdict candidate={candidate} />
+      <SlowAlert candidate={candidate} onPick={({ id }) => pick(id)} />
+      <ShareBox key={candidate.id} candidate={candidate} />
       {run === undefined ? null : <Drawing draw={({ drawDisagreements }) => drawDisagreements(run)} />}
       <h2>Size and speed</h2>
       <SizeAndSpeed candidate={candidate} />
       <h2>Error by layer</h2>
       <LayerErrorChart key={candidate.id} candidate={candidate} />
       <div class="actions">
-        <a class="button primary" href="#take">
+        <button
+          type="button"
+          class="primary"
+          onClick={() => {
+            takenId.value = candidate.id;
+            show("take");
+          }}
+        >
           Take {candidate.name}
-        </a>
+        </button>
         <a href="#smaller">Make another candidate</a>
       </div>
     </section>
@@ -63,24 +75,26 @@ export const NoCandidate = (): JSX.Element => (
   </section>
 );
 
-export function CandidatePicker({ label, candidate }: { label: string; candidate: Candidate }): JSX.Element {
+interface PickerProps {
+  readonly label: string;
+  readonly candidate: Candidate;
+  readonly onPick: (id: string) => void;
+}
+
+export function CandidatePicker({ label, candidate, onPick }: PickerProps): JSX.Element {
   return (
     <p class="picks">
       <label>
         {label}{" "}
-        <select
-          value={candidate.id}
-          onChange={(event) => {
-            selectedId.value = event.currentTarget.value;
-          }}
-        >
+        <select value={candidate.id} onChange={(event) => onPick(event.currentTarget.value)}>
           {candidates.value.map(({ id, name, inspection }) => (
             <option key={id} value={id}>
-              {name}, {bytesText(inspection.bytes)}
+              {name}, {bytesText(shownBytes(id, inspection.bytes) ?? inspection.bytes)}
             </option>
           ))}
         </select>
-      </label>
+      </label>{" "}
+      <SizeSwitch />
     </p>
   );
 }
@@ -88,7 +102,7 @@ export function CandidatePicker({ label, candidate }: { label: string; candidate
 function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
   const { inspection, timing, id } = candidate;
   const original = model.value?.inspection;
-  const downloads = (["gzip", "brotli"] as const).map((encoding) => {
+  const downloads = (["brotli", "gzip"] as const).map((encoding) => {
     const before = downloadFigure("", original?.bytes ?? 0, encoding);
     const after = downloadFigure(id, inspection.bytes, encoding);
     return before.value === undefined ? after : { ...after, detail: `from ${figureValue(before)}` };
@@ -99,8 +113,8 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
     <>
       <Figures
         figures={[
-          { term: "bytes", value: bytesText(inspection.bytes), detail: `from ${bytesText(original?.bytes ?? 0)}` },
           ...downloads,
+          { term: "on disk", value: bytesText(inspection.bytes), detail: `from ${bytesText(original?.bytes ?? 0)}` },
           {
             term: "load time",
             value: times === undefined ? undefined : `${Math.round(times.load)}\u00a0ms`,

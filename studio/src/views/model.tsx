@@ -7,7 +7,7 @@ import { Table } from "../components/table.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { bytesText, countText, integerText, percentText } from "../format.ts";
 import { downloadFigure } from "../measurements.ts";
-import { model, modelSource, openOther, originalSizes } from "../state.ts";
+import { downloads, model, modelSource, openOther, originalSizes } from "../state.ts";
 import { folder } from "../transformers-folder.ts";
 
 /** Returns how many of the largest layers hold most of the bytes. */
@@ -49,6 +49,7 @@ export function ModelPage(): JSX.Element {
   const { name, inspection, warnings } = model.value;
   const { layers, opsets, operators, inputs, outputs, notUnderstood, macs, parameters, bytes } = inspection;
   const sizes = originalSizes.value;
+  const download = downloads.value[""]?.brotli;
   const { count, share } = concentration(
     layers.map((layer) => layer.bytes),
     bytes,
@@ -62,13 +63,15 @@ export function ModelPage(): JSX.Element {
         <span class="name">{name}</span>
       </p>
       <h1>
-        {bytesText(bytes)}. {integerText(count)} of {integerText(layers.length)} layers hold {percentText(share)} of it.
+        {download === undefined ? bytesText(bytes) : `Your visitors download ${bytesText(download)}`}.{" "}
+        {integerText(count)} of {integerText(layers.length)} layers hold {percentText(share)} of{" "}
+        {download === undefined ? "it" : "the file"}.
       </h1>
       <Figures
         figures={[
-          { term: "bytes", value: bytesText(bytes), detail: integerText(bytes) },
+          { ...downloadFigure("", bytes), term: "download (brotli)" },
           downloadFigure("", bytes, "gzip"),
-          downloadFigure("", bytes),
+          { term: "on disk", value: bytesText(bytes), detail: `${integerText(bytes)} bytes` },
           { term: "parameters", value: countText(parameters), detail: integerText(parameters) },
           {
             term: "multiply-accumulates",

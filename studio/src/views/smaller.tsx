@@ -6,93 +6,113 @@ import { CandidateChart } from "../components/candidate-chart.tsx";
 import { type Figure, Figures } from "../components/figures.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { Results } from "../components/results-table.tsx";
-import { Presets, RunButton, Tuning } from "../components/settings-panel.tsx";
+import { Presets, Queue, RunButton, Tuning } from "../components/settings-panel.tsx";
+import { SizeSwitch } from "../components/size-switch.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { bytesText, timesText } from "../format.ts";
-import { comparisonOf, downloadFigure, missingSpeedText, speedOf } from "../measurements.ts";
+import {
+  comparisonOf,
+  firstSizeFigure,
+  missingSpeedText,
+  resultNumbers,
+  resultSentence,
+  secondSizeFigure,
+  speedOf,
+} from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
 import { goalUnit } from "../settings/goal.ts";
 import { nameOf } from "../settings/presets.ts";
 import {
   besideCandidate,
   besideId,
+  best,
   candidates,
   current,
+  estimatedBytes,
   estimatedSizes,
   goalMetric,
+  isMaking,
   job,
   maxDrop,
   model,
   originalSizes,
   samples,
   settings,
+  shownBytes,
+  sizeKind,
 } from "../state.ts";
 
 export function Smaller(): JSX.Element {
   const sizes = originalSizes.value;
   if (model.value === undefined || sizes === undefined) return <p>No model is open.</p>;
   const before = sizes.total;
-  const smallest = Math.min(
-    ...candidates.value.filter(({ summary }) => summary.mood !== "bad").map(({ inspection }) => inspection.bytes),
-  );
+  const { value: kept } = best;
+  const first = shownBytes("", before);
   const chosen = current.value;
   const besideSizes = besideCandidate.value === undefined ? sizes : measuredSizes(besideCandidate.value.inspection);
   const shown = chosen === undefined ? estimatedSizes.value : measuredSizes(chosen.inspection);
   return (
     <section>
       <h1>
-        {Number.isFinite(smallest)
-          ? `From ${bytesText(before)} to ${bytesText(smallest)} so far.`
-          : `Make ${bytesText(before)} smaller.`}
+        {kept !== undefined
+          ? resultSentence(resultNumbers(kept))
+          : first === undefined || sizeKind.value === "disk"
+            ? `The file takes ${bytesText(before)} on disk. Make it smaller.`
+            : `Your visitors download ${bytesText(first)}. Make it smaller.`}
       </h1>
       <StorageAlert />
       <GoalBar />
-      <div class="duo">
-        <div class="pane">
-          <h2>
-            <BesidePicker />
-          </h2>
-          <Figures
-            figures={
-              besideCandidate.value === undefined ? originalFigures() : candidateFigures(besideCandidate.value, before)
-            }
-          />
-          <Treemap
-            sizes={besideSizes}
-            full={before}
-            label={`Bytes by layer of ${besideCandidate.value?.name ?? "the original"}`}
-          />
-        </div>
-        <div class="pane">
-          <h2>{nameOf(settings.value)}</h2>
-          <Figures figures={chosen === undefined ? estimateFigures(before) : candidateFigures(chosen, before)} />
-          {shown === undefined ? null : (
-            <Treemap
-              sizes={shown}
-              full={before}
-              isEstimate={chosen === undefined}
-              label={`Bytes by layer of ${nameOf(settings.value)}`}
+      <div class="workbench">
+        <div class="duo">
+          <div class="pane">
+            <h2>
+              <BesidePicker />
+            </h2>
+            <Figures
+              figures={
+                besideCandidate.value === undefined
+                  ? originalFigures()
+                  : candidateFigures(besideCandidate.value, before)
+              }
             />
-          )}
+            <Treemap
+              sizes={besideSizes}
+              full={before}
+              label={`Bytes by layer of ${besideCandidate.value?.name ?? "the original"}`}
+            />
+          </div>
+          <div class="pane">
+            <h2>{nameOf(settings.value)}</h2>
+            <Figures figures={chosen === undefined ? estimateFigures(before) : candidateFigures(chosen, before)} />
+            {shown === undefined ? null : (
+              <Treemap
+                sizes={shown}
+                full={before}
+                isEstimate={chosen === undefined}
+                label={`Bytes by layer of ${nameOf(settings.value)}`}
+              />
+            )}
+          </div>
+          <Legend sizes={shown === undefined ? [besideSizes] : [besideSizes, shown]} />
         </div>
         <div class="pane rail">
           <Presets />
           <Tuning />
           <ProblemAlert place="smaller" />
           <ProgressBox place="smaller" />
-          {job.value === undefined ? <RunButton /> : null}
+          <Queue />
+          {job.value === undefined || isMaking.value ? <RunButton /> : null}
         </div>
+        {candidates.value.length === 0 ? null : (
+          <div class="found">
+            {samples.value === undefined ? null : <h2>Size against {samples.value.metric.name}</h2>}
+            <CandidateChart />
+            <h2>Results</h2>
+            <Results />
+          </div>
+        )}
       </div>
-      <Legend sizes={shown === undefined ? [besideSizes] : [besideSizes, shown]} />
-      {candidates.value.length === 0 ? null : (
-        <>
-          {samples.value === undefined ? null : <h2>Bytes against {samples.value.metric.name}</h2>}
-          <CandidateChart />
-          <h2>Results</h2>
-          <Results />
-        </>
-      )}
     </section>
   );
 }
@@ -135,7 +155,9 @@ function GoalBar(): JSX.Element {
         {goalUnit(goalMetric.value)}
       </label>
       <span>
-        {samples.value === undefined ? (
+        {job.value?.place === "samples" ? (
+          "the samples are being opened"
+        ) : samples.value === undefined ? (
           <>
             no samples: <a href="#samples">add samples</a> to measure what is lost
           </>
@@ -145,6 +167,7 @@ function GoalBar(): JSX.Element {
           </>
         )}
       </span>
+      <SizeSwitch />
     </div>
   );
 }
@@ -153,8 +176,8 @@ function originalFigures(): readonly Figure[] {
   const inspection = model.value?.inspection;
   const estimate = samples.value?.original;
   return [
-    { term: "bytes", value: bytesText(inspection?.bytes ?? 0), detail: "measured" },
-    downloadFigure("", inspection?.bytes ?? 0),
+    firstSizeFigure("", inspection?.bytes ?? 0),
+    secondSizeFigure("", inspection?.bytes ?? 0),
     {
       term: samples.value?.metric.name ?? "accuracy",
       value: estimate === undefined ? undefined : figureText(samples.value?.metric.unit ?? "", estimate.value),
@@ -171,14 +194,28 @@ function originalFigures(): readonly Figure[] {
 
 function estimateFigures(before: number): readonly Figure[] {
   const total = estimatedSizes.value?.total;
+  const isByDownload = sizeKind.value === "download";
+  const [first, original] = [estimatedBytes(settings.value), shownBytes("", before)];
+  const estimate: Figure = {
+    term: isByDownload ? "download" : "on disk",
+    value: first === undefined ? undefined : bytesText(first),
+    detail:
+      first === undefined || original === undefined
+        ? total === undefined
+          ? "found by the search"
+          : "run it to measure"
+        : `≈ ${timesText(original / first)} smaller`,
+    isEstimate: true,
+  };
+  const other: Figure = {
+    term: isByDownload ? "on disk" : "download",
+    value: isByDownload && total !== undefined ? bytesText(total) : undefined,
+    detail: isByDownload && total !== undefined ? "estimated" : "not measured yet",
+    isEstimate: true,
+  };
   return [
-    {
-      term: "bytes",
-      value: total === undefined ? undefined : bytesText(total),
-      detail: total === undefined ? "found by the search" : `≈ ${timesText(before / total)} smaller`,
-      isEstimate: total !== undefined,
-    },
-    { term: "brotli", value: undefined, detail: "not measured yet" },
+    estimate,
+    other,
     { term: samples.value?.metric.name ?? "accuracy", value: undefined, detail: "not measured yet" },
     { term: "speed", value: undefined, detail: "not measured yet" },
   ];
@@ -190,8 +227,8 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
   const { unit, name: metric } = run?.metric ?? { unit: "", name: "accuracy" };
   const comparison = comparisonOf(candidate);
   return [
-    { term: "bytes", value: bytesText(inspection.bytes), detail: `${timesText(before / inspection.bytes)} smaller` },
-    downloadFigure(id, inspection.bytes),
+    { ...firstSizeFigure(id, inspection.bytes), ...smallerText(id, inspection.bytes, before) },
+    secondSizeFigure(id, inspection.bytes),
     {
       term: metric,
       value: comparison === undefined ? undefined : figureText(unit, comparison.candidate.value),
@@ -203,4 +240,10 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
       detail: speed === undefined ? missingSpeedText(candidate) : `${speed.low.toFixed(2)} to ${speed.high.toFixed(2)}`,
     },
   ];
+}
+
+/** States how much smaller a candidate is by the size that is shown first. */
+function smallerText(id: string, bytes: number, original: number): Pick<Figure, "detail"> | undefined {
+  const [before, after] = [shownBytes("", original), shownBytes(id, bytes)];
+  return before === undefined || after === undefined ? undefined : { detail: `${timesText(before / after)} smaller` };
 }

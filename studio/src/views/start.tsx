@@ -4,7 +4,7 @@ import { ProblemAlert } from "../components/alert.tsx";
 import { DropZone } from "../components/drop-zone.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { StoredSessions } from "../components/stored-sessions.tsx";
-import { examples, openExample } from "../examples.ts";
+import { exampleFile, examples, openExample } from "../examples.ts";
 import { job, openModel, openPlace } from "../state.ts";
 
 export function Start(): JSX.Element {
@@ -15,10 +15,10 @@ export function Start(): JSX.Element {
   };
   return (
     <section>
-      <h1>Make an ONNX model smaller, and see what it loses.</h1>
+      <h1>How much do your visitors download for your model? Make it a fraction.</h1>
       <p class="lead">
-        Prune, quantize or factorize a model {isServed ? "on this computer" : "in this tab"}. Compare its predictions
-        with the original’s, then download it.
+        Make an ONNX model smaller {isServed ? "on this computer" : "in this tab"}, see which predictions change, and
+        take the file.
       </p>
       <ProblemAlert place="start" />
       <ProgressBox place="start" />
@@ -43,7 +43,7 @@ export function Start(): JSX.Element {
             : "Models up to about 1 GB can be opened in a tab; the command line has no limit."}
         </p>
       </DropZone>
-      {isServed ? null : <Examples />}
+      <Examples />
       {isServed ? (
         <>
           <h2>Runs on this computer with the native runtime</h2>
@@ -78,7 +78,9 @@ function Examples(): JSX.Element {
               {example.title}
             </button>
             <p>{example.summary}</p>
-            <p class="note">Source: {example.source}.</p>
+            <p class="note">
+              Source: {example.source}. <a href={exampleFile(example)}>Its files</a>
+            </p>
           </li>
         ))}
       </ul>

@@ -3,29 +3,38 @@ import { useState } from "preact/hooks";
 import { type Candidate, partSizes } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
+import { figureValue } from "../components/figures.tsx";
+import { ProgressBox } from "../components/progress.tsx";
+import { ShareBox } from "../components/share-box.tsx";
+import { SlowAlert } from "../components/slow-alert.tsx";
 import { StorageAlert } from "../components/stored-sessions.tsx";
 import { Table } from "../components/table.tsx";
 import { Verdict } from "../components/verdict.tsx";
+import { exampleAt, exampleFile } from "../examples.ts";
 import { bytesText } from "../format.ts";
+import { downloadFigure, resultNumbers, resultSentence } from "../measurements.ts";
 import { download, type Product } from "../products.ts";
-import { candidates, model, samples, samplesRequest, selected } from "../state.ts";
+import { job, model, modelSource, samples, samplesRequest, taken, takenId } from "../state.ts";
 import { folder, variants } from "../transformers-folder.ts";
 import { CandidatePicker, NoCandidate } from "./compare.tsx";
 
 export function Take(): JSX.Element {
-  const candidate = selected.value ?? candidates.value.at(-1);
+  const { value: candidate } = taken;
   if (candidate === undefined || model.value === undefined) return <NoCandidate />;
-  const { inspection } = candidate;
+  const pick = (id: string): void => {
+    takenId.value = id;
+  };
   const name = model.value.name.replace(/\.onnx$/, "");
   return (
     <section>
-      <CandidatePicker label="Take" candidate={candidate} />
-      <h1>
-        Take {candidate.name}: {bytesText(inspection.bytes)} instead of {bytesText(model.value.inspection.bytes)}.
-      </h1>
+      <CandidatePicker label="Take" candidate={candidate} onPick={pick} />
+      <h1>{resultSentence(resultNumbers(candidate))}</h1>
       <Verdict candidate={candidate} />
+      <SlowAlert candidate={candidate} onPick={({ id }) => pick(id)} />
+      <ShareBox key={candidate.id} candidate={candidate} />
       <StorageAlert />
       <ProblemAlert place="take" />
+      <ProgressBox place="take" />
       <h2>Files</h2>
       <Table
         label="Files"
@@ -33,16 +42,19 @@ export function Take(): JSX.Element {
         columns={[
           { title: "file", kind: "name" },
           { title: "content" },
+          { title: "size", kind: "n" },
           { title: <span class="sr">download</span>, kind: "n" },
         ]}
-        rows={filesOf(candidate, name).map(({ product, name: file, content }) => ({
+        rows={filesOf(candidate, name).map(({ product, name: file, content, size }) => ({
           key: file,
           cells: [
             file,
             content,
+            size ?? "",
             <button
               type="button"
               class={product === "model" ? "primary" : undefined}
+              disabled={job.value?.place === "take"}
               onClick={() => download(candidate, product, file)}
             >
               Download
@@ -52,7 +64,8 @@ export function Take(): JSX.Element {
       />
       <FolderVariants />
       <h2>The same on the command line</h2>
-      <CodeBox text={commandOf(candidate, model.value.name)} />
+      <CodeBox text={commandOf(candidate, modelSource.value?.place ?? model.value.name)} />
+      <ExampleFiles />
       <p class="note">
         {isServed
           ? "The command writes the same bytes."
@@ -64,7 +77,53 @@ export function Take(): JSX.Element {
       </details>
       <h2>Use it in a page</h2>
       <CodeBox text={useText(modelFile(candidate, name))} />
+      <h2>Serve it</h2>
+      <Serving file={modelFile(candidate, name)} />
     </section>
+  );
+}
+
+/** The files that the printed command reads, if they are those of an example. */
+function ExampleFiles(): JSX.Element | null {
+  const example = exampleAt(modelSource.value?.place ?? "");
+  if (example === undefined) return null;
+  return (
+    <p class="note">
+      The command reads the files of this example: <a href={exampleFile(example)}>{example.name}.zip</a>. Unpack it in
+      the folder in which you run the command.
+    </p>
+  );
+}
+
+/** How a server sends the compressed copies. */
+function Serving({ file }: { file: string }): JSX.Element {
+  return (
+    <>
+      <p>
+        Put <span class="name">{file}</span> and <span class="name">{file}.br</span> beside each other on the server. It
+        sends the small copy with the header <code>Content-Encoding: br</code>, and the page loads{" "}
+        <span class="name">{file}</span> as before.
+      </p>
+      <CodeBox
+        text={`# nginx, with the module ngx_brotli
+location /models/ { brotli_static on; gzip_static on; }
+
+# Caddy
+file_server /models/* { precompressed br gzip }
+
+# Is the copy sent?
+curl -sI -H "Accept-Encoding: br" https://example.com/models/${file} | grep -i content-encoding`}
+      />
+      <p class="note">
+        A host that does not compress model files, such as GitHub Pages: put the <span class="name">.gz</span> copy on
+        it, and let the page decompress it.
+      </p>
+      <CodeBox
+        text={`const response = await fetch("/models/${file}.gz");
+const content = response.body.pipeThrough(new DecompressionStream("gzip"));
+const session = await ort.InferenceSession.create(new Uint8Array(await new Response(content).arrayBuffer()));`}
+      />
+    </>
   );
 }
 
@@ -122,7 +181,10 @@ function commandOf({ options, run }: Candidate, name: string): string {
   const goal = run?.goal?.maxDrop;
   if (options === undefined)
     return `npx --no-install pith compress ${quoted(name)} --data ${quoted(data)}${preset === undefined ? "" : ` --preprocess ${quoted(preset)}`} --samples ${samplesRequest.value?.samples ?? partSizes.samples} -r recipe.yaml${goal === undefined ? "" : ` --max-drop ${goal}`} --seed 0 --force -o out/`;
-  const flags = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
+  const flags = Object.entries(options).map(([option, value]) => {
+    const flag = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    return value === false ? `--no-${flag}` : `--${flag} ${value}`;
+  });
   return ["npx --no-install pith quantize", quoted(name), ...flags, "--seed 0 --force -o", "out.onnx"].join(" ");
 }
 
@@ -154,13 +216,22 @@ interface Download {
   readonly product: Product;
   readonly name: string;
   readonly content: string;
+  readonly size?: string | undefined;
 }
 
 function filesOf(candidate: Candidate, name: string): readonly Download[] {
   const file = modelFile(candidate, name);
+  const { bytes } = candidate.inspection;
+  const sizeOf = (encoding: "gzip" | "brotli"): string => figureValue(downloadFigure(candidate.id, bytes, encoding));
   const files: readonly Download[] = [
-    { product: "model", name: file, content: `the model; sha256 ${candidate.sha256.slice(0, 8)}…` },
-    { product: "model.gz", name: `${file}.gz`, content: "the model after gzip" },
+    {
+      product: "model",
+      name: file,
+      content: `the model; sha256 ${candidate.sha256.slice(0, 8)}…`,
+      size: bytesText(bytes),
+    },
+    { product: "model.br", name: `${file}.br`, content: "the copy that servers send (brotli)", size: sizeOf("brotli") },
+    { product: "model.gz", name: `${file}.gz`, content: "the same for hosts without brotli", size: sizeOf("gzip") },
     { product: "recipe", name: "recipe.yaml", content: "the steps and their options" },
   ];
   const content = "all figures, versions and seed; one file, without scripts";
