@@ -73,6 +73,16 @@ function drawSentences(
   return { texts, labels };
 }
 
+/** Returns the first sentences that differ from all earlier ones, because repeated samples are not independent. */
+function selectDistinct({ texts, labels }: ReturnType<typeof drawSentences>, count: number) {
+  const positions = [...new Map(texts.map((text) => [text, texts.indexOf(text)])).values()];
+  const chosen = positions.slice(0, count);
+  return {
+    texts: chosen.map((position) => texts[position] ?? ""),
+    labels: chosen.map((position) => labels[position] ?? 0),
+  };
+}
+
 /** Returns a tokenizer with a token for each word. */
 function describeTokenizer() {
   const texts = [...Object.values(intents).flat(), ...Object.values(lists)].join(" ");
@@ -152,7 +162,7 @@ export async function sentences(): Promise<Example> {
       model.graph.feeds,
       { tokenizer },
     );
-  const samples = drawSentences(700, 2);
+  const samples = selectDistinct(drawSentences(1500, 2), 700);
   const names = Object.keys(intents);
   const rows = samples.texts.map((text, index) => `${text}\t${names[samples.labels[index] ?? 0]}`);
   const json = (value: object): Uint8Array => encodeText(JSON.stringify(value, undefined, 1));

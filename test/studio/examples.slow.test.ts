@@ -21,6 +21,7 @@ describe.skipIf(browser === undefined)("the example", () => {
       await page.getByRole("link", { name: "Check the samples" }).click();
       const heading = page.getByRole("heading", { level: 1, name: /The original predicts/ });
       await heading.waitFor({ timeout: 60_000 });
+      expect(await page.locator(".alert").count()).toBe(0);
       const [, accuracy] = /predicts ([\d.]+)/.exec((await heading.textContent()) ?? "") ?? [];
       expect(Number(accuracy)).toBeGreaterThan(share);
       await page.locator(view).first().waitFor({ timeout: 10_000 });

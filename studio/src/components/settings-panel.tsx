@@ -205,7 +205,7 @@ export function RunButton(): JSX.Element {
           <b>{resultSentence(resultNumbers(current.value))}</b>
         </p>
         <p>
-          {current.value.summary.word}: {current.value.summary.gain || current.value.summary.sentences[0]}
+          {current.value.summary.word}: {current.value.summary.sentences[0]}
         </p>
         <button
           type="button"

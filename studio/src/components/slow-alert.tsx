@@ -4,18 +4,15 @@ import type { Candidate } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { bytesText, timesText } from "../format.ts";
 import { speedOf } from "../measurements.ts";
-import { initialSettings, type PresetId } from "../settings/presets.ts";
+import { findPreset, initialSettings, type PresetId } from "../settings/presets.ts";
 import { candidates, samples, settings, show, shownBytes } from "../state.ts";
 import { Alert } from "./alert.tsx";
 
 /** Speed, relative to the original's, from which a candidate is about as fast. */
 const aboutAsFast = 0.95;
 
-/** Techniques whose files compute in float, with the weights that the runtime has decoded when it loads them. */
-const floatPresets: readonly (readonly [id: PresetId, title: string])[] = [
-  ["download", "smallest download"],
-  ["weights", "int8 weights"],
-];
+/** Techniques whose files compute in float, from the smallest file to the fastest. */
+const floatPresets: readonly PresetId[] = ["download", "weights", "float16"];
 
 export function SlowAlert({
   candidate,
@@ -30,22 +27,24 @@ export function SlowAlert({
   const [faster] = candidates.value
     .filter((other) => other.summary.mood !== "bad" && (speedOf(other)?.median ?? 0) >= aboutAsFast)
     .toSorted((a, b) => sizeOf(a) - sizeOf(b));
-  const offered = floatPresets.filter(
-    ([id]) => candidate.settings?.preset !== id && (id !== "download" || samples.value !== undefined),
-  );
+  const made = new Set(candidates.value.map(({ settings: chosen }) => chosen?.preset));
+  const offered = floatPresets
+    .map((preset) => findPreset({ preset }))
+    .filter(({ id, needsSamples }) => !made.has(id) && (!needsSamples || samples.value !== undefined));
+  const isInteger = candidate.settings?.preset === "static";
   return (
     <Alert mood="warn">
       <p>
         <b>
-          In a page, this candidate runs at {timesText(speed.median)} the speed of the original: WebAssembly computes
-          8-bit layers more slowly than float.
+          In a page, this candidate runs at {timesText(speed.median)} the speed of the original.
+          {isInteger ? " WebAssembly computes 8-bit layers of this model more slowly than float." : ""}
         </b>
       </p>
       <p>
         {faster === undefined ? (
           <>
-            These store 8 bits and compute in float:{" "}
-            {offered.map(([id, title]) => (
+            {offered.length === 0 ? "No other candidate is faster." : "These compute in float: "}
+            {offered.map(({ id, name }) => (
               <button
                 key={id}
                 type="button"
@@ -54,7 +53,7 @@ export function SlowAlert({
                   show("smaller");
                 }}
               >
-                Try {title}
+                Try {name}
               </button>
             ))}
           </>

@@ -88,9 +88,11 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
   return withRest(layers, otherBytes + added, otherFloats);
 }
 
+const isProduct = ({ weight }: Pick<Layer, "weight">): boolean => /\[\d+, \d+\]$/.test(weight);
+
 /** Products and tables with 2 or 4 bits have a scale for each block, other layers one for each output. */
-const hasBlocks = ({ weight }: Pick<Layer, "weight">, bits: number): boolean =>
-  (bits === 2 || bits === 4) && /\[\d+, \d+\]$/.test(weight);
+const hasBlocks = (layer: Pick<Layer, "weight">, bits: number): boolean =>
+  (bits === 2 || bits === 4) && isProduct(layer);
 
 /** Returns the bits that a weight takes in the file. Only blocks have a type of 2 bits. */
 const storedBits = (layer: Pick<Layer, "weight">, bits: number): number =>
@@ -111,6 +113,7 @@ export function estimateDownload(
   const layerBytes = inspection.layers.reduce((sum, { bytes }) => sum + bytes, 0);
   const float32 = (original - compressedShares.nodes * (inspection.bytes - layerBytes)) / (layerBytes || 1);
   const bits = settings.dtype?.bits ?? settings.amount;
+  const isInteger = (findPreset(settings).isRecovered === true ? settings.storage : settings.preset) === "static";
   const shareOf = (layer: SizedLayer): number => {
     switch (layer.format) {
       case "float32":
@@ -118,7 +121,8 @@ export function estimateDownload(
       case "float16":
         return compressedShares.float16;
       case "int8":
-        return rates.int8 / 8;
+        // Integer products use 7 of the 8 bits, because sums of 8 bits overflow on some processors.
+        return (rates.int8 - (isInteger && isProduct(layer) ? 1 : 0)) / 8;
       case "low-bit":
         return ((hasBlocks(layer, bits) ? rates.blocks[bits] : rates.rows[bits]) ?? bits) / storedBits(layer, bits);
       case "other":

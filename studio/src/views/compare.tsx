@@ -105,7 +105,8 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
   const downloads = (["brotli", "gzip"] as const).map((encoding) => {
     const before = downloadFigure("", original?.bytes ?? 0, encoding);
     const after = downloadFigure(id, inspection.bytes, encoding);
-    return before.value === undefined ? after : { ...after, detail: `from ${figureValue(before)}` };
+    const term = encoding === "brotli" ? "download (brotli)" : encoding;
+    return before.value === undefined ? { ...after, term } : { ...after, term, detail: `from ${figureValue(before)}` };
   });
   const speed = speedOf(candidate);
   const { original: originalTimes, candidate: times, rounds } = timing ?? {};

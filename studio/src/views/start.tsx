@@ -15,7 +15,7 @@ export function Start(): JSX.Element {
   };
   return (
     <section>
-      <h1>How much do your visitors download for your model? Make it a fraction.</h1>
+      <h1>Your visitors download your model. Make it a fraction of its size.</h1>
       <p class="lead">
         Make an ONNX model smaller {isServed ? "on this computer" : "in this tab"}, see which predictions change, and
         take the file.
@@ -78,8 +78,9 @@ function Examples(): JSX.Element {
               {example.title}
             </button>
             <p>{example.summary}</p>
+            <p class="note">Source: {example.source}.</p>
             <p class="note">
-              Source: {example.source}. <a href={exampleFile(example)}>Its files</a>
+              <a href={exampleFile(example)}>{example.name}.zip</a>: the model and its samples
             </p>
           </li>
         ))}

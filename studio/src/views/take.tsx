@@ -41,15 +41,16 @@ export function Take(): JSX.Element {
         kind="files"
         columns={[
           { title: "file", kind: "name" },
-          { title: "content" },
           { title: "size", kind: "n" },
           { title: <span class="sr">download</span>, kind: "n" },
         ]}
         rows={filesOf(candidate, name).map(({ product, name: file, content, size }) => ({
           key: file,
           cells: [
-            file,
-            content,
+            <>
+              {file}
+              <small>{content}</small>
+            </>,
             size ?? "",
             <button
               type="button"
