@@ -65,7 +65,7 @@ describe.skipIf(browser === undefined)("the studio", () => {
 
   test("shows the start view before any script has run", async () => {
     const html = await readFile(join(folder, "index.html"), "utf8");
-    expect(html).toContain("Make an ONNX model smaller, and see what it loses.");
+    expect(html).toContain("Your visitors download your model.");
     expect(html).not.toMatch(/<script>|style="/);
   });
 });

@@ -78,7 +78,7 @@ describe.skipIf(browser === undefined)("a web developer", () => {
       });
       await page.getByRole("button", { name: "Copy with a link" }).click();
       await page.getByText("Copied.").waitFor();
-      const [copied, link = ""] = /^(.*) (http.*)$/.exec(await page.title()) ?? [];
+      const [, copied, link = ""] = /^(.*) (http.*)$/.exec(await page.title()) ?? [];
       expect(copied).toContain(text ?? "");
       const picture = page.waitForEvent("download");
       await page.getByRole("button", { name: "Save as a picture" }).click();

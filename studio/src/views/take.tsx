@@ -90,8 +90,11 @@ function ExampleFiles(): JSX.Element | null {
   if (example === undefined) return null;
   return (
     <p class="note">
-      The command reads the files of this example: <a href={exampleFile(example)}>{example.name}.zip</a>. Unpack it in
-      the folder in which you run the command.
+      The command reads the files of this example:{" "}
+      <a href={exampleFile(example)} download>
+        {example.name}.zip
+      </a>
+      . Unpack it in the folder in which you run the command.
     </p>
   );
 }
