@@ -48,15 +48,23 @@ ${[...commands].join(", ")} make these files. [Known models](docs/real-models.md
 ${text.slice(to)}`;
 }
 
+/** Returns the smallest download of Pith with a small loss. */
+export function bestResult(network: RealNetwork, results: readonly RealResult[]): RealResult | undefined {
+  const lossOf = (result: RealResult): number => lossIn(network, result) ?? Number.POSITIVE_INFINITY;
+  return results
+    .filter(
+      (result) =>
+        result.tool === "Pith" && result.bytes !== undefined && lossOf(result) <= maxLoss[network.change.unit],
+    )
+    .toSorted((a, b) => (a.brotli ?? Number.NaN) - (b.brotli ?? Number.NaN))[0];
+}
+
 function bestRow(
   network: RealNetwork,
   [float, ...results]: readonly RealResult[],
 ): readonly { readonly cells: readonly string[]; readonly command: string }[] {
   const { title, change } = network;
-  const lossOf = (result: RealResult): number => lossIn(network, result) ?? Number.POSITIVE_INFINITY;
-  const [best] = results
-    .filter((result) => result.tool === "Pith" && result.bytes !== undefined && lossOf(result) <= maxLoss[change.unit])
-    .toSorted((a, b) => (a.brotli ?? Number.NaN) - (b.brotli ?? Number.NaN));
+  const best = bestResult(network, results);
   if (float === undefined || best?.outcome === undefined) return [];
   const sizes = (result: RealResult): readonly string[] =>
     [result.bytes, result.brotli].map((size) => bytes(size ?? Number.NaN));

@@ -3,11 +3,13 @@ import { hydrate, render } from "preact";
 import { App } from "./app.tsx";
 import { isServed } from "./backend/kind.ts";
 import { createBackend } from "./backend/tab.ts";
+import { handoverFragment, takeHandover } from "./handover.ts";
 import { prepareOffline } from "./offline/register.ts";
 import { fragment, sharedResult } from "./share.ts";
 import {
   job,
   model,
+  openModel,
   openPlace,
   openSamples,
   show,
@@ -43,6 +45,8 @@ function followAddress(): void {
   }
 }
 
+// The start view replaces the fragment.
+const isHandover = location.hash === handoverFragment;
 addEventListener("beforeunload", (event) => {
   // The browser then asks whether the page may be left.
   if (wouldLose(!isServed && storageProblem.value === undefined)) event.preventDefault();
@@ -75,4 +79,11 @@ async function openStart(): Promise<void> {
   await openSamples([], start.data);
 }
 
+/** Opens what was dropped on the landing page. */
+async function openHandover(): Promise<void> {
+  const files = await takeHandover();
+  if (files.length > 0) await openModel(files);
+}
+
 if (isServed) void openStart();
+else if (isHandover) void openHandover();

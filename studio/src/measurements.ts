@@ -50,7 +50,7 @@ export function resultNumbers(candidate: Candidate): ResultNumbers {
 
 /** "Your visitors download 1.00 MB → 113 kB. 12 of 1,000 predictions change." */
 export function resultSentence({ kind, before, after, changed }: ResultNumbers): string {
-  const sizes = `${bytesText(before)}\u00a0→ ${bytesText(after)}`;
+  const sizes = `${bytesText(before)}\u00a0→\u00a0${bytesText(after)}`;
   const sizeSentence = kind === "download" ? `Your visitors download ${sizes}.` : `The file takes ${sizes} on disk.`;
   if (changed === undefined) return sizeSentence;
   const { count, of } = changed;

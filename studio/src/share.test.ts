@@ -10,14 +10,14 @@ test("a result is read from its address, with the settings that make it again", 
   const result = readResult(address);
   expect(result).toMatchObject({ model: "net.onnx", key: "ab12", maxDrop: 0.5, settings: { preset: "download" } });
   expect(result && resultSentence(result)).toBe(
-    "Your visitors download 1.00\u00a0MB\u00a0→ 113\u00a0kB. 12 of 1,000 predictions change.",
+    "Your visitors download 1.00\u00a0MB\u00a0→\u00a0113\u00a0kB. 12 of 1,000 predictions change.",
   );
   expect(result && nameOf(result.settings)).toBe("smallest download error 0.50\u00a0%");
 });
 
 test("the sentence of a model without classes, or of sizes on disk, has only the sizes", () => {
   const result = readResult(address.replace("kind=download", "kind=disk").replace("&changed=12&of=1000", ""));
-  expect(result && resultSentence(result)).toBe("The file takes 1.00\u00a0MB\u00a0→ 113\u00a0kB on disk.");
+  expect(result && resultSentence(result)).toBe("The file takes 1.00\u00a0MB\u00a0→\u00a0113\u00a0kB on disk.");
 });
 
 test.each([

@@ -187,7 +187,7 @@ export function Queue(): JSX.Element | null {
 const maxTabBytes = 1e9;
 
 /** Runs the settings, or shows what is needed before. */
-export function RunButton(): JSX.Element {
+export function RunButton(): JSX.Element | null {
   const { needsSamples } = findPreset(settings.value);
   if (samples.value === undefined && needsSamples)
     return (

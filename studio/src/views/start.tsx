@@ -80,7 +80,7 @@ function Examples(): JSX.Element {
             <p>{example.summary}</p>
             <p class="note">Source: {example.source}.</p>
             <p class="note">
-              <a href={exampleFile(example)} download>
+              <a href={exampleFile(example)} download={`${example.name}.zip`}>
                 {example.name}.zip
               </a>
               : the model and its samples

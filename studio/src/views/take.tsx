@@ -91,7 +91,7 @@ function ExampleFiles(): JSX.Element | null {
   return (
     <p class="note">
       The command reads the files of this example:{" "}
-      <a href={exampleFile(example)} download>
+      <a href={exampleFile(example)} download={`${example.name}.zip`}>
         {example.name}.zip
       </a>
       . Unpack it in the folder in which you run the command.
