@@ -1,10 +1,11 @@
 /**
  * `npm run check:fast`, before every commit: types, lint and format, the table of imports, cycles, Node-only modules, operator names,
- * words of comments and names.
+ * words of comments and names, sizes.
  * `npm run check` adds the checks that need a build or the whole program: package validity, unused code, generated pages and the public surface.
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { checkBudgets, measureFlags, measureSources, readSurface } from "./check/budgets.ts";
 import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
@@ -18,6 +19,8 @@ import { readSources } from "./check/sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
+
+const budgets = "scripts/budgets.json";
 
 /** Runs the source checks one after the other, in parallel with the two commands, which keeps two cores busy. */
 async function fast(): Promise<Outcome[]> {
@@ -49,6 +52,9 @@ async function fast(): Promise<Outcome[]> {
     findings("files and names in comments exist", () => checkNamesInComments(sources)),
     findings("comments are statements, names are nouns, functions start with a verb", () => checkLanguage(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
+    findings("sizes are within scripts/budgets.json", () =>
+      checkBudgets(readFileSync(budgets, "utf8"), measureSources(sources, readSurface())),
+    ),
     problem("the changelog begins with unreleased changes or the version", async () =>
       checkChangelog(readFileSync("CHANGELOG.md", "utf8"), JSON.parse(readFileSync("package.json", "utf8")).version),
     ),
@@ -71,6 +77,9 @@ async function packageProblem(): Promise<string | undefined> {
 
 /** The package checks read the build, so they wait for it. */
 async function thorough(): Promise<Outcome[]> {
+  const flags = findings("flags of commands are within scripts/budgets.json", async () =>
+    checkBudgets(readFileSync(budgets, "utf8"), [await measureFlags()]),
+  );
   const npm = (name: string, ...options: readonly string[]) => command(name, "npm", "--silent", ...options);
   const generated = npm("generated pages and public surface are up to date", "run", "generate", "--", "--check");
   const build = await npm("build", "run", "build");
@@ -83,7 +92,7 @@ async function thorough(): Promise<Outcome[]> {
       await problem("the package can be published, and is small", packageProblem),
     );
   }
-  return [...outcomes, await unused, await generated];
+  return [...outcomes, await unused, await generated, await flags];
 }
 
 const outcomes = await fast();

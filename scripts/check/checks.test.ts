@@ -238,17 +238,18 @@ test.each([
   expect(removals(text)).toEqual([]);
 });
 
-test("reports a comment that names a missing file", () => {
+test("reports a comment that names a missing file, identifier or function", () => {
   const findings = checkNamesInComments([
     readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/b.ts`, in another folder than `src/b.ts`"),
     readSource(
       "src/b.ts",
-      "const openTask = 1; // calls `openTask`, `value_info` and `nn.Conv2d`\n/** Like `closeTask`. */",
+      "const openTask = 1; // calls `openTask`, `value_info` and `nn.Conv2d`\n/** Like `closeTask`, and `endTask(a, b)`; `openTask(model)` exists. */",
     ),
   ]);
   expect(places(findings)).toEqual([
     "src/a.ts:1 names-in-comments",
     "src/a.ts:2 names-in-comments",
+    "src/b.ts:2 names-in-comments",
     "src/b.ts:2 names-in-comments",
   ]);
 });

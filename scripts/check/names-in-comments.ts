@@ -1,4 +1,4 @@
-/** A file or name in a comment of src, such as `graph.ts` or `openTask`, exists: an outdated name misleads the reader who follows it. */
+/** A file or name in a comment, such as `graph.ts`, `openTask` or `openTask(model)`, exists: an outdated name misleads the reader who follows it. */
 import type { Finding, Source } from "./sources.ts";
 
 const fileName = /^(?:[\w-]+\/)*[\w-][\w.-]*\.ts$/;
@@ -16,12 +16,12 @@ export function checkNamesInComments(sources: readonly Source[]): Finding[] {
     return !identifier.test(name) || words.has(name);
   };
   return sources
-    .filter(({ file }) => file.startsWith("src/"))
+    .filter(({ file }) => /^(src|studio)\//.test(file))
     .flatMap(({ file, syntax }) =>
       syntax.text
         .split("\n")
         .flatMap((line, index) =>
-          [...splitLine(line).comment.matchAll(/`([^`\s]+)`/g)]
+          [...splitLine(line).comment.matchAll(/`([^`\s(]+)(?:\([^`]*\))?`/g)]
             .filter(([, name = ""]) => !exists(name))
             .map(([quoted]) => ({
               file,

@@ -40,9 +40,9 @@ export function command(name: string, program: string, ...options: readonly stri
   );
 }
 
-export function findings(name: string, find: () => readonly Finding[]): Promise<Outcome> {
+export function findings(name: string, find: () => readonly Finding[] | Promise<readonly Finding[]>): Promise<Outcome> {
   return timed(name, async () => {
-    const list = find();
+    const list = await find();
     const lines = list.map(({ file, line, rule, text }) => `${file}:${line}  ${rule}: ${text}`);
     return { passed: list.length === 0, output: lines.join("\n") };
   });

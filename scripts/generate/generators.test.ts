@@ -94,7 +94,7 @@ export class Store { #hidden = 1; get(key: string) { return key.length + this.#h
     rewriteRelativeImportExtensions: true,
     types: [],
   };
-  expect(describeExports(ts.createProgram([index], options), [index]).get(index)).toBe(`export interface Options {
+  expect(describeExports(ts.createProgram([index], options), [index]).get(index)?.text).toBe(`export interface Options {
     readonly digits?: number;
 }
 

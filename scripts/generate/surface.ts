@@ -18,14 +18,14 @@ export const surface: Generator = {
       // The package checks report an entry point without its source.
       return source === undefined || !existsSync(source) ? [] : [{ name: path.posix.join("pith", name), source }];
     });
-    const texts = describeExports(
+    const surfaces = describeExports(
       compile("tsconfig.build.json"),
       entries.map(({ source }) => source),
     );
     return new Map(
       entries.map(({ name, source }) => [
         `${folder}/${name.replaceAll("/", "-")}.txt`,
-        `${name}\n\n${texts.get(source) ?? ""}`,
+        `${name}, names: ${surfaces.get(source)?.names ?? 0}\n\n${surfaces.get(source)?.text ?? ""}`,
       ]),
     );
   },
@@ -50,11 +50,17 @@ function compile(config: string): ts.Program {
   return ts.createProgram(parsed.fileNames, parsed.options);
 }
 
-/** Returns the declarations of all exports for each source file, sorted by name. */
-export function describeExports(program: ts.Program, files: readonly string[]): ReadonlyMap<string, string> {
+interface Surface {
+  readonly names: number;
+  /** The declarations, sorted by name. */
+  readonly text: string;
+}
+
+/** Returns the declarations of all exports for each source file. */
+export function describeExports(program: ts.Program, files: readonly string[]): ReadonlyMap<string, Surface> {
   const checker = program.getTypeChecker();
   const declarations = new Declarations(program);
-  const texts = new Map<string, string>();
+  const surfaces = new Map<string, Surface>();
   for (const file of files) {
     const source = program.getSourceFile(path.resolve(file));
     const module = source && checker.getSymbolAtLocation(source);
@@ -66,9 +72,9 @@ export function describeExports(program: ts.Program, files: readonly string[]): 
         const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
         return declarations.of(symbol.name, target);
       });
-    texts.set(file, blocks.join("\n"));
+    surfaces.set(file, { names: blocks.length, text: blocks.join("\n") });
   }
-  return texts;
+  return surfaces;
 }
 
 /** The declaration files of a program, each emitted on first use. */
