@@ -209,14 +209,14 @@ async function compareOutputs(
   const reference = keepOnlyOutput(original, output);
   const options = { samples: comparedSamples, seed, signal };
   if (!isDistance(metric))
-    return compareOnSamples(engine, reference, model.model, samples, { ...options, output, values: others });
+    return compareOnSamples(engine, reference, model.model, samples, { ...options, output, values: exceptAnswer });
   const runs = await runPair(engine, reference, model.model, samples, options);
   if (runs instanceof Miss) return runs.reason;
   const all = compareRuns(runs, samples, { output }).likeness;
-  return lossOf(all) === undefined ? compareRuns(runs, samples, { output, values: others }).likeness : all;
+  return lossOf(all) === undefined ? compareRuns(runs, samples, { output, values: exceptAnswer }).likeness : all;
 }
 
-const others = "all but the answer";
+const exceptAnswer = "all but the answer";
 
 function keepOnlyOutput(model: Model, name: string | undefined): Model {
   if (name === undefined) return model;

@@ -28,7 +28,7 @@ export function noiseMeter(
 ): NoiseMeter {
   const observed = original.graph.outputs.map(({ name }) => name);
   let inputs: Samples | undefined;
-  let known: readonly Batch[] | undefined;
+  let knownOutputs: readonly Batch[] | undefined;
   return async (candidate) => {
     if (inputs === undefined) {
       const prepared = await inputsFor(engine, original, candidate, await data(), { seed, signal });
@@ -36,18 +36,21 @@ export function noiseMeter(
       inputs = prepared.samples;
     }
     const noise = new OutputNoise(original);
-    const models = (known === undefined ? [candidate, original] : [candidate]).map((model) => ({ model, observed }));
+    const models = (knownOutputs === undefined ? [candidate, original] : [candidate]).map((model) => ({
+      model,
+      observed,
+    }));
     let kept: Batch[] | undefined = [];
     let [index, bytes] = [0, 0];
     await overSamples(engine, models, inputs, { signal, samples, optimize: true }, ([after, fresh]) => {
-      const outputs = known?.[index++] ?? fresh ?? {};
+      const outputs = knownOutputs?.[index++] ?? fresh ?? {};
       bytes += bytesOfBatch(outputs);
       if (bytes > maxKeptBytes) kept = undefined;
       kept?.push(outputs);
       noise.add(outputs, after ?? {});
     });
     // A stream yields other samples each time.
-    if (isFeeds(inputs) || isIndexed(inputs)) known = kept;
+    if (isFeeds(inputs) || isIndexed(inputs)) knownOutputs = kept;
     return Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum;
   };
 }

@@ -108,10 +108,9 @@ export async function openDropMeter(
       const stored = await readStored(measurement);
       if (stored !== undefined) return stored;
       const loggedCount = messages.length;
-      const found = await measureChange(measurement);
-      const record: DropRecord = { found, said: messages.slice(loggedCount) };
+      const record: DropRecord = { found: await measureChange(measurement), said: messages.slice(loggedCount) };
       await store.records?.write(keyOf(measurement), record);
-      return found;
+      return record.found;
     },
   };
 }
