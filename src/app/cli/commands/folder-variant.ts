@@ -63,7 +63,7 @@ export function variantWriter(
     originalBrotli,
   }: Variant): Promise<FileFigures> => {
     const input: PassInput = {
-      fallback,
+      fallback: fallback !== false,
       together,
       judgedTogether: speech !== undefined && !settings.force,
       command: "quantize",

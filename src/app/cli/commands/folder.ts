@@ -48,19 +48,16 @@ import type loaderJob from "../jobs/loader.ts";
 import type precompressJob from "../jobs/precompress.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
 import { variantWriter } from "./folder-variant.ts";
+import type { StepOptions } from "./pass.ts";
 
 /** Minimum number of texts for a search. */
 const minTexts = 16;
 
-interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precompress"> {
+type JudgingFlags = "output" | "maxDrop" | "targetDownload" | "strict" | "force" | "fallback" | "precompress";
+
+interface FolderArguments extends DataFlags, Pick<StepOptions, "metric">, Partial<Pick<StepOptions, JudgingFlags>> {
   readonly out: string;
   readonly isText?: boolean | undefined;
-  readonly output?: string | undefined;
-  readonly maxDrop?: number | undefined;
-  readonly targetDownload?: string | undefined;
-  readonly strict?: boolean | undefined;
-  readonly force?: boolean | undefined;
-  readonly fallback?: boolean | undefined;
   readonly search?: FolderSearch | undefined;
 }
 

@@ -40,7 +40,8 @@ const stepFlags = (defaultOut: string) =>
     calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
   });
 
-export type StepFlags = ReturnType<typeof stepFlags>;
+type StepFlags = ReturnType<typeof stepFlags>;
+export type StepOptions = v.InferOutput<StepFlags>;
 
 export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
   const { id: name, summary, reference, data: needs } = pass;

@@ -1,4 +1,5 @@
 /** Measures a model on a command's data, alone or next to its original. */
+import type * as v from "valibot";
 import { type Batch, open, PithError, truncateList } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
@@ -8,27 +9,19 @@ import { findImages } from "../../../data/images/preprocess.ts";
 import type { Dataset } from "../../../data/index.ts";
 import { textColumns } from "../../../data/text/sequences.ts";
 import { type Measurement, measureModels } from "../../../judge/run/measure-models.ts";
-import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import { type OpenedTask, storeStates } from "../../../judge/task/open-task.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import type { ProcessSession } from "../command.ts";
+import type { options } from "../commands/eval.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { explainByInputs } from "./inputs.ts";
 import { contextOf, openModel, warnOfOrder } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
-interface MeasuringOptions {
-  readonly original?: string | undefined;
-  readonly metric: MetricName;
-  readonly output?: string | undefined;
-  readonly maxDrop?: number | undefined;
-  readonly strict?: boolean | undefined;
-}
-
 export async function measureOnData(
   path: string,
   data: DataRequest,
-  { original: originalPath, metric, output, maxDrop, strict = false }: MeasuringOptions,
+  { original: originalPath, metric, output, maxDrop, strict = false }: v.InferOutput<typeof options>,
   session: ProcessSession,
 ): Promise<{ readonly measured: Measurement; readonly samples: Dataset }> {
   const engine = watchLoads(createEngine());

@@ -104,7 +104,7 @@ export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContex
 
 export function contextOf<E extends Engine>(
   engine: E,
-  { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean },
+  { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean | undefined },
   context: JobContext,
 ): Context & JobContext & { readonly engine: E } {
   return { ...context, engine, seed, dryRun, open: (reference) => open(reference), renderTemplate };

@@ -8,41 +8,32 @@ import type { OperationCount } from "../../../judge/record/operation-count.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
-import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { Speed, Timed } from "../../report/speed.ts";
+import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
 import type { SampleUse } from "./task.ts";
 
-export interface PassInput {
+/** Options of the command, and what a folder adds for its variants. */
+export interface PassInput
+  extends Pick<
+    StepOptions,
+    "original" | "metric" | "output" | "maxDrop" | "strict" | "force" | "fallback" | "dryRun" | "targetDownload"
+  > {
   readonly command: string;
   readonly model: string;
-  /** Path of the model before earlier compression, with which the result is compared; for passes without another reference. */
-  readonly original?: string | undefined;
   readonly out: string;
   readonly copiesSidecars: boolean;
   /** Options of the pass from the command line. The pass validates them. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
-  readonly metric: MetricName;
-  readonly output?: string | undefined;
-  readonly maxDrop?: number | undefined;
-  readonly strict: boolean;
-  /** Whether a rejected result is written, too. */
-  readonly force: boolean;
-  /** Whether the precision fallback is used if the result loses too much (default: true). */
-  readonly fallback?: boolean | undefined;
   /** Other models of the folder, with which the result must also pass end to end. */
   readonly together?: Together | undefined;
   /** Whether the folder evaluates the result, so that this job only loads it. */
   readonly judgedTogether?: boolean | undefined;
   /** Maximum bytes of the file, for which the bits per layer are chosen. */
   readonly targetBytes?: number | undefined;
-  /** Maximum size of the compressed file, in the syntax of `downloadOption`. */
-  readonly targetDownload?: string | undefined;
-  /** Whether the job only reports what would change. */
-  readonly dryRun: boolean;
   /** Maximum bytes per file. Larger models use external data files. */
   readonly fileBytes?: number;
   readonly precompress?: readonly Encoding[] | undefined;

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { allLayers, hasFloatWeights, infer, keptKey, selectLayers, unevenChannels } from "#analysis";
 import { Miss, type Model, open, PithError, throwIfAborted } from "#ir";
-import { type AnyPass, type Context, downloadBytesOf, type OptionValues, openModules } from "#pass";
+import { type AnyPass, type Context, downloadBytesOf, type OptionValues, openModules, selectionOptions } from "#pass";
 import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
@@ -15,7 +15,6 @@ import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
 import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
-import type { OpenedTask } from "../../../judge/task/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { decoderOf } from "../../../runtime/run/decoding.ts";
@@ -24,7 +23,7 @@ import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../../runtime/run/size.ts";
-import { type TextInputs, textInputs } from "../../../runtime/run/text-inputs.ts";
+import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";
@@ -256,25 +255,10 @@ async function costOf(
   };
 }
 
-interface OpenedStep {
-  readonly request: StepRequest;
-  readonly context: StepContext;
-  readonly data: OpenedData | undefined;
-  /** Whether the input model is a result of Pith. */
-  readonly continues: boolean;
-}
-interface OpenedData {
-  readonly task: OpenedTask;
-  readonly samples: SampleUse;
-  /** Options of the command, in which an opened data set replaces the path. */
-  readonly options: PassInput["options"];
-}
-async function openStep(
-  input: PassInput,
-  targets: readonly RunTarget[],
-  original: Model,
-  context: JobContext,
-): Promise<OpenedStep> {
+type OpenedStep = Awaited<ReturnType<typeof openStep>>;
+
+/** Opens references and data of a pass, after checks that need only the model. */
+async function openStep(input: PassInput, targets: readonly RunTarget[], original: Model, context: JobContext) {
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`"${input.command}" is not a pass.`);
   await requireOtherThanWeights(input.out, original, input.model);
@@ -311,15 +295,16 @@ async function openStep(
   const textsHelp = usesOnlyText && decoderOf(original) !== undefined;
   const usesTexts = !trains(pass) && (textsHelp || (data === undefined && input.judgedTogether !== true));
   const isUsable = needs !== undefined || input.dryRun !== true;
-  const inputs = usesTexts && isUsable ? await openTexts(original, stepContext, input.textFile) : undefined;
+  if (usesTexts && isUsable) context.stage("generate text");
+  const inputs = usesTexts && isUsable ? await textInputs(original, stepContext, input.textFile) : undefined;
   if (data === undefined && inputs === undefined && needs !== undefined)
     throw needsData(
       pass,
       needs,
       "labels are not needed. A model of texts needs no data with tokenizer.json next to it",
     );
-  const { together, judgedTogether, targetBytes, targetDownload, maxDrop, strict, force, fallback, output, dryRun } =
-    input;
+  const { together, judgedTogether, targetBytes, targetDownload, maxDrop, fallback, output } = input;
+  const { strict = false, force = false, dryRun = false } = input;
   const request: StepRequest = {
     ...{ pass, references, force, output, dryRun, targets, judgedTogether },
     options: data?.options ?? input.options,
@@ -379,11 +364,6 @@ async function openReferences(
   return { first: isInput ? undefined : firstReference, others: openedModels };
 }
 
-function openTexts(model: Model, context: StepContext, file: string | undefined): Promise<TextInputs | undefined> {
-  context.stage("generate text");
-  return textInputs(model, context, file);
-}
-
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
 async function openData(
   original: Model,
@@ -392,28 +372,25 @@ async function openData(
   data: DataRequest,
   { engine }: StepContext,
   context: JobContext,
-): Promise<OpenedData> {
-  const step = { id: input.command, options: input.options };
-  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
-  const {
-    task,
-    sampleUse,
-    openValidation: evaluatedBy,
-  } = await openStepsTask(engine, original, { ...input, data, recipes, reference: first?.model }, context);
-  const { validation } = input.options;
-  const options =
-    typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
-  return { task, samples: sampleUse, options };
+) {
+  const { command: id, options } = input;
+  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [{ id, options }] }];
+  const request = { ...input, data, recipes, reference: first?.model };
+  const { task, sampleUse, openValidation } = await openStepsTask(engine, original, request, context);
+  const { validation } = options;
+  // A path is replaced by the opened samples.
+  const opened = typeof validation === "string" ? { validation: await openValidation(validation) } : {};
+  return { task, samples: sampleUse, options: { ...options, ...opened } };
 }
-const namesSchema = v.optional(v.union([v.string(), v.array(v.string())]));
-const layerOptionsSchema = v.object({
-  layers: namesSchema,
-  except: namesSchema,
+
+const layerOptions = v.object({
+  ...selectionOptions("change"),
   overrides: v.optional(v.record(v.string(), v.looseObject({}))),
 });
 
+/** Checks that names of layers occur, before slow work. @throws PithError E_NAME. */
 function requireLayers(model: Model, options: PassInput["options"]): void {
-  const { success, output: selection } = v.safeParse(layerOptionsSchema, options);
+  const { success, output: selection } = v.safeParse(layerOptions, options);
   if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;
   const copy = model.clone();
   storeWeights(copy);

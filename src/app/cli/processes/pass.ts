@@ -1,6 +1,5 @@
 /** The commands of passes: check options and paths, run the pass on the model, and print what changed. */
 import { join } from "node:path";
-import type * as v from "valibot";
 import { PithError } from "#ir";
 import { type AnyPass, bytesOf } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
@@ -8,7 +7,7 @@ import { steps } from "../../../judge/recipe/steps.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
-import type { StepFlags } from "../commands/pass.ts";
+import type { StepOptions } from "../commands/pass.ts";
 import { exists, nextFiles, requireOther } from "../files/files.ts";
 import { requireModel } from "../files/model-folder.ts";
 import { completePlace, type ResultPlace, requireWritablePlace, resolveResultPlace } from "../files/result-place.ts";
@@ -25,12 +24,12 @@ import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print
 
 export default async function pass(
   [name = "", model = ""]: readonly string[],
-  options: v.InferOutput<StepFlags>,
+  options: StepOptions,
   session: ProcessSession,
 ): Promise<Result> {
   const [pass, command] = [steps.get(name), passCommands[name]];
   if (pass === undefined || command === undefined) throw new Error(`"${name}" is no command of a pass.`);
-  const { original, metric, maxDrop, strict = false, force = false, dryRun = false, targetSize, precompress } = options;
+  const { original, metric, maxDrop, force = false, dryRun = false, targetSize, precompress } = options;
   const { calibrationSamples: samples } = options;
   const calibrated = samples === undefined ? session.passed : { ...session.passed, samples };
   const passed = withDownload(pass, calibrated, options.targetDownload, session.log);
@@ -53,7 +52,7 @@ export default async function pass(
   const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
   const input: PassInput = {
     ...options,
-    ...{ command: name, model, out, seed, data, strict, force, dryRun },
+    ...{ command: name, model, out, seed, data },
     options: Object.fromEntries(keptOptions),
     copiesSidecars: place.folder !== undefined,
     targetBytes: choosesBits ? bytesOf(targetSize) : undefined,
