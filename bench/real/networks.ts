@@ -131,6 +131,8 @@ export const realNetworks = {
     speed: "tokens",
     change: { title: "perplexity", unit: "percent" },
     same: "same token",
+    causes:
+      "Causes: ONNX Runtime has no kernels for 4-bit blocks in WebAssembly, so each run converts all of them to float32. MatMulNBitsQuantizer leaves the table of tokens in float32, which saves this time and takes 83 MB. In a page, `q4` is for WebGPU ([quantization](quantization.md#blocks-in-webassembly)).",
     rows: transformers,
   },
 } as const satisfies Readonly<Record<string, RealNetwork>>;
