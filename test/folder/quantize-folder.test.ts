@@ -129,7 +129,9 @@ describe("a folder with one model", () => {
     expect(card).toContain(`| q8 | onnx/model_quantized.onnx | ${bytes(row?.bytes ?? 0)} |`);
     expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| \d.*\n(.*\n)*\| q4 \| onnx\/model_q4\.onnx \|/m);
     expect(card).toContain("the programs load `q4`, the first requested dtype; `q4` is the smallest download");
-    expect(card).toContain('await pipeline("text-classification", "./out", { dtype: "q4" });');
+    expect(card).toContain(
+      'await pipeline("text-classification", "./out", { dtype: "q4" });\nconsole.log(await run("Once upon a time"));',
+    );
     expect(card).toMatch(
       /env\.allowLocalModels = true;\nconst run = await pipeline\("text-classification", "\/models\/out", /,
     );

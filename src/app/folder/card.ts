@@ -65,8 +65,12 @@ function renderSection({
     rows.map((row) => columns.map(({ text }) => escapeMarkdown(text(row)))),
   );
   const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
+  const task = taskOf(config) ?? "feature-extraction";
+  const input = /image|object/.test(task) ? "photo.jpg" : /^(feature|text|token)/.test(task) ? "Once upon a time" : "";
   const programLine = (path: string): string =>
-    `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(path)}${options});`;
+    `const run = await pipeline("${task}", ${JSON.stringify(path)}${options});${
+      input === "" ? "" : `\nconsole.log(await run("${input}"));`
+    }`;
   const path = `/models/${encodeURIComponent(name)}`;
   const loadedDtype = files.find(({ dtype }) => dtype === chosen)?.dtype;
   const examples = `In Node, in the directory that contains the folder:
