@@ -1,6 +1,7 @@
+import type { Context } from "#pass";
 import { type Comparison, type Goal, judge, usualDrop } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
-import { brokenText, wrongText } from "../record/verdict.ts";
+import { brokenText, onTargetText, wrongText } from "../record/verdict.ts";
 import type { HoldoutComparison } from "./holdout.ts";
 import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
@@ -54,4 +55,12 @@ export async function judgeResult(
 
 function lossBecause(text: string | undefined, because: Lost["because"]): Lost | undefined {
   return text === undefined ? undefined : { text, because };
+}
+
+/** Warns of each target on which the outputs are less accurate than on the native runtime, or could not be checked. */
+export function warnOfTargets(checks: readonly OnTarget[], { log }: Pick<Context, "log">): void {
+  for (const check of checks) {
+    if (check.right === undefined || check.isWeak === true)
+      log({ id: "target", text: `${check.target}: ${onTargetText(check)}`, level: "warning" });
+  }
 }

@@ -1,7 +1,16 @@
-/** Selects the result to keep: of the results that meet the goal and reach the objective's targets, the one with the lowest cost. */
-
-import { type Figures, type Objective, paretoFrontOf } from "../measure/objective.ts";
-import type { Choice } from "../record/data.ts";
+/**
+ * Selects the result of a run to keep: of the results that meet the goal and reach the objective's targets, the one with the lowest cost. Rejects
+ * results that gain nothing or miss a size or speed target.
+ */
+import { type Goal, isWithin, judge } from "../compare/goal.ts";
+import { whyNothingGained } from "../measure/improvement.ts";
+import { type Figures, type Objective, objectiveOf, paretoFrontOf, sizeFor } from "../measure/objective.ts";
+import type { Choice, Measured, Timing } from "../record/data.ts";
+import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
+import type { RunOptions } from "./run.ts";
+import { speedOf } from "./timing.ts";
+import type { Trials } from "./trials.ts";
+import type { Attempt } from "./variant.ts";
 
 export interface Contender {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */
@@ -68,4 +77,111 @@ export function otherFrontIndices(contenders: readonly Contender[], chosen: numb
   if (chosen === undefined) return [];
   const soundResults = resultsOf(contenders).filter((result) => result.sound);
   return paretoFrontOf(soundResults, (result) => result).flatMap(({ index }) => (index === chosen ? [] : [index]));
+}
+
+export interface Decision {
+  readonly original: Measured;
+  /** All attempts. Attempts that gain nothing, or miss a size or speed target, are marked as rejected. */
+  readonly tried: readonly Attempt[];
+  readonly contenders: readonly Contender[];
+  /** The best result and the reason for its choice; undefined if no attempt has a result that can be kept. */
+  readonly choice: Choice | undefined;
+  /** Index of the kept attempt; undefined if the chosen one was rejected on the test samples. */
+  readonly chosen: number | undefined;
+}
+
+export async function selectResult(
+  attempts: readonly Attempt[],
+  timing: Timing | undefined,
+  { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
+  options: RunOptions,
+): Promise<Decision> {
+  const original = await evaluator.sized(evaluator.original.measured);
+  const results: Attempt[] = [];
+  for (const attempt of attempts) results.push(await addCompressedSizes(attempt, evaluator));
+  const objective = objectiveOf(options, goal?.maxDrop, original);
+  // With timing, a result without a speed counts as infinitely slow, so that it cannot reach a speed target.
+  const speedIfUntimed = options.rounds === 0 ? undefined : 0;
+  const judgedAttempts = results.map((attempt, index) =>
+    rejectOffTarget(
+      rejectWithoutGain(original, attempt, relativeWorkOf({ latency: timing }, index)),
+      speedOf(timing, index) ?? speedIfUntimed,
+      objective,
+    ),
+  );
+  const contenders = judgedAttempts.map((attempt, index) => ({
+    ...contenderOf(attempt, goal, options.purpose),
+    speed: speedOf(timing, index),
+  }));
+  const force = options.force === true;
+  const choice = choose(contenders, force, objective);
+  const isChosen = choice !== undefined && (force || isKept(judgedAttempts[choice.place]));
+  return { original, tried: judgedAttempts, contenders, choice, chosen: isChosen ? choice.place : undefined };
+}
+
+async function addCompressedSizes(
+  { variant, evaluation, ...rest }: Attempt,
+  evaluator: Trials["evaluator"],
+): Promise<Attempt> {
+  return {
+    ...rest,
+    variant: { ...variant, result: variant.result && (await evaluator.sized(variant.result)) },
+    evaluation: evaluation && { ...evaluation, measured: await evaluator.sized(evaluation.measured) },
+  };
+}
+
+export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefined {
+  const drops = tried.flatMap(({ evaluation, variant }, index) =>
+    evaluation === undefined || variant.rejectedAs === "unchanged"
+      ? []
+      : [{ place: index, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
+  );
+  return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
+}
+
+/**
+ * Returns the values by which an attempt is compared with others. The drop is measured on the validation samples if there are any. If the candidate
+ * missed the goal on the search samples, these count as well. The estimated drop must meet the goal, because with few samples even a large drop is
+ * not significant.
+ */
+function contenderOf(
+  { evaluation, usable, variant }: Attempt,
+  goal: Goal | undefined,
+  purpose: RunOptions["purpose"],
+): Contender {
+  const { validation, verdict, rejected } = variant;
+  const comparison = validation?.comparison ?? evaluation?.comparison;
+  const choiceVerdict =
+    (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
+  const isEligible = usable && (validation !== undefined || rejected === undefined);
+  const meetsGoal = validation !== undefined || verdict?.met !== false;
+  const drop = dropWithSearch(variant, goal) ?? choiceVerdict?.drop.value;
+  return {
+    size: evaluation && sizeFor(purpose, evaluation.measured),
+    sound:
+      isEligible &&
+      meetsGoal &&
+      (choiceVerdict === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+    drop: isEligible && Number.isFinite(drop) ? drop : undefined,
+  };
+}
+
+function rejectWithoutGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
+  const { variant } = tried;
+  if (variant.rejected !== undefined) return tried;
+  const noGainText = whyNothingGained(original, variant, work);
+  if (noGainText === undefined) return tried;
+  return { ...tried, usable: false, variant: { ...variant, rejected: noGainText, rejectedAs: "no gain" } };
+}
+
+function rejectOffTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
+  const { variant } = tried;
+  if (lacks === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
+  return misses({ size: variant.result.bytes, speed, drop: 0 }) === 0
+    ? tried
+    : { ...tried, usable: false, variant: { ...variant, rejected: lacks, rejectedAs: "off target" } };
+}
+
+function isKept(tried: Attempt | undefined): boolean {
+  return tried?.variant.rejected === undefined && tried?.variant.verdict?.met !== false;
 }

@@ -2,7 +2,7 @@
 
 import { hasFloatWeights, infer } from "#analysis";
 import { type Model, memoize } from "#ir";
-import { type Change, equalizedReference, namesAt } from "#pass";
+import { type AnyPass, type Change, equalizedReference, namesAt, type OptionValues } from "#pass";
 import { figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
@@ -15,7 +15,7 @@ import type { PrecisionFallback } from "../fallback/precise-layers.ts";
 import { FailedFallback } from "../fallback/precision-fallback.ts";
 import { announceCalibration } from "../measure/duration-notice.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
-import type { Lost } from "../measure/judgement.ts";
+import { type Lost, warnOfTargets } from "../measure/judgement.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
@@ -31,10 +31,8 @@ import {
   type StepsRun,
   type Taken,
 } from "./candidate-steps.ts";
-import { lessLossyAdvice } from "./step-advice.ts";
 import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
 import type { StepContext, StepRequest } from "./step-request.ts";
-import { warnOfTargets } from "./target-report.ts";
 
 export interface SingleStep {
   readonly outcome: StepResult;
@@ -262,4 +260,10 @@ function warnOfLoss({ request, run: { context }, judgement: { compared, goalChec
   // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
   const lostSentence = allowsLargeDrop(request) && !pass.beginsAnew ? compared?.lostKnowledge : undefined;
   if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
+}
+
+/** Returns a sentence about a setting that loses less, for passes that train; "" for others, which are expected to lose a little. */
+export function lessLossyAdvice(pass: AnyPass, options: OptionValues): string {
+  const advice = trains(pass) ? pass.gentler?.(options, false) : undefined;
+  return advice === undefined ? "" : ` ${advice}.`;
 }

@@ -1,6 +1,6 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
 import { asPithError, Miss, type Model } from "#ir";
-import type { Context } from "#pass";
+import { type AnyPass, type Context, namesAt, type OptionValues } from "#pass";
 import { allowance, figure } from "../../core/numbers.ts";
 import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
@@ -12,7 +12,6 @@ import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
 import { trains } from "../steps/step-options.ts";
 import type { Compared, Comparer } from "./candidate-steps.ts";
-import { keepingAdvice } from "./step-advice.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 
 export interface Reference {
@@ -252,4 +251,12 @@ async function measureBoth(
     context.log({ id: "reference", text: `${path} was not measured: ${message}`, level: "warning" });
     return measureAlone();
   }
+}
+
+/** Returns the end of the sentence about a trained model that is not written: how to keep its weights. */
+export function keepingAdvice({ options: schema }: AnyPass, { checkpoint }: OptionValues): string {
+  if (typeof checkpoint === "string")
+    return `; ${checkpoint} keeps the trained weights. \`force\` writes it in any case.`;
+  if (!namesAt(schema).includes("checkpoint")) return ". `force` writes it in any case.";
+  return ". To keep it in any case: `checkpoint` <folder>, or `force`.";
 }

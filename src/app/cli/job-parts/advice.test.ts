@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
-import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/step-advice.ts";
+import { lessLossyAdvice } from "../../../judge/run/single-step.ts";
+import { keepingAdvice } from "../../../judge/run/step-comparison.ts";
 import { passCommand } from "../commands/pass.ts";
 import { asFlags, flagName } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";

@@ -15,6 +15,7 @@ import {
 } from "../../../core/numbers.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import { checkTargets, type OnTarget } from "../../../judge/compare/target-check.ts";
+import { warnOfTargets } from "../../../judge/measure/judgement.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   decibelsLegend,
@@ -24,7 +25,6 @@ import {
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
-import { warnOfTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics } from "../../../judge/task/metrics.ts";
 import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import type { ProcessSession, Result } from "../command.ts";
