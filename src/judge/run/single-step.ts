@@ -152,10 +152,11 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
 /** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
-/** Returns the samples for the pass. Texts calibrate without data, or improve a language model. */
-function partsOf({ task, inputs }: StepRequest): StepParts {
+/** Returns the samples for the pass. Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
+function partsOf({ pass, options, task, inputs }: StepRequest): StepParts {
   if (inputs === undefined) return task ?? {};
-  const calibrate = task === undefined ? { calibrate: inputs.calibrate } : {};
+  const isNeeded = task === undefined && typeof pass.data === "object" && pass.data.when(options) !== undefined;
+  const calibrate = isNeeded ? { calibrate: inputs.calibrate } : {};
   return { ...task, ...calibrate, text: inputs.isGenerated ? inputs.calibrate : undefined };
 }
 
