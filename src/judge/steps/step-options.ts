@@ -1,6 +1,7 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
 import type { AnyPass, CalibrationData, OptionValues } from "#pass";
+import { isObject } from "../../core/plain.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 
 export function trains(pass: AnyPass): boolean {
@@ -27,11 +28,10 @@ const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
 
 /** Returns a step's options with the pass's defaults, without options that the run sets (`data`, `metric`, …). */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
-  const result = v.safeParse(pass.options, { ...options, ...placeholderOptions(pass) });
-  const complete = result.success ? result.output : options;
-  return Object.fromEntries(
-    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)),
-  );
+  const defaults = v.getDefaults(pass.options);
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const complete = Object.entries({ ...(isObject(defaults) ? defaults : {}), ...Object.fromEntries(given) });
+  return Object.fromEntries(complete.filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)));
 }
 
 /** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
