@@ -10,7 +10,7 @@ import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";
-import { isNearer } from "../../src/techniques/recover/recover.ts";
+import { isNearer } from "../../src/techniques/recover/score.ts";
 import { build, change, data, engine, network, noiseOf, numbers, samples } from "./networks.ts";
 
 test("brings a pruned model nearer to the original, and reports each stage's gain", async () => {

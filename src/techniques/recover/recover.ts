@@ -8,46 +8,30 @@
  */
 
 import * as v from "valibot";
-import { fixedMacs, mainOutput, partsOf } from "#analysis";
+import { fixedMacs } from "#analysis";
 import { Miss, type Model, PithError, snapshot } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
-import {
-  countOption,
-  definePass,
-  described,
-  minutesOption,
-  modelOption,
-  option,
-  parseOptions,
-  positiveOption,
-} from "#pass";
+import { countOption, definePass, described, minutesOption, modelOption, option, positiveOption } from "#pass";
 import { processorTime } from "#platform";
-import { counted, minus, waiting } from "../../core/numbers.ts";
+import { counted, waiting } from "../../core/numbers.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { datasetOption } from "../../data/batches/option.ts";
 import { collect, firstBatch, setAside, take } from "../../data/batches/select.ts";
 import { openStorage } from "../../data/batches/store.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
-import { chooseBatchSize } from "../../learn/train/batch-size.ts";
-import { imitation } from "../../learn/train/losses/imitation.ts";
-import { trainInPlace } from "../../learn/train/train.ts";
-import { trainOptions } from "../../learn/train/train-options.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
-import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
-import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { correctBiases } from "../calibrate/biases.ts";
 import { matchOriginal } from "../calibrate/match.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { blockWise } from "./block-wise.ts";
+import { defaultSteps, endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
+import { isNearer, type Score, type Scorer, scorer, scoreText } from "./score.ts";
 import {
-  copyTrainedTensors,
   defaultBatch,
-  explainUntrainable,
   type Scope,
   type Stage,
   type StageName,
@@ -66,9 +50,6 @@ const stageMeanings = [
   ["blocks", "weights of each block, trained on the original's outputs of this block"],
   ["end-to-end", "all weights, trained on the original's outputs"],
 ] satisfies readonly (readonly [StageName, string])[];
-
-/** Number of steps of end-to-end training by default. */
-const defaultSteps = 50;
 
 const recoverOptions = v.strictObject({
   original: option(modelOption(), "the original model", { value: "original.onnx", common: true }),
@@ -275,7 +256,7 @@ async function attempt(
   model: Model,
   stage: Stage,
   before: Score,
-  score: (model: Model) => Promise<Score>,
+  score: Scorer,
   scope: StageInputs,
   misses: Map<string, Miss>,
 ): Promise<{ readonly change: Change; readonly accepted: Score } | undefined> {
@@ -326,111 +307,3 @@ export const biasStage: Stage = {
     return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
   },
 };
-
-interface Score {
-  /** Signal-to-noise ratio of the outputs in decibels. */
-  readonly signalToNoise: number;
-  readonly agreement?: number | undefined;
-  /** Mean KL divergence of the class probabilities from the original's. Agreement is too coarse to compare models on few samples. */
-  readonly divergence?: number | undefined;
-}
-
-type Scorer = (model: Model) => Promise<Score>;
-
-/** @throws PithError E_DATA if the original does not fit the data, or if the outputs of a scored model differ. */
-async function scorer(
-  original: Model,
-  data: Dataset,
-  output: string | undefined,
-  { engine, signal }: Context,
-): Promise<Scorer> {
-  const measure = (model: Model, metrics: readonly Metric[]) =>
-    evaluateAll(engine, model, data, metrics, { original, signal });
-  const { name } = mainOutput(original.graph.outputs, output) ?? {};
-  const parts = name === undefined ? undefined : partsOf(original, name);
-  const metrics = [signalToNoise({ output, parts }), agreement({ output }), meanKl({ output })];
-  // Models with one output value per sample have no classes.
-  const reference = await measure(original, metrics).catch((error: unknown) => {
-    if (error instanceof PithError && error.code === "E_DATA") return undefined;
-    throw error;
-  });
-  const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
-  return async (model) => {
-    const [noise, ...classes] = (await measure(model, applicable)).map(({ estimate }) => estimate.value);
-    return { signalToNoise: noise ?? Number.NaN, agreement: classes[0], divergence: classes[1] };
-  };
-}
-
-/** Minimum improvement in decibels: less can be rounding of the weights; or if the divergence of classes rises, less is not worth it. */
-const [minGain, minGainForClasses] = [0.01, 1];
-/** Rise of the divergence, in nats, that can be rounding. */
-const minRise = 1e-6;
-
-/** Returns whether a model improved; any number is better than NaN. */
-export function isNearer(before: Score, after: Score): boolean {
-  if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
-  const isFurther = (after.divergence ?? 0) > (before.divergence ?? 0) + minRise;
-  return after.signalToNoise > before.signalToNoise + (isFurther ? minGainForClasses : minGain);
-}
-
-function scoreText(before: Score, after: Score): string {
-  const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
-  if (before.agreement === undefined || after.agreement === undefined) return noise;
-  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %, divergence ${before.divergence?.toPrecision(3)} → ${after.divergence?.toPrecision(3)}`;
-}
-
-/** Few samples are divided into smaller batches, so that an epoch has several steps. */
-const [minStepsPerEpoch, minBatch] = [10, 8];
-
-interface EndToEndOptions {
-  readonly data: Dataset;
-  readonly epochs: number | undefined;
-  readonly batch: number | undefined;
-  readonly learningRate: number;
-  readonly output: string | undefined;
-  /** Returns the seconds left for training; Infinity without a limit. */
-  secondsLeft(): number;
-}
-
-/**
- * Recovery stage: trains the network towards its original without labels. The loss is the relative noise of its outputs s against t,
- *
- *     Σ (s - t)² / Σ t²
- *
- * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
- */
-export function endToEnd(options: EndToEndOptions): Stage {
-  return {
-    name: "end-to-end",
-    async run(model, scope) {
-      const trial = model.clone();
-      const { data, epochs, batch, learningRate, output } = options;
-      const timer = new AbortController();
-      const cancelTimeLimit = abortAfter(timer, options.secondsLeft());
-      const signal = AbortSignal.any([scope.context.signal, timer.signal]);
-      try {
-        const count = data.count ?? Number.POSITIVE_INFINITY;
-        const maxSize = Math.max(minBatch, Math.min(defaultBatch, Math.floor(count / minStepsPerEpoch)));
-        const size = batch ?? (await chooseBatchSize(trial, maxSize, data, [scope.original])).size;
-        const steps = Math.max(1, Math.floor(count / size));
-        const settings = {
-          data,
-          epochs: epochs ?? Math.ceil(defaultSteps / steps),
-          batch: size,
-          learningRate,
-          loss: imitation(scope.original, output),
-        };
-        await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
-      } catch (error) {
-        // If the stage's time limit ended the training, its progress is the result.
-        const isOverdue = timer.signal.aborted && !scope.context.signal.aborted;
-        if (!isOverdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
-          return { changed: 0, what: "", misses: [explainUntrainable(error, "end-to-end")] };
-      } finally {
-        cancelTimeLimit();
-      }
-      const changed = copyTrainedTensors(model, trial);
-      return { changed, what: `${changed} tensors trained`, misses: [] };
-    },
-  };
-}

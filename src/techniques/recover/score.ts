@@ -1,0 +1,61 @@
+/** Scores a model by how near its outputs are to the original's on held-out samples. */
+import { mainOutput, partsOf } from "#analysis";
+import { type Model, PithError } from "#ir";
+import type { Context } from "#pass";
+import { minus } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+
+export interface Score {
+  /** Signal-to-noise ratio of the outputs in decibels. */
+  readonly signalToNoise: number;
+  readonly agreement?: number | undefined;
+  /** Mean KL divergence of the class probabilities from the original's. Agreement is too coarse to compare models on few samples. */
+  readonly divergence?: number | undefined;
+}
+
+export type Scorer = (model: Model) => Promise<Score>;
+
+/** @throws PithError E_DATA if the original does not fit the data, or if the outputs of a scored model differ. */
+export async function scorer(
+  original: Model,
+  data: Dataset,
+  output: string | undefined,
+  { engine, signal }: Context,
+): Promise<Scorer> {
+  const measure = (model: Model, metrics: readonly Metric[]) =>
+    evaluateAll(engine, model, data, metrics, { original, signal });
+  const { name } = mainOutput(original.graph.outputs, output) ?? {};
+  const parts = name === undefined ? undefined : partsOf(original, name);
+  const metrics = [signalToNoise({ output, parts }), agreement({ output }), meanKl({ output })];
+  // Models with one output value per sample have no classes.
+  const reference = await measure(original, metrics).catch((error: unknown) => {
+    if (error instanceof PithError && error.code === "E_DATA") return undefined;
+    throw error;
+  });
+  const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
+  return async (model) => {
+    const [noise, ...classes] = (await measure(model, applicable)).map(({ estimate }) => estimate.value);
+    return { signalToNoise: noise ?? Number.NaN, agreement: classes[0], divergence: classes[1] };
+  };
+}
+
+/** Minimum improvement in decibels: less can be rounding of the weights; or if the divergence of classes rises, less is not worth it. */
+const [minGain, minGainForClasses] = [0.01, 1];
+/** Rise of the divergence, in nats, that can be rounding. */
+const minRise = 1e-6;
+
+/** Returns whether a model improved; any number is better than NaN. */
+export function isNearer(before: Score, after: Score): boolean {
+  if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
+  const isFurther = (after.divergence ?? 0) > (before.divergence ?? 0) + minRise;
+  return after.signalToNoise > before.signalToNoise + (isFurther ? minGainForClasses : minGain);
+}
+
+export function scoreText(before: Score, after: Score): string {
+  const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
+  if (before.agreement === undefined || after.agreement === undefined) return noise;
+  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %, divergence ${before.divergence?.toPrecision(3)} → ${after.divergence?.toPrecision(3)}`;
+}
