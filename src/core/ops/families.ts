@@ -21,6 +21,7 @@ export * as microsoftMatmul from "./microsoft/matmul.ts";
 export * as microsoftMisc from "./microsoft/misc.ts";
 export * as microsoftNorm from "./microsoft/norm.ts";
 export * as microsoftQuantized from "./microsoft/quantized.ts";
+export * as microsoftShapesOnly from "./microsoft/shapes-only.ts";
 export * as normalization from "./normalization.ts";
 export * as pick from "./pick.ts";
 export * as pool from "./pool.ts";

@@ -8,7 +8,7 @@ import { Miss, type Value } from "#graph";
 import { type AxisLink, defineOp } from "./define.ts";
 import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
-import { defineInertOp, defineMicrosoftOp } from "./shared/inert.ts";
+import { defineMicrosoftOp } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
 import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
@@ -106,13 +106,6 @@ const microsoftRotary = defineMicrosoftOp({
     if (y instanceof Miss) return y;
     return [count === undefined ? y : mergeHeads(emit, y)];
   },
-});
-
-/** Computes q · cos(e) + q' · sin(e) and k · cos(e) + k' · sin(e). The rotated q' and k' are inputs. */
-export const GemmaRotaryEmbedding = defineInertOp({
-  name: "GemmaRotaryEmbedding",
-  infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),
-  reason: "rotates channels in pairs, in half precision on GPU only",
 });
 
 export const rotaryOperators = [microsoftRotary];

@@ -1,18 +1,17 @@
 /**
- * Attention with a key-value cache: GroupQueryAttention, SparseAttention, DecoderMaskedMultiHeadAttention (one token per step), and packed attention.
- * The length of the cache is an integer input, so all operators except GroupQueryAttention have only types and costs.
- * In GroupQueryAttention, several query heads share a key and value head:
+ * Attention with a key-value cache whose length is an integer input (GroupQueryAttention).
+ * Several query heads share a key and value head:
  *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V       (c: softcap; without tanh if c is 0)
  * Queries see keys up to their position, up to the last position of the sample (input `seqlens_k`, here `lastPositions`), and within a window if one is set.
  * The operator is lowered for complete sequences, as in training, and after a past of known length, but not if the cache is a larger buffer.
  */
 import type { Dim, Emit, Value } from "#graph";
-import { addDims, elementCount, extremeDims, Miss, multiplyDims, typeCodes } from "#graph";
+import { addDims, extremeDims, Miss, typeCodes } from "#graph";
 import type { Inferred, Site } from "../define.ts";
-import { constantIntegersOf, readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
+import { constantIntegersOf, readFlag, readFloat, readInteger } from "../shared/attributes.ts";
 import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
-import { defineInertOp, defineMicrosoftOp } from "../shared/inert.ts";
-import { dimsAt, integersConstant, requireInput, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
+import { integersConstant, requireInput, typeOf } from "../shared/rules.ts";
 import {
   attentionMacs,
   type GroupedHeads,
@@ -75,8 +74,7 @@ function readSettings(site: Site): Settings {
   };
 }
 
-const variableLength = "attends over a cache of variable length";
-const variableCache = new Miss(variableLength);
+const variableCache = new Miss("attends over a cache of variable length");
 
 export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   name: "GroupQueryAttention",
@@ -175,111 +173,3 @@ function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, l
   const ends = emit.Reshape([emit.Cast([lastPositions], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
   return emit.Or([isHidden, emit.Greater([positions, ends])]);
 }
-
-export const SparseAttention = defineInertOp<GroupedHeads>({
-  name: "SparseAttention",
-  read: readGroupedHeads,
-  infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = requireInput(site, 0);
-    const shape = queryShapeOf(s, site);
-    if (shape instanceof Miss) return shape;
-    const { batch, length, width } = shape;
-    const past = [3, 4].flatMap((input) => sameAsInput(site, input));
-    return [{ type, dims: [batch, length, s.heads * width] }, ...past];
-  },
-  reason: "attends over a cache of variable length, in blocks that its inputs select",
-  cost: () => new Miss("its inputs select the blocks that it multiplies"),
-});
-
-export const DecoderMaskedMultiHeadAttention = defineInertOp({
-  name: "DecoderMaskedMultiHeadAttention",
-  read: (site) => ({
-    heads: readInteger(site, "num_heads", 1),
-    sharesBuffer: readFlag(site, "past_present_share_buffer"),
-  }),
-  infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = requireInput(site, 0);
-    const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];
-    if (q instanceof Miss) return q;
-    if (v instanceof Miss) return new Miss("queries, keys and values are packed into one");
-    const width = v.length === 4 ? multiplyDims(v[1] ?? 0, v[3] ?? 0) : v[2];
-    const cacheAfterStep = (input: number): Inferred => {
-      const past = site.inputs[input]?.dims;
-      const dims = past?.map((dim, axis) => (axis === 2 && !s.sharesBuffer ? addDims(dim, 1) : dim));
-      return { type, dims };
-    };
-    const keys = cacheAfterStep(5);
-    const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
-    return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, cacheAfterStep(6), scores].slice(0, site.outputs);
-  },
-  reason: variableLength,
-  cost: () => new Miss("the number of keys is an input"),
-});
-
-interface Packed {
-  readonly heads: number;
-  readonly sizes: readonly number[] | undefined;
-}
-
-const readPacked = (site: Site): Packed => ({
-  heads: readInteger(site, "num_heads", 1),
-  sizes: readIntegers(site, "qkv_hidden_sizes"),
-});
-
-const packedFacets = {
-  reason: "its inputs select which tokens attend to which",
-  cost: () => new Miss("its inputs select which tokens attend to which"),
-};
-
-export const PackedAttention = defineInertOp<Packed>({
-  name: "PackedAttention",
-  read: readPacked,
-  infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = requireInput(site, 0);
-    const columns = site.inputs[1]?.dims?.[1];
-    const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
-    return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
-  },
-  ...packedFacets,
-  parameters: [1, 2],
-});
-
-export const PackedMultiHeadAttention = defineInertOp<Packed>({
-  name: "PackedMultiHeadAttention",
-  read: readPacked,
-  infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = requireInput(site, 0);
-    const [tokens] = dims ?? [];
-    const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
-    return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
-  },
-  ...packedFacets,
-  parameters: [3],
-});
-
-/** Outputs a bias of 1 × heads × queries × keys. Each table row holds the biases for a range of distances; the ranges widen with the distance. */
-export const RelativePositionBias = defineInertOp({
-  name: "RelativePositionBias",
-  infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = requireInput(site, 0);
-    const length = (input: number, axis: number): Dim =>
-      totalLengthOf(site.inputs[input]) ?? constantIntegersOf(site.inputs[input])?.[0] ?? site.open(0, axis);
-    return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
-  },
-  reason: "is a lookup table by distance",
-  parameters: [0],
-});
-
-/** Outputs N × heads × length × length: the bias of each pair of positions, multiplied by gates that depend on the queries. */
-export const GatedRelativePositionBias = defineInertOp({
-  name: "GatedRelativePositionBias",
-  infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = requireInput(site, 0);
-    const bias = site.inputs[2]?.dims;
-    const batch = dims?.length === 3 ? dims[0] : site.inputs[6]?.dims?.[0];
-    return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];
-  },
-  reason: "gates the attention bias by its queries",
-  parameters: [1, 3, 4, 5],
-  cost: (_, site) => withDims(site, [0, 3], (q = [], w = []) => multiplyDims(elementCount(q), w[1] ?? 0)),
-});

@@ -1,32 +1,24 @@
-/**
- * FusedConv (Conv plus input 3, then an activation), and operators that ONNX Runtime's optimization level `all` writes for one kind of processor:
- * - NhwcConv, NhwcFusedConv (GPU only) and NhwcMaxPool (integers): data N × spatial × C.
- * - com.microsoft.nchwc: channels in blocks of 8 or 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete
- *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith only infers types and costs of this layout.
- */
-import { type Dim, Miss, multiplyDims } from "#graph";
-import type { AxisLink, Op, OpDef, Site } from "../define.ts";
+/** FusedConv (Conv plus input 3, then an activation), and NhwcMaxPool (of integers, with data N × spatial × C). */
+import { Miss } from "#graph";
+import type { AxisLink } from "../define.ts";
 import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
-import { readFlag, readFloats, readInteger, readIntegers, readString } from "../shared/attributes.ts";
-import { blockedFormOf } from "../shared/channel-blocks.ts";
+import { readFloats, readString } from "../shared/attributes.ts";
 import {
   type ConvSettings,
   convAttributes,
   convAxes,
   convCost,
-  convDims,
   convWeight,
   inferConv,
   readConv,
   toChannelsFirst,
   toChannelsLast,
   transposeAround,
-  withChannelsFirstData,
 } from "../shared/convolution.ts";
-import { defineInert, defineInertOp, defineMicrosoftOp, gpuOnly } from "../shared/inert.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { inferShape, withDims } from "../shared/rules.ts";
-import { channelAxes, globalPoolDims, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
+import { inferShape } from "../shared/rules.ts";
+import { channelAxes, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
 
 export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation: Activation }>({
   name: "FusedConv",
@@ -57,20 +49,6 @@ export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation:
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-const defineNhwcConv = (name: string): Op =>
-  defineInertOp<ConvSettings>({
-    name,
-    read: readConv,
-    infer: (s, site) =>
-      inferShape(site, () => {
-        const dims = withDims(withChannelsFirstData(site), [0, 1], (x, w) => convDims(s, x, w));
-        return dims instanceof Miss ? dims : toChannelsLast(dims);
-      }),
-    reason: gpuOnly,
-    parameters: [1, 2],
-    cost: (s, site) => convCost(s, withChannelsFirstData(site)),
-  });
-
 export const NhwcMaxPool = defineMicrosoftOp<Window>({
   name: "NhwcMaxPool",
   read: readPool,
@@ -82,72 +60,3 @@ export const NhwcMaxPool = defineMicrosoftOp<Window>({
   gradient: new Miss("selects among integers"),
   quantize: quantizedAlready,
 });
-
-const blockedLayout = new Miss(
-  "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
-);
-
-/** Defines an operator on blocked channels, with types and cost only. */
-function defineBlocked<S = null>(
-  name: string,
-  dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
-  options: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
-): Op {
-  return defineInert<S>(blockedLayout, {
-    name,
-    domain: "com.microsoft.nchwc",
-    infer: (s, site) => inferShape(site, (x) => dims(s, x, site)),
-    weight: blockedLayout,
-    lower: blockedLayout,
-    ...options,
-  });
-}
-
-/** Converts data with channels first or last to blocks. A number of channels that is not a multiple of 16 may be rounded up, so it becomes a symbol. */
-const reorderInput = defineBlocked<{ readonly hasChannelsLast: boolean }>(
-  "ReorderInput",
-  ({ hasChannelsLast }, x, site) => {
-    const [batch = 1, channels, ...spatial] = hasChannelsLast ? toChannelsFirst(x) : x;
-    const isComplete = typeof channels === "number" && channels % 16 === 0;
-    return [batch, isComplete ? channels : site.open(0, 1), ...spatial];
-  },
-  {
-    read: (site) => ({ hasChannelsLast: readFlag(site, "channels_last") }),
-    inChannelBlocks: ({ hasChannelsLast }, _, [x], block) => {
-      const reordered = hasChannelsLast ? undefined : blockedFormOf(x, block);
-      return reordered && [reordered];
-    },
-  },
-);
-
-const reorderOutput = defineBlocked<{ readonly hasChannelsLast: boolean; readonly channels: number }>(
-  "ReorderOutput",
-  ({ hasChannelsLast, channels }, [batch = 1, , ...spatial]) =>
-    hasChannelsLast ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
-  {
-    read: (site) => ({ hasChannelsLast: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }),
-  },
-);
-
-const upsample = defineBlocked<readonly number[]>(
-  "Upsample",
-  (scales, x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)),
-  { read: (site) => readIntegers(site, "scales") ?? new Miss("has no scales") },
-);
-
-export const microsoftConvOperators: readonly Op[] = [
-  defineNhwcConv("NhwcConv"),
-  defineNhwcConv("NhwcFusedConv"),
-  reorderInput,
-  reorderOutput,
-  upsample,
-  defineBlocked<ConvSettings>("Conv", (s, x, site) => withDims(site, [1], (w) => convDims(s, x, w)), {
-    read: readConv,
-    cost: convCost,
-    parameters: [1, 2],
-  }),
-  defineBlocked<Window>("MaxPool", poolDims, { read: readPool }),
-  defineBlocked<Window>("AveragePool", poolDims, { read: readPool }),
-  defineBlocked("GlobalMaxPool", (_, x) => globalPoolDims(x)),
-  defineBlocked("GlobalAveragePool", (_, x) => globalPoolDims(x)),
-];

@@ -1,8 +1,8 @@
 /** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering them to MatMulInteger changes only the final rounding. */
-import { addDims, type Emit, elementCount, Miss, multiplyDims, typeCodes, type Value } from "#graph";
-import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
+import { type Emit, Miss, typeCodes, type Value } from "#graph";
+import type { AxisLink, CodedInput, Op, Operand, Site, WeightRole } from "../define.ts";
 import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
-import { defineInertOp, defineMicrosoftOp } from "../shared/inert.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
@@ -16,7 +16,6 @@ import {
   productAxes,
   readGemm,
 } from "../shared/products.ts";
-import { withDims } from "../shared/rules.ts";
 
 interface Product {
   readonly name: string;
@@ -128,34 +127,4 @@ export const QGemm = defineMicrosoftOp<GemmSettings>({
   },
   cost: (s, site) => matmulCost(gemmSiteOf(s, site)),
   ...onIntegers,
-});
-
-export const MatMulInteger16 = defineInertOp({
-  name: "MatMulInteger16",
-  infer: (_, site) => {
-    const [a, b] = site.inputs.map((operand) => operand?.type);
-    return inferProduct(site, a === "uint16" && b === "uint16" ? "uint32" : "int32");
-  },
-  reason: "is quantized already",
-  weight: (_, site) => matmulWeight(site),
-  cost: (_, site) => matmulCost(site),
-});
-
-/** LSTM with quantized matrices (inputs × gates), which quantizes its inputs at every step. */
-export const DynamicQuantizeLSTM = defineInertOp({
-  name: "DynamicQuantizeLSTM",
-  infer: (_, site): readonly Inferred[] => {
-    const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
-    const [length = 1, batch = 1] = x ?? [];
-    const [directions = 1, hidden = 1] = r ?? [];
-    const outDims = x && r && [length, directions, batch, hidden];
-    const state: Inferred = { type: "float32", dims: outDims?.slice(1) };
-    return [{ type: "float32" as const, dims: outDims }, state, state].slice(0, site.outputs);
-  },
-  reason: "is quantized already",
-  parameters: [3],
-  cost: (_, site) =>
-    withDims(site, [0, 1, 2], (x = [], w = [], r = []) =>
-      multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))),
-    ),
 });

@@ -1,18 +1,16 @@
 /**
  * Other operators of com.microsoft. Operators with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, GatherND) are lowered to it.
- * Unique, Inverse, CropAndResize, mixtures of experts and others have only types and shapes. Variants of Gelu, with x' = x + bias:
+ * Variants of Gelu, with x' = x + bias:
  * - Gelu, BiasGelu: x'/2 · (1 + erf(x'/√2));
  * - FastGelu: x'/2 · (1 + tanh(√(2/π) · (x' + 0.044715 x'³)));
- * - QuickGelu: x · σ(αx);
- * - BiasSplitGelu: left · gelu(right) for the halves of the last axis.
+ * - QuickGelu: x · σ(αx).
  */
-import { addDims, type Dim, type Emit, floorDims, Miss, toFloat64, typeCodes, type Value } from "#graph";
+import { addDims, type Dim, type Emit, Miss, toFloat64, typeCodes, type Value } from "#graph";
 import type { Op, OpDef, Operand } from "../define.ts";
 import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
-import { defineInertOp, defineMicrosoftOp, gpuOnly, linkChannels } from "../shared/inert.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import { alignedAxes, inferShape, requireInput, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
-import { poolDims, readPool, type Window } from "../shared/window.ts";
 
 type CounterpartDefinition<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
@@ -94,33 +92,6 @@ export const GatherND = defineCounterpart({
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
-/** Extracts sliding windows along an axis. The axis then counts windows; a new last axis contains their elements. */
-export const UnfoldTensor = defineInertOp({
-  name: "UnfoldTensor",
-  needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
-  read: (site) => ({
-    dim: readInteger(site, "dim", -1),
-    size: readInteger(site, "size", 1),
-    step: readInteger(site, "step", 1),
-  }),
-  infer: ({ dim, size, step }, site) =>
-    inferShape(site, (dims) => {
-      const windowAxis = wrapAxis(dim, dims.length);
-      const windows = addDims(floorDims(addDims(dims[windowAxis] ?? size, -size), step), 1);
-      return [...dims.with(windowAxis, windows), size];
-    }),
-  reason: "extracts sliding windows of an axis",
-});
-
-const defineExperts = (name: string, parameters: readonly number[], reason: string): Op =>
-  defineInertOp({
-    name,
-    infer: (_, site) => sameAsInput(site),
-    reason,
-    parameters,
-    cost: () => new Miss("which experts compute depends on the data"),
-  });
-
 function defineGelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
   return defineMicrosoftOp({
     name,
@@ -142,57 +113,6 @@ function tanhGelu(emit: Emit, x: Value): Value {
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
-  defineInertOp({
-    name: "Unique",
-    infer: (_, site) => {
-      const { type, dims } = requireInput(site, 0);
-      const count = site.open(0, 0);
-      const [values, counts] = [{ type, dims: [count] }, { type: "int64", dims: [count] } as const];
-      return [values, { type: "int64", dims } as const, counts].slice(0, site.outputs);
-    },
-    reason: "its result depends on its data",
-  }),
-  defineInertOp({ name: "Inverse", infer: (_, site) => sameAsInput(site), reason: "inverts matrices" }),
-  defineInertOp({
-    name: "NGramRepeatBlock",
-    infer: (_, site) => sameAsInput(site, 1),
-    reason: "masks repeated n-grams",
-  }),
-  defineInertOp({
-    name: "CDist",
-    infer: (_, site) => inferShape(site, ([rows = 1] = [], [columns = 1] = []) => [rows, columns], undefined, [0, 1]),
-    reason: "measures distances",
-  }),
-  defineInertOp({
-    name: "CropAndResize",
-    infer: (_, site) => {
-      const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegersOf(site.inputs[3]) ?? [];
-      const croppedDims = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
-        boxes,
-        channels,
-        height,
-        width,
-      ];
-      return inferShape(site, croppedDims, undefined, [0, 1]);
-    },
-    axes: linkChannels,
-    reason: "crops boxes from images",
-  }),
-  defineInertOp<Window>({
-    name: "MaxpoolWithMask",
-    read: readPool,
-    infer: (s, site) => inferShape(site, (dims) => poolDims(s, dims)),
-    reason: "pools under a mask",
-  }),
-  defineInertOp({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
-  defineInertOp({
-    name: "BiasSplitGelu",
-    infer: (_, site) => inferShape(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
-    reason: gpuOnly,
-    parameters: [1],
-  }),
-  defineExperts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
-  defineExperts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
   defineGelu("Gelu", erfGelu),
   defineGelu("BiasGelu", erfGelu),
   defineGelu("FastGelu", tanhGelu),

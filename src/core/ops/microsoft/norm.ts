@@ -4,8 +4,6 @@
  *   define it.
  * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: normalize the sum of input, skip and bias over the last axis. Outputs are the result,
  *   mean, 1/deviation and the sum.
- * - GroupNorm, SkipGroupNorm: normalize over the positions of each group of channels, with channels last or first, optionally followed by SiLU. They
- *   run on GPUs only.
  * - EmbedLayerNormalization: normalizes the sum of rows of up to three tables (words, positions, segments) over the last axis. It also outputs the
  *   number of ones per mask row, and the sum. QEmbedLayerNormalization has 8-bit tables.
  */
@@ -13,10 +11,10 @@ import { type DataType, type Dim, type Emit, Miss, typeCodes, type Value } from 
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { writeDequantize } from "../shared/codes.ts";
-import { defineInertOp, defineMicrosoftOp, gpuOnly } from "../shared/inert.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
 import { homogeneousAlongLastAxes, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "../shared/normalize.ts";
-import { range, requireInput, requirePositions, sameAsInput } from "../shared/rules.ts";
+import { range, requireInput, requirePositions } from "../shared/rules.ts";
 
 const reason = "is normalized over this axis";
 
@@ -93,14 +91,6 @@ function defineSkipNormalization(name: string, shift: number | undefined, bias: 
     },
   });
 }
-
-const defineGroupNorm = (name: string): Op =>
-  defineInertOp({
-    name,
-    infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
-    reason: gpuOnly,
-    parameters: [1, 2, 4],
-  });
 
 type EmbeddingInputs = { readonly ids: Value } & Readonly<
   Record<"segments" | "positions" | "mask", Value | undefined> &
@@ -186,6 +176,4 @@ export const QEmbedLayerNormalization = defineMicrosoftOp({
 export const microsoftNormOperators: readonly Op[] = [
   defineSkipNormalization("SkipLayerNormalization", 3, 4),
   defineSkipNormalization("SkipSimplifiedLayerNormalization", undefined, 3),
-  defineGroupNorm("GroupNorm"),
-  defineGroupNorm("SkipGroupNorm"),
 ];

@@ -1,5 +1,5 @@
 /** Defines operators that Pith cannot train, prune or quantize: only types, shapes and cost are known. */
-import { Miss } from "#graph";
+import type { Miss } from "#graph";
 import { type AxisLink, type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 
 type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">> &
@@ -16,18 +16,3 @@ export const linkChannels = (): readonly AxisLink[] => [{ from: ["in0", 1], to: 
 
 export const defineMicrosoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
-
-/** The reason for operators that ONNX Runtime implements on GPUs only, so that a rewrite cannot be tested on a CPU. */
-export const gpuOnly = "ONNX Runtime runs it on GPUs only";
-
-interface TypedDefinition<S>
-  extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight" | "needsFloat32">,
-    Pick<InertDefinition<S>, "axes"> {
-  readonly reason: string;
-}
-
-/** Defines a com.microsoft operator with types and shapes, but without lowering, gradients, removal of channels and quantization. */
-export function defineInertOp<S = null>({ reason, ...row }: TypedDefinition<S>): Op {
-  const miss = new Miss(reason);
-  return defineInert<S>(miss, { weight: miss, lower: miss, ...row, domain: "com.microsoft" });
-}
