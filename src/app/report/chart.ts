@@ -92,13 +92,7 @@ export function chart(run: Run, width: number): Markup {
   return drawChart(drawing, rowId);
 }
 
-/**
- * Returns an SVG image of sizes against a metric, as in reports. Its classes are styled by the page.
- * @example
- * const point = { name: "original", kind: "original", bytes: 4e6, value: 0.9 } as const;
- * const metric = { name: "accuracy", unit: "share", better: "higher" } as const;
- * const svg = drawSizes({ metric, points: [point], goal: 0.89, width: 640 });
- */
+/** Returns an SVG image of sizes against a metric, as in reports. Its classes are styled by the page. */
 export const drawSizes = (drawing: SizeDrawing): string => drawChart(drawing).markup;
 
 function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Markup {

@@ -26,10 +26,6 @@ export interface Summary extends Outcome {
 
 /**
  * Returns what a report says first about a run: one word, "7.87 × smaller and 2.15 × as fast (2.05–2.21).", and sentences on accuracy, goal and choice.
- * @example
- * const recipe = recipeFrom({ steps: [{ quantize: { scheme: "weights" } }] });
- * const { run } = await runRecipe(net, recipe, await openTask(net, { data: "mnist/" }));
- * console.log(summarize(run).word); // "kept"
  */
 export function summarize(run: Run): Summary {
   return { ...outcomeOf(run), gain: gainSentence(run), sentences: verdictSentences(run) };

@@ -77,9 +77,6 @@ const maxDecibels = 100;
 /**
  * Returns an SVG image of the error of each layer, as in reports. Its classes are styled by the page.
  * @param width pixels; text keeps its size if the image is shown with this width.
- * @example
- * const errors = await layerErrors(createEngine(), original, smaller, calibration, { samples: 32 });
- * const svg = errors instanceof Miss ? "" : drawLayers(errors, 640);
  */
 export const drawLayers = (errors: LayersDrawing, width: number): string => layersChart(errors, width).markup;
 

@@ -98,7 +98,6 @@ const emptyBar = 60;
 
 /**
  * Returns HTML of samples whose predictions changed, as in the report; undefined without such samples. Its classes are styled by the page.
- * @example const list = drawDisagreements(run);
  */
 export const drawDisagreements = (run: Run): string | undefined => disagreementsSection(run)?.markup;
 
@@ -138,12 +137,7 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
 <p>original: ${prediction(original)}<br>result: ${prediction(variant)}</p>`;
 }
 
-/**
- * Returns HTML of a sample, as in the report. Its classes are styled by the page.
- * @example
- * const [sample] = await viewsOf([0], calibration, calibration);
- * const image = sample === undefined ? "" : drawSample(sample);
- */
+/** Returns HTML of a sample, as in the report. Its classes are styled by the page. */
 export const drawSample = (sample: SampleView): string => html`${view(sample)}`.markup;
 
 function view(sampleView: SampleView): Content {

@@ -31,7 +31,6 @@ interface Point {
 /**
  * Returns an SVG image of the losses of a training, as in reports; undefined with fewer than two finite losses.
  * @param width pixels; text keeps its size if the image is shown with this width.
- * @example const svg = drawTraining({ first: 0, every: 1, losses: [2.3, 1.9, 1.4] }, 640);
  */
 export const drawTraining = (curve: TrainedCurve, width: number): string | undefined =>
   trainingChart({ curve, history: undefined }, width)?.markup;

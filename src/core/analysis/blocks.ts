@@ -34,12 +34,7 @@ export interface Blocks {
   readonly repeats: readonly (readonly Block[])[];
 }
 
-/**
- * Returns the blocks of the main graph.
- * @example
- * const { repeats } = blocks(model, infer(model));
- * for (const layers of repeats) console.log(`${layers.length} × ${layers[0]?.name}`);
- */
+/** Returns the blocks of the main graph. */
 export function blocks(model: Model, inference: Inference): Blocks {
   const { graph } = model;
   const parameters = parametersOf(model, inference);

@@ -39,9 +39,6 @@ const explicitAdvice =
  * - `"name"`: outputs of layers of the same name.
  * - `"shape"`: the last block outputs of equal size: height and width of feature maps, width of tokens and vectors.
  * @returns The pairs, or a Miss if values cannot be matched. Its reason names the option to set instead.
- * @example
- * const matched = matchLayers(student, teacher, "block");
- * if (!("reason" in matched)) for (const pair of matched) console.log(pair.student.name, pair.teacher.name);
  */
 export function matchLayers(student: Model, teacher: Model, by: Matching = "block"): readonly MatchedPair[] | Miss {
   if (by === "name") return pairByName(student, teacher);

@@ -32,8 +32,6 @@ export const augmentationOption = v.union([v.string(), augmentationSchema]);
 /**
  * Checks augmentation options. In text, words have numbers, as in "crop=4 flip jitter=0.2".
  * @throws PithError E_OPTION for an unknown word, an invalid number, or if no augmentation is given.
- * @example
- * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
  */
 export function parseAugmentation(options: string | Augmentation): Augmentation {
   const result = v.safeParse(augmentationSchema, typeof options === "string" ? wordsOf(options) : options);

@@ -61,9 +61,6 @@ export interface SameOptions {
  * Returns the largest difference between the outputs of two models on at least four random inputs; infinite for a missing output or another shape.
  * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
- * @example
- * const same = await compareOutputs(createEngine(), await open("model.onnx"), await open("model.simplified.onnx"));
- * if (typeof same === "object" && same.difference > same.tolerance) console.warn(same.at, same.difference);
  */
 export async function compareOutputs(
   engine: Engine,

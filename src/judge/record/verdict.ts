@@ -207,9 +207,6 @@ export function othersSentence(others: Likeness | string): string {
 /**
  * Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. For a language model on texts, adds
  * `agreement 96.4 % of 504 tokens, KL divergence 0.0123 nats, perplexity 1.01 × (1.00–1.02)`.
- * @example
- * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
- * if (typeof likeness === "object") console.log(outputDifferenceText(likeness));
  */
 export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError, language }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;

@@ -8,7 +8,7 @@ import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import { memoryLimit, peakBytes } from "./memory.ts";
-import { type LossGraph, sizesOf, trainingEnd, writeLoss } from "./write-loss.ts";
+import { type LossGraph, sizesOf, writeLoss } from "./write-loss.ts";
 
 /**
  * Returns the mean loss over the samples of a data set.
@@ -56,7 +56,7 @@ export function forwardLoss(
   return {
     async of(batch: Batch): Promise<number> {
       const { value, feeds, session } = await graphs.of(batch);
-      const { [value.name]: lossValue } = await session.run(feeds(batch, trainingEnd));
+      const { [value.name]: lossValue } = await session.run(feeds(batch));
       return Number(lossValue?.data[0]);
     },
     release: graphs.release,

@@ -219,8 +219,7 @@ class TrainingLoop {
     const { optimizer, learningRate, clip, accumulate } = this.#plan;
     const counters = this.#counters;
     const total = stepsOf(this.#plan);
-    const moment = { step: counters.steps, total: total ?? Number.POSITIVE_INFINITY };
-    const loss = await step.run(batch, [counters.epoch, counters.batches], moment);
+    const loss = await step.run(batch, [counters.epoch, counters.batches]);
     if (!Number.isFinite(loss)) {
       requireNumbers(batch, this.#plan.data.name, counters);
       await requireTeachers(this.#model, batch, this.#plan, this.#context);

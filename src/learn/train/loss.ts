@@ -22,8 +22,6 @@ export interface LossScope extends NamedValues {
   teacher(reference: Model): NamedValues;
   /** Adds a trained parameter of the loss, such as a projection, which is not part of the trained model. @param start Its initial values. */
   parameter(name: string, start: Dense<"float32">): Value;
-  /** Adds an input whose value at each step is `factor(completed steps, total steps)`. The total is Infinity for a stream. */
-  scheduled(factor: (step: number, total: number) => number): Value;
   /** Logs decisions when the first graph of a training is built. */
   readonly log: Context["log"];
 }

@@ -1,15 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { golden } from "../../../test/shared.ts";
-import {
-  constantRate,
-  cosineDecay,
-  linearDecay,
-  oneCycle,
-  parseSchedule,
-  type Schedule,
-  stepDecay,
-  warmUp,
-} from "./schedule.ts";
+import { cosineDecay, linearDecay, oneCycle, parseSchedule, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 
 interface Rates {
   readonly name: string;
@@ -43,7 +34,8 @@ describe.skipIf(oracle === undefined)("schedules are PyTorch's", () => {
 });
 
 test("warms up over a number of steps or a share of the training", () => {
-  const factors = (length: number) => Array.from({ length: 8 }, (_, step) => warmUp(constantRate(), length)(step, 8));
+  const factors = (length: number) =>
+    Array.from({ length: 8 }, (_, step) => warmUp(parseSchedule("constant"), length)(step, 8));
   expect(factors(4)).toEqual([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]);
   expect(factors(0.5)).toEqual(factors(4));
   expect(factors(0)).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);

@@ -12,8 +12,7 @@ export interface ScheduleContext {
 /** Factor of the learning rate at a step. A training with an unknown number of steps does not call it. */
 export type Schedule = (step: number, total: number, context?: ScheduleContext) => number;
 
-/** @example const schedule = constantRate(); */
-export const constantRate = (): Schedule => () => 1;
+const constantRate = (): Schedule => () => 1;
 
 export interface StepDecayOptions {
   readonly at?: readonly number[];
@@ -23,11 +22,7 @@ export interface StepDecayOptions {
   readonly factor?: number | undefined;
 }
 
-/**
- * Multiplies the learning rate by a factor at given shares of the training, or after given epochs (PyTorch's MultiStepLR).
- * @example
- * const schedule = stepDecay({ milestones: [30, 80], factor: 0.1 });
- */
+/** Multiplies the learning rate by a factor at given shares of the training, or after given epochs (PyTorch's MultiStepLR). */
 export function stepDecay({ at = [0.5, 0.75], milestones, factor = 0.1 }: StepDecayOptions = {}): Schedule {
   return (step, total, { epoch = 1, before = 0 } = {}) =>
     factor **
@@ -37,32 +32,18 @@ export function stepDecay({ at = [0.5, 0.75], milestones, factor = 0.1 }: StepDe
     ).length;
 }
 
-/**
- * Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts).
- * @example
- * const schedule = warmUp(cosineDecay(), 0.05);
- */
+/** Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts). */
 export const cosineDecay = (): Schedule => (step, total) => (1 + Math.cos((Math.PI * step) / total)) / 2;
 
-/** A straight line from 1 to 0. @example const schedule = linearDecay(); */
+/** A straight line from 1 to 0. */
 export const linearDecay = (): Schedule => (step, total) => 1 - step / total;
-
-export interface OneCycleOptions {
-  readonly rise?: number;
-  /** The first rate is 1 / divisor. */
-  readonly divisor?: number;
-  /** The last rate is the first one divided by this. */
-  readonly lastDivisor?: number;
-}
 
 /**
  * Rises along half a cosine and falls along another (Smith and Topin 2018), with PyTorch's defaults: a rise over 0.3 of the
  * training from 1/25, and a fall to 1/10,000 of that.
- * @example
- * const schedule = oneCycle({ rise: 0.2 });
  */
-export function oneCycle({ rise = 0.3, divisor = 25, lastDivisor = 1e4 }: OneCycleOptions = {}): Schedule {
-  const first = 1 / divisor;
+export function oneCycle(): Schedule {
+  const [rise, first, lastDivisor] = [0.3, 1 / 25, 1e4];
   const interpolate = (from: number, to: number, share: number): number =>
     to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2;
   return (step, total) => {
@@ -73,11 +54,7 @@ export function oneCycle({ rise = 0.3, divisor = 25, lastDivisor = 1e4 }: OneCyc
   };
 }
 
-/**
- * Rises linearly to 1 over the first `length` steps, then runs the schedule. A length below 1 is a share of the training.
- * @example
- * const schedule = warmUp(cosineDecay(), 500);
- */
+/** Rises linearly to 1 over the first `length` steps, then runs the schedule. A length below 1 is a share of the training. */
 export function warmUp(schedule: Schedule, length: number): Schedule {
   return (step, total, context) => {
     const warmupSteps = length < 1 ? Math.round(length * total) : length;
@@ -102,8 +79,6 @@ const stepsSchema = v.object({ milestones: v.array(positive), factor: v.optional
 /**
  * Reads a schedule: a name, or `steps` with the epochs after which the rate falls.
  * @throws PithError E_OPTION if the text is not a schedule.
- * @example
- * const schedule = parseSchedule("steps(30, 80, factor=0.1)");
  */
 export function parseSchedule(text: string): Schedule {
   if (isName(text)) return schedules[text]();

@@ -10,7 +10,7 @@ import { differentiate, type Training } from "./differentiate.ts";
 import { type CacheBudget, type FrozenPart, isSlowerThanHash, selectTensors, withOutputCache } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { peakBytes } from "./memory.ts";
-import { type Progress, writeLoss } from "./write-loss.ts";
+import { writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
@@ -24,7 +24,7 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
   readonly frozen: FrozenPart | undefined;
   readonly bytes: number;
   /** Returns the feeds for a batch, besides the parameters; `drawNumber` is the random number of the step. */
-  feeds(batch: Batch, drawNumber: number, progress: Progress): Promise<Batch>;
+  feeds(batch: Batch, drawNumber: number): Promise<Batch>;
 }
 
 /** @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit the model. */
@@ -73,9 +73,9 @@ export async function loadStepGraph(
     session,
     frozen: frozenPart,
     bytes: peakBytes(step) + (frozen === undefined ? 0 : peakBytes(frozen)),
-    async feeds(batch, drawNumber, progress) {
+    async feeds(batch, drawNumber) {
       const drawFeeds = draw === undefined ? {} : { [draw]: int64([], [drawNumber]) };
-      const feeds = { ...lossGraph.feeds(batch, progress), ...drawFeeds };
+      const feeds = { ...lossGraph.feeds(batch), ...drawFeeds };
       const frozenOutputs =
         frozenPart === undefined ? {} : await frozenPart.run(selectTensors(feeds, (name) => frozenInputs.has(name)));
       return selectTensors({ ...feeds, ...frozenOutputs }, (name) => stepInputs.has(name));

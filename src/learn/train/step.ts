@@ -27,7 +27,6 @@ import { applyCopies } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
 import { copyOfTied, type Tie, tieMatrices } from "./ties.ts";
 import { decaysOf, trainedValues } from "./trained-values.ts";
-import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];
@@ -41,9 +40,8 @@ export interface Step {
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
    * @param place Numbers that, with the seed, determine random draws (default: the count of runs).
-   * @param progress Progress for scheduled factors of the loss (default: the end of the training).
    */
-  run(batch: Batch, place?: readonly number[], progress?: Progress): Promise<number>;
+  run(batch: Batch, place?: readonly number[]): Promise<number>;
   /** Writes parameters, states and masks (or `weights` in this order) into a model, also for weights in Constant nodes. */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
@@ -120,7 +118,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     own: new Set(firstGraph.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: firstGraph.draws,
-    async run(batch, place = [runs++], progress = trainingEnd) {
+    async run(batch, place = [runs++]) {
       const graph = await graphs.of(batch);
       // The previous gradient is fed from the buffer of the next one, which is safe because only one node reads it.
       const carriedFeeds: Record<string, Dense> = {};
@@ -135,7 +133,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
         if (output !== undefined) buffers[output] = next;
       }
       const oddNumber = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
-      const feeds = await graph.feeds(batch, oddNumber, progress);
+      const feeds = await graph.feeds(batch, oddNumber);
       await graph.session.run({ ...feeds, ...arrayFeeds, ...carriedFeeds }, buffers);
       for (const { values, next } of states) values.data.set(next.data);
       return lossBuffer.data[0] ?? Number.NaN;

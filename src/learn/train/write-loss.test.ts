@@ -7,7 +7,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
-import { createStep, type Loss, train } from "./index.ts";
+import { type Loss, train } from "./index.ts";
 import { outputOf, scaledSum } from "./loss.ts";
 
 const net = (width: number, seed: number): Model =>
@@ -99,21 +99,4 @@ graph (input: float32[batch, 6]) -> (y: float32[batch, 3]) {
   };
   const { history } = await train(net(8, 1), { data, loss, epochs: 60, batch: 20, learningRate: 0.03 });
   expect(history.at(-1)?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
-});
-
-test("a scheduled factor follows the step, by default the last one", async () => {
-  const loss: Loss = {
-    name: "growing",
-    build(scope) {
-      const { emit } = scope;
-      const mean = scaledSum(emit, outputOf(scope), 1 / 60);
-      return { value: emit.Mul([mean, scope.scheduled((step, total) => step / total)]), feeds: () => ({}) };
-    },
-  };
-  const batch = { input: float32([20, 6], numbers(120)) };
-  const step = await createStep(net(4, 2), batch, { loss });
-  const end = await step.run(batch);
-  expect(await step.run(batch, [1], { step: 1, total: 4 })).toBeCloseTo(end / 4, 6);
-  expect(await step.run(batch, [1], { step: 0, total: 4 })).toBeCloseTo(0, 9);
-  await step.release();
 });

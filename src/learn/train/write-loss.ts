@@ -8,19 +8,10 @@ import { feedingOf } from "../../runtime/run/feeding.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";
 import { addTeacher } from "./teacher.ts";
 
-export interface Progress {
-  readonly step: number;
-  /** Number of steps of the whole training; Infinity for a stream. */
-  readonly total: number;
-}
-
-/** The end of a training: losses of evaluations use the scheduled factors of the last step. */
-export const trainingEnd: Progress = { step: 1, total: 1 };
-
 export interface LossGraph {
   readonly value: Value;
   readonly parameters: readonly string[];
-  feeds(batch: Batch, progress: Progress): Batch;
+  feeds(batch: Batch): Batch;
 }
 
 export function sizesOf(batch: Batch): string {
@@ -61,7 +52,6 @@ export async function writeLoss(
   });
   const teachers = new Map<Model, NamedValues>();
   const parameters: string[] = [];
-  const factors = new Map<string, (step: number, total: number) => number>();
   const built = await loss.build({
     ...modelValues,
     emit,
@@ -76,18 +66,6 @@ export async function writeLoss(
       parameters.push(fullName);
       return graph.addTensor(fullName, inMemory(float32(start.dims, values.get(fullName) ?? start.data)), parameter);
     },
-    scheduled(factor) {
-      const input = graph.addInput(graph.freshName("scheduled"), { type: "float32", dims: [] });
-      factors.set(input.name, factor);
-      return input;
-    },
   });
-  return {
-    value: built.value,
-    parameters,
-    feeds(batch, { step, total }) {
-      const scheduled = [...factors].map(([name, factor]) => [name, float32([], [factor(step, total)])] as const);
-      return { ...binding.feeds(batch), ...built.feeds(batch), ...Object.fromEntries(scheduled) };
-    },
-  };
+  return { value: built.value, parameters, feeds: (batch) => ({ ...binding.feeds(batch), ...built.feeds(batch) }) };
 }

@@ -32,9 +32,6 @@ const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "
  * Compares the output of every layer with the original's, over the samples of a data set, without graph optimization. Memory: all layers' outputs for
  * one batch of each model (default 4 samples).
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- * @example
- * const { layers } = await compareLayers(createEngine(), original, smaller, calibration, { samples: 32 });
- * layers.toSorted((a, b) => a.signalToNoise - b.signalToNoise)[0]?.layer; // the noisiest
  */
 export async function compareLayers(
   engine: Engine,

@@ -49,10 +49,6 @@ export interface Explanation {
  * Tries each technique on one layer with the settings of `sensitivity`, and follows its channels through the graph. Uses no data.
  * @param channel An output channel of the layer, from 0.
  * @throws PithError E_NAME for an unknown layer, E_OPTION for an unknown channel.
- * @example
- * const { channels, techniques } = await explain(model, "conv1");
- * for (const { kind, setting, text } of techniques) console.log(kind, setting ?? "stays", text);
- * for (const { channels: count, reason } of channels?.reasons ?? []) console.log(`${count} channels stay: ${reason}`);
  */
 export async function explain(
   model: Model,

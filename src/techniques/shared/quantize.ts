@@ -62,8 +62,6 @@ export const smallestScale = 2 ** -126;
  * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp` does. The range is widened to contain 0. A range
  * that is too small for a scale, such as that of zeros, gives scale 1 and zero point 0.
  * @throws PithError E_DATA if a bound is not finite, or if `min` exceeds `max`.
- * @example
- * scaleAndZeroPoint(-1, 2, { type: "uint8" }); // { scale: 0.0117647…, zeroPoint: 85 }
  */
 export function scaleAndZeroPoint(min: number, max: number, options: ScaleOptions): ScaleAndZeroPoint {
   if (!Number.isFinite(min) || !Number.isFinite(max) || min > max) {

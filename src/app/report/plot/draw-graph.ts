@@ -11,8 +11,6 @@ export const strip = { x: -106, y: 2, width: 212, height: 16 };
 
 /**
  * Draws the main graph of a model as `pith plot` does: in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element.
- * @example
- * const svg = drawGraph(await open("resnet20.onnx"));
  */
 export function drawGraph(model: Model): string {
   const copy = model.clone();

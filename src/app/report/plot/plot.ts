@@ -102,7 +102,6 @@ export async function plotModel(model: Model, inference: Inference, options: Plo
  * Builds the page. Sorts the nodes of the model, and reads every weight twice, one at a time.
  * @param inference the inference of this model.
  * @throws PithError E_OPTION for an original without a common layer; E_STOPPED on the signal.
- * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx" });
  */
 export async function plotPage(model: Model, inference: Inference, options: PlotOptions): Promise<string> {
   const { name } = options;

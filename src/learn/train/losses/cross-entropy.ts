@@ -120,8 +120,6 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
 /**
  * Binary cross-entropy of logits x against targets t from 0 to 1: mean of max(x, 0) - x·t + log(1 + exp(-|x|)), the stable form
  * of -(t log σ(x) + (1 - t) log(1 - σ(x))). If the model ends in a sigmoid, x is computed from its probabilities.
- * @example
- * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
  */
 export function binaryCrossEntropy(options: LossOptions = {}): Loss {
   // The loss equals Softplus(x) - x·t, with Softplus(x) = log(1 + exp(x)), which the runtime computes stably.
@@ -153,8 +151,6 @@ const minTarget = 1e-38;
 /**
  * Kullback-Leibler divergence Σ p (log p - log softmax(output)) over classes, as a mean over rows; the column or output `label`
  * contains p. If the model ends in a softmax, the logarithm of its probabilities replaces the log softmax.
- * @example
- * await train(net, { data, loss: divergence({ label: "probabilities" }) });
  */
 export function divergence(options: LossOptions = {}): Loss {
   return createTargetLoss("kl", options, scoreRows, (emit, rows, target, count) => {

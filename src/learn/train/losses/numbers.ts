@@ -49,11 +49,7 @@ export function meanSquaredError(options: LossOptions = {}): Loss {
   return errorLoss("mse", options, (emit, error) => emit.Mul([error, error]));
 }
 
-/**
- * Mean absolute error: mean of |e|; its derivative at 0 is 0.
- * @example
- * await train(net, { data, loss: meanAbsoluteError() });
- */
+/** Mean absolute error: mean of |e|; its derivative at 0 is 0. */
 export function meanAbsoluteError(options: LossOptions = {}): Loss {
   return errorLoss("mae", options, (emit, error) => emit.Abs([error]));
 }
@@ -66,8 +62,6 @@ export interface HuberOptions extends LossOptions {
 /**
  * Huber's loss (1964): mean of e²/2 where |e| < δ, δ(|e| - δ/2) beyond.
  * @throws PithError E_OPTION for a δ that is not above 0.
- * @example
- * await train(net, { data, loss: huber({ delta: 0.5 }) });
  */
 export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
   if (!(delta > 0)) throw new PithError("E_OPTION", `Huber's delta must be above 0, got ${delta}.`);
@@ -90,11 +84,7 @@ export function directions(emit: Emit, vectors: Value): Value {
   return emit.Div([nonzeroVectors, emit.Sqrt([emit.Max([squares, minSquaredLength])])]);
 }
 
-/**
- * 1 - cos of the angle between output and target, as a mean over rows.
- * @example
- * await train(student, { data, loss: cosineDistance({ output: "embedding", label: "teacher" }) });
- */
+/** 1 - cos of the angle between output and target, as a mean over rows. */
 export function cosineDistance(options: LossOptions = {}): Loss {
   return createTargetLoss("cosine", options, readRows, (emit, rows, target, count) => {
     const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
@@ -111,8 +101,6 @@ export interface InfoNceOptions extends LossOptions {
  * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output and of the target form a
  * positive pair, all other pairs of the batch are negatives. Returns the mean of the cross-entropies by rows and by columns.
  * @throws PithError E_OPTION for a temperature that is not above 0.
- * @example
- * await train(net, { data, loss: infoNce({ output: "image_embedding", label: "text_embedding" }) });
  */
 export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);

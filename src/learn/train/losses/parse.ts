@@ -89,8 +89,6 @@ const termPattern = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s
 /**
  * Parses a loss.
  * @throws PithError E_OPTION with the names of all losses if the text is not a loss.
- * @example
- * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
  */
 export function parseLoss(text: string): Loss {
   return parseLossOf(losses, text);
@@ -162,32 +160,24 @@ export const lossOption = v.union([
 
 export interface WeightedLoss {
   readonly loss: Loss;
-  /** Default 1. A function of the completed steps and the total steps (Infinity for a stream) changes the weight during training. */
-  readonly weight?: number | ((step: number, total: number) => number) | undefined;
+  /** Default 1. */
+  readonly weight?: number | undefined;
 }
 
 /**
  * Returns Σ weight · loss.
  * @throws PithError E_OPTION if the list is empty.
- * @example
- * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
  */
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
   if (losses.length === 0) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
   return {
-    name: losses
-      .map(({ loss, weight = 1 }) => {
-        const factor = typeof weight === "function" ? "scheduled" : weight;
-        return factor === 1 ? loss.name : `${factor} * ${loss.name}`;
-      })
-      .join(" + "),
+    name: losses.map(({ loss, weight = 1 }) => (weight === 1 ? loss.name : `${weight} * ${loss.name}`)).join(" + "),
     async build(scope) {
       const { emit } = scope;
       const parts: BuiltLoss[] = [];
       for (const { loss, weight = 1 } of losses) {
         const built = await loss.build(scope);
-        const factor = typeof weight === "function" ? scope.scheduled(weight) : weight;
-        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
+        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, weight]) });
       }
       return {
         value: parts.map(({ value }) => value).reduce((total, value) => emit.Add([total, value])),
