@@ -132,7 +132,7 @@ export interface PairedSums {
 }
 
 /** Minimum number of positions of which every fourth is read: neighboring positions are similar. */
-const manyPositions = 256;
+const manyPositions = 2048;
 
 export const pairedSums: Statistic<PairedSums> = {
   begin() {
