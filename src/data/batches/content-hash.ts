@@ -32,6 +32,21 @@ export function haveSameElements(first: Dense, second: Dense): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
+/** Returns two independent 32-bit hashes of bytes, to find equal ones in memory quickly. */
+export function quickHash({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  const words =
+    (byteOffset | byteLength) % 4 === 0
+      ? new Uint32Array(buffer, byteOffset, byteLength / 4)
+      : new Uint8Array(buffer, byteOffset, byteLength);
+  let [a, b] = [byteLength, ~byteLength];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? 0;
+    a = Math.imul((a << 13) | (a >>> 19), 0x9e3779b1) ^ Math.imul(word, 0x85ebca77);
+    b = Math.imul((b << 17) | (b >>> 15), 0xc2b2ae3d) ^ Math.imul(word ^ (word >>> 15), 0x27d4eb2f);
+  }
+  return `${a} ${b}`;
+}
+
 export function elementBytes(dense: Dense): Uint8Array {
   return dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
 }

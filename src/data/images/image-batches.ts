@@ -2,6 +2,7 @@
 
 import { type Batch, type Dense, type Dim, elementCount, PithError, type ValueType } from "#ir";
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
+import { quickHash } from "../batches/content-hash.ts";
 import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
 
 /** The channels that an input requires, and its size if the model fixes it. */
@@ -68,18 +69,44 @@ const concurrentImages = 8;
 /** The maximum pixels of an image that is decoded concurrently. Several larger images at once would need gigabytes of memory. */
 const maxConcurrentPixels = 2 ** 25;
 
-async function* decodeAhead(paths: readonly string[]): AsyncIterable<Pixels> {
+/** Maximum bytes of decoded and resized images that are kept: a command reads its samples several times. */
+const maxKeptBytes = 2 ** 27;
+
+interface FittedImage extends Extent {
+  readonly data: Uint8Array;
+}
+
+/** Decoded and resized images by the content of their file, and by size and channels. */
+const keptImages = new Map<string, FittedImage>();
+let keptBytes = 0;
+
+async function* fitAhead(
+  paths: readonly string[],
+  resize: (image: Pixels) => FittedImage,
+  setting: string,
+): AsyncIterable<FittedImage> {
   // An error is thrown when its image is requested. Until then, it must not count as unhandled.
   const withHandledError = <T>(promise: Promise<T>): Promise<T> => {
     promise.catch(() => {});
     return promise;
   };
-  const startDecoding = async (path: string): Promise<() => Promise<Pixels>> => {
+  const startDecoding = async (path: string): Promise<() => Promise<FittedImage>> => {
     const bytes = await readFile(path);
+    const key = `${setting} ${bytes.length} ${quickHash(bytes)}`;
+    const kept = keptImages.get(key);
+    if (kept !== undefined) return async () => kept;
     const { width, height } = imageHeader(bytes, path);
-    if (width * height > maxConcurrentPixels) return () => decodeImage(bytes, path);
+    const finish = async (decoded: Promise<Pixels>): Promise<FittedImage> => {
+      const image = resize(await decoded);
+      if (!keptImages.has(key) && keptBytes + image.data.length <= maxKeptBytes) {
+        keptBytes += image.data.length;
+        keptImages.set(key, image);
+      }
+      return image;
+    };
+    if (width * height > maxConcurrentPixels) return () => finish(decodeImage(bytes, path));
     const decoded = withHandledError(decodeImage(bytes, path));
-    return () => decoded;
+    return () => finish(decoded);
   };
   const pending = paths.slice(0, concurrentImages).map((path) => withHandledError(startDecoding(path)));
   for (const next of paths.keys()) {
@@ -103,9 +130,13 @@ export async function readImages(
   let data: Uint8Array | undefined;
   const { channels } = target;
   let index = 0;
-  for await (const image of decodeAhead(paths)) {
-    const values = channels === 1 ? toGray(image.data) : image.data;
-    const fitted = fitTo(values, image, geometry, channels);
+  const resize = (image: Pixels): FittedImage =>
+    fitTo(channels === 1 ? toGray(image.data) : image.data, image, geometry, channels);
+  for await (const fitted of fitAhead(
+    paths,
+    resize,
+    JSON.stringify([channels, geometry.resize, geometry.crop, geometry.filter]),
+  )) {
     size ??= { height: fitted.height, width: fitted.width };
     if (fitted.height !== size.height || fitted.width !== size.width) {
       const [actualText, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);

@@ -110,14 +110,14 @@ describe("guessPreprocessing", () => {
     expect(indistinct.map(({ name }) => name)).toEqual(expect.arrayContaining(["mnist", "raw"]));
   });
 
-  it("ends after 256 samples if equally good candidates have similar ranges", async () => {
+  it("ends after 128 samples if equally good candidates have similar ranges", async () => {
     const counts: number[] = [];
     const guess = await guessPreprocessing(engine, model, pixels(Array.from({ length: 2000 }, (_, at) => at % 2)), {
       tried: [presets.unit, { ...presets.unit, name: "same" }],
       progress: (done) => counts.push(done),
     });
     expect(guess).toMatchObject({ trusted: true, indistinct: [{}] });
-    expect(counts.at(-1)).toBe(2 * 256);
+    expect(counts.at(-1)).toBe(2 * 128);
   });
 
   it("does not trust a best score at chance level", async () => {

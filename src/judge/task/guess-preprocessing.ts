@@ -26,10 +26,12 @@ import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 /** Numbers of samples in the rounds of successive halving. */
-const rounds = [32, 64, 256, 1024] as const;
+const rounds = [32, 64, 128, 256, 1024] as const;
 const maxSamples = 1024;
 /** Number of samples after which the guess ends if even the best candidate is still at chance level. */
 const samplesForChance = 256;
+/** Number of samples after which the guess ends if the remaining candidates have similar ranges, because int8 then loses equally little with each. */
+const samplesForSimilar = 128;
 /** Minimum number of samples for a comparison by losses. With fewer, the normal interval is too narrow, because losses have long tails. */
 const minLosses = 32;
 /** Seed of the random samples. It is constant, so that the guess depends only on model and data. */
@@ -57,7 +59,7 @@ export interface PreprocessingScore {
 }
 
 /**
- * Tries common preprocessings on 32 random samples, then the better half of them on 64, 256 and 1,024 samples.
+ * Tries common preprocessings on 32 random samples, then the better half of them on 64, 128, 256 and 1,024 samples.
  *
  * Each round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The candidate with the
  * highest accuracy is chosen; on a tie, the lowest loss, then the narrowest range. Image files are tried both center-cropped and whole.
@@ -129,7 +131,7 @@ export async function guessPreprocessing(
     const remaining = dropWorse(trials);
     [chosen] = remaining;
     if (chosen === undefined || sample.count <= size) break;
-    const isDecided = remaining.length === 1 || (size >= samplesForChance && haveSimilarRanges(remaining));
+    const isDecided = remaining.length === 1 || (size >= samplesForSimilar && haveSimilarRanges(remaining));
     if (isTrusted(chosen) ? isDecided : size >= samplesForChance) break;
     remainingTrials = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
   }

@@ -3,8 +3,8 @@
  * run the original on the same samples.
  */
 import { hasRandomNodes } from "#analysis";
-import { type Batch, type Dense, type Model, memoize } from "#ir";
-import { elementBytes } from "../../data/batches/content-hash.ts";
+import { type Batch, type Model, memoize } from "#ir";
+import { elementBytes, quickHash } from "../../data/batches/content-hash.ts";
 import { gatherRows, joinBatches, mapColumns, padRows, sliceBatch } from "../../data/batches/rows.ts";
 import { findStates } from "../../data/batches/states.ts";
 import type { Runner } from "./run.ts";
@@ -63,19 +63,5 @@ export function withKnownOutputs(runner: Runner, model: Model, batchSize: number
 
 const keyOf = (sample: Batch): string =>
   Object.entries(sample)
-    .map(([name, dense]) => `${name} ${dense.type} ${dense.dims} ${hashOf(dense)}`)
+    .map(([name, dense]) => `${name} ${dense.type} ${dense.dims} ${quickHash(elementBytes(dense))}`)
     .join("\n");
-
-/** Returns two independent 32-bit hashes of the elements. */
-function hashOf(dense: Dense): string {
-  const bytes = elementBytes(dense);
-  const { buffer, byteOffset, byteLength } = bytes;
-  const words = (byteOffset | byteLength) % 4 === 0 ? new Uint32Array(buffer, byteOffset, byteLength / 4) : bytes;
-  let [a, b] = [byteLength, ~byteLength];
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] ?? 0;
-    a = Math.imul((a << 13) | (a >>> 19), 0x9e3779b1) ^ Math.imul(word, 0x85ebca77);
-    b = Math.imul((b << 17) | (b >>> 15), 0xc2b2ae3d) ^ Math.imul(word ^ (word >>> 15), 0x27d4eb2f);
-  }
-  return `${a} ${b}`;
-}

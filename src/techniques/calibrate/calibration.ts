@@ -307,7 +307,9 @@ export class Calibration {
         for (let index = start; index < start + inner; index++)
           corrected[index] = factor * (corrected[index] ?? 0) + addend;
       }
-      return fromNumbers(type, dims, corrected);
+      return corrected instanceof Float32Array
+        ? { type: "float32", dims, data: corrected }
+        : fromNumbers(type, dims, corrected);
     });
   }
 
