@@ -15,7 +15,7 @@ import { type Batch, elementCount, Miss, type Model, type Value } from "#ir";
 import { cutMask, cutSmallest, type Scores } from "../../core/math/smallest.ts";
 import { setMask, stored } from "../../rewrite/edit/mask.ts";
 import { curves, dropLastDigits } from "./curves.ts";
-import { denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
+import { denseOf, type Floats, move, requireFloats, zerosLike } from "./floats.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import type { Gradual } from "./train-options.ts";
 import { trainedValues } from "./trained-values.ts";
@@ -116,8 +116,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const movementKey = (index: number): string => `${pairs[index]?.weight.name}/score`;
   return {
     observe() {
-      for (const [index, scores] of movement.entries())
-        run("move", [scores], [pairs[index]?.mask.gradient ?? scores], 1, 0);
+      for (const [index, scores] of movement.entries()) move(scores, pairs[index]?.mask.gradient ?? scores, 1, 0);
     },
     async prune(step, total) {
       const [first, last] = prunedSteps(total);

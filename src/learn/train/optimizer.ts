@@ -2,8 +2,8 @@
  * An optimizer is a rule for one parameter and its arrays, changed in place in the parameter's type. The state belongs to the
  * parameter arrays, so it starts from zero for another network.
  */
-import { type Batch, memoize } from "#ir";
-import { copyOf, denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
+import { type Batch, memoize, PithError } from "#ir";
+import { denseOf, type Floats, flush, move, requireFloats, tinyOf, zerosLike } from "./floats.ts";
 
 export interface OptimizedParameter {
   readonly name: string;
@@ -63,6 +63,12 @@ export function defineOptimizer(rule: Rule): Optimizer {
     ...(rule.carry === undefined ? {} : { carry: rule.carry }),
     update(parameters, learningRate) {
       for (const parameter of parameters) {
+        const { values, gradient } = parameter;
+        if (gradient.length !== values.length)
+          throw new PithError(
+            "E_SHAPE_MISMATCH",
+            `${values.length} parameters have as many gradients, got ${gradient.length}.`,
+          );
         const state = stateOf(parameter);
         state.count++;
         rule.step(parameter, state.slots, learningRate, state.count);
@@ -100,7 +106,7 @@ export function accumulator(parameters: readonly WithGradient[], count: number) 
   return {
     /** Adds the current gradients. Returns whether they were the last of a step: the parameters then have the mean gradient. */
     add(): boolean {
-      for (const { gradient, sum } of sums) run("move", [sum], [gradient], -1 / count, 0);
+      for (const { gradient, sum } of sums) move(sum, gradient, -1 / count, 0);
       batchCount++;
       if (batchCount < count) return false;
       for (const { gradient, sum } of sums) gradient.set(sum);
@@ -116,9 +122,16 @@ const epsilon = 1e-6;
 
 /** Scales gradients in place by min(1, limit / (norm + 1e-6)) (Pascanu et al. 2013). Returns the global norm before, in float64. */
 export function clipByNorm(parameters: readonly WithGradient[], limit: number): number {
-  const norm = Math.sqrt(parameters.reduce((sum, { gradient }) => sum + run("squares", [], [gradient]), 0));
+  let squares = 0;
+  for (const { gradient } of parameters) for (const slope of gradient) squares += slope * slope;
+  const norm = Math.sqrt(squares);
   const factor = limit / (norm + epsilon);
-  if (factor < 1) for (const { gradient } of parameters) run("scale", [gradient], [], factor);
+  if (!(factor < 1)) return norm;
+  for (const { gradient } of parameters) {
+    const tiny = tinyOf(gradient);
+    for (let index = 0; index < gradient.length; index++)
+      gradient[index] = factor * flush(gradient[index] as number, tiny);
+  }
   return norm;
 }
 
@@ -128,11 +141,11 @@ export function clipByNorm(parameters: readonly WithGradient[], limit: number): 
  * @param decay d, from 0 (the last step) to below 1.
  */
 export function movingAverage(arrays: readonly Floats[], decay: number) {
-  const pairs = arrays.map((values) => ({ values, average: copyOf(values) }));
+  const pairs = arrays.map((values) => ({ values, average: values.slice() }));
   return {
     values: pairs.map(({ average }) => average),
     update() {
-      for (const { values, average } of pairs) run("move", [average], [values], decay - 1, -1);
+      for (const { values, average } of pairs) move(average, values, decay - 1, -1);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { run } from "./floats.ts";
+import { type Floats, flush, move, tinyOf, tinyToSquareOf } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
@@ -19,8 +19,15 @@ export function sgd({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimiz
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {
       const decay = decays ? weightDecay : 0;
-      if (velocity === undefined) run("move", [values], [gradient], rate, decay);
-      else run("roll", [values, velocity], [gradient], rate, momentum, decay);
+      if (velocity === undefined) return move(values, gradient, rate, decay);
+      const tiny = tinyOf(values);
+      for (let index = 0; index < values.length; index++) {
+        const value = values[index] as number;
+        const slope = flush((gradient[index] as number) + decay * value, tiny);
+        const speed = flush(momentum * (velocity[index] as number) + slope, tiny);
+        velocity[index] = speed;
+        values[index] = value - rate * speed;
+      }
     },
   });
 }
@@ -60,18 +67,18 @@ function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): O
       const spread = 1 / Math.sqrt(1 - beta2 ** count);
       const decay = decays ? weightDecay : 0;
       const [coupledDecay, decoupledDecay] = isDecoupled ? [0, learningRate * decay] : [decay, 0];
-      run(
-        "adam",
-        [values, ...slots],
-        [gradient],
-        rate,
-        1 - beta1,
-        1 - beta2,
-        spread,
-        epsilon,
-        coupledDecay,
-        decoupledDecay,
-      );
+      const [first, second] = slots as [Floats, Floats];
+      const tiny = tinyToSquareOf(values);
+      for (let index = 0; index < values.length; index++) {
+        const value = values[index] as number;
+        const slope = flush((gradient[index] as number) + coupledDecay * value, tiny);
+        const [oldMean, oldSquare] = [first[index] as number, second[index] as number];
+        const mean = flush(oldMean + (1 - beta1) * (slope - oldMean), tiny);
+        const square = flush(oldSquare + (1 - beta2) * (slope * slope - oldSquare), tiny * tiny);
+        first[index] = mean;
+        second[index] = square;
+        values[index] = value - (rate * mean) / (Math.sqrt(square) * spread + epsilon) - decoupledDecay * value;
+      }
     },
   });
 }
@@ -93,7 +100,15 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
     name: "lion",
     slots: ["momentum"],
     step({ values, gradient, decays }, slots, rate) {
-      run("lion", [values, ...slots], [gradient], rate, 1 - beta1, 1 - beta2, decays ? rate * weightDecay : 0);
+      const [means] = slots as [Floats];
+      const decay = decays ? rate * weightDecay : 0;
+      const tiny = tinyOf(values);
+      for (let index = 0; index < values.length; index++) {
+        const [value, mean] = [values[index] as number, means[index] as number];
+        const slope = flush(gradient[index] as number, tiny);
+        values[index] = value - rate * Math.sign(mean + (1 - beta1) * (slope - mean)) - decay * value;
+        means[index] = flush(mean + (1 - beta2) * (slope - mean), tiny);
+      }
     },
   });
 }

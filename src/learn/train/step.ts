@@ -18,7 +18,7 @@ import { foldConstants } from "../../rewrite/clean-up/fold-constants.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { gradientOpset } from "./differentiate.ts";
-import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
+import { denseOf, type Floats, zerosLike } from "./floats.ts";
 import { cacheBySizes } from "./forward-loss.ts";
 import { cacheBytes } from "./frozen-cache.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
@@ -199,15 +199,14 @@ const toOptimizedParameter = ({ values, gradient, ...rest }: TrainedArrays): Opt
   gradient: gradient.data,
 });
 
-/** Copies stored tensors into memory with room for the optimizer state. @throws PithError E_TYPE_MISMATCH if a tensor is not of floats. */
+/** Copies stored tensors. @throws PithError E_TYPE_MISMATCH if a tensor is not of floats. */
 async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {
-  const copyToMemory = floatMemory(tensors.map(([, { bytes }]) => bytes));
   const arrays: NamedWeight[] = [];
   for (const [name, tensor] of tensors) {
     const dense = await tensor.read();
     if (dense.type !== "float32" && dense.type !== "float64")
       throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
-    arrays.push({ name, values: denseOf(copyToMemory(dense.data), dense.dims) });
+    arrays.push({ name, values: denseOf(dense.data.slice(), dense.dims) });
   }
   return arrays;
 }
