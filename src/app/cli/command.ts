@@ -61,7 +61,13 @@ export interface Session {
   ): Promise<Awaited<ReturnType<J>>>;
 }
 
-/** Session of a command in a process of its own (`fork.ts`). */
+/** Default export of a module in `processes/`, which runs a command in a process of its own (`fork.ts`). */
+export type Process<O, D = unknown> = (
+  words: readonly string[],
+  options: O,
+  session: ProcessSession,
+) => Promise<Result<D>>;
+
 export interface ProcessSession extends JobContext, Pick<Session, "seed" | "line" | "passed" | "folders"> {}
 
 export interface JobOptions extends Pick<RunOptions, "keeps"> {

@@ -2,19 +2,15 @@
  * Runs a command in a process of its own. Its module in `processes/` checks the options, does the work and returns a result. Words and options cross
  * as plain data, and so does the result: what it prints is recorded.
  */
-import type { JobOptions, ProcessSession, Result, Session } from "./command.ts";
+import type { JobOptions, Process, Session } from "./command.ts";
 import type commandJob from "./jobs/command.ts";
 import { replay } from "./print/recording.ts";
 
-/** Default export of a module in `processes/`. */
-export type Process<O, D = unknown> = (
-  words: readonly string[],
-  options: O,
-  session: ProcessSession,
-) => Promise<Result<D>>;
-
-/** @param title name of the process in messages (default: the command and its first word). */
-export async function fork<P extends Process<never>>(
+/**
+ * @param name name of the module.
+ * @param title name of the process in messages (default: the command and its first word).
+ */
+export async function fork<P extends Process<never> = Process<unknown>>(
   name: string,
   words: readonly string[],
   options: Parameters<P>[1],

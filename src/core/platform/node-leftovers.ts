@@ -71,7 +71,7 @@ export async function isLeftBehind(path: string, ending: string): Promise<boolea
 }
 
 /** Returns whether a process of this host made the suffix of a file (`processSuffix`). */
-export const isOwnedBy = (ending: string, owner: number): boolean => ending.startsWith(ownerPrefix(owner));
+export const hasOwner = (ending: string, owner: number): boolean => ending.startsWith(ownerPrefix(owner));
 
 /** Returns whether a file belongs to a dead process; undefined if the process is on another host. */
 function belongsToDead({ mtimeMs }: Stats, ending: string): boolean | undefined {

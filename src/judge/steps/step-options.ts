@@ -29,8 +29,8 @@ const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
 /** Returns a step's options with the pass's defaults, without options that the run sets (`data`, `metric`, …). */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
   const defaults = v.getDefaults(pass.options);
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const complete = Object.entries({ ...(isObject(defaults) ? defaults : {}), ...Object.fromEntries(given) });
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  const complete = Object.entries({ ...(isObject(defaults) ? defaults : {}), ...Object.fromEntries(entries) });
   return Object.fromEntries(complete.filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)));
 }
 

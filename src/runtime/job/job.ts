@@ -61,7 +61,7 @@ export function isJobMessage<M extends ToChild | ToParent>(message: unknown): me
 }
 
 /** Returns the time of a file's last change in milliseconds; undefined if it does not exist. */
-export const modifiedAt = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+export const changeTime = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 
 /** Returns a context whose methods send events. */
 export function eventContext(
@@ -78,7 +78,7 @@ export function eventContext(
       onEvent({
         kind: "writes",
         owner: process.pid,
-        files: paths.map((path) => ({ path, modified: modifiedAt(path) })),
+        files: paths.map((path) => ({ path, modified: changeTime(path) })),
       }),
   };
 }

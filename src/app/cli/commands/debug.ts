@@ -4,7 +4,6 @@ import { defineCommand } from "../command.ts";
 import { dataFlags, partFlag } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { fork } from "../fork.ts";
-import type debug from "../processes/debug.ts";
 
 export const options = v.object({
   out: option(v.string(), "also write all layers as a chart and a table", { short: "-o", value: "debug.html" }),
@@ -22,5 +21,5 @@ export default defineCommand({
   ],
   options,
   examples: ["debug model.onnx model.int8.onnx", "debug model.onnx model.int8.onnx --data cifar10/ -o debug.html"],
-  run: (words, flags, session) => fork<typeof debug>("debug", words, flags, session, { title: `debug ${words[1]}` }),
+  run: (words, flags, session) => fork("debug", words, flags, session, { title: `debug ${words[1]}` }),
 });

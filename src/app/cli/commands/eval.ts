@@ -6,7 +6,6 @@ import { dataFlags, partFlag } from "../flags/data.ts";
 import { markdownFlag } from "../flags/markdown.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { fork } from "../fork.ts";
-import type evaluate from "../processes/eval.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
@@ -49,5 +48,5 @@ export default defineCommand({
     "eval m.q4.onnx --original m.onnx --target wasm,webgpu",
     "eval m.int8.onnx --original m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
-  run: (words, flags, session) => fork<typeof evaluate>("eval", words, flags, session),
+  run: (words, flags, session) => fork("eval", words, flags, session),
 });

@@ -4,7 +4,6 @@ import { PithError } from "#ir";
 import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import { fork } from "../fork.ts";
-import type inspect from "../processes/inspect.ts";
 
 /** Maximum bytes of a file that is read in this process, without starting another. Reading its graph takes less than a second. */
 const maxBytesHere = 2 ** 24;
@@ -40,6 +39,6 @@ export default defineCommand({
     const isSmall = ((await stat(model).catch(() => undefined))?.size ?? 0) <= maxBytesHere;
     const isHere = isSmall && !weights && layer === undefined;
     const words = layer === undefined ? [model] : [model, layer];
-    return fork<typeof inspect>("inspect", words, flags, session, { isHere });
+    return fork("inspect", words, flags, session, { isHere });
   },
 });

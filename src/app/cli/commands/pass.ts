@@ -11,7 +11,6 @@ import { goalFlags, metricFlags } from "../flags/metrics.ts";
 import { keysOf } from "../flags/options.ts";
 import { fork } from "../fork.ts";
 import { passCommands } from "../pass-commands.ts";
-import type passProcess from "../processes/pass.ts";
 
 const stepFlags = (defaultOut: string) =>
   v.object({
@@ -69,7 +68,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
       const model = modelIn(word, reference === undefined ? options.original : passed[reference], name);
       const keeps = passed.checkpoint !== undefined;
       const kinds = { trains: partFor(pass, passed) === "train", keeps, canKeep: flagKeys.has("checkpoint") };
-      return fork<typeof passProcess>("pass", [name, model], options, session, {
+      return fork("pass", [name, model], options, session, {
         title: `${name} ${model}`,
         keeps,
         describeStop: (error, written) => describeStop(error, { ...kinds, written }),

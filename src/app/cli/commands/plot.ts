@@ -2,7 +2,6 @@ import * as v from "valibot";
 import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import { fork } from "../fork.ts";
-import type plot from "../processes/plot.ts";
 
 export const options = v.object({
   out: option(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" }),
@@ -16,5 +15,5 @@ export default defineCommand({
   options,
   deterministic: true,
   examples: ["plot model.onnx -o model.html", "plot small.onnx --original original.onnx"],
-  run: (words, options, session) => fork<typeof plot>("plot", words, options, session),
+  run: (words, options, session) => fork("plot", words, options, session),
 });

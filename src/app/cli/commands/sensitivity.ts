@@ -11,7 +11,6 @@ import { dataFlags, dataGroup } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { workerFlags } from "../flags/worker-flags.ts";
 import { fork } from "../fork.ts";
-import type sensitivity from "../processes/sensitivity.ts";
 
 const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
 
@@ -69,7 +68,7 @@ export default defineCommand({
     // With a queue, a stop waits until queued jobs that no worker has started are removed.
     const keeps = queue !== undefined;
     return withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) =>
-      fork<typeof sensitivity>("sensitivity", [path], { ...flags, out, data, resumeFolder }, session, { keeps }),
+      fork("sensitivity", [path], { ...flags, out, data, resumeFolder }, session, { keeps }),
     );
   },
 });

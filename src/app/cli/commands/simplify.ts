@@ -4,7 +4,6 @@ import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand } from "../command.ts";
 import { folderForFolder, precompressFlag } from "../files/result-place.ts";
 import { fork } from "../fork.ts";
-import type simplify from "../processes/simplify.ts";
 
 const repeatableFlag = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
 
@@ -39,5 +38,5 @@ export default defineCommand({
     "simplify decoder.onnx --target node,wasm",
     "simplify model.onnx --explain --skip gelu",
   ],
-  run: (words, flags, session) => fork<typeof simplify>("simplify", words, flags, session),
+  run: (words, flags, session) => fork("simplify", words, flags, session),
 });

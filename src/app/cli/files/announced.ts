@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseDataName } from "#ir";
-import { isOwnedBy, temporaryOf } from "../../../core/platform/node-leftovers.ts";
-import { type AnnouncedFiles, modifiedAt } from "../../../runtime/job/job.ts";
+import { hasOwner, temporaryOf } from "../../../core/platform/node-leftovers.ts";
+import { type AnnouncedFiles, changeTime } from "../../../runtime/job/job.ts";
 
 /** Removes temporary files that a process left next to the files that it was writing. */
 export function removeTemporaries({ owner, files }: AnnouncedFiles): void {
@@ -12,7 +12,7 @@ export function removeTemporaries({ owner, files }: AnnouncedFiles): void {
     if (!existsSync(folder)) continue;
     for (const file of readdirSync(folder)) {
       const temporary = temporaryOf(file);
-      if (temporary === undefined || !isOwnedBy(temporary.ending, owner)) continue;
+      if (temporary === undefined || !hasOwner(temporary.ending, owner)) continue;
       if (temporary.name === name || parseDataName(temporary.name)?.model === name)
         rmSync(join(folder, file), { force: true });
     }
@@ -22,5 +22,5 @@ export function removeTemporaries({ owner, files }: AnnouncedFiles): void {
 /** Returns a sentence about the first announced file if it was written since; a model is written in one step with its copies. */
 export function describeComplete(announced: readonly AnnouncedFiles[]): string | undefined {
   const [file] = announced.flatMap(({ files }) => files);
-  return file === undefined || modifiedAt(file.path) === file.modified ? undefined : `"${file.path}" is complete.`;
+  return file === undefined || changeTime(file.path) === file.modified ? undefined : `"${file.path}" is complete.`;
 }

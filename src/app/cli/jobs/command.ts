@@ -1,8 +1,7 @@
 /** Job of every command that runs a model: runs the command in this process. */
 import { moduleOf } from "#root";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { Session } from "../command.ts";
-import type { Process } from "../fork.ts";
+import type { Process, Session } from "../command.ts";
 import { type RecordedResult, record } from "../print/recording.ts";
 
 export interface CommandRequest extends Pick<Session, "seed" | "line" | "passed" | "folders"> {

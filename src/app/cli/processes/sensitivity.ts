@@ -57,45 +57,45 @@ export default async function sensitivity(
   const { model, task, partialContext: running } = openedSweep;
   session.stage("layers");
   const sweepOptions = { ...{ ...openedSweep.options, kinds, layers, except, alike, minutes }, name: basename(path) };
-  const found = withFlagNames(
+  const record = withFlagNames(
     await runSweep(input, model, workers, session, (more) => sweep(model, task, { ...sweepOptions, ...more }, running)),
   );
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     session.progress(index, sensitivityKinds.length, kindWords[kind].title);
-    const allocation = await allocationFrom(model, found, kind, { budget, cost, data: task.test }, running);
+    const allocation = await allocationFrom(model, record, kind, { budget, cost, data: task.test }, running);
     if (allocation === undefined) continue;
     const overBudgetText =
       budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
     if (overBudgetText !== undefined) session.log({ id: "budget", text: overBudgetText, level: "warning" });
-    recipes.push([`${kind}.yaml`, bytesOfText(formatRecipe(allocation, found, cost))]);
+    recipes.push([`${kind}.yaml`, bytesOfText(formatRecipe(allocation, record, cost))]);
   }
   throwIfAborted(session.signal, "Stopped before anything was written.");
-  const unresolvedNote = unresolvedText(found);
+  const unresolvedNote = unresolvedText(record);
   if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
-  const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;
-  const written = await writeResults(out, found, [page, ...recipes], session, sweptFolder);
+  const page = ["sensitivity.html", bytesOfText(sensitivityPage(record))] as const;
+  const written = await writeResults(out, record, [page, ...recipes], session, sweptFolder);
   const recipe = written.find((file) => file.endsWith(".yaml"));
   return {
-    data: { ...found, preprocessing: task.preprocessing, files: written },
+    data: { ...record, preprocessing: task.preprocessing, files: written },
     print(terminal) {
-      const { name, unit } = found.metric;
-      const interval = terminal.color.dim(`95 % interval ${figureInterval(unit, found.original)}`);
-      terminal.table(columns("", "", ""), [[`${name} of the original`, figure(unit, found.original.value), interval]]);
-      for (const kind of sensitivityKinds) printKind(terminal, found, kind);
+      const { name, unit } = record.metric;
+      const interval = terminal.color.dim(`95 % interval ${figureInterval(unit, record.original)}`);
+      terminal.table(columns("", "", ""), [[`${name} of the original`, figure(unit, record.original.value), interval]]);
+      for (const kind of sensitivityKinds) printKind(terminal, record, kind);
       for (const kind of sensitivityKinds) {
-        const [first, ...more] = found.misses.filter((miss) => miss.kind === kind);
+        const [first, ...more] = record.misses.filter((miss) => miss.kind === kind);
         if (first === undefined) continue;
         const moreText = more.length > 0 ? ` and ${counted(more.length, "more layer")}` : "";
         terminal.line(
           terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${moreText} (${first.reason})`),
         );
       }
-      if (found.open > 0)
-        terminal.line(`${counted(found.open, "setting")} not measured: the time limit was reached (--minutes)`);
+      if (record.open > 0)
+        terminal.line(`${counted(record.open, "setting")} not measured: the time limit was reached (--minutes)`);
       if (task.preprocessing !== undefined) terminal.line(`preprocessing: ${task.preprocessing}`);
       terminal.line(
-        `${terminal.color.bold(headline(found))}. ${counted(found.rows.length, "measurement")} in ${duration(1000 * found.seconds)}`,
+        `${terminal.color.bold(headline(record))}. ${counted(record.rows.length, "measurement")} in ${duration(1000 * record.seconds)}`,
       );
       terminal.line(`written: ${written.join("  ")}`);
       if (recipe !== undefined)

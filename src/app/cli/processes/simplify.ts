@@ -97,13 +97,13 @@ export default async function simplify(
   warnOfDefaults(original, session);
   const before = { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, path)) };
   const after = { nodes: nodesIn(model), bytes: writtenBytes };
-  const held = [...allValues(model.graph)].filter(({ role }) => role !== undefined).length;
+  const roleCount = [...allValues(model.graph)].filter(({ role }) => role !== undefined).length;
   const written = writes ? out : undefined;
   return {
     data: {
       ...{ model: path, before, after, changes, saved },
       misses: misses.map(({ at, reason }) => ({ at, reason })),
-      ...{ comparison, held, written, copies, replaced },
+      ...{ comparison, held: roleCount, written, copies, replaced },
     },
     print(terminal) {
       if (saved !== undefined) terminal.table(ruleColumns, ruleRows(changes, saved));
@@ -115,9 +115,9 @@ export default async function simplify(
         changeRow("bytes", before.bytes, after.bytes, bytes),
       ]);
       terminal.line(comparisonLine(comparison));
-      if (held > 0)
+      if (roleCount > 0)
         terminal.line(
-          `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
+          `kept for training: ${counted(roleCount, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
         );
       terminal.line(
         written === undefined
