@@ -111,8 +111,6 @@ export interface PassDescription {
   checkModel?(copy: Model, options: OptionValues): Promise<void>;
   /** Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the user gives a goal. */
   cutsFirst?(options: OptionValues): boolean;
-  /** Whether the result is untrained, so that its loss is not checked. */
-  readonly beginsAnew?: true;
   /** Whether the result must have a smaller file. */
   readonly makesSmaller?: "file";
   /**

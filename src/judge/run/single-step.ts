@@ -113,7 +113,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
       if (pass.makesSmaller === "file") noGain = await whyNotSmaller(input.model, await open(result));
       return noGain === undefined || force;
     },
-    skipsComparison: pass.beginsAnew === true || request.judgedTogether === true,
+    skipsComparison: request.judgedTogether === true,
   };
   const steps = new Steps(run);
   const taken = await steps.take(step, store.original);
@@ -259,7 +259,7 @@ function warnOfLoss({ request, run: { context }, judgement: { compared, goalChec
   if (noGainSentence !== undefined && (lossSentence === undefined || reference?.judges === true))
     warn("gain", noGainSentence);
   // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
-  const lostSentence = allowsLargeDrop(request) && !pass.beginsAnew ? compared?.lostKnowledge : undefined;
+  const lostSentence = allowsLargeDrop(request) ? compared?.lostKnowledge : undefined;
   if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
 }
 

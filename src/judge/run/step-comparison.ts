@@ -69,7 +69,7 @@ interface MeasuredReference {
 
 /** Returns whether a large drop is acceptable because a later training recovers it. */
 export function allowsLargeDrop({ pass, goal, options }: Pick<StepRequest, "pass" | "goal" | "options">): boolean {
-  return pass.beginsAnew === true || (goal?.maxDrop === undefined && pass.cutsFirst?.(options) === true);
+  return goal?.maxDrop === undefined && pass.cutsFirst?.(options) === true;
 }
 
 export function checkGoal(
@@ -102,8 +102,7 @@ export async function openComparison(
   const passes = references?.first === undefined && task.metric.truth !== "original" ? 2 : 3;
   const announcingContext = announceDuration(context, task.test.count, passes);
   const settings = { batch, output, maxDrop: request.goal?.maxDrop };
-  const isTraining = trains(pass) || pass.beginsAnew === true;
-  if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
+  if (trains(pass) || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
   const looks = Looks.drawSamples(input.model, task, settings, context);
   const metrics = await looks.measureFirst(announcingContext);
   if (!force) {
@@ -133,8 +132,8 @@ async function compareOnAll(
       text: `${input.path} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${reference.path}`,
     });
   for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
-  if (!trains(pass) && !pass.beginsAnew && !force) metrics.requireAboveChance();
-  if (!pass.beginsAnew && !force) (reference?.metrics ?? metrics).requireAnswers();
+  if (!trains(pass) && !force) metrics.requireAboveChance();
+  if (!force) (reference?.metrics ?? metrics).requireAnswers();
   // Distillation only has to improve on the input model. For other passes, or with a maximum drop, the goal limits the drop from the reference.
   const limitsDrop = reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
   const judgingMetrics = limitsDrop ? reference.metrics : metrics;

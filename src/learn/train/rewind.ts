@@ -18,7 +18,6 @@ export const rewind = definePass({
   id: "rewind",
   summary: "Rewind the weights to the step that train kept; masks stay",
   options: noOptions,
-  beginsAnew: true,
   run: async (model) => restoreWeights(model),
 });
 
