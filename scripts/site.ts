@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { dirname, join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { galleryFiles, galleryPage } from "./gallery/page.ts";
+import { landingPage } from "./site/landing.ts";
 import { pageText } from "./site/page-text.ts";
 import { serve } from "./site/serve.ts";
 
@@ -18,7 +19,7 @@ const [pages, entries] = [join(parts, "pages"), join(parts, "entries")];
 
 /** Pages outside of docs/, by their address on the site. */
 const outerPages = {
-  "index.md": "README.md",
+  "start.md": "README.md",
   "contributing.md": "CONTRIBUTING.md",
   "changelog.md": "CHANGELOG.md",
   "security.md": "SECURITY.md",
@@ -37,24 +38,17 @@ function collectPages(): void {
   );
   for (const { address, source, text } of texts) {
     mkdirSync(dirname(join(pages, address)), { recursive: true });
-    const page = pageText(text, source, places, repository);
-    writeFileSync(join(pages, address), source === "README.md" ? withInvitation(page) : page);
+    writeFileSync(join(pages, address), pageText(text, source, places, repository));
   }
   cpSync(join(root, "docs/images"), join(pages, "public/images"), {
     recursive: true,
     filter: (path) => !path.endsWith(".md"),
   });
   cpSync(join(root, "docs/recipe.schema.json"), join(pages, "public/recipe.schema.json"));
+  writeFileSync(join(pages, "index.md"), landingPage());
   writeFileSync(join(pages, "gallery.md"), galleryPage());
   mkdirSync(join(pages, "public/gallery"));
   for (const [address, text] of Object.entries(galleryFiles())) writeFileSync(join(pages, "public", address), text);
-}
-
-/** Adds a link to the studio after the first paragraph of the landing page. */
-function withInvitation(text: string): string {
-  const [title = "", first = "", ...remaining] = text.split("\n\n");
-  const invitation = `<p><a href="./studio/" target="_self">Try it in the browser</a>: nothing is uploaded.</p>`;
-  return [title, first, invitation, ...remaining].join("\n\n");
 }
 
 function run(program: string, words: readonly string[], folder: string, env: NodeJS.ProcessEnv = {}): void {

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
+import { unzipSync } from "fflate";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { models } from "../scripts/gallery/models.ts";
 import { readRecord, resultOf } from "../scripts/gallery/page.ts";
@@ -38,6 +39,10 @@ describe("the site", () => {
     expect(pages()).toEqual(
       expect.arrayContaining([
         "index.html",
+        "start.html",
+        "models.html",
+        "missed.html",
+        "search.html",
         "compress.html",
         "cli.html",
         "ops.html",
@@ -74,7 +79,10 @@ describe("the site", () => {
           "",
           "compress.html",
           "api/pith/prune.html",
+          "start.html",
           "benchmarks.html",
+          "missed.html",
+          "models.html",
           "gallery.html",
           "gallery/resnet20.html",
         ]) {
@@ -91,10 +99,33 @@ describe("the site", () => {
     }
   });
 
+  test("leads with what visitors download, before and after, for four networks, and three ways to start", () => {
+    const page = textOf("index.html");
+    expect(page).toMatch(/<h1[^>]*>Your visitors download [\d.]+ MB → \d+ kB\./);
+    expect(page).toMatch(/\d+ of [\d,]+ predictions change/);
+    expect([...page.matchAll(/class="bar after"/g)]).toHaveLength(4);
+    expect([...page.matchAll(/<section><h3/g)]).toHaveLength(3);
+  });
+
+  test.skipIf(browser === undefined)("opens a model that is dropped on the landing page in the studio", async () => {
+    const { page, foreign, errors, close } = await openAddressIn(temporaryFolder(), served.address);
+    try {
+      const entries = unzipSync(readFileSync(join(root, "studio/public/examples/waves.zip")));
+      const file = { name: "waves.onnx", mimeType: "", buffer: Buffer.from(entries["waves/waves.onnx"] ?? []) };
+      await page.getByRole("group", { name: "Open a model" }).locator("input").setInputFiles(file);
+      await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor({ timeout: 60_000 });
+      expect(new URL(page.url()).pathname).toBe("/studio/");
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+
   test.skipIf(browser === undefined)("has the studio, which opens its examples", async () => {
     const { page, foreign, errors, close } = await openAddressIn(temporaryFolder(), served.address);
     try {
-      await page.getByRole("link", { name: "Try it in the browser" }).click();
+      await page.getByRole("link", { name: "try it in the browser" }).click();
       await page.getByRole("button", { name: "Waves", exact: true }).click();
       await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor({ timeout: 60_000 });
       expect(new URL(page.url()).pathname).toBe("/studio/");
@@ -107,15 +138,18 @@ describe("the site", () => {
 });
 
 describe("the gallery", () => {
-  test("shows the values of eight run records, a picture of each, and the network's report", () => {
+  test("shows the values of eight run records, one in each cell, a picture of each, and the network's report", () => {
     const rows = [...textOf("gallery.html").matchAll(/<tr>.*?<\/tr>/gs)].map(([row]) => row);
     expect(models).toHaveLength(8);
     for (const { name, title } of models) {
       const run = readRecord(name);
       const { result } = resultOf(run);
-      const row = rows.find((text) => text.includes(`href="#${name}"`));
+      const row = rows.filter((text) => text.includes(title)).join("");
       const accuracy = figure(run.metric.unit, result.estimate.value);
-      for (const text of [title, bytes(run.original.bytes), bytes(result.bytes), accuracy]) expect(row).toContain(text);
+      const sizes = [run.original.bytes, result.bytes, run.original.brotli, result.brotli].map((size = 0) =>
+        bytes(size),
+      );
+      for (const text of [...sizes, accuracy]) expect(row).toContain(text);
       expect(textOf(`gallery/${name}.html`)).toContain(run.original.sha256);
       expect(existsSync(join(dist, `gallery/${name}.svg`))).toBe(true);
     }

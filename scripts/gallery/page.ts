@@ -10,7 +10,7 @@ import { sharedStyle } from "../../src/app/report/style.ts";
 import { bytes, change, changeInterval, counted, figure, figureInterval, times } from "../../src/core/numbers.ts";
 import type { Measured, Run } from "../../src/judge/record/data.ts";
 import { quoteWord } from "../../src/judge/record/shell-command.ts";
-import { chosenOf, comparesWithOriginal, relativeWorkOf, speedupOf } from "../../src/judge/record/verdict.ts";
+import { chosenOf, relativeWorkOf, speedupOf } from "../../src/judge/record/verdict.ts";
 import { type GalleryModel, models } from "./models.ts";
 
 const folder = fileURLToPath(new URL("../../site/gallery", import.meta.url));
@@ -24,19 +24,23 @@ export const readRecord = (name: string): Run => JSON.parse(readFileSync(recordP
 /** Returns the page in Markdown. */
 export function galleryPage(): string {
   const entries = models.map((model) => ({ model, run: readRecord(model.name) }));
-  const heads = ["model", "technique", "bytes", "brotli", "metric", "change", "speed"].map((title) => ({ title }));
-  const rows = entries.map(({ model, run }) => [
-    `[${model.title}](#${model.name})`,
-    model.technique,
-    ...numbersOf(run),
-  ]);
+  const heads = (titles: readonly string[]) =>
+    titles.map((title, index) => (index === 0 ? { title } : { title, align: "right" as const }));
+  const rows = entries.map(({ model, run }) => [`[${model.title}](#${model.name})`, ...numbersOf(run)]);
+  const intervals = entries.map(({ model, run }) => [model.title, ...intervalsOf(run)]);
   return [
     // Without the list of headings, the table has enough room.
     "---\naside: false\n---",
     "# Gallery",
     "Eight networks, each made smaller by one command. The numbers of the table are from the run records of these commands.",
-    markdownTable(heads, rows),
-    "Intervals in parentheses have a confidence of 95 % or more. With ≈, the size after brotli is estimated. Speed is relative to the original: 2 × is twice as fast. On a busy machine, the script writes the processor time of a run instead, where less is better.",
+    markdownTable(heads(["model", "download", "original", "smaller", "change", "speed"]), rows),
+    "*Download* and *original* are sizes after brotli; with ≈, they are estimated. *Change* is the result minus the original. *Speed* is relative to the original: 2 × is twice as fast.",
+    "## Intervals and sizes on disk",
+    "Intervals have a confidence of 95 % or more. On a busy machine, the script writes the processor time of a run instead of the speed, where less is better.",
+    markdownTable(
+      heads(["model", "on disk", "original", "metric", "value", "interval", "interval of the change", "samples"]),
+      intervals,
+    ),
     `Machine: ${[...new Set(entries.map(({ run }) => machineText(run)))].join("; ")}.`,
     entries.map(sectionOf).join("\n\n"),
     "## Make it again",
@@ -71,16 +75,28 @@ export function resultOf(run: Run) {
 function numbersOf(run: Run): readonly string[] {
   const { original, metric } = run;
   const { result, comparison } = resultOf(run);
-  const value = ({ estimate }: Measured): string => figure(metric.unit, estimate.value);
-  const before = comparesWithOriginal(run) ? "" : `${value(original)} → `;
   const speedup = speedupOf(run, run.chosen);
   const work = relativeWorkOf(run, run.chosen);
   return [
-    `${bytes(original.bytes)} → ${bytes(result.bytes)}<br>(${times(original.bytes / result.bytes)} smaller)`,
-    `${brotliText(original)} → ${brotliText(result)}`,
-    `${metric.name} ${before}${value(result)} (${figureInterval(metric.unit, result.estimate)}),<br>${counted(result.estimate.count, "sample")}`,
-    `${change(metric.unit, comparison.difference.value)} (${changeInterval(metric.unit, comparison.difference)})`,
-    speedup !== undefined ? times(speedup.median) : work === undefined ? "–" : `${times(work)} the processor time`,
+    `**${brotliText(result)}**`,
+    brotliText(original),
+    original.brotli === undefined || result.brotli === undefined ? "–" : times(original.brotli / result.brotli),
+    change(metric.unit, comparison.difference.value),
+    speedup !== undefined ? times(speedup.median) : work === undefined ? "–" : `${times(work)} the time`,
+  ];
+}
+
+function intervalsOf(run: Run): readonly string[] {
+  const { original, metric } = run;
+  const { result, comparison } = resultOf(run);
+  return [
+    bytes(result.bytes),
+    bytes(original.bytes),
+    metric.name,
+    figure(metric.unit, result.estimate.value),
+    figureInterval(metric.unit, result.estimate),
+    changeInterval(metric.unit, comparison.difference),
+    counted(result.estimate.count, "sample"),
   ];
 }
 
@@ -97,7 +113,7 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
     `${bytes(measured.bytes)}, ${metric.name} ${figure(metric.unit, measured.estimate.value)}`;
   return [
     `## ${title} {#${name}}`,
-    source,
+    `Technique: ${model.technique}. ${source}`,
     `![Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}.](/gallery/${name}.svg)`,
     escapeMarkdown(
       [gain, ...sentences, stepsSentence(run), ...run.warnings.map((text) => `${text}.`)]

@@ -1,4 +1,4 @@
-/** docs/benchmarks.md: the tables that the logs of `bench/` mark for the page, with their facts, and all targets that are missed. */
+/** docs/benchmarks.md: the tables that the logs of `bench/` mark for the page, with their facts. docs/missed.md: all targets that are missed. */
 import { readdirSync, readFileSync } from "node:fs";
 import { type Generator, sourceNotice } from "./generator.ts";
 import { headingAnchor } from "./heading-anchor.ts";
@@ -52,8 +52,10 @@ export const benchmarkPage: Generator = {
       .map((name) => name.slice(0, -3))
       .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
     const paths = names.map((name) => `${folder}/${name}.md`);
+    const logs = paths.map((path) => readLog(path, readFileSync(path, "utf8")));
     return new Map([
-      ["docs/benchmarks.md", renderBenchmarks(paths.map((path) => readLog(path, readFileSync(path, "utf8"))))],
+      ["docs/benchmarks.md", renderBenchmarks(logs)],
+      ["docs/missed.md", renderMissed(logs)],
     ]);
   },
 };
@@ -118,7 +120,7 @@ export function renderBenchmarks(logs: readonly Log[]): string {
 
 # Benchmarks
 
-How Pith compares with other tools, and which of its targets it misses. Each section is copied from a log of the repository, with the other tools in the same run.
+How Pith compares with other tools. [What is missed](missed.md) lists the targets that it does not reach. Each section is copied from a log of the repository, with the other tools in the same run.
 
 \`npm run bench -- <name>\` in a clone repeats a measurement; \`npm run bench\` lists them. \`npm run bench -- page\` writes this page from the logs. A date with "(commit)" is the day on which the log was committed. Measurements are not repeated for each version.
 
@@ -128,23 +130,39 @@ ${sections.map(({ title, facts }) => `| [${title}](#${headingAnchor(title)}) | $
 
 - Numbers of one network differ between sections. Each section has its own test samples, machine, number of threads and options. Compare numbers only within a table.
 - Intervals in parentheses are 95 % intervals, unless a table states another level.
-- "met" means that the measured value reaches a target. "met, not significant" means that the target is within its interval, so more samples could show a miss. "MISSED" marks the other targets. [What is missed](#what-is-missed) collects them with their reasons.
+- "met" means that the measured value reaches a target. "met, not significant" means that the target is within its interval, so more samples could show a miss. "MISSED" marks the other targets. [What is missed](missed.md) collects them with their reasons.
 - "before" and a commit are an earlier version of Pith.
 
 ${sections.map(renderSection).join("\n\n")}
-
-## What is missed
-
-${logs
-  .filter(({ missed }) => missed !== "")
-  .map(({ path, title, missed }) => `### ${title}\n\nLog: \`${path}\`.\n\n${missed}`)
-  .join("\n\n")}
 `;
 }
+
+function renderMissed(logs: readonly Log[]): string {
+  const missing = logs.filter(({ missed }) => missed !== "");
+  return `${sourceNotice("the logs of bench/logs/")}
+
+# What is missed
+
+Every target of a measurement that Pith does not reach, with the reason. [Known models](real-models.md) list for each network what the usual recipes in Python do better. [Benchmarks](benchmarks.md) have the measurements.
+
+${missing.map(({ path, title, missed }) => `## ${title}\n\n${missed}\n\nLog: ${linkOf(path)}`).join("\n\n")}
+`;
+}
+
+/** The package does not contain the logs. */
+const linkOf = (log: string): string => `[\`${log}\`](../${log})`;
+
+/** Matches the output of a program, with the summary that hides it. */
+const rawOutput = /<details>\n<summary>[^\n]*<\/summary>\n\n```[\s\S]*?```\n\n<\/details>|^```\n[\s\S]*?^```$/gm;
 
 function renderSection({ title, facts, content, log }: Section): string {
   const lines = (["Compared with", "Date", "Machine", "Versions", "Command"] as const).map(
     (name) => `- ${name}: ${facts[name]}`,
   );
-  return [`## ${title}`, facts.Result, content, [...lines, `- Log: \`${log}\``].join("\n")].join("\n\n");
+  const tables = content
+    .replaceAll(rawOutput, "")
+    .replaceAll(/\n{3,}/g, "\n\n")
+    .trim();
+  const links = [...lines, `- Output: ${linkOf(log)}`].join("\n");
+  return [`## ${title}`, facts.Result, tables, links].filter((part) => part !== "").join("\n\n");
 }

@@ -9,9 +9,17 @@ const { SITE_PAGES: pages = "", SITE_BASE: base = "/", SITE_REPOSITORY: reposito
 
 /** Guides by task: the name of the page, and its text in the sidebar. */
 const tasks = {
-  "See results": { gallery: "Gallery" },
+  "See results": {
+    start: "Start here",
+    models: "Which models work",
+    gallery: "Gallery",
+    "real-models": "Known models",
+    benchmarks: "Benchmarks",
+    missed: "What is missed",
+  },
   "Make it smaller": {
     compress: "Search",
+    search: "How the search decides",
     quantization: "Quantization",
     pruning: "Pruning",
     "low-rank": "Low rank",
@@ -26,7 +34,6 @@ const tasks = {
     data: "Data",
     sensitivity: "Sensitivity",
     plot: "Plots",
-    benchmarks: "Benchmarks",
     check: "In continuous integration",
   },
   "Train it": { training: "Training and fine-tuning" },
@@ -68,6 +75,7 @@ export default defineConfig({
       options: { translations: { button: { buttonText: "Search", buttonAriaLabel: "Search" } } },
     },
     nav: [
+      { text: "Start", link: "/start" },
       { text: "Guides", link: "/compress" },
       { text: "Gallery", link: "/gallery" },
       { text: "Commands", link: "/cli" },
