@@ -1,6 +1,7 @@
 /** `pith studio` in a real browser: the same page, with the native runtime. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { brotliDecompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { open } from "../../src/index.ts";
 import { writeQuadrants } from "./quadrants.ts";
@@ -68,6 +69,33 @@ describe.skipIf(browser === undefined || process.platform === "win32")("pith stu
       await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
       const uploads = readdirSync(temporary, { recursive: true, encoding: "utf8" });
       expect(uploads.filter((path) => path.endsWith("quadrants.onnx"))).toHaveLength(1);
+    });
+  });
+
+  test("opens an example, offers the copy for servers, and asks before its candidates are lost", async () => {
+    await serve([], async ({ page, errors }) => {
+      await page.getByRole("button", { name: "Waves", exact: true }).click();
+      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
+      await page.getByRole("link", { name: "Make it smaller" }).click();
+      await page.getByRole("radio", { name: /int8 weights/ }).check();
+      await page.getByRole("button", { name: "Run int8 weights" }).click();
+      await page.getByRole("row", { name: /int8 weights/ }).waitFor();
+      await page.getByRole("link", { name: /^5 Take/ }).click();
+      const save = async (row: RegExp): Promise<Buffer> => {
+        const started = page.waitForEvent("download");
+        await page.getByRole("row", { name: row }).getByRole("button").click();
+        return readFileSync(await (await started).path());
+      };
+      const model = await save(/\.onnx the model/);
+      expect(brotliDecompressSync(await save(/\.onnx\.br/)).equals(model)).toBe(true);
+      const asked = page.waitForEvent("dialog");
+      const reload = page.reload().catch(() => {});
+      const dialog = await asked;
+      expect(dialog.type()).toBe("beforeunload");
+      await dialog.accept();
+      await reload;
+      expect(errors).toEqual([]);
     });
   });
 
