@@ -21,7 +21,7 @@ beforeAll(async () => {
   const program = [join(root, "node_modules/tsx/dist/cli.mjs"), "--conditions=pith-source", "scripts/site.ts"];
   execFileSync(process.execPath, [...program, "--build"], { cwd: root, stdio: "ignore" });
   served = await startServer(dist);
-}, 300_000);
+}, 900_000);
 afterAll(() => served?.server.close());
 
 /** Pages of the site, without those of the studio. */
@@ -101,7 +101,7 @@ describe("the site", () => {
 
   test("leads with what visitors download, before and after, for four networks, and three ways to start", () => {
     const page = textOf("index.html");
-    expect(page).toMatch(/<h1[^>]*>Your visitors download [\d.]+ MB → \d+ kB\./);
+    expect(page).toMatch(/<h1[^>]*>Your visitors download [\d.]+\sMB\s→\s\d+\skB\./);
     expect(page).toMatch(/\d+ of [\d,]+ predictions change/);
     expect([...page.matchAll(/class="bar after"/g)]).toHaveLength(4);
     expect([...page.matchAll(/<section><h3/g)]).toHaveLength(3);

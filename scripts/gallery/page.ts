@@ -7,7 +7,16 @@ import { summarize } from "../../src/app/report/choice.ts";
 import { reportPage } from "../../src/app/report/html.ts";
 import { escapeMarkdown, markdownTable } from "../../src/app/report/markdown-text.ts";
 import { sharedStyle } from "../../src/app/report/style.ts";
-import { bytes, change, changeInterval, counted, figure, figureInterval, times } from "../../src/core/numbers.ts";
+import {
+  bytes,
+  change,
+  changeInterval,
+  counted,
+  figure,
+  figureInterval,
+  integer,
+  times,
+} from "../../src/core/numbers.ts";
 import type { Measured, Run } from "../../src/judge/record/data.ts";
 import { quoteWord } from "../../src/judge/record/shell-command.ts";
 import { chosenOf, relativeWorkOf, speedupOf } from "../../src/judge/record/verdict.ts";
@@ -34,7 +43,7 @@ export function galleryPage(): string {
     "# Gallery",
     "Eight networks, each made smaller by one command. The numbers of the table are from the run records of these commands.",
     markdownTable(heads(["model", "download", "original", "smaller", "change", "speed"]), rows),
-    "*Download* and *original* are sizes after brotli; with ≈, they are estimated. *Change* is the result minus the original. *Speed* is relative to the original: 2 × is twice as fast.",
+    "*Download* and *original* are sizes after brotli; with ≈, they are estimated. *Change* is the result minus the original, in points for accuracies. *Speed* is relative to the original: 2 × is twice as fast.",
     "## Intervals and sizes on disk",
     "Intervals have a confidence of 95 % or more. On a busy machine, the script writes the processor time of a run instead of the speed, where less is better.",
     markdownTable(
@@ -96,7 +105,7 @@ function intervalsOf(run: Run): readonly string[] {
     figure(metric.unit, result.estimate.value),
     figureInterval(metric.unit, result.estimate),
     changeInterval(metric.unit, comparison.difference),
-    counted(result.estimate.count, "sample"),
+    integer(result.estimate.count),
   ];
 }
 

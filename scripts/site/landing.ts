@@ -19,7 +19,7 @@ interface Download {
 /** Networks of the gallery that fill the chart until there are measurements of more known models. */
 const galleryNetworks = [
   ["resnet56", "ResNet-56"],
-  ["bert", "BERT, two layers"],
+  ["bert", "BERT (SST-2)"],
   ["silero_vad", "Silero VAD"],
 ] as const;
 const shownNetworks = 4;
@@ -65,6 +65,9 @@ function changedPredictions(run: Run): { readonly count: number; readonly of: nu
   return agreement && { count: Math.round((1 - agreement.value) * agreement.count), of: agreement.count };
 }
 
+/** A size on one line. */
+const sizeText = (size: number): string => bytes(size).replace(" ", "&nbsp;");
+
 function bar(title: string, size: number, largest: number): string {
   const width = Math.max(0.8, (100 * size) / largest).toFixed(1);
   return `<span class="bar ${title}"><i style="width:${width}%"></i><b>${bytes(size)}</b></span>`;
@@ -100,12 +103,13 @@ export function landingPage(): string {
   const rows = [...realDownloads(), ...galleryDownloads()].slice(0, shownNetworks);
   return `---
 layout: page
+sidebar: false
 title: Smaller ONNX models, measured
 ---
 
 <div class="landing">
 <header>
-<h1>Your visitors download ${bytes(run.original.brotli)} → ${bytes(result.brotli)}.<br>${integer(changed.count)} of ${integer(changed.of)} predictions change.</h1>
+<h1>Your visitors download ${sizeText(run.original.brotli)}&nbsp;→&nbsp;${sizeText(result.brotli)}.<br>${integer(changed.count)} of ${integer(changed.of)} predictions change.</h1>
 <p class="lead">Pith makes ONNX models smaller and measures what they lose. It is a page, a command line and a library for Node.js, without Python. The sentence is that of <a href="./gallery#resnet56">ResNet-56</a>.</p>
 </header>
 
@@ -126,11 +130,16 @@ ${doors.map(([title, address, text, action]) => `<section><h3>${title}</h3><p>${
 </div>
 
 <h2>Install</h2>
+<p>Pith is not on npm yet: <code>npm run pack</code> in a clone makes the package.</p>
+
+<div class="vp-doc">
 
 \`\`\`sh
-npm install ./pith-0.1.0.tgz --ignore-scripts      # Pith is not on npm yet: "npm run pack" in a clone makes this file
+npm install ./pith-0.1.0.tgz --ignore-scripts
 npx --no-install pith quantize model.onnx --scheme static --rounder rdoq --data samples/
 \`\`\`
+
+</div>
 
 <p><a href="./start">Start here</a> has the whole overview. <a href="./models">Which models work, and which do not</a>.</p>
 </div>
