@@ -137,7 +137,7 @@ ${sections.map(renderSection).join("\n\n")}
 `;
 }
 
-function renderMissed(logs: readonly Log[]): string {
+export function renderMissed(logs: readonly Log[]): string {
   const missing = logs.filter(({ missed }) => missed !== "");
   return `${sourceNotice("the logs of bench/logs/")}
 
