@@ -9,15 +9,18 @@ import { counted } from "../../src/core/numbers.ts";
 import type { Context, OptionValues } from "../../src/core/pass/pass.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { take } from "../../src/data/batches/select.ts";
 import { memory } from "../../src/data/index.ts";
 import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples.ts";
 import { type FallbackVerdict, findFallback, searchFewest } from "../../src/judge/fallback/precision-fallback.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
+import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import type { StepOutput } from "../../src/judge/steps/runner.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { modelDigest } from "../../src/judge/steps/store.ts";
+import { watchLoads } from "../../src/runtime/run/load-check.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";
 import { task, trained } from "./blobs.ts";
@@ -110,8 +113,9 @@ test("with 2-bit palettes, some layers fall back to 4 or 8 bits", async () => {
     ]);
 });
 
+const steps = (judge: unknown) => recipeFrom({ steps: [{ quantize: { scheme: "weights" }, judge }] });
+
 test("a recipe step that misses the goal falls back for some layers, and records them", async () => {
-  const steps = (judge: unknown) => recipeFrom({ steps: [{ quantize: { scheme: "weights" }, judge }] });
   const options = { goal: point, rounds: 0 };
   await expect(runRecipe(ruined, steps(true), task, options)).rejects.toMatchObject({ code: "E_ACCURACY_LOST" });
   const { run } = await runRecipe(ruined, steps("fallback"), task, options);
@@ -120,8 +124,30 @@ test("a recipe step that misses the goal falls back for some layers, and records
   expect(step?.options).toMatchObject({ overrides: { fc2: { float: true } } });
   expect(step?.misses).toMatchObject([{ at: "fc2", reason: expect.stringMatching(/^kept in float; it causes/) }]);
   expect(run.variants[0]?.comparison?.difference).toMatchObject({ count: 534 });
-  const untouched = await runRecipe(sound, steps("fallback"), task, options);
-  expect(untouched.run.variants[0]?.steps[0]?.misses).toEqual([]);
+});
+
+test("a recipe step that meets the goal is compared on all samples, because none chose its options", async () => {
+  const { run } = await runRecipe(sound, steps("fallback"), task, { goal: point, rounds: 0 });
+  expect(run.data.validation).toBeUndefined();
+  expect(run.variants[0]).toMatchObject({ steps: [{ misses: [] }], comparison: { difference: { count: 800 } } });
+});
+
+test("a command and a recipe of one step keep the same layers, and are compared on the same samples", async () => {
+  // With fewer samples than the first interim look, the command uses all of them.
+  const few = { ...task, test: take(task.test, 600) };
+  const command = await runSingleStep(
+    {
+      ...{ pass: quantize, options: { scheme: "weights" }, task: few, goal: point, fallback: true },
+      input: { path: "original", model: ruined },
+    },
+    { ...context, engine: watchLoads(context.engine), stage: () => {} },
+  );
+  const { model, run } = await runRecipe(ruined, steps("fallback"), few, { goal: point, rounds: 0 });
+  expect(run.variants[0]?.comparison).toMatchObject({ difference: { count: 400 } });
+  expect(command.judgement?.compared?.comparison).toEqual(run.variants[0]?.comparison);
+  expect(command.searched).toBe(run.data.validation);
+  if (command.result === undefined) throw new Error("There is no result.");
+  expect(await modelDigest(command.result)).toBe(await modelDigest(model));
 });
 
 test("a step without higher-precision formats has no fallback", () => {
