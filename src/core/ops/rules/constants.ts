@@ -59,17 +59,14 @@ function broadcastPositions(dims: readonly number[], out: readonly number[]): re
   return positions;
 }
 
-/** The maximum magnitude of merged factors and terms. If they are larger, an intermediate result can overflow although the merged result does not. */
-export const maxMagnitude = (type: DataType): number => 2 ** (type === "float16" ? 6 : 40);
-
-/** Returns whether a factor is 0, or between 1 / `maxMagnitude` and `maxMagnitude`. */
+/**
+ * Returns whether a factor is 0, or between 2⁻⁴⁰ and 2⁴⁰ (float16: 2⁻⁶ and 2⁶). With larger factors, an intermediate result can overflow although the
+ * merged result does not.
+ */
 export function isModerate(factor: number, type: DataType = "float32"): boolean {
-  const [size, limit] = [Math.abs(factor), maxMagnitude(type)];
+  const [size, limit] = [Math.abs(factor), 2 ** (type === "float16" ? 6 : 40)];
   return size === 0 || (size <= limit && size >= 1 / limit);
 }
-
-export const largestOf = ({ values }: Numbers): number =>
-  values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 
 /** Rounds numbers once to a type; undefined if a number is not finite or outside the range of the type. */
 export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense | undefined {
