@@ -47,36 +47,21 @@ export function pruneChannels(mask: Mask, channels: AxisLayout, pruned: Iterable
 export function channelNorms(values: ArrayLike<number>, dims: readonly number[], axis: number, n: Norm): Float64Array {
   if (n === "nuc") return nuclearNorms(values, dims, axis);
   const order = n === "fro" ? 2 : n;
-  const { outer, count, inner } = alongAxis(dims, axis);
+  const { count, inner } = alongAxis(dims, axis);
   const norms = new Float64Array(count).fill(order === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : 0);
-  if (order === 2 && inner === 1) return columnLengths(values, norms);
-  for (let block = 0, first = 0; block < outer; block++)
-    for (let channel = 0; channel < count; channel++, first += inner)
-      norms[channel] = accumulateNorm(norms[channel] ?? 0, values, first, first + inner, order);
+  for (let start = 0; start < values.length; start += count * inner)
+    for (let channel = 0, index = start; channel < count; channel++) {
+      let norm = norms[channel] as number;
+      for (const end = index + inner; index < end; index++)
+        norm = accumulate(norm, Math.abs(values[index] as number), order);
+      norms[channel] = norm;
+    }
   return Number.isFinite(order) && order !== 0 ? norms.map((sum) => sum ** (1 / order)) : norms;
 }
 
-/** Returns √(Σ x²) of each column. The square is inlined, because a call per entry costs more. */
-function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Array {
-  for (let first = 0; first < values.length; first += sums.length)
-    for (let column = 0; column < sums.length; column++) {
-      const value = values[first + column] as number;
-      sums[column] = (sums[column] as number) + value * value;
-    }
-  return sums.map(Math.sqrt);
-}
-
-/** Adds the entries from `first` to `end` to a norm. Common orders have separate loops, because weights have millions of entries. */
-function accumulateNorm(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
-  let sum = start;
-  if (order === 2)
-    for (let index = first; index < end; index++) sum += (values[index] as number) * (values[index] as number);
-  else if (order === 1) for (let index = first; index < end; index++) sum += Math.abs(values[index] as number);
-  else for (let index = first; index < end; index++) sum = accumulate(sum, Math.abs(values[index] as number), order);
-  return sum;
-}
-
 function accumulate(sum: number, size: number, order: number): number {
+  if (order === 2) return sum + size * size;
+  if (order === 1) return sum + size;
   if (order === Number.POSITIVE_INFINITY) return Math.max(sum, size);
   if (order === Number.NEGATIVE_INFINITY) return Math.min(sum, size);
   if (order === 0) return size === 0 ? sum : sum + 1;
