@@ -25,7 +25,7 @@ import type { Transformation } from "./index.ts";
 const minShrink = 0.1;
 const maxTrials = 8;
 const minGain = 0.05;
-const maxSamples = 64;
+const maxSamples = 32;
 
 /** A layer, the layers that read its channels, and the group of all tensors with these channels. */
 interface Pair {

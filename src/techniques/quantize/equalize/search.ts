@@ -21,6 +21,8 @@ import type { Transformation } from "./index.ts";
 
 /** A few samples suffice to find outlier channels. */
 const maxSamples = 64;
+/** Number of samples on which the ranges of channels are measured. */
+const maxRangeSamples = 32;
 const rowsPerBatch = 64;
 
 export const searchFactors =
@@ -56,9 +58,10 @@ export const searchFactors =
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
     const inputs = search.canGain === undefined ? [] : sampledLayers.flatMap(inputPlaceOf);
-    const cacheKey = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
+    const order = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal };
+    const cacheKey = { of: data, setting: `reach on ${order.samples} samples, seed ${seed}` };
     const places = [...new Map([...starts, ...inputs].map((place) => [place.name, place])).values()];
-    const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, { samples, shuffle: seed, signal });
+    const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, order);
     const readersOfGroup = (group: ScaleGroup, inputSamples: ReadonlyMap<Layer, InputSample>) =>
       readersOf(group, model, inputSamples, options, context);
     const startOf = ({ units, starts: [first] }: ScaleGroup): ColumnRange | undefined => {
