@@ -161,7 +161,6 @@ function pointsOf(run: Run): readonly SizePoint[] {
     bytes: sizeOf(run.original),
     value: base.value,
     interval: comparesWithOriginal(run) ? undefined : base,
-    paired: undefined,
   };
   const variants = run.variants.flatMap(({ name, result, comparison, rejected }, index): readonly SizePoint[] => {
     if (result === undefined) return [];

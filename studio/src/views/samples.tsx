@@ -201,7 +201,7 @@ const use = (name: string, fits: boolean): JSX.Element => (
     <button type="button" class="link" onClick={() => openSamples([], triedData.value ?? "", name)}>
       use
     </button>{" "}
-    {fits ? "fits about as well" : ""}
+    {fits ? "too few images to tell it from the one in use" : ""}
   </>
 );
 
