@@ -19,7 +19,7 @@ test.skipIf(browser === undefined)("the studio fits into wide and narrow windows
   const pictures = temporaryFolder();
   const { page, errors, close } = await openStudio(await buildStudio());
   try {
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(300_000);
     await page.emulateMedia({ reducedMotion: "reduce" });
     await page.getByRole("button", { name: "Digits", exact: true }).click();
     await page.getByRole("link", { name: "Check the samples" }).click();
@@ -31,7 +31,7 @@ test.skipIf(browser === undefined)("the studio fits into wide and narrow windows
       }, step);
       await page.getByRole("heading", { level: 1 }).waitFor();
       // Sizes after compression are measured while nothing else is computed.
-      await expect.poll(() => page.getByText("being measured").count(), { timeout: 60_000 }).toBe(0);
+      await expect.poll(() => page.getByText("being measured").count(), { timeout: 300_000 }).toBe(0);
       if (step === "compare") await page.getByRole("img", { name: /^Signal to noise of each layer/ }).waitFor();
       for (const [colorScheme, width] of looks) {
         await page.emulateMedia({ colorScheme });
