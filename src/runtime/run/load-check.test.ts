@@ -67,3 +67,26 @@ test("keeps the session of a model that is loaded again with the same options, u
   await loadAndRelease(1);
   expect(events.join(" ")).toBe("load 1 release ; load 1 ; ; load 2 release ; load 1 release ;");
 });
+
+test("a session that is being released is not used again", async () => {
+  const released: number[] = [];
+  let count = 0;
+  const engine = watchLoads({
+    async load() {
+      const number = count++;
+      return { run: async () => ({}), release: async () => void released.push(number) };
+    },
+  });
+  const [a, b, c] = [net(), net(), net()];
+  const sessions = [];
+  for (const model of [a, b, c]) await (await engine.load(model)).release();
+  for (const model of [a, b, c]) sessions.push(await engine.load(model));
+  released.length = 0;
+  await sessions[0]?.release();
+  // Two releases and a load at once: the load must not take a session that one of the releases ends.
+  const both = [sessions[1]?.release(), sessions[2]?.release()];
+  await engine.load(a);
+  await Promise.all(both);
+  expect(released).toEqual([3, 4]);
+  expect(count).toBe(7);
+});

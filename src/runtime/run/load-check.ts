@@ -48,8 +48,10 @@ export function watchLoads(engine: Engine): WatchedEngine {
         async release() {
           if (isReleased) return;
           isReleased = true;
-          await idle?.session.release();
+          // The kept session is replaced before it is released, so that no concurrent load takes it and no other release ends it again.
+          const replaced = idle;
           idle = { model, key, session };
+          await replaced?.session.release();
         },
       };
     },

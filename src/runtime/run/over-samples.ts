@@ -56,7 +56,7 @@ export async function overSamples(
   try {
     for (const { model, observed, engine: modelEngine = engine, isRemembered = false } of models) {
       const runner = await runnerOf(modelEngine, model, samples, observed, options);
-      runners.push(isRemembered ? withKnownOutputs(runner, model, options.batch ?? defaultBatch) : runner);
+      runners.push(isRemembered ? withKnownOutputs(runner, modelEngine, model, options.batch ?? defaultBatch) : runner);
     }
     return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];

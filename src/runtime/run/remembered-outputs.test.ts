@@ -67,3 +67,25 @@ it("does not use outputs of another batch size or of the model before a change",
   await rowsOf(engine, model, 6, 4, model);
   expect(runs).toEqual([4, 2, 2, 2, 2, 4, 2]);
 });
+
+it("does not use outputs of another engine", async () => {
+  const model = parseModel(text);
+  const [first, second] = [countingEngine(), countingEngine()];
+  await rowsOf(first.engine, model, 3, 4, model);
+  await rowsOf(second.engine, model, 3, 4, model);
+  expect(second.runs).toEqual([3]);
+});
+
+it("distinguishes samples by a label that the model reads", async () => {
+  const model = parseModel(
+    "opset 17\ngraph (x: float32[n, 1], label: float32[n, 1]) -> (y: float32[n, 1]) {\n  y = Add(x, label)\n}",
+  );
+  const dataset = memory("equal images", { x: float32([3, 1], [1, 1, 1]), label: float32([3, 1], [0, 5, 7]) });
+  const metric = {
+    ...scores,
+    rows: ({ y }: Parameters<Parameters<typeof measure>[3][number]["rows"]>[0]) =>
+      Float64Array.from(y?.data ?? [], Number),
+  };
+  const [rows] = await measure(createEngine(), [model], dataset, [metric], { batch: 1, remembered: model });
+  expect([...(rows?.[0] ?? [])]).toEqual([1, 6, 8]);
+});

@@ -4,6 +4,7 @@
  */
 import { hasRandomNodes } from "#analysis";
 import { type Batch, type Model, memoize } from "#ir";
+import type { Engine } from "../../core/engine/engine.ts";
 import { elementBytes, quickHash } from "../../data/batches/content-hash.ts";
 import { gatherRows, joinBatches, mapColumns, padRows, sliceBatch } from "../../data/batches/rows.ts";
 import { findStates } from "../../data/batches/states.ts";
@@ -18,23 +19,26 @@ interface Outputs {
   bytes: number;
 }
 
-const outputsByModel = new WeakMap<Model, Map<number, Outputs>>();
+const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
 /**
- * Returns a runner that runs only samples whose outputs are not known. The model must not change while it is used; if its outputs depend on the batch,
- * other batch sizes have other outputs.
+ * Returns a runner of an engine that runs only samples whose outputs are not known. The model must not change while it is used; if its outputs depend on
+ * the batch, other batch sizes have other outputs.
  */
-export function withKnownOutputs(runner: Runner, model: Model, batchSize: number): Runner {
-  const { revision } = model.graph;
-  const sizes = memoize(outputsByModel, model, () => new Map<number, Outputs>());
+export function withKnownOutputs(runner: Runner, engine: Engine, model: Model, batchSize: number): Runner {
+  const { revision, feeds } = model.graph;
+  const models = memoize(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
+  const sizes = memoize(models, model, () => new Map<number, Outputs>());
   let known = sizes.get(batchSize);
   if (known?.revision !== revision) known = { revision, rows: new Map(), bytes: 0 };
   sizes.set(batchSize, known);
   let isSuitable = !hasRandomNodes(model);
   const outputs = known;
+  const readsLabel = feeds.some(({ name }) => name === "label");
   return {
     async run(batch) {
-      const { label: _, ...columns } = batch;
+      const { label: _, ...otherColumns } = batch;
+      const columns = readsLabel ? batch : otherColumns;
       const [count = 0] = Object.values(columns)[0]?.dims ?? [];
       isSuitable &&= count > 0 && findStates(model, Object.keys(columns)).length === 0;
       if (!isSuitable) return runner.run(batch);

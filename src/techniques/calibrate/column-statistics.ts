@@ -131,7 +131,10 @@ export interface PairedSums {
   readonly yy: Float64Array;
 }
 
-/** Minimum number of positions of which every fourth is read: neighboring positions are similar. */
+/**
+ * Minimum number of positions of which every fifth is read: neighboring positions are similar. A step of 2 or 4 would read only one phase of an image
+ * that was enlarged by this factor.
+ */
 const manyPositions = 2048;
 
 export const pairedSums: Statistic<PairedSums> = {
@@ -143,7 +146,7 @@ export const pairedSums: Statistic<PairedSums> = {
       add({ rows, columns, groups, inner, values }, original) {
         const [numbers, originals, width] = [values(), original?.values() ?? new Float64Array(), columns * groups];
         if (count === 0) [x = x, y = y, xx = xx, xy = xy, yy = yy] = sumsOf(width);
-        const stride = inner < manyPositions ? 1 : 4;
+        const stride = inner < manyPositions ? 1 : 5;
         count += (rows / Math.max(1, inner)) * Math.ceil(inner / stride);
         for (let start = 0, run = 0; start < numbers.length; start += inner, run++) {
           let [sumX, sumY, sumXX, sumXY, sumYY] = [0, 0, 0, 0, 0];
