@@ -74,9 +74,9 @@ describe("the packed package", () => {
     expect(packed.filter((name) => /^(?!examples\/).*(?<!\.d)\.ts$|\.test\./.test(name))).toEqual([]);
   });
 
-  test("stays small: without declarations, at most 250 files and 3.85 MB", () => {
-    expect(packed.length).toBeLessThanOrEqual(250);
-    expect(unpackedSize).toBeLessThanOrEqual(3_850_000);
+  test("stays small: without declarations, at most 260 files and 3.95 MB", () => {
+    expect(packed.length).toBeLessThanOrEqual(260);
+    expect(unpackedSize).toBeLessThanOrEqual(3_950_000);
   });
 
   test("contains the pages that the README links to", async () => {
