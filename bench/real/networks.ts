@@ -5,11 +5,13 @@ export interface RealNetwork {
   /** Sentences for the page: the source of the network, and the measures. */
   readonly source: string;
   readonly measured: string;
-  readonly kind: "sentences" | "text" | "speech" | "images";
+  readonly kind: "sentences" | "text" | "speech" | "images" | "lines" | "chunks";
   /** Data of the shared folder for the measurement. */
   readonly data: string;
   /** Paths of its models in its folder, without ".onnx". */
   readonly files: readonly string[];
+  /** Data that the commands of a single model read, as the page names it, and words about it. `bench/peers/real_data.py` writes lines and sound. */
+  readonly given?: { readonly name: string; readonly words: readonly string[] };
   /** Quality of brotli: 11, or 9 for large files. */
   readonly brotli: 9 | 11;
   /** Runs of models that are timed. `count` runs make one unit of the speed. */
@@ -25,6 +27,8 @@ export interface RealNetwork {
 export interface RealRow {
   readonly name: string;
   readonly tool: "Pith" | "onnxruntime" | "onnxconverter-common";
+  /** Words of a command of Pith whose result the next one takes. */
+  readonly first?: readonly string[];
   /** Words of a command of Pith after the model, or the recipe of bench/peers/real_recipe.py. */
   readonly words: readonly string[];
   /** Suffix of Pith's files. */
@@ -44,12 +48,18 @@ const pith = (dtype: string, suffix: string, { name }: RealRow): RealRow => ({
   ...{ name: dtype, tool: "Pith", suffix, recipe: name },
   words: ["quantize", "--dtype", dtype],
 });
+const scheme = (name: string, words: readonly string[], recipe?: RealRow): RealRow => ({
+  ...{ name, tool: "Pith", words: ["quantize", "--scheme", ...words] },
+  ...(recipe === undefined ? {} : { recipe: recipe.name }),
+});
 const transformers: readonly RealRow[] = [
   ...[pith("q8", "_quantized", recipes.dynamic), recipes.dynamic],
   ...[pith("q4", "_q4", recipes.nbits), recipes.nbits],
   ...[pith("q4f16", "_q4f16", recipes.nbitsFloat16), recipes.nbitsFloat16],
   ...[pith("fp16", "_fp16", recipes.float16), recipes.float16],
 ];
+
+const rate = ["--set", "sr=16000"];
 
 export const realNetworks = {
   "all-minilm-l6-v2": {
@@ -77,17 +87,16 @@ export const realNetworks = {
     kind: "images",
     data: "data/images/imagenet",
     files: ["model"],
+    given: { name: "imagenet/", words: [] },
     brotli: 11,
     runs: [{ file: "model", words: [], count: 1 }],
     speed: "images",
     change: { title: "accuracy", unit: "points" },
     same: "same class",
     rows: [
-      { name: "int8", tool: "Pith", words: ["quantize", "--scheme", "static"], recipe: recipes.static.name },
-      recipes.static,
-      { name: "float16", tool: "Pith", words: ["quantize", "--scheme", "float16"], recipe: recipes.float16.name },
-      recipes.float16,
-      { name: "int8, rdoq", tool: "Pith", words: ["quantize", "--scheme", "static", "--rounder", "rdoq"] },
+      ...[scheme("int8", ["static"], recipes.static), recipes.static],
+      ...[scheme("float16", ["float16"], recipes.float16), recipes.float16],
+      scheme("int8, rdoq", ["static", "--rounder", "rdoq"]),
     ],
   },
   "whisper-tiny.en": {
@@ -135,10 +144,66 @@ export const realNetworks = {
       "Causes: ONNX Runtime has no kernels for 4-bit blocks in WebAssembly, so each run converts all of them to float32. MatMulNBitsQuantizer leaves the table of tokens in float32, which saves this time and takes 83 MB. In a page, `q4` is for WebGPU ([quantization](quantization.md#blocks-in-webassembly)).",
     rows: transformers,
   },
+  "ppocr-v4-rec": {
+    title: "PP-OCRv4, recognizer",
+    source:
+      "Reads lines of Chinese and English text, 2.7 million weights. The PyPI package rapidocr_onnxruntime has it.",
+    measured:
+      "Characters read right, without spaces, in 500 drawn lines of English text (8 fonts, noise, several contrasts), and lines with the same text as float32's. 300 other lines calibrate both tools. The speed is that of a line of 48 × 320 pixels.",
+    kind: "lines",
+    data: "data/text/wikitext2-valid.txt",
+    files: ["model"],
+    given: { name: "lines.npz", words: [] },
+    brotli: 11,
+    runs: [{ file: "model", words: ["--dim", "?x.2=48,p2o.DynamicDimension.1=320"], count: 1 }],
+    speed: "lines",
+    change: { title: "characters", unit: "points" },
+    same: "same text",
+    causes:
+      "Causes: Pith compares the most likely character of each of 40 steps of a line, blanks included. Most steps that differ do not change the text. The search for layers in higher precision takes minutes and does not reach 1 point, so the default goal refuses int8. `--max-drop 5%` writes it. The file has operator set 12. The recipe for it is written in operator set 13, because scales per channel need that: with one scale for a tensor no line was read.",
+    rows: [
+      ...[scheme("int8", ["static"], recipes.static), recipes.static],
+      ...[scheme("dynamic", ["dynamic"], recipes.dynamic), recipes.dynamic],
+      ...[scheme("float16", ["float16"], recipes.float16), recipes.float16],
+      scheme("int8 within 5 points", ["static", "--max-drop", "5%"], recipes.static),
+      scheme("dynamic within 5 points", ["dynamic", "--max-drop", "5%"], recipes.dynamic),
+    ],
+  },
+  "silero-vad": {
+    title: "Silero VAD",
+    source: "Finds speech in sound, 545,000 weights for two sample rates. The PyPI package silero_vad has it.",
+    measured:
+      "Chunks of 32 ms in which the decision at 0.5 differs from float32's: 40 s of speech, alone and with noise at 10 and 0 dB, then 10 s of silence and of noise. Beside it the mean difference of the probability. The first 20 s of the recording calibrate both tools. The speed is that of a chunk.",
+    kind: "chunks",
+    data: "data/audio/silero_test.wav",
+    files: ["model"],
+    given: { name: "speech.wav", words: ["--preprocess", "frame=512 context=64 rate=16000"] },
+    brotli: 11,
+    runs: [{ file: "model", words: [...rate, "--dim", "?input.1=576"], count: 1 }],
+    speed: "chunks",
+    change: { title: "other decisions", unit: "share" },
+    same: "difference",
+    causes:
+      "Causes: the network is inside an If for two sample rates. Static quantization of either tool enters no If, so Pith writes nothing, and quantize_static changes no weight. After `pith simplify --set sr=16000` Pith's static int8 loses 3.5 % of the variance of the outputs, and is refused. Integer arithmetic of layers as small as these costs more time than it saves.",
+    rows: [
+      ...[scheme("int8", ["static", ...rate], recipes.static), recipes.static],
+      ...[scheme("dynamic", ["dynamic", ...rate], recipes.dynamic), recipes.dynamic],
+      ...[scheme("float16", ["float16", ...rate], recipes.float16), recipes.float16],
+      { ...scheme("float16, one rate", ["float16"], recipes.float16), first: ["simplify", ...rate] },
+      { ...scheme("int8 weights, one rate", ["weights"], recipes.dynamic), first: ["simplify", ...rate] },
+    ],
+  },
 } as const satisfies Readonly<Record<string, RealNetwork>>;
 
 export type RealName = keyof typeof realNetworks;
 export const realNames = Object.keys(realNetworks) as readonly RealName[];
+/** Networks in the table of README and on the landing page. */
+export const bestKnown = [
+  "all-minilm-l6-v2",
+  "efficientnet-lite0",
+  "whisper-tiny.en",
+  "smollm2-135m",
+] as const satisfies readonly RealName[];
 
 interface Interval {
   readonly value: number;

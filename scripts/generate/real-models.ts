@@ -1,6 +1,7 @@
 /** docs/real-models.md: the rows that `npm run bench -- real` stored. The best row of each model is the table of README. */
 import { readFileSync } from "node:fs";
 import {
+  bestKnown,
   type RealNetwork,
   type RealResult,
   type RealResults,
@@ -12,7 +13,7 @@ import {
 } from "../../bench/real/networks.ts";
 import { escapeMarkdown, markdownTable } from "../../src/app/report/markdown-text.ts";
 import type { Column } from "../../src/app/report/tables.ts";
-import { bytes, duration } from "../../src/core/numbers.ts";
+import { bytes, duration, integer } from "../../src/core/numbers.ts";
 import { type Generator, sourceNotice } from "./generator.ts";
 
 export const realModelsPage: Generator = {
@@ -28,13 +29,13 @@ export const realModelsPage: Generator = {
 /** Maximum loss of a row in README, as a share. */
 const maxLoss = { points: 0.01, percent: 0.05, share: 0.05 } as const;
 
-/** Replaces the table between the marks, if each model has a row for it: the smallest download with a small loss. */
+/** Replaces the table between the marks, if each of its models has a row for it: the smallest download with a small loss. */
 export function withBestRows(text: string, results: RealResults): string {
   const [start, end] = ["<!-- known models, by npm run generate -->\n", "<!-- /known models -->\n"];
   const [from, to] = [text.indexOf(start), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`README.md: expected "${start.trim()}", and then "${end.trim()}".`);
-  const rows = realNames.flatMap((name) => bestRow(realNetworks[name], results.networks[name] ?? []));
-  if (rows.length < realNames.length) return text;
+  const rows = bestKnown.flatMap((name) => bestRow(realNetworks[name], results.networks[name] ?? []));
+  if (rows.length < bestKnown.length) return text;
   const titles = ["model", "float32", "after brotli", "format", "on disk", "after brotli", "change", "speed in a page"];
   const columns = titles.map((title): Column => (/brotli|disk|32/.test(title) ? { title, align: "right" } : { title }));
   const table = markdownTable(
@@ -149,7 +150,7 @@ function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): r
   const speed = (value: RealSpeed | undefined, part: "node" | "wasm"): string =>
     value === undefined
       ? reason(part)
-      : `${value.speed.toPrecision(3)}${result === float ? "" : ` (${value.factor.toFixed(2)} ×)`}`;
+      : `${value.speed < 1000 ? value.speed.toPrecision(3) : integer(value.speed)}${result === float ? "" : ` (${value.factor.toFixed(2)} ×)`}`;
   return [
     ...[name, tool, bytes(result.bytes), bytes(result.brotli ?? Number.NaN)],
     outcome === undefined ? reason("outcome") : changeText(network, outcome, result === float),
@@ -180,7 +181,7 @@ function sameText(
   isFloat: boolean,
 ): string {
   if (isFloat || same === undefined) return "";
-  if (kind === "sentences") return same.value.toFixed(3);
+  if (kind === "sentences" || kind === "chunks") return same.value.toFixed(3);
   return `${percentText(same.value)} (${(100 * same.low).toFixed(1)} … ${(100 * same.high).toFixed(1)})`;
 }
 

@@ -1,6 +1,6 @@
 /** Writes the landing page of the site: what visitors download before and after, the drop zone of the studio, and the ways to start. */
 import { readFileSync } from "node:fs";
-import { type RealResults, realNames, realNetworks, resultFile } from "../../bench/real/networks.ts";
+import { bestKnown, type RealResults, realNetworks, resultFile } from "../../bench/real/networks.ts";
 import { bytes, integer, times } from "../../src/core/numbers.ts";
 import type { Run } from "../../src/judge/record/data.ts";
 import { readRecord, resultOf } from "../gallery/page.ts";
@@ -28,7 +28,7 @@ const percentText = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 function realDownloads(): readonly Download[] {
   const { networks }: RealResults = JSON.parse(readFileSync(resultFile, "utf8"));
-  return realNames.flatMap((name): readonly Download[] => {
+  return bestKnown.flatMap((name): readonly Download[] => {
     const network = realNetworks[name];
     const [float] = networks[name] ?? [];
     const best = bestResult(network, networks[name] ?? []);
