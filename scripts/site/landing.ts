@@ -40,7 +40,7 @@ function realDownloads(): readonly Download[] {
       network.change.unit === "share"
         ? `${percentText(value)} ${network.change.title}`
         : `${network.change.title} ${sign}${Math.abs(100 * value).toFixed(1)} ${unit}`;
-    return [{ title: network.title, page: "./real-models", before: float.brotli, after: best.brotli, change }];
+    return [{ title: network.title, page: "./real-models.html", before: float.brotli, after: best.brotli, change }];
   });
 }
 
@@ -50,7 +50,7 @@ function galleryDownloads(): readonly Download[] {
     const { result } = resultOf(run);
     const { brotli: before } = run.original;
     if (before === undefined || result.brotli === undefined) return [];
-    return [{ title, page: `./gallery#${name}`, before, after: result.brotli, change: changeText(run) }];
+    return [{ title, page: `./gallery.html#${name}`, before, after: result.brotli, change: changeText(run) }];
   });
 }
 
@@ -86,11 +86,16 @@ const doors = [
   ],
   [
     "On the command line",
-    "./start",
+    "./start.html",
     "<code>pith quantize</code> and <code>pith compress</code> write files that were measured.",
     "Three commands",
   ],
-  ["In continuous integration", "./check", "A pull request fails if a model grows or gets worse.", "Add the check"],
+  [
+    "In continuous integration",
+    "./check.html",
+    "A pull request fails if a model grows or gets worse.",
+    "Add the check",
+  ],
 ] as const;
 
 /** Returns the page in Markdown. */
@@ -107,11 +112,11 @@ sidebar: false
 title: Smaller ONNX models, measured
 ---
 
-<div class="landing">
-<header>
+<main class="landing">
+<div>
 <h1>Your visitors download ${sizeText(run.original.brotli)}&nbsp;→&nbsp;${sizeText(result.brotli)}.<br>${integer(changed.count)} of ${integer(changed.of)} predictions change.</h1>
-<p class="lead">Pith makes ONNX models smaller and measures what they lose. It is a page, a command line and a library for Node.js, without Python. The sentence is that of <a href="./gallery#resnet56">ResNet-56</a>.</p>
-</header>
+<p class="lead">Pith makes ONNX models smaller and measures what they lose. It is a page, a command line and a library for Node.js, without Python. The sentence is that of <a href="./gallery.html#resnet56">ResNet-56</a>.</p>
+</div>
 
 <DropZone />
 
@@ -122,7 +127,7 @@ title: Smaller ONNX models, measured
 ${rows.map(row).join("\n")}
 </tbody>
 </table>
-<p><a href="./gallery">The gallery</a> and <a href="./real-models">known models</a> have the commands, the speeds and the intervals. <a href="./missed">What is missed</a> has what other tools do better.</p>
+<p><a href="./gallery.html">The gallery</a> and <a href="./real-models.html">known models</a> have the commands, the speeds and the intervals. <a href="./missed.html">What is missed</a> has what other tools do better.</p>
 
 <h2>Three ways to start</h2>
 <div class="doors">
@@ -141,7 +146,7 @@ npx --no-install pith quantize model.onnx --scheme static --rounder rdoq --data 
 
 </div>
 
-<p><a href="./start">Start here</a> has the whole overview. <a href="./models">Which models work, and which do not</a>.</p>
-</div>
+<p><a href="./start.html">Start here</a> has the whole overview. <a href="./models.html">Which models work, and which do not</a>.</p>
+</main>
 `;
 }
