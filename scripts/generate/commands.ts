@@ -8,9 +8,13 @@ import type { Generator } from "./generator.ts";
 
 const file = "src/app/cli/commands.ts";
 
-/** First commands of the help. The other commands follow, then the passes in the order of recipes, then the commands about the command line itself. */
-const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "check", "compress"];
-const last = ["completion"];
+/** Headings of the help, each with its commands in order. */
+const groups: Readonly<Record<string, readonly string[]>> = {
+  "Start here:": ["compress", "studio", "inspect"],
+  "Single steps:": ["quantize", "prune", "factorize", "distill", "train", "recover", "simplify"],
+  "Measure:": ["eval", "bench", "debug", "sensitivity", "plot"],
+  "Share and automate:": ["check", "worker", "completion"],
+};
 
 interface Line {
   readonly name: string;
@@ -22,21 +26,17 @@ interface Line {
 
 export const commandList: Generator = { generate: async () => new Map([[file, text(await allCommands())]]) };
 
-/** Returns all commands in order. A pass whose command does more has a separate file, and keeps the position of the pass. */
+/** Returns all commands in order. A pass whose command does more has a separate file. */
 export async function allCommands(): Promise<readonly Line[]> {
-  const withFiles = await ownCommands();
   const passes = await linesOfPasses();
-  const names = new Set(passes.map(({ name }) => name));
-  const isLast = ({ name }: Line): boolean => last.includes(name);
-  return [
-    ...withFiles.filter((line) => !names.has(line.name) && !isLast(line)),
-    ...passes.map((line) => withFiles.find(({ name }) => name === line.name) ?? line),
-    ...withFiles.filter(isLast),
-  ];
+  const lines = new Map([...passes, ...(await ownCommands())].map((line) => [line.name, line]));
+  const ordered = Object.values(groups).flat();
+  const ungrouped = [...lines.keys()].filter((name) => !ordered.includes(name));
+  if (ungrouped.length > 0) throw new Error(`Commands without a group of the help: ${ungrouped.join(", ")}.`);
+  return ordered.flatMap((name) => lines.get(name) ?? []);
 }
 
 async function ownCommands(): Promise<readonly Line[]> {
-  const place = ({ name }: Line): number => (first.includes(name) ? first.indexOf(name) : first.length);
   const lines: Line[] = [];
   for (const module of readdirSync("src/app/cli/commands")) {
     const { default: definition } = await import(`../../src/app/cli/commands/${module}`);
@@ -44,7 +44,7 @@ async function ownCommands(): Promise<readonly Line[]> {
     const { name, summary } = definition;
     lines.push({ name, summary, definition, load: `import("./commands/${module}")` });
   }
-  return lines.toSorted((a, b) => place(a) - place(b));
+  return lines;
 }
 
 async function linesOfPasses(): Promise<readonly Line[]> {
@@ -73,6 +73,8 @@ import type { CommandDefinition } from "./command.ts";
 export interface ListedCommand {
   readonly name: string;
   readonly summary: string;
+  /** Heading of the help, at the first command of a group. */
+  readonly group?: string | undefined;
   load(): Promise<{ readonly default: CommandDefinition }>;
 }
 
@@ -90,11 +92,19 @@ const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> =
 ${lines.map(({ name, load }) => `  ${name}: () => ${load},`).join("\n")}
 };
 
+/** First command of each group → heading. */
+const headings: Readonly<Record<string, string>> = {
+${Object.entries(groups)
+  .map(([heading, [name]]) => `  ${name}: ${JSON.stringify(heading)},`)
+  .join("\n")}
+};
+
 const names = Object.keys(summaries) as (keyof typeof summaries)[];
 
 export const commands: readonly ListedCommand[] = names.map((name) => ({
   name,
   summary: summaries[name],
+  group: headings[name],
   load: loaders[name],
 }));
 `;

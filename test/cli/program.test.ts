@@ -202,6 +202,18 @@ describe("help of the commands", () => {
     const listing = text.slice(text.indexOf("Metrics (--metric)"));
     for (const metric of metricNames) expect(listing).toMatch(new RegExp(`[ ,]${metric}(,|;|$)`, "m"));
   });
+
+  test("begins with compress, and ends with an example", async () => {
+    const { out } = await pith("--help", undefined, commands);
+    expect(out).toMatch(/\n\nStart here:\n {2}compress .*\nSingle steps:\n.*\nMeasure:\n.*\nShare and automate:\n/s);
+    expect(out).toMatch(/\n\nExample:\n {2}\$ pith compress .*\n$/);
+  });
+
+  test("names required options", async () => {
+    const text = (await help("recover")).replace(/\s+/g, " ");
+    expect(text).toContain("--original <original.onnx> the model before compression (required)");
+    expect(text).toMatch(/--data <path> .{0,120}\(required\)/);
+  });
 });
 
 describe("wrong usage", () => {

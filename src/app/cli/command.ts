@@ -8,7 +8,7 @@ import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job, JobContext } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
 import { findModel, withModelFiles } from "./files/model-folder.ts";
-import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
+import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags, requiredKeys } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
 import type { PrintedResult } from "./print/page.ts";
 import type { Terminal } from "./print/terminal.ts";
@@ -29,6 +29,8 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly passed?: v.GenericSchema;
   /** Names of options in `passed` that the command sets itself. */
   readonly reserved?: readonly string[];
+  /** Names of flags that the command requires although a schema does not. */
+  readonly required?: readonly string[];
   /** Names of options in `options` that get no flag. */
   readonly without?: readonly string[];
   /** Returns whether a folder as an argument means the whole folder, and not the model in it. */
@@ -149,6 +151,12 @@ export function buildCommand<S extends v.GenericSchema>(
   const passedKeys = passed === undefined ? [] : [...keysOf(passed)].filter((key) => !reserved.includes(key));
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(sharedOptions)]));
   addFlags(command, ownSchema, new Set([...without, ...passedKeys]));
+  const required = new Set([
+    ...(definition.required ?? []),
+    ...requiredKeys(ownSchema),
+    ...(passed === undefined ? [] : requiredKeys(passed)),
+  ]);
+  for (const flag of command.options) if (required.has(flag.attributeName())) flag.description += " (required)";
   addFlags(command, sharedOptions, new Set(definition.deterministic === true ? ["seed"] : []));
   addHelp(command, definition, { program, isFullHelp });
   return command.action(async () => {

@@ -5,6 +5,8 @@ import type { CommandDefinition } from "./command.ts";
 export interface ListedCommand {
   readonly name: string;
   readonly summary: string;
+  /** Heading of the help, at the first command of a group. */
+  readonly group?: string | undefined;
   load(): Promise<{ readonly default: CommandDefinition }>;
 }
 
@@ -14,46 +16,54 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<ListedCommand["
 }
 
 const summaries = {
-  inspect: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
-  plot: "draw the graph, and shade the weights that pruning would remove",
-  simplify: "reduce the number of nodes without changing the function",
-  eval: "score a model on data, and compare it with its original",
-  debug: "find the layers in which a compressed model differs from its original",
-  bench: "measure latency, throughput, memory and size of models side by side",
-  check: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
   compress: "search for the smallest model that meets an accuracy goal, and write it with a report",
-  sensitivity: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
   studio: "make a model smaller on a page in the browser, with the native runtime, until stopped",
-  worker: "run jobs of commands that use `--queue`, until stopped",
-  train: "train a model, or fine-tune a compressed one",
-  prune: "set the lowest-scoring weights to zero, or remove channels or layers",
+  inspect: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
   quantize: "store the weights, and optionally compute, in fewer bits",
+  prune: "set the lowest-scoring weights to zero, or remove channels or layers",
   factorize: "replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
   distill: "train a small model to imitate a larger one",
+  train: "train a model, or fine-tune a compressed one",
   recover: "refit a compressed model to the outputs of its original, without labels",
+  simplify: "reduce the number of nodes without changing the function",
+  eval: "score a model on data, and compare it with its original",
+  bench: "measure latency, throughput, memory and size of models side by side",
+  debug: "find the layers in which a compressed model differs from its original",
+  sensitivity: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
+  plot: "draw the graph, and shade the weights that pruning would remove",
+  check: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
+  worker: "run jobs of commands that use `--queue`, until stopped",
   completion: "print a script that completes commands, flags and values in a shell",
 };
 
 /** Each command is loaded only if the command line names it. */
 const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> = {
-  inspect: () => import("./commands/inspect.ts"),
-  plot: () => import("./commands/plot.ts"),
-  simplify: () => import("./commands/simplify.ts"),
-  eval: () => import("./commands/eval.ts"),
-  debug: () => import("./commands/debug.ts"),
-  bench: () => import("./commands/bench.ts"),
-  check: () => import("./commands/check.ts"),
   compress: () => import("./commands/compress.ts"),
-  sensitivity: () => import("./commands/sensitivity.ts"),
   studio: () => import("./commands/studio.ts"),
-  worker: () => import("./commands/worker.ts"),
-  train: () => command(async () => (await import("../../learn/train/index.ts")).train),
-  prune: () => import("./commands/prune.ts"),
+  inspect: () => import("./commands/inspect.ts"),
   quantize: () => import("./commands/quantize.ts"),
+  prune: () => import("./commands/prune.ts"),
   factorize: () => command(async () => (await import("../../techniques/factorize/index.ts")).factorize),
   distill: () => command(async () => (await import("../../techniques/distill/index.ts")).distill),
+  train: () => command(async () => (await import("../../learn/train/index.ts")).train),
   recover: () => command(async () => (await import("../../techniques/recover/index.ts")).recover),
+  simplify: () => import("./commands/simplify.ts"),
+  eval: () => import("./commands/eval.ts"),
+  bench: () => import("./commands/bench.ts"),
+  debug: () => import("./commands/debug.ts"),
+  sensitivity: () => import("./commands/sensitivity.ts"),
+  plot: () => import("./commands/plot.ts"),
+  check: () => import("./commands/check.ts"),
+  worker: () => import("./commands/worker.ts"),
   completion: () => import("./commands/completion.ts"),
+};
+
+/** First command of each group → heading. */
+const headings: Readonly<Record<string, string>> = {
+  compress: "Start here:",
+  quantize: "Single steps:",
+  eval: "Measure:",
+  check: "Share and automate:",
 };
 
 const names = Object.keys(summaries) as (keyof typeof summaries)[];
@@ -61,5 +71,6 @@ const names = Object.keys(summaries) as (keyof typeof summaries)[];
 export const commands: readonly ListedCommand[] = names.map((name) => ({
   name,
   summary: summaries[name],
+  group: headings[name],
   load: loaders[name],
 }));

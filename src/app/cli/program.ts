@@ -173,10 +173,10 @@ async function buildProgram(
       "Make ONNX models smaller, and check that they still work: prune, quantize, distill, factorize, measure.",
     )
     .version(version, "-v, --version", "print the version")
-    .helpCommand("help [command]", "print help of a command")
     .showSuggestionAfterError(true);
   const namedCommands = words.slice(0, words[0] === "help" ? 2 : 1);
   for (const listedCommand of listing) {
+    program.commandsGroup(listedCommand.group ?? program.commandsGroup());
     if (namedCommands.includes(listedCommand.name)) {
       const [{ buildCommand }, { default: definition }] = await Promise.all([
         import("./command.ts"),
@@ -185,6 +185,9 @@ async function buildProgram(
       program.addCommand(buildCommand(definition, execute, { program: name, isFullHelp }));
     } else program.command(listedCommand.name).summary(listedCommand.summary);
   }
+  program
+    .helpCommand("help [command]", "print help of a command")
+    .addHelpText("after", `\nExample:\n  $ ${name} compress model.onnx --data samples/ --max-drop 1% -o out/`);
   for (const command of [program, ...program.commands]) {
     command
       .exitOverride()

@@ -52,7 +52,7 @@ const stageMeanings = [
 ] satisfies readonly (readonly [StageName, string])[];
 
 const recoverOptions = v.strictObject({
-  original: option(modelOption(), "the original model", { value: "original.onnx", common: true }),
+  original: option(modelOption(), "the model before compression", { value: "original.onnx", common: true }),
   data: described(datasetOption, "samples, which need no labels"),
   until: option(
     v.picklist(stageNames, `is one of ${stageNames.join(", ")}`),

@@ -18,7 +18,7 @@ export const options = v.object({
   target: v.optional(targetOption("use the fastest operators of these runtimes, and raise the operator set for it")),
   explain: option(
     v.boolean(),
-    "show each rule that applied, how often, where, and the bytes that it saves; writes nothing without -o",
+    "show each rule that applied, how often, where, and the bytes that it saves; writes nothing",
   ),
   finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
   force: option(v.boolean(), "write the result even if it differs from the original"),

@@ -54,7 +54,7 @@ export default async function simplify(
   const fix = Object.fromEntries(parseNamedSizes(flags.fix, "--fix"));
   const sizes = parseNamedSizes(flags.dim);
   await requireModel(path);
-  const writes = flags.out !== undefined || !explain;
+  const writes = !explain;
   const copies = writes ? copiesOf(out, precompress) : [];
   for (const file of [out, ...copies]) await requireOther(file, [["the model itself", path]]);
   if (writes) await requireWritablePlace(place, copies);
@@ -121,7 +121,7 @@ export default async function simplify(
         );
       terminal.line(
         written === undefined
-          ? "nothing written: --explain only shows what would change. -o out.onnx writes the result."
+          ? "Nothing was written: --explain only shows what would change."
           : `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
       );
     },
