@@ -1,5 +1,6 @@
 /** Jobs whose input names what they do, each in a separate process. */
 import { pathToFileURL } from "node:url";
+import type { JobEvent } from "../../src/runtime/job/job.ts";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
@@ -11,7 +12,7 @@ export const { runJob }: typeof import("../../src/runtime/job/run.ts") = await i
   address("runtime/job/run.js").href
 );
 
-export const module = address("jobs/behave.js");
+const module = address("jobs/behave.js");
 export const run = (input: Behaviour, options?: RunOptions): Promise<unknown> =>
   runJob<typeof behave>(module, input, options);
 
@@ -22,4 +23,17 @@ export async function failure(input: Behaviour, options?: RunOptions): Promise<E
   );
   if (!(error instanceof Error)) throw new Error("the job did not fail");
   return error;
+}
+
+/** Aborts as soon as the job has started to work. */
+export function stopOnStage(): { options: RunOptions; began: () => number } {
+  const controller = new AbortController();
+  let at = 0;
+  const onEvent = (event: JobEvent): void => {
+    if (event.kind !== "stage") return;
+    at = performance.now();
+    // Waits until the blocking job has blocked.
+    setTimeout(() => controller.abort(), 100);
+  };
+  return { options: { signal: controller.signal, onEvent, grace: 500 }, began: () => at };
 }

@@ -1,43 +1,14 @@
 /** Tests low-entropy values on the command line: training, stopping and resuming. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { beforeAll, describe, expect, test } from "vitest";
-import { parseModel } from "../../src/core/graph/text.ts";
-import { save } from "../../src/core/onnx/index.ts";
-import { random } from "../../src/core/tensor/random.ts";
+import { describe, expect, test } from "vitest";
+import { preparedDownload } from "./downloading.ts";
 import { json, pith } from "./run.ts";
-import { smallModels } from "./small-models.ts";
 
-const { at } = smallModels();
-const network = `opset 21
-graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
-  fc1.weight: float32[64, 8] parameter = random(seed 1)
-  fc1.bias: float32[64] parameter = zeros
-  fc2.weight: float32[64, 64] parameter = random(seed 2)
-  fc2.bias: float32[64] parameter = zeros
-  fc3.weight: float32[4, 64] parameter = random(seed 3)
-  fc3.bias: float32[4] parameter = zeros
-  a = Gemm "fc1" (features, fc1.weight, fc1.bias) {transB=1}
-  b = Relu(a)
-  c = Gemm "fc2" (b, fc2.weight, fc2.bias) {transB=1}
-  d = Relu(c)
-  logits = Gemm "fc3" (d, fc3.weight, fc3.bias) {transB=1}
-}
-`;
-const words = (...more: readonly string[]): string[] => [
-  ...["quantize", at("network.onnx"), "--scheme", "weights", "-o", at("out.onnx")],
-  ...more,
-];
-const data = (): readonly string[] => ["--data", at("rows.csv"), "--metric", "agreement"];
-/** Allows any loss, so that only the size decides. */
-const lossy = (): readonly string[] => [...data(), "--max-drop", "99%"];
+const { at, words, data, lossy } = preparedDownload();
+/** 64 · 8 + 64 · 64 + 4 · 64 weights and 132 biases. */
+const parameters = 4996;
 
-beforeAll(async () => {
-  await save(parseModel(network), at("network.onnx"));
-  const numbers = random(5, "rows");
-  const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
-  const rows = Array.from({ length: 600 }, () => names.map(() => numbers.normal()).join(","));
-  writeFileSync(at("rows.csv"), `${names.join(",")}\n${rows.join("\n")}\n`);
-});
+const brotliOf = ({ after }: Awaited<ReturnType<typeof json>>): number => Number(Object(after).brotli);
 
 describe("--max-drop with rdoq", () => {
   const strong = ["--rounder", "rdoq", "--distortion", "0.32"];
@@ -74,5 +45,24 @@ describe("--epochs with rdoq", () => {
     const rejected = await pith(...words(...trained, "--resume", ...lossy()));
     expect(rejected.code).toBe(2);
     expect(rejected.err).toContain("--resume: expected --checkpoint, the folder to continue from");
+  });
+});
+
+describe("--target-download", () => {
+  test("uses rdoq by default, logs it, and writes a file below the size", async () => {
+    const report = await json(...words("--target-download", "3kB", ...lossy()));
+    expect(report).toMatchObject({ code: 0 });
+    expect(brotliOf(report)).toBeLessThanOrEqual(3000);
+    const larger = await json(...words("--target-download", "4kB", ...lossy()));
+    expect(brotliOf(larger)).toBeGreaterThan(brotliOf(report));
+    const { err } = await pith(...words("--target-download", "4kB", ...lossy()));
+    expect(err).toMatch(/--target-download uses --rounder rdoq/);
+  });
+
+  test("accepts bits per weight of the whole file after brotli", async () => {
+    const report = await json(...words("--target-download", "5bpw", ...lossy()));
+    expect(report).toMatchObject({ code: 0, before: { parameters } });
+    expect((8 * brotliOf(report)) / parameters).toBeLessThanOrEqual(5);
+    expect((8 * brotliOf(report)) / parameters).toBeGreaterThan(4);
   });
 });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { blameModule } from "../../src/app/cli/module-failure.ts";
@@ -6,9 +6,8 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { thrownValue } from "../../src/core/platform/serialized-error.ts";
 import type { JobEvent } from "../../src/runtime/job/job.ts";
-import type { RunOptions } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { address, failure, run, runJob } from "./behaving.ts";
+import { address, failure, run, runJob, stopOnStage } from "./behaving.ts";
 import { runWithProcesses } from "./run.ts";
 
 const { PithError }: typeof import("../../src/core/errors.ts") = await import(address("core/errors.js").href);
@@ -19,23 +18,6 @@ describe("a job", () => {
       values: Float32Array.of(2, 5),
       count: 1n,
     });
-  });
-
-  test("imports only permitted modules", async () => {
-    const folder = temporaryFolder();
-    const [rows, otherModule] = ["rows.mjs", "others.mjs"].map((name) => join(folder, name)) as [string, string];
-    for (const path of [rows, otherModule]) writeFileSync(path, 'console.log("ran");\nexport default 3;\n');
-    const lines: string[] = [];
-    const onEvent = (event: JobEvent) => event.kind === "output" && lines.push(event.text);
-    for (const path of [otherModule, `${rows}/../others.mjs`, `${otherModule}/.`, join(folder, "missing.mjs")])
-      expect(await failure({ kind: "import", path }, { modules: [rows], onEvent })).toMatchObject({
-        code: "E_OPTION",
-        message: `"${path}" is code that the command line does not name.`,
-      });
-    await failure({ kind: "import", path: rows }, { modules: [], onEvent });
-    expect(lines).toEqual([]);
-    expect(await run({ kind: "import", path: rows }, { modules: [rows], onEvent })).toBe(3);
-    expect(lines).toEqual(["ran"]);
   });
 
   test("reports stage, progress, log and printed lines in order, and always the last progress", async () => {
@@ -103,27 +85,6 @@ describe("a job", () => {
     expect(error).toMatchObject({ code: "E_ENGINE", message: expect.stringContaining("most likely for memory") });
   });
 
-  test("fails with E_ENGINE if its module does not load in time", async () => {
-    const never = address("jobs/never.js");
-    await expect(runJob(never, {} as never, { name: "eval m.onnx", startLimit: 1000 })).rejects.toMatchObject({
-      code: "E_ENGINE",
-      message: "eval m.onnx: its process did not begin within 1 s.",
-    });
-  });
-
-  test("notes that one run of the model takes long, and fails with E_ENGINE if the run does not end", async () => {
-    const events: JobEvent[] = [];
-    const error = await failure(
-      { kind: "endless-run" },
-      { name: "eval m.onnx", runLimits: { note: 100, stop: 600 }, onEvent: (event) => events.push(event) },
-    );
-    expect(error).toMatchObject({
-      code: "E_ENGINE",
-      message: "eval m.onnx: one run of the model did not end within 0.01 minutes.",
-    });
-    expect(events).toMatchObject([{ kind: "log", id: "long-run", level: "note" }]);
-  });
-
   test("rejects a module without a job", async () => {
     const error = await runJob(address("core/errors.js"), {} as never).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: "E_OPTION" });
@@ -131,28 +92,10 @@ describe("a job", () => {
 });
 
 describe("stopping a job", () => {
-  /** Aborts as soon as the job has started to work. */
-  function stopOnStage(): { options: RunOptions; began: () => number } {
-    const controller = new AbortController();
-    let at = 0;
-    const onEvent = (event: JobEvent): void => {
-      if (event.kind !== "stage") return;
-      at = performance.now();
-      // Waits until the blocking job has blocked.
-      setTimeout(() => controller.abort(), 100);
-    };
-    return { options: { signal: controller.signal, onEvent, grace: 500 }, began: () => at };
-  }
-
   test("ends with E_STOPPED within the grace period if the job listens", async () => {
     const { options, began } = stopOnStage();
     expect(await failure({ kind: "wait" }, { ...options, grace: 30_000 })).toMatchObject({ code: "E_STOPPED" });
     expect(performance.now() - began()).toBeLessThan(10_000);
-  });
-
-  test("kills a blocking job after the grace period", async () => {
-    const { options } = stopOnStage();
-    expect(await failure({ kind: "block" }, options)).toMatchObject({ code: "E_STOPPED" });
   });
 
   test("returns the result of a job that returns finished work", async () => {
@@ -201,11 +144,4 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
     );
     expect(readdirSync(folder)).toEqual(["crash.onnx"]);
   });
-});
-
-test("includes the last line of a dying process in the error instead of printing it", async () => {
-  const events: JobEvent[] = [];
-  const error = await failure({ kind: "last-words" }, { onEvent: (event) => events.push(event) });
-  expect(error.message).toContain("(SIGABRT); its last line: terminate called: broken");
-  expect(events).toEqual([{ kind: "output", text: "long before" }]);
 });

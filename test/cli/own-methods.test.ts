@@ -1,61 +1,10 @@
 /** Tests custom criteria, patterns, solvers and rounding methods as modules: on the command line and in recipes. */
 import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
-import { open } from "../../src/core/onnx/index.ts";
-import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { describe, expect, test } from "vitest";
+import { clipped, codes, ownMethods, weight } from "./own-methods.ts";
 import { json, pith } from "./run.ts";
-import { smallModels } from "./small-models.ts";
 
-const { at } = smallModels();
-
-/** Scores a weight by |w| · ‖x‖ of its input. */
-const wanda = `export default {
-  id: "wanda",
-  evidence: {
-    begin() {
-      const squares = [];
-      return {
-        add(batch) {
-          const { columns, data } = batch.matrix();
-          data.forEach((x, i) => { squares[i % columns] = (squares[i % columns] ?? 0) + x * x; });
-        },
-        end: () => squares.map(Math.sqrt),
-      };
-    },
-  },
-  scores: ({ matrices, evidence }) =>
-    matrices().map(({ rows, columns, data }) => ({ rows, columns, data: data.map((w, i) => w * evidence[i % columns]) })),
-};
-`;
-/** Keeps the first input of each output. */
-const first = `export default {
-  id: "first",
-  share: 0.5,
-  choose: (scores, kept) => kept.map((mask, g) => mask.map((_, i) => (i % scores[g].columns === 0 ? 1 : 0))),
-};
-`;
-/** Uses scales of nine tenths of the largest value. */
-const clipped = `export default {
-  id: "clipped",
-  scales: ({ slices, numbers }, grid) =>
-    Array.from({ length: slices }, (_, slice) => ({ scale: (0.9 * Math.max(...numbers(slice).map(Math.abs))) / grid.high, zeroPoint: 0 })),
-};
-`;
-
-async function weight(path: string, name = "fc.weight"): Promise<number[]> {
-  const { tensor } = (await open(path)).graph.value(name) ?? {};
-  return toNumbers((await tensor?.read()) ?? expect.fail("there is no weight"));
-}
-
-beforeAll(() => {
-  writeFileSync(at("wanda.mjs"), wanda);
-  writeFileSync(at("first.mjs"), first);
-  writeFileSync(at("clipped.mjs"), clipped);
-  // The first feature is a hundredth of the second, so scores with inputs differ from magnitudes.
-  const rows = Array.from({ length: 60 }, (_, row) => `${(row % 7) / 100 + 0.01},${1 + (row % 5)},${row % 2}`);
-  writeFileSync(at("uneven.csv"), `a,b,label\n${rows.join("\n")}\n`);
-});
+const { at, words } = ownMethods();
 
 describe("a custom criterion that uses layer inputs", () => {
   const words = () => ["prune", at("mixed.onnx"), "--amount", "50%", "--importance", at("wanda.mjs")];
@@ -142,26 +91,11 @@ test("a custom solver changes the remaining weights", async () => {
 });
 
 describe("a custom rounding method", () => {
-  const words = (rounder: string) => ["quantize", at("mixed.onnx"), "--scheme", "weights", "--rounder", rounder];
-
-  // [[1, 0], [0.1, 0.9]]: 1 / 0.9 and 0.9 / 0.81 exceed the largest quantized value, 0.1 / 0.81 · 127 = 15.7.
-  const codes = [127, 0, 16, 127];
-
   test("determines the scales", async () => {
     const out = at("clipped.onnx");
     await json(...words(at("clipped.mjs")), "--force", "-o", out);
     expect(await weight(out, "fc.weight_quantized")).toEqual(codes);
     expect(await weight(out, "fc.weight_scale")).toEqual([0.9 / 127, 0.81 / 127].map(Math.fround));
-  });
-
-  test("determines the scales in a recipe", async () => {
-    writeFileSync(at("rounded.yaml"), `steps:\n  - quantize: { scheme: weights, rounder: ${at("clipped.mjs")} }\n`);
-    const out = at("rounded");
-    const data = ["--data", at("uneven.csv"), "--force", "-o", out];
-    const words = ["compress", at("mixed.onnx"), "-r", at("rounded.yaml"), ...data];
-    const { err } = await pith(...words, "--modules", `other.mjs,${at("clipped.mjs")}`);
-    expect(err).not.toContain("E_");
-    expect(await weight(join(out, "model.onnx"), "fc.weight_quantized")).toEqual(codes);
   });
 
   test.each([
@@ -286,20 +220,4 @@ test("a pattern does not restore pruned weights", async () => {
   await json("prune", at("mixed.onnx"), "--amount", "50%", "--keep-masks", "--force", "-o", half);
   await json("prune", half, "--pattern", at("back.mjs"), "--force", "-o", out);
   expect(await weight(out)).toEqual([0, 0, 0, 0.9].map(Math.fround));
-});
-
-test("custom modules work equally in a recipe", async () => {
-  const recipe = at("own.yaml");
-  writeFileSync(
-    recipe,
-    `steps:
-  - prune: { amount: 75%, importance: ${at("wanda.mjs")} }
-  - prune: { pattern: ${at("first.mjs")} }
-`,
-  );
-  const words = ["compress", at("mixed.onnx"), "-r", recipe, "--data", at("uneven.csv"), "--force", "-o", at("own")];
-  const { code, err } = await pith(...words, "--modules", `${at("wanda.mjs")},${at("first.mjs")}`);
-  expect(err).not.toContain("E_");
-  expect([0, 1]).toContain(code);
-  expect(await weight(at("own/model.onnx"))).toEqual([0, 0, 0, 0]);
 });

@@ -1,93 +1,11 @@
 /** Tests the program from words to exit code, with commands for these tests. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { type CommandDefinition, defineCommand } from "../../src/app/cli/command.ts";
-import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
+import { commands } from "../../src/app/cli/commands.ts";
 import { metricNames } from "../../src/app/cli/flags/metrics.ts";
 import { describeStoppedStage, exitCode, runProgram } from "../../src/app/cli/program.ts";
-import { PithError, throwIfAborted } from "../../src/core/errors.ts";
-import type behave from "./jobs/behave.ts";
-import { runJob } from "./run.ts";
-
-const job = new URL("./jobs/behave.ts", import.meta.url);
-
-const scale = defineCommand({
-  name: "scale",
-  summary: "doubles numbers in a job",
-  arguments: [{ name: "numbers", description: "what to double", several: true }],
-  options: v.object({ goal: v.optional(v.number()), bits: v.optional(v.picklist([4, 8]), 8) }),
-  examples: ["scale 1 2"],
-  async run(words, { goal }, session) {
-    const output = await session.job<typeof behave>(
-      job,
-      { kind: "double", values: Float32Array.from(words, Number) },
-      "scale",
-    );
-    const { values } = output as { values: Float32Array };
-    return {
-      data: { values, seed: session.seed },
-      print: (terminal) => terminal.line([...values].join(" ")),
-      goalMissed: goal !== undefined && Math.max(...values) < goal,
-    };
-  },
-});
-
-const failing = defineCommand({
-  name: "fail",
-  summary: "fails as it is told",
-  arguments: [{ name: "how", description: "kind of failure" }],
-  options: v.object({}),
-  examples: [],
-  async run([how], _options, session) {
-    if (how === "late") {
-      const failure = new PithError("E_ACCURACY_LOST", "Nothing was written.");
-      return { data: { tried: 3 }, print: (terminal) => terminal.line("tried: 3"), failure };
-    }
-    if (how === "abort") throwIfAborted(session.signal);
-    if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
-    if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
-    if (how === "pith-error") await session.job<typeof behave>(job, { kind: "pith-error" }, "fail");
-    // Without the stack of a test, because the program blames modules outside of Pith.
-    throw Object.assign(new TypeError("a fault"), { stack: "TypeError: a fault" });
-  },
-});
-
-function listed<S extends v.GenericSchema>(definition: CommandDefinition<S>): ListedCommand {
-  const { name, summary } = definition;
-  return { name, summary, load: async () => ({ default: definition }) };
-}
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function pith(
-  line: string,
-  signal = new AbortController().signal,
-  own: readonly ListedCommand[] = [listed(scale), listed(failing)],
-  columns?: number,
-): Promise<Ran> {
-  const text = { out: "", err: "" };
-  const stream = (name: "out" | "err") => ({
-    ...(columns === undefined ? {} : { columns }),
-    write: (more: string) => {
-      text[name] += more;
-    },
-  });
-  const words = line.split(" ").filter((word) => word !== "");
-  const code = await runProgram(words, {
-    out: stream("out"),
-    err: stream("err"),
-    signal,
-    commands: own,
-    // The jobs of "fail" end their processes; those of "scale" compute only.
-    ...(words[0] === "scale" ? { runJob } : {}),
-  });
-  return { code, ...text };
-}
+import { PithError } from "../../src/core/errors.ts";
+import { pith } from "./failing.ts";
 
 /** Returns the help of one of Pith's commands as it is printed. */
 async function help(name: string, flag = "--help-all"): Promise<string> {
@@ -258,31 +176,11 @@ describe("a failure", () => {
     });
   });
 
-  test("by a crash of a job exits with 1 and E_ENGINE", async () => {
-    const { code, err } = await pith("fail kill");
-    expect(code).toBe(exitCode.failed);
-    expect(err).toMatch(/^E_ENGINE: fail m\.onnx: its process crashed in native code \(SIGSEGV\)\.\n/);
-  });
-
   test("inside of Pith exits with 1 and asks for a report", async () => {
     const { code, err } = await pith("fail fault");
     expect(code).toBe(exitCode.failed);
     expect(err).toMatch(/^internal: TypeError: a fault\n/);
     expect(err).toContain("Please report it");
-  });
-
-  test("by a stop exits with 1 and E_STOPPED, in a job or outside", async () => {
-    const controller = new AbortController();
-    setTimeout(() => controller.abort(), 300);
-    // The message names the command if the job had no time to answer.
-    expect(await pith("fail wait", controller.signal)).toMatchObject({
-      code: 1,
-      err: expect.stringMatching(/^E_STOPPED: (Stopped on request|fail was stopped)\.\n$/),
-    });
-    expect(await pith("fail abort", AbortSignal.abort())).toMatchObject({
-      code: 1,
-      err: "E_STOPPED: Stopped on request.\n",
-    });
   });
 });
 

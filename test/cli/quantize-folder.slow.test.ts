@@ -1,9 +1,15 @@
 /** Tests `pith compress` of a folder, and folders that transformers.js cannot run because files are missing. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
+import { outliers } from "../outliers.ts";
 import { downloadFolder, expectIncomplete, given, images, modelFolder, program, texts } from "./model-folders.ts";
-import { json, pith } from "./run.ts";
+import { compiled, json, pith, run, runJob } from "./run.ts";
+
+const { PithError }: typeof import("../../src/core/errors.ts") = await import(
+  pathToFileURL(compiled("core/errors.js")).href
+);
 
 const { root, folder } = modelFolder();
 
@@ -62,5 +68,42 @@ describe("--target-download of a folder", () => {
     expect({ code, files }).toMatchObject({ code: 0, files: [{ dtype: "q8" }, { dtype: "q4" }] });
     const [q8] = Array.isArray(files) ? files : [];
     expect(Number(Object(q8).brotli)).toBeLessThanOrEqual(3000);
+  });
+});
+
+test("names the remaining files if a run is stopped", async () => {
+  const out = join(root, "stopped");
+  const stopsAtQ4: typeof runJob = (module, input, options) =>
+    JSON.stringify(input).includes('"dtype":"q4"')
+      ? Promise.reject(new PithError("E_STOPPED", "Stopped on request."))
+      : runJob(module, input, options);
+  const { code, err } = await run(["quantize", folder, "--dtype", "q8,q4", "-o", out], { runJob: stopsAtQ4 });
+  expect(code).toBe(1);
+  expect(err).toContain(
+    `E_STOPPED: Stopped. Finished files are kept in "${out}"; the same command continues. What remains: `,
+  );
+  expect(err).toMatch(/model_q4\.onnx \(not made\), relu_q4\.onnx \(not made\)\.$/m);
+});
+
+test("reports the rejected file as not written, and writes the others", async () => {
+  const path = await given(root, "outliers", outliers);
+  const { code, out } = await pith("quantize", path, "--dtype", "fp16,q4", "--no-fallback", "-o", `${path}.out`);
+  expect({ code, out }).toEqual({
+    code: 1,
+    out: expect.stringMatching(/^rejected: model_q4\.onnx: .* This file was not written\.$/m),
+  });
+  expect(out).not.toContain("Nothing was written");
+  expect(await readdir(join(`${path}.out`, "onnx"))).toEqual(["model.onnx", "model_fp16.onnx"]);
+});
+
+describe("a folder with missing files", () => {
+  test("is written with the names of the missing files and exit code 1", async () => {
+    await expectIncomplete(
+      root,
+      "text",
+      texts,
+      ["config.json"],
+      "tokenizer.json and tokenizer_config.json are missing",
+    );
   });
 });

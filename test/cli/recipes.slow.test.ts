@@ -1,19 +1,14 @@
 /** `pith compress -r` on several models writes the same files for any `--jobs`. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { outliers } from "../outliers.ts";
 import { filesIn } from "./compressing.ts";
-import { pith } from "./run.ts";
-import { hidden, smallModels } from "./small-models.ts";
-
-const { at } = smallModels();
-const models = (): string[] => ["dense", "outliers"].map((name) => at(`${name}.onnx`));
-const running = (names: readonly string[], ...more: readonly string[]): string[] => [
-  ...["compress", ...names, "--data", at("points.csv"), "-r", at("recipe.yaml"), ...more],
-];
+import { recipeModels } from "./recipe-models.ts";
+import { json, pith } from "./run.ts";
+import { hidden } from "./small-models.ts";
 
 beforeAll(async () => {
   await save(parseModel(hidden.replaceAll(/\b0([,\]])/g, "0.01$1")), at("dense.onnx"));
@@ -50,4 +45,21 @@ test("gives each model the result of a single run, for any number of jobs", asyn
   const alone = await pith(...running(models().slice(0, 1), "--force", "-o", at("alone")));
   expect(alone.code, alone.err).toBe(0);
   same(at("one/dense"), at("alone"));
+});
+
+const { at, models, running } = recipeModels();
+
+test("names a model that fails, and writes the others", async () => {
+  writeFileSync(at("broken.onnx"), "no model");
+  const [first = ""] = models();
+  const report = await json(...running([at("broken.onnx"), first], "--force", "--jobs", "2", "-o", at("some")));
+  expect(report).toMatchObject({
+    code: 1,
+    models: [
+      { model: at("broken.onnx"), rejected: { code: "E_NOT_ONNX" } },
+      { model: first, out: at("some/dense"), run: { chosen: 0 } },
+    ],
+  });
+  expect(existsSync(at("some/dense/model.onnx"))).toBe(true);
+  expect(existsSync(at("some/broken"))).toBe(false);
 });

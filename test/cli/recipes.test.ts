@@ -1,39 +1,11 @@
 /** Tests `pith compress -r` on several models, each with a folder of results. */
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, expect, test } from "vitest";
-import { parseModel } from "../../src/core/graph/text.ts";
-import { save } from "../../src/core/onnx/index.ts";
-import { outliers } from "../outliers.ts";
-import { json, pith } from "./run.ts";
-import { hidden, smallModels } from "./small-models.ts";
+import { expect, test } from "vitest";
+import { recipeModels } from "./recipe-models.ts";
+import { pith } from "./run.ts";
 
-const { at } = smallModels();
-const models = (): string[] => ["dense", "outliers"].map((name) => at(`${name}.onnx`));
-const running = (names: readonly string[], ...more: readonly string[]): string[] => [
-  ...["compress", ...names, "--data", at("points.csv"), "-r", at("recipe.yaml"), ...more],
-];
-
-beforeAll(async () => {
-  await save(parseModel(hidden.replaceAll(/\b0([,\]])/g, "0.01$1")), at("dense.onnx"));
-  await save(parseModel(outliers), at("outliers.onnx"));
-  writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
-});
-
-test("names a model that fails, and writes the others", async () => {
-  writeFileSync(at("broken.onnx"), "no model");
-  const [first = ""] = models();
-  const report = await json(...running([at("broken.onnx"), first], "--force", "--jobs", "2", "-o", at("some")));
-  expect(report).toMatchObject({
-    code: 1,
-    models: [
-      { model: at("broken.onnx"), rejected: { code: "E_NOT_ONNX" } },
-      { model: first, out: at("some/dense"), run: { chosen: 0 } },
-    ],
-  });
-  expect(existsSync(at("some/dense/model.onnx"))).toBe(true);
-  expect(existsSync(at("some/broken"))).toBe(false);
-});
+const { at, models, running } = recipeModels();
 
 test("rejects models with equal names, and several models without a recipe", async () => {
   const [first = ""] = models();

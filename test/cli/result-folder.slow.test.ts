@@ -1,7 +1,11 @@
 /** Tests reports of runs, simultaneous runs, and a rejected run in the folder of an earlier one. */
-import { readFileSync, writeFileSync } from "node:fs";
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
+import { escapeMarkdown } from "../../src/app/report/markdown-text.ts";
+import { processSuffix } from "../../src/core/platform/node-leftovers.ts";
 import type { Run } from "../../src/judge/record/data.ts";
 import { compressing, filesIn, reports, results, textOf } from "./compressing.ts";
 import { pith } from "./run.ts";
@@ -79,5 +83,53 @@ describe("a rejected run", () => {
     for (const place of [out, other]) await compress(place);
     expect(filesIn(out)).toEqual(results.toSorted());
     expect(filesIn(join(other, "rejected"))).toEqual(["notes.txt"]);
+  });
+});
+
+test("replaces results of Pith, also those of a killed run", async () => {
+  const out = folder();
+  const written = `written: ${results.map((name) => join(out, name)).join("  ")}`;
+  expect(await compress(out)).toMatchObject({ code: 0, out: expect.stringContaining(`${written}\n`) });
+  const first = readFileSync(join(out, "model.onnx"));
+  for (let time = 0; time < 2; time++) {
+    const { out: text, err } = await compress(out, 0.5);
+    expect(text).toContain(`${written} (replaced)\n`);
+    expect(err).not.toContain("stays as it is");
+    expect(filesIn(out)).toEqual(results.toSorted());
+    expect(readFileSync(join(out, "model.onnx"))).not.toEqual(first);
+    // Simulates a run that was killed after it wrote run.json and before it wrote the model.
+    writeFileSync(join(out, "model.onnx"), first);
+  }
+});
+
+test("a killed run does not lock the folder", async () => {
+  const out = folder();
+  const steps = join(out, "pith-steps");
+  mkdirSync(steps, { recursive: true });
+  const { pid = 0 } = spawnSync(process.execPath, ["--version"]);
+  const claimed = processSuffix().replace(/-\d+\./, `-${pid}.`);
+  writeFileSync(join(steps, `.run.claim.${claimed}.tmp`), "");
+  expect(await compress(out)).toMatchObject({ code: 0 });
+  expect(filesIn(out)).toEqual(results.toSorted());
+});
+
+describe("a rejected run", () => {
+  test("writes reports with the reason and no model, which the next result replaces", async () => {
+    const out = folder();
+    const { code, err } = await reject(out);
+    expect(code).toBe(1);
+    expect(err).toContain(`No model was written; ${join(out, "report.html")} shows what was tried.\n`);
+    expect(filesIn(out)).toEqual(reports);
+    const run: Run = JSON.parse(textOf(join(out, "run.json")));
+    expect(run.rejected).toMatchObject({ code: expect.stringMatching(/^E_/), message: expect.any(String) });
+    expect(run).toMatchObject({ examined: 0, noise: { layers: expect.any(Array) } });
+    expect(run.chosen).toBeUndefined();
+    for (const name of ["report.html", "report.md"])
+      expect(textOf(join(out, name))).toContain("The result was rejected.");
+    expect(textOf(join(out, "report.html"))).toContain('<span class="badge bad">rejected</span>');
+    expect(textOf(join(out, "report.md"))).toContain(escapeMarkdown(run.rejected?.message ?? "?"));
+    expect(await compress(out)).toMatchObject({ code: 0 });
+    expect(filesIn(out)).toEqual(results.toSorted());
+    expect(textOf(join(out, "report.html"))).not.toContain("The result was rejected");
   });
 });

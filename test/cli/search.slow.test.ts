@@ -2,20 +2,12 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, expect, test } from "vitest";
-import { parseModel } from "../../src/core/graph/text.ts";
-import { save } from "../../src/core/onnx/index.ts";
-import { outliers } from "../outliers.ts";
+import { expect, test } from "vitest";
+import { results } from "./compressing.ts";
 import { pith } from "./run.ts";
-import { smallModels } from "./small-models.ts";
+import { preparedSearch } from "./searching.ts";
 
-const { at } = smallModels();
-const searching = (out: string, ...more: readonly string[]) =>
-  pith("compress", at("outliers.onnx"), "--data", at("points.csv"), ...more, "-o", out);
-
-beforeAll(async () => {
-  await save(parseModel(outliers), at("outliers.onnx"));
-});
+const { at, searching } = preparedSearch();
 
 test("the recipe of each finalist gives the same file", async () => {
   const out = at("recipes");
@@ -99,4 +91,32 @@ test("tries structures alone if no format is among the techniques", async () => 
   expect(code, err).toBe(0);
   const { search } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   expect(search.points).toHaveLength(3);
+});
+
+test("writes the best candidate with a recipe that gives the same file", async () => {
+  const [out, again] = [at("searched"), at("again")];
+  const { code, out: text, err } = await searching(out, "--steps", "8", "--for", "size", "--max-drop", "2%");
+  expect(code, err).toBe(0);
+  expect(err).toMatch(/^best so far: /m);
+  expect(text).toMatch(
+    /^kept: .*, the smallest of 8 candidates that is within the goal\. .*\nAccuracy went from .*\. (Measured change: .* \(goal: at least −2\.0\), .*|The result is identical to the original: .*)\nnext: pith bench .*\n$/m,
+  );
+  expect(text).toMatch(/tested on: .*points\.csv \(test, (\d+); \1 others compared the candidates\)$/m);
+  for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
+  const run = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(run.search.points).toHaveLength(8);
+  const recipe = join(out, "recipe.yaml");
+  const repeated = await pith(
+    "compress",
+    at("outliers.onnx"),
+    "--data",
+    at("points.csv"),
+    "-r",
+    recipe,
+    "--force",
+    "-o",
+    again,
+  );
+  expect(repeated.code, repeated.err).toBe(0);
+  expect(readFileSync(join(again, "model.onnx"))).toEqual(readFileSync(join(out, "model.onnx")));
 });

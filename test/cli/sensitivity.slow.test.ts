@@ -1,14 +1,13 @@
 /** Tests `pith sensitivity` with several processes and stored measurements. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseRecipe, parseSensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { filesIn } from "./compressing.ts";
 import { pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
-
-const { at } = smallModels();
 
 beforeAll(async () => {
   const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
@@ -48,4 +47,48 @@ test("writes recipes for a budget of multiply-accumulates, and warns if it is ou
   expect(err).toContain(
     `channels.yaml leaves ${remainingPercent} % of the multiply-accumulates, more than the 1 % of --budget: harsher settings were not measured`,
   );
+});
+
+const { at } = smallModels();
+
+beforeAll(async () => {
+  const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
+  await save(parseModel(dense), at("dense.onnx"));
+});
+
+test("prints a table, and writes page, data and recipes that run", async () => {
+  const out = at("swept");
+  const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out];
+  const { code, out: text, err } = await pith(...words, "--kinds", "prune,bits", "--budget", "85%");
+  expect(code, err).toBe(0);
+  expect(text).toMatch(
+    /^accuracy of the original +100\.0 % +95 % interval [\d.]+ % … [\d.]+ %\nindividual weights set to zero: drop of accuracy in points, largest first; a negative one is a gain\nlayer +20 % +40 % +60 % +80 %\nfc\d +\d/,
+  );
+  expect(text).toContain("fewer bits");
+  expect(text).toMatch(/\nnext: pith compress .*prune\.yaml\n$/);
+  expect(filesIn(out)).toEqual(["bits.yaml", "prune.yaml", "sensitivity.html", "sensitivity.json"]);
+  const read = (name: string): string => readFileSync(join(out, name), "utf8");
+  const { rows, model } = parseSensitivity(read("sensitivity.json"));
+  expect(model).toBe("dense.onnx");
+  expect(new Set(rows.map(({ layers }) => layers[0]))).toEqual(new Set(["fc1", "fc2"]));
+  // Without three of its four weights, the layer predicts other classes.
+  expect(Math.max(...rows.map(({ drop }) => drop.value))).toBeGreaterThan(0.2);
+  const page = read("sensitivity.html");
+  expect(page).toContain("<h2>individual weights set to zero</h2>");
+  expect(page).toMatch(/<title>fc1, 80 %: [\d.−]+<\/title>/);
+  expect(page).not.toMatch(/<script|https?:|NaN/);
+  const [step] = parseRecipe(read("bits.yaml")).steps;
+  expect(step).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
+  const compressRun = await pith(
+    "compress",
+    at("dense.onnx"),
+    "--data",
+    at("points.csv"),
+    "-r",
+    join(out, "prune.yaml"),
+    "--force",
+    "-o",
+    at("made"),
+  );
+  expect(compressRun.code, compressRun.err).toBe(0);
 });

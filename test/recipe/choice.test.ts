@@ -7,10 +7,8 @@ import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { drawHoldout } from "../../src/judge/measure/division.ts";
-import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
-import { task, trained } from "./blobs.ts";
+import { quick, recipe, task, trained } from "./blobs.ts";
 
 let net: Model;
 
@@ -18,28 +16,7 @@ beforeAll(async () => {
   net = await trained();
 });
 
-const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
-const quick = { rounds: 0 };
-
 describe("the choice among several candidates", () => {
-  test("keeps the smallest that meets the goal, and reports all", async () => {
-    const formats = [
-      { scheme: "static" },
-      { scheme: "weights" },
-      { scheme: "weights", bits: 4 },
-      { scheme: "float16" },
-    ].map((quantize) => recipe({ quantize }));
-    const candidates = formats.map((one) => ({ name: recipeName(one), recipe: one }));
-    const options = { rounds: 3, goal: { maxDrop: 0.02 } };
-    const { run, result } = await compress(net, candidates, task, options);
-    expect(run.data).toMatchObject({ validation: 266, test: { count: 800 } });
-    expect(run.variants.map(({ comparison }) => comparison?.difference.count)).toEqual([534, 534, 534, 534]);
-    const kept = run.variants[run.chosen ?? -1]?.result?.bytes;
-    expect(result?.bytes).toHaveLength(kept ?? Number.NaN);
-    expect(run.latency?.models).toHaveLength(run.variants.length + 1);
-    expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
-  });
-
   test("keeps nothing if no candidate is good enough", async () => {
     const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
     const candidates = [0, 1].map((index) => ({ name: `try ${index}`, recipe: lossy }));

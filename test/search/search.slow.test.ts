@@ -1,7 +1,8 @@
 /** Searches give the same file for the same seed and steps. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
@@ -14,25 +15,16 @@ import { search } from "../../src/search/search.ts";
 import { outliers } from "../outliers.ts";
 import { task, trained } from "../recipe/blobs.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { bests, pictures, quick } from "./searches.ts";
 
 let net: Model;
-let searchResult: Compressed;
-const bests: Compressed[] = [];
-/** Each test sample as a stored image: its brightness depends on its label. */
-const brightnessOf = (label: number): number => 30 * label;
-const pictures = memory("pictures", {
-  image: {
-    type: "uint8",
-    dims: [800, 8, 8, 3],
-    data: Uint8Array.from({ length: 800 * 192 }, (_, index) => brightnessOf(Math.floor(index / 192) % 8)),
-  },
-});
-const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } } as const;
 
 beforeAll(async () => {
   net = await trained();
   searchResult = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
 });
+
+let searchResult: Compressed;
 
 describe("a search with the same seed and steps", () => {
   test("gives the same file", async () => {
@@ -102,4 +94,47 @@ test("trained finalists keep the goal of the search if the original's prediction
   const { run } = await search(net, agreementTask, options);
   expect(run.variants.map(({ name }) => name)).toEqual(run.variants.map(() => expect.stringContaining("distilled")));
   expect(run.goal?.maxDrop).toBe(usualDrop(agreementTask.metric, 1));
+});
+
+test("with a limit of candidates, tries the most promising formats, writes the best, and logs the limit", async () => {
+  const files: (number | undefined)[] = [];
+  const onBest = async ({ result }: Compressed): Promise<void> => void files.push(result?.bytes.length);
+  const messages: string[] = [];
+  // Any speed meets this goal.
+  const { run } = await search(
+    net,
+    task,
+    { steps: 2, faster: 0.01, rounds: 0, onBest },
+    { log: ({ text }) => void messages.push(text) },
+  );
+  expect(run.goal?.stated).not.toBe(true);
+  expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic"]);
+  expect(messages).toContain("the search ended at its limit of 2 candidates; others can be better");
+  expect(files.length).toBeGreaterThan(0);
+  expect(files).not.toContain(undefined);
+});
+
+test("names the candidate that the time limit stopped", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const engine = createEngine();
+  const messages: string[] = [];
+  let isLate = false;
+  const late: typeof engine = {
+    ...engine,
+    load(...given) {
+      if (isLate) vi.runAllTimers();
+      return engine.load(...given);
+    },
+  };
+  const onBest = async (): Promise<void> => {
+    isLate = true;
+  };
+  const options = { ...quick, steps: undefined, minutes: 1, onBest };
+  const log = ({ id, text }: { readonly id: string; readonly text: string }): void =>
+    void messages.push(`${id}: ${text}`);
+  const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
+  expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
+  expect(messages).toContain(
+    "late: palettes of 8 bits: stopped without a result, because the time for the search was over",
+  );
 });

@@ -1,25 +1,13 @@
 import { decode } from "fast-png";
-import { beforeAll, expect, test, vi } from "vitest";
-import { createEngine } from "../../src/core/engine/index.ts";
+import { beforeAll, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
-import { memory } from "../../src/data/index.ts";
 import { type Compressed, runRecipe } from "../../src/judge/run/run.ts";
 import { search } from "../../src/search/search.ts";
 import { task, trained } from "../recipe/blobs.ts";
+import { bests, brightnessOf, pictures, quick } from "./searches.ts";
 
 let net: Model;
 let searchResult: Compressed;
-const bests: Compressed[] = [];
-/** Each test sample as a stored image: its brightness depends on its label. */
-const brightnessOf = (label: number): number => 30 * label;
-const pictures = memory("pictures", {
-  image: {
-    type: "uint8",
-    dims: [800, 8, 8, 3],
-    data: Uint8Array.from({ length: 800 * 192 }, (_, index) => brightnessOf(Math.floor(index / 192) % 8)),
-  },
-});
-const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } } as const;
 
 beforeAll(async () => {
   net = await trained();
@@ -58,24 +46,6 @@ test("reports each new best candidate with its file", async () => {
   expect(again.bytes).toEqual(result?.bytes);
 });
 
-test("with a limit of candidates, tries the most promising formats, writes the best, and logs the limit", async () => {
-  const files: (number | undefined)[] = [];
-  const onBest = async ({ result }: Compressed): Promise<void> => void files.push(result?.bytes.length);
-  const messages: string[] = [];
-  // Any speed meets this goal.
-  const { run } = await search(
-    net,
-    task,
-    { steps: 2, faster: 0.01, rounds: 0, onBest },
-    { log: ({ text }) => void messages.push(text) },
-  );
-  expect(run.goal?.stated).not.toBe(true);
-  expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic"]);
-  expect(messages).toContain("the search ended at its limit of 2 candidates; others can be better");
-  expect(files.length).toBeGreaterThan(0);
-  expect(files).not.toContain(undefined);
-});
-
 test("keeps a candidate within the goal on held-out samples", () => {
   const { run } = searchResult;
   const chosen = run.variants[run.chosen ?? -1];
@@ -93,29 +63,4 @@ test("keeps a file no larger than the smallest number format alone", () => {
   const smallest = Math.min(...formats.map(({ bytes = Number.POSITIVE_INFINITY }) => bytes));
   const { variants, chosen = -1 } = searchResult.run;
   expect(variants[chosen]?.result?.bytes).toBeLessThanOrEqual(smallest);
-});
-
-test("names the candidate that the time limit stopped", async () => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const engine = createEngine();
-  const messages: string[] = [];
-  let isLate = false;
-  const late: typeof engine = {
-    ...engine,
-    load(...given) {
-      if (isLate) vi.runAllTimers();
-      return engine.load(...given);
-    },
-  };
-  const onBest = async (): Promise<void> => {
-    isLate = true;
-  };
-  const options = { ...quick, steps: undefined, minutes: 1, onBest };
-  const log = ({ id, text }: { readonly id: string; readonly text: string }): void =>
-    void messages.push(`${id}: ${text}`);
-  const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
-  expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
-  expect(messages).toContain(
-    "late: palettes of 8 bits: stopped without a result, because the time for the search was over",
-  );
 });

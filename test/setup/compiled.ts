@@ -1,5 +1,5 @@
 /**
- * Compiles the command line once for all tests, as users run it. It starts in half the time of the sources, which matters because
+ * Compiles the command line once for all tests of all projects, as users run it. It starts in half the time of the sources, which matters because
  * every command starts a process.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -44,7 +44,19 @@ const sharedModules = {
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-export default async function compile({ provide }: TestProject): Promise<() => void> {
+/** Each project loads this module anew, but the process is the same. */
+const started = Symbol.for("pith: compiled sources");
+
+export default async function provideCompiled({ provide }: TestProject): Promise<() => void> {
+  const compiling: Promise<string> = Reflect.get(globalThis, started) ?? compile();
+  Reflect.set(globalThis, started, compiling);
+  const folder = await compiling;
+  provide("compiled", join(folder, "dist"));
+  return () => rmSync(folder, { recursive: true, force: true });
+}
+
+/** Returns the folder of a package with the compiled sources. */
+async function compile(): Promise<string> {
   const cache = join(root, "node_modules/.cache/pith");
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "compiled-"));
@@ -65,6 +77,5 @@ export default async function compile({ provide }: TestProject): Promise<() => v
     platform: "node",
     plugins: [sharedModules],
   });
-  provide("compiled", dist);
-  return () => rmSync(folder, { recursive: true, force: true });
+  return folder;
 }
