@@ -253,3 +253,44 @@ describe("train", () => {
     expect((await open(out)).graph.value("fc.weight")?.tensor?.dims).toEqual([2, 2]);
   });
 });
+
+describe("factorize and distill", () => {
+  test("distill evaluates further teachers, warns of one at chance, and rejects duplicates", async () => {
+    const words = [
+      "distill",
+      at("near.onnx"),
+      "--data",
+      at("points.csv"),
+      "--epochs",
+      "1",
+      "--force",
+      "-o",
+      at("led.onnx"),
+    ];
+    const teachers = (further: string): string[] => ["--teacher", at("right.onnx"), "--other-teachers", further];
+    const { err } = await pith(...words, ...teachers(`${at("hidden.onnx")},${at("zero.onnx")}`));
+    expect(err).toMatch(/^the teacher \S*hidden\.onnx: accuracy 100\.0 %$/m);
+    expect(err).toMatch(/^chance: the teacher \S*zero\.onnx scores /m);
+    expect(err).not.toMatch(/the teacher \S*hidden\.onnx scores/);
+    expect(await pith(...words, ...teachers(at("right.onnx")))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("right.onnx is named twice: each teacher has the same weight."),
+    });
+    expect(await pith(...words, ...teachers(at("none.onnx")))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("none.onnx"),
+    });
+  });
+
+  test("distill derives a narrower student from its teacher, and prints the teacher's accuracy", async () => {
+    const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "3"];
+    const { code, out, err } = await pith("distill", ...words);
+    expect(code).toBe(0);
+    expect(err).toContain("student: 2 layers (teacher 2), 12 parameters of 22 (54.5 %)");
+    expect(err).toMatch(/^the student before training: accuracy [\d.]+ %, after it [\d.]+ %$/m);
+    expect(out).toMatch(/^ {2}fc1: 2 of 4 channels cut$/m);
+    expect(out).toMatch(/^accuracy +100\.0 %/m);
+    expect(out).toContain(`written: ${at("hidden.distilled.onnx")}`);
+    expect((await json("inspect", at("hidden.distilled.onnx"))).parameters).toBe(12);
+  });
+});

@@ -9,6 +9,7 @@ import { hidden, smallModels } from "./small-models.ts";
 const { at } = smallModels();
 
 const data = ["--data", at("points.csv")];
+
 const quick = ["--epochs", "2", "--batch", "16", "--learning-rate", "0.05", "-o", at("trained.onnx")];
 
 describe("--samples", () => {
@@ -346,5 +347,70 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     const asked = ["--epochs", "1", "--batch", "16", "--checkpoint", at("never")];
     expect(await pith("train", at("fixed.onnx"), ...data, ...asked)).toMatchObject({ code: 1 });
     expect(existsSync(at("never"))).toBe(false);
+  });
+});
+
+describe("recover and distill with a reference model", () => {
+  const aims = [
+    ["recover", at("near.onnx"), "--original", at("hidden.onnx")],
+    ["distill", at("near.onnx"), "--teacher", at("hidden.onnx"), "--epochs", "1", "--learning-rate", "1e-6"],
+  ];
+  const out = ["-o", at("nearer.onnx")];
+
+  test.each(aims)(
+    "%s is evaluated against the input model, and prints the distance to the reference",
+    async (...words) => {
+      const result = await pith(...words, ...data, ...out);
+      expect(result.out).toMatch(
+        /^compared with .*hidden\.onnx: accuracy went from 100\.0 % to [\d.]+ %: (?:−[\d.]+|0\.0) points \(95 % interval .*, 80 samples\)$/m,
+      );
+      expect(result.out).toMatch(/^(No loss compared with|Measured change against) .*near\.onnx/m);
+      if (words[0] === "distill")
+        expect(result.out).toMatch(
+          /\. But compared with .*hidden\.onnx the change is −[\d.]+ points\. With --max-drop, such a loss is rejected\.$/m,
+        );
+      // A step this small changes nothing.
+      if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
+      expect(result.err).toMatch(
+        /Nothing is written if accuracy is worse than the [\d.]+ % of .*near\.onnx by more than 1\.0 points/,
+      );
+    },
+  );
+
+  test.each(aims)("%s --max-drop limits the loss against the reference", async (...words) => {
+    const report = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");
+    const { reference, verdict } = report as Record<string, Record<string, { value: number }>>;
+    const drop = verdict?.drop?.value ?? Number.NaN;
+    expect(reference).toMatchObject({ judges: true, isTruth: false, model: at("hidden.onnx") });
+    expect(reference?.comparison).toMatchObject({ original: { value: 1 }, difference: { value: 0 - drop } });
+  });
+
+  test("distill rejects a loss against the teacher beyond --max-drop, although the student lost nothing", async () => {
+    const [, distill = []] = aims;
+    const { code, err } = await pith(...distill, ...data, ...out, "--max-drop", "1%");
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points/m,
+    );
+    expect(err).toMatch(/\nE_ACCURACY_LOST: Against .*hidden\.onnx, accuracy went from 100\.0 % to /);
+  });
+});
+
+describe("progress and result", () => {
+  test("announces what happens to a worse result, and keeps it with --checkpoint", async () => {
+    const wild = ["--optimizer", "sgd", "--learning-rate", "30", "--schedule", "constant", "--epochs", "1"];
+    const words = ["train", at("hidden.onnx"), ...data, ...wild, "--seed", "1", "-o", at("wild.onnx")];
+    const alone = await pith(...words);
+    expect(alone.err).toMatch(
+      /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points \(--max-drop\), with statistical significance\. To keep it in any case: --checkpoint <folder>, or --force\.\n/m,
+    );
+    const lost = /\nE_ACCURACY_LOST: Accuracy went from 100\.0 % to .*Nothing was written\.\nhint: /;
+    expect(alone).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
+    const kept = await pith(...words, "--checkpoint", at("wild"));
+    expect(kept).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
+    expect(kept.err).toContain(`hint: The trained weights are kept in ${at("wild")}. `);
+    expect(existsSync(at("wild/last.onnx"))).toBe(true);
+    expect(existsSync(at("wild.onnx"))).toBe(false);
+    expect((await pith(...words, "--force")).code).toBe(0);
   });
 });

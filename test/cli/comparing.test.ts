@@ -1,21 +1,13 @@
 /** Without data, commands compare the result with the original on random inputs, and reject a result that differs too much. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { parseModel } from "../../src/core/graph/text.ts";
-import { save } from "../../src/core/onnx/index.ts";
+import { expect, test } from "vitest";
 import { random } from "../../src/core/tensor/random.ts";
-import { temporaryFolder } from "../temporary.ts";
+import { comparedModels } from "./compared.ts";
 import { pith } from "./run.ts";
 import { twoOutputs } from "./small-models.ts";
 
-const folder = temporaryFolder();
-
-async function saved(name: string, text: string): Promise<string> {
-  const path = join(folder, name);
-  await save(parseModel(text), path);
-  return path;
-}
+const { folder, saved } = comparedModels();
 
 test("rejects a result with a large error, and warns of one above a tenth", async () => {
   const model = await saved(
@@ -82,54 +74,6 @@ test("compares each output, and names the worst", async () => {
   expect(lost).toMatchObject({ code: 1, err: expect.stringContaining('E_ACCURACY_LOST: Output "y": on') });
 });
 
-test("eval and debug name an output that is missing or has lost an axis", async () => {
-  const original = await saved(
-    "form.onnx",
-    `opset 21
-graph (x: float32[n, 4]) -> (y: float32[n, 4], z: float32[n, 4]) {
-  w: float32[4, 4] = random(seed 1)
-  y = MatMul(x, w)
-  z = Relu(y)
-}`,
-  );
-  const flat = await saved(
-    "flat.onnx",
-    `opset 21
-graph (x: float32[n, 4]) -> (y: float32[n, 4], z: float32[m]) {
-  w: float32[4, 4] = random(seed 1)
-  s: int64[1] = [-1]
-  y = MatMul(x, w)
-  r = Relu(y)
-  z = Reshape(r, s)
-}`,
-  );
-  const alone = await saved(
-    "alone.onnx",
-    `opset 21
-graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
-  w: float32[4, 4] = random(seed 1)
-  y = MatMul(x, w)
-}`,
-  );
-  const data = join(folder, "rows.csv");
-  const draw = random(0, "rows");
-  const rows = Array.from({ length: 40 }, () => Array.from({ length: 4 }, () => draw.normal().toFixed(4)).join(","));
-  writeFileSync(data, ["a,b,c,d", ...rows].join("\n"));
-  for (const [model, text] of [
-    [flat, 'output "z" is ['],
-    [alone, 'the result has no output "z"'],
-  ] as const) {
-    const measured = await pith("eval", model, "--original", original, "--data", data, "--max-drop", "1%");
-    expect(measured).toMatchObject({ code: 1, out: expect.stringContaining(`missed: `) });
-    expect(measured.out).toContain(text);
-    expect(measured.out).not.toContain("is met");
-    const asked = await pith("eval", model, "--original", original, "--data", data, "--output", "y");
-    expect(asked).toMatchObject({ code: 0, out: expect.not.stringContaining("missed") });
-    for (const more of [[], ["--data", data]])
-      expect((await pith("debug", original, model, ...more)).out.toLowerCase()).toContain(text);
-  }
-});
-
 test("does not write a result that does not load, also with --force or simplify", async () => {
   // ONNX Runtime moves the padding into the pool, which then pads by more than its window.
   const model = await saved(
@@ -157,44 +101,6 @@ graph (x: float32[n, 3, 8, 8]) -> (y: float32[...]) {
   expect({ code, out: output }).toEqual({ code: 1, out: "" });
   expect(err).toContain("The result loads without graph optimizations, but not with those of ONNX Runtime");
   expect(existsSync(out)).toBe(false);
-});
-
-describe("a model that loads with graph optimizations only after simplify", () => {
-  const broken = () =>
-    saved(
-      "broken.onnx",
-      `opset 17
-graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
-  one: float32[] = 1
-  zero: float32[] = 0
-  w: float32[64, 64] = random(seed 1)
-  same = Identity(x)
-  factor = Div(one, one)
-  m = Mul(same, factor)
-  a = Add(m, zero)
-  y = MatMul(a, w)
-}`,
-    );
-
-  test("is simplified first by the commands that change it", async () => {
-    const model = await broken();
-    const out = join(folder, "healed.onnx");
-    for (const words of [
-      ["quantize", "--scheme", "weights"],
-      ["prune", "--amount", "0.3"],
-    ]) {
-      const { code, err } = await pith(...words, model, "-o", out);
-      expect({ code, said: err.includes("is simplified first") }).toEqual({ code: 0, said: true });
-    }
-  });
-
-  test("is rejected by commands that only run it, with the command that helps", async () => {
-    const model = await broken();
-    expect(await pith("bench", model)).toMatchObject({
-      code: 1,
-      err: expect.stringContaining(`hint: Run pith simplify ${model} first, and use its result: it loads.`),
-    });
-  });
 });
 
 test("compares outputs on few samples, but not on random inputs beyond the calibrated ranges", async () => {

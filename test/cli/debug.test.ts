@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { capitalize } from "../../src/core/errors.ts";
@@ -79,21 +79,6 @@ test("lists layers without comparable outputs jointly, and states what their val
   expect(textReport.out).not.toContain("before”");
 });
 
-test("finds the layers of a model quantized in any format", async () => {
-  for (const scheme of [
-    ["--scheme", "weights"],
-    ["--scheme", "dynamic"],
-    ["--scheme", "float16"],
-    ["--scheme", "static", "--data", at("points.csv")],
-  ]) {
-    const quantizeRun = await pith("quantize", at("hidden.onnx"), ...scheme, "-o", at("quantized.onnx"), "--force");
-    expect(quantizeRun.code).toBe(0);
-    const { layers } = await json("debug", at("hidden.onnx"), at("quantized.onnx"), "--data", at("points.csv"));
-    const layerErrors = layers as { layer: string; kind: string; weight: number; signalToNoise: number }[];
-    expect(layerErrors.filter(({ kind }) => kind === "layer").map(({ layer }) => layer)).toEqual(["fc1", "fc2"]);
-  }
-});
-
 test("reports no differing layer for a model and itself", async () => {
   const { code, out } = await pith("debug", at("right.onnx"), at("right.onnx"));
   expect({ code, out }).toMatchObject({
@@ -133,21 +118,4 @@ test("does not overwrite a model with its page", async () => {
   const { code, err } = await pith("debug", at("right.onnx"), at("near.onnx"), "-o", at("near.onnx"));
   expect(code).toBe(2);
   expect(err).toContain("the model itself");
-});
-
-test("explains decibels below each table that has them", async () => {
-  const text = `opset 21
-graph (x: float32[batch, 2]) -> (y: float32[batch, 64]) {
-  fc1.weight: float32[64, 2] = random(seed 1)
-  fc2.weight: float32[64, 64] = random(seed 2)
-  h = Gemm "fc1" (x, fc1.weight) {transB=1}
-  y = Gemm "fc2" (h, fc2.weight) {transB=1}
-}`;
-  await save(parseModel(text), at("numbers.onnx"));
-  writeFileSync(at("rows.csv"), `a,b\n${Array.from({ length: 32 }, (_, row) => `${row % 5},${row % 7}`).join("\n")}\n`);
-  const compared = ["--original", at("numbers.onnx"), "--data", at("rows.csv"), "--metric", "signal-to-noise"];
-  const quantized = await pith("quantize", at("numbers.onnx"), "--scheme", "weights", "-o", at("numbers8.onnx"));
-  const evaluated = await pith("eval", at("numbers8.onnx"), ...compared);
-  for (const { out } of [quantized, evaluated]) expect(out).toContain(`${decibelsLegend}\n`);
-  expect((await pith("eval", at("near.onnx"), "--data", at("points.csv"))).out).not.toContain(decibelsLegend);
 });

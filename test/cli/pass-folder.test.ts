@@ -1,22 +1,19 @@
 /** Tests commands that change a model of a transformers.js folder and write a folder of the same form. */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { copyBeside } from "../../src/app/folder/originals.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { filesOf, given, texts, twoLayers } from "./model-folders.ts";
+import { half, result } from "./passed-folder.ts";
 import { pith } from "./run.ts";
 
 const root = temporaryFolder();
 
 const folderCalled = (name: string): Promise<string> =>
   given(root, name, twoLayers, "config.json", "tokenizer.json", "LICENSE", "notes.txt");
-
-const result = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx"), "tokenizer.json"];
-const half = ["--structured", "50%", "--force"];
 
 describe("prune of a folder", () => {
   test("writes the named folder with the files that transformers.js reads besides the model", async () => {
@@ -25,27 +22,6 @@ describe("prune of a folder", () => {
     expect(await pith("prune", folder, ...half, "-o", `${out}/`)).toMatchObject({ code: 0 });
     expect(await filesOf(out)).toEqual(result);
     expect(await filesOf(folder)).toEqual(before);
-  });
-
-  test("writes a folder next to the original without -o", async () => {
-    const folder = await folderCalled("beside");
-    expect(await pith("prune", folder, ...half)).toMatchObject({ code: 0 });
-    expect(await filesOf(`${folder}.pruned`)).toEqual(result);
-    expect(await filesOf(join(folder, "onnx"))).toEqual(["model.onnx"]);
-  });
-
-  test("copies other models, and removes missing variants from config.json", async () => {
-    const [folder, out] = [await folderCalled("modules"), join(root, "modules.out")];
-    const other = parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}");
-    await save(other, join(folder, "onnx", "encoder_model.onnx"));
-    await save(other, join(folder, "onnx", "model_q4.onnx"));
-    await writeFile(join(folder, "config.json"), '{"transformers.js_config": {"dtype": "q4", "kv_cache_dtype": "x"}}');
-    await pith("prune", folder, ...half, "-o", out);
-    expect(await filesOf(join(out, "onnx"))).toEqual(["encoder_model.onnx", "model.onnx"]);
-    const config = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
-    expect(config).toEqual({
-      "transformers.js_config": { dtype: { model: "fp32", encoder_model: "fp32" }, kv_cache_dtype: "x" },
-    });
   });
 
   test("writes nothing if nothing changes, and with --dry-run", async () => {
@@ -70,18 +46,6 @@ describe("prune of a folder", () => {
   });
 });
 
-describe("distill with a folder as teacher", () => {
-  const loaded = (name: string) => given(root, name, twoLayers, "config.json", "LICENSE");
-  const copied = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx")];
-  const training = ["--shrink", "50%", "--data", "random", "--samples", "40", "--epochs", "1", "--force"];
-
-  test("writes a folder if the folder is named by --teacher alone", async () => {
-    const [folder, out] = [await loaded("teacher alone"), join(root, "out")];
-    expect(await pith("distill", "--teacher", folder, ...training, "-o", `${out}/`)).toMatchObject({ code: 0 });
-    expect(await filesOf(out)).toEqual(copied);
-  });
-});
-
 describe("a model named by its file in a folder", () => {
   test("is written as a folder if -o names one, else as a file", async () => {
     const [folder, out] = [await folderCalled("inside"), join(root, "inside.out")];
@@ -95,15 +59,6 @@ describe("a model named by its file in a folder", () => {
       code: 1,
       err: expect.stringContaining("that is the name of a folder, not of a file"),
     });
-  });
-
-  test("gives a folder of the same form if at the top of its folder", async () => {
-    const [folder, out] = [join(root, "flat"), join(root, "flat.out")];
-    await mkdir(folder);
-    await save(parseModel(twoLayers), join(folder, "model.onnx"));
-    for (const name of ["config.json", "tokenizer.json", "notes.txt"]) await writeFile(join(folder, name), "{}");
-    expect(await pith("prune", folder, ...half, "-o", out)).toMatchObject({ code: 0 });
-    expect(await filesOf(out)).toEqual(["config.json", "model.onnx", "tokenizer.json"]);
   });
 });
 
@@ -160,15 +115,6 @@ test("simplify of a folder writes a folder", async () => {
 });
 
 describe("results of Pith next to an original", () => {
-  test("are not trimmed by --vocabulary", async () => {
-    const [folder, out] = [await folderOf("results", plain), join(root, "results.out")];
-    await mkdir(join(folder, "onnx"), { recursive: true });
-    for (const name of ["model.pruned.onnx", "model.pruned.recovered.onnx"])
-      await writeFile(join(folder, "onnx", name), await readFile(join(folder, "onnx", "model.onnx")));
-    expect(await pith("prune", folder, "--vocabulary", await written(), "-o", out)).toMatchObject({ code: 0 });
-    expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx"]);
-  });
-
   test("are not used as originals of variants", async () => {
     const folder = await folderCalled("variants");
     const { rename } = await import("node:fs/promises");

@@ -1,25 +1,13 @@
 /** Tests layers at higher precision in place of a rejection, and bits that meet a file size. */
 import { rmSync, statSync } from "node:fs";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { outliers } from "../outliers.ts";
+import { ruinedModel } from "./ruined.ts";
 import { json, pith } from "./run.ts";
-import { hidden, smallModels } from "./small-models.ts";
+import { hidden } from "./small-models.ts";
 
-const { at } = smallModels();
-const data = (): readonly string[] => ["--data", at("points.csv")];
-const words = (...more: readonly string[]): string[] => [
-  "quantize",
-  at("outliers.onnx"),
-  "-o",
-  at("out.onnx"),
-  ...more,
-];
-
-beforeAll(async () => {
-  await save(parseModel(outliers), at("outliers.onnx"));
-});
+const { at, data, words } = ruinedModel();
 
 describe("a layer that quantization ruins", () => {
   test("stays in float, with messages about the search, its reason and its cost", async () => {
@@ -31,21 +19,6 @@ describe("a layer that quantization ruins", () => {
     );
     expect(out).toMatch(/^tested on: points\.csv \(267; 133 others chose the bits of layers\)$/m);
     rmSync(at("out.onnx"));
-  });
-
-  test.each(["static", "dynamic"])("is the only layer at higher precision in %s, also in --json", async (scheme) => {
-    const report = await json(...words("--scheme", scheme, "--max-drop", "1%", ...data()));
-    expect(report).toMatchObject({
-      code: 0,
-      fallback: {
-        preciseLayers: [{ layer: "fc2", share: expect.closeTo(1, 1) }],
-        attempts: [{ layers: 1 }],
-        searched: expect.any(Number),
-      },
-      verdict: { met: true },
-    });
-    const { misses } = report as { readonly misses: readonly { readonly at: string; readonly reason: string }[] };
-    expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^kept in float; it causes/);
   });
 
   test("causes a rejection with --no-fallback, and is quantized with --force", async () => {
@@ -65,31 +38,6 @@ describe("a layer that quantization ruins", () => {
       fallback: { preciseLayers: [{ layer: "fc2" }] },
     });
   });
-});
-
-test("keeps at most two of three layers at higher precision, and rejects weights that are quantized already", async () => {
-  const text = `opset 17
-graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
-  fc1.weight: float32[64, 64] = random(seed 1)
-  fc2.weight: float32[64, 64] = random(seed 2)
-  fc3.weight: float32[64, 8] = random(seed 3)
-  h1 = MatMul(x, fc1.weight)
-  r1 = Relu(h1)
-  h2 = MatMul(r1, fc2.weight)
-  r2 = Relu(h2)
-  y = MatMul(r2, fc3.weight)
-}`;
-  await save(parseModel(text), at("three.onnx"));
-  const { out } = await pith("quantize", at("three.onnx"), "--scheme", "weights", "--bits", "2", "-o", at("two.onnx"));
-  expect(out).toMatch(/^kept at higher precision \(2\) to meet the goal: .* found in 1 attempt:$/m);
-  const again = await pith("quantize", at("two.onnx"), "--scheme", "weights", "-o", at("again.onnx"));
-  expect(again).toMatchObject({
-    code: 1,
-    out: "",
-    err: "E_UNSUPPORTED: All weights are quantized already.\nhint: Use the float model that they were made from.\n",
-  });
-  const half = await pith("quantize", at("two.onnx"), "--scheme", "float16", "-o", at("half.onnx"));
-  expect(half.err).not.toContain("quantized already");
 });
 
 test("keeps no layer at higher precision if nothing is lost", async () => {
@@ -128,12 +76,6 @@ describe("--target-size", () => {
     expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
     const { changes } = report as { readonly changes: readonly { readonly bits: number }[] };
     expect(new Set(changes.map(({ bits }) => bits)).size).toBeGreaterThanOrEqual(1);
-  });
-
-  test("chooses bits with the given rounding method", async () => {
-    const report = await json(...words("--target-size", "22kB", "--force", "--rounder", "mse"));
-    expect(report).toMatchObject({ code: 0 });
-    expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
   });
 
   test("rejects a size that is too small, with the smallest one, and other schemes", async () => {

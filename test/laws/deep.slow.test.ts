@@ -1,12 +1,14 @@
 /** Runs the slowest cases of the law in deep.test.ts. */
 import { describe, expect, test } from "vitest";
 import { blocks } from "../../src/core/analysis/blocks.ts";
+import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
+import { whyNotStored } from "../../src/core/analysis/stored-root.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
 import { definition, doubling, type NodeText, withFunctions } from "../local-functions.ts";
-import { expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
+import { branches, deep, expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
 
 describe("nested subgraphs", () => {
   test.each([
@@ -63,5 +65,35 @@ ${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
   h${n} = Add(g${n}, h${n - 1})`;
     const model = row(2000, block, "y = Relu(h2000)");
     expect(blocks(model, infer(model)).repeats.map(({ length }) => length)).toEqual([2000]);
+  });
+});
+
+describe("nested subgraphs", () => {
+  test("every walk over nested branches terminates", async () => {
+    await expectWalksEnd(branches);
+  });
+});
+
+describe("long chains of nodes", () => {
+  const row = (count: number, line: (n: number) => string, last: string): Model =>
+    parseModel(`opset 21, my 1
+graph (h0: float32[2, 4]) -> (y) {
+  w: float32[4, 4] parameter = random(seed 1)
+  ones: float32[4] = ones
+${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
+  ${last}
+}`);
+
+  test("are walked without recursion", () => {
+    const model = row(20_000, (n) => `h${n} = Tanh(h${n - 1})`, "y = MatMul(h20000, w)");
+    const inference = infer(model);
+    expect(blocks(model, inference).blocks.map(({ nodes }) => nodes.length)).toEqual([1]);
+    const [last] = model.graph.nodesBackwards();
+    expect(last?.inputs[0] === undefined ? undefined : whyNotStored(last.inputs[0])?.reason).toContain("at run time");
+  });
+
+  test("are visited once per node if each node reads its predecessor twice", () => {
+    const model = row(deep, (n) => `h${n} = Add(h${n - 1}, h${n - 1})`, `y = my.Odd(h${deep})`);
+    expect(cost(model, infer(model)).macs).toBe(deep * 0);
   });
 });

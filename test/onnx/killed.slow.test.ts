@@ -10,3 +10,8 @@ test.each(["inside", "outside"] as const)(
     expect(await killWhileSaving(where, moments)).toEqual([]);
   },
 );
+
+test("save leaves a complete model if its process is killed, also with external data", async () => {
+  const faults = await Promise.all([killWhileSaving("inside", [13]), killWhileSaving("outside", [29])]);
+  expect(faults.flat()).toEqual([]);
+});

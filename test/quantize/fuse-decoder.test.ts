@@ -3,21 +3,9 @@ import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import type { QuantizeOptions } from "../../src/techniques/quantize/options.ts";
-import { shared } from "../shared.ts";
-
-const file = shared("data/models/llama_shakespeare/onnx/model.onnx");
-
-async function countOperators(options: QuantizeOptions, opset = 1) {
-  const model = await open(file ?? "");
-  raiseOpset(model, opset);
-  await quantize(model, options, { engine: createEngine() });
-  const counts: Record<string, number> = {};
-  for (const { op } of model.graph.nodes()) counts[op] = (counts[op] ?? 0) + 1;
-  return { Attention: 0, RotaryEmbedding: 0, Softmax: 0, ...counts };
-}
+import { countOperators, file } from "./fused-decoder.ts";
 
 describe.skipIf(file === undefined)("quantize of a language model", () => {
   test.each<[string, QuantizeOptions]>([
@@ -25,26 +13,6 @@ describe.skipIf(file === undefined)("quantize of a language model", () => {
     ["4 bits for the CPU", { dtype: "q4", target: ["node", "wasm"] }],
   ])("writes one attention operator per layer for %s", async (_, options) => {
     expect(await countOperators(options)).toMatchObject({ Attention: 4, RotaryEmbedding: 8, Softmax: 0 });
-  });
-
-  test("writes the operators in a model that has their opset", async () => {
-    expect(await countOperators({ dtype: "q8" }, 23)).toMatchObject({ Attention: 4, RotaryEmbedding: 8, Softmax: 0 });
-  });
-
-  test.each<[string, QuantizeOptions]>([
-    ["a dtype that WebGPU can load", { dtype: "q4" }],
-    ["a target of WebGPU", { dtype: "q8", target: ["webgpu"] }],
-  ])("keeps the arithmetic of attention for %s", async (_, options) => {
-    expect(await countOperators(options)).toMatchObject({ Attention: 0, RotaryEmbedding: 8, Softmax: 4 });
-  });
-
-  test("writes 8-bit blocks, and no integer products, as q8 for WebGPU alone", async () => {
-    for (const target of [["webgpu"], ["webgpu", "webgpu"]] satisfies QuantizeOptions["target"][]) {
-      const counts = await countOperators({ dtype: "q8", target });
-      expect(counts).toMatchObject({ MatMulNBits: 29 });
-      expect(counts).not.toHaveProperty("DynamicQuantizeLinear");
-    }
-    expect(await countOperators({ dtype: "q8", target: ["wasm", "webgpu"] })).toHaveProperty("DynamicQuantizeLinear");
   });
 
   test("changes no operators without a dtype or a target", async () => {

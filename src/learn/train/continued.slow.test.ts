@@ -7,6 +7,7 @@ import { joinPath } from "#platform";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { expectContinued, type Settings, stopAfter, trained, validation } from "../../../test/train/corners.ts";
 import { processSuffix } from "../../core/platform/node-leftovers.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
 
 const settings: readonly (readonly [string, Settings])[] = [
   ["with momentum in the graph", { optimizer: "sgd", learningRate: 0.1 }],
@@ -29,5 +30,11 @@ describe("checkpoints", () => {
     for (const file of ["last", "best"]) writeFileSync(joinPath(checkpoint, `.${file}.onnx.${killed}.tmp`), "half");
     await trained({ checkpoint, validation, resume: true });
     expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);
+  });
+});
+
+describe("a resumed training ends with the same bits as an uninterrupted one", () => {
+  test("resumes evaluations by a metric", async () => {
+    await expectContinued({ validation, metric: accuracy(), schedule: "one-cycle" });
   });
 });

@@ -17,17 +17,12 @@ import {
 import { open } from "../../core/onnx/index.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { mapBatches, memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { train } from "./index.ts";
 
 describe("a resumed training ends with the same bits as an uninterrupted one", () => {
   test("resumes Adam with clipping, averaging and warm-up", async () => {
     await expectContinued({ clip: 0.5, average: 0.9, warmup: 5 });
-  });
-
-  test("resumes evaluations by a metric", async () => {
-    await expectContinued({ validation, metric: accuracy(), schedule: "one-cycle" });
   });
 });
 
