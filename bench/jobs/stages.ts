@@ -20,7 +20,7 @@ const children = new Set<number>();
 
 /** Returns the processor time of the children of this process. Ended ones count with their parent. */
 function childSeconds(): number {
-  const [own, ...others] = [process.pid, ...children].map((pid) => {
+  const [ownTimes, ...childTimes] = [process.pid, ...children].map((pid) => {
     try {
       const text = readFileSync(`/proc/${pid}/stat`, "utf8");
       // The second field is the name in brackets. The times follow as fields 14 to 17: user, system, and both of ended children.
@@ -33,8 +33,8 @@ function childSeconds(): number {
       return [];
     }
   });
-  const [, , user = 0, system = 0] = own ?? [];
-  return others.flat().reduce((sum, seconds) => sum + seconds, user + system);
+  const [, , user = 0, system = 0] = ownTimes ?? [];
+  return childTimes.flat().reduce((sum, seconds) => sum + seconds, user + system);
 }
 
 const stages = new Map<string, number>();

@@ -12,7 +12,7 @@ interface Download {
   readonly page: string;
   readonly before: number;
   readonly after: number;
-  /** What the smaller file changes. */
+  /** The difference that the smaller file makes. */
   readonly change: string;
 }
 

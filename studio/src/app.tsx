@@ -11,7 +11,7 @@ import {
   samples,
   selected,
   shownBytes,
-  taken,
+  takenCandidate,
   type ViewName,
   view,
 } from "./state.ts";
@@ -51,7 +51,7 @@ const steps: readonly (readonly [name: ViewName, title: string, summary: () => s
     "take",
     "Take",
     () => {
-      const { id, inspection } = taken.value ?? {};
+      const { id, inspection } = takenCandidate.value ?? {};
       if (id === undefined || inspection === undefined) return "";
       return bytesText(shownBytes(id, inspection.bytes) ?? inspection.bytes);
     },

@@ -1,9 +1,9 @@
 /** A result in the fragment of an address: what was found, and the settings that find it again. The model and the samples are not in it. */
 import { computed, signal } from "@preact/signals";
-import type { Candidate } from "./backend/backend.ts";
+import type { Candidate, PresetId, Settings } from "./backend/backend.ts";
 import { exampleAt } from "./examples.ts";
 import { type ResultNumbers, resultNumbers } from "./measurements.ts";
-import { findPreset, type PresetId, presets, type Settings } from "./settings/presets.ts";
+import { findPreset, presets } from "./settings/presets.ts";
 import { maxDrop, model, modelSource, samples, samplesRequest } from "./state.ts";
 
 export interface SharedResult extends ResultNumbers {
@@ -66,7 +66,7 @@ export function readResult(text: string): SharedResult | undefined {
   const [preset] = presets.filter(({ id, isForFolders }) => id === fields.get("technique") && isForFolders !== true);
   const [before, after] = [numberOf("before"), numberOf("after")];
   if (view !== resultView || preset === undefined || before === undefined || after === undefined) return undefined;
-  const [count, of] = [numberOf("changed"), numberOf("of")];
+  const [count, total] = [numberOf("changed"), numberOf("of")];
   const { slider } = preset;
   const amount = Math.min(slider?.max ?? 0, Math.max(slider?.min ?? 0, numberOf("amount") ?? slider?.initial ?? 0));
   return {
@@ -85,6 +85,6 @@ export function readResult(text: string): SharedResult | undefined {
     kind: fields.get("kind") === "disk" ? "disk" : "download",
     before,
     after,
-    changed: count === undefined || of === undefined ? undefined : { count, of },
+    changed: count === undefined || total === undefined ? undefined : { count, of: total },
   };
 }

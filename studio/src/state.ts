@@ -13,12 +13,13 @@ import {
   type Progress,
   type SamplesRequest,
   type SamplesView,
+  type Settings,
   type Subject,
 } from "./backend/backend.ts";
 import { integerText } from "./format.ts";
 import { estimateDownload, estimateSizes, measuredSizes } from "./settings/estimate.ts";
 import { accuracyMetric, goalUnit, lossOf, usualGoal } from "./settings/goal.ts";
-import { initialSettings, nameOf, recipeOf, type Settings } from "./settings/presets.ts";
+import { initialSettings, nameOf, recipeOf } from "./settings/presets.ts";
 import { choiceOf, fingerprintOf } from "./storage/fingerprint.ts";
 import { loadSession, type Session } from "./storage/sessions.ts";
 
@@ -96,7 +97,7 @@ export const best = computed(() => {
 });
 /** Id of the candidate that the user takes; undefined for the best one. */
 export const takenId = signal<string | undefined>(undefined);
-export const taken = computed(
+export const takenCandidate = computed(
   () => candidates.value.find(({ id }) => id === takenId.value) ?? best.value ?? candidates.value.at(-1),
 );
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));

@@ -1,4 +1,4 @@
-/** What a web developer does with the page: reads what visitors download, queues techniques, takes the smallest file, and shares the result. */
+/** A web developer reads what visitors download, queues techniques, takes the smallest file, and shares the result. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";

@@ -100,7 +100,7 @@ export async function checkFunction(
   const isAll = comparesAll(byMetric, trained);
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
   const comparison = await attempt(compareOnSamples(engine, original, result, test, { ...options, values }));
-  const [likeness, others] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
+  const [likeness, otherLikeness] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   const isOtherForm = typeof comparison === "object" && comparison.otherForm === true;
   const overflow =
@@ -111,6 +111,11 @@ export async function checkFunction(
     throw new PithError("E_DATA", `The result could not be compared with the original: ${likeness}.`, {
       hint: "Provide samples (`data`); `force` writes the result uncompared.",
     });
-  if (text !== undefined) return { likeness, others, lost: { text, because: isOtherForm ? "form" : "function" } };
-  return { likeness, others, lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" } };
+  if (text !== undefined)
+    return { likeness, others: otherLikeness, lost: { text, because: isOtherForm ? "form" : "function" } };
+  return {
+    likeness,
+    others: otherLikeness,
+    lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" },
+  };
 }

@@ -82,7 +82,7 @@ export interface Findings<C extends Compared = Compared> {
   readonly kept: KeptFunction | undefined;
 }
 
-export interface Taken<C extends Compared = Compared> {
+export interface TakenStep<C extends Compared = Compared> {
   readonly result: StepResult;
   /** Undefined if the step is not judged. */
   readonly findings?: Findings<C>;
@@ -119,7 +119,7 @@ export class Steps<C extends Compared = Compared> {
    * Runs a step on a stored model, and compares its result.
    * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the pass.
    */
-  async take(step: PassStep, input: string): Promise<Taken<C>> {
+  async take(step: PassStep, input: string): Promise<TakenStep<C>> {
     const { runner, context, announce, isJudged } = this.#run;
     throwIfAborted(context.signal);
     const kept = step.fallsBack === true && step.pass.milderForms !== undefined ? new Map() : undefined;
@@ -128,15 +128,15 @@ export class Steps<C extends Compared = Compared> {
     const result = await runner.run({ ...step, options }, input, { kept });
     context.engine.forget();
     if (!(await isJudged(step, result))) return { result };
-    const taken = { result, findings: await this.#find(step, result.output) };
+    const takenStep = { result, findings: await this.#find(step, result.output) };
     // With a limit, layers at higher precision would exceed it.
-    if (kept === undefined || (step.bytes ?? step.download) !== undefined) return taken;
-    return this.#keepPreciseLayers(step, input, taken, { ...quiet(context), kept });
+    if (kept === undefined || (step.bytes ?? step.download) !== undefined) return takenStep;
+    return this.#keepPreciseLayers(step, input, takenStep, { ...quiet(context), kept });
   }
 
   /** Judges the result of the last step. @param missedText returns why a result misses the goal (default: only if it lost its knowledge). */
   async judge(
-    { result: { output }, findings }: Taken<C>,
+    { result: { output }, findings }: TakenStep<C>,
     missedText: (check: GoalCheck, compared: C) => string | undefined = ({ lostKnowledge }) => lostKnowledge,
   ): Promise<Judgement<C>> {
     const { compared, goalCheck } = findings ?? {};
@@ -204,8 +204,8 @@ export class Steps<C extends Compared = Compared> {
       calibrate === undefined ? await this.#separate() : new Miss("calibration samples choose the bits");
     const samples = separated instanceof Miss ? (calibrate ?? inputs?.calibrate) : separated.search.samples;
     if (!(separated instanceof Miss)) this.#comparer = separated.others;
-    const of = records && (await runner.keyOf(step, input));
-    const key = { bitsWithin: bytes, samples: records && (await keyOfSamples(samples)), output, of };
+    const stepKey = records && (await runner.keyOf(step, input));
+    const key = { bitsWithin: bytes, samples: records && (await keyOfSamples(samples)), output, of: stepKey };
     const work = (): Promise<OptionValues> => fitToBytes({ ...request, samples }, bytes, searchContext);
     return recordOnce(records, key, work);
   }
@@ -234,15 +234,15 @@ export class Steps<C extends Compared = Compared> {
   async #keepPreciseLayers(
     step: PassStep,
     input: string,
-    taken: Taken<C> & { readonly findings: Findings<C> },
+    takenStep: TakenStep<C> & { readonly findings: Findings<C> },
     attemptContext: Context,
-  ): Promise<Taken<C>> {
+  ): Promise<TakenStep<C>> {
     const { store, runner, context, judging, condition, test } = this.#run;
-    const { findings, result: requested } = taken;
+    const { findings, result: requested } = takenStep;
     const comparer = this.#comparer;
     const cause = condition === undefined ? causeOf(findings) : "the models of the folder lose too much together";
-    if (cause === undefined) return taken;
-    const fail = (failedFallback: Miss): Taken<C> => ({ ...taken, failedFallback });
+    if (cause === undefined) return takenStep;
+    const fail = (failedFallback: Miss): TakenStep<C> => ({ ...takenStep, failedFallback });
     if (input !== store.original && comparer?.goal !== undefined) {
       const before = await comparer.compare(input, `before ${step.name}`);
       if (!isWithin(judge(before.comparison, comparer.goal).drop, comparer.goal))
@@ -253,8 +253,8 @@ export class Steps<C extends Compared = Compared> {
     const request = await this.#requestFor(step, input, attemptContext);
     let failure: Miss | undefined;
     let preciseModel: Model | undefined;
-    const of = store.records && (await runner.keyOf(step, input));
-    const key = { fallbackFor: comparer?.goal, judging, of };
+    const stepKey = store.records && (await runner.keyOf(step, input));
+    const key = { fallbackFor: comparer?.goal, judging, of: stepKey };
     const record = await recordOnce(store.records, key, async (): Promise<FallbackRecord> => {
       const name = step.name === "" ? "" : `${step.name}: `;
       context.log({ id: "fallback", text: `${name}${cause}: looking for the layers with the largest error` });
@@ -263,12 +263,12 @@ export class Steps<C extends Compared = Compared> {
       const requestedOutput = { ...requested, model: await store.open(requested.output) };
       const excess = condition === undefined ? excessIn(findings) : undefined;
       const evaluated = evaluatedCount(findings, test);
-      const found = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, context);
-      if (found instanceof Miss) {
-        failure = found;
-        return { reason: found.reason };
+      const preciseForm = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, context);
+      if (preciseForm instanceof Miss) {
+        failure = preciseForm;
+        return { reason: preciseForm.reason };
       }
-      const { options, fallback, output } = found;
+      const { options, fallback, output } = preciseForm;
       preciseModel = output.model;
       const misses = output.misses.map(({ at, reason, by }) => ({ at, reason, by }));
       return { options, changes: output.changes, misses, fallback };
@@ -284,12 +284,11 @@ export class Steps<C extends Compared = Compared> {
       store.records === undefined && preciseModel !== undefined
         ? { ...requested, output: await store.keep(preciseModel) }
         : await runner.run({ ...step, options }, input, quiet(context));
-    const { others } = separated;
-    const better = await this.#find(step, result.output, others);
-    const missed = others === comparer ? undefined : lossIn(better);
-    if (missed !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${missed}`));
-    this.#comparer = others;
-    return { result: { ...result, changes, misses }, findings: better, fallback };
+    const betterFindings = await this.#find(step, result.output, separated.others);
+    const loss = separated.others === comparer ? undefined : lossIn(betterFindings);
+    if (loss !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${loss}`));
+    this.#comparer = separated.others;
+    return { result: { ...result, changes, misses }, findings: betterFindings, fallback };
   }
 }
 

@@ -57,20 +57,20 @@ export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
 /**
  * Describes the splits of a task by number and hash. The training and calibration splits are included only if a step uses them.
- * @param known an earlier description of this task.
+ * @param earlierParts an earlier description of this task.
  */
-export async function partsOf(task: Task, candidates: readonly CandidateSteps[], known?: Parts): Promise<Parts> {
+export async function partsOf(task: Task, candidates: readonly CandidateSteps[], earlierParts?: Parts): Promise<Parts> {
   const usedParts = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
     usedParts.add(partFor(pass, await openModules(pass.id, pass.options, options)));
   const describeUsed = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = usedParts.has(part) ? task[part] : undefined;
-    return samples && (known?.[part] ?? samplesOf(samples));
+    return samples && (earlierParts?.[part] ?? samplesOf(samples));
   };
   return {
     train: await describeUsed("train"),
     calibrate: await describeUsed("calibrate"),
-    test: known?.test ?? (await samplesOf(task.test)),
+    test: earlierParts?.test ?? (await samplesOf(task.test)),
   };
 }
 

@@ -29,7 +29,7 @@ import {
   type Judgement,
   Steps,
   type StepsRun,
-  type Taken,
+  type TakenStep,
 } from "./candidate-steps.ts";
 import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
 import type { StepContext, StepRequest } from "./step-request.ts";
@@ -66,7 +66,7 @@ export interface Rejection {
 interface JudgedStep {
   readonly request: StepRequest;
   readonly run: StepsRun;
-  readonly taken: Taken;
+  readonly takenStep: TakenStep;
   readonly judgement: Judgement;
   readonly result: Model;
 }
@@ -116,19 +116,19 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     skipsComparison: request.judgedTogether === true,
   };
   const steps = new Steps(run);
-  const taken = await steps.take(step, store.original);
-  const { result: outcome, failedFallback } = taken;
+  const takenStep = await steps.take(step, store.original);
+  const { result: outcome, failedFallback } = takenStep;
   const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
   const searched = steps.comparer?.searched;
-  const single = { outcome, result, comparison, fallback: taken.fallback, searched, noGainText: noGain };
-  if (taken.findings === undefined || result === undefined)
+  const single = { outcome, result, comparison, fallback: takenStep.fallback, searched, noGainText: noGain };
+  if (takenStep.findings === undefined || result === undefined)
     return { ...single, judgement: undefined, rejection: undefined };
-  const judgement = await steps.judge(taken, (check, compared) =>
+  const judgement = await steps.judge(takenStep, (check, compared) =>
     check.verdict.met
       ? check.lostKnowledge
       : `${check.prefix}${lossText(check.comparison, check.verdict, check.goal, sampleCounts(request, compared))}`,
   );
-  const judged = { request, run, taken, judgement, result };
+  const judged = { request, run, takenStep, judgement, result };
   warnOfDissimilarity(judged);
   warnOfTargets(judgement.targets, context);
   if (untrained !== undefined && judgement.compared !== undefined) {
@@ -203,7 +203,7 @@ function sampleCounts(
 const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
 
 async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
-  const { request, taken, judgement, result } = judged;
+  const { request, takenStep, judgement, result } = judged;
   const { compared, goalCheck, lost } = judgement;
   if (lost === undefined) return undefined;
   const { because, text } = lost;
@@ -214,9 +214,12 @@ async function findRejection(judged: JudgedStep): Promise<Rejection | undefined>
     isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
   return {
     ...{ because, text },
-    tried: taken.fallback === undefined ? taken.failedFallback?.reason : `this is ${describeFallback(taken.fallback)}`,
+    tried:
+      takenStep.fallback === undefined
+        ? takenStep.failedFallback?.reason
+        : `this is ${describeFallback(takenStep.fallback)}`,
     blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
-    changes: taken.result.changes,
+    changes: takenStep.result.changes,
     isUnshown: isLostByStrictness,
     isLostBefore,
     isTrainable: hasFloatWeights(result, infer(result)),
@@ -224,16 +227,16 @@ async function findRejection(judged: JudgedStep): Promise<Rejection | undefined>
 }
 
 /** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
-async function blameLayer({ request, run, taken, judgement, result }: JudgedStep): Promise<Blame | undefined> {
+async function blameLayer({ request, run, takenStep, judgement, result }: JudgedStep): Promise<Blame | undefined> {
   const { pass, options, input, output } = request;
   const { runner, store, context, test } = run;
-  const { changes } = taken.result;
+  const { changes } = takenStep.result;
   const because = judgement.lost?.because;
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
   const changedLayers = new Set(changes.map(({ at }) => at));
-  const { failedFallback } = taken;
+  const { failedFallback } = takenStep;
   if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
     return restrictToChanged(failedFallback.blamed, changedLayers);
   const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {

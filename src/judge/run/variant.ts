@@ -11,7 +11,7 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/data.ts";
 import { trains } from "../steps/step-options.ts";
-import { type Comparer, Steps, type StepsRun, type Taken } from "./candidate-steps.ts";
+import { type Comparer, Steps, type StepsRun, type TakenStep } from "./candidate-steps.ts";
 
 export interface Candidate {
   readonly name: string;
@@ -70,7 +70,7 @@ export async function runCandidate(
     openOriginal: () => run.evaluator.open(run.evaluator.original),
     isJudged: async ({ judged }) => judged,
   });
-  let taken: Taken<Evaluation> | undefined;
+  let takenStep: TakenStep<Evaluation> | undefined;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
     ...{ usable: false, evaluation: undefined },
     variant: failedVariant(name, records, reason, rejectedAs),
@@ -83,10 +83,10 @@ export async function runCandidate(
       throwIfAborted(context.signal, `Stopped before ${step.name}.`);
       const isDone = index < doneCount;
       if (!isDone) context.stage(step.name);
-      taken = await candidateSteps.take(step, input);
-      input = taken.result.output;
-      records.push(recordOf(step, taken));
-      reportStep(step, taken, isDone, run);
+      takenStep = await candidateSteps.take(step, input);
+      input = takenStep.result.output;
+      records.push(recordOf(step, takenStep));
+      reportStep(step, takenStep, isDone, run);
       if (isIdle(step, records) && steps.slice(index + 1).some(hasOtherCandidates ? () => true : dependsOnLoss))
         return fail(nothingChanged(records), "unchanged");
     }
@@ -95,13 +95,13 @@ export async function runCandidate(
     if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
     return fail(message);
   }
-  const evaluation = taken?.findings?.compared;
-  if (taken === undefined || evaluation === undefined) return fail("it has no steps");
+  const evaluation = takenStep?.findings?.compared;
+  if (takenStep === undefined || evaluation === undefined) return fail("it has no steps");
   const evaluator = evaluators.get(candidateSteps.comparer) ?? run.evaluator;
   const { original } = evaluator;
   const { comparison, agreement, measured, validation } = evaluation;
   const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
-  const judgement = unchangedReason === undefined ? await candidateSteps.judge(taken) : undefined;
+  const judgement = unchangedReason === undefined ? await candidateSteps.judge(takenStep) : undefined;
   const { lost, kept, targets = [] } = judgement ?? {};
   const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
   const largerReason =
@@ -168,8 +168,8 @@ export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
-function recordOf({ id, name }: PassStep, { result: taken, findings }: Taken<Evaluation>): StepRecord {
-  const { output: _, warnings: __, history, curve, training, ...result } = taken;
+function recordOf({ id, name }: PassStep, { result: stepResult, findings }: TakenStep<Evaluation>): StepRecord {
+  const { output: _, warnings: __, history, curve, training, ...result } = stepResult;
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
     ...{ id, name, ...result },
@@ -183,7 +183,7 @@ function recordOf({ id, name }: PassStep, { result: taken, findings }: Taken<Eva
 
 function reportStep(
   { name }: PassStep,
-  { result, findings, failedFallback }: Taken<Evaluation>,
+  { result, findings, failedFallback }: TakenStep<Evaluation>,
   isDone: boolean,
   { context, onMeasured }: RunContext,
 ): void {

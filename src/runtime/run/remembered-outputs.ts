@@ -29,11 +29,10 @@ export function withKnownOutputs(runner: Runner, engine: Engine, model: Model, b
   const { revision, feeds } = model.graph;
   const models = memoize(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
   const sizes = memoize(models, model, () => new Map<number, Outputs>());
-  let known = sizes.get(batchSize);
-  if (known?.revision !== revision) known = { revision, rows: new Map(), bytes: 0 };
-  sizes.set(batchSize, known);
+  const earlierOutputs = sizes.get(batchSize);
+  const outputs = earlierOutputs?.revision === revision ? earlierOutputs : { revision, rows: new Map(), bytes: 0 };
+  sizes.set(batchSize, outputs);
   let isSuitable = !hasRandomNodes(model);
-  const outputs = known;
   const readsLabel = feeds.some(({ name }) => name === "label");
   return {
     async run(batch) {

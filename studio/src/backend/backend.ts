@@ -4,7 +4,6 @@ import type { Run } from "pith/compress";
 import type { Estimate, Latency, LayerErrors } from "pith/evaluate";
 import type { OpenedTask } from "pith/task";
 import type { SampleView, Summary } from "../../../src/app/report/index.ts";
-import type { Settings } from "../settings/presets.ts";
 
 /** A file of the server of `pith studio`, by its path in the server's folder. */
 export interface StoredFile {
@@ -21,6 +20,32 @@ export interface DtypeView {
   /** End of the file's name before ".onnx". */
   readonly suffix: string;
   readonly meaning: string;
+}
+
+export type PresetId =
+  | "static"
+  | "weights"
+  | "bits"
+  | "float16"
+  | "channels"
+  | "low-rank"
+  | "download"
+  | "search"
+  | "dtype";
+
+/** How weights are stored after pruning or factorization. */
+export type Storage = "static" | "float32";
+
+export interface Settings {
+  readonly preset: PresetId;
+  /** Position of the preset's slider: a share, or a number of bits. */
+  readonly amount: number;
+  readonly storage: Storage;
+  /** Whether training continues where the quick recovery ends. */
+  readonly isTrained?: boolean;
+  readonly isFast?: boolean;
+  /** Dtype of transformers.js; undefined for other presets. */
+  readonly dtype?: DtypeView;
 }
 
 export interface ModelView {

@@ -1,16 +1,9 @@
 import type { JSX } from "preact";
+import type { PresetId, Settings } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { bytesText } from "../format.ts";
 import { resultNumbers, resultSentence } from "../measurements.ts";
-import {
-  findPreset,
-  initialSettings,
-  nameOf,
-  type Preset,
-  type PresetId,
-  presets,
-  type Settings,
-} from "../settings/presets.ts";
+import { findPreset, initialSettings, nameOf, type Preset, presets } from "../settings/presets.ts";
 import {
   candidates,
   current,

@@ -1,10 +1,10 @@
 /** States that a candidate is slower than the original on WebAssembly, and offers what is not. */
 import type { JSX } from "preact";
-import type { Candidate } from "../backend/backend.ts";
+import type { Candidate, PresetId } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { bytesText, timesText } from "../format.ts";
 import { speedOf } from "../measurements.ts";
-import { findPreset, initialSettings, type PresetId } from "../settings/presets.ts";
+import { findPreset, initialSettings } from "../settings/presets.ts";
 import { candidates, samples, settings, show, shownBytes } from "../state.ts";
 import { Alert } from "./alert.tsx";
 
@@ -27,10 +27,10 @@ export function SlowAlert({
   const [faster] = candidates.value
     .filter((other) => other.summary.mood !== "bad" && (speedOf(other)?.median ?? 0) >= aboutAsFast)
     .toSorted((a, b) => sizeOf(a) - sizeOf(b));
-  const made = new Set(candidates.value.map(({ settings: chosen }) => chosen?.preset));
+  const triedPresets = new Set(candidates.value.map(({ settings: chosen }) => chosen?.preset));
   const offered = floatPresets
     .map((preset) => findPreset({ preset }))
-    .filter(({ id, needsSamples }) => !made.has(id) && (!needsSamples || samples.value !== undefined));
+    .filter(({ id, needsSamples }) => !triedPresets.has(id) && (!needsSamples || samples.value !== undefined));
   const isInteger = candidate.settings?.preset === "static";
   return (
     <Alert mood="warn">

@@ -51,13 +51,13 @@ class Mean {
 /** Reads rows from the middle of a tensor, or all if there are fewer. */
 async function readRows(tensor: Tensor, rowLength: number, count: number): Promise<Float32Array> {
   const { stored, bytes } = tensor;
-  const wanted = Math.min(bytes, 4 * rowLength * count);
+  const size = Math.min(bytes, 4 * rowLength * count);
   if (stored === undefined) {
     const { data } = await tensor.read();
-    return data instanceof Float32Array ? data.subarray(0, wanted / 4) : new Float32Array();
+    return data instanceof Float32Array ? data.subarray(0, size / 4) : new Float32Array();
   }
-  const start = stored.start + 4 * rowLength * Math.floor((bytes - wanted) / 2 / (4 * rowLength));
-  const content = Uint8Array.from(await stored.source.read(start, start + wanted));
+  const start = stored.start + 4 * rowLength * Math.floor((bytes - size) / 2 / (4 * rowLength));
+  const content = Uint8Array.from(await stored.source.read(start, start + size));
   return new Float32Array(content.buffer);
 }
 

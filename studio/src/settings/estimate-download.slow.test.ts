@@ -5,10 +5,11 @@ import { type Batch, encodeToBytes, type Inspection, inspect, type Model, open }
 import { type Dataset, memory } from "pith/data";
 import { quantize } from "pith/quantize";
 import { expect, test } from "vitest";
+import type { PresetId } from "../backend/backend.ts";
 import { examples } from "../examples.ts";
 import { measureDownloadRates } from "../session/download-rates.ts";
 import { estimateDownload } from "./estimate.ts";
-import { initialSettings, type PresetId } from "./presets.ts";
+import { initialSettings } from "./presets.ts";
 
 /** Opens the model of an example. */
 function openExampleModel(name: string): Promise<Model> {

@@ -4,8 +4,9 @@ import { conv2d, flatten, linear, network, relu } from "pith/nn";
 import { prune } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
+import type { Settings } from "../backend/backend.ts";
 import { estimateSizes, measuredSizes } from "./estimate.ts";
-import { initialSettings, nameOf, presets, recipeOf, type Settings } from "./presets.ts";
+import { initialSettings, nameOf, presets, recipeOf } from "./presets.ts";
 
 const convolutional = (): Model =>
   network(

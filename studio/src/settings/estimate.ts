@@ -5,8 +5,8 @@
  * outputs / outputs) · (1 − f · cuttable inputs / inputs), where f · cuttable is rounded to blocks of channels.
  */
 import type { Inspection } from "pith";
-import type { DownloadRates, DtypeView } from "../backend/backend.ts";
-import { findPreset, type Settings } from "./presets.ts";
+import type { DownloadRates, DtypeView, Settings } from "../backend/backend.ts";
+import { findPreset } from "./presets.ts";
 
 type Layer = Inspection["layers"][number];
 

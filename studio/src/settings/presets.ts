@@ -1,31 +1,5 @@
 /** Lists the techniques that the page offers, with their settings and the recipe that each setting means. */
-import { type DtypeView, type MakeRequest, partSizes } from "../backend/backend.ts";
-
-export type PresetId =
-  | "static"
-  | "weights"
-  | "bits"
-  | "float16"
-  | "channels"
-  | "low-rank"
-  | "download"
-  | "search"
-  | "dtype";
-
-/** How weights are stored after pruning or factorization. */
-export type Storage = "static" | "float32";
-
-export interface Settings {
-  readonly preset: PresetId;
-  /** Position of the preset's slider: a share, or a number of bits. */
-  readonly amount: number;
-  readonly storage: Storage;
-  /** Whether training continues where the quick recovery ends. */
-  readonly isTrained?: boolean;
-  readonly isFast?: boolean;
-  /** Dtype of transformers.js; undefined for other presets. */
-  readonly dtype?: DtypeView;
-}
+import { type MakeRequest, type PresetId, partSizes, type Settings } from "../backend/backend.ts";
 
 export interface Slider {
   readonly label: string;

@@ -3,9 +3,8 @@
  * candidates. Files are written before the record that lists them, so that an interrupted write loses no stored candidate.
  */
 import type { LayerErrors } from "pith/evaluate";
-import type { Candidate, DownloadSizes, ModelView, SamplesRequest, SamplesView } from "../backend/backend.ts";
+import type { Candidate, DownloadSizes, ModelView, SamplesRequest, SamplesView, Settings } from "../backend/backend.ts";
 import { decode, encode } from "../plain.ts";
-import type { Settings } from "../settings/presets.ts";
 
 interface SessionData {
   /** The model's fingerprint, which is the name of the folder. */

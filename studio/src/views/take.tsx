@@ -14,12 +14,12 @@ import { exampleAt, exampleFile } from "../examples.ts";
 import { bytesText } from "../format.ts";
 import { downloadFigure, resultNumbers, resultSentence } from "../measurements.ts";
 import { download, type Product } from "../products.ts";
-import { job, model, modelSource, samples, samplesRequest, taken, takenId } from "../state.ts";
+import { job, model, modelSource, samples, samplesRequest, takenCandidate, takenId } from "../state.ts";
 import { folder, variants } from "../transformers-folder.ts";
 import { CandidatePicker, NoCandidate } from "./compare.tsx";
 
 export function Take(): JSX.Element {
-  const { value: candidate } = taken;
+  const { value: candidate } = takenCandidate;
   if (candidate === undefined || model.value === undefined) return <NoCandidate />;
   const pick = (id: string): void => {
     takenId.value = id;

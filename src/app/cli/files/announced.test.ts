@@ -16,10 +16,10 @@ function announce(paths: readonly string[]): Extract<JobEvent, { kind: "writes" 
 
 test("removes temporary files of the announcing process, of the model and of its weights, and no others", () => {
   const folder = temporaryFolder();
-  const own = ["out.onnx", "out.onnx_data"].map((name) => temporaryPathFor(join(folder, name)));
+  const announcedPaths = ["out.onnx", "out.onnx_data"].map((name) => temporaryPathFor(join(folder, name)));
   const other = temporaryPathFor(join(folder, "other.onnx"));
   const ofAnotherProcess = temporaryPathFor(join(folder, "out.onnx")).replace(`-${process.pid}.`, "-1.");
-  for (const path of [...own, other, ofAnotherProcess]) writeFileSync(path, "");
+  for (const path of [...announcedPaths, other, ofAnotherProcess]) writeFileSync(path, "");
   removeTemporaries(announce([join(folder, "out.onnx"), join(folder, "missing", "out.html")]));
   expect(readdirSync(folder).toSorted()).toEqual([other, ofAnotherProcess].map((path) => basename(path)).toSorted());
 });
