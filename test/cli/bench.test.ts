@@ -1,57 +1,17 @@
 /** Tests `pith bench` on targets other than Node. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { type BenchOutput, samplesPerRun } from "../../src/app/cli/jobs/bench.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import type { Job } from "../../src/runtime/job/job.ts";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
 import { cachedDecoder } from "../language-model.ts";
-import { temporaryFolder } from "../temporary.ts";
 import { pith, run, runJob } from "./run.ts";
+import { net, timedNetwork } from "./timed-network.ts";
 
-const folder = temporaryFolder();
-const model = join(folder, "net.onnx");
-const net = parseModel(`opset 21
-graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
-  weight: float32[64, 64] = random(seed 1)
-  y = MatMul(x, weight)
-}
-`);
-beforeAll(() => save(net, model));
-afterAll(() => {
-  vi.unstubAllEnvs();
-});
-
-test("without a browser, times WebAssembly in Node and skips WebGPU, with warnings", async () => {
-  vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
-  const markdown = join(folder, "summary.md");
-  const words = ["--rounds", "2", "--dim", "batch=4", "--threads", "1", "--markdown", markdown, "--json"];
-  const { code, out, err } = await pith("bench", model, "--target", "wasm,webgpu", ...words);
-  expect(code).toBe(0);
-  expect(
-    err
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line).warning),
-  ).toMatchObject([
-    { id: "target", text: expect.stringMatching(/^wasm: .*no-browser.* WebAssembly runs in Node instead\.$/) },
-    { id: "target-missing", text: expect.stringMatching(/^webgpu: .*no-browser/) },
-  ]);
-  const { models, targets } = JSON.parse(out);
-  expect(targets).toMatchObject([
-    { target: "wasm", runtime: "wasm", where: "WebAssembly in Node", rounds: 2, threads: 1 },
-  ]);
-  const [row] = models;
-  expect(row).toMatchObject({ model, target: "wasm", batch: 4 });
-  expect(row.runs.p90).toBeGreaterThanOrEqual(row.runs.p50);
-  expect(row.throughput.samples).toBeCloseTo(4 * row.throughput.runs, 5);
-  expect(row.throughput.runs * row.runs.p50).toBeCloseTo(1000, 5);
-  const lines = readFileSync(markdown, "utf8").split("\n");
-  expect(lines[2]).toMatch(/^\| model \| bytes \| brotli \| p50 \|/);
-  expect(lines[4]).toContain(`| ${model} |`);
-});
+const { folder } = timedNetwork();
 
 test("times a language model on text that it generates, unless sizes are given", async () => {
   const path = join(folder, "decoder.onnx");
@@ -112,22 +72,6 @@ graph (ids: int64[1, 4], depth: int64[]) -> (y) {
   expect(set.out).toContain("depth int64[] = 5");
   const strange = await pith(...words, "--set", "deep=5");
   expect(strange.err).toMatch(/^E_NAME: The model has no input "deep" to set\.\n.*Inputs: ids, depth\.\n$/);
-});
-
-test("fails for a single target that is missing, and rejects an unknown target", async () => {
-  vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
-  expect(await pith("bench", model, "--target", "webgpu")).toMatchObject({
-    code: 1,
-    out: "",
-    err: `E_FILE: CHROME_PATH is "${join(folder, "no-browser")}", which is not an executable.\n`,
-  });
-  expect(await pith("bench", model, "--target", "gpu")).toMatchObject({ code: 2, out: "" });
-  for (const name of ["CHROME_PATH", "PATH"]) vi.stubEnv(name, "");
-  vi.stubEnv("PLAYWRIGHT_BROWSERS_PATH", folder);
-  expect(await pith("bench", model, "--target", "webgpu")).toMatchObject({
-    code: 1,
-    err: expect.stringMatching(/^E_ENGINE_MISSING: There is no Chromium, Chrome or Edge .*\nhint: Install one/),
-  });
 });
 
 test("samplesPerRun returns the free first dimension that all inputs share", () => {

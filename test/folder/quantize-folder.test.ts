@@ -1,45 +1,16 @@
 /** Tests which files a run on a transformers.js folder writes, and what its config.json and card contain. */
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions, Variant } from "../../src/app/folder/run.ts";
+import type { Variant } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { float32 } from "../../src/core/tensor/dense.ts";
-import { memory } from "../../src/data/index.ts";
 import { size } from "../../src/runtime/run/size.ts";
-import { temporaryFolder } from "../temporary.ts";
+import { smallFolders } from "./small-folders.ts";
 
-const network = (seed: number) =>
-  parseModel(`opset 17
-graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
-  a.weight: float32[64, 64] = random(seed ${seed})
-  b.weight: float32[64, 64] = random(seed ${seed + 1})
-  h = MatMul "a" (x, a.weight)
-  r = Relu(h)
-  y = MatMul "b" (r, b.weight)
-}`);
-
-let root = "";
-const at = (...names: string[]): string => join(root, ...names);
-const source = (): string => at("model");
-const out = (): string => at("out");
-
-async function write(name: string, text: string): Promise<void> {
-  await mkdir(dirname(at("model", name)), { recursive: true });
-  await writeFile(at("model", name), text);
-}
-
-async function modules(...bases: readonly string[]): Promise<void> {
-  await mkdir(at("model", "onnx"), { recursive: true });
-  for (const [index, base] of bases.entries()) await save(network(index + 1), at("model", "onnx", `${base}.onnx`));
-}
-
-const run = (options: Partial<FolderOptions> = {}) =>
-  quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...options });
+const { at, source, out, write, modules, run, loaderOf } = smallFolders();
 
 /** Options of a run that copies models instead of quantizing them, for tests of other files. */
 const copying = {
@@ -54,14 +25,6 @@ const files = async (folder: string): Promise<readonly string[]> =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .toSorted();
-
-async function loaderOf(folder = out()): Promise<Readonly<Record<string, unknown>> | undefined> {
-  return JSON.parse(await readFile(join(folder, "config.json"), "utf8"))["transformers.js_config"];
-}
-
-beforeEach(() => {
-  root = temporaryFolder();
-});
 
 describe("a folder with one model", () => {
   test("contains every variant with the name that transformers.js expects, and copies of other files", async () => {
@@ -207,23 +170,6 @@ describe("a folder with one model", () => {
       "quantize_config.json",
     ]);
   });
-
-  test("splits weights into files of the requested size, which config.json names", async () => {
-    await modules("model");
-    const device_config = { webgpu: { use_external_data_format: true }, wasm: { dtype: "q8" } };
-    const loaderConfig = { device: "webgpu", use_external_data_format: { model: true }, device_config };
-    await write("config.json", JSON.stringify({ "transformers.js_config": loaderConfig }));
-    await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
-    const chunks = { "model.onnx": 0, "model_q4.onnx": 2, "model_quantized.onnx": 2 };
-    expect(await loaderOf()).toEqual({
-      device: "webgpu",
-      use_external_data_format: { model: true, ...chunks },
-      device_config: { webgpu: { use_external_data_format: chunks }, wasm: { dtype: "q8" } },
-    });
-    for (const name of ["model_quantized.onnx_data", "model_quantized.onnx_data_1", "model_q4.onnx_data_1"])
-      expect((await stat(at("out", "onnx", name))).size).toBeLessThanOrEqual(5000);
-    await open(at("out", "onnx", "model_quantized.onnx"));
-  });
 });
 
 test("names the first valid dtype of each module in config.json, by file and session", async () => {
@@ -245,45 +191,6 @@ test("names the first valid dtype of each module in config.json, by file and ses
   const card = await readFile(at("out", "README.md"), "utf8");
   expect(card).toContain("- Node and WebAssembly: `q8` is the smallest download.\n- WebGPU: `fp32`.\n");
 });
-
-test.each([
-  ["the encoder if it loses most", { encoder: 0.004, decoder: 0.001 }, 50, "encoder"],
-  ["the decoder if it loses most", { encoder: 0.001, decoder: 0.004 }, 50, "decoder"],
-  ["the smaller file of equal losses", { encoder: 0.001, decoder: 0.001 }, 40, "encoder"],
-] as const)(
-  "combines the dtypes of fewest bits, and rejects %s if they fail together",
-  async (_, losses, q4, replaced) => {
-    await modules("encoder_model", "decoder_model_merged");
-    await write("config.json", "{}");
-    const sizes = { q8: 60, q4: 50, fp16: 80 };
-    const combinations: string[] = [];
-    const rows = await run({
-      dtypes: ["q8", "q4", "fp16"],
-      keepSmallest: true,
-      makesTogether: true,
-      make: async ({ source: from, out: to, dtype }) => {
-        await save(await open(from), to);
-        const name = from.includes("encoder") ? "encoder" : "decoder";
-        const loss = dtype === "q4" ? losses[name] : 0;
-        const nearness = { metric: "word error rate", unit: "share", value: 0.1 + loss, difference: loss } as const;
-        const bytes = dtype === "q4" && name === "encoder" ? q4 : Number(Reflect.get(sizes, dtype));
-        return { bytes, measured: "", nearness };
-      },
-      together: (models) => {
-        const dtypes = models.map(({ result }) => /_(quantized|q4|fp16)/.exec(result)?.[1] ?? "fp32");
-        combinations.push(dtypes.join(" + "));
-        return Promise.resolve(dtypes.every((dtype) => dtype === "q4") ? { lost: "Both lose too much." } : {});
-      },
-    });
-    const isEncoder = replaced === "encoder";
-    expect(combinations).toEqual(["q4 + q4", isEncoder ? "q4 + quantized" : "quantized + q4"]);
-    expect(rows.filter(({ verdict }) => verdict === "kept").map(({ file }) => file)).toEqual(
-      isEncoder
-        ? ["onnx/decoder_model_merged_q4.onnx", "onnx/encoder_model_quantized.onnx"]
-        : ["onnx/encoder_model_q4.onnx", "onnx/decoder_model_merged_quantized.onnx"],
-    );
-  },
-);
 
 test("rejects the file of fewest bits if files fail together, even if another one loses more alone", async () => {
   await modules("encoder_model", "decoder_model_merged");
@@ -373,37 +280,5 @@ describe("a file that fails", () => {
     await modules("encoder_model", "decoder_model_merged");
     const error = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
     await expect(run({ dtypes: ["q4", "q8"], ...failing(error) })).rejects.toBe(error);
-  });
-});
-
-describe("low-entropy values", () => {
-  const x = float32(
-    [64, 64],
-    Array.from({ length: 64 * 64 }, (_, at) => Math.sin(at * at)),
-  );
-
-  test("are written into the 8-bit files only, which become smaller downloads", async () => {
-    await modules("model");
-    const plain = await run();
-    const quantize = { data: memory("x", { x }), rounder: "rdoq", distortion: 0.05, epochs: 1 } as const;
-    const [q8, q4] = await quantizeFolder(source(), { dtypes: ["q8", "q4"], out: at("low"), quantize });
-    expect([q8, q4]).toMatchObject([{ verdict: "kept" }, { verdict: "kept" }]);
-    expect(q8?.brotli).toBeLessThan(0.7 * (plain[0]?.brotli ?? 0));
-    expect(q8?.bytes).toBeGreaterThan(0.8 * (plain[0]?.bytes ?? 0));
-  });
-
-  test.each<[string, Partial<FolderOptions>, string]>([
-    ["dtype has 8 bits", { dtypes: ["q4", "fp16"], quantize: { rounder: "rdoq" } }, "q4, fp16"],
-    [
-      "dtype has integers, as q8 for WebGPU",
-      { dtypes: ["q8"], quantize: { rounder: "rdoq", target: ["webgpu"] } },
-      "q8",
-    ],
-  ])("are rejected if no %s", async (_, options, names) => {
-    await modules("model");
-    await expect(run(options)).rejects.toMatchObject({
-      code: "E_OPTION",
-      message: `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, and not for q8 with the target webgpu alone, got ${names}.`,
-    });
   });
 });

@@ -3,7 +3,7 @@ import { describe, test } from "vitest";
 import { shared } from "../shared.ts";
 import { expectCutTopology, expectPrunedFile, networks } from "./quantized-networks.ts";
 
-describe.each(["dynamic", "dynamic, per channel", "blocks of 4 bits"])(
+describe.each(["dynamic", "dynamic, per channel", "blocks of 4 bits", "blocks of 4 bits with zero points"])(
   "%s: a pruned network equals the network with silenced channels",
   (name) => {
     test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", (_, topology) =>

@@ -1,5 +1,7 @@
-/** The page in a real browser, with a model that is compressed before its samples are known. */
+/** The page in a real browser, from a model to its smaller file, with samples and before they are known. */
+import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, test } from "vitest";
+import { open } from "../../src/index.ts";
 import { writeQuadrants } from "./quadrants.ts";
 import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
 
@@ -17,6 +19,35 @@ describe.skipIf(browser === undefined)("the studio", () => {
       await studio.close();
     }
   }
+
+  test("quantizes a model on samples, compares it with the original, and downloads a smaller file", () =>
+    inStudio(async ({ page, foreign, errors }) => {
+      const { model, data } = await writeQuadrants();
+      await page.setInputFiles("input[type=file] >> nth=0", model);
+      await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
+      await page.getByText("Graph", { exact: true }).click();
+      await page.getByRole("img", { name: /^Graph of \d+ boxes/ }).waitFor();
+      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.setInputFiles("input[type=file] >> nth=0", data);
+      await page.getByRole("heading", { level: 1, name: /of the original|The original predicts/ }).waitFor();
+      await page.getByRole("link", { name: "Make it smaller" }).click();
+      await page.getByRole("radio", { name: /int8 weights/ }).check();
+      await page.getByRole("button", { name: "Run int8 weights" }).click();
+      await page.getByRole("button", { name: "Compare" }).click();
+      await page.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
+      await page.getByRole("button", { name: "Take int8 weights" }).click();
+      const started = page.waitForEvent("download");
+      await page.getByRole("button", { name: "Download" }).first().click();
+      const download = await started;
+      expect(download.suggestedFilename()).toBe("quadrants.int8-weights.onnx");
+      const bytes = await readFile(await download.path());
+      expect(bytes.length).toBeLessThan((await readFile(model)).length);
+      expect((await open(bytes)).graph.outputs.map(({ name }) => name)).toEqual(
+        (await open(model)).graph.outputs.map(({ name }) => name),
+      );
+      expect(foreign).toEqual([]);
+      expect(errors).toEqual([]);
+    }));
 
   test("quantizes a model without samples, and says that random inputs do not show accuracy", () =>
     inStudio(async ({ page, errors }) => {
