@@ -1,13 +1,15 @@
 /** Tests `pith sensitivity` with several processes and stored measurements. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseRecipe, parseSensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { filesIn } from "./compressing.ts";
-import { pith } from "./run.ts";
+import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
 
 beforeAll(async () => {
   const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
@@ -49,13 +51,6 @@ test("writes recipes for a budget of multiply-accumulates, and warns if it is ou
   );
 });
 
-const { at } = smallModels();
-
-beforeAll(async () => {
-  const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
-  await save(parseModel(dense), at("dense.onnx"));
-});
-
 test("prints a table, and writes page, data and recipes that run", async () => {
   const out = at("swept");
   const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out];
@@ -91,4 +86,29 @@ test("prints a table, and writes page, data and recipes that run", async () => {
     at("made"),
   );
   expect(compressRun.code, compressRun.err).toBe(0);
+});
+
+test("prints the data with --json, and keeps files that an author changed", async () => {
+  const out = at("again");
+  const words = [
+    "sensitivity",
+    at("dense.onnx"),
+    "--data",
+    at("points.csv"),
+    "--kinds",
+    "prune",
+    "--layers",
+    "fc1",
+    "--budget",
+    "92%",
+    "-o",
+    out,
+  ];
+  const report = await json(...words);
+  expect(report).toMatchObject({ code: 0, model: "dense.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
+  expect(report.files).toEqual(["sensitivity.json", "sensitivity.html", "prune.yaml"].map((name) => join(out, name)));
+  writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
+  const { err } = await pith(...words);
+  expect(err).toContain("prune.yaml stays as it is");
+  expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh starts again`);
 });

@@ -1,13 +1,12 @@
 /** Tests the table, page, data and recipes of `pith sensitivity`. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import { parseRecipe, parseSensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
 import { formatRecipe } from "../../src/app/cli/processes/sensitivity.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { cachedDecoder } from "../language-model.ts";
-import { json, pith } from "./run.ts";
+import { pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
@@ -15,31 +14,6 @@ const { at } = smallModels();
 beforeAll(async () => {
   const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
   await save(parseModel(dense), at("dense.onnx"));
-});
-
-test("prints the data with --json, and keeps files that an author changed", async () => {
-  const out = at("again");
-  const words = [
-    "sensitivity",
-    at("dense.onnx"),
-    "--data",
-    at("points.csv"),
-    "--kinds",
-    "prune",
-    "--layers",
-    "fc1",
-    "--budget",
-    "92%",
-    "-o",
-    out,
-  ];
-  const report = await json(...words);
-  expect(report).toMatchObject({ code: 0, model: "dense.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
-  expect(report.files).toEqual(["sensitivity.json", "sensitivity.html", "prune.yaml"].map((name) => join(out, name)));
-  writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
-  const { err } = await pith(...words);
-  expect(err).toContain("prune.yaml stays as it is");
-  expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh starts again`);
 });
 
 test("measures a language model without data on text that it generates, by its agreement with the original", async () => {

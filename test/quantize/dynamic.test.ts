@@ -13,7 +13,7 @@ import { memory } from "../../src/data/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { quantizeWeights } from "../../src/techniques/quantize/quantize-tensor.ts";
 import { hasExactProducts } from "../int8-products.ts";
-import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+import { cnn, difference, layerNames, mlp, numbersFor, operators, run, stored } from "./networks.ts";
 import { dequantized, roundedDynamically } from "./reference.ts";
 
 const fused = ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul"];
@@ -242,20 +242,6 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
     const matrices = [...model.graph.values()].filter(({ tensor }) => (tensor?.bytes ?? 0) >= 36);
     expect(matrices).toHaveLength(1);
     expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
-  });
-
-  test("are close to float for convolutions with shortcut, groups and bias", async () => {
-    const x = numbersFor([2, 3, 8, 8]);
-    const expected = await run(cnn(), { x });
-    for (const perChannel of [true, false]) {
-      for (const weights of [undefined, "int8", "uint8"] as const) {
-        const model = cnn();
-        await quantize(model, { scheme: "dynamic", perChannel, ...(weights === undefined ? {} : { weights }) });
-        assertValid(model);
-        expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
-        expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
-      }
-    }
   });
 
   test("are close to float for consecutive layers", async () => {
