@@ -90,7 +90,7 @@ For everyone who wants to see results on models that they know: each file beside
 
 - **Files** of Pith are made by the printed command, with default settings and without data of the user, unless the command names some. Recipes are \`quantize_dynamic\`, \`quantize_static\` and \`MatMulNBitsQuantizer\` of ONNX Runtime, and \`float16\` of onnxconverter-common, with the settings of transformers.js's conversion scripts (\`bench/peers/real_recipe.py\`).
 - **Change** is measured with ONNX Runtime, on the same samples as float32. Parentheses are intervals of 95 %.
-- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. The machine does other work meanwhile. Speeds of different rows, and their factors to float32, therefore vary by 30 %.
+- **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. The machine does other work meanwhile, so factors to float32 vary by 30 %. In a page, compare factors only: the speed of the same file varied up to sixfold between rows.
 - **Memory** is the most that a process holds for the model and one run in Node.
 - **Made in** is processor time and peak memory, with the imports of Python. Pith's time includes the comparison with float32, the timing and the loading in transformers.js.
 - A result that loses too much [is not written](verdicts.md).
