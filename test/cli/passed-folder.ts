@@ -1,4 +1,4 @@
-/** What a folder contains after a command has changed its model. */
+/** Files of a result in a folder, and options that halve channels. */
 import { join } from "node:path";
 
 export const result = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx"), "tokenizer.json"];
