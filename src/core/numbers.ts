@@ -89,14 +89,14 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** Formats a speed with its spread: "1.49 × as fast (1.39–1.55)", or "no clear difference in speed (0.95–1.04 ×)". @param words "" in a column "speed". */
+/** Formats a speed with its spread: "1.49 × as fast (1.39–1.55)", "about as fast", or a wide interval that contains 1, "0.70–1.57 × as fast". @param words "" in a column "speed". */
 export function speedText(
   { median, low, high }: Record<"median" | "low" | "high", number>,
   words = " as fast",
 ): string {
   const range = `${times(low)}–${times(high)}`.replaceAll(" ×", "");
-  const isUnclear = words !== "" && low <= 1 && high >= 1;
-  return isUnclear ? `no clear difference in speed (${range} ×)` : `${times(median)}${words} (${range})`;
+  if (words === "" || low > 1 || high < 1) return `${times(median)}${words} (${range})`;
+  return low >= 0.8 && high <= 1.25 ? `about${words}` : `${range} ×${words}`;
 }
 
 export function isSlower(speedup: number): boolean {

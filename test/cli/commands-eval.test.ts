@@ -129,7 +129,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
     expect(out).toMatch(/difference +−\d+\.\d points/);
-    expect(out).toContain(`layer by layer: pith debug ${at("right.onnx")} ${at("near.onnx")} ${data.join(" ")}\n`);
+    expect(out).toContain(`next: pith debug ${at("right.onnx")} ${at("near.onnx")} ${data.join(" ")}\n`);
   });
 
   test("quotes file names in the next command for a shell", async () => {
@@ -137,7 +137,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     copyFileSync(at("right.onnx"), original);
     copyFileSync(at("near.onnx"), result);
     const { out } = await pith("eval", result, ...data, "--original", original);
-    expect(out).toContain(`layer by layer: pith debug '${original}' '${result}' ${data.join(" ")}\n`);
+    expect(out).toContain(`next: pith debug '${original}' '${result}' ${data.join(" ")}\n`);
   });
 
   test("--score needs no data, and can be a goal with --original", async () => {

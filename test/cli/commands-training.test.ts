@@ -173,7 +173,7 @@ describe("progress and result", () => {
 
   test("recover requires --original on the command line", async () => {
     const { out } = await pith("recover", "--help");
-    expect(out).toMatch(/--original <original.onnx> +the original model$/m);
+    expect(out).toMatch(/--original <original.onnx> +the model before compression \(required\)$/m);
     expect(await pith("recover", at("right.onnx"), ...data)).toEqual({
       code: 2,
       out: "",

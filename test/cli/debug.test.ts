@@ -58,7 +58,9 @@ test("lists the layer with the largest error first, with the errors of weight an
     `${decibelsLegend}\nweight: of the stored weight; isolated: of the layer's output, with the original's inputs; `,
   );
   expect(text).toContain("cumulative: with the errors of all layers before it\nshare of error: ");
-  expect(text).toMatch(/\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nwritten: /);
+  expect(text).toMatch(
+    /\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nnext: pith inspect \S+ fc1 /,
+  );
   const page = readFileSync(out, "utf8");
   expect(page).toContain(capitalize(decibelsLegend));
   expect(page).toContain("<title>fc1 (Gemm): weight 24.0 dB");

@@ -1,7 +1,7 @@
 /** Builds the page of `pith sensitivity`: charts and tables of the drop of each layer by technique and setting. */
 import { allowance, bytes, changeInterval, counted, figure, unitOfChange } from "../../core/numbers.ts";
 import {
-  dropText,
+  changeOfDrop,
   equalSettingsText,
   headline,
   kindWords,
@@ -12,6 +12,7 @@ import {
   type SweptLayers,
   selectKind,
   sensitivityKinds,
+  sweptChangeText,
   unresolvedText,
 } from "../../search/sensitivity/sensitivity-record.ts";
 import { type Content, html, type Markup, page } from "./markup.ts";
@@ -73,8 +74,11 @@ function kindSection(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
   const { title, text } = kindWords[kind];
   const cell = (row: SensitivityRow | undefined): Markup => {
     if (row === undefined) return numberCell(undefined);
-    const interval = changeInterval(unit, row.drop).replaceAll("+", "");
-    return numberCell(dropText(unit, row.drop.value), `${interval}, ${counted(row.drop.count, "sample")}`);
+    const interval = changeInterval(unit, { ...row.drop, ...changeOfDrop(sensitivity.metric, row.drop) });
+    return numberCell(
+      sweptChangeText(sensitivity.metric, row.drop),
+      `${interval}, ${counted(row.drop.count, "sample")}`,
+    );
   };
   const row = ({ name, rows }: SweptLayers): Markup =>
     html`<tr><td class="text"><span class="name">${name}</span></td>${numberCell(bytes(rows.find((row) => row !== undefined)?.bytes ?? 0))}${rows.map(cell)}</tr>\n`;
@@ -83,7 +87,7 @@ function kindSection(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
 <figure class="wide">${drawSweep(sensitivity, kind)}
 <figcaption>Drop of ${metric} by layer. The layers that lose most are named.</figcaption></figure>
 ${wideTable(heads, layers.map(row))}
-<p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, most sensitive layer first. ${equalSettingsText({ layers }) ?? ""}</p>`;
+<p class="note">Change (result − original)${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, most sensitive layer first. ${equalSettingsText({ layers }) ?? ""}</p>`;
 }
 
 function drawSweep(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
@@ -93,9 +97,11 @@ function drawSweep(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
   const { width, height, left, right, top, bottom } = frame;
   const lines = layers.map(({ name, rows }, index) => {
     const drops = rows.flatMap((row, setting) =>
-      row !== undefined && Number.isFinite(row.drop.value) ? [{ setting, drop: row.drop.value }] : [],
+      row !== undefined && Number.isFinite(row.drop.value)
+        ? [{ setting, drop: row.drop.value, text: sweptChangeText(sensitivity.metric, row.drop) }]
+        : [],
     );
-    const points = [{ setting: -1, drop: 0 }, ...drops];
+    const points = [{ setting: -1, drop: 0, text: "" }, ...drops];
     return { name, points, className: index < namedLayerCount ? `layer${index}` : "" };
   });
   const values = lines.flatMap(({ points }) => points.map(({ drop }) => drop));
@@ -113,7 +119,7 @@ function drawSweep(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
     bottom,
   );
   const drawLine = ({ name, points, className }: (typeof lines)[number]): Markup =>
-    html`<g class="${className}"><title>${name}</title><path d="${pathThrough(points.map(({ setting, drop }) => [x(setting), y(drop)]))}"/>${points.slice(1).map(({ setting, drop }) => html`<circle cx="${px(x(setting))}" cy="${px(y(drop))}" r="3"><title>${name}, ${text(settings[setting] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
+    html`<g class="${className}"><title>${name}</title><path d="${pathThrough(points.map(({ setting, drop }) => [x(setting), y(drop)]))}"/>${points.slice(1).map(({ setting, drop, text: changeText }) => html`<circle cx="${px(x(setting))}" cy="${px(y(drop))}" r="3"><title>${name}, ${text(settings[setting] ?? 0)}: ${changeText}</title></circle>`)}</g>`;
   const drawName = ({ name, className, x, y }: (typeof lineEnds)[number], index: number): Content => {
     const labelY = labelYs[index] ?? 0;
     const text = label(right + 12, labelY + 4, truncate(name, nameLength), "start", className);

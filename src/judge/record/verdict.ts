@@ -95,7 +95,7 @@ function gainText(run: Run, size: string): string {
     const work = relativeWorkOf(run, run.chosen);
     return work === undefined
       ? `${size}. Speed was not measured: the machine was too busy.`
-      : `${size}; a run takes ${times(work)} the original's processor time. Elapsed times were not compared: the machine was too busy.`;
+      : `${size}. The machine was too busy to measure speed, but a run takes ${times(work)} the original's processor time.`;
   }
   if (speed === undefined) return `${size}.`;
   const text = speedText(speed);
@@ -225,7 +225,7 @@ export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
 
 /** Explains decibels to readers of a table. The relative amplitude of the error is 10^(−dB / 20). */
 export const decibelsLegend =
-  "signal to noise: at 40 dB there is hardly any difference (an error of 1 %), at 20 dB 10 %, at 10 dB it is visible (30 %)";
+  "signal to noise: 40 dB is good (an error of 1 %), 20 dB is fair (10 %), 10 dB is bad (30 %)";
 
 /** Returns "right on: node ✓ wasm ✓ webgpu ✗", and one line with the finding per target. */
 export function targetLines(checks: readonly OnTarget[]): readonly string[] {
@@ -376,10 +376,12 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
 export const distanceText = (model: string, comparison: Comparison, goal?: Goal): string =>
   `compared with ${model}: ${changeTextOf(comparison, goal)}`;
 
-/** Returns a warning if the samples show no gain of a training: "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)". */
+/** Returns a warning if the samples show no gain of a training: "a gain over thin.onnx is undecided: accuracy went from 92.6 % to 92.7 % (…)". */
 export function noGainText(model: string, comparison: Comparison): string | undefined {
-  if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
-  return `no gain over ${model} is shown: ${changeTextOf(comparison)}`;
+  const { low, high } = judge(comparison, { maxDrop: 0 }).drop;
+  if (high < 0) return undefined;
+  const text = low > 0 ? `the result is worse than ${model}` : `a gain over ${model} is undecided`;
+  return `${text}: ${changeTextOf(comparison)}`;
 }
 
 /** Returns "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined if it disagrees, or the data has labels. */

@@ -112,9 +112,14 @@ export function equalSettingsText({ layers }: Pick<ReturnType<typeof selectKind>
   return `${counted(count, "row")} ${count === 1 ? "has" : "have"} equal drops at neighboring settings: channels are removed in blocks, so both settings remove the same ones.`;
 }
 
-/** Formats a drop without a unit: "6.4", in points for a share. */
-export function dropText(unit: Metric["unit"], value: number): string {
-  return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
+/** Returns result − original of a drop, which is positive for a loss. */
+export function changeOfDrop({ better }: Pick<Metric, "better">, { value, low, high }: SensitivityRow["drop"]) {
+  return better === "higher" ? { value: 0 - value, low: 0 - high, high: 0 - low } : { value, low, high };
+}
+
+/** Formats a change without a unit: "−6.4", in points for a share. */
+export function sweptChangeText(metric: Pick<Metric, "unit" | "better">, drop: SensitivityRow["drop"]): string {
+  return Number.isNaN(drop.value) ? "broken" : change(metric.unit, changeOfDrop(metric, drop).value);
 }
 
 /** Required precision of large drops, as a share of the drop. */

@@ -138,7 +138,7 @@ async function writeResult(
   const [before, after] = await Promise.all([
     compressedOriginal(report.before, original.model, input),
     withCompressed(await weighFile(saved, input.out), saved, input.out, {
-      ...{ copies, brotli: isForDownload(input) },
+      ...{ copies, brotli: measuresBrotli(input, report.before) },
       maxBrotliBytes: input.variant === undefined ? maxWholeBytes : undefined,
     }),
   ]);
@@ -208,7 +208,7 @@ async function withCompressed(
 async function compressedOriginal(before: WeightAndCost, model: Model, input: PassInput): Promise<WeightAndCost> {
   const { variant, model: path } = input;
   if (variant === undefined) {
-    const brotli = isForDownload(input) || input.precompress?.includes("br") === true;
+    const brotli = measuresBrotli(input, before) || input.precompress?.includes("br") === true;
     return withCompressed(before, model, path, { copies: {}, brotli, maxBrotliBytes: maxWholeBytes });
   }
   return { ...before, brotli: variant.originalBrotli ?? (await size(...filesOfModel(model, path))).brotli };
@@ -217,9 +217,12 @@ async function compressedOriginal(before: WeightAndCost, model: Model, input: Pa
 /** The maximum bytes of a model that brotli compresses whole if the download is the goal of the command: about 30 seconds. */
 const maxWholeBytes = 2 ** 23;
 
-/** Returns whether the size after brotli matters. It is not measured otherwise, because it takes several seconds per file. */
-const isForDownload = ({ variant, targetDownload, options }: PassInput): boolean =>
-  variant !== undefined || targetDownload !== undefined || isLowEntropy(options);
+/** The maximum bytes of a model whose size after brotli is always measured: about 2 seconds. */
+const maxCheapBytes = 2 ** 19;
+
+/** Returns whether the size after brotli is measured: if the download is the goal of the command, or if it is cheap. */
+const measuresBrotli = ({ variant, targetDownload, options }: PassInput, { bytes }: WeightAndCost): boolean =>
+  variant !== undefined || targetDownload !== undefined || isLowEntropy(options) || bytes <= maxCheapBytes;
 
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 async function warnOfSpeed(

@@ -166,13 +166,14 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       const metadataText = metadataNote(before);
       if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
-      if (reference !== undefined) terminal.line(referenceLine(reference, goal));
+      const goalText =
+        lost === undefined ? goalLine(model, result, comparisonCommand) : `lost: ${lost}; written anyway (--force)`;
+      if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
       if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
       if (shouldPrint(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       const printsDecibels = comparison?.unit === "dB" || [likeness, others].some(isDecibels);
       if (printsDecibels) terminal.line(terminal.color.dim(decibelsLegend));
-      if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
       if (storesZeros)
@@ -185,13 +186,22 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         ...markReplaced([...files.copies, ...files.alsoWritten], files),
       ];
       terminal.line(`written: ${names.join("  ")}`);
-      const cost =
-        lost === undefined ? goalLine(model, result, comparisonCommand) : `lost: ${lost}; written anyway (--force)`;
-      if (cost !== undefined) terminal.line(cost);
-      const line = next ?? (result.masked ? foldCommand(written) : undefined);
-      if (line !== undefined) terminal.line(`next: pith ${line}`);
+      terminal.line(goalText ?? changeLine(model, result));
+      terminal.line(`next: pith ${next ?? nextAfter(model, result)}`);
     },
   };
+}
+
+function changeLine(model: string, { reference, comparison, goal }: WrittenOutput): string {
+  if (reference !== undefined) return referenceLine(reference, goal);
+  return comparison === undefined ? "accuracy: not measured (add --data)" : distanceText(model, comparison, goal);
+}
+
+function nextAfter(model: string, { masked, lost, comparison, written }: WrittenOutput): string {
+  if (masked) return foldCommand(written);
+  const [before, after] = [model, written].map(quoteWord);
+  if (lost !== undefined) return `debug ${before} ${after}`;
+  return comparison === undefined ? `eval ${after} --original ${before} --data SAMPLES` : `bench ${before} ${after}`;
 }
 
 const foldCommand = (file: string): string =>

@@ -6,6 +6,7 @@ import { writeFileAtomically } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { counted } from "../../../core/numbers.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
 import { blameText, isSpread, type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
@@ -122,7 +123,8 @@ export default async function debug(
       const { bold, dim } = terminal.color;
       terminal.line(`${bold(modelPath)} against ${originalPath}, on ${on}`);
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      if (changedLayers.length > 0)
+      if (changedLayers.length > 0) {
+        for (const line of legend) terminal.line(dim(line));
         terminal.table(
           [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
           changedLayers
@@ -134,20 +136,24 @@ export default async function debug(
               shareText(row.share),
             ]),
         );
+      }
       if (changedLayers.length > maxLayers)
         terminal.line(
           `and ${counted(changedLayers.length - maxLayers, "more layer")} (--json and -o debug.html have all)`,
         );
-      if (changedLayers.length > 0) for (const line of legend) terminal.line(dim(line));
       const jointNote = togetherNote(changedLayers.slice(0, maxLayers));
       if (jointNote !== "") terminal.line(dim(jointNote));
       const equalCount = layers.length - changedLayers.length;
       if (equalCount > 0) terminal.line(`${counted(equalCount, "layer")} as in the original`);
       for (const text of notComparedLines(misses)) terminal.line(text);
       if (lost !== undefined) terminal.line(`${capitalize(lost)}.`);
+      if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       const noDifferenceText = misses.length > 0 ? "No other layer differs." : "No layer differs.";
       terminal.line(blamed === undefined ? noDifferenceText : `${blameText(blamed)}.`);
-      if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
+      if (blamedLayer !== undefined)
+        terminal.line(
+          `next: pith inspect ${quoteWord(originalPath)} ${quoteWord(blamedLayer)}  # how it can be compressed`,
+        );
     },
   };
 }

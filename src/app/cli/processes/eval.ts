@@ -149,8 +149,8 @@ export default async function evaluate(
         terminal.line(othersSentence(otherOutputs));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
-      if (original !== undefined)
-        terminal.line(terminal.color.dim(`layer by layer: ${debugCommand(original, model, data)}`));
+      if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
+        terminal.line(`next: ${nextCommand(original, model, data)}`);
     },
   };
 }
@@ -173,8 +173,9 @@ async function requireMeasured(
   }
 }
 
-function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
-  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
+function nextCommand(original: string | undefined, model: string, data: DataRequest | undefined): string {
+  const words = original === undefined ? ["compress", model] : ["debug", original, model];
+  return ["pith", ...words, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
 }
 
 function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {

@@ -1,6 +1,7 @@
 /** Measures each layer alone, and writes the data, a page and recipes with settings for each layer. */
 import { basename } from "node:path";
 import type * as v from "valibot";
+import { allLayers, infer } from "#analysis";
 import { bytesOfText, type Model, PithError, throwIfAborted } from "#ir";
 import { counted, duration, figure, figureInterval, integer, percent, unitOfChange } from "../../../core/numbers.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
@@ -9,7 +10,6 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";
 import { type SweepOptions, sweep } from "../../../search/sensitivity/sensitivity.ts";
 import {
-  dropText,
   equalSettingsText,
   headline,
   kindWords,
@@ -18,6 +18,7 @@ import {
   type SensitivityKind,
   selectKind,
   sensitivityKinds,
+  sweptChangeText,
   unresolvedText,
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
@@ -82,6 +83,7 @@ export default async function sensitivity(
       const { name, unit } = record.metric;
       const interval = terminal.color.dim(`95 % interval ${figureInterval(unit, record.original)}`);
       terminal.table(columns("", "", ""), [[`${name} of the original`, figure(unit, record.original.value), interval]]);
+      terminal.line(terminal.color.dim(legendOf(record.metric)));
       for (const kind of sensitivityKinds) printKind(terminal, record, kind);
       for (const kind of sensitivityKinds) {
         const [first, ...more] = record.misses.filter((miss) => miss.kind === kind);
@@ -92,17 +94,22 @@ export default async function sensitivity(
         );
       }
       if (record.open > 0)
-        terminal.line(`${counted(record.open, "setting")} not measured: the time limit was reached (--minutes)`);
+        terminal.line(
+          `recipes cover ${integer(new Set(record.rows.flatMap(({ layers }) => layers)).size)} of ${counted(allLayers(model, infer(model)).length, "layer")}: the time limit ended before ${counted(record.open, "setting")} (--minutes)`,
+        );
       if (task.preprocessing !== undefined) terminal.line(`preprocessing: ${task.preprocessing}`);
+      terminal.line(`written: ${written.join("  ")}`);
       terminal.line(
         `${terminal.color.bold(headline(record))}. ${counted(record.rows.length, "measurement")} in ${duration(1000 * record.seconds)}`,
       );
-      terminal.line(`written: ${written.join("  ")}`);
       if (recipe !== undefined)
         terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoteWord).join(" ")}`);
     },
   };
 }
+
+const legendOf = ({ better }: Sensitivity["metric"]): string =>
+  `${better === "higher" ? "−" : "+"} is a loss: layers near 0 can be compressed, and layers with a large loss need their precision`;
 
 function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
   const { settings, layers } = selectKind(sensitivity, kind);
@@ -111,7 +118,7 @@ function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensi
   const { dim } = terminal.color;
   const unitText = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
   terminal.line(
-    `${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${unitText}, largest first; a negative one is a gain`)}`,
+    `${terminal.color.bold(kindWords[kind].title)}${dim(`: change of ${metric}${unitText} if only this layer changes, worst layer first`)}`,
   );
   terminal.table(
     columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
@@ -119,7 +126,7 @@ function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensi
       .slice(0, maxLayers)
       .map(({ name, rows }) => [
         name,
-        ...rows.map((row) => (row === undefined ? "–" : dropText(unit, row.drop.value))),
+        ...rows.map((row) => (row === undefined ? "–" : sweptChangeText(sensitivity.metric, row.drop))),
       ]),
   );
   if (layers.length > maxLayers)

@@ -19,6 +19,7 @@ import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer } from "../../../core/numbers.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify as simplifyModel } from "../../../rewrite/clean-up/simplify.ts";
@@ -114,7 +115,6 @@ export default async function simplify(
         changeRow("nodes", before.nodes, after.nodes, integer),
         changeRow("bytes", before.bytes, after.bytes, bytes),
       ]);
-      terminal.line(comparisonLine(comparison));
       if (roleCount > 0)
         terminal.line(
           `kept for training: ${counted(roleCount, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
@@ -124,6 +124,8 @@ export default async function simplify(
           ? "Nothing was written: --explain only shows what would change."
           : `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
       );
+      terminal.line(comparisonLine(comparison));
+      terminal.line(`next: pith compress ${quoteWord(written ?? path)} --data SAMPLES`);
     },
   };
 }
