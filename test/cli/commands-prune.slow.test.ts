@@ -16,7 +16,7 @@ describe("prune", () => {
     const words = ["prune", at("hidden.onnx"), "-o", out];
     const plain = await pith(...words, "--amount", "60%", "--force");
     expect(plain.out).toContain(" Training overwrites them: prune with --keep-masks before it.\n");
-    expect(plain.out).toMatch(/\nnext: pith eval .*next\.onnx.* --original .* --data SAMPLES\n$/);
+    expect(plain.out).toMatch(/\nnext: pith debug .*hidden\.onnx .*next\.onnx.*\n$/);
     const masked = await pith(...words, "--amount", "60%", "--force", "--keep-masks");
     expect(masked.out).not.toContain("Training overwrites");
     expect(masked.out).toMatch(/\nnext: pith train '.*next\.onnx' --data SAMPLES {2}# the zeros stay\n$/);
@@ -66,7 +66,7 @@ describe("prune", () => {
       /\nnext: pith simplify .*tuned\.onnx --finalize {2}# folds in the masks, which double the file until then\n$/,
     );
     expect((await pith("simplify", tuned, "--finalize", "-o", at("final.onnx"))).code).toBe(0);
-    expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("next:");
+    expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("--finalize");
   });
 
   test("suggests recovery for float weights, and warns if weights were quantized before", async () => {
