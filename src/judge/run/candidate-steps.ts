@@ -126,7 +126,6 @@ export class Steps<C extends Compared = Compared> {
     const options = await this.#chooseOptions(step, input);
     await announce?.(options);
     const result = await runner.run({ ...step, options }, input, { kept });
-    context.engine.forget();
     if (!(await isJudged(step, result))) return { result };
     const takenStep = { result, findings: await this.#find(step, result.output) };
     // With a limit, layers at higher precision would exceed it.

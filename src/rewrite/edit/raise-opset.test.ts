@@ -334,3 +334,10 @@ graph (x: float32[1, 2], w: float32[2, 2] = [1, 2, 3, 4]) -> (y) {
     expect(net.graph.value("w")?.tensor).toBeDefined();
   });
 });
+
+it("marks a model as changed whose nodes stay the same", () => {
+  const model = parseModel("opset 17\ngraph (x: float32[2]) -> (y) {\n  y = Relu(x)\n}");
+  const { revision } = model.graph;
+  raiseOpset(model, 21);
+  expect(model.graph.revision).not.toBe(revision);
+});

@@ -89,6 +89,7 @@ function applyPlan(model: Model, from: number, version: number, { conversions, l
   // Files up to IR 3 list weights as inputs; from IR 4 on callers could override them.
   if (model.header.irVersion < 4) model.graph.setInputs(model.graph.feeds);
   model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
+  model.graph.touch();
 }
 
 function conversionError(node: Node, from: number, version: number, reason: string): PithError {

@@ -20,7 +20,7 @@ test("loads a model once with optimizations, and again after a change", async ()
   await requireLoads(engine, model, model);
   expect(loads).toEqual([false, undefined]);
   await requireLoads(engine, model.clone(), model);
-  engine.forget();
+  model.graph.touch();
   await requireLoads(engine, model, model);
   expect(loads).toHaveLength(4);
 });

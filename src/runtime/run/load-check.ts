@@ -15,10 +15,9 @@ export class ResultFails extends PithError {
   }
 }
 
-/** An engine that remembers which models were loaded with graph optimizations. */
+/** An engine that remembers which models were loaded with graph optimizations and not changed since. */
 export interface WatchedEngine extends Engine {
   hasLoaded(model: Model): boolean;
-  forget(): void;
 }
 
 /** Maximum bytes of weights of a model whose session is kept. */
@@ -29,18 +28,19 @@ const maxKeptBytes = 2 ** 26;
  * another session is kept.
  */
 export function watchLoads(engine: Engine): WatchedEngine {
-  let loaded = new WeakSet<Model>();
+  const loadedRevisions = new WeakMap<Model, number>();
   const keysOf = new WeakMap<Model, Set<string>>();
   let idle: { readonly model: Model; readonly key: string; readonly session: Session } | undefined;
   return {
     async load(model, options) {
-      const key = JSON.stringify([model.graph.revision, options]);
+      const { revision } = model.graph;
+      const key = JSON.stringify([revision, options]);
       const keys = memoize(keysOf, model, () => new Set());
       const isRepeated = keys.has(key);
       keys.add(key);
       const session = idle?.model === model && idle.key === key ? idle.session : await engine.load(model, options);
       if (session === idle?.session) idle = undefined;
-      if (options?.optimize !== false) loaded.add(model);
+      if (options?.optimize !== false) loadedRevisions.set(model, revision);
       if (!isRepeated || storedBytes(model.graph) > maxKeptBytes) return session;
       let isReleased = false;
       return {
@@ -55,10 +55,7 @@ export function watchLoads(engine: Engine): WatchedEngine {
         },
       };
     },
-    hasLoaded: (model) => loaded.has(model),
-    forget() {
-      loaded = new WeakSet();
-    },
+    hasLoaded: (model) => loadedRevisions.get(model) === model.graph.revision,
   };
 }
 

@@ -76,7 +76,6 @@ export default async function simplify(
   const saved = explain
     ? await bytesSaved(original, model, changes, simplifyOptions, { ...context, log: () => {} })
     : undefined;
-  engine.forget();
   session.stage("compare");
   addComparableOutputs(original, model);
   const comparison = await rejectUnloadable(async () => {
