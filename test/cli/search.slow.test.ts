@@ -39,7 +39,7 @@ test("writes nothing if no model is as small as the target", async () => {
   const out = at("too-small");
   const { code, err } = await searching(out, "--steps", "2", "--target-size", "1kB");
   expect(code).toBe(1);
-  expect(err).toMatch(/^E_UNSUPPORTED: No variant is on target: .* has more than 1\.00 kB; the smallest has /m);
+  expect(err).toMatch(/^E_UNSUPPORTED: No candidate is on target: .* has more than 1\.00 kB; the smallest has /m);
   expect(existsSync(join(out, "model.onnx"))).toBe(false);
 });
 
@@ -78,7 +78,7 @@ test("states why nothing was written if no candidate is smaller", async () => {
     ...["compress", at("mixed.onnx"), "--data", at("points.csv"), "--steps", "4", "--for", "size", "-o", at("none")],
   );
   expect(code).toBe(1);
-  expect(err).toMatch(/^E_UNSUPPORTED: No variant is smaller than the original\./m);
+  expect(err).toMatch(/^E_UNSUPPORTED: No candidate is smaller than the original\./m);
 });
 
 test("tries structures alone if no format is among the techniques", async () => {

@@ -262,7 +262,7 @@ describe("a report of another outcome", () => {
   test("states why nothing was kept, and shows the changes of the nearest variant", () => {
     const rejected = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
     const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, rejected, examined: 3 });
-    expect(html).toContain("<h1>Nothing was kept: every variant was rejected.</h1>");
+    expect(html).toContain("<h1>Nothing was kept: every candidate was rejected.</h1>");
     expect(html).toContain(`<span class="badge bad">rejected</span> ${rejected.message}</p>`);
     expect(html).toContain("on which original and prune + train + quantize differ, spread over them");
     expect(html).toContain("at the output of each layer, prune + train + quantize compared with the original,");

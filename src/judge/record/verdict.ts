@@ -66,7 +66,7 @@ export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
     if (run.variants.length === 0) return "Nothing was tried.";
-    return run.variants.length === 1 ? "The result was rejected." : "Nothing was kept: every variant was rejected.";
+    return run.variants.length === 1 ? "The result was rejected." : "Nothing was kept: every candidate was rejected.";
   }
   const size = sizeText(run.original, chosen.result);
   const note = metadataNote(run.original);

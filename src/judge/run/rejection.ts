@@ -17,7 +17,7 @@ export function errorOfRun(run: Run): PithError {
   if (failedChoice !== undefined) return accuracyLost(missedText(failedChoice, run));
   const offTargetError = offTarget(run);
   if (offTargetError !== undefined) return offTargetError;
-  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No variant meets the goal");
+  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No candidate meets the goal");
   const { rejected, rejectedAs, comparison, verdict } = onlyVariant;
   if (rejected !== undefined)
     return rejectedAs === "lost" ? accuracyLost(rejected) : new PithError("E_UNSUPPORTED", `${capitalize(rejected)}.`);
@@ -43,7 +43,7 @@ function offTarget({ variants }: Run): PithError | undefined {
   if (offTargetVariant === undefined || changedVariants.some(({ rejected }) => rejected === undefined))
     return undefined;
   const minBytes = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
-  const sentence = `No variant is on target: ${offTargetVariant.rejected?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
+  const sentence = `No candidate is on target: ${offTargetVariant.rejected?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
   return new PithError("E_UNSUPPORTED", sentence, { hint: "Search longer (--minutes), or choose an easier target." });
 }
 
@@ -51,7 +51,7 @@ function nothingSmaller({ variants }: Run): PithError | undefined {
   const isLarger = ({ rejectedAs }: Variant): boolean => rejectedAs === "not smaller" || rejectedAs === "no gain";
   const isUseless = (variant: Variant): boolean => isLarger(variant) || variant.rejectedAs === "unchanged";
   if (!variants.every(isUseless) || !variants.some(isLarger)) return undefined;
-  return new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
+  return new PithError("E_UNSUPPORTED", "No candidate is smaller than the original.");
 }
 
 function nothingToDo({ variants }: Run): PithError | undefined {

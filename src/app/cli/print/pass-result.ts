@@ -166,8 +166,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       const metadataText = metadataNote(before);
       if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
-      const goalText =
-        lost === undefined ? goalLine(model, result, comparisonCommand) : `lost: ${lost}; written anyway (--force)`;
+      const goalText = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
       if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
       if (shouldPrint(others)) terminal.line(othersSentence(others));
@@ -187,7 +186,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       ];
       terminal.line(`written: ${names.join("  ")}`);
       terminal.line(goalText ?? changeLine(model, result));
-      terminal.line(`next: pith ${next ?? nextAfter(model, result)}`);
+      terminal.line(`next: pith ${next ?? nextAfter(model, result, comparisonCommand)}`);
     },
   };
 }
@@ -197,8 +196,13 @@ function changeLine(model: string, { reference, comparison, goal }: WrittenOutpu
   return comparison === undefined ? "accuracy: not measured (add --data)" : distanceText(model, comparison, goal);
 }
 
-function nextAfter(model: string, { masked, lost, comparison, written }: WrittenOutput): string {
+function nextAfter(
+  model: string,
+  { masked, lost, comparison, written, continues }: WrittenOutput,
+  comparisonCommand: string,
+): string {
   if (masked) return foldCommand(written);
+  if (continues === true) return `${comparisonCommand}  # the first original`;
   const [before, after] = [model, written].map(quoteWord);
   if (lost !== undefined) return `debug ${before} ${after}`;
   return comparison === undefined ? `eval ${after} --original ${before} --data SAMPLES` : `bench ${before} ${after}`;
@@ -231,16 +235,14 @@ const referenceLine = ({ model, isTruth, comparison }: Reference, goal: WrittenO
 function goalLine(
   model: string,
   { goal, verdict, comparison, reference, samples, training, pruned, continues }: WrittenOutput,
-  comparisonCommand: string,
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
   const judged = reference?.judges === true ? reference.comparison : comparison;
   const sentence = (against?: string): string => verdictSentence(goal, verdict, judged, samples?.test, against);
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${textsOf(comparison).before})`)} Give --original to compare with the model before pruning.`;
-  if (continues === true) return `${sentence(model)} Compare with the first original: ${comparisonCommand}`;
   // A trained model can have been pruned before, so its original can be another model.
-  if (reference === undefined) return sentence(training === undefined ? undefined : model);
+  if (reference === undefined) return sentence(training === undefined && continues !== true ? undefined : model);
   if (reference.judges) return sentence(reference.model);
   const isBetter = verdict.drop.high <= 0;
   const loss = isBetter

@@ -23,7 +23,7 @@ test("counts the samples that were trained on if not all were", () => {
 test("counts the test samples that chose the variant", () => {
   const parts = { train: undefined, calibrate: undefined, test: part("data/cifar10 (test)", 1000) };
   expect(samplesLine({ ...parts, validation: 333 })).toBe(
-    "tested on: cifar10 (test, 667 of 1,000; 333 chose the variant)",
+    "tested on: cifar10 (test, 667 of 1,000; 333 chose the candidate)",
   );
   expect(samplesLine({ ...parts, test: part("s.jsonl", undefined), validation: 100 })).toBe(
     "tested on: s.jsonl (a stream)",

@@ -51,7 +51,7 @@ function partText(
   const samples =
     count === undefined || validation === undefined
       ? all
-      : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
+      : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the candidate`;
   const searchedText = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
   const comparedText = compared === undefined ? "" : `; ${integer(compared)} others compared the candidates`;
   const otherUses = Object.entries({ trained: others.train, calibrated: others.calibrate }).map(([use, part]) =>

@@ -71,7 +71,7 @@ export default async function pass(
 }
 
 function evalCommand(out: string, data: DataRequest | undefined): string {
-  const words = ["pith", "eval", out, "--original", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
+  const words = ["eval", out, "--original", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
   return words.map(quoteWord).join(" ");
 }
 
