@@ -12,7 +12,7 @@ import { type Dataset, openDataset, preprocess } from "../../src/data/index.ts";
 import { parsePreprocessingSpec } from "../../src/data/sidecars/preprocessing-spec.ts";
 import { readSidecars } from "../../src/data/sidecars/sidecars.ts";
 import { openParts } from "../../src/data/sources/parts.ts";
-import { tokenizerBeside } from "../../src/data/text/tokenizer.ts";
+import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { tokensInFile, tokensOfText } from "../../src/data/text/tokens.ts";
 import { json } from "../cli/run.ts";
 import { shared } from "../shared.ts";
@@ -182,7 +182,7 @@ const shakespeare = shared("data/text/tinyshakespeare.txt");
 test.skipIf(llama === undefined || shakespeare === undefined)(
   "tokensOfText gives the tokens of the library that trained the tokenizer",
   async () => {
-    const tokenizer = await tokenizerBeside(llama ?? "");
+    const tokenizer = await openTokenizer(join(dirname(llama ?? ""), ".."));
     if (tokenizer === undefined) throw new Error("no tokenizer");
     expect([tokenizer.vocabularySize, tokenizer.longest]).toEqual([1024, 256]);
     const text = readFileSync(shakespeare ?? "", "utf8");

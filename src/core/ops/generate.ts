@@ -55,10 +55,9 @@ export const Range = defineInert(new Miss("generates a range"), {
 
 export const EyeLike = defineOp({
   name: "EyeLike",
-  read: (site) => ({ type: readElementType(site, "dtype"), diagonal: readInteger(site, "k", 0) }),
-  infer: (s, site) => {
+  infer: (_, site) => {
     const { type, dims } = requireInput(site, 0);
-    return [{ type: s.type ?? type, dims }];
+    return [{ type: readElementType(site, "dtype") ?? type, dims }];
   },
   axes: new Miss("writes by position"),
   // The output does not depend on the input's elements.
@@ -96,14 +95,11 @@ const drawsFloats = (): "float" => "float";
 /** Returns no gradients, because random values do not depend differentiably on the input. */
 const noGradients = (): readonly undefined[] => [];
 
-/** Reads the seed. Without a seed, each run draws different values. */
-const readSeed = (site: Site): number | undefined => readFloat(site, "seed", undefined);
-
 /** Reads the requested type (default: that of the input), the seed and the named parameters, such as mean and scale. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
   type: readElementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
   numbers: names.map((name, index) => readFloat(site, name, index)),
-  seed: readSeed(site),
+  seed: readFloat(site, "seed", undefined),
 });
 
 const defineDraw = (name: string, names: readonly string[]): Op =>
@@ -130,7 +126,6 @@ export const Multinomial = defineInert(drawsNumbers, {
   read: (site) => ({
     type: readElementType(site, "dtype", "int32") ?? "int32",
     count: readInteger(site, "sample_size", 1),
-    seed: readSeed(site),
   }),
   infer: (s, site) => [{ type: s.type, dims: [requireInput(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
 });

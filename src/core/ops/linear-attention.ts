@@ -20,7 +20,6 @@ export const LinearAttention = defineOp({
     heads: readInteger(site, "q_num_heads", 1),
     keyHeads: readInteger(site, "kv_num_heads", 1),
     rule: readString(site, "update_rule", "gated_delta"),
-    scale: readFloat(site, "scale", 0),
   }),
   infer: (s, site) => {
     const { type, dims } = requireInput(site, 0);

@@ -71,7 +71,7 @@ export const Compress = defineOp({
 
 export const Unique = defineOp({
   name: "Unique",
-  read: (site) => ({ axis: readInteger(site, "axis", undefined), sorted: readFlag(site, "sorted", true) }),
+  read: (site) => ({ axis: readInteger(site, "axis", undefined) }),
   infer: ({ axis }, site) => {
     const { type, dims } = requireInput(site, 0);
     const uniqueAxis = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
@@ -93,11 +93,7 @@ export const Unique = defineOp({
 function defineArgOperator(name: "ArgMax" | "ArgMin"): Op {
   return defineOp({
     name,
-    read: (site) => ({
-      axis: readInteger(site, "axis", 0),
-      keepsAxis: readFlag(site, "keepdims", true),
-      selectsLast: readFlag(site, "select_last_index"),
-    }),
+    read: (site) => ({ axis: readInteger(site, "axis", 0), keepsAxis: readFlag(site, "keepdims", true) }),
     infer: (s, site) =>
       inferShape(
         site,

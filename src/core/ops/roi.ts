@@ -4,7 +4,7 @@
  */
 import { elementCount, Miss, multiplyDims } from "#graph";
 import type { Site } from "./define.ts";
-import { readFlag, readFloat, readInteger, readIntegers, readString } from "./shared/attributes.ts";
+import { readFloat, readInteger, readIntegers } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
@@ -19,10 +19,6 @@ export const RoiAlign = defineInert(inferenceOnly, {
   read: (site) => ({
     height: readInteger(site, "output_height", 1),
     width: readInteger(site, "output_width", 1),
-    mode: readString(site, "mode", "avg"),
-    coordinates:
-      site.version < 16 ? "output_half_pixel" : readString(site, "coordinate_transformation_mode", "half_pixel"),
-    ratio: readInteger(site, "sampling_ratio", 0),
     scale: readFloat(site, "spatial_scale", 1),
   }),
   infer: (s, site) => inferPooledBoxes(site, [s.height, s.width]),
@@ -42,8 +38,7 @@ export const RoiAlign = defineInert(inferenceOnly, {
 
 export const MaxRoiPool = defineInert(inferenceOnly, {
   name: "MaxRoiPool",
-  read: (site) => ({ shape: readIntegers(site, "pooled_shape") ?? [1, 1], scale: readFloat(site, "spatial_scale", 1) }),
-  infer: (s, site) => inferPooledBoxes(site, s.shape),
+  infer: (_, site) => inferPooledBoxes(site, readIntegers(site, "pooled_shape") ?? [1, 1]),
   axes: linkChannels,
   // The first column is the image index.
   wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[0]),
@@ -52,11 +47,6 @@ export const MaxRoiPool = defineInert(inferenceOnly, {
 export const GridSample = defineInert(inferenceOnly, {
   name: "GridSample",
   renamed: { since: 20, attribute: "mode", values: { bilinear: "linear", bicubic: "cubic" } },
-  read: (site) => ({
-    mode: readString(site, "mode", "linear").replace(/^bi/, ""),
-    paddingMode: readString(site, "padding_mode", "zeros"),
-    alignsCorners: readFlag(site, "align_corners"),
-  }),
   infer: (_, site) =>
     inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
   axes: linkChannels,
@@ -65,7 +55,7 @@ export const GridSample = defineInert(inferenceOnly, {
 /** Writes a sampling grid: x' = A·(x, 1) for every position x. The grid is N × (D ×) H × W × axes, for sizes N × C × (D ×) H × W. */
 export const AffineGrid = defineInert(inferenceOnly, {
   name: "AffineGrid",
-  read: (site) => ({ sizes: site.inputs[1]?.elements, alignsCorners: readFlag(site, "align_corners") }),
+  read: (site) => ({ sizes: site.inputs[1]?.elements }),
   infer: ({ sizes }, site) => inferShape(site, ([batch = 1, axes = 1]) => sizes && [batch, ...sizes.slice(2), axes]),
   cost: ({ sizes }, site) =>
     withDims(site, [0], (dims = []) =>
@@ -77,6 +67,5 @@ export const AffineGrid = defineInert(inferenceOnly, {
 
 export const NonMaxSuppression = defineInert(new Miss("selects indices"), {
   name: "NonMaxSuppression",
-  read: (site) => ({ isCentered: readFlag(site, "center_point_box") }),
   infer: (_, site) => [{ type: "int64", dims: [site.open(0, 0), 3] }],
 });

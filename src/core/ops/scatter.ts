@@ -138,7 +138,7 @@ export const Scatter = defineOp<Settings>({
 /** Writes updates into a cache along an axis, from a start position per sample. In mode "circular", positions wrap around. */
 export const TensorScatter = defineOp({
   name: "TensorScatter",
-  read: (site) => ({ axis: readInteger(site, "axis", -2), mode: readString(site, "mode", "linear") }),
+  read: (site) => ({ axis: readInteger(site, "axis", -2) }),
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) => {
     const cacheAxis = wrapAxis(s.axis, dims.length);

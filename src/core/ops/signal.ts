@@ -59,11 +59,8 @@ export const STFT = defineInert(inferenceOnly, {
 function defineConstantSignal(name: string, dims: (site: Site) => readonly Dim[]): Op {
   return defineInert(new Miss("depends on sizes only"), {
     name,
-    read: (site) => ({
-      type: readElementType(site, "output_datatype", "float32"),
-      periodic: readFlag(site, "periodic", true),
-    }),
-    infer: ({ type }, site) => (type === undefined ? new Miss("its type is not known") : [{ type, dims: dims(site) }]),
+    read: (site) => readElementType(site, "output_datatype", "float32"),
+    infer: (type, site) => (type === undefined ? new Miss("its type is not known") : [{ type, dims: dims(site) }]),
   });
 }
 

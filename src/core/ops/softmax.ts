@@ -88,11 +88,8 @@ export const softmaxOperators: readonly Op[] = [
 export const lossOperators: readonly Op[] = ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"].map((name) =>
   defineInert(inferenceOnly, {
     name,
-    read: (site) => ({
-      ignored: readInteger(site, "ignore_index", undefined),
-      reduction: readString(site, "reduction", "mean"),
-    }),
-    infer: ({ reduction }, site) => {
+    read: (site) => readString(site, "reduction", "mean"),
+    infer: (reduction, site) => {
       const { type, dims } = requireInput(site, 0);
       return [
         { type, dims: reduction === "none" ? site.inputs[1]?.dims : [] },

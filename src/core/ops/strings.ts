@@ -3,7 +3,7 @@
  */
 import { type DataType, type Dim, elementCount, Miss } from "#graph";
 import type { Op, OpDef, Site } from "./define.ts";
-import { readFlag, readFloats, readInteger, readIntegers, readString, readStrings } from "./shared/attributes.ts";
+import { readIntegers, readString, readStrings } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";
 import { broadcast, inferShape, requireInput } from "./shared/rules.ts";
 
@@ -22,8 +22,6 @@ export const StringNormalizer = defineInert(onStrings, {
   read: (site) => ({
     stopWords: readStrings(site, "stopwords") ?? [],
     caseChange: readString(site, "case_change_action", "NONE"),
-    isCaseSensitive: readFlag(site, "is_case_sensitive"),
-    locale: readString(site, "locale", ""),
   }),
   infer: (s, site) =>
     inferShape(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
@@ -32,10 +30,6 @@ export const StringNormalizer = defineInert(onStrings, {
 
 export const StringSplit = defineInert(onStrings, {
   name: "StringSplit",
-  read: (site) => ({
-    delimiter: readString(site, "delimiter", ""),
-    maxSplit: readInteger(site, "maxsplit", undefined),
-  }),
   infer: (_, site) => {
     const { dims } = requireInput(site, 0);
     return [
@@ -47,28 +41,16 @@ export const StringSplit = defineInert(onStrings, {
 
 export const RegexFullMatch = defineInert(onStrings, {
   name: "RegexFullMatch",
-  read: (site) => ({ pattern: readString(site, "pattern", "") }),
   infer: (_, site) => inferShape(site, keepDims, "bool"),
 });
 
 export const TfIdfVectorizer = defineInert(new Miss("counts n-grams"), {
   name: "TfIdfVectorizer",
-  read: (site) => ({
-    mode: readString(site, "mode", "TF"),
-    lengths: [readInteger(site, "min_gram_length", 1), readInteger(site, "max_gram_length", 1)],
-    skips: readInteger(site, "max_skip_count", 0),
-    counts: readIntegers(site, "ngram_counts") ?? [],
-    columns: readIntegers(site, "ngram_indexes") ?? [],
-    numbers: readIntegers(site, "pool_int64s") ?? [],
-    words: readStrings(site, "pool_strings") ?? [],
-    weights: readFloats(site, "weights") ?? [],
-  }),
-  infer: ({ columns }, site) =>
-    inferShape(
-      site,
-      (dims) => [...dims.slice(0, -1), columns.reduce((count, column) => Math.max(count, column + 1), 0)],
-      "float32",
-    ),
+  infer(_, site) {
+    const columns = readIntegers(site, "ngram_indexes") ?? [];
+    const count = columns.reduce((most, column) => Math.max(most, column + 1), 0);
+    return inferShape(site, (dims) => [...dims.slice(0, -1), count], "float32");
+  },
 });
 
 const definePreprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>

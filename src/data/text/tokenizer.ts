@@ -5,7 +5,7 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { errorMessage, PithError } from "#ir";
-import { fileKind, folderOf, joinPath, readText } from "#platform";
+import { fileKind, joinPath, readText } from "#platform";
 import { isNestedDeeper, isObject, type PlainObject } from "../../core/plain.ts";
 
 export interface Encoding {
@@ -55,12 +55,6 @@ export async function openTokenizer(folder: string): Promise<TextTokenizer | und
     readSettings(joinPath(folder, "config.json")),
   ]);
   return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
-}
-
-/** Opens the tokenizer in a model's folder or in its parent folder (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
-export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer | undefined> {
-  const folder = folderOf(modelPath);
-  return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));
 }
 
 /**
