@@ -116,7 +116,9 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
       (title): Column => ({ title, align: "right" }),
     ),
   ];
-  const commands = results.flatMap(({ tool, command }) => (tool === "Pith" && command !== undefined ? [command] : []));
+  const commands = results.flatMap(({ tool, command }) =>
+    tool === "Pith" ? (command?.split(" && npx --no-install ") ?? []) : [],
+  );
   return [
     `## ${network.title}`,
     `${network.source} ${network.measured}`,
@@ -189,7 +191,10 @@ function sameText(
 function listFailures(results: readonly RealResult[]): readonly string[] {
   return results.flatMap(({ name, tool, failed: { making, node, wasm, outcome } }) => {
     const reason = making ?? node ?? wasm ?? outcome;
-    return reason === undefined || tool === undefined ? [] : [`${name} (${tool}): ${escapeMarkdown(reason)}`];
+    if (reason === undefined || tool === undefined) return [];
+    // The log cuts long reasons.
+    const sentences = reason.length < 290 ? reason : reason.slice(0, reason.lastIndexOf(". ") + 1) || reason;
+    return [`${name} (${tool}): ${escapeMarkdown(sentences)}`];
   });
 }
 

@@ -49,11 +49,6 @@ const wrong = [
     /structure/,
   ],
   ["an import that there is not", written('import { prune } from "pith/pruning";'), /pith\/pruning/],
-  [
-    "a name in two entry points",
-    { ...written("crossEntropy();"), file: "src/techniques/prune/rules.ts" },
-    /crossEntropy/,
-  ],
 ] as const;
 
 const mistakesByExample = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);

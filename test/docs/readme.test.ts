@@ -159,7 +159,7 @@ describe("command lines on the pages", () => {
 
   test("every flag on a page belongs to a command", async () => {
     const helps = await Promise.all(commands.map(async ({ name }) => (await pith(name, "--help-all")).out));
-    const flags = new Set(helps.join("\n").match(/--[a-z][\w-]*/g));
+    const flags = new Set([...helps, (await pith("--help")).out].join("\n").match(/--[a-z][\w-]*/g));
     for (const { name, text } of pages) {
       const named = (text.match(/(?<![\w-])--[a-z][\w-]*/g) ?? []).filter(
         // A flag such as --min-… is an abbreviation of several.

@@ -24,7 +24,7 @@ const assumedTypes: Readonly<Record<string, string>> = {
   dataset: 'import("pith/data").IndexedDataset',
   calibration: 'import("pith/data").IndexedDataset',
   unseen: 'import("pith/data").IndexedDataset',
-  input: 'import("pith/data").ModelInput',
+  input: 'Parameters<typeof import("pith/data").preprocess>[1]',
   pixels: "Float32Array",
   weight: 'import("pith").Dense',
   weights: "Float32Array",

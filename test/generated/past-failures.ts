@@ -68,17 +68,6 @@ export const pastFailures: readonly PastFailure[] = [
     },
   },
   {
-    promise: "weights drawn anew",
-    network: {
-      batch: 1,
-      start: "Inverse of a matrix",
-      steps: [
-        { block: "two layers of one matrix, stored twice", choices: [] },
-        { block: "gemm", choices: [] },
-      ],
-    },
-  },
-  {
     promise: "prune channels, uniform",
     network: {
       steps: [

@@ -96,7 +96,7 @@ export async function runJob<J extends Job>(
   const stop = (): void => {
     send(child, { pith: "stop" });
     stopTimers.push(setTimeout(kill, grace));
-    const text = "what was done so far is being written; Ctrl-C again ends without";
+    const text = "what was done so far is being written; Ctrl-C again quits without it";
     if (keeps)
       stopTimers.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), noticeDelay));
   };

@@ -180,7 +180,7 @@ function exactScale(
  * @param block number of row elements that share a scale (all).
  * @example
  * import { nearest, slicedWeight } from "pith/quantize";
- * const weight = slicedWeight([matrixOf([[1, 2, 3, 4], [5, 6, 7, 8]])], 2);
+ * const weight = slicedWeight([{ rows: 2, columns: 4, data: Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8) }], 2);
  * nearest.scales(weight, { type: "int8", symmetric: true, low: -127, high: 127 });
  */
 export function slicedWeight(matrices: readonly Matrix[], outputs: number, block?: number): SlicedWeight {

@@ -325,7 +325,7 @@ function folderResult(
     print(terminal) {
       const { rows, columns, notes } = folderTable(files, originals);
       const markText = (row: FolderFile): string =>
-        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
+        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "kept from the previous run" : row.verdict;
       terminal.table(
         [...columns, { title: "outcome" }],
         rows.map((row) => [
