@@ -1,7 +1,7 @@
 /** Checks of what a release needs: the version in the changelog, and the size of the package. */
 
 /** Limits of the package with declarations: the measured numbers, and about 3 % for what will be added. */
-const [fileLimit, byteLimit] = [286, 3_470_000];
+const [fileLimit, byteLimit] = [292, 4_300_000];
 
 export interface PackReport {
   readonly entryCount: number;
