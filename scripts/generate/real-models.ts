@@ -131,6 +131,7 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
       : [`\`\`\`sh\n${commands.map((command) => `npx --no-install ${command}`).join("\n")}\n\`\`\``]),
     ...listOf("Files that are missing or fail:", listFailures(results)),
     ...listOf("Missed by Pith:", findMissed(network, results)),
+    ...listUnmeasured(network, results),
     ...(network.causes === undefined ? [] : [network.causes]),
     `Measured on ${dates.join(" and ")}, at a load of ${Math.min(...loads)} to ${Math.max(...loads)}.`,
   ];
@@ -185,6 +186,14 @@ function sameText(
   if (isFloat || same === undefined) return "";
   if (kind === "sentences" || kind === "chunks") return same.value.toFixed(3);
   return `${percentText(same.value)} (${(100 * same.low).toFixed(1)} … ${(100 * same.high).toFixed(1)})`;
+}
+
+/** Returns a sentence with the rows that no run has measured yet. */
+function listUnmeasured(network: RealNetwork, results: readonly RealResult[]): readonly string[] {
+  const isMeasured = (row: RealRow): boolean =>
+    results.some(({ name, tool }) => name === row.name && tool === row.tool);
+  const names = network.rows.flatMap((row) => (isMeasured(row) ? [] : `${row.name} (${row.tool})`));
+  return names.length === 0 ? [] : [`Not measured yet: ${names.join(", ")}.`];
 }
 
 /** Returns the reason for each file that cannot be made, loaded or run. */
