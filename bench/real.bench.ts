@@ -211,8 +211,14 @@ async function outcomeOf(
   { source, data, work, python: able }: Place,
 ): Promise<RealResult["outcome"]> {
   if (kind === "images") return await classOutcome(join(source, `${names[0]}.onnx`), files[0] ?? "", data);
-  const pairs = names.map((name, index) => `${basename(name)}=${files[index]}`);
-  return peer(able, "real_outcome.py", [kind, source, data, join(work, "reference.npz"), ...pairs]);
+  const reference = join(work, "reference.npz");
+  const measure = (paths: readonly string[]): RealResult["outcome"] => {
+    const pairs = names.map((name, index) => `${basename(name)}=${paths[index]}`);
+    return peer(able, "real_outcome.py", [kind, source, data, reference, ...pairs]);
+  };
+  // The first measurement writes the reference, so it must be that of the originals.
+  if (!existsSync(reference)) measure(names.map((name) => join(source, `${name}.onnx`)));
+  return measure(files);
 }
 
 interface Timed {
