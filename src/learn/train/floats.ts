@@ -30,7 +30,8 @@ export const tinyOf = (values: Floats): number => (values instanceof Float32Arra
 /** The same for numbers that are squared: (1-β₂) times the square of a larger number is a normal number. */
 export const tinyToSquareOf = (values: Floats): number => (values instanceof Float32Array ? 1e-16 : 1e-150);
 
-export const flush = (value: number, tiny: number): number => (value < tiny && value > -tiny ? 0 : value);
+// Two comparisons would branch on the sign, which a processor cannot predict.
+export const flush = (value: number, tiny: number): number => (Math.abs(value) < tiny ? 0 : value);
 
 /** Changes `values` in place: w -= rate·(g + decay·w). */
 export function move(values: Floats, gradient: Floats, rate: number, decay: number): void {

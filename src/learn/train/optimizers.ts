@@ -69,12 +69,15 @@ function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): O
       const [coupledDecay, decoupledDecay] = isDecoupled ? [0, learningRate * decay] : [decay, 0];
       const [first, second] = slots as [Floats, Floats];
       const tiny = tinyToSquareOf(values);
+      const [meanShare, squareShare] = [1 - beta1, 1 - beta2];
+      // Two arrays per element would take as long as all of the arithmetic.
       for (let index = 0; index < values.length; index++) {
         const value = values[index] as number;
-        const slope = flush((gradient[index] as number) + coupledDecay * value, tiny);
-        const [oldMean, oldSquare] = [first[index] as number, second[index] as number];
-        const mean = flush(oldMean + (1 - beta1) * (slope - oldMean), tiny);
-        const square = flush(oldSquare + (1 - beta2) * (slope * slope - oldSquare), tiny * tiny);
+        const slope = (gradient[index] as number) + coupledDecay * value;
+        const oldMean = first[index] as number;
+        const oldSquare = second[index] as number;
+        const mean = flush(oldMean + meanShare * (slope - oldMean), tiny);
+        const square = flush(oldSquare + squareShare * (slope * slope - oldSquare), tiny * tiny);
         first[index] = mean;
         second[index] = square;
         values[index] = value - (rate * mean) / (Math.sqrt(square) * spread + epsilon) - decoupledDecay * value;
@@ -104,7 +107,8 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
       const decay = decays ? rate * weightDecay : 0;
       const tiny = tinyOf(values);
       for (let index = 0; index < values.length; index++) {
-        const [value, mean] = [values[index] as number, means[index] as number];
+        const value = values[index] as number;
+        const mean = means[index] as number;
         const slope = flush(gradient[index] as number, tiny);
         values[index] = value - rate * Math.sign(mean + (1 - beta1) * (slope - mean)) - decay * value;
         means[index] = flush(mean + (1 - beta2) * (slope - mean), tiny);
