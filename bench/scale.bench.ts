@@ -2,7 +2,7 @@
  * Measures deep and large models: processor time by the number of nodes, and time and memory by the size of the weights.
  *
  *     npm run bench -- scale [nodes|weights|folder …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096]
- *         [--matrices 1,16] [--steps simplify,plot]
+ *         [--matrices 1,16] [--steps simplify,weights]
  *
  * nodes: seconds of processor time of each step on networks of several forms. "growth" is the time ratio of the largest to the smallest network,
  * divided by their node ratio: 1 is linear. weights: models with external data, each weight of --matrices MiB. "×" is the time relative to
@@ -76,7 +76,7 @@ const late = `> ${options.limit} s`;
 
 function byNodes(): void {
   const sizes = options.nodes.split(",").map(Number);
-  const steps = chosen(["inspect", "simplify", "plot", "weights", "prune", "structured"]);
+  const steps = chosen(["inspect", "simplify", "weights", "prune", "structured"]);
   heading("Seconds of the processor by nodes", 1);
   const rows = options.forms.split(",").flatMap((form) => {
     const secondsOfSizes = sizes.map((nodes) => {

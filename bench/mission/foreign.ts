@@ -3,7 +3,7 @@
  *
  * Every step writes its file (--force), and `pith eval --original` measures that file.
  */
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PassOutput } from "../../src/app/cli/job-parts/pass-output.ts";
@@ -92,7 +92,7 @@ async function through(model: string, file: string, data: string, folder: string
   }
 }
 
-async function look(model: string, file: string, folder: string): Promise<void> {
+async function look(_model: string, file: string, _folder: string): Promise<void> {
   const inspected = await pith("inspect", file);
   if (inspected.data === undefined) line(`  inspect: ${inspected.error}`);
   else {
@@ -104,9 +104,6 @@ async function look(model: string, file: string, folder: string): Promise<void> 
         `${integer(cuttable)} of ${integer(channels)} channels can be cut; ${integer(notUnderstood.length)} nodes not understood`,
     );
   }
-  const page = join(folder, `${model}.html`);
-  const plotted = await pith("plot", file, "-o", page);
-  line(`  plot: ${plotted.error ?? `a page of ${bytes((await stat(page)).size)}`}, ${plotted.seconds.toFixed(1)} s`);
 }
 
 interface Place {

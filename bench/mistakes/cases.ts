@@ -407,12 +407,6 @@ const results: readonly Mistake[] = [
     says: /E_FILE: "taken\/out\.onnx" cannot be written/,
   },
   {
-    name: "an image in no folder",
-    words: ["plot", "net.onnx", "-o", "nowhere/net.html"],
-    code: 1,
-    says: /E_FILE: "nowhere\/net\.html"/,
-  },
-  {
     name: "results in a file",
     words: ["compress", "net.onnx", ...points, "-o", "taken"],
     code: 1,
@@ -447,12 +441,6 @@ const results: readonly Mistake[] = [
     words: ["distill", "net.onnx", ...points, "--teacher", "lopsided.onnx", "-o", "lopsided.onnx"],
     code: 2,
     says: /E_OPTION: .*the teacher/,
-  },
-  {
-    name: "an image over the model",
-    words: ["plot", "net.onnx", "-o", "net.onnx"],
-    code: 2,
-    says: /E_OPTION: .*the model itself/,
   },
   {
     name: "a summary in the model",

@@ -2,7 +2,6 @@
  * One step on one model, in a process of its own: `step.ts <step> <from> <to>`. Prints the seconds that the processor worked for it, without
  * and with those in the system, and those that passed, without the start of the process, and the peak of the process's memory in bytes.
  */
-import plot from "../../src/app/cli/processes/plot.ts";
 import { inspect } from "../../src/app/report/inspect/inspect.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
@@ -16,7 +15,7 @@ import { writeLarge } from "../files/large.ts";
 import { peakMemory } from "../lib/peak.ts";
 import { type Form, networkOf } from "./networks.ts";
 
-const quiet = eventContext({ signal: new AbortController().signal, temporary: "" }, () => {});
+const _quiet = eventContext({ signal: new AbortController().signal, temporary: "" }, () => {});
 
 const edit = (change: (model: Model) => Promise<unknown>) => async (from: string, to: string) => {
   const model = await open(from);
@@ -36,8 +35,6 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
     await writeLarge(to, all, true, each);
   },
   inspect: async (from) => inspect(await open(from)),
-  plot: (from, to) =>
-    plot([from], { out: `${to}.html` }, { ...quiet, seed: 0, line: [], passed: {}, folders: new Map() }),
   /** Reads and writes each weight; what is not changed would be copied by the system, without a look at it. */
   copy: edit(async ({ graph }) => {
     for (const value of graph.values()) {

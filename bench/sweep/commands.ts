@@ -34,7 +34,6 @@ const withData = (name: string, words: (place: Place & { readonly data: string }
 export const commands: readonly Swept[] = [
   { name: "inspect", words: ({ model }) => ["inspect", model] },
   { name: "inspect weights", words: ({ model }) => ["inspect", model, "--weights"] },
-  { name: "plot", words: ({ model, out }) => ["plot", model, "-o", out], writes: ".html" },
   { name: "bench", words: ({ model }) => ["bench", model, "--rounds", "3"] },
   withData("eval", ({ model, data }) => ["eval", model, "--original", model, "--data", data, "--samples", "16"]),
   pass("simplify", ["simplify"], 60),

@@ -1,10 +1,8 @@
-import { readFileSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { plottedMarkup } from "../report/plot-data.ts";
 import { json, pith } from "./run.ts";
-import { classifier, numbers, smallModels } from "./small-models.ts";
+import { numbers, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
@@ -91,22 +89,5 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
       out: "",
       err: expect.stringContaining("E_FILE: "),
     });
-  });
-});
-
-describe("plot", () => {
-  test("draws every node, input, output and layer name on a page next to the model", async () => {
-    expect(await json("plot", at("right.onnx"))).toMatchObject({ code: 0, written: at("right.html") });
-    const markup = plottedMarkup(readFileSync(at("right.html"), "utf8"));
-    expect(markup.match(/data-box=/g)).toHaveLength(3);
-    for (const text of ["features", "fc", "Gemm [2, 2], 4", "logits", "[batch, 2]"])
-      expect(markup).toContain(`>${text}</text>`);
-    rmSync(at("right.html"));
-  });
-
-  test("escapes names of a model", async () => {
-    await save(parseModel(classifier("ones").replaceAll("features", '"<script>alert(1)</script>"')), at("evil.onnx"));
-    await pith("plot", at("evil.onnx"), "-o", at("evil.html"));
-    expect(readFileSync(at("evil.html"), "utf8")).not.toContain("<script>alert");
   });
 });

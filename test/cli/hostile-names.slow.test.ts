@@ -50,11 +50,6 @@ describe("escapes control characters in names", () => {
   });
 });
 
-test("names in a plot cannot reverse its text", async () => {
-  expect(await pith("plot", at("net.onnx"), "-o", at("net.html"))).toMatchObject({ code: 0 });
-  expect(readFileSync(at("net.html"), "utf8")).not.toMatch(unprintable);
-});
-
 test("escapes names in Markdown, so that they add no cells, code, HTML or lines", async () => {
   const model = at("a|b`c`<i>\n# d\u202e.onnx");
   copyFileSync(at("net.onnx"), model);

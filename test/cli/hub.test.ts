@@ -140,7 +140,7 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
     for (const name of ["encoder_model", "decoder_model", "decoder_with_past_model", "decoder_model_merged"])
       hub.files.set(`onnx/${name}.onnx`, selfContained);
     hub.files.delete("onnx/model.onnx");
-    expect(await pith("plot", "hf:owner/tiny")).toMatchObject({ code: 1 });
+    expect(await pith("debug", "net.onnx", "hf:owner/tiny")).toMatchObject({ code: 1 });
     expect((await readdir(join(snapshot(), "onnx"))).toSorted()).toEqual([
       "decoder_model_merged.onnx",
       "encoder_model.onnx",

@@ -151,7 +151,7 @@ describe("flags", () => {
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
     [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %), got 1."],
     [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %, got 0."],
-    [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
+    [["inspect", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
   ])("rejects %j: %s", async ([command = "", ...words], sentence) => {
     const { code, err } = await pith(command, at("net.onnx"), ...words);
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });
@@ -218,7 +218,6 @@ describe("rejects an output path that would overwrite", () => {
     ["the data", ["quantize", "net.onnx", "--scheme", "weights", "--data", "points.csv", "-o", "points.csv"]],
     ["the teacher", ["distill", "net.onnx", "--data", "points.csv", "--teacher", "other.onnx", "-o", "other.onnx"]],
     ["the model itself", ["simplify", "net.onnx", "-o", "alias.onnx"]],
-    ["the model itself", ["plot", "net.onnx", "-o", "net.onnx"]],
     ["the model itself", ["eval", "net.onnx", "--data", "points.csv", "--markdown", "net.onnx"]],
     ["a model", ["bench", "net.onnx", "--markdown", "net.onnx"]],
   ])("%s, in %j", async (what, words) => {
@@ -310,7 +309,6 @@ describe("an output path that cannot be written", () => {
   });
 
   test.each([
-    ["plot", ["-o", "-"]],
     ["quantize", ["--scheme", "weights", "-o", "-"]],
     ["compress", ["--data", "points.csv", "-o", "-"]],
     ["eval", ["--data", "points.csv", "--markdown", "-"]],

@@ -30,7 +30,6 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   inspect: ["inspect", at("hidden.onnx")],
   "inspect-weights": ["inspect", at("hidden.onnx"), "--weights"],
   "inspect-layer": ["inspect", at("hidden.onnx"), "fc1"],
-  plot: ["plot", at("hidden.onnx"), "-o", at("plot.html")],
   simplify: ["simplify", at("outliers.onnx"), ...out],
   eval: ["eval", at("near.onnx"), ...data],
   "eval-original": ["eval", at("near.onnx"), ...data, "--original", at("right.onnx")],

@@ -1,5 +1,5 @@
 /** Tests that `pith compress` overwrites no files of an author. */
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compressing, results, textOf } from "./compressing.ts";
@@ -55,32 +55,9 @@ test("an edited recipe in the folder of its results can run, and is kept", async
 });
 
 describe("the page", () => {
-  test("of plot is replaced if Pith wrote it or -o names it", async () => {
-    const page = at("mixed.html");
-    expect((await pith("plot", at("mixed.onnx"))).out).toMatch(/mixed\.html \(.* kB\)\n$/);
-    expect((await pith("plot", at("mixed.onnx"))).out).toMatch(/mixed\.html \(.* kB\) \(replaced\)\n$/);
-    writeFileSync(page, "<!doctype html><p>by the author</p>");
-    const { code, err } = await pith("plot", at("mixed.onnx"));
-    expect({ code, err }).toEqual({
-      code: 2,
-      err: `E_OPTION: "${page}" exists, and was not written by Pith.\nhint: Choose another file with -o.\n`,
-    });
-    expect(textOf(page)).toContain("by the author");
-    expect((await pith("plot", at("mixed.onnx"), "-o", page)).out).toMatch(/ \(replaced\)\n$/);
-  });
-
   test("of debug is printed as replaced", async () => {
     const words = ["debug", at("right.onnx"), at("near.onnx"), "-o", at("debug.html")];
     expect((await pith(...words)).out).toMatch(/debug\.html\n/);
     expect((await pith(...words)).out).toMatch(/debug\.html \(replaced\)\n/);
-  });
-
-  test("of a folder is written next to the folder", async () => {
-    const model = at("small");
-    mkdirSync(join(model, "onnx"), { recursive: true });
-    writeFileSync(join(model, "onnx", "model.onnx"), readFileSync(at("mixed.onnx")));
-    const { out } = await pith("plot", `${model}/`);
-    expect(out).toContain(`written: ${model}.html`);
-    expect(readdirSync(join(model, "onnx"))).toEqual(["model.onnx"]);
   });
 });

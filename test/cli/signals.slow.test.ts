@@ -8,7 +8,7 @@ const busy = neverYielding();
 
 test.concurrent.each([
   ["SIGINT", 130, ["compress", "--data", "points.csv", "-o", "out"]],
-  ["SIGTERM", 143, ["plot", "-o", "model.html"]],
+  ["SIGTERM", 143, ["debug", "other.onnx", "-o", "model.html"]],
   ["SIGTERM", 143, ["eval", "--data", "points.csv"]],
   ["SIGINT", 130, ["train", "--data", "points.csv", "-o", "trained.onnx"]],
 ] as const)("%s ends a command with %d and leaves no files: %j", async (signal, expected, words) => {

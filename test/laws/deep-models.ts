@@ -1,7 +1,7 @@
 /** Models with deeply nested subgraphs, and every walk over them. */
 import { expect } from "vitest";
+import { drawGraph } from "../../src/app/report/graph/draw-graph.ts";
 import { inspect } from "../../src/app/report/inspect/inspect.ts";
-import { plotPage } from "../../src/app/report/plot/plot.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers } from "../../src/core/analysis/layers.ts";
@@ -107,7 +107,7 @@ export async function expectWalksEnd(nesting: Nesting): Promise<void> {
   restore();
   expect(structureHash(model)).toBe(before);
   await inspect(model);
-  await plotPage(model, inference, { name: "deep.onnx" });
+  drawGraph(model);
   await prune(await read(), { amount: 0.5 });
   await prune(await read(), { amount: 0.5, structured: true });
   for (const scheme of ["weights", "dynamic", "float16"] as const) await quantize(await read(), { scheme });

@@ -110,7 +110,6 @@ const maxFlags = 16;
 /** Command → its guide in the package's folder docs/. */
 const guides: ReadonlyMap<string, string> = new Map([
   ["inspect", "pruning.md"],
-  ["plot", "plot.md"],
   ["studio", "studio.md"],
   ["check", "check.md"],
   ["eval", "data.md"],

@@ -1,4 +1,4 @@
-/** Determines from the graph alone what effect each technique could have on a layer, or why the technique skips it (`pith inspect`, `pith plot`). */
+/** Determines from the graph alone what effect each technique could have on a layer, or why the technique skips it (`pith inspect`). */
 import type { Group, Inference, Layer } from "#analysis";
 import { requireStored, requireWeight, weightNeeds, weightShape } from "#analysis";
 import { fixedDims, formatReason, Miss, type Value } from "#ir";

@@ -7,7 +7,7 @@ export { blameText } from "../../runtime/noise/layer-errors.ts";
 export { drawSizes, type SizeDrawing } from "./chart.ts";
 export { type Summary, summarize } from "./choice.ts";
 export { drawLayers } from "./debug.ts";
+export { drawGraph } from "./graph/draw-graph.ts";
 export { drawDisagreements, drawSample } from "./html.ts";
-export { drawGraph } from "./plot/draw-graph.ts";
 export { sharedStyle } from "./style.ts";
 export { drawTraining } from "./training-chart.ts";

@@ -46,21 +46,14 @@ function textOf(content: Content): string {
   return "markup" in content ? content.markup : content.map(textOf).join("");
 }
 
-const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+const policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-export const pageMark = '<meta name="generator" content="Pith">';
-
-export function page(parts: {
-  readonly title: string;
-  readonly style: string;
-  readonly body: Content;
-  readonly script?: string;
-}): string {
+export function page(parts: { readonly title: string; readonly style: string; readonly body: Content }): string {
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-${trusted(pageMark)}
+<meta name="generator" content="Pith">
 <meta http-equiv="Content-Security-Policy" content="${trusted(policy)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
@@ -69,7 +62,6 @@ ${trusted(pageMark)}
 </head>
 <body>
 ${parts.body}
-${parts.script !== undefined && html`<script>${trusted(parts.script)}</script>`}
 </body>
 </html>
 `.markup;

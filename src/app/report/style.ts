@@ -1,5 +1,5 @@
-/** Colors and fonts of the report and the plot. */
-export const tokens = `
+/** Colors and fonts of the report and the studio. */
+const tokens = `
 :root {
   color-scheme: light dark;
   --paper: #fdfcfa; --ink: #1d1c1a; --soft: #69655d; --line: #e3dfd7; --wash: #f5f2ec; --shade: #0000002e;
@@ -17,22 +17,17 @@ export const tokens = `
 * { box-sizing: border-box; }
 `;
 
-/** Rules for graphs (`drawGraph`). `--scale` is the zoom: text that stays readable grows when the graph shrinks. */
-export const graphStyle = `
+/** Rules for graphs (`drawGraph`). */
+const graphStyle = `
 .graph { --layer: light-dark(#fffefb, #1d2226); --trained: light-dark(#e9f0e6, #232a20); --compute: light-dark(#f3efe6, #25231e); --move: light-dark(#fdfcfa, #171613); --edge: light-dark(#bdb8ae, #6a665b); --frame: light-dark(#f9f7f3, #1c1b18); }
 .graph svg { display: block; margin: 0 auto; overflow: visible; }
 .graph text { font: 12px var(--sans); fill: var(--ink); text-anchor: middle; } .graph text.name { font: 600 12px var(--mono); } .graph text:is(.name, .facts, .dims, .block) { text-anchor: start; }
 .graph text:is(.facts, .dims, .block) { fill: var(--soft); font-variant-numeric: tabular-nums; } .graph text.facts { font-size: 11px; } .graph text.dims { font-size: 10px; }
-.graph text:is(.dims, .block), .far text.name { paint-order: stroke; stroke: var(--paper); stroke-width: .25em; stroke-linejoin: round; }
+.graph text:is(.dims, .block) { paint-order: stroke; stroke: var(--paper); stroke-width: .25em; stroke-linejoin: round; }
 .graph .edge { fill: none; stroke: var(--edge); } .graph .frame { fill: var(--frame); stroke: var(--line); }
 .graph .body { fill: var(--compute); stroke: var(--line); } .graph .layer .body { fill: var(--layer); stroke: var(--accent); stroke-width: 1.3; }
 .graph .trained .body { fill: var(--trained); } .graph .move .body { fill: var(--move); } .graph .shape .body { fill: var(--move); stroke-dasharray: 2 2; } .graph .shape text { fill: var(--soft); }
 .graph .port .body { fill: var(--accent-wash); stroke: var(--accent); stroke-opacity: .4; } .graph .unknown .body { stroke: var(--bad); stroke-dasharray: 4 3; }
-.graph .heat { fill: var(--accent); } .graph .gone { fill: url(#gone); } .gone-ground { fill: var(--paper); fill-opacity: .82; } .gone-line { fill: var(--soft); }
-@media screen {
-  .far text { display: none; } .far text:is(.name, .block) { display: revert; font-size: calc(12px / var(--scale)); } .far text.name { transform: translate(230px, 25px); } .far text.block { text-anchor: end; }
-  .far text.hidden { display: none; } .far .body, .far .frame { stroke: var(--edge); } .far .compute .body, .far .trained .body { fill: var(--edge); }
-}
 `;
 
 /** Rules for texts, tables, samples, charts and graphs, which the studio uses too. */

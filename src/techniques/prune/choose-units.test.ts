@@ -76,7 +76,7 @@ describe("an amount for units of several sizes", () => {
     ]);
   });
 
-  test("removes the channels that `plot` and `inspect` announce, and more with each larger amount", async () => {
+  test("removes the channels that `inspect` announces, and more with each larger amount", async () => {
     for (const sizes of [first, last]) {
       const model = uneven(sizes);
       const order = (await cutOrders(model, channelGroups(model, infer(model)), { scope: uniform, roundTo: 1 })).get(

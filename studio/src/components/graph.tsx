@@ -1,4 +1,4 @@
-/** The graph as `pith plot` draws it. */
+/** The drawing of the graph. */
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";

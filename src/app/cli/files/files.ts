@@ -1,9 +1,8 @@
 /** Names, checks and measures the files that commands read and write. */
-import { readFile, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { allValues, type Model, PithError } from "#ir";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { pageMark } from "../../report/markup.ts";
 import type { NextFiles } from "../pass-commands.ts";
 
 export function filesOfModel(model: Model, path: string): readonly string[] {
@@ -62,14 +61,6 @@ export async function requireOther(
       hint: "Choose another file.",
     });
   }
-}
-
-/** Checks that a page can be written under its default name. @throws PithError E_OPTION if the file exists and was not written by Pith. */
-export async function requireOwnPage(out: string): Promise<void> {
-  if (!(await exists(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
-  throw new PithError("E_OPTION", `"${out}" exists, and was not written by Pith.`, {
-    hint: "Choose another file with -o.",
-  });
 }
 
 /** Checks that a model has outputs. Without outputs, all nodes would be removed as unused. @throws PithError E_MODEL. */

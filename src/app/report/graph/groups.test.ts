@@ -1,10 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { plottedGraphs } from "../../../../test/report/plot-data.ts";
 import { topologies } from "../../../../test/zoo/topologies.ts";
+import { infer } from "../../../core/analysis/infer.ts";
+import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel } from "../../../core/graph/text.ts";
-import type { Drawing } from "./draw.ts";
+import { type Drawing, draw } from "./draw.ts";
+import { collectPicture } from "./graph.ts";
 
-const graphsOf = (text: string) => plottedGraphs(parseModel(text));
+function drawingOf(text: string): Drawing {
+  const model = parseModel(text);
+  model.graph.sort();
+  const inference = infer(model);
+  return draw(collectPicture(model.graph, inference, layers(model, inference)));
+}
 
 /** Returns the lines as "title → title". */
 const linksOf = ({ boxes, lines }: Drawing): readonly string[] =>
@@ -33,8 +40,8 @@ graph (ids: int64[batch, n], attention_mask: int64[batch, n]) -> (y: float32[bat
 }`;
 
 describe("nodes that compute a mask of shapes and indices", () => {
-  test("are one box with their number, between what they read and what reads them", async () => {
-    const [main] = await graphsOf(attention);
+  test("are one box with their number, between what they read and what reads them", () => {
+    const main = drawingOf(attention);
     const group = main.boxes.find(({ title }) => title.startsWith("mask"));
     expect(group).toMatchObject({
       title: "mask, shapes · 7 nodes",
@@ -58,30 +65,8 @@ describe("nodes that compute a mask of shapes and indices", () => {
     );
   });
 
-  test("are a picture of their own, with what they read and what reads them", async () => {
-    const [main, inner, ...otherGraphs] = await graphsOf(attention);
-    const at = main.boxes.findIndex(({ title }) => title.startsWith("mask"));
-    expect(otherGraphs).toEqual([]);
-    expect(main.boxes[at]?.graphs).toEqual([["its nodes", 1]]);
-    expect(inner).toMatchObject({ title: "mask, shapes · 7 nodes", parent: [0, at] });
-    expect(inner?.boxes.map(({ title, family }) => `${title} ${family}`).toSorted()).toEqual(
-      [
-        "Add port",
-        "And shape",
-        "Cast shape",
-        "Gather shape",
-        "Greater shape",
-        "Shape shape",
-        "Unsqueeze shape",
-        "Where compute",
-        "attention_mask port",
-        "ids port",
-      ].toSorted(),
-    );
-  });
-
-  test("stay as they are where they are few", async () => {
-    const [main, ...groups] = await graphsOf(`opset 21
+  test("stay as they are where they are few", () => {
+    const main = drawingOf(`opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   zero: int64[] = 0
   axes: int64[1] = [0]
@@ -91,11 +76,10 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   u = Unsqueeze (n, axes)
   y = Expand (x, u)
 }`);
-    expect(groups).toEqual([]);
     expect(main.boxes.map(({ title }) => title)).toEqual(["x", "Shape", "Gather", "Unsqueeze", "Expand", "y"]);
   });
 
-  test("are two groups where a layer stands between", async () => {
+  test("are two groups where a layer stands between", () => {
     const part = (from: string, n: number, with_: string): string => `
   s${n} = Shape (${from})
   a${n} = Gather (s${n}, zero) {axis=0}
@@ -104,7 +88,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   d${n} = Unsqueeze (c${n}, axes)
   e${n} = Concat (d${n}, four) {axis=0}
   f${n} = Reshape (${from}, e${n})`;
-    const [main, ...groups] = await graphsOf(`opset 21
+    const main = drawingOf(`opset 21
 graph (x: float32[n, 4]) -> (y) {
   zero: int64[] = 0
   one: int64[] = 1
@@ -114,43 +98,14 @@ graph (x: float32[n, 4]) -> (y) {
   h = MatMul "fc" (f1, w)${part("h", 2, "c1")}
   y = Relu (f2)
 }`);
+    const groups = main.boxes.filter(({ isCompound }) => isCompound);
     expect(groups.map(({ title }) => title)).toEqual(["shapes, indices · 6 nodes", "shapes, indices · 6 nodes"]);
     const y = main.lines.map(({ from, to }) => [main.boxes[from]?.y ?? 0, main.boxes[to]?.y ?? 0]);
     expect(y.filter(([from = 0, to = 0]) => from >= to)).toEqual([]);
   });
-
-  test("move the box of a node with graphs inside, which its graphs know", async () => {
-    const graphs = await graphsOf(
-      attention.replace(
-        "  y = Add (scores, added)",
-        "  z = Add (scores, added)\n  y = If (some) {then_branch=graph () -> (a) { a = Neg (z) }, else_branch=graph () -> (b) { b = Abs (z) }}",
-      ),
-    );
-    for (const [index, { boxes }] of graphs.entries()) {
-      for (const [at, { graphs: innerGraphs }] of boxes.entries()) {
-        for (const [, inner] of innerGraphs) expect(graphs[inner]?.parent).toEqual([index, at]);
-      }
-    }
-    expect(graphs.map(({ title }) => title)).toEqual([
-      "",
-      "If then_branch",
-      "If else_branch",
-      expect.stringMatching(/^mask, shapes · \d nodes$/),
-    ]);
-  });
 });
 
-test.each(topologies)("every node of $name is drawn once, and lines lead down", async ({ text }) => {
-  const [main, ...inner] = await graphsOf(text);
-  const counted = inner
-    .filter(({ parent }) => parent?.[0] === 0)
-    .map(({ title }) => Number(/(\d+) nodes$/.exec(title)?.[1]));
-  for (const [index, { boxes }] of inner.entries()) {
-    const count = counted[index];
-    if (count !== undefined && !Number.isNaN(count))
-      expect(boxes.filter(({ family }) => family !== "port")).toHaveLength(count);
-  }
-  for (const { boxes, lines } of [main, ...inner]) {
-    for (const { from, to } of lines) expect(boxes[from]?.y ?? 0).toBeLessThan(boxes[to]?.y ?? 0);
-  }
+test.each(topologies)("lines of $name lead down", ({ text }) => {
+  const { boxes, lines } = drawingOf(text);
+  for (const { from, to } of lines) expect(boxes[from]?.y ?? 0).toBeLessThan(boxes[to]?.y ?? 0);
 });

@@ -1,12 +1,11 @@
 import { expect, test } from "vitest";
 import { faults } from "../../../../test/report/well-formed.ts";
-import { cost } from "../../../core/analysis/cost.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel, printModel } from "../../../core/graph/text.ts";
 import { draw } from "./draw.ts";
 import { drawGraph, ending } from "./draw-graph.ts";
-import { collectPictures } from "./graph.ts";
+import { collectPicture } from "./graph.ts";
 
 const net = () =>
   parseModel(`opset 21
@@ -19,7 +18,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
 test("a drawing has a box for each input, node and output, from top to bottom", () => {
   const model = net();
   const inference = infer(model);
-  const [picture] = collectPictures(model, inference, layers(model, inference), cost(model, inference));
+  const picture = collectPicture(model.graph, inference, layers(model, inference));
   const { boxes, lines, width, height } = draw(picture);
   expect(boxes.map(({ family }) => family)).toEqual(["port", "layer", "compute", "port"]);
   const middles = boxes.map(({ y }) => y);

@@ -27,7 +27,7 @@ export interface Drawing {
   readonly height: number;
 }
 
-const layerSize = { width: 236, height: 76 };
+const layerSize = { width: 236, height: 44 };
 const smallHeight = 24;
 const characterWidth = 6.9;
 /** Width of a character in the dimensions next to a box's foot, and their offset from the box's center. */
@@ -38,9 +38,9 @@ const maxNote = 30;
 const rankGap = 30;
 const margin = 28;
 
-function titleOf({ title, table, bits, graphs }: Box): string {
+function titleOf({ title, table, bits, isCompound }: Box): string {
   const tableName = table === undefined ? "" : ` · ${table.split(/[/.]/).at(-1)}`;
-  return `${clip(`${title}${tableName}`)}${bits === undefined ? "" : ` · ${bits} bits`}${graphs.length === 0 ? "" : " ▸"}`;
+  return `${clip(`${title}${tableName}`)}${bits === undefined ? "" : ` · ${bits} bits`}${isCompound ? " ▸" : ""}`;
 }
 
 function noteOf({ shape }: Box): string | undefined {
