@@ -143,7 +143,7 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
   const steps = [
     ...chain.cut,
     ["recover", "--original", model],
-    ["distill", "--teacher", model, "--epochs", String(epochs), "--threads", threads, ...chain.heal],
+    ["distill", "--teacher", model, "--epochs", String(epochs), ...chain.heal],
   ];
   const rows: string[][] = [];
   let last: Comparison | undefined;
