@@ -59,14 +59,7 @@ async function start(program: string, words: readonly string[]): Promise<Side | 
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const ours = (name: string): Promise<Side | undefined> =>
-  start(process.execPath, [
-    "--import",
-    "tsx",
-    path("train/ours.ts"),
-    name,
-    options.threads,
-    options.clock,
-  ]);
+  start(process.execPath, ["--import", "tsx", path("train/ours.ts"), name, options.threads, options.clock]);
 
 async function theirs(name: string): Promise<Side | undefined> {
   const pythons = [options.python, process.env.PITH_PYTHON, path("peers/venv/bin/python"), "python3"];
