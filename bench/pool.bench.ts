@@ -24,7 +24,7 @@ const probabilities = [0.25, 0.5, 0.75];
 /** Waits until the settled promises have continued. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Simulates a search. @returns its seconds, and those of the same search in one process. */
+/** Returns the seconds of a simulated search with several processes, and those with one. */
 async function searched(jobs: number, probability: number, seed: number) {
   const { uniform, integer } = random(seed, "jobs");
   const took = new Map<string, number>();

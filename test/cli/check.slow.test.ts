@@ -25,7 +25,7 @@ describe("pith check", () => {
       "check",
       writeEntry("model: small, original: original, data: points.csv, agreement: 60%"),
     );
-    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.ONNX\n[\s\S]*failed\ncheck failed\n$/);
+    expect(out).toMatch(/^small.a\.onnx\n[\s\S]*passed\nsmall.b\.ONNX\n[\s\S]*failed\ncheck failed\nnext: .*\n$/);
     expect(code).toBe(1);
   });
 });

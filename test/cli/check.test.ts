@@ -21,7 +21,7 @@ describe("pith check", () => {
     const { code, out } = await pith("check", path);
     expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed/);
     expect(out).toMatch(/drop +lose at most 5\.0 points +change .* points \(.*\) +passed/);
-    expect(out).toMatch(/agreement +at least 90\.0 % +.* % \(.*\) +passed\ncheck passed\n$/);
+    expect(out).toMatch(/agreement +at least 90\.0 % +.* % \(.*\) +passed\ncheck passed\nnext: .*\n$/);
     expect(code).toBe(0);
   });
 
@@ -31,13 +31,13 @@ describe("pith check", () => {
       "größe 模型/pith.check.yaml",
     );
     const { code, out } = await pith("check", path);
-    expect(out).toMatch(/check passed\n$/);
+    expect(out).toMatch(/check passed\nnext: .*\n$/);
     expect(code).toBe(0);
   });
 
   test("fails a file above its bytes", async () => {
     const { code, out } = await pith("check", writeEntry("model: right.onnx, bytes: 100"));
-    expect(out).toMatch(/bytes +at most 100 bytes +\d+ bytes +failed\ncheck failed\n$/);
+    expect(out).toMatch(/bytes +at most 100 bytes +\d+ bytes +failed\ncheck failed\nnext: .*\n$/);
     expect(code).toBe(1);
   });
 
@@ -68,7 +68,7 @@ describe("pith check", () => {
     );
     expect(out).toMatch(/agreement +at least 80\.0 % +.* undecided/);
     expect(out).toContain("agreement: 12 samples do not decide");
-    expect(out).toMatch(/\ncheck undecided\n$/);
+    expect(out).toMatch(/\ncheck undecided\nnext: .*\n$/);
     expect(code).toBe(3);
   });
 
@@ -112,7 +112,7 @@ describe("pith check", () => {
     expect(out).toMatch(
       /model +can be measured +no +failed\nmodel: The original ".*lost\.onnx" of "right\.onnx" does not exist\. Commit it/,
     );
-    expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed\ncheck failed\n$/);
+    expect(out).toMatch(/bytes +at most 1\.00 kB +\d+ bytes +passed\ncheck failed\nnext: .*\n$/);
     expect(code).toBe(1);
   });
 
@@ -177,7 +177,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 32]) {
       "check",
       writeEntry("model: variants, original: variants/model.onnx, data: points.csv, agreement: 90%"),
     );
-    expect(out).toMatch(/^variants.linked\.onnx\n[\s\S]*failed\ncheck failed\n$/);
+    expect(out).toMatch(/^variants.linked\.onnx\n[\s\S]*failed\ncheck failed\nnext: .*\n$/);
     expect(out).not.toContain("variants/model.onnx\n");
     expect(code).toBe(1);
   });

@@ -25,7 +25,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float
   expect({ code, out: output }).toEqual({
     code: 1,
     out: expect.stringMatching(
-      /\nNothing was gained: the file is no smaller \(1\.00 ×\) than the original without the exporter's metadata, which `pith simplify` drops\. Nothing was written; --force writes it\.\n$/,
+      /\nNothing was gained: the file is not smaller \(1\.00 ×\) than the original without the exporter's metadata, which `pith simplify` drops\. Nothing was written; --force writes it\.\n$/,
     ),
   });
   expect(existsSync(out)).toBe(false);

@@ -237,7 +237,7 @@ test("does not count removed export metadata as a gain", async () => {
     node.metadata = new Map([["pkg.torch.onnx.stack_trace", "File model.py, line 1".repeat(2000)]]);
   await expect(runRecipe(noted, recipe({ prune: { amount: 0.001 } }), task, quick)).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
-    message: expect.stringContaining("the file is no smaller (1.00 ×)"),
+    message: expect.stringContaining("the file is not smaller (1.00 ×)"),
   });
 });
 
@@ -349,7 +349,7 @@ test("rejects a result without gain: not smaller, faster or better", async () =>
   const steps = recipe({ train: { epochs: 1, learningRate: 1e-12 } });
   await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
-    message: "Nothing was gained: the file is no smaller (1.00 ×).",
+    message: "Nothing was gained: the file is not smaller (1.00 ×).",
   });
   await expect(runRecipe(net, steps, task, { ...quick, force: true })).resolves.toMatchObject({ run: { chosen: 0 } });
 });

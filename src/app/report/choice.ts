@@ -76,7 +76,7 @@ function samplesSentence(run: Run): string | undefined {
   const { validation } = run.data;
   return validation === undefined
     ? sameSamplesWarning(run)
-    : `${integer(validation)} validation samples chose it among ${resultCount} variants, and the test samples evaluated it.`;
+    : `${integer(validation)} validation samples chose it among ${resultCount} candidates, and the test samples evaluated it.`;
 }
 
 export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
@@ -107,7 +107,7 @@ export function choiceClause(run: Run): string | undefined {
   const fastest = isTimed ? "the fastest" : "the lowest in processor time";
   switch (by) {
     case "only":
-      return `the only ${run.search === undefined ? "variant" : "finalist"} that is ${goal === undefined ? "usable" : "within the goal"}`;
+      return `the only ${run.search === undefined ? "candidate" : "finalist"} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
       // If the machine was too busy, the sentence about the gain says so.
       if (isUntimed)
@@ -130,7 +130,7 @@ export function choiceClause(run: Run): string | undefined {
         isTimed ? "as fast as requested" : "as low in processor time as requested",
       ]);
     case "none allowed":
-      return `${fastest}, because no ${noun(run)}${goal === undefined ? "" : " within the goal"} reaches the required speed`;
+      return `${fastest}, because no candidate${goal === undefined ? "" : " within the goal"} reaches the required speed`;
     case "loss":
       return `the one that lost least, because none is within the goal on the ${run.data.validation !== undefined ? "validation" : run.search?.apart === true ? "test and search" : "test"} samples`;
     case "force":
@@ -138,11 +138,9 @@ export function choiceClause(run: Run): string | undefined {
   }
 }
 
-const noun = ({ search }: Run): string => (search === undefined ? "variant" : "candidate");
-
 function amongAll(superlative: string, run: Run, conditions: readonly string[]): string {
   const count = run.search?.points.length ?? run.variants.length;
-  const phrase = count > 1 ? `${superlative} of ${counted(count, noun(run))}` : `${superlative} ${noun(run)}`;
+  const phrase = count > 1 ? `${superlative} of ${counted(count, "candidate")}` : `${superlative} candidate`;
   return conditions.length === 0 ? phrase : `${phrase} that is ${conditions.join(" and ")}`;
 }
 

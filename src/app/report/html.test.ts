@@ -63,7 +63,7 @@ describe("a report", () => {
       "Variants",
       "Samples with different predictions",
       "Layers changed most",
-      "Rejected variants",
+      "Rejected candidates",
       "Skipped layers",
       "Setup",
       "Steps",
@@ -347,7 +347,7 @@ describe("a report of another outcome", () => {
       data: { ...exampleRun.data, validation: 333 },
       variants: [{ ...first, validation }, ...otherVariants],
     });
-    expect(shown).toContain("333 validation samples chose it among 3 variants, and the test samples evaluated it.");
+    expect(shown).toContain("333 validation samples chose it among 3 candidates, and the test samples evaluated it.");
     expect(shown).toContain("validation 333, test 667");
     expect(shown).toContain("−1.2 points on the validation samples");
     expect(page).not.toContain("on the validation samples");
@@ -365,7 +365,7 @@ describe("a report of another outcome", () => {
 
     test("lists all candidates in a table, with their recipes", () => {
       expect(faults(html)).toEqual([]);
-      expect(html).toContain("Measured on 500 samples, which are not among those of the variants above.");
+      expect(html).toContain("Measured on 500 samples, which are not among those of the candidates above.");
       for (const { name } of points) expect(html).toContain(`<summary>${escapeText(name)}</summary>`);
       expect(html).toContain("quantize: { bits: 4 }");
       expect(html).toContain("it is not smaller than the original");

@@ -247,7 +247,7 @@ function rejectedSection(run: Run): Markup | undefined {
   });
   const rejectedItems = variants.map(({ name, rejected = "" }) => html`<strong>${name}</strong>: ${clip(rejected)}`);
   const sections = [
-    ["Rejected variants", rejectedItems],
+    ["Rejected candidates", rejectedItems],
     ["Skipped layers", skipped],
   ] as const;
   return html`${sections.map(([title, items]) => items.length > 0 && html`<h2>${title}</h2>\n${reasonsList(items)}\n`)}`;

@@ -36,7 +36,7 @@ ${numberCell(fileBytes === undefined ? undefined : bytes(sizeOf({ bytes: fileByt
   };
   const titles = [isByDownload(search) ? "brotli" : "bytes", changeTitle(unit), "speed (rough)", "time"];
   const disjointText =
-    search.apart && search.isInterim !== true ? ", which are not among those of the variants above" : "";
+    search.apart && search.isInterim !== true ? ", which are not among those of the candidates above" : "";
   return html`<h2>Candidates</h2>
 <p class="note">Measured on ${String(search.samples)} samples${disjointText}. For accuracy, the change is an estimate that also uses the predictions that changed. Each name opens its recipe.</p>
 ${wideTable([textHead("candidate"), titles.map(numberHead)], search.points.map(row))}`;

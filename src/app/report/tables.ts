@@ -141,7 +141,7 @@ export function variantsTable(run: Run): Markup {
 ${cellsOf(index + 1)}</tr>`;
   });
   return wideTable(
-    [html`<td></td>`, textHead("variant"), columns.map(({ title }) => numberHead(title))],
+    [html`<td></td>`, textHead("candidate"), columns.map(({ title }) => numberHead(title))],
     html`<tr class="original"><td class="key"></td><td class="text">original<small class="name">${original.name}</small></td>${cellsOf(0)}</tr>
 ${rows}`,
   );

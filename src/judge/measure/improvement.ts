@@ -28,7 +28,7 @@ export async function whyNotSmaller(original: Model, result: Model): Promise<str
 }
 
 function sizeText(before: number, after: number): string {
-  return after / before < minGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
+  return after / before < minGain ? "the file is not smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
 /**

@@ -219,10 +219,10 @@ describe("the reason for the kept variant, in every form of the report", () => {
 
   test("names the criterion: size, goal, force, loss or speed", () => {
     expect(reason({ place: 3, by: "size" })).toBe(
-      "prune + train + quantize is the smallest of 4 variants that is within the goal.",
+      "prune + train + quantize is the smallest of 4 candidates that is within the goal.",
     );
-    expect(reason({ place: 3, by: "size" }, { goal: undefined })).toContain("is the smallest of 4 variants.");
-    expect(reason({ place: 0, by: "only" })).toBe("quantize is the only variant that is within the goal.");
+    expect(reason({ place: 3, by: "size" }, { goal: undefined })).toContain("is the smallest of 4 candidates.");
+    expect(reason({ place: 0, by: "only" })).toBe("quantize is the only candidate that is within the goal.");
     expect(reason({ place: 3, by: "force" })).toBe(
       "prune + train + quantize is the smallest, because none is within the goal (--force).",
     );
@@ -230,10 +230,10 @@ describe("the reason for the kept variant, in every form of the report", () => {
       "prune + train + quantize is the one that lost least, because none is within the goal on the test samples.",
     );
     expect(reason({ place: 0, by: "none allowed" })).toBe(
-      "quantize is the fastest, because no variant within the goal reaches the required speed.",
+      "quantize is the fastest, because no candidate within the goal reaches the required speed.",
     );
     expect(reason({ place: 0, by: "faster" }, { goal: undefined })).toBe(
-      "quantize is the most accurate of 4 variants that is as fast as requested.",
+      "quantize is the most accurate of 4 candidates that is as fast as requested.",
     );
   });
 
@@ -242,21 +242,21 @@ describe("the reason for the kept variant, in every form of the report", () => {
     const times = latency.models.map((one, place) => one && { ...one, processorTime: [4, 1, 0, 2, 15.6][place] ?? 0 });
     const choice = { place: 0, by: "usual", over: 3 } as const;
     const busy = { ...latency, models: times, unsteady: true };
-    const kept = "quantize is the smallest of 4 variants that is within the goal and";
+    const kept = "quantize is the smallest of 4 candidates that is within the goal and";
     expect(reason(choice, { latency: busy })).toBe(
       `${kept} close to the original in processor time. prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time (--for size keeps it).`,
     );
     expect(reason({ place: 0, by: "speed" }, { latency: busy })).toContain(
-      "is the lowest in processor time of 4 variants",
+      "is the lowest in processor time of 4 candidates",
     );
     expect(reason(choice)).toBe(
       `${kept} about as fast as the original. prune + train + quantize is smaller (440 kB) and 2.20 × as fast (--for size keeps it).`,
     );
     expect(reason({ place: 0, by: "usual" }, { latency: undefined })).toBe(
-      "quantize is the smallest of 4 variants that is within the goal; speed was not measured.",
+      "quantize is the smallest of 4 candidates that is within the goal; speed was not measured.",
     );
     expect(reason({ place: 0, by: "usual" }, { latency: { ...latency, unsteady: true } })).toBe(
-      "quantize is the smallest of 4 variants that is within the goal.",
+      "quantize is the smallest of 4 candidates that is within the goal.",
     );
   });
 
@@ -267,7 +267,7 @@ describe("the reason for the kept variant, in every form of the report", () => {
     const [, failed] = exampleRun.variants;
     const two = failed === undefined ? [] : [...variants, failed];
     expect(choiceSentence({ ...exampleRun, chosen: 0, variants: two, choice: { place: 0, by: "only" } })).toBe(
-      "quantize is the only variant that is within the goal.",
+      "quantize is the only candidate that is within the goal.",
     );
   });
 });

@@ -245,11 +245,11 @@ export function wrongText(checks: readonly OnTarget[]): string | undefined {
     : `on ${wrongTarget.target} the result is not right: ${onTargetText(wrongTarget)}`;
 }
 
-/** Returns "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]". */
+/** Returns "30 rounds of 27 runs, the original and all candidates interleaved, 2 threads, on input_ids int64[1, 128]". */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
   const inputsList = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
-  const method = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all variants interleaved, ${counted(threads, "thread")}`;
+  const method = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all candidates interleaved, ${counted(threads, "thread")}`;
   return `${place}${method}${inputsList && `, on ${inputsList}`}`;
 }
 

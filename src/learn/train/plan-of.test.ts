@@ -30,3 +30,20 @@ graph (x: float32[batch, 2]) -> (logits) {
   await train(model, { data, batch: 2, epochs: 1, learningRate: 0.5, ...more }, { log });
   expect(warnings).toEqual(expected);
 });
+
+test.each([
+  [0.5, undefined, 0.001],
+  [0.004, undefined, 0.0002],
+  [0.004, "sgd", 0.05],
+  [0, undefined, 0.001],
+] as const)("the default rate for weights of RMS %d and optimizer %s is %d", async (weight, optimizer, expected) => {
+  const model = parseModel(`opset 18
+graph (x: float32[batch, 2]) -> (logits) {
+  w: float32[2, 2] = [[${weight}, -${weight}], [-${weight}, ${weight}]]
+  logits = MatMul(x, w)
+}`);
+  const rates: number[] = [];
+  const onStep = ({ learningRate }: { readonly learningRate: number }): void => void rates.push(learningRate);
+  await train(model, { data: pairs, batch: 2, epochs: 1, schedule: "constant", optimizer, onStep });
+  expect(rates[0]).toBe(expected);
+});

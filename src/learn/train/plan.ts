@@ -1,6 +1,6 @@
 /** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
-import { infer } from "#analysis";
-import { dimsText, type Model, PithError } from "#ir";
+import { infer, layers } from "#analysis";
+import { dimsText, type Model, PithError, toFloat64 } from "#ir";
 import type { Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
@@ -62,7 +62,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const { schedule, warmup, metric, every, patience, augment, epochs, keepStep } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
-  const learningRate = options.learningRate ?? defaultRate(optimizer);
+  const learningRate = options.learningRate ?? (await rateFor(model, optimizer));
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const baseSchedule = typeof schedule === "function" ? schedule : parseSchedule(schedule);
   const { data: samples, validation } =
@@ -103,6 +103,23 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   if (steps !== undefined && keepStep !== undefined && keepStep > steps)
     throw new PithError("E_OPTION", `keepStep: expected at most ${steps}, the number of steps, got ${keepStep}.`);
   return plan;
+}
+
+/**
+ * Returns the default rate, lowered to 5 % of the smallest RMS of a layer's weights. A step of Adam or Lion changes each weight by about the rate, and
+ * the first layer of a model for pixels up to 255 has small weights.
+ */
+async function rateFor(model: Model, optimizer: Optimizer): Promise<number> {
+  const rate = defaultRate(optimizer);
+  if (optimizer.name === "sgd") return rate;
+  let lowest = rate;
+  for (const { weight, role } of layers(model, infer(model))) {
+    if (weight.tensor?.type !== "float32" || role.kind === "lookup") continue;
+    const values = toFloat64(await weight.tensor.read());
+    const rms = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+    if (rms > 0) lowest = Math.min(lowest, 0.05 * rms);
+  }
+  return Number(lowest.toPrecision(1));
 }
 
 /** @param requested the option `batch`; undefined selects the size by memory. */

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { PithError } from "#ir";
 import { countOption, described, option } from "#pass";
 import { bytes, count, counted, duration, runTime, speedText } from "../../../core/numbers.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
 import { unsteadyNote } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
@@ -91,6 +92,10 @@ export default defineCommand({
       print(terminal) {
         terminal.table(shownColumns, cells);
         for (const line of notes) terminal.line(line);
+        const [first, second] = models.map(quoteWord);
+        terminal.line(
+          `next: pith eval ${second === undefined ? first : `${second} --original ${first}`} --data SAMPLES`,
+        );
       },
     };
   },

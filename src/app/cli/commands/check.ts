@@ -7,6 +7,7 @@ import { option } from "#pass";
 import { fileKind, readText, sha256 } from "#platform";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { bytes } from "../../../core/numbers.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
@@ -89,10 +90,22 @@ export default defineCommand({
           if (before !== undefined) terminal.line(before);
         }
         terminal.line(bold(colored(outcome, terminal.color, `check ${outcome}`)));
+        terminal.line(`next: ${nextCommand(path, entries, models)}`);
       },
     };
   },
 });
+
+/** Returns the command that explains the first model that did not pass, or the one for a pull request. */
+function nextCommand(path: string, entries: readonly Entry[], models: readonly CheckedModel[]): string {
+  const index = models.findIndex(({ outcome }) => outcome !== "passed");
+  const { model = "", original = "" } = entries[index] ?? {};
+  if (index < 0) return `pith check ${quoteWord(path)} --base FOLDER  # in a pull request: bytes before and after`;
+  const failed = models[index]?.findings.find(({ outcome }) => outcome !== "passed")?.budget ?? "";
+  return ["drop", "agreement"].includes(failed)
+    ? `pith debug ${quoteWord(original)} ${quoteWord(model)}`
+    : `pith inspect ${quoteWord(model)}`;
+}
 
 function colored(outcome: Outcome, { green, red, yellow }: Colors, text: string = outcome): string {
   return { passed: green, failed: red, undecided: yellow }[outcome](text);

@@ -72,8 +72,11 @@ function hintOf({ rejected, search, variants }: Run): string {
   if (search !== undefined && isOffTarget)
     return "Search longer (--minutes, or more --steps), or choose an easier target.";
   if (rejected?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
-  const alternative = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
-  return `Allow more (--max-drop), ${alternative}, or write it anyway: --force.`;
+  const allowed = "allow more (--max-drop), or write it anyway: --force.";
+  if (search !== undefined) return `Search longer (--minutes), ${allowed}`;
+  const ids = new Set(variants.flatMap(({ steps }) => steps.map(({ id }) => id)));
+  if (ids.has("prune") && !ids.has("recover")) return `Add recover after prune to the recipe (-r), ${allowed}`;
+  return `${ids.has("train") ? "Lower learningRate of train in" : "Edit"} the recipe (-r), ${allowed}`;
 }
 
 export function showEach(

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { formatReason, groupBy } from "#ir";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
 import { operationsText } from "../../../judge/record/operation-count.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import type { Page } from "./page.ts";
@@ -41,6 +42,8 @@ export function show(
   if (roles.length > 0) terminal.line(`roles: ${roles.join(", ")}`);
   showStructure(data, terminal);
   showMisses(data, terminal);
+  const [verb, ...more] = data.savings.int8.layers > 0 ? ["compress", "--max-drop 1% -o out/"] : ["eval"];
+  terminal.line(`next: ${["pith", verb, quoteWord(data.file), "--data SAMPLES", ...more].join(" ")}`);
 }
 
 /** Prints properties that the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
@@ -181,7 +184,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
       ? [
           `prune --structured ${percent(channels.share, 0).replace(" ", "")}`,
           ...sizes(channels),
-          `${layersText(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed`,
+          `${layersText(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed; accuracy then needs pith recover`,
         ]
       : [],
     lowRank.layers > 0

@@ -6,6 +6,7 @@ import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { fromDense, type Matrix, type Multiply } from "../../../core/math/matrix.ts";
 import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
 import { counted, integer } from "../../../core/numbers.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { ChannelsExplanation, Explanation } from "../../../search/sensitivity/explain.ts";
@@ -31,7 +32,7 @@ export default async function inspect(
     // Most inspections do not need the techniques, which take time to load.
     const { explain } = await import("../../../search/sensitivity/explain.ts");
     const explanation = await explain(model, layer, channel, contextOf(createEngine(), session, session));
-    return { data: { model: path, ...explanation }, print: (page) => showExplanation(explanation, page) };
+    return { data: { model: path, ...explanation }, print: (page) => showExplanation(path, explanation, page) };
   }
   const bytes = await fileBytes(filesOfModel(model, path));
   const description = { file: path, ...(await inspectModel(model)), bytes };
@@ -46,6 +47,7 @@ export default async function inspect(
 }
 
 function showExplanation(
+  model: string,
   { layer, operator, dims, parameters, channels, techniques }: Explanation,
   terminal: Page,
 ): void {
@@ -60,6 +62,7 @@ function showExplanation(
       text,
     ]),
   );
+  terminal.line(`next: pith sensitivity ${quoteWord(model)} --data SAMPLES --layers ${quoteWord(layer)}`);
 }
 
 function channelLines({
