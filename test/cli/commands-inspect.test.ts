@@ -1,8 +1,9 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { numbers, smallModels } from "./small-models.ts";
+import { classifier, numbers, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
@@ -89,5 +90,37 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
       out: "",
       err: expect.stringContaining("E_FILE: "),
     });
+  });
+});
+
+describe("plot", () => {
+  test("draws every node, input, output and layer name in a picture next to the model", async () => {
+    expect(await json("plot", at("right.onnx"))).toMatchObject({ code: 0, written: at("right.svg"), replaced: false });
+    const markup = readFileSync(at("right.svg"), "utf8");
+    expect(markup.match(/class="box /g)).toHaveLength(3);
+    for (const text of ["features", "fc", "Gemm [2, 2], 4", "logits", "[batch, 2]"])
+      expect(markup).toContain(`>${text}</text>`);
+  });
+
+  test("shows the bytes of a layer in both models, and rejects an original without a common layer", async () => {
+    await save(
+      parseModel(classifier("ones").replaceAll("fc", "other").replaceAll("logits", "scores")),
+      at("other.onnx"),
+    );
+    expect(await json("plot", at("right.onnx"), "--original", at("near.onnx"), "-o", at("both.svg"))).toMatchObject({
+      code: 0,
+    });
+    expect(readFileSync(at("both.svg"), "utf8")).toContain(">Gemm [2, 2], 16 bytes</text>");
+    const { code, err } = await pith("plot", at("right.onnx"), "--original", at("other.onnx"), "-o", at("none.svg"));
+    expect({ code, err }).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("Give the model from which this one was made."),
+    });
+  });
+
+  test("escapes names of a model", async () => {
+    await save(parseModel(classifier("ones").replaceAll("features", '"<script>alert(1)</script>"')), at("evil.onnx"));
+    await pith("plot", at("evil.onnx"), "-o", at("evil.svg"));
+    expect(readFileSync(at("evil.svg"), "utf8")).not.toContain("<script>alert");
   });
 });

@@ -1,5 +1,5 @@
 /** Colors and fonts of the report and the studio. */
-const tokens = `
+export const tokens = `
 :root {
   color-scheme: light dark;
   --paper: #fdfcfa; --ink: #1d1c1a; --soft: #69655d; --line: #e3dfd7; --wash: #f5f2ec; --shade: #0000002e;
@@ -18,7 +18,7 @@ const tokens = `
 `;
 
 /** Rules for graphs (`drawGraph`). */
-const graphStyle = `
+export const graphStyle = `
 .graph { --layer: light-dark(#fffefb, #1d2226); --trained: light-dark(#e9f0e6, #232a20); --compute: light-dark(#f3efe6, #25231e); --move: light-dark(#fdfcfa, #171613); --edge: light-dark(#bdb8ae, #6a665b); --frame: light-dark(#f9f7f3, #1c1b18); }
 .graph svg { display: block; margin: 0 auto; overflow: visible; }
 .graph text { font: 12px var(--sans); fill: var(--ink); text-anchor: middle; } .graph text.name { font: 600 12px var(--mono); } .graph text:is(.name, .facts, .dims, .block) { text-anchor: start; }

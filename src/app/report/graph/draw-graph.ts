@@ -1,17 +1,30 @@
 /** Draws the main graph of a model as SVG. */
-import { infer, type Layer, layers, storedForm, weightBits } from "#analysis";
-import { dimsText, elementCount, type Model } from "#ir";
-import { count, counted } from "../../../core/numbers.ts";
-import { type Content, html, type Markup } from "../markup.ts";
+import { allLayers, counterpartsAmong, infer, type Layer, layers, storedForm, weightBits } from "#analysis";
+import { dimsText, elementCount, type Model, PithError } from "#ir";
+import { bytes, count, counted } from "../../../core/numbers.ts";
+import { type Content, html, type Markup, trusted } from "../markup.ts";
+import { graphStyle, tokens } from "../style.ts";
 import { clip, type DrawnBox, draw } from "./draw.ts";
 import { collectPicture } from "./graph.ts";
 
-/** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element. */
-export function drawGraph(model: Model): string {
+/** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element for a styled page. */
+export const drawGraph = (model: Model): string => svgOf(model, undefined, undefined).markup;
+
+/**
+ * Returns the same drawing as the content of an SVG file.
+ * @param original The model from which this one was made: each layer shows its bytes in both.
+ * @throws PithError E_OPTION if no layer of the original has a counterpart.
+ */
+export const pictureOfGraph = (model: Model, original: Model | undefined): string =>
+  svgOf(model, original, html`<style>${trusted(tokens + graphStyle)}</style>`).markup;
+
+function svgOf(model: Model, original: Model | undefined, style: Content): Markup {
   const copy = model.clone();
   copy.graph.sort();
   const inference = infer(copy);
-  const { boxes, lines, frames, width, height } = draw(collectPicture(copy.graph, inference, layers(copy, inference)));
+  const found = layers(copy, inference);
+  const factsOf = original === undefined ? weightFacts : differenceFrom(original, found);
+  const { boxes, lines, frames, width, height } = draw(collectPicture(copy.graph, inference, found));
   const frameRects = frames.map(
     (frame) =>
       html`<rect class="frame" x="${frame.x}" y="${frame.y}" width="${frame.width}" height="${frame.height}" rx="8"/>`,
@@ -20,11 +33,12 @@ export function drawGraph(model: Model): string {
   const labels = frames.map(
     ({ x, y, label }) => html`<text class="block" x="${x - 6}" y="${y}" dy="1em">${label}</text>`,
   );
-  return html`<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Graph of ${counted(boxes.length, "box")}">${frameRects}${edges}${boxes.map(boxMarkup)}${labels}</svg>`
-    .markup;
+  return html`<svg xmlns="http://www.w3.org/2000/svg" class="graph" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Graph of ${counted(boxes.length, "box")}">${style}${frameRects}${edges}${boxes.map((box) => boxMarkup(box, factsOf))}${labels}</svg>`;
 }
 
-function boxMarkup(box: DrawnBox): Markup {
+type Facts = (layer: Layer) => string;
+
+function boxMarkup(box: DrawnBox, factsOf: Facts): Markup {
   const { family, x, y, width, height, title, name, note, isCompound, layer } = box;
   const rect = (grow: number): Markup =>
     html`<rect class="body" x="${-width / 2 - grow}" y="${-height / 2 - grow}" width="${width + 2 * grow}" height="${height + 2 * grow}" rx="${family === "port" ? height / 2 : 4}"/>`;
@@ -33,18 +47,33 @@ function boxMarkup(box: DrawnBox): Markup {
     ...box.inputs.map((text) => `in ${text}`),
     ...box.outputs.map((text) => `out ${text}`),
   ];
-  return html`<g class="box ${family}" transform="translate(${x} ${y})"><title>${lines.join("\n")}</title>${isCompound && rect(3)}${rect(0)}${layer === undefined ? html`<text y="4">${box.label}</text>` : layerContent(box, layer)}${note !== undefined && html`<text class="dims" x="6" y="${height / 2 + 12}">${note}</text>`}</g>`;
+  return html`<g class="box ${family}" transform="translate(${x} ${y})"><title>${lines.join("\n")}</title>${isCompound && rect(3)}${rect(0)}${layer === undefined ? html`<text y="4">${box.label}</text>` : layerContent(box, factsOf(layer))}${note !== undefined && html`<text class="dims" x="6" y="${height / 2 + 12}">${note}</text>`}</g>`;
 }
 
-function layerContent({ name, title }: DrawnBox, layer: Layer): Content {
-  const facts = `${title} ${weightFacts(layer)}`;
-  return html`<text class="name" x="-106" y="-4">${ending(name)}</text><text class="facts" x="-106" y="13">${clip(facts, 42)}</text>`;
-}
+const layerContent = ({ name, title }: DrawnBox, facts: string): Content =>
+  html`<text class="name" x="-106" y="-4">${ending(name)}</text><text class="facts" x="-106" y="13">${clip(`${title} ${facts}`, 42)}</text>`;
 
 function weightFacts(layer: Layer): string {
   const { dims } = storedForm(layer);
   const bits = weightBits(layer);
   return `${dimsText(dims)}, ${count(elementCount(dims))}${bits === undefined || bits === 32 ? "" : `, ${bits} bits`}`;
+}
+
+/** Returns the texts of layers with an original: "147 kB → 23.0 kB, [40, 64, 3, 3]". */
+function differenceFrom(original: Model, found: readonly Layer[]): Facts {
+  const counterparts = counterpartsAmong(allLayers(original, infer(original)));
+  if (found.length > 0 && found.every((layer) => counterparts(layer).length === 0))
+    throw new PithError("E_OPTION", "No layer of the original has the name or the output of a layer of the model.", {
+      hint: "Give the model from which this one was made.",
+    });
+  const sizeOf = ({ weight }: Layer): string => bytes(weight.tensor?.bytes ?? 0);
+  return (layer) => {
+    const [before] = counterparts(layer);
+    const form = dimsText(storedForm(layer).dims);
+    if (before === undefined) return `new, ${sizeOf(layer)}, ${form}`;
+    const isSame = sizeOf(before) === sizeOf(layer);
+    return isSame ? `${form}, ${sizeOf(layer)}` : `${sizeOf(before)} → ${sizeOf(layer)}, ${form}`;
+  };
 }
 
 /** Keeps the end of a path, in whole parts if they fit, because the ends differ between layers. */

@@ -1,0 +1,42 @@
+import type * as v from "valibot";
+import { bytesOfText, type Model } from "#ir";
+import { writeFileAtomically } from "#platform";
+import { bytes } from "../../../core/numbers.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
+import { pictureOfGraph } from "../../report/graph/draw-graph.ts";
+import type { ProcessSession, Result } from "../command.ts";
+import type { options } from "../commands/plot.ts";
+import { besideInput, exists, requireOther, requireOtherThanWeights } from "../files/files.ts";
+import { requireWritable } from "../files/writable.ts";
+import { openModel } from "../job-parts/open-model.ts";
+
+/** Writes the picture of a model's graph. */
+export default async function plot(
+  [path = ""]: readonly string[],
+  { out: outFlag, original }: v.InferOutput<typeof options>,
+  session: ProcessSession,
+): Promise<Result> {
+  const out = outFlag ?? besideInput(session.folders.get(path) ?? path, ".svg");
+  await requireOther(out, [
+    ["the model itself", path],
+    ["the original", original],
+  ]);
+  await requireWritable(out);
+  const replaced = await exists(out);
+  const openDrawn = async (file: string): Promise<Model> => {
+    const model = await openModel(file, session);
+    await requireOtherThanWeights(out, model, file);
+    storeWeights(model);
+    return model;
+  };
+  const picture = bytesOfText(
+    pictureOfGraph(await openDrawn(path), original === undefined ? undefined : await openDrawn(original)),
+  );
+  session.writes([out]);
+  await writeFileAtomically(out, [picture]);
+  return {
+    data: { model: path, original, written: out, replaced, bytes: picture.byteLength },
+    print: ({ line, color }) =>
+      line(`written: ${color.bold(out)} (${bytes(picture.byteLength)})${replaced ? " (replaced)" : ""}`),
+  };
+}
