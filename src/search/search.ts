@@ -139,8 +139,7 @@ class Search {
   async run(): Promise<void> {
     const { options, trials, context, combinations } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
-    // Each record of a bucket is a request. Reading all records takes longer than repeating the few that exist.
-    const { knownCount, spentSeconds } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    const { knownCount, spentSeconds } = await this.#clock.begin(trials.candidates);
     if (Number.isFinite(budget.minutes))
       context.log({
         id: "duration",

@@ -14,7 +14,6 @@ import { textToText } from "../transformers-js/small-folders.ts";
 import { dataAt } from "./data-request.ts";
 import { freePort, noServer, startRedis } from "./redis-server.ts";
 import { pith, program } from "./run.ts";
-import { asking, startS3 } from "./s3-server.ts";
 import { smallModels } from "./small-models.ts";
 
 /** Removes the time and the paths from the report of `sensitivity`, which differ between runs. */
@@ -101,33 +100,6 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     expect(done.length).toBeGreaterThan(0);
     expect(new Set(done).size).toBe(done.length);
     expect(readdirSync(join(store, "runs"))).toHaveLength(1);
-  }, 240_000);
-
-  test("two workers that share only a bucket do not change the result", async () => {
-    stopServer = await startRedis(folder, port);
-    const s3 = await startS3("models");
-    const machine = (name: string) => ({ ...asking(s3.url), XDG_CACHE_HOME: join(folder, name) });
-    const shared = ["--store", "s3://models/of/pith"];
-    const queue = `redis://localhost:${port}`;
-    const workers = ["one", "two"].map((name) =>
-      start(process.execPath, [program, "worker", queue, ...shared], machine(name)),
-    );
-    for (const { said } of workers) await until(() => said().includes("takes work from"));
-    const words = [program, ...searching(at("bucket"), "--queue", queue, ...shared)];
-    const compress = start(process.execPath, words, machine("search"));
-    await ended(compress.child);
-    expect(compress.child.exitCode, compress.said()).toBe(0);
-    const { code, err } = await pith(...searching(at("alone")));
-    expect(code, err).toBe(0);
-    for (const name of ["model.onnx", "recipe.yaml"])
-      expect(readFileSync(join(at("bucket"), name))).toEqual(readFileSync(join(at("alone"), name)));
-    for (const { child } of workers) child.kill("SIGINT");
-    await Promise.all(workers.map(({ child }) => ended(child)));
-    for (const { said } of workers) expect(said()).toMatch(/^.* of outliers\.onnx: /m);
-    expect(workers.map(({ said }) => said()).join()).not.toMatch(/failed|hidden-from-all/);
-    const runs = [...s3.objects.keys()].filter((name) => name.startsWith("models/of/pith/runs/"));
-    expect(runs.some((name) => name.endsWith(".onnx"))).toBe(true);
-    s3.close();
   }, 240_000);
 
   test("workers do not change the results of sensitivity and of recipes on several models", async () => {

@@ -4,13 +4,7 @@ import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SharedInput } from "../../src/app/cli/queue/inputs.ts";
 import { moduleFinder } from "../../src/app/cli/queue/modules.ts";
-import {
-  openSharedStore,
-  receiveInput,
-  requireStored,
-  type SharedStore,
-  shareInput,
-} from "../../src/app/cli/queue/shared-store.ts";
+import { openSharedStore, receiveInput, requireStored, shareInput } from "../../src/app/cli/queue/shared-store.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { openSource } from "../../src/data/sources/open.ts";
@@ -32,7 +26,7 @@ test("shares the tokenizer and settings of a model, from its folder or the paren
   const input = { model, resumeFolder: "", data: dataAt(join(folder, "points.csv")), seed: 0 };
   const shared = await shareInput(store, input, () => {});
   const [place = ""] = /^inputs\/[0-9a-f]{64}(?=\/model\.onnx$)/.exec(shared.model) ?? [];
-  expect(readdirSync(join(store.folder, place)).toSorted()).toEqual(["config.json", "model.onnx", "tokenizer.json"]);
+  expect(readdirSync(join(store, place)).toSorted()).toEqual(["config.json", "model.onnx", "tokenizer.json"]);
 });
 
 describe("a command", () => {
@@ -48,9 +42,9 @@ describe("a command", () => {
     const printed: string[] = [];
     const input = { model: at("net.onnx"), resumeFolder: "", data: dataAt(at(data)), seed: 0 };
     const job = await shareInput(store, input, (names) => printed.push(...names));
-    const files = readdirSync(join(store.folder, "inputs"), { recursive: true, withFileTypes: true })
+    const files = readdirSync(join(store, "inputs"), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
-      .map(({ parentPath, name }) => relative(join(store.folder, "inputs"), join(parentPath, name)))
+      .map(({ parentPath, name }) => relative(join(store, "inputs"), join(parentPath, name)))
       .map((path) => path.split(sep).slice(1).join("/"));
     expect(printed.toSorted()).toEqual(files.toSorted());
     const received = await receiveInput(store, job, await moduleFinder([]));
@@ -121,7 +115,7 @@ describe("a command", () => {
     const input = { model: join(snapshot, "net.onnx"), resumeFolder: "", data, seed: 0 };
     const job = await shareInput(store, input, (files) => names.push(...files));
     expect(names).toEqual(["net.onnx", "net.onnx_data", "points.csv"]);
-    expect(readdirSync(store.folder)).toEqual(["inputs"]);
+    expect(readdirSync(store)).toEqual(["inputs"]);
     const { model } = await receiveInput(store, job, await moduleFinder([]));
     expect((await open(model)).graph.outputs).toHaveLength(1);
   });
@@ -136,16 +130,16 @@ test("stores no data set that is a module, and names it by its hash", async () =
   const input = { model, resumeFolder: "", data: dataAt(rows), seed: 0 };
   const shared = await shareInput(store, input, () => {});
   expect(shared.data.path).toMatch(/^modules\/[0-9a-f]{64}\/rows\.mjs$/);
-  expect(readdirSync(store.folder, { recursive: true }).filter((name) => String(name).includes("rows"))).toEqual([]);
+  expect(readdirSync(store, { recursive: true }).filter((name) => String(name).includes("rows"))).toEqual([]);
   const received = await receiveInput(store, shared, await moduleFinder([rows]));
-  expect(received).toMatchObject({ model: join(store.folder, shared.model), data: { path: rows } });
+  expect(received).toMatchObject({ model: join(store, shared.model), data: { path: rows } });
   await expect(receiveInput(store, shared, await moduleFinder([]))).rejects.toMatchObject({ code: "E_OPTION" });
 });
 
 describe("a worker", () => {
   const folder = temporaryFolder();
   const at = (...names: readonly string[]) => join(folder, ...names);
-  let store: SharedStore;
+  let store: string;
   let job: SharedInput;
   const receive = async (changed: Partial<SharedInput>) =>
     receiveInput(store, { ...job, ...changed }, await moduleFinder([]));

@@ -1,13 +1,12 @@
 /**
  * Stores the results of a run: models under the hash of their file, and records under the hash of everything that determines them. After a change of
- * the inputs, no old result is found. The store is a folder, which machines can share through a bucket, or memory if there is no disk.
+ * the inputs, no old result is found. The store is a folder, or memory if there is no disk.
  */
 
 import { type ByteSource, encode, encodedSource, encodeToBytes, type Model, open, PithError } from "#ir";
 import { bytesSource, temporaryFolder } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
 import { parsePlain, stringifyPlain } from "../../core/plain.ts";
-import { type Bucket, bucketStore } from "./bucket-store.ts";
 import { folderStore } from "./folder-store.ts";
 import { digestOf, keyText } from "./keys.ts";
 
@@ -48,8 +47,6 @@ export interface StoreOptions {
   readonly resumeFolder?: string | undefined;
   /** Maximum bytes in the folder (default: unlimited). Above it, the least recently used files are removed. */
   readonly resumeBytes?: number | undefined;
-  /** Bucket through which several machines share their `resumeFolder`. */
-  readonly bucket?: Bucket | undefined;
 }
 
 /**
@@ -112,9 +109,9 @@ export async function withStore<T>(
   }
 }
 
-async function openResults({ resumeFolder, resumeBytes, bucket }: StoreOptions): Promise<StoreOfResults> {
+async function openResults({ resumeFolder, resumeBytes }: StoreOptions): Promise<StoreOfResults> {
   if (resumeFolder === undefined) return temporaryStore();
-  return bucket === undefined ? folderStore(resumeFolder, resumeBytes) : bucketStore(resumeFolder, bucket);
+  return folderStore(resumeFolder, resumeBytes);
 }
 
 async function temporaryStore(): Promise<StoreOfResults> {

@@ -74,7 +74,7 @@ export function sweep(
 export async function measureIn(
   model: Model,
   task: Task,
-  options: Pick<SensitivityOptions, "batch" | "output" | "bucket" | "timed"> & { readonly resumeFolder: string },
+  options: Pick<SensitivityOptions, "batch" | "output" | "timed"> & { readonly resumeFolder: string },
   measurements: readonly Measurement[],
   partialContext: Partial<Context> = {},
 ): Promise<void> {

@@ -19,9 +19,7 @@ export default defineCommand({
     { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
   ],
   options: v.object({
-    store: described(v.string(), "folder or bucket shared by all machines, for models, data and results", {
-      value: "folder/",
-    }),
+    store: described(v.string(), "folder shared by all machines, for models, data and results", { value: "folder/" }),
     modules: option(
       v.array(v.string()),
       "modules that jobs may run: data sets, custom criteria, rounding methods, curves",
@@ -32,7 +30,6 @@ export default defineCommand({
   deterministic: true,
   examples: [
     "worker redis://queue.local --store /mnt/shared/pith",
-    "worker redis://queue.local --store s3://bucket/pith",
     "worker redis://queue.local --store /mnt/shared/pith --modules rows.mjs,rounder.mjs",
   ],
   async run([url = ""], { store, modules = [], jobs = 1 }, session) {

@@ -10,11 +10,10 @@ const group = "Parallel work (docs/scaling.md):";
 export const workerFlags = (units: string) => ({
   jobs: option(countOption, `${units} in parallel, each in its own process (default: 1)`, { value: "n", group }),
   queue: option(v.string(), "run the work on other machines (`pith worker`)", { value: "redis://host", group }),
-  store: option(
-    v.string(),
-    "folder or bucket (s3://bucket/prefix) shared by these machines, for models, data and results",
-    { value: "folder/", group },
-  ),
+  store: option(v.string(), "folder shared by these machines, for models, data and results", {
+    value: "folder/",
+    group,
+  }),
 });
 
 interface WorkerFlags {
@@ -28,7 +27,7 @@ export function workerOptionsOf({ jobs = 1, queue, store, fresh }: WorkerFlags):
   if ((queue === undefined) !== (store === undefined))
     throw new PithError(
       "E_USAGE",
-      "--queue needs --store, and --store is for --queue: a folder or bucket that all workers reach.",
+      "--queue needs --store, and --store is for --queue: a folder that all workers reach.",
     );
   if (queue !== undefined && fresh === true)
     throw new PithError("E_USAGE", "--fresh is for work without --queue: other commands may use what is in --store.", {

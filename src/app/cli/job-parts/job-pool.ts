@@ -8,7 +8,6 @@ import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
 import type { Job, JobContext } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 import { publicAddress } from "../print/addresses.ts";
-import { openBucket } from "../queue/bucket.ts";
 import type { SharedInput, Work } from "../queue/inputs.ts";
 import { modulesOf } from "../queue/modules.ts";
 import { type OpenedQueue, openQueue } from "../queue/queue.ts";
@@ -16,7 +15,7 @@ import { openSharedStore, requireStored, resolveInput, shareInput } from "../que
 
 export interface WorkerOptions {
   readonly jobs: number;
-  /** Address of the queue, and folder or bucket that its workers share; undefined for local processes. */
+  /** Address of the queue, and folder that its workers share; undefined for local processes. */
   readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
@@ -59,11 +58,6 @@ export async function withJobPool<I extends SharedInput, T>(
     await queue.close();
   }
 }
-
-export const openStoreOptions = async ({ resumeFolder, bucket }: SharedInput) => ({
-  resumeFolder,
-  bucket: bucket === undefined ? undefined : await openBucket(bucket),
-});
 
 /** Estimated memory of a process: bytes without a model (`processBytes`), and number of copies of the model's weights (`modelCopies`). */
 const [processBytes, modelCopies] = [400e6, 20];

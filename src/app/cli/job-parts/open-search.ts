@@ -11,7 +11,6 @@ import { recipesFor } from "../../../search/offers.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
-import { openStoreOptions } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
@@ -62,7 +61,7 @@ async function openSearch(
       preprocessing: task.preprocessing,
       seen: task.seen,
       available: sampleUse.test.available,
-      ...(await openStoreOptions(input)),
+      resumeFolder: input.resumeFolder,
       targets,
     },
   };

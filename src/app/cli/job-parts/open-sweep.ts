@@ -8,7 +8,6 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import type { SensitivityOptions } from "../../../search/sensitivity/sensitivity.ts";
 import type { SweepInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
-import { openStoreOptions } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
@@ -18,9 +17,7 @@ const defaultSamples = 1024;
 export interface OpenedSweep {
   readonly model: Model;
   readonly task: OpenedTask;
-  readonly options: Pick<SensitivityOptions, "batch" | "output" | "bucket" | "timed"> & {
-    readonly resumeFolder: string;
-  };
+  readonly options: Pick<SensitivityOptions, "batch" | "output" | "timed"> & { readonly resumeFolder: string };
   readonly partialContext: Partial<Context>;
 }
 
@@ -34,7 +31,7 @@ export async function openSweep(input: SweepInput, context: JobContext): Promise
   return {
     model,
     task,
-    options: { batch: data.batch, output, timed, ...(await openStoreOptions(input)) },
+    options: { batch: data.batch, output, timed, resumeFolder: input.resumeFolder },
     partialContext: contextOf(engine, input, context),
   };
 }

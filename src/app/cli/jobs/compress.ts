@@ -26,7 +26,7 @@ import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
 import { withFlagNames } from "../flags/invalid-options.ts";
-import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
+import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { warnOfDefaults } from "../job-parts/open-model.ts";
 import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
@@ -126,7 +126,7 @@ function runSearch(
     input: { ...toStored(shared), combination: name },
   });
   return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (jobPool, toLocal) =>
-    searchAhead(model, task, { ...options, jobPool, ...(await openStoreOptions(toLocal(shared))) }, running),
+    searchAhead(model, task, { ...options, jobPool, resumeFolder: toLocal(shared).resumeFolder }, running),
   );
 }
 

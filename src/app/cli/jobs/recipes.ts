@@ -14,7 +14,7 @@ export interface RecipesInput extends WorkerOptions {
   readonly outs: readonly string[];
 }
 
-export type RecipesOutput = readonly Pick<SearchInput, "resumeFolder" | "bucket">[];
+export type RecipesOutput = readonly Pick<SearchInput, "resumeFolder">[];
 
 export default async function recipesJob(input: RecipesInput, context: JobContext): Promise<RecipesOutput> {
   const { recipe: file, models, outs, jobs, queue } = input;
@@ -35,8 +35,8 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
       throwIfAborted(context.signal, "Stopped while the recipe ran on several models.");
     }
     return inputs.map((input) => {
-      const { resumeFolder, bucket } = toLocal(input);
-      return { resumeFolder, bucket };
+      const { resumeFolder } = toLocal(input);
+      return { resumeFolder };
     });
   });
 }

@@ -30,7 +30,7 @@ import { maxKeptBytes } from "../files/steps-folder.ts";
 import { dataRequest, dataWords } from "../flags/data.ts";
 import { withFlagNames } from "../flags/invalid-options.ts";
 import { workerOptionsOf } from "../flags/worker-flags.ts";
-import { openStoreOptions, type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
+import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { openSweep } from "../job-parts/open-sweep.ts";
 import type { Page } from "../print/page.ts";
 import { columns } from "../print/table.ts";
@@ -140,9 +140,7 @@ function runSweep(
   model: Model,
   workers: WorkerOptions,
   context: JobContext,
-  work: (
-    sweepOptions: Pick<SweepOptions, "runAhead" | "resumeFolder" | "resumeBytes" | "bucket">,
-  ) => Promise<Sensitivity>,
+  work: (sweepOptions: Pick<SweepOptions, "runAhead" | "resumeFolder" | "resumeBytes">) => Promise<Sensitivity>,
 ): Promise<Sensitivity> {
   const portions = new Map<string, readonly Measurement[]>();
   const workOf = (name: string, toStored: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
@@ -161,7 +159,7 @@ function runSweep(
       await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
     };
     const resumeBytes = workers.queue === undefined ? maxKeptBytes(model) : undefined;
-    return work({ runAhead, resumeBytes, ...(await openStoreOptions(toLocal(sharedInput))) }).finally(() =>
+    return work({ runAhead, resumeBytes, resumeFolder: toLocal(sharedInput).resumeFolder }).finally(() =>
       pool?.close(),
     );
   });

@@ -55,8 +55,6 @@ export const inputSchemas = {
 
 /** Fields of an input that each machine adds, and that a job in the queue does not contain. */
 interface LocalFields {
-  /** Address of the bucket that shares `resumeFolder`. */
-  readonly bucket?: string | undefined;
   /** Folder that contains all files of the job, and no links. */
   readonly store?: string | undefined;
 }

@@ -35,7 +35,7 @@ test.each(Object.entries(inputs))("returns a job of the kind %s as the command m
 });
 
 test("leaves out fields that Pith does not put into jobs", () => {
-  const input = { ...inputs.combination, bucket: "s3://elsewhere/x", store: "/", resumeBytes: 0 };
+  const input = { ...inputs.combination, store: "/", resumeBytes: 0 };
   expect(Object.keys(readJob(job("combination", input)).input)).toEqual(Object.keys(inputs.combination));
 });
 

@@ -1,37 +1,25 @@
-/** The store of a queue: a folder or bucket that several machines share. It contains models and data under content hashes, and finished work. */
+/** The store of a queue: a folder that several machines share. It contains models and data under content hashes, and finished work. */
 import type { Dirent } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { locationsOf, PithError } from "#ir";
-import { writeFileAtomically } from "#platform";
-import { bytesOfFile, fileHash, textHash } from "../../../core/files/hash.ts";
+import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { sidecarsOf } from "../../../data/sidecars/sidecars.ts";
 import { dataFiles } from "../../../data/sources/open.ts";
-import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { exists } from "../files/files.ts";
 import { requireWritableFolder } from "../files/writable.ts";
-import { bucketPlace, openBucket, testBucket, textOf } from "./bucket.ts";
+import { publicAddress } from "../print/addresses.ts";
 import type { SharedInput } from "./inputs.ts";
 import { isCode, nameInJobs, type RenameModule, withModules } from "./modules.ts";
 
-export interface SharedStore {
-  /** Shared folder; for a bucket, a local cache of it. */
-  readonly folder: string;
-  readonly bucket: { readonly address: string; readonly objects: Bucket } | undefined;
-}
-
-/** Opens a store. @param place a folder, or s3://bucket/prefix. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE if it is not writable. */
-export async function openSharedStore(place: string): Promise<SharedStore> {
-  if (bucketPlace(place) === undefined) {
-    await requireWritableFolder(place, []);
-    return { folder: place, bucket: undefined };
-  }
-  const objects = await openBucket(place);
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const folder = join(caches, "pith", "stores", await testBucket(objects));
+/** Opens a store. @param folder the folder that all machines reach. @throws PithError E_USAGE, E_FILE if it is not writable. */
+export async function openSharedStore(folder: string): Promise<string> {
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(folder))
+    throw new PithError("E_USAGE", `--store takes a folder that all machines reach, not "${publicAddress(folder)}".`, {
+      hint: "Mount the storage as a folder.",
+    });
   await requireWritableFolder(folder, []);
-  return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
+  return folder;
 }
 
 /** A file: its path relative to a folder of the store (with "/"), and its local path. */
@@ -44,7 +32,7 @@ type NamedFile = readonly [name: string, path: string];
  * @throws PithError E_OPTION if a worker must not run the job.
  */
 export async function shareInput<I extends SharedInput>(
-  store: SharedStore,
+  store: string,
   local: I,
   onFiles: (names: readonly string[]) => void,
 ): Promise<I> {
@@ -80,13 +68,10 @@ async function filesOfData(path: string): Promise<{ readonly files: readonly Nam
   return { files, suffix: isFolder ? "" : `/${basename(path)}` };
 }
 
-const inputFolders = ({ model, data }: SharedInput): readonly string[] =>
-  [model, ...(isCode(data.path) ? [] : [data.path])].map((path) => storedFolder(path, "inputs"));
-
 /** Returns an input with absolute paths, except for modules. @throws PithError E_DATA for a path that is not in the store. */
-export function resolveInput<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
-  inputFolders(input);
+export function resolveInput<I extends SharedInput>(folder: string, input: I): I {
   const { model, data } = input;
+  for (const path of isCode(data.path) ? [model] : [model, data.path]) storedFolder(path, "inputs");
   const resumeFolder = storedFolder(input.resumeFolder, "runs");
   const store = resolve(folder);
   return {
@@ -94,25 +79,18 @@ export function resolveInput<I extends SharedInput>({ folder, bucket }: SharedSt
     model: join(store, model),
     data: isCode(data.path) ? data : { ...data, path: join(store, data.path) },
     resumeFolder: join(store, resumeFolder),
-    bucket: bucket && `${bucket.address}/${resumeFolder}`,
     store,
   };
 }
 
 /**
- * Prepares a job on a worker: downloads model and data, and makes paths absolute.
+ * Prepares a job on a worker: makes paths absolute.
  * @param rename returns the local file for a module of a job. @throws PithError for an unknown module.
- * @throws PithError as `withModules` and `resolveInput`; E_DATA, E_FILE if a bucket lacks the files.
+ * @throws PithError as `withModules` and `resolveInput`.
  */
-export async function receiveInput<I extends SharedInput>(
-  store: SharedStore,
-  job: I,
-  rename: RenameModule,
-): Promise<I> {
+export async function receiveInput<I extends SharedInput>(store: string, job: I, rename: RenameModule): Promise<I> {
   const input = await withModules(job, rename);
   const resolvedInput = resolveInput(store, input);
-  if (store.bucket !== undefined)
-    for (const folder of inputFolders(input)) await receiveFolder(store.bucket.objects, store.folder, folder);
   await requireStored(resolvedInput);
   return resolvedInput;
 }
@@ -123,19 +101,14 @@ export async function requireStored({ store, model, data, resumeFolder }: Shared
 }
 
 /** Copies files into a folder of the store that is named by their content hash. @returns the folder's path relative to the store. */
-async function share({ folder, bucket }: SharedStore, namedFiles: readonly NamedFile[]): Promise<string> {
-  const files = namedFiles.map(([, path]) => path);
-  const hashedFiles: HashedFile[] = [];
-  for (const [name, path] of namedFiles) hashedFiles.push([name, await fileHash(path)]);
-  const place = `inputs/${await textHash(listText(hashedFiles))}`;
-  if (bucket !== undefined) {
-    await sendFolder(bucket.objects, place, hashedFiles, files);
-    return place;
-  }
-  await createFolder(join(folder, place), async (unfinished) => {
-    for (const [index, [name]] of hashedFiles.entries()) {
+async function share(store: string, namedFiles: readonly NamedFile[]): Promise<string> {
+  const hashes: (readonly [name: string, hash: string])[] = [];
+  for (const [name, path] of namedFiles) hashes.push([name, await fileHash(path)]);
+  const place = `inputs/${await textHash(JSON.stringify(hashes))}`;
+  await createFolder(join(store, place), async (unfinished) => {
+    for (const [name, path] of namedFiles) {
       await mkdir(dirname(join(unfinished, name)), { recursive: true });
-      await copyFile(files[index] ?? "", join(unfinished, name));
+      await copyFile(path, join(unfinished, name));
     }
   });
   return place;
@@ -162,7 +135,6 @@ function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
  */
 async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const storePath = resolve(store);
-  // The cache of a bucket need not exist yet.
   const root = await realpath(store).catch(() => storePath);
   const rejectLink = (path: string): never => {
     throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
@@ -184,73 +156,6 @@ async function requireNoLinks(store: string, paths: readonly string[]): Promise<
     // Sidecar files of a model can be in the parent folder.
     await check(dirname(folder), false);
   }
-}
-
-/** Number of concurrent transfers. One after the other, tens of thousands of images would take too long. */
-const concurrency = 16;
-const objectName = (hash: string): string => `files/${hash}`;
-const listName = (folderName: string): string => `${folderName}.json`;
-
-/** A file: its path in the folder (with "/"), and its content hash. */
-export type HashedFile = readonly [name: string, hash: string];
-
-/** Returns the list of a folder's files as text. The hash of this text names the folder. */
-export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
-
-export async function sendFolder(
-  bucket: Bucket,
-  folderName: string,
-  files: readonly HashedFile[],
-  paths: readonly string[],
-): Promise<void> {
-  if (await bucket.has(listName(folderName))) return;
-  await forEachConcurrently([...files.entries()], async ([index, [, hash]]) => {
-    if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[index] ?? ""));
-  });
-  // The list is written last, because it marks the folder as complete.
-  await bucket.write(listName(folderName), [new TextEncoder().encode(listText(files))]);
-}
-
-/**
- * Copies a folder of the bucket to this machine, unless it already exists here.
- * @throws PithError E_DATA if a file is missing or does not match its hash.
- */
-export async function receiveFolder(bucket: Bucket, folder: string, folderName: string): Promise<void> {
-  await createFolder(join(folder, folderName), async (temporaryFolder) => {
-    await forEachConcurrently(await listOf(bucket, folderName), async ([name, hash]) => {
-      const path = resolve(temporaryFolder, name);
-      if (!path.startsWith(temporaryFolder + sep))
-        throw new PithError("E_DATA", `The store names "${name}", which leaves its folder.`);
-      const bytes = await bucket.read(objectName(hash));
-      if (bytes === undefined) throw missingError(objectName(hash));
-      await mkdir(dirname(path), { recursive: true });
-      await writeFileAtomically(path, bytes);
-      if ((await fileHash(path)) !== hash) throw damagedError(objectName(hash));
-    });
-  });
-}
-
-async function listOf(bucket: Bucket, folderName: string): Promise<readonly HashedFile[]> {
-  const text = await textOf(bucket, listName(folderName));
-  if (text === undefined) throw missingError(listName(folderName));
-  if (!folderName.endsWith(`/${await textHash(text)}`)) throw damagedError(listName(folderName));
-  return JSON.parse(text);
-}
-
-const missingError = (name: string): PithError =>
-  new PithError("E_DATA", `"${name}" is not in the bucket of the store.`);
-
-const damagedError = (name: string): PithError =>
-  new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {
-    hint: "Remove it there, and run the same command again.",
-  });
-
-async function forEachConcurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const remaining = items.values();
-  const next = async (): Promise<void> => {
-    for (const item of remaining) await work(item);
-  };
-  await Promise.all(Array.from({ length: concurrency }, next));
 }
 
 /**
