@@ -49,7 +49,7 @@ ${table(
 
 Every command accepts \`--help\` and \`--json\`. With \`--json\`, standard output is one JSON document. The exit codes are 0 (done), 1 (failed, or a goal was missed), 2 (wrong usage), 3 (\`check\`: undecided), 130 (Ctrl-C) and 143 (SIGTERM).
 
-Shares are written as \`30%\` or \`0.3\`. Lists are separated by commas. A model can be a file, a folder, or \`hf:owner/name\` for [one of the Hub](transformers-js.md#models-of-the-hub). [completion](#completion) completes commands, options and values in a shell, if \`pith\` is on the PATH.
+Shares are written as \`30%\` or \`0.3\`. Lists are separated by commas. A model can be a file, a folder, or \`hf:owner/name\` for [one of the Hub](transformers-js.md#models-of-the-hub).
 
 ${[...built.map((command) => renderCommand(command, shared)), ...renderShared(built, shared)].join("\n\n")}
 `;

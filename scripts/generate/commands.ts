@@ -12,8 +12,8 @@ const file = "src/app/cli/commands.ts";
 const groups: Readonly<Record<string, readonly string[]>> = {
   "Start here:": ["compress", "studio", "inspect"],
   "Single steps:": ["quantize", "prune", "factorize", "distill", "train", "recover", "simplify"],
-  "Measure:": ["eval", "bench", "debug", "sensitivity", "plot"],
-  "Share and automate:": ["check", "worker", "completion"],
+  "Measure:": ["eval", "bench", "debug", "sensitivity"],
+  "Share and automate:": ["check", "worker"],
 };
 
 interface Line {

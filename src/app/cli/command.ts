@@ -21,7 +21,6 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
     readonly description: string;
     readonly several?: boolean;
     readonly optional?: boolean;
-    readonly choices?: readonly string[];
   }[];
   /** Object schema in which each entry is a flag (`flags/options.ts`). */
   readonly options: S;
@@ -140,10 +139,9 @@ export function buildCommand<S extends v.GenericSchema>(
 ): Command {
   const command = new Command(definition.name);
   command.summary(definition.summary).description(`${capitalize(definition.summary)}.`);
-  for (const { name, description, several, optional, choices } of definition.arguments) {
+  for (const { name, description, several, optional } of definition.arguments) {
     const form = several === true ? `<${name}...>` : optional === true ? `[${name}]` : `<${name}>`;
-    const argument = new Argument(form, description);
-    command.addArgument(choices === undefined ? argument : argument.choices(choices));
+    command.addArgument(new Argument(form, description));
   }
   const { passed, options: ownSchema, reserved = [], without = [] } = definition;
   // If both schemas have an option, the description in `passed` is used.

@@ -33,7 +33,6 @@ const summaries = {
   plot: "draw the graph as an SVG picture",
   check: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
   worker: "run jobs of commands that use `--queue`, until stopped",
-  completion: "print a script that completes commands, flags and values in a shell",
 };
 
 /** Each command is loaded only if the command line names it. */
@@ -55,7 +54,6 @@ const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> =
   plot: () => import("./commands/plot.ts"),
   check: () => import("./commands/check.ts"),
   worker: () => import("./commands/worker.ts"),
-  completion: () => import("./commands/completion.ts"),
 };
 
 /** First command of each group → heading. */

@@ -93,14 +93,6 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
   };
   let command: Command | undefined;
   try {
-    // When a shell completes a word, it ignores errors.
-    if (words[0] === "complete" && words[1] === "--") {
-      const { completionCandidates } = await import("./flags/complete.ts");
-      const typedWords = words.slice(2);
-      const completions = completionCandidates(await buildProgram(typedWords, surroundings, execute, true), typedWords);
-      terminal.text(completions.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
-      return exitCode.ok;
-    }
     const isFullHelp = words.includes(fullHelp);
     const commandWords = words.map((word) => (word === fullHelp ? "--help" : word));
     const program = await buildProgram(commandWords, surroundings, execute, isFullHelp);

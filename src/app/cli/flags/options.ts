@@ -10,23 +10,11 @@ import { asFlags, flagName } from "./invalid-options.ts";
 export class Flag extends Option {
   /** Whether `--help` shows the flag. `--help-all` shows every flag. */
   readonly isCommon: boolean;
-  /** Accepted words, for the completion of shells. */
-  readonly acceptedWords: readonly string[];
-  readonly isList: boolean;
   readonly #key: string;
 
-  constructor(
-    usage: string,
-    description: string,
-    key: string,
-    metadata: FlagMetadata,
-    acceptedWords: readonly string[] = [],
-    isList = false,
-  ) {
+  constructor(usage: string, description: string, key: string, metadata: FlagMetadata) {
     super(usage, description);
     this.#key = key;
-    this.acceptedWords = acceptedWords;
-    this.isList = isList;
     this.isCommon = metadata.common === true;
     if (metadata.group !== undefined) this.helpGroup(metadata.group);
   }
@@ -178,10 +166,7 @@ function createFlag(key: string, alternatives: readonly SchemaNode[], command: C
   const value = metadata.value ?? valueName(form);
   // The value of a flag that is also a toggle is optional: --structured, or --structured 0.3.
   const usage = `${flags} ${form.takesBoolean ? `[${value}]` : `<${value}>`}`;
-  const choices = [...form.choices, ...(form.element?.choices ?? [])].map(String);
-  const explainedWords = (metadata.meanings?.rows ?? []).flatMap(([word]) => (/^[\w-]+$/.test(word) ? [word] : []));
-  const acceptedWords = choices.length > 0 ? choices : explainedWords;
-  const flag = new Flag(usage, description, key, metadata, acceptedWords, form.element !== undefined);
+  const flag = new Flag(usage, description, key, metadata);
   const accepted = { ...form, takesShare: form.takesShare && metadata.percent !== false };
   flag.argParser((text: string, before: unknown) => {
     if (metadata.perLayer === true) return readOverride(text, before);
