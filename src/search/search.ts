@@ -137,7 +137,7 @@ class Search {
   }
 
   async run(): Promise<void> {
-    const { options, trials, context, combinations } = this.#task;
+    const { trials, context, combinations } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
     const { knownCount, spentSeconds } = await this.#clock.begin(trials.candidates);
     if (Number.isFinite(budget.minutes))
