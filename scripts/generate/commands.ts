@@ -12,7 +12,7 @@ const file = "src/app/cli/commands.ts";
 const groups: Readonly<Record<string, readonly string[]>> = {
   "Start here:": ["compress", "studio", "inspect"],
   "Single steps:": ["quantize", "prune", "factorize", "distill", "train", "recover", "simplify"],
-  "Measure:": ["eval", "bench", "debug", "sensitivity"],
+  "Measure:": ["eval", "bench", "debug", "sensitivity", "plot"],
   "Share and automate:": ["check", "worker"],
 };
 
