@@ -120,7 +120,7 @@ const trainEntries = v.strictObject({
   ),
   learningRate: option(
     positiveOption,
-    `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")}; less if the weights of a layer are small)`,
+    `learning rate (default: ${optimizerNames.map((name) => `${name} ${optimizers[name].rate}`).join(", ")}; less for layers with small weights)`,
     { common: true },
   ),
   weightDecay: option(
