@@ -120,7 +120,7 @@ const trainEntries = v.strictObject({
   ),
   learningRate: option(
     positiveOption,
-    `learning rate (default: ${optimizerNames.map((name) => `${name} ${optimizers[name].rate}`).join(", ")}; less for layers with small weights)`,
+    `learning rate (default: ${optimizerNames.map((name) => `${name} ${optimizers[name].rate}`).join(", ")}; less for small weights)`,
     { common: true },
   ),
   weightDecay: option(
