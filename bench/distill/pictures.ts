@@ -9,6 +9,7 @@ import { accuracy, evaluate } from "pith/evaluate";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { shared } from "../../test/shared.ts";
 import { resnet } from "../learn/resnet20.ts";
+import { oneCycle } from "../lib/one-cycle.ts";
 import { figureOf, line } from "../lib/print.ts";
 import { engine, type Settings, seedsOf } from "./kept.ts";
 import { compared, isGained } from "./paired.ts";
@@ -46,7 +47,7 @@ export async function pictures(settings: Settings): Promise<boolean> {
     rates: smoke ? [0.2] : [0.05, 0.2],
     training: {
       ...{ epochs, batch: 128, optimizer: "sgd", weightDecay: 0.0005 },
-      ...{ schedule: "one-cycle", augment: "crop=4 flip" },
+      ...{ schedule: oneCycle, augment: "crop=4 flip" },
     },
     data: train,
     choice: { data: fit, test: choiceSamples, training: { epochs: smoke ? 1 : 6 } },

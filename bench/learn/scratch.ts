@@ -15,6 +15,7 @@ import { isIndexed } from "../../src/data/batches/indexed.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import type { ImageInput } from "../../src/data/images/preprocess.ts";
 import { writeNpz } from "../lib/npz.ts";
+import { oneCycle } from "../lib/one-cycle.ts";
 import { line, points, share } from "../lib/print.ts";
 
 /** Options of `train` as plain data, so that PyTorch can use the same. */
@@ -117,7 +118,13 @@ async function ours(
   const log = journal(join(folder, "pith.log"), `  Pith, seed ${seed}: `, resume);
   const { history } = await train(
     model,
-    { ...recipe, ...kept, data: ready(stored.train), threads },
+    {
+      ...recipe,
+      ...kept,
+      schedule: recipe.schedule === "cosine" ? "cosine" : oneCycle,
+      data: ready(stored.train),
+      threads,
+    },
     { seed, log: ({ id, text }) => (id === "epoch" ? log.say(text) : undefined) },
   );
   const judged = await evaluate(createEngine(), model, ready(stored.test), accuracy(), { batch: 100, threads });

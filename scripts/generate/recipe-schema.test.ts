@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { numbersAt } from "../../src/core/pass/schema.ts";
+import { curves } from "../../src/judge/recipe/courses.ts";
 import { parseRecipe } from "../../src/judge/recipe/recipe-text.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
 import { completeOptions, runOptionNames } from "../../src/judge/steps/step-options.ts";
-import { curves } from "../../src/learn/train/curves.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const schema: unknown = recipeSchema();

@@ -243,10 +243,10 @@ describe("--checkpoint", () => {
 });
 
 describe("techniques of training", () => {
-  test("together train a model: frozen layers, accumulation, averages, warm-up, one cycle, clipping", async () => {
+  test("together train a model: frozen layers, accumulation, averages, warm-up, clipping", async () => {
     const out = at("all.onnx");
     const words = ["--epochs", "12", "--batch", "8", "--accumulate", "2", "--average", "0.9", "--clip", "1"];
-    const shape = ["--schedule", "one-cycle", "--warmup", "10%", "--learning-rate", "0.1", "--optimizer", "adamw"];
+    const shape = ["--schedule", "linear", "--warmup", "10%", "--learning-rate", "0.1", "--optimizer", "adamw"];
     await save(parseModel(hidden.replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "zeros")), at("empty.onnx"));
     const result = await json("train", at("empty.onnx"), ...data, ...words, ...shape, "--except", "fc1", "-o", out);
     expect(result).toMatchObject({ code: 0, written: out, training: { samples: 320, average: 0.9 } });

@@ -16,12 +16,7 @@ beforeAll(() => save(parseModel(empty), at("empty.onnx")));
 
 const settings = ["--epochs", "300", "--batch", "16", "--learning-rate", "0.01", "--average", "0.99", "--clip", "1"];
 const train = ["train", at("empty.onnx"), "--data", at("points.csv"), "--validation", "10%", "--every", "7"];
-const movement = { amount: 0.6, importance: "movement", every: 11, end: 0.9 };
-const ways: Readonly<Record<string, readonly string[]>> = {
-  plain: [],
-  // Masks are recomputed until near the end, from scores that accumulate over all earlier steps.
-  pruned: ["--prune", JSON.stringify(movement)],
-};
+const ways: Readonly<Record<string, readonly string[]>> = { plain: [] };
 
 interface Ended {
   /** Whether it was killed before it completed. */

@@ -3,14 +3,12 @@ import type { Model } from "pith";
 import { float32, simplify, toNumbers } from "pith";
 import { conv2d, flatten, linear, network, relu } from "pith/nn";
 import { lnStructured } from "pith/prune";
-import { train } from "pith/train";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { shared } from "../shared.ts";
-import { corners } from "../train/corners.ts";
 
 async function answers(model: Model, input: string, dims: readonly number[]): Promise<readonly number[]> {
   const numbers = random(3, "input");
@@ -42,16 +40,6 @@ describe("fully masked channels are removed", () => {
     expect(await channelsCut(model, "input", [3, 2, 5, 5])).toBe(8);
     expect(model.graph.value("conv.weight")?.tensor?.dims).toEqual([3, 2, 3, 3]);
     expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([5, 27]);
-  });
-
-  test("after training with unstructured pruning", async () => {
-    const layers = { fc1: linear(3, 24), relu: relu(), fc2: linear(24, 3) };
-    const model = network(layers, { input: ["batch", 3], seed: 1 });
-    await train(model, { data: corners(240, 1), epochs: 3, batch: 24, prune: 0.9 }, { seed: 1 });
-    const removedCount = await channelsCut(model, "input", [5, 3]);
-    // Seven of 72 weights remain.
-    expect(removedCount).toBeGreaterThanOrEqual(17);
-    expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([24 - removedCount, 3]);
   });
 
   const path = shared("data/models/resnet8_cifar10.onnx");

@@ -191,24 +191,3 @@ describe("a run that is stopped in a round", () => {
     expect(Buffer.compare(bytes, expected)).toBe(0);
   });
 });
-
-test("rewinds weights under their masks each round, and leaves no masks in the result", async () => {
-  const recipe = parseRecipe(`steps:
-  - train: { epochs: 1, keepStep: 0 }
-  - repeat: 2
-    steps:
-      - prune: { amount: 50%, keepMasks: true }
-      - rewind: {}
-      - train: { epochs: 1 }
-  - remove: {}
-`);
-  const { model, run } = await runRecipe(net, recipe, task, quick);
-  expect(recipeName(recipe)).toBe("train 1 + 2 × (prune + rewind + train 2) + remove");
-  expect(run.variants[0]?.steps.map(({ name }) => name)).toContain("rewind, round 2 of 2");
-  const [name = ""] = [...net.graph.values()].flatMap(({ name, tensor }) => (tensor?.dims.length === 2 ? [name] : []));
-  const size = net.graph.value(name)?.tensor?.dims.reduce((a, b) => a * b) ?? 0;
-  expect(await zeros(model, name)).toBe(size - size / 4);
-  expect(
-    [...model.graph.values()].flatMap(({ name: valueName }) => (valueName.startsWith("pith.") ? valueName : [])),
-  ).toEqual([]);
-});

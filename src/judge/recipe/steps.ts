@@ -1,5 +1,5 @@
 import type { AnyPass } from "#pass";
-import { rewind, train } from "../../learn/train/index.ts";
+import { train } from "../../learn/train/index.ts";
 import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
 import { distill } from "../../techniques/distill/index.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
@@ -27,7 +27,6 @@ const passes: readonly AnyPass[] = [
   factorize,
   distill,
   recover,
-  rewind,
   fakeQuantize,
   l1Unstructured,
   lnStructured,

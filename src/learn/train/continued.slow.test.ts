@@ -14,7 +14,6 @@ const settings: readonly (readonly [string, Settings])[] = [
   ["with momentum and weight decay", { optimizer: "sgd", weightDecay: 0.01 }],
   ["with several batches a step", { optimizer: "adamw", accumulate: 2 }],
   ["with batches left over at the end of an epoch", { optimizer: "sgd", batch: 8, accumulate: 4 }],
-  ["with masks that change", { optimizer: "sgd", learningRate: 0.1, prune: { amount: 0.8, every: 3 } }],
   ["with evaluations in between", { optimizer: "lion", validation, every: 4 }],
 ];
 
@@ -35,6 +34,6 @@ describe("checkpoints", () => {
 
 describe("a resumed training ends with the same bits as an uninterrupted one", () => {
   test("resumes evaluations by a metric", async () => {
-    await expectContinued({ validation, metric: accuracy(), schedule: "one-cycle" });
+    await expectContinued({ validation, metric: accuracy(), schedule: "linear" });
   });
 });

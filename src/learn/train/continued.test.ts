@@ -149,7 +149,8 @@ describe("checkpoints", () => {
     expect(resumed.history).toEqual(first.history);
   });
 
-  test.each(["constant", "steps(2)"])("more epochs than before go on, with schedule %s", async (schedule) => {
+  test("more epochs than before go on, at a constant rate", async () => {
+    const schedule = "constant";
     const checkpoint = temporaryFolder();
     const notes: string[] = [];
     await trained({ checkpoint, epochs: 1, schedule });

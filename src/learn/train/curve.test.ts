@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
@@ -122,29 +122,6 @@ describe("the CSV log", () => {
     await train(net(), { ...settings, log }, { dryRun: true });
     expect(existsSync(log)).toBe(false);
   });
-});
-
-test("the event file is equal for a resumed and an uninterrupted training", async () => {
-  vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
-  const eventsIn = () => ({ ...inFolder(), log: join(temporaryFolder(), "run.tfevents") });
-  const uninterrupted = eventsIn();
-  await train(net(), { ...settings, ...uninterrupted });
-  const expected = readFileSync(uninterrupted.log);
-  for (const tag of ["loss", "learning_rate", "validation_accuracy"]) expect(expected.includes(tag)).toBe(true);
-  const broken = eventsIn();
-  const stop = new AbortController();
-  const progress = (done: number): void => {
-    if (done === 5) stop.abort();
-  };
-  const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
-  await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
-  // Appends a truncated record of step 6, as from a killed process.
-  appendFileSync(broken.log, readFileSync(broken.log).subarray(0, 30));
-  await train(net(), { ...settings, ...broken, resume: true });
-  vi.useRealTimers();
-  expect(readFileSync(broken.log)).toEqual(expected);
-  writeFileSync(broken.log, "step,epoch\n");
-  await expect(train(net(), { ...settings, log: broken.log })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
 test("the curve stores means over growing intervals", () => {

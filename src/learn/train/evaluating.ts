@@ -41,19 +41,10 @@ export function evaluationText({ metric }: Validation, step: number, figure: num
   return `${momentText(step)}: validation ${metric?.name ?? "loss"} ${figureText}`;
 }
 
-/**
- * Records an evaluation and returns whether it is the best so far; any number is better than NaN. @param isPruning whether masks will still grow, so
- * that these weights cannot be the result.
- */
-export function recordEvaluation(
-  counters: Counters,
-  { metric }: Validation,
-  figure: number,
-  isPruning = false,
-): boolean {
+/** Records an evaluation and returns whether it is the best so far; any number is better than NaN. */
+export function recordEvaluation(counters: Counters, { metric }: Validation, figure: number): boolean {
   const evaluation = { step: counters.steps, figure };
   counters.evaluations.push(evaluation);
-  if (isPruning) return false;
   const sign = metric?.better === "higher" ? 1 : -1;
   const { figure: best = Number.NaN } = counters.best ?? {};
   const isBest =

@@ -130,22 +130,6 @@ describe("the loop", () => {
     });
   });
 
-  test("applies epoch milestones and warns of those after the training", async () => {
-    const rates: number[] = [];
-    const notes: string[] = [];
-    await trained(
-      {
-        ...{ learningRate: 0.1, warmup: 5, schedule: "steps(1, 2, 7, factor=0.5)" },
-        onStep: ({ learningRate }) => void rates.push(Number(learningRate.toFixed(6))),
-      },
-      { log: ({ id, text }) => id === "late-milestones" && notes.push(text) },
-    );
-    const ten = (rate: number) => Array.from({ length: 10 }, () => rate);
-    const rise = [0.02, 0.04, 0.06, 0.08, 0.1];
-    expect(rates).toEqual([...rise, ...ten(0.1).slice(5), ...ten(0.05), ...ten(0.025)]);
-    expect(notes).toEqual(["schedule: the training ends after 3 epochs, before the learning rate falls at 7"]);
-  });
-
   test("ends by patience with the best weights", async () => {
     // With this learning rate the metric improves for a while, then oscillates.
     const messages: string[] = [];

@@ -9,7 +9,6 @@ import { makeFolder, removeLeftovers } from "#platform";
 import { counted } from "../../core/numbers.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
-import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedSizes, writeCheckpoint } from "./checkpoint.ts";
 import {
@@ -129,7 +128,6 @@ class TrainingLoop {
     const feed = createFeed(this.#plan.data, this.#rounds());
     try {
       await this.#runEpochs(feed);
-      this.#keepWeightsIfDue();
     } finally {
       await feed.close();
     }
@@ -153,7 +151,6 @@ class TrainingLoop {
         const training = await this.#openTraining(batch);
         if (counters.batches % accumulate === 0) {
           if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch(training);
-          this.#keepWeightsIfDue();
           throwIfAborted(this.#context.signal);
           await this.#evaluateIfDue(training, "step");
           if (this.#isDone()) break;
@@ -191,7 +188,7 @@ class TrainingLoop {
    */
   async #openTraining(example?: Batch): Promise<TrainingState> {
     if (this.#training !== undefined) return this.#training;
-    const { data, size, log, validation, checkpoint, keepStep } = this.#plan;
+    const { data, size, log, validation, checkpoint } = this.#plan;
     const batch = example ?? (await firstBatch(data, size));
     const training = await startTraining(this.#model, batch, this.#plan, this.#context);
     this.#training = training;
@@ -201,7 +198,7 @@ class TrainingLoop {
       this.#log = await openLog(log, metric, resumed?.counters.steps);
     }
     if (checkpoint === undefined) return training;
-    const names = [...training.step.parameters, ...training.step.masks].map(({ name }) => name);
+    const names = training.step.parameters.map(({ name }) => name);
     const trained = trainedSizes(this.#model, names);
     this.#identity = { trained, ...(await initialIdentity(this.#model, this.#plan, this.#context)) };
     // Creates the folder only when the training is known to begin.
@@ -210,12 +207,11 @@ class TrainingLoop {
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(checkpoint));
     if (resumed === undefined) return training;
     this.#best = await continueTraining(training, this.#plan, resumed, trained);
-    if (keepStep !== undefined) takeKeptWeights(this.#model, resumed.model);
     this.#context.log({ id: "resume", text: `continued after ${counted(resumed.counters.steps, "step")}` });
     return training;
   }
 
-  async #runBatch({ step, accumulator, pruning, average }: TrainingState, batch: Batch): Promise<void> {
+  async #runBatch({ step, accumulator, average }: TrainingState, batch: Batch): Promise<void> {
     const { optimizer, learningRate, clip, accumulate } = this.#plan;
     const counters = this.#counters;
     const total = stepsOf(this.#plan);
@@ -229,13 +225,11 @@ class TrainingLoop {
     this.#loss += loss;
     counters.batches++;
     if (!accumulator.add()) return;
-    pruning?.observe();
     if (clip !== undefined) clipByNorm(step.parameters, clip);
     const rate = learningRate * rateFactor(this.#plan, counters.steps);
     optimizer.update(step.parameters, rate);
     average?.update();
     counters.steps++;
-    if (total !== undefined) await pruning?.prune(counters.steps, total);
     const report = { step: counters.steps, epoch: counters.epoch, loss: this.#loss / accumulate, learningRate: rate };
     this.#loss = 0;
     addLoss(counters.curve, report.loss);
@@ -254,18 +248,11 @@ class TrainingLoop {
     const figure = await evaluateWeights(candidate, validation, this.#plan, this.#context, lossWeights(training));
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     await this.#log?.evaluated({ step: counters.steps, epoch: counters.epoch }, figure);
-    const isPruning = training.pruning?.isOver(counters.steps, stepsOf(this.#plan) ?? 0) === false;
-    if (recordEvaluation(counters, validation, figure, isPruning)) {
+    if (recordEvaluation(counters, validation, figure)) {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
     if (moment === "step") await this.#save();
-  }
-
-  #keepWeightsIfDue(): void {
-    const training = this.#training;
-    if (training === undefined || this.#counters.steps !== this.#plan.keepStep) return;
-    keepWeights(this.#model, withWeights(this.#model, training));
   }
 
   async #endEpoch(training: TrainingState): Promise<void> {

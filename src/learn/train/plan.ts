@@ -2,7 +2,6 @@
 import { infer, layers } from "#analysis";
 import { dimsText, type Model, PithError, toFloat64 } from "#ir";
 import type { Context } from "#pass";
-import { counted } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { setAside } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -14,9 +13,9 @@ import { chooseBatchSize, noBatchAxis, takesOneSample } from "./batch-size.ts";
 import { parseLoss } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { defaultRate, optimizers } from "./optimizers.ts";
-import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
+import { type Schedule, schedules, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
-import { defaultBatch, type Gradual, gradualOf, type TrainOptions, trainOptions } from "./train-options.ts";
+import { defaultBatch, type TrainOptions, trainOptions } from "./train-options.ts";
 
 export interface Validation {
   readonly data: Dataset;
@@ -27,7 +26,7 @@ export interface Validation {
   readonly patience: number | undefined;
 }
 
-type CopiedOptions = "epochs" | "accumulate" | "clip" | "average" | "keepStep" | "checkpoint" | "resume" | "log";
+type CopiedOptions = "epochs" | "accumulate" | "clip" | "average" | "checkpoint" | "resume" | "log";
 
 /** The options of a training with their defaults, and the objects that they name. */
 export interface Plan extends StepOptions, Pick<TrainOptions, CopiedOptions | "onStep" | "onEpoch"> {
@@ -37,7 +36,6 @@ export interface Plan extends StepOptions, Pick<TrainOptions, CopiedOptions | "o
   readonly learningRate: number;
   readonly schedule: Schedule;
   readonly validation: Validation | undefined;
-  readonly gradual: Gradual | undefined;
   /** Options as plain data: a resumed training must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -49,9 +47,7 @@ export function stepsOf({ data, size, accumulate, epochs }: Plan): number | unde
 /** Returns the learning rate of a step as a share of its peak; 1 if the number of steps is unknown. @param epochs length of the training. */
 export function rateFactor(plan: Plan, step: number, epochs = plan.epochs): number {
   const total = stepsOf(plan);
-  if (total === undefined) return 1;
-  const epoch = total / plan.epochs;
-  return plan.schedule(step, epoch * epochs, { epoch });
+  return total === undefined ? 1 : plan.schedule(step, (total / plan.epochs) * epochs);
 }
 
 export function epochSeed(seed: number, epoch: number): number {
@@ -59,12 +55,12 @@ export function epochSeed(seed: number, epoch: number): number {
 }
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
-  const { schedule, warmup, metric, every, patience, augment, epochs, keepStep } = options;
+  const { schedule, warmup, metric, every, patience, augment, epochs } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? (await rateFor(model, optimizer));
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
-  const baseSchedule = typeof schedule === "function" ? schedule : parseSchedule(schedule);
+  const baseSchedule = typeof schedule === "function" ? schedule : schedules[schedule];
   const { data: samples, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
@@ -74,13 +70,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
   }
-  const lateMilestones =
-    typeof schedule === "function" ? [] : milestonesOf(schedule).filter((milestone) => milestone >= epochs);
-  if (lateMilestones.length > 0) {
-    const text = `schedule: the training ends after ${counted(epochs, "epoch")}, before the learning rate falls at ${lateMilestones.join(", ")}`;
-    context.log({ id: "late-milestones", text, level: "warning" });
-  }
-  const plan: Plan = {
+  return {
     ...options,
     data,
     size: await batchOf(model, options.batch, data, loss.teachers ?? [], context),
@@ -89,20 +79,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     schedule: warmup === 0 ? baseSchedule : warmUp(baseSchedule, warmup),
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
-    gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     cachesFrozen: epochs > 1,
     samples: data.count === undefined ? undefined : data.count * views,
   };
-  const steps = stepsOf(plan);
-  if (steps === undefined && plan.gradual !== undefined)
-    throw new PithError(
-      "E_OPTION",
-      `prune: ${data.name} has an unknown number of samples, so the end of pruning is undefined.`,
-    );
-  if (steps !== undefined && keepStep !== undefined && keepStep > steps)
-    throw new PithError("E_OPTION", `keepStep: expected at most ${steps}, the number of steps, got ${keepStep}.`);
-  return plan;
 }
 
 /**

@@ -146,8 +146,6 @@ export interface StepOptions extends Selection {
   readonly loss: Loss;
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
-  /** Stored masks that are inputs of the step and have gradients. */
-  readonly masks?: readonly string[] | undefined;
   readonly threads?: number | undefined;
   /** The graph adds this factor times the previous gradient to the gradient (`carry` of the optimizer). */
   readonly carry?: number | undefined;

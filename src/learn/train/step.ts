@@ -30,8 +30,6 @@ import { decaysOf, trainedValues } from "./trained-values.ts";
 
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];
-  /** Masks that are fed like parameters (`StepOptions.masks`) but not optimized. */
-  readonly masks: readonly OptimizedParameter[];
   /** Names of the loss's trained parameters. */
   readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
@@ -42,7 +40,7 @@ export interface Step {
    * @param place Numbers that, with the seed, determine random draws (default: the count of runs).
    */
   run(batch: Batch, place?: readonly number[]): Promise<number>;
-  /** Writes parameters, states and masks (or `weights` in this order) into a model, also for weights in Constant nodes. */
+  /** Writes parameters and states (or `weights` in this order) into a model, also for weights in Constant nodes. */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
 }
@@ -106,15 +104,11 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     }),
   );
   const arrayFeeds = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
-  const maskNames = new Set(options.masks);
-  const masks = arrays.filter(({ name }) => maskNames.has(name));
-  const parameters = arrays.filter(({ name }) => !maskNames.has(name));
   let runs = 0;
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
   return {
-    parameters: parameters.map(toOptimizedParameter),
-    masks: masks.map(toOptimizedParameter),
+    parameters: arrays.map(toOptimizedParameter),
     own: new Set(firstGraph.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: firstGraph.draws,
@@ -138,7 +132,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
       for (const { values, next } of states) values.data.set(next.data);
       return lossBuffer.data[0] ?? Number.NaN;
     },
-    store: (target, weights) => storeArrays(target, [...parameters, ...states, ...masks], ties, weights),
+    store: (target, weights) => storeArrays(target, [...arrays, ...states], ties, weights),
     release: graphs.release,
   };
 }
@@ -156,7 +150,7 @@ async function trainableCopy(original: Model, options: StepOptions, context: Con
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const tiedNames = new Set(ties.map(({ name }) => name));
-  const trained = new Set([...[...selected].filter((name) => !tiedNames.has(name)), ...(options.masks ?? [])]);
+  const trained = new Set([...selected].filter((name) => !tiedNames.has(name)));
   for (const name of trained) {
     const value = model.graph.value(name);
     // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.

@@ -3,11 +3,10 @@ import { countOption, described, option, parsableBy, positiveOption, selectionOp
 import { datasetObject, datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { curves } from "./curves.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
-import { parseSchedule, type Schedule, schedules } from "./schedule.ts";
+import { type Schedule, schedules } from "./schedule.ts";
 import type { Epoch } from "./training-state.ts";
 
 /** The default batch size of models with a symbolic batch dimension. */
@@ -44,55 +43,9 @@ const shareOrPath = v.pipe(
   v.union([heldOutShare, v.string()]),
 );
 
-const prunedShare = openShare("takes a share above 0 and below 1, like 90%");
-const shareMessage = "takes a share of the training from 0 to 1";
-const moment = v.pipe(v.number(shareMessage), v.minValue(0, shareMessage), v.maxValue(1, shareMessage));
-
-const gradualObject = v.pipe(
-  v.strictObject({
-    /** Final share of masked weights. */
-    amount: v.optional(prunedShare),
-    /** For "movement", instead of an amount: weights with a higher score are kept ("soft" movement pruning). */
-    threshold: v.optional(v.number()),
-    /** With a threshold: number that each step subtracts from every score (0). */
-    penalty: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-    /** Number of steps between updates of the masks. */
-    every: v.optional(countOption, 100),
-    /** Shares of the training after which pruning begins and ends. */
-    begin: v.optional(moment, 0),
-    end: v.optional(moment, 0.75),
-    /** How the share of remaining weights decreases. */
-    curve: v.optional(v.picklist(Object.keys(curves) as (keyof typeof curves)[]), "cubic"),
-    /** "magnitude", or "movement": the sum of −w · g over the steps. */
-    importance: v.optional(v.picklist(["magnitude", "movement"]), "magnitude"),
-    /** Whether the amount applies to each layer, or to all layers jointly. */
-    scope: v.optional(v.picklist(["uniform", "global"]), "uniform"),
-    /** Layers that are trained but not pruned. */
-    except: v.optional(v.union([v.string(), v.array(v.string())])),
-  }),
-  v.check(
-    ({ amount, threshold }) => (amount === undefined) !== (threshold === undefined),
-    "takes either an amount or a threshold",
-  ),
-  v.check(
-    ({ threshold, importance }) => threshold === undefined || importance === "movement",
-    () => 'a threshold is for importance "movement"',
-  ),
-  v.check(({ threshold, penalty }) => threshold !== undefined || penalty === 0, "a penalty is for a threshold"),
-  v.check(({ begin, end }) => begin < end, "begin is before end"),
-);
-
-const gradualSchema = v.union([prunedShare, gradualObject]);
-
-export type Gradual = v.InferOutput<typeof gradualObject>;
-
-export const gradualOf = (option: number | Gradual): Gradual =>
-  typeof option === "number" ? v.parse(gradualObject, { amount: option }) : option;
-
 /** Help headings of flags of `train`, `distill` and other passes that train. */
 const optimization = "Optimization:";
 const validation = "Validation:";
-const sparsity = "Sparse training:";
 const resources = "Checkpoints, logs and resources:";
 
 const trainEntries = v.strictObject({
@@ -132,12 +85,11 @@ const trainEntries = v.strictObject({
     v.optional(
       v.union([
         v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
-        v.pipe(v.string(), parsableBy(parseSchedule)),
         v.custom<Schedule>(isFunction, "must be a schedule"),
       ]),
       "cosine",
     ),
-    'rate schedule, or "steps(30, 80)"',
+    "rate schedule",
     { group: optimization },
   ),
   warmup: described(
@@ -170,26 +122,13 @@ const trainEntries = v.strictObject({
     "use batch statistics in batch normalization (default: those of the file)",
     { group: optimization },
   ),
-  prune: option(
-    gradualSchema,
-    "prune gradually: the share of weights masked in the end, or as JSON with when and by what",
-    { value: "amount", group: sparsity },
-  ),
-  keepStep: option(
-    v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
-    "keep the weights of this step in the model, for `rewind` (0: those before the first)",
-    { value: "step", group: sparsity },
-  ),
   threads: option(countOption, "threads of the runtime", { group: resources }),
   checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", {
     value: "folder",
     group: resources,
     common: true,
   }),
-  log: option(v.string(), "log of each step: a CSV file, or TensorBoard events if named *tfevents*", {
-    value: "run.csv",
-    group: resources,
-  }),
+  log: option(v.string(), "CSV file with a row for each step", { value: "run.csv", group: resources }),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder", {
     group: resources,
   }),

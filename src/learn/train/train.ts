@@ -1,15 +1,12 @@
 /** Training as a pass. Masks, fake quantization and a teacher are nodes of the graph, so they need no code here. */
 import type * as v from "valibot";
-import { infer, maskingOf, nameBeforeMasking, type Selection } from "#analysis";
-import { joinList, Miss, type Model, type Role, toFloat64, toFloats, type Value } from "#ir";
+import { infer, maskingOf, type Selection } from "#analysis";
+import { joinList, Miss, type Model, type Role, toFloat64 } from "#ir";
 import { type Context, definePass, type Outcome } from "#pass";
 import { percent } from "../../core/numbers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
-import { stored } from "../../rewrite/edit/mask.ts";
 import { takeState } from "./checkpoint.ts";
 import { explainUnchanged } from "./evaluating.ts";
-import { maskWithOnes, selectPrunedWeights } from "./gradual.ts";
 import { logPlan, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
@@ -62,45 +59,22 @@ export async function trainInPlace(
   const plan = await planOf(model, options, context);
   const roles = await declareRoles(model, options);
   logRoles(roles, context);
-  // This follows the decision about roles, because tied matrices are not pruned.
-  const { weights, misses: unprunedMisses } =
-    plan.gradual === undefined
-      ? { weights: [], misses: [] }
-      : selectPrunedWeights(model, { ...plan, gradual: plan.gradual });
-  await maskWithOnes(model, weights);
   const zeros = await describeUnmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
   const { names, isUnchanged, ...outcome } = await (context.dryRun ? logPlan : runLoop)(model, plan, context);
   if (isUnchanged)
     return {
       ...outcome,
-      changes: options.keepStep === undefined ? [] : changesOfKeptWeights(model, options.keepStep),
+      changes: [],
       misses: [...roles.misses, new Miss(explainUnchanged(outcome.training, outcome.history))],
     };
   takeState(model);
   const changed = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
     ...outcome,
-    changes: [
-      ...changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
-      ...(await maskChanges(weights)),
-    ],
-    misses: [...roles.misses, ...unprunedMisses, ...quantizedWeights(model, infer(model), changed)],
+    changes: changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
+    misses: [...roles.misses, ...quantizedWeights(model, infer(model), changed)],
   };
-}
-
-const changesOfKeptWeights = (model: Model, step: number): Outcome["changes"] =>
-  [...keptWeights(model).keys()].map((at) => ({ at, what: `kept as of step ${step}`, decidedBy: "global" }));
-
-async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"]> {
-  const changes: Outcome["changes"][number][] = [];
-  for (const { parameter: at, mask } of weights.flatMap((weight) => maskingOf(weight) ?? [])) {
-    const entries = toFloats(await stored(mask).read());
-    const remaining = entries.filter((entry: number) => entry !== 0).length.toLocaleString("en-US");
-    const counts = `${remaining} of ${entries.length.toLocaleString("en-US")} left`;
-    changes.push({ at: nameBeforeMasking(at), what: counts, kind: "masked", decidedBy: "global" });
-  }
-  return changes;
 }
 
 function logRoles({ declared, parted }: Declaration, context: Context): void {

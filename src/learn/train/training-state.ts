@@ -1,11 +1,9 @@
 /** The state of a training, which can be stored and restored bit by bit. */
-import { maskingOf } from "#analysis";
 import type { Batch, Dense, Model } from "#ir";
 import type { Context } from "#pass";
 import type { Unit } from "../../core/estimate.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, requireFloats } from "./floats.ts";
-import { type GradualPruning, gradualPruning, selectPrunedWeights } from "./gradual.ts";
 import { accumulator, movingAverage } from "./optimizer.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
@@ -14,8 +12,7 @@ export interface TrainingState {
   readonly step: Step;
   readonly accumulator: ReturnType<typeof accumulator>;
   readonly average: ReturnType<typeof movingAverage> | undefined;
-  readonly pruning: GradualPruning | undefined;
-  /** Current weights, states and masks in the order of `Step.store`; averages if the training has a moving average. */
+  /** Current weights and states in the order of `Step.store`; averages if the training has a moving average. */
   readonly weights: readonly Floats[];
 }
 
@@ -25,32 +22,19 @@ export async function startTraining(
   plan: Plan,
   context: Context,
 ): Promise<TrainingState> {
-  const { optimizer, clip, accumulate, gradual } = plan;
-  // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
-  const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
-  const prunedWeights = gradual === undefined ? [] : selectPrunedWeights(model, { ...plan, gradual }).weights;
-  const maskings = prunedWeights.flatMap((weight) => maskingOf(weight) ?? []);
-  const step = await stepOf(model, example, { ...plan, carry, masks: maskings.map(({ mask }) => mask.name) }, context);
-  const { parameters, states, masks } = step;
+  const { optimizer, clip, accumulate } = plan;
+  // The graph can add momentum only to gradients that are neither accumulated nor clipped.
+  const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
+  const step = await stepOf(model, example, { ...plan, carry }, context);
+  const { parameters, states } = step;
   const arrays = [...parameters, ...states].map(({ values }) => values);
   const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);
-  const pairs = maskings.flatMap((names) => {
-    const weight = parameters.find(({ name }) => name === names.parameter.name);
-    const mask = masks.find(({ name }) => name === names.mask.name);
-    return weight === undefined || mask === undefined ? [] : [{ weight, mask }];
-  });
-  return {
-    step,
-    accumulator: accumulator([...parameters, ...masks], accumulate),
-    average,
-    pruning: gradual === undefined ? undefined : gradualPruning(gradual, pairs),
-    weights: [...(average?.values ?? arrays), ...masks.map(({ values }) => values)],
-  };
+  return { step, accumulator: accumulator(parameters, accumulate), average, weights: average?.values ?? arrays };
 }
 
 /** Returns the stored values that a step changes, in the order of `Step.store`. */
-export function changedValues({ parameters, states, masks }: Step): readonly State[] {
-  return [...parameters, ...states, ...masks];
+export function changedValues({ parameters, states }: Step): readonly State[] {
+  return [...parameters, ...states];
 }
 
 export function lossWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
@@ -62,8 +46,8 @@ export function lossWeights({ step, weights }: TrainingState): ReadonlyMap<strin
 }
 
 /** Returns all arrays of the state except parameters and states that the model itself stores. */
-export function stateOf({ step, average, pruning }: TrainingState, plan: Plan, model: Model): Batch {
-  const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters), ...pruning?.state() };
+export function stateOf({ step, average }: TrainingState, plan: Plan, model: Model): Batch {
+  const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
   for (const [index, { name, values }] of changedValues(step).entries()) {
     const stored = model.graph.value(name)?.tensor?.type;
     if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
@@ -83,7 +67,6 @@ export async function restoreTraining(training: TrainingState, plan: Plan, store
   const changedArrays = changedValues(step);
   await restoreArrays(changedArrays, stored, state);
   plan.optimizer.restore(step.parameters, state);
-  training.pruning?.restore(state);
   for (const [index, values] of average?.values.entries() ?? []) {
     const key = `${changedArrays[index]?.name}/${averaged}`;
     values.set(requireFloats(state[key], values.length, checkpointOwner, key));

@@ -2,7 +2,6 @@ import * as v from "valibot";
 import { allMaskings, infer, layers as layersOf, type Masking, maskingOf } from "#analysis";
 import { Miss, type Model, PithError } from "#ir";
 import { definePass, type Outcome, type Pass, parseOptions } from "#pass";
-import { dropKeptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
@@ -39,8 +38,6 @@ export async function foldMasks(model: Model, options: ParameterSelection = {}):
       decidedBy: isSelection ? "layer" : "global",
     });
   }
-  // The stored weights for rewinding are not needed without masks.
-  if (!isPruned(model)) dropKeptWeights(model);
   return { changes, misses: [] };
 }
 

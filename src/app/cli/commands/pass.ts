@@ -62,7 +62,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
     passed: pass.options,
     required: reference === undefined ? [] : [reference],
     // These options of the pass are no flags, because the job sets them, or only a recipe can use what they do.
-    reserved: ["data", "samples", "metric", "keepStep", "threads"],
+    reserved: ["data", "samples", "metric", "threads"],
     examples,
     run([word], options, session) {
       const { passed } = session;
