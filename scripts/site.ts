@@ -25,6 +25,9 @@ const outerPages = {
   "security.md": "SECURITY.md",
 };
 
+/** Pages of wide tables, which take the room of the outline. */
+const tablePages: ReadonlySet<string> = new Set(["docs/benchmarks.md", "docs/real-models.md"]);
+
 function collectPages(): void {
   const guides = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .map((name) => name.replaceAll("\\", "/"))
@@ -38,7 +41,8 @@ function collectPages(): void {
   );
   for (const { address, source, text } of texts) {
     mkdirSync(dirname(join(pages, address)), { recursive: true });
-    writeFileSync(join(pages, address), pageText(text, source, places, repository));
+    const settings = tablePages.has(source) ? "---\naside: false\n---\n\n" : "";
+    writeFileSync(join(pages, address), settings + pageText(text, source, places, repository));
   }
   cpSync(join(root, "docs/images"), join(pages, "public/images"), {
     recursive: true,

@@ -160,7 +160,7 @@ export const realNetworks = {
     change: { title: "characters", unit: "points" },
     same: "same text",
     causes:
-      "Causes: Pith compares the most likely character of each of 40 steps of a line, blanks included. Most steps that differ do not change the text. The search for layers in higher precision takes minutes and does not reach 1 point, so the default goal refuses int8. `--max-drop 5%` writes it. The file has operator set 12. The recipe for it is written in operator set 13, because scales per channel need that: with one scale for a tensor no line was read.",
+      "Causes: Pith compares the most likely character of each of 40 steps of a line, blanks included. Most steps that differ do not change the text. The search for layers in higher precision takes minutes and does not reach 1 point, so the default goal rejects int8. `--max-drop 5%` writes it. The file has operator set 12. The recipe for it is written in operator set 13, because scales per channel need that: with one scale for a tensor no line was read.",
     rows: [
       ...[scheme("int8", ["static"], recipes.static), recipes.static],
       ...[scheme("dynamic", ["dynamic"], recipes.dynamic), recipes.dynamic],
@@ -184,7 +184,7 @@ export const realNetworks = {
     change: { title: "other decisions", unit: "share" },
     same: "difference",
     causes:
-      "Causes: the network is inside an If for two sample rates. Static quantization of either tool enters no If, so Pith writes nothing, and quantize_static changes no weight. After `pith simplify --set sr=16000` Pith's static int8 loses 3.5 % of the variance of the outputs, and is refused. Integer arithmetic of layers as small as these costs more time than it saves.",
+      "Causes: the network is inside an If for two sample rates. Static quantization of either tool enters no If, so Pith writes nothing, and quantize_static changes no weight. After `pith simplify --set sr=16000` Pith's static int8 loses 3.5 % of the variance of the outputs, and is rejected. Integer arithmetic of layers as small as these costs more time than it saves.",
     rows: [
       ...[scheme("int8", ["static", ...rate], recipes.static), recipes.static],
       ...[scheme("dynamic", ["dynamic", ...rate], recipes.dynamic), recipes.dynamic],

@@ -263,6 +263,7 @@ test.each([
   "const [, left] = halves;",
   "function judgedBy(metric: string): void {}",
   "const keptIn = (folder: string) => folder;",
+  'const text = "The file is no smaller.";',
 ])("the language check reports %j", (text) => {
   expect(language(text)).toEqual(["src/core/ops/conv.ts:1 language"]);
 });

@@ -1,8 +1,9 @@
 /**
  * Checks the wording of comments and names:
- * comments start with a subject or a verb, variables have a noun as their name, and functions do not end in a preposition after a participle.
+ * texts use the terms of the glossary, comments start with a subject or a verb, variables have a noun as their name, and functions do not end in a preposition after a participle.
  */
 import ts from "typescript";
+import { findAvoidedWords } from "./glossary.ts";
 import { type Finding, lineOf, type Source } from "./sources.ts";
 
 const fragment = /^(?:What|Of|Where|From)\b/;
@@ -44,7 +45,23 @@ function checkSource({ file, syntax }: Source): Finding[] {
     ts.forEachChild(node, visit);
   };
   visit(syntax);
+  // The sentences of `own-text` are data.
+  if (/^(?:src|studio\/src)\/(?!.*(?:\.test\.|text\/sentences))/.test(file))
+    for (const { text, line } of textsOf(syntax))
+      for (const finding of findAvoidedWords(text)) add(line, `${finding} (glossary of scripts/check/glossary.ts).`);
   return findings;
+}
+
+/** Yields texts for people: strings with a space, and the text of JSX. */
+function* textsOf(syntax: ts.SourceFile): Generator<{ readonly text: string; readonly line: number }> {
+  const visit = function* (node: ts.Node): Generator<ts.Node & { readonly text: string }> {
+    const isPart = ts.isTemplateHead(node) || ts.isTemplateMiddle(node) || ts.isTemplateTail(node);
+    if ((ts.isStringLiteralLike(node) || isPart || ts.isJsxText(node)) && /\s/.test(node.text)) yield node;
+    // Types and paths of imports are code.
+    if (ts.isImportDeclaration(node) || ts.isTypeNode(node)) return;
+    for (const child of node.getChildren(syntax)) yield* visit(child);
+  };
+  for (const node of visit(syntax)) yield { text: node.text, line: lineOf(syntax, node) };
 }
 
 const isArrayElement = (node: ts.BindingElement): boolean => ts.isArrayBindingPattern(node.parent);

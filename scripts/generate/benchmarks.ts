@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { type Generator, sourceNotice } from "./generator.ts";
 import { headingAnchor } from "./heading-anchor.ts";
+import { splitIntervals } from "./interval-tables.ts";
 import { numbersWithoutSource } from "./measured-numbers.ts";
 
 /** Logs in the order of the page. The other logs follow. */
@@ -129,7 +130,7 @@ How Pith compares with other tools. [What is missed](missed.md) lists the target
 ${sections.map(({ title, facts }) => `| [${title}](#${headingAnchor(title)}) | ${facts["Compared with"]} | ${facts.Result} |`).join("\n")}
 
 - Numbers of one network differ between sections. Each section has its own test samples, machine, number of threads and options. Compare numbers only within a table.
-- Intervals in parentheses are 95 % intervals, unless a table states another level.
+- Intervals below a table are 95 % intervals, unless a table states another level.
 - "met" means that the measured value reaches a target. "met, not significant" means that the target is within its interval, so more samples could show a miss. "MISSED" marks the other targets. [What is missed](missed.md) collects them with their reasons.
 - "before" and a commit are an earlier version of Pith.
 
@@ -159,10 +160,12 @@ function renderSection({ title, facts, content, log }: Section): string {
   const lines = (["Compared with", "Date", "Machine", "Versions", "Command"] as const).map(
     (name) => `- ${name}: ${facts[name]}`,
   );
-  const tables = content
-    .replaceAll(rawOutput, "")
-    .replaceAll(/\n{3,}/g, "\n\n")
-    .trim();
+  const tables = splitIntervals(
+    content
+      .replaceAll(rawOutput, "")
+      .replaceAll(/\n{3,}/g, "\n\n")
+      .trim(),
+  );
   const links = [...lines, `- Output: ${linkOf(log)}`].join("\n");
   return [`## ${title}`, facts.Result, tables, links].filter((part) => part !== "").join("\n\n");
 }

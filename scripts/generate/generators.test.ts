@@ -249,10 +249,19 @@ test("the page of known models has each file beside that of the recipe, and list
   const rows = page.split("\n").filter((line) => line.startsWith("| "));
   expect(rows.slice(1)).toEqual([
     expect.stringMatching(/^\| -/),
-    "| float32 |  | 4.00 MB | 3.60 MB | 87.0 |  | 50.0 |  | 30.0 MB |  |",
-    "| int8 | Pith | 1.00 MB | 700 kB | 86.2: −0.8 (−1.8 … +0.2) | 96.0 % (95.0 … 97.0) | 40.0 (0.80 ×) |  | 20.0 MB | 1:40, 1.00 GB |",
-    "| quantize_static | onnxruntime | 1.00 MB | 800 kB | 86.2: 0.0 (−1.0 … +1.0) | 96.0 % (95.0 … 97.0) | 1,235 (1.60 ×) | fails | 20.0 MB | 10.0 s, 1.00 GB |",
-    "| float16 | Pith | not written |",
+    "| float32 |  | 4.00 MB | 3.60 MB | 87.0 |  |  |",
+    "| int8 | Pith | 1.00 MB | 700 kB | 86.2 | −0.8 | 96.0 % |",
+    "| quantize_static | onnxruntime | 1.00 MB | 800 kB | 86.2 | 0.0 | 96.0 % |",
+    "| float16 | Pith | not written |  |  |  |  |",
+    "| file | tool | images/s in Node | to float32 | in a page | memory | made in | memory to make |",
+    expect.stringMatching(/^\| -/),
+    "| float32 |  | 50.0 |  |  | 30.0 MB |  |  |",
+    "| int8 | Pith | 40.0 | 0.80 × |  | 20.0 MB | 1:40 | 1.00 GB |",
+    "| quantize_static | onnxruntime | 1,235 | 1.60 × | fails | 20.0 MB | 10.0 s | 1.00 GB |",
+    "| file | tool | change | same class |",
+    expect.stringMatching(/^\| -/),
+    "| int8 | Pith | −1.8 … +0.2 | 95.0 … 97.0 |",
+    "| quantize_static | onnxruntime | −1.0 … +1.0 | 95.0 … 97.0 |",
   ]);
   expect(page).toContain(
     "- int8: 10.00 × the time to make of quantize_static; 0.50 × the speed of quantize_static in Node (rounds vary by more); 0.80 × the speed of float32 in Node; accuracy 0.8 points worse than that of quantize_static.\n",

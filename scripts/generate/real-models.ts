@@ -70,7 +70,7 @@ function bestRow(
   const sizes = (result: RealResult): readonly string[] =>
     [result.bytes, result.brotli].map((size) => bytes(size ?? Number.NaN));
   const speed = best.wasm === undefined ? "fails" : `${best.wasm.factor.toFixed(2)} ×`;
-  const changed = `${change.title} ${changeText(network, best.outcome, false)}`;
+  const changed = `${change.title} ${changeText(network, best.outcome)}`;
   return [{ cells: [title, ...sizes(float), best.name, ...sizes(best), changed, speed], command: best.command ?? "" }];
 }
 
@@ -89,7 +89,7 @@ export function renderRealModels(results: RealResults): string {
 For everyone who wants to see results on models that they know: each file beside the one that the usual recipe in Python makes, measured in the same way.
 
 - **Files** of Pith are made by the printed command, with default settings and without data of the user, unless the command names some. Recipes are \`quantize_dynamic\`, \`quantize_static\` and \`MatMulNBitsQuantizer\` of ONNX Runtime, and \`float16\` of onnxconverter-common, with the settings of transformers.js's conversion scripts (\`bench/peers/real_recipe.py\`).
-- **Change** is measured with ONNX Runtime, on the same samples as float32. Parentheses are intervals of 95 %.
+- **Change** is measured with ONNX Runtime, on the same samples as float32: result − original, in points for accuracies. A table below the numbers has the intervals.
 - **Speed** is measured on one thread, in turns with float32: in Node per second of processor time, in a page (WebAssembly, Chromium) by the clock. The machine does other work meanwhile, so factors to float32 vary by 30 %. In a page, compare factors only: the speed of the same file varied up to sixfold between rows.
 - **Memory** is the most that a process holds for the model and one run in Node.
 - **Made in** is processor time and peak memory, with the imports of Python. Pith's time includes the comparison with float32, the timing and the loading in transformers.js.
@@ -106,26 +106,20 @@ function renderNetwork(network: RealNetwork, results: readonly RealResult[]): re
   if (float === undefined) return [`## ${network.title}\n\n${network.source} Not measured yet.`];
   const dates = [...new Set(results.map(({ date }) => date))].toSorted();
   const loads = results.flatMap(({ load }) => [load.start, load.end]);
-  const columns: readonly Column[] = [
-    ...[{ title: "file" }, { title: "tool" }],
-    { title: "on disk", align: "right" },
-    { title: `brotli ${network.brotli}`, align: "right" },
-    { title: network.change.title, align: "right" },
-    ...(network.same === undefined ? [] : [{ title: network.same, align: "right" } as const]),
-    ...[`${network.speed}/s in Node`, "in a page", "memory", "made in"].map(
-      (title): Column => ({ title, align: "right" }),
-    ),
-  ];
+  const sameTitle = network.same ?? "";
+  const changeTitles = network.change.unit === "share" ? ["", network.change.title] : [network.change.title, "change"];
+  const costTitles = [`${network.speed}/s in Node`, "to float32", "in a page", "to float32", "memory"];
   const commands = results.flatMap(({ tool, command }) =>
     tool === "Pith" ? (command?.split(" && npx --no-install ") ?? []) : [],
   );
   return [
     `## ${network.title}`,
     `${network.source} ${network.measured}`,
-    markdownTable(
-      columns,
-      results.map((result) => cellsOf(network, result, float)),
+    numberTable(["on disk", `brotli ${network.brotli}`, ...changeTitles, sameTitle], results, (result) =>
+      resultCells(network, result, float),
     ),
+    numberTable([...costTitles, "made in", "memory to make"], results, (result) => costCells(result, float)),
+    `<details>\n<summary>Intervals of 95 %</summary>\n\n${numberTable([changeTitles[1] ?? "", sameTitle], results.slice(1), (result) => intervalsOf(network, result))}\n\n</details>`,
     ...(commands.length === 0
       ? []
       : [`\`\`\`sh\n${commands.map((command) => `npx --no-install ${command}`).join("\n")}\n\`\`\``]),
@@ -146,46 +140,72 @@ const signed = (value: number, digits = 1): string => {
   return `${Number(text) === 0 ? "" : value < 0 ? "−" : "+"}${text}`;
 };
 
-function cellsOf(network: RealNetwork, result: RealResult, float: RealResult): readonly string[] {
-  const { name, tool = "", outcome, node, wasm, making, failed } = result;
-  const reason = (part: "outcome" | "node" | "wasm"): string => (failed[part] === undefined ? "" : "fails");
-  if (result.bytes === undefined) return [name, tool, tool === "Pith" ? "not written" : "fails"];
-  const speed = (value: RealSpeed | undefined, part: "node" | "wasm"): string =>
-    value === undefined
-      ? reason(part)
-      : `${value.speed < 1000 ? value.speed.toPrecision(3) : integer(value.speed)}${result === float ? "" : ` (${value.factor.toFixed(2)} ×)`}`;
+/** Returns a table with one number in a cell, without columns that are empty. */
+function numberTable(
+  titles: readonly string[],
+  results: readonly RealResult[],
+  cellsOf: (result: RealResult) => readonly string[],
+): string {
+  const rows = results
+    .map((result) => ({ result, cells: cellsOf(result) }))
+    .filter(({ cells }) => cells.some((cell) => cell !== ""));
+  const used = [...titles.keys()].filter((index) => rows.some(({ cells }) => (cells[index] ?? "") !== ""));
+  return markdownTable(
+    [
+      { title: "file" },
+      { title: "tool" },
+      ...used.map((index) => ({ title: titles[index] ?? "", align: "right" as const })),
+    ],
+    rows.map(({ result: { name, tool = "" }, cells }) => [name, tool, ...used.map((index) => cells[index] ?? "")]),
+  );
+}
+
+function resultCells(network: RealNetwork, result: RealResult, float: RealResult): readonly string[] {
+  const { tool, outcome, failed } = result;
+  if (result.bytes === undefined) return [tool === "Pith" ? "not written" : "fails"];
+  const { unit } = network.change;
+  const isFloat = result === float;
+  const value = outcome && (unit === "points" ? (100 * outcome.value).toFixed(1) : outcome.value.toFixed(2));
+  const failure = failed.outcome === undefined ? "" : "fails";
   return [
-    ...[name, tool, bytes(result.bytes), bytes(result.brotli ?? Number.NaN)],
-    outcome === undefined ? reason("outcome") : changeText(network, outcome, result === float),
-    ...(network.same === undefined ? [] : [sameText(network, outcome?.same, result === float)]),
-    ...[speed(node, "node"), speed(wasm, "wasm")],
-    node === undefined ? "" : bytes(node.memory),
-    making === undefined ? "" : `${duration(1000 * making.processor)}, ${bytes(making.memory)}`,
+    ...[bytes(result.bytes), bytes(result.brotli ?? Number.NaN)],
+    unit === "share" ? "" : (value ?? failure),
+    outcome === undefined ? (unit === "share" ? failure : "") : isFloat ? "" : changeText(network, outcome),
+    isFloat ? "" : sameText(network, outcome?.same),
   ];
+}
+
+function costCells(result: RealResult, float: RealResult): readonly string[] {
+  const { node, wasm, making, failed } = result;
+  const speedCells = (value: RealSpeed | undefined, part: "node" | "wasm"): readonly string[] => {
+    if (value === undefined) return [failed[part] === undefined ? "" : "fails", ""];
+    const speed = value.speed < 1000 ? value.speed.toPrecision(3) : integer(value.speed);
+    return [speed, result === float ? "" : `${value.factor.toFixed(2)} ×`];
+  };
+  return [
+    ...[...speedCells(node, "node"), ...speedCells(wasm, "wasm")],
+    node === undefined ? "" : bytes(node.memory),
+    ...(making === undefined ? [] : [duration(1000 * making.processor), bytes(making.memory)]),
+  ];
+}
+
+function intervalsOf({ kind }: RealNetwork, { outcome }: RealResult): readonly string[] {
+  const text = (interval: { readonly low: number; readonly high: number } | undefined): string =>
+    interval === undefined ? "" : `${signed(100 * interval.low)} … ${signed(100 * interval.high)}`;
+  const same = kind === "sentences" || kind === "chunks" ? undefined : outcome?.same;
+  return [text(outcome?.change), text(same).replaceAll("+", "")];
 }
 
 function changeText(
   { change: { unit } }: RealNetwork,
-  outcome: NonNullable<RealResult["outcome"]>,
-  isFloat: boolean,
+  { change: { value } }: NonNullable<RealResult["outcome"]>,
 ): string {
-  const { value, low, high } = outcome.change;
-  if (unit === "share")
-    return isFloat ? "" : `${percentText(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)})`;
-  const shown = unit === "points" ? (100 * outcome.value).toFixed(1) : outcome.value.toFixed(2);
-  if (isFloat) return shown;
-  const suffix = unit === "percent" ? " %" : "";
-  return `${shown}: ${signed(100 * value)}${suffix} (${signed(100 * low)} … ${signed(100 * high)})`;
+  return unit === "share" ? percentText(value) : `${signed(100 * value)}${unit === "percent" ? " %" : ""}`;
 }
 
-function sameText(
-  { kind }: RealNetwork,
-  same: { readonly value: number; readonly low: number; readonly high: number } | undefined,
-  isFloat: boolean,
-): string {
-  if (isFloat || same === undefined) return "";
-  if (kind === "sentences" || kind === "chunks") return same.value.toFixed(3);
-  return `${percentText(same.value)} (${(100 * same.low).toFixed(1)} … ${(100 * same.high).toFixed(1)})`;
+function sameText({ kind }: RealNetwork, same: { readonly value: number } | undefined): string {
+  if (same === undefined) return "";
+  return kind === "sentences" || kind === "chunks" ? same.value.toFixed(3) : percentText(same.value);
 }
 
 /** Returns a sentence with the rows that no run has measured yet. */

@@ -76,7 +76,7 @@ describe("pith check", () => {
     copyFileSync(at("zero.onnx"), at("also-zero.onnx"));
     const budgets = "model: also-zero.onnx, original: zero.onnx, data: points.csv, drop: 1%";
     const { code, out } = await pith("check", writeEntry(budgets));
-    expect(out).toContain("drop: the original is no better than always predicting the most frequent class");
+    expect(out).toContain("drop: the original is not better than always predicting the most frequent class");
     expect(code).toBe(3);
   });
 

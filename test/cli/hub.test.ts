@@ -306,8 +306,8 @@ describe.skipIf(!isHubInstalled)("a model of the Hub", () => {
   const gated =
     "The model is gated or private, or its name is wrong. Accept the license on URL/owner/tiny, and run hf auth login, or set HF_TOKEN";
   test.each([
-    [401, /^\/api/, "refuses access (401).", gated],
-    [403, /resolve/, "refuses access (403).", gated],
+    [401, /^\/api/, "denies access (401).", gated],
+    [403, /resolve/, "denies access (403).", gated],
     [404, /^\/api/, "has no such model or revision.", "See URL/owner/tiny"],
     [503, /tree/, "responds with status 503.", "Try again later"],
   ])("is refused with status %i", async (status, path, message, hint) => {

@@ -44,7 +44,7 @@ test("shows the memory of a page, and names the values that a WebGPU device can 
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^memory: estimated peak of a page/),
-    "model_q4.onnx: some WebGPU devices refuse buffers above 134 MB (128 MiB): logits (154 MB) and table (151 MB).",
+    "model_q4.onnx: some WebGPU devices reject buffers above 134 MB (128 MiB): logits (154 MB) and table (151 MB).",
   ]);
 });
 

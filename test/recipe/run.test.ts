@@ -136,7 +136,7 @@ describe("a run rejects", () => {
     const { run } = await runRecipe(net, steps, task, { ...quick, goal: { maxDrop: 0.3 } });
     expect(run.chosen).toBe(0);
     expect(run.warnings).toEqual([
-      expect.stringMatching(/^accuracy is worse \(−\d+\.\d+ points\), more than chance explains$/),
+      expect.stringMatching(/^accuracy is worse \(−\d+\.\d+ points\), which is statistically significant$/),
     ]);
   });
 

@@ -157,7 +157,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, oversized = [] }) =>
       oversized.length === 0
         ? []
-        : `${fileName(file)}: some WebGPU devices refuse buffers above 134 MB (128 MiB): ${joinList(oversized, maxPrecise)}.`,
+        : `${fileName(file)}: some WebGPU devices reject buffers above 134 MB (128 MiB): ${joinList(oversized, maxPrecise)}.`,
     ),
     isSameInBatch
       ? `Outputs are equal alone and in a padded batch: ${batchTexts[0]}.`

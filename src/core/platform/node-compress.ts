@@ -4,53 +4,30 @@ import { createBrotliCompress, createGunzip, createGzip, constants as zlib } fro
 import { throwIfAborted } from "../errors.ts";
 import type { Chunks, Encoding } from "./files.ts";
 
-/**
- * The strategies of zlib. All are tried, because the best strategy depends on the weights: low-entropy weights become up to 9 % smaller than with the
- * default strategy.
- */
-const strategies = [zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE];
-
 /** Brotli with the largest window that browsers accept. */
 const brotli = { [zlib.BROTLI_PARAM_QUALITY]: 11, [zlib.BROTLI_PARAM_LGWIN]: 24 };
 
-const compressors: Readonly<Record<Encoding, readonly (() => Transform)[]>> = {
-  gzip: strategies.map((strategy) => () => createGzip({ level: 9, strategy })),
-  br: [() => createBrotliCompress({ params: brotli })],
+const compressors: Readonly<Record<Encoding, () => Transform>> = {
+  gzip: () => createGzip({ level: 9 }),
+  br: () => createBrotliCompress({ params: brotli }),
 };
 
 /**
- * Returns the compressed size in bytes: with gzip at level 9 and the best strategy, or with brotli at quality 11.
+ * Returns the compressed size in bytes, with gzip at level 9 or brotli at quality 11.
  * @throws PithError E_STOPPED on the signal. One step of brotli can then occupy a thread for seconds, which only the end of a process interrupts.
  */
 export async function compressedSize(chunks: () => Chunks, encoding: Encoding, signal?: AbortSignal): Promise<number> {
-  return Math.min(...(await compressedSizes(chunks, encoding, signal)));
+  let size = 0;
+  for await (const piece of compressed(chunks, encoding, signal)) size += piece.length;
+  return size;
 }
 
 /** Yields the compressed bytes lazily, with the same settings as `compressedSize`. @throws PithError E_STOPPED on the signal. */
-export async function* compressed(
+export const compressed = (
   chunks: () => Chunks,
   encoding: Encoding,
   signal: AbortSignal | undefined,
-): AsyncIterable<Uint8Array> {
-  const candidates = compressors[encoding];
-  const bytes = candidates.length === 1 ? [0] : await compressedSizes(chunks, encoding, signal);
-  const best = candidates[bytes.indexOf(Math.min(...bytes))];
-  if (best !== undefined) yield* transformChunks(chunks(), best(), signal);
-}
-
-function compressedSizes(
-  chunks: () => Chunks,
-  encoding: Encoding,
-  signal: AbortSignal | undefined,
-): Promise<readonly number[]> {
-  return Promise.all(
-    compressors[encoding].map(async (create) => {
-      let size = 0;
-      for await (const piece of transformChunks(chunks(), create(), signal)) size += piece.length;
-      return size;
-    }),
-  );
-}
+): AsyncIterable<Uint8Array> => transformChunks(chunks(), compressors[encoding](), signal);
 
 /** The bytes per decompressed piece. Large pieces need fewer steps. */
 const pieceSize = 2 ** 18;

@@ -348,7 +348,7 @@ test("ignores a slight significant difference if the original is its own referen
     return lossWarning(comparison, judge(comparison, goal), goal);
   };
   expect(warningFor(0.001)).toBeUndefined();
-  expect(warningFor(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), more than chance explains$/);
+  expect(warningFor(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), which is statistically significant$/);
 });
 
 test("states how similar the outputs are if there are few samples", () => {
@@ -432,8 +432,8 @@ describe("the warning about a result that passes", () => {
   };
 
   test("states the size of a significant loss within the goal", () => {
-    expect(warning(10_000, 12, 2)).toBe("accuracy is slightly worse (−0.1 points), more than chance explains");
-    expect(warning(1000, 45, 5, 0.05)).toBe("accuracy is worse (−4.0 points), more than chance explains");
+    expect(warning(10_000, 12, 2)).toBe("accuracy is slightly worse (−0.1 points), which is statistically significant");
+    expect(warning(1000, 45, 5, 0.05)).toBe("accuracy is worse (−4.0 points), which is statistically significant");
   });
 
   test("states an estimate beyond the goal that is not significant", () => {

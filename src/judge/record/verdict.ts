@@ -356,7 +356,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
 }
 
 /**
- * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), more than chance explains". Undefined if the drop
+ * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), which is statistically significant". Undefined if the drop
  * is not statistically significant.
  */
 export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
@@ -369,7 +369,7 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
   const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
   // If the original is the truth, its own value has no error, so any difference would be significant.
   if (isSlight && truth === "original") return undefined;
-  return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), more than chance explains`;
+  return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), which is statistically significant`;
 }
 
 /** Returns "compared with resnet20.onnx: accuracy went from 93.0 % to 69.3 %: −23.7 points (95 % interval −28.7 … −18.9, 300 samples)". */

@@ -1,5 +1,5 @@
 /**
- * Low rank: a layer becomes a chain of thinner ones.
+ * Low rank: a layer becomes a chain of low-rank layers.
  *
  *     h = Gemm "fc1" (x, fc1.weight, fc1.bias)
  * → m = Gemm "fc1.down" (x, fc1.down.weight); h = Gemm "fc1.up" (m, fc1.up.weight, fc1.bias)
@@ -31,7 +31,7 @@ import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
 /**
- * Replaces layers by chains of thinner ones, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
+ * Replaces layers by chains of low-rank layers, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
  * (Gather), also with a mask, which is folded in, or a transposition. Changes are sorted by relative error, largest first. Layers
  * that would not get smaller, and unsupported ones, are returned as a Miss.
  * @throws PithError E_OPTION if both rank and budget are given, E_NAME for layers that do not exist.
@@ -40,7 +40,7 @@ import { createTimer } from "./timing.ts";
  */
 export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
-  summary: "Replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
+  summary: "Replace layers by two or three low-rank layers (truncated SVD, Tucker-2)",
   options: factorizeOptions,
   data: {
     when: ({ activations }: OptionValues) =>

@@ -27,7 +27,7 @@ export const factorizeOptions = v.pipe(
       common: true,
     }),
     /** Decomposition method; "auto" (default) minimizes the loss at equal cost. */
-    method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
+    method: described(v.optional(method, "auto"), "which low-rank layers replace a layer", {
       common: true,
       meanings: {
         title: "Methods",

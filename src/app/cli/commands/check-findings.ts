@@ -92,7 +92,7 @@ export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly F
         outcome: "failed",
         reason: broken,
       });
-    const chanceText = "the original is no better than always predicting the most frequent class";
+    const chanceText = "the original is not better than always predicting the most frequent class";
     const isMeaningless = evaluated.atChance && broken === undefined;
     findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, evaluated)));
   }

@@ -173,7 +173,7 @@ async function fetcher(word: string, hubUrl: string, page: string, signal: Abort
     const { ok, status } = response;
     if (ok) return response;
     if (status === 401 || status === 403)
-      throw new PithError("E_FILE", `${word}: ${host} refuses access (${status}).`, {
+      throw new PithError("E_FILE", `${word}: ${host} denies access (${status}).`, {
         hint: `The model is gated or private, or its name is wrong. Accept the license on ${page}, and run hf auth login, or set HF_TOKEN to a token of your account.`,
       });
     if (status === 404)

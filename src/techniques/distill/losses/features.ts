@@ -143,7 +143,7 @@ export const featureLosses: readonly DistillationLoss[] = [
   }),
   distillationLoss({
     name: "correlation",
-    meaning: "products of errors of neighbours in a batch",
+    meaning: "products of errors of neighbors in a batch",
     weight: 0.02,
     write(writing, [pair]) {
       const { emit } = writing;
