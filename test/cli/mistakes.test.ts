@@ -115,7 +115,6 @@ describe("flags", () => {
       ["--structured", "--macs", "50%", "--round-to", "1000"],
       "hint: Use a smaller --round-to, a larger --max-layer-amount, --through-norms, or fewer layers in --except.\n",
     ],
-    [["--amount", "99.99%", "--scope", "uniform+"], "expected at most 0.4, got 0.9999.\n"],
     [
       ["--structured", "--target-size", "300 K"],
       'E_OPTION: --target-size takes a size such as 300kB or 2MB, got "300 K"',

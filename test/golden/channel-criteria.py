@@ -3,8 +3,6 @@
     python test/golden/channel-criteria.py > test/golden/channel-criteria.generated.json
 
 y = relu(γ · (x A − μ) / √(σ² + ε) + β) B, loss = mean over outputs of (y − t)². Scores of the five channels between:
-- fpgm: sum of the distances of a column of A to the others, over the mean (He et al. 2019)
-- bn-scale: |γ| over the mean (Liu et al. 2017)
 - activation: E|h| over the mean
 - taylor: E[(Σ_o ∂loss/∂y_o B_uo h_u)²] (Molchanov et al. 2019)
 - fisher: Σ_i ½ A_iu² E[(∂loss/∂A_iu)²]
@@ -39,8 +37,6 @@ def relative(scores):
 
 
 scores = {
-    "fpgm": relative(np.sqrt(((a.T[:, None] - a.T[None]) ** 2).sum(2)).sum(1)),
-    "bn-scale": relative(np.abs(gamma)),
     "activation": relative(h.mean(0)),
     "taylor": ((dh * h) ** 2).mean(0).tolist(),
     "fisher": (0.5 * a**2 * (gradients**2).mean(0)).sum(0).tolist(),

@@ -39,7 +39,6 @@ describe("erk.shares", () => {
           layer: undefined as never,
           dims,
           left: dims.reduce((product, dim) => product * dim, 1),
-          place: undefined,
           scores: async () => new Float32Array(),
         }),
       ),
@@ -89,11 +88,9 @@ const pruned = async (options: PruneOptions) => {
 test.each([
   ["uniform", [5, 10, 10]],
   // 25 of the 40 weights outside of the first layer.
-  ["uniform+", [0, 12, 12]],
   // The smallest weights: all of the second layer, except the one that the layer keeps.
   ["global", [0, 19, 5]],
   // The weights of the second and the third layer differ by a factor only.
-  ["global-normalized", [4, 11, 10]],
   // The counts of kept weights have the ratio 7 : 9 : 9.
   ["erk", [3, 11, 11]],
 ] as const)("scope %s removes the expected number of weights of each layer", async (scope, wanted) => {
@@ -124,14 +121,6 @@ test("excludes a layer with a separate amount from the allocation", async () => 
   // The allocation removes the 15 smallest of the other layers' 30 weights.
   expect(gone).toEqual([1, 2, 14]);
   expect(changes.map(({ decidedBy }) => decidedBy)).toEqual(["global", "layer", "global"]);
-});
-
-test("uniform+ spares the network's first and last layer, whichever layers are pruned", async () => {
-  expect((await pruned({ amount: 0.5, scope: "uniform+", layers: ["fc2"] })).gone).toEqual([0, 10, 0]);
-  expect((await pruned({ amount: 0.7, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 14, 14]);
-  // The last layer loses at most 80 %, which is 16 of 20.
-  expect((await pruned({ amount: 0.9, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 19, 16]);
-  await expect(pruned({ amount: 0.9, scope: "uniform+" })).rejects.toThrow(/expected at most 0\.72, got 0\.9/);
 });
 
 describe("a custom allocation", () => {
@@ -204,10 +193,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
 });
 
 test.each([
-  [
-    { amount: 0.5, scope: "lamb" },
-    /"scope": is "uniform", "uniform\+", "global", .*an allocation \{ id, shares or together \}/,
-  ],
+  [{ amount: 0.5, scope: "lamb" }, /"scope": is "uniform", "global", .*an allocation \{ id, shares or together \}/],
   [{ amount: 0.5, scope: "erk", structured: true }, /"scope": must be "uniform", "global" or "isomorphic" with/],
   [{ amount: 0.5, scope: "isomorphic" }, /"scope": must be "uniform", "global" or "isomorphic" with/],
   [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that sets the share itself/],

@@ -7,7 +7,7 @@ import { parseModel } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
 import { describe, expect, test } from "vitest";
 import { random } from "../../src/core/tensor/random.ts";
-import { fisher, meanGradient, meanSquare, movement, snip } from "../../src/techniques/prune/criteria.ts";
+import { fisher, meanSquare } from "../../src/techniques/prune/criteria.ts";
 
 async function pruneWeight(text: string, options: PruneOptions, name = "w"): Promise<number[]> {
   const net: Model = parseModel(text);
@@ -56,27 +56,17 @@ graph (x: float32[batch, 2]) -> (y) {
   const ask = { amount: 0.25, data, loss: "mse" } as const;
 
   test.each([
-    // 0.375, 2, 19.5, 44
-    ["snip", [0, 2, 3, -4]],
-    // With its sign, w · ḡ is 44 for -4, which descent moves towards zero fastest.
-    ["movement", [1, 2, 3, 0]],
     // Squares: 5.78, 26, 62.5, 146; times w²/2: 2.9, 52, 281, 1168.
     ["fisher", [0, 2, 3, -4]],
   ] as const)("rank weights by the formula of %s", async (importance, weights) => {
     expect(await pruneWeight(fc, { ...ask, importance })).toEqual(weights);
   });
 
-  test("receive mean gradients, or mean squares of the gradients of single samples", () => {
-    const results = [meanGradient, meanSquare].map((statistic) => {
-      const running = statistic.begin();
-      running.add(Float32Array.of(1, -2), 3);
-      running.add(Float32Array.of(5, 2), 1);
-      return [...running.end()];
-    });
-    expect(results).toEqual([
-      [2, -1],
-      [7, 4],
-    ]);
+  test("receive mean squares of the gradients of single samples", () => {
+    const running = meanSquare.begin();
+    running.add(Float32Array.of(1, -2), 3);
+    running.add(Float32Array.of(5, 2), 1);
+    expect([...running.end()]).toEqual([7, 4]);
     expect(meanSquare.each).toBe("sample");
   });
 
@@ -89,15 +79,12 @@ graph (x: float32[batch, 2]) -> (y) {
       random: random(1, "scores"),
     };
     const evidence = Float64Array.of(0.5, 4, 9);
-    expect([...snip.scores({ ...weight, evidence })]).toEqual([1, -12, 0]);
     expect([...fisher.scores({ ...weight, evidence })]).toEqual([1, 18, 0]);
-    const [away = 0, towards = 0, still] = movement.scores({ ...weight, evidence: Float64Array.of(-0.5, -4, 9) });
-    expect([away, towards, still]).toEqual([1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(12)), 0.5]);
   });
 
   test("require labels", async () => {
-    await expect(pruneWeight(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(
-      /the criterion "snip" requires labeled samples/,
+    await expect(pruneWeight(fc, { amount: 0.5, importance: "fisher" })).rejects.toThrow(
+      /the criterion "fisher" requires labeled samples/,
     );
   });
 });

@@ -13,7 +13,7 @@ const sum = (counts: readonly number[][], at: number): number => counts.reduce((
 /** Expects that the requested share is pruned and no layer is empty. @param text of a model. */
 export async function expectShares(text: string): Promise<void> {
   for (const importance of ["magnitude", "random"] as const) {
-    for (const scope of ["uniform", "global", "global-normalized", "erk", "lamp"] as const) {
+    for (const scope of ["uniform", "global", "erk", "lamp"] as const) {
       const counts = await countsOf(text, { amount: 0.5, scope, importance });
       // Each layer rounds, unless all layers are ranked jointly. Then a layer that would be empty keeps one weight.
       const spared = counts.filter(([, , remaining]) => remaining === 1).length;

@@ -7,8 +7,6 @@ export interface RankedLayer extends Pick<RankedEntries, "sample"> {
   readonly dims: readonly number[];
   /** Number of remaining entries. */
   readonly left: number;
-  /** Whether the layer is the first or last of the model's trained layers. */
-  readonly place: "first" | "last" | undefined;
   /** Reads the scores of the remaining entries by the criterion; entries with the smallest magnitude are pruned. */
   scores(): Promise<Scores>;
 }

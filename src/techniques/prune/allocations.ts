@@ -1,5 +1,5 @@
 /** The table of allocations. Its keys are the values of the option `scope` in flags, help and recipes. */
-import { PithError, roundHalfEven } from "#ir";
+import { roundHalfEven } from "#ir";
 import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../core/math/smallest.ts";
 import { methodTable } from "../shared/methods.ts";
 import type { Allocation, RankedLayer } from "./allocation.ts";
@@ -32,32 +32,6 @@ export const uniform = {
   together: (group) => group,
 } satisfies Allocation;
 
-const maxShareOfLast = 0.8;
-
-/** Gale, Elsen and Hooker 2019, "The State of Sparsity in Deep Neural Networks". The other layers are pruned more to compensate. */
-const uniformPlus = {
-  id: "uniform+",
-  summary: "the same share of every layer, except none of the first and at most 80 % of the last",
-  shares(layers, amount) {
-    const sizeOf = (...places: readonly ("first" | "last" | undefined)[]): number =>
-      total(layers.filter(({ place }) => places.includes(place)));
-    const removedTotal = amount * total(layers);
-    const evenShare = removedTotal / sizeOf("last", undefined);
-    const share =
-      evenShare > maxShareOfLast ? (removedTotal - maxShareOfLast * sizeOf("last")) / sizeOf(undefined) : evenShare;
-    if (amount > 0 && !(share <= 1)) {
-      const max = (sizeOf(undefined) + maxShareOfLast * sizeOf("last")) / total(layers);
-      throw new PithError(
-        "E_OPTION",
-        `\`amount\`: "uniform+" keeps the first layer and a fifth of the last: expected at most ${Math.floor(1000 * max) / 1000}, got ${amount}.`,
-      );
-    }
-    return layers.map(({ place }) =>
-      place === "first" ? 0 : place === "last" ? Math.min(share, maxShareOfLast) : share,
-    );
-  },
-} satisfies Allocation;
-
 export const global = {
   id: "global",
   summary: "the lowest-scoring weights or channels of all layers",
@@ -65,17 +39,6 @@ export const global = {
     cutLayers(layers, amount, ({ sample, scores }) => ({ scores, ...(sample && { sample }) })),
   together: () => "all",
   over: "all layers",
-} satisfies Allocation;
-
-const globalNormalized = {
-  id: "global-normalized",
-  summary: "the same, with the scores of each layer divided by their norm",
-  shares: (layers, amount) =>
-    sharesOfConverted(layers, amount, (scores) => {
-      let squares = 0;
-      for (const score of scores) squares += score * score;
-      return Float32Array.from(scores, (score) => score / (Math.sqrt(squares) || 1));
-    }),
 } satisfies Allocation;
 
 /**
@@ -135,15 +98,7 @@ export const isomorphic = {
       .join(", "),
 } satisfies Allocation;
 
-const table = {
-  uniform,
-  "uniform+": uniformPlus,
-  global,
-  "global-normalized": globalNormalized,
-  erk,
-  lamp,
-  isomorphic,
-};
+const table = { uniform, global, erk, lamp, isomorphic };
 
 export const allocations = methodTable<Allocation, keyof typeof table>(table, {
   kind: "an allocation",

@@ -1,5 +1,5 @@
 /** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
-import { infer, layers as layersOf, optionsOfLayer, parametersOf } from "#analysis";
+import { optionsOfLayer } from "#analysis";
 import { joinList, Miss, type Model, PithError } from "#ir";
 import type { Change, Context } from "#pass";
 import type { Cut } from "../../core/math/smallest.ts";
@@ -46,7 +46,7 @@ interface SharedAmount {
 /** @throws PithError E_OPTION if the allocation is not for individual weights, or cannot reach the amount. */
 export const allocateAmounts =
   (
-    model: Model,
+    _model: Model,
     { allocation, amount, overrides, importanceScores, empties, ...spread }: SharedAmount,
   ): AmountsFactory =>
   async (targets, scorer) => {
@@ -57,7 +57,7 @@ export const allocateAmounts =
     const isEven = allocation === uniform && spread.maxLayerAmount === undefined;
     const shares = isEven
       ? undefined
-      : await sharesOf(allocation, amount, await rankedLayers(model, shared, importanceScores, scorer), spread);
+      : await sharesOf(allocation, amount, await rankedLayers(shared, importanceScores, scorer), spread);
     return (target) => {
       const { own: options, decidedBy } = optionsOf(target);
       const canEmpty = empties || isAll(options.amount ?? amount) || isAll(amount);
@@ -135,15 +135,10 @@ interface RankedTarget extends Omit<SharedCut, "cut"> {
 
 /** Returns the layers that can be ranked. The pruning step reports why the other layers cannot. */
 async function rankedLayers(
-  model: Model,
   targets: readonly Target[],
   importanceScores: Tensors | undefined,
   scorer: Scorer,
 ): Promise<ReadonlyMap<Target, RankedTarget>> {
-  const inference = infer(model);
-  const learned = new Set(parametersOf(model, inference));
-  const trained = layersOf(model, inference).filter(({ weight }) => learned.has(weight));
-  const [first, last] = [trained[0]?.weight, trained.at(-1)?.weight];
   const layers = new Map<Target, RankedTarget>();
   for (const target of targets) {
     const rankedEntries = await readRanked(target, importanceScores, scorer);
@@ -157,7 +152,6 @@ async function rankedLayers(
         layer,
         dims: stored(parameter).dims,
         left: before,
-        place: layer.weight === first ? "first" : layer.weight === last ? "last" : undefined,
         ...(ranked.sample && { sample: ranked.sample }),
         async scores() {
           const [mask, scores] = [await ranked.mask(), await ranked.scores()];

@@ -245,12 +245,6 @@ interface ChannelSlice extends Slice {
 
 function findSlices(place: ChannelPlace, group: Group, network: Network): readonly ChannelSlice[] | Miss {
   if (place === "layers") return outputSlices(group);
-  if (place === "scales") {
-    const scales = group.slices.filter(({ value }) => [...value.uses].some((use) => isScale(use, network)));
-    return scales.length > 0
-      ? scales
-      : new Miss("no normalization scales them; exporters often fold batch normalization into the layer before it");
-  }
   const slices = [...new Set(readingsOf(group, network).map(({ slice }) => slice))];
   return slices.length > 0 ? slices : new Miss("no layer reads them");
 }
@@ -261,11 +255,6 @@ function outputSlices(group: Group): readonly ChannelSlice[] {
     const slice = outputsOf(group, layer);
     return slice === undefined ? [] : { ...slice, layer };
   });
-}
-
-function isScale({ node, input }: { readonly node: Node; readonly input: number }, { inference }: Network): boolean {
-  const bound = inference.at(node);
-  return !(bound instanceof Miss) && bound.scales().includes(input) && bound.parameters().includes(input);
 }
 
 /** An input at which a layer sums over the channels. */

@@ -5,30 +5,23 @@ import { columnNorms, meanMagnitudes } from "../calibrate/column-statistics.ts";
 import { methodTable } from "../shared/methods.ts";
 import { type Importance, isChannelEvidence } from "./criterion.ts";
 
-/** For each element of a tensor: the mean of `term(gradient)` over the samples. */
-const meanOf = (term: (gradient: number) => number, each: Pick<GradientStatistic<unknown>, "each">) =>
-  ({
-    of: "gradients",
-    ...each,
-    begin() {
-      let [sums, samples] = [new Float64Array(), 0];
-      return {
-        add(gradient, count) {
-          if (samples === 0) sums = new Float64Array(gradient.length);
-          samples += count;
-          for (let index = 0; index < sums.length; index++)
-            sums[index] = (sums[index] ?? 0) + count * term(gradient[index] ?? 0);
-        },
-        end: () => sums.map((sum) => sum / Math.max(1, samples)),
-      };
-    },
-  }) satisfies GradientStatistic<Float64Array>;
-
-/** ḡ, the gradient of the mean loss. */
-export const meanGradient = meanOf((g) => g, {});
-
-/** E[g²] over single samples: the diagonal of the empirical Fisher information. */
-export const meanSquare = meanOf((g) => g * g, { each: "sample" });
+/** E[g²] for each element of a tensor, over single samples: the diagonal of the empirical Fisher information. */
+export const meanSquare = {
+  of: "gradients",
+  each: "sample",
+  begin() {
+    let [sums, samples] = [new Float64Array(), 0];
+    return {
+      add(gradient, count) {
+        if (samples === 0) sums = new Float64Array(gradient.length);
+        samples += count;
+        for (let index = 0; index < sums.length; index++)
+          sums[index] = (sums[index] ?? 0) + count * (gradient[index] ?? 0) ** 2;
+      },
+      end: () => sums.map((sum) => sum / Math.max(1, samples)),
+    };
+  },
+} satisfies GradientStatistic<Float64Array>;
 
 export const magnitude: Importance & { readonly summary: string } = {
   id: "magnitude",
@@ -58,30 +51,6 @@ const wanda = {
       columns,
       data: data.map((w, index) => Math.abs(w) * (evidence[group * columns + (index % columns)] ?? 0)),
     })),
-} satisfies Importance<Float64Array>;
-
-/**
- * Lee, Ajanthan and Torr 2019, "SNIP: Single-shot Network Pruning based on Connection Sensitivity". The paper uses one batch, an
- * untrained network and scope "global".
- */
-export const snip = {
-  id: "snip",
-  summary: "|w · ḡ|, gradient × weight: change of the loss to first order (needs labeled samples)",
-  evidence: meanGradient,
-  scores: ({ values, evidence }) => evidence.map((g, index) => (values[index] ?? 0) * g),
-} satisfies Importance<Float64Array>;
-
-/**
- * σ(−w · ḡ): the logistic function makes the signed score a magnitude (Sanh, Wolf and Rush 2020, "Movement Pruning").
- *
- * The paper accumulates −w · g over a fine-tuning; this is one such step over all samples (`train` with `prune` accumulates,
- * `learn/train/gradual.ts`). "Hard" movement pruning is scope "uniform", "soft" is "global".
- */
-export const movement = {
-  id: "movement",
-  summary: "−w · ḡ: weights that training moves towards zero are removed first (needs labeled samples)",
-  evidence: meanGradient,
-  scores: ({ values, evidence }) => evidence.map((g, index) => 1 / (1 + Math.exp((values[index] ?? 0) * g))),
 } satisfies Importance<Float64Array>;
 
 const lossIncrease = (values: ArrayLike<number>, squares: Float64Array): Float64Array =>
@@ -115,34 +84,6 @@ export const taylor = {
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;
 
-/** He et al. 2019, "Filter Pruning via Geometric Median": a filter near the geometric median can be replaced by the other filters. */
-const fpgm = {
-  id: "fpgm",
-  summary: "sum of the distances to all other filters of the layer",
-  units: ({ mean }) =>
-    mean("layers", ({ rows }) => {
-      const filters = rows();
-      const sums = new Float64Array(filters.length);
-      for (const [a, filter] of filters.entries())
-        for (const [b, other] of filters.slice(0, a).entries()) {
-          let squares = 0;
-          for (let index = 0; index < filter.length; index++)
-            squares += ((filter[index] ?? 0) - (other[index] ?? 0)) ** 2;
-          const distance = Math.sqrt(squares);
-          sums[a] = (sums[a] ?? 0) + distance;
-          sums[b] = (sums[b] ?? 0) + distance;
-        }
-      return sums;
-    }),
-} satisfies Importance;
-
-/** Liu et al. 2017, "Network Slimming"; best after training with an L1 penalty. */
-const bnScale = {
-  id: "bn-scale",
-  summary: "|γ|, the scale of the batch normalization after a channel",
-  units: ({ mean }) => mean("scales", ({ values }) => values.map(Math.abs)),
-} satisfies Importance;
-
 /** Molchanov et al. 2017, "Pruning Convolutional Neural Networks". */
 export const activation = {
   id: "activation",
@@ -151,7 +92,7 @@ export const activation = {
   units: ({ mean }) => mean("activations", ({ evidence }) => evidence),
 } satisfies Importance<Float64Array>;
 
-const table = { magnitude, random, wanda, snip, movement, fisher, taylor, fpgm, "bn-scale": bnScale, activation };
+const table = { magnitude, random, wanda, fisher, taylor, activation };
 
 export const criteria = methodTable<Importance, keyof typeof table>(table, {
   kind: "a criterion",

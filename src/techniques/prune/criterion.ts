@@ -14,8 +14,8 @@ export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multip
   matrices(): readonly Matrix[];
 }
 
-/** Tensors in which channels are scored: weights that compute them, scales of normalizations, or inputs of layers that sum over them. */
-export type ChannelPlace = "layers" | "scales" | "activations";
+/** Tensors in which channels are scored: weights that compute them, or inputs of layers that sum over them. */
+export type ChannelPlace = "layers" | "activations";
 
 export interface Channels<E = unknown> {
   readonly name: string;

@@ -78,7 +78,7 @@ export const cutting: readonly Promised[] = [
   ...(
     [
       ["uniform", "magnitude"],
-      ["global", "fpgm"],
+      ["global", "magnitude"],
       ["isomorphic", "activation"],
     ] as const
   ).map(([scope, importance]) => ({
