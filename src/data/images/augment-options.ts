@@ -16,10 +16,6 @@ export const augmentationSchema = v.strictObject({
   noise: v.optional(v.pipe(v.number(), v.minValue(0, "must be at least 0"))),
   /** The share of images in which a rectangle is replaced by the channel means (Zhong et al. 2020). */
   erase: v.optional(share),
-  /** Averages images and labels in pairs, with weights from Beta(mixup, mixup) (Zhang et al. 2018). */
-  mixup: v.optional(share),
-  /** The number of different views of each image, after which they repeat in order. Excludes `mixup`. */
-  views: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"))),
   /** The memory layout of images. By default, it is detected from the dimensions. */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
@@ -47,15 +43,9 @@ export function parseAugmentation(options: string | Augmentation): Augmentation 
       throw optionError(`${path} ${valueHints.get(path) ?? "takes a word: layout=NCHW"}.`);
     throw optionError(`${path === null ? "" : `${path}: `}${issue.message}.`);
   }
-  const { layout: _, views, ...effects } = result.output;
+  const { layout: _, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
-    throw optionError(
-      views === undefined
-        ? "no augmentation is given."
-        : "views requires an image change: add crop, flip, jitter, noise or erase.",
-    );
-  if (views !== undefined && (effects.mixup ?? 0) > 0)
-    throw optionError("views and mixup cannot be combined: mixup averages the samples of a batch.");
+    throw optionError("no augmentation is given.");
   return result.output;
 }
 
@@ -64,12 +54,10 @@ const valueHints: ReadonlyMap<string, string> = new Map([
   ["jitter", "takes a share: jitter=0.2"],
   ["noise", "takes a number: noise=0.05"],
   ["erase", "takes a share: erase=0.25"],
-  ["mixup", "takes a share: mixup=0.2"],
-  ["views", "takes a number: views=8"],
 ]);
 
 function optionError(sentence: string): PithError {
-  const hint = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25", and with it "mixup=0.2" or "views=8".';
+  const hint = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25".';
   return new PithError("E_OPTION", sentence, { at: "augment", hint });
 }
 

@@ -62,7 +62,7 @@ const transposed = (image: readonly number[], [channels, height, width]: readonl
 
 const image = Array.from({ length: 24 }, (_, at) => at + 1);
 const text = (numbers: readonly number[]): string => numbers.join();
-const seen = (data: Dataset, how: Augmentation, seed = 1, classes?: number) => augmented(data, how, { seed, classes });
+const seen = (data: Dataset, how: Augmentation, seed = 1) => augmented(data, how, { seed });
 
 describe("augmented with crop and flip", () => {
   const shape = [3, 2, 4] as const;
@@ -190,18 +190,6 @@ describe("random augmentation", () => {
     expect(new Set(first.map(text)).size).toBe(50);
   });
 
-  test("repeats after the number of views, in any order of samples", async () => {
-    const data = seen(counting(50), { ...how, views: 3 });
-    const views = async (epoch: number, shuffle: number) => {
-      const images: string[] = [];
-      for await (const { image } of data.batches({ size: 1, shuffle, epoch }))
-        images.push(text(Array.from(image?.data ?? [], Number)));
-      return images.toSorted();
-    };
-    expect(await views(5, 8)).toEqual(await views(2, 9));
-    expect(await views(5, 8)).not.toEqual(await views(6, 8));
-  });
-
   test("does not depend on a sample's position in the batch", async () => {
     const data = augmented(counting(50), how, { seed: 1 });
     const imagesAt = async (...positions: number[]) => (await data.gather(Uint32Array.from(positions), 7)).image?.data;
@@ -250,65 +238,8 @@ describe("random augmentation", () => {
   test("does not modify the source dataset", async () => {
     const data = counting(10);
     const before = await rows(data);
-    await rows(seen(data, { ...how, mixup: 0.5 }, 1, 3), 1);
+    await rows(seen(data, how, 1), 1);
     expect(await rows(data)).toEqual(before);
-  });
-});
-
-describe("augmented with mixup", () => {
-  /** Every pixel of an image is its index, which is its label. */
-  const numbered = memory("numbered", {
-    image: float32(
-      [8, 1, 2, 2],
-      Array.from({ length: 32 }, (_, at) => Math.floor(at / 4)),
-    ),
-    label: int64([8], [0, 1, 2, 3, 4, 5, 6, 7]),
-  });
-
-  test("mixes images and labels in the same proportions, which sum to 1", async () => {
-    const [batch] = await batches(seen(numbered, { mixup: 1 }, 1, 8), 1);
-    expect(batch?.label).toMatchObject({ type: "float32", dims: [8, 8] });
-    const [pixels, shares] = [
-      Array.from(batch?.image?.data ?? [], Number),
-      Array.from(batch?.label?.data ?? [], Number),
-    ];
-    for (let row = 0; row < 8; row++) {
-      const sampleShares = shares.slice(row * 8, row * 8 + 8);
-      expect(sampleShares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 5);
-      expect(sampleShares.filter((share) => share > 0).length).toBeLessThanOrEqual(2);
-      // The mean of the indices equals the pixels.
-      const expected = sampleShares.reduce((sum, share, index) => sum + share * index, 0);
-      for (const pixel of pixels.slice(row * 4, row * 4 + 4)) expect(pixel).toBeCloseTo(expected, 4);
-    }
-    expect(shares.some((share) => share > 0.05 && share < 0.95)).toBe(true);
-  });
-
-  test("samples proportions from Beta(α, α)", async () => {
-    const data = memory("many", {
-      image: float32(
-        [2000, 1, 1, 1],
-        Array.from({ length: 2000 }, (_, row) => row),
-      ),
-    });
-    for (const alpha of [0.2, 1]) {
-      const shares: number[] = [];
-      for await (const batch of seen(data, { mixup: alpha }, 1, 2000).batches({ size: 2 })) {
-        const [a = 0] = Array.from(batch.image?.data ?? [], Number);
-        shares.push(a % 1 === 0 ? 0 : a % 1);
-      }
-      // A sample that is its own partner has no proportion. The others have the variance 1 / (4 (2α + 1)).
-      const mixedShares = shares.filter((share) => share > 0);
-      const variance = mixedShares.reduce((sum, share) => sum + (share - 0.5) ** 2, 0) / mixedShares.length;
-      expect(Math.abs(variance - 1 / (4 * (2 * alpha + 1)))).toBeLessThan(0.02);
-    }
-  });
-
-  test("accepts labels that are proportions, and batches without labels", async () => {
-    const soft = memory("soft", { image: float32([2, 1, 1, 1], [0, 1]), label: float32([2, 2], [0.5, 0.5, 1, 0]) });
-    const [batch] = await batches(seen(soft, { mixup: 1 }, 5, 2), 1);
-    expect(batch?.label?.dims).toEqual([2, 2]);
-    const bare = memory("bare", { image: float32([2, 1, 1, 1], [0, 1]) });
-    expect(Object.keys((await batches(seen(bare, { mixup: 1 }, 5, 2), 1))[0] ?? {})).toEqual(["image"]);
   });
 });
 
@@ -321,9 +252,6 @@ describe("augmentation errors", () => {
     ["a text for a number", "crop=big", /augment: crop: .*number.* received "big"/],
     ["a missing value", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
     ["a repeated setting", "crop=2 crop=3", /"crop" is given twice/],
-    ["views without an image change", "views=3", /views requires an image change: add crop, flip,/],
-    ["views with mixup", "mixup=0.2 views=3", /views and mixup cannot be combined/],
-    ["zero views", "flip views=0", /augment: views: must be at least 1\./],
     ["no settings", "", /no augmentation is given/],
     ["settings without effect", "crop=0 layout=NCHW", /no augmentation is given/],
   ])("rejects %s", (_, words, message) => {
@@ -332,14 +260,10 @@ describe("augmentation errors", () => {
   });
 
   it("parseAugmentation reads a text like an object", () => {
-    const words = "crop=4 flip, jitter=20% noise=.05 erase=0.1 mixup=0.2 layout=NHWC";
-    const all = { crop: 4, flip: true, jitter: 0.2, noise: 0.05, erase: 0.1, mixup: 0.2, layout: "NHWC" } as const;
+    const words = "crop=4 flip, jitter=20% noise=.05 erase=0.1 layout=NHWC";
+    const all = { crop: 4, flip: true, jitter: 0.2, noise: 0.05, erase: 0.1, layout: "NHWC" } as const;
     expect(parseAugmentation(words)).toEqual(all);
     expect(parseAugmentation(all)).toEqual(all);
-  });
-
-  it("rejects mixup without a number of classes", () => {
-    expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup: the number of classes is unknown/);
   });
 
   const image = float32([2, 1, 2, 2], new Float32Array(8));
@@ -369,20 +293,8 @@ describe("augmentation errors", () => {
       { flip: true },
       /the channel axis of .* is ambiguous/,
     ],
-    [
-      "a label outside the classes",
-      { a: image, label: int64([2], [0, 9]) },
-      { mixup: 1 },
-      /"label" contains 9: expected a class from 0 to 2/,
-    ],
-    [
-      "a label that is not a class",
-      { a: image, label: float32([2, 5], new Float32Array(10)) },
-      { mixup: 1 },
-      /"label" is float32\[2, 5\], and mixup takes one class per sample: \[2\]/,
-    ],
   ])("rejects %s", async (_, columns, how, message) => {
-    const data = seen(memory("data", columns), how, 1, 3);
+    const data = seen(memory("data", columns), how);
     await expect(batches(data, 1)).rejects.toThrow(message);
     await expect(batches(data, 1)).rejects.toMatchObject({ code: "E_DATA" });
   });

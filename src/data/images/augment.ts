@@ -2,63 +2,48 @@
  * Augments images of a dataset. The result depends only on seed, epoch and sample position. Resumed trainings,
  * teachers and students therefore see the same images.
  */
-import { type Batch, type Dense, dimsText, float32, PithError, type Random, random } from "#ir";
+import { type Batch, type Dense, dimsText, PithError, type Random, random } from "#ir";
 import { type BatchChange, mapBatches } from "../batches/indexed.ts";
 import { rowLength } from "../batches/rows.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 import type { StoredImages } from "./preprocess.ts";
 
-export interface AugmentedOptions {
-  readonly seed: number;
-  /** The number of classes, which `mixup` requires. */
-  readonly classes?: number | undefined;
-}
-
 type Images = Dense<"float32" | "uint8">;
 
 /**
  * Returns the samples with augmented images. Images are the only column with four axes, of type float32 or
- * uint8. With `mixup`, the column "label" becomes shares of shape [samples, classes].
- * @throws PithError E_OPTION for invalid options, or for `mixup` without a number of classes. Reading throws
- * E_DATA if there is no image column, or more than one.
+ * uint8.
+ * @throws PithError E_OPTION for invalid options. Reading throws E_DATA if there is no image column, or more than one.
  * @example
  * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
  * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
  */
-export function augmented(dataset: IndexedDataset, how: Augmentation, options: AugmentedOptions): IndexedDataset;
-export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;
-export function augmented(dataset: Dataset, effects: Augmentation, options: AugmentedOptions): Dataset {
-  const how = parseAugmentation(effects);
-  if ((how.mixup ?? 0) > 0 && options.classes === undefined)
-    throw new PithError("E_OPTION", "augment, mixup: the number of classes is unknown.");
-  const settings = { owner: dataset.name, how, seed: options.seed, classes: options.classes };
+export function augmented(
+  dataset: IndexedDataset,
+  how: Augmentation,
+  options: { readonly seed: number },
+): IndexedDataset;
+export function augmented(dataset: Dataset, how: Augmentation, options: { readonly seed: number }): Dataset;
+export function augmented(dataset: Dataset, how: Augmentation, { seed }: { readonly seed: number }): Dataset {
+  const settings = { owner: dataset.name, how: parseAugmentation(how), seed };
   return mapBatches(dataset, augmentation(settings), { kind: "augment", settings });
 }
 
-export interface AugmentationSettings extends AugmentedOptions {
+export interface AugmentationSettings {
   readonly owner: string;
   readonly how: Augmentation;
+  readonly seed: number;
 }
 
-export function augmentation({ owner, how, seed, classes = 0 }: AugmentationSettings): BatchChange {
-  const { mixup = 0, views = Number.POSITIVE_INFINITY } = how;
-  return (batch, { samples, epoch }) => {
-    const generatorOf = (sample: number, what: string): Random => random(seed, "augment", epoch % views, sample, what);
-    const augmentedBatch = augmentBatch(batch, samples, how, generatorOf, owner);
-    return mixup > 0 ? mixSamples(augmentedBatch, samples, mixup, classes, generatorOf, owner) : augmentedBatch.batch;
-  };
+export function augmentation({ owner, how, seed }: AugmentationSettings): BatchChange {
+  return (batch, { samples, epoch }) =>
+    augmentBatch(batch, samples, how, (sample, what) => random(seed, "augment", epoch, sample, what), owner);
 }
 
 type SampleDraws = (sample: number, what: string) => Random;
 
-interface Views {
-  readonly batch: Batch;
-  readonly name: string;
-  readonly images: Images;
-}
-
-function augmentBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Views {
+function augmentBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Batch {
   const { name, images } = findImages(batch, owner);
   const shape = shapeOf(images, how.layout, owner);
   const width = rowLength(images);
@@ -71,67 +56,11 @@ function augmentBatch(batch: Batch, samples: Uint32Array, how: Augmentation, dra
       augmentImage(image, shape, how, (what) => draws(sample, what)),
     );
   });
-  const augmentedImages = { type: images.type, dims: images.dims, data } as Images;
-  return { batch: { ...batch, [name]: augmentedImages }, name, images: augmentedImages };
+  return { ...batch, [name]: { type: images.type, dims: images.dims, data } as Images };
 }
 
 function write(data: Images["data"], start: number, numbers: Float64Array): void {
   data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
-}
-
-/** Replaces each sample x by λ · x + (1 − λ) · x′ with another sample x′ of the batch and λ from Beta(α, α). Labels are mixed in the same way. */
-function mixSamples(
-  { batch, name, images }: Views,
-  samples: Uint32Array,
-  alpha: number,
-  classes: number,
-  draws: SampleDraws,
-  owner: string,
-): Batch {
-  const partners = draws(samples[0] ?? 0, "partners").permutation(samples.length);
-  const shares = Array.from(samples, (sample) => beta(alpha, draws(sample, "mixup")));
-  const mix = (from: ArrayLike<number>, width: number, set: (start: number, numbers: Float64Array) => void): void => {
-    shares.forEach((share, row) => {
-      const partnerStart = (partners[row] ?? row) * width;
-      const numbers = Float64Array.from(
-        { length: width },
-        (_, index) => share * (from[row * width + index] ?? 0) + (1 - share) * (from[partnerStart + index] ?? 0),
-      );
-      set(row * width, numbers);
-    });
-  };
-  const data = images.data.slice();
-  mix(images.data, rowLength(images), (start, numbers) => write(data, start, numbers));
-  const result: Record<string, Dense> = { ...batch, [name]: { ...images, data } as Images };
-  const { label } = batch;
-  if (label === undefined) return result;
-  const classShares = sharesOf(label, samples.length, classes, owner);
-  const targets = new Float32Array(classShares.length);
-  mix(classShares, classes, (start, numbers) => targets.set(numbers, start));
-  return { ...result, label: float32([samples.length, classes], targets) };
-}
-
-function sharesOf(label: Dense, rows: number, classes: number, owner: string): Float32Array {
-  if (label.type === "float32" && label.data.length === rows * classes) return label.data;
-  if (label.type === "string" || label.data.length !== rows) {
-    const got = `${label.type}${dimsText(label.dims)}`;
-    throw new PithError("E_DATA", `${owner}: "label" is ${got}, and mixup takes one class per sample: [${rows}].`);
-  }
-  const shares = new Float32Array(rows * classes);
-  Array.from(label.data, Number).forEach((index, row) => {
-    if (!Number.isInteger(index) || index < 0 || index >= classes)
-      throw new PithError("E_DATA", `${owner}: "label" contains ${index}: expected a class from 0 to ${classes - 1}.`);
-    shares[row * classes + index] = 1;
-  });
-  return shares;
-}
-
-/** Draws from Beta(α, α) with α ≤ 1 by Jöhnk's method: draws u^(1/α) and v^(1/α) for uniform u and v until their sum is at most 1. */
-function beta(alpha: number, generator: Random): number {
-  for (;;) {
-    const [a, b] = [generator.uniform() ** (1 / alpha), generator.uniform() ** (1 / alpha)];
-    if (a + b > 0 && a + b <= 1) return a / (a + b);
-  }
 }
 
 function findImages(batch: Batch, owner: string): { readonly name: string; readonly images: Images } {

@@ -1,12 +1,12 @@
 /** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
 import { infer, layers } from "#analysis";
-import { dimsText, type Model, PithError, toFloat64 } from "#ir";
+import { type Model, PithError, toFloat64 } from "#ir";
 import type { Context } from "#pass";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { setAside } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { augmented } from "../../data/images/augment.ts";
-import { type Augmentation, parseAugmentation } from "../../data/images/augment-options.ts";
+import { parseAugmentation } from "../../data/images/augment-options.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { chooseBatchSize, noBatchAxis, takesOneSample } from "./batch-size.ts";
@@ -59,13 +59,12 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? (await rateFor(model, optimizer));
-  const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const baseSchedule = typeof schedule === "function" ? schedule : schedules[schedule];
   const { data: samples, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
       : await openData(options.data, options.validation, context.seed);
-  const data = augment === undefined ? samples : withAugmentation(samples, augment, model, context.seed);
+  const data = augment === undefined ? samples : augmented(samples, parseAugmentation(augment), context);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
@@ -81,7 +80,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     settings: settingsOf(options, { learningRate, optimizer, loss }),
     cachesFrozen: epochs > 1,
-    samples: data.count === undefined ? undefined : data.count * views,
+    samples: data.count,
   };
 }
 
@@ -152,20 +151,6 @@ function optimizerOf(options: TrainOptions): Optimizer {
   const { optimizer, weightDecay } = options;
   if (typeof optimizer !== "string") return optimizer;
   return optimizers[optimizer].make(weightDecay === undefined ? {} : { weightDecay });
-}
-
-/** @throws PithError E_OPTION for mixup without a known number of classes. */
-function withAugmentation(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
-  const settings = parseAugmentation(augment);
-  if ((settings.mixup ?? 0) === 0) return augmented(data, settings, { seed });
-  infer(model);
-  const [output] = model.graph.outputs;
-  const classes = output?.type?.dims?.at(-1);
-  if (typeof classes === "number") return augmented(data, settings, { seed, classes });
-  throw new PithError(
-    "E_OPTION",
-    `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not show the number of classes.`,
-  );
 }
 
 /**

@@ -52,7 +52,7 @@ const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   augment: option(
     v.pipe(augmentationOption, parsableBy(parseAugmentation)),
-    'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
+    'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25"',
   ),
   epochs: described(v.optional(countOption, 5), "passes over the data", { common: true }),
   batch: option(
