@@ -32,7 +32,10 @@ export async function allCommands(): Promise<readonly Line[]> {
   const lines = new Map([...passes, ...(await ownCommands())].map((line) => [line.name, line]));
   const ordered = Object.values(groups).flat();
   const ungrouped = [...lines.keys()].filter((name) => !ordered.includes(name));
-  if (ungrouped.length > 0) throw new Error(`Commands without a group of the help: ${ungrouped.join(", ")}.`);
+  if (ungrouped.length > 0)
+    throw new Error(
+      `Commands without a group of the help: ${ungrouped.join(", ")}. Add them to "groups" in scripts/generate/commands.ts.`,
+    );
   return ordered.flatMap((name) => lines.get(name) ?? []);
 }
 
