@@ -1,8 +1,10 @@
 /** The pages for contributors: the code that they quote is in its file, and the modules that they show do what the page says. */
+import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compiled, json } from "../cli/run.ts";
 import { smallModels } from "../cli/small-models.ts";
@@ -22,7 +24,8 @@ const namedBlocks = pages.flatMap(({ name, text }) =>
   }),
 );
 const quotes = namedBlocks.filter(({ file }) => file.includes("/"));
-const modules = namedBlocks.filter(({ file }) => !file.includes("/"));
+const modules = namedBlocks.filter(({ file }) => !file.includes("/") && file !== "loop.mjs");
+const loop = namedBlocks.find(({ file }) => file === "loop.mjs");
 
 test.each(quotes)("$name quotes $file exactly", ({ file, code }) => {
   expect(readFileSync(join(root, file), "utf8").includes(code), `${file} does not contain:\n${code}`).toBe(true);
@@ -75,6 +78,16 @@ describe("modules run as a page states", () => {
     const manifest = readFileSync(join(root, "package.json"), "utf8").replaceAll('"pith-source"', '"left-out"');
     writeFileSync(at("node_modules/pith/package.json"), manifest);
     symlinkSync(compiled("."), at("node_modules/pith/dist"), "junction");
+  });
+
+  test("a training loop lowers its loss, and saves a model that the commands open", async () => {
+    writeFileSync(at("loop.mjs"), loop?.code ?? expect.fail("no page shows loop.mjs"));
+    const words = [at("loop.mjs"), at("hidden.onnx"), at("points.csv"), at("looped.onnx")];
+    const { stdout } = await promisify(execFile)(process.execPath, words);
+    const losses = [...stdout.matchAll(/loss (.*)/g)].map(([, loss]) => Number(loss));
+    expect(losses).toHaveLength(3);
+    expect(losses[2]).toBeLessThan(losses[0] ?? 0);
+    expect((await json("eval", at("looped.onnx"), "--data", at("points.csv"))).code).toBe(0);
   });
 
   test.each(modules)("$name: $file", async ({ file, code }) => {

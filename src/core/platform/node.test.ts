@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { link, mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { join, resolve } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import type { StoredBytes } from "../tensor/types.ts";
@@ -323,6 +324,11 @@ describe("other platform functions", () => {
   test("compressedSize shrinks repetitive data", async () => {
     const chunks = Array.from({ length: 8 }, () => new Uint8Array(2 ** 16));
     expect(await node.compressedSize(() => chunks, "br")).toBeLessThan(100);
+  });
+
+  test("the size after gzip is that of gzip -9", async () => {
+    const bytes = Uint8Array.from({ length: 2 ** 16 }, (_, index) => (index * index) % 7);
+    expect(await node.compressedSize(() => [bytes], "gzip")).toBe(gzipSync(bytes, { level: 9 }).length);
   });
 
   test("importModule imports by path and explains failures", async () => {
