@@ -13,4 +13,4 @@ export { search } from "./search/search.ts";
 export type { SearchOptions } from "./search/search-task.ts";
 export { allocationFrom } from "./search/sensitivity/allocation.ts";
 export { sensitivity } from "./search/sensitivity/sensitivity.ts";
-export { parseSensitivity, type Sensitivity } from "./search/sensitivity/sensitivity-record.ts";
+export type { Sensitivity } from "./search/sensitivity/sensitivity-record.ts";

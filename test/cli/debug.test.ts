@@ -67,6 +67,15 @@ test("lists the layer with the largest error first, with the errors of weight an
   expect(page).not.toMatch(/<script|https?:/);
 });
 
+test("states the inputs of the values, and warns that random inputs are not real samples", async () => {
+  const words = ["debug", at("right.onnx"), at("near.onnx")];
+  const random = await pith(...words);
+  expect(random.out).toContain(`against ${at("right.onnx")}, on random inputs, seed 0\n`);
+  expect(random.err).toContain("the values are for random inputs: on real samples, ");
+  const { err } = await pith(...words, "--data", at("points.csv"));
+  expect(err).not.toContain("random inputs");
+});
+
 test("lists layers without comparable outputs jointly, and states what their values include", async () => {
   const [pruned, page] = [at("cut.onnx"), at("cut.html")];
   expect((await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", pruned, "--force")).code).toBe(0);

@@ -1,7 +1,7 @@
 /** Tests `pith sensitivity` with several processes and stored measurements. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseRecipe, parseSensitivity } from "pith/compress";
+import { parseRecipe, type Sensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
@@ -63,7 +63,7 @@ test("prints a table, and writes page, data and recipes that run", async () => {
   expect(text).toMatch(/\nnext: pith compress .*prune\.yaml\n$/);
   expect(filesIn(out)).toEqual(["bits.yaml", "prune.yaml", "sensitivity.html", "sensitivity.json"]);
   const read = (name: string): string => readFileSync(join(out, name), "utf8");
-  const { rows, model } = parseSensitivity(read("sensitivity.json"));
+  const { rows, model } = JSON.parse(read("sensitivity.json")) as Sensitivity;
   expect(model).toBe("dense.onnx");
   expect(new Set(rows.map(({ layers }) => layers[0]))).toEqual(new Set(["fc1", "fc2"]));
   // Without three of its four weights, the layer predicts other classes.

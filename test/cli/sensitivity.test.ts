@@ -1,6 +1,6 @@
 /** Tests the table, page, data and recipes of `pith sensitivity`. */
 import { existsSync, readFileSync } from "node:fs";
-import { parseRecipe, parseSensitivity } from "pith/compress";
+import { parseRecipe, type Sensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
 import { formatRecipe } from "../../src/app/cli/processes/sensitivity.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -26,7 +26,7 @@ test("measures a language model without data on text that it generates, by its a
   });
   expect(out).toMatch(/^agreement of the original +100\.0 %/);
   expect(out).toMatch(/\nnext: pith compress .* --data own-text -r /);
-  const { data, rows } = parseSensitivity(readFileSync(at("own-text/sensitivity.json"), "utf8"));
+  const { data, rows } = JSON.parse(readFileSync(at("own-text/sensitivity.json"), "utf8")) as Sensitivity;
   expect(data).toEqual({ name: "text that the model generated: 8 sequences of 64 tokens, seed 0", count: 8 });
   expect(rows.length).toBeGreaterThan(2);
 });

@@ -11,9 +11,8 @@ import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { allocationFrom } from "../../src/search/sensitivity/allocation.ts";
-import { measureIn, sensitivity, sweep } from "../../src/search/sensitivity/sensitivity.ts";
+import { measureIn, sensitivity } from "../../src/search/sensitivity/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/search/sensitivity/sensitivity-record.ts";
-import { parseSensitivity } from "../../src/search/sensitivity/sensitivity-record.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { task, trained } from "./blobs.ts";
@@ -131,7 +130,7 @@ test("uses measurements of workers, and measures the others itself, with the sam
   const measured: number[] = [];
   const sweepAhead = (share: number, minutes?: number) => {
     const resumeFolder = temporaryFolder();
-    return sweep(
+    return sensitivity(
       model,
       task,
       {
@@ -229,23 +228,5 @@ describe("an allocation", () => {
     const allocation = await allocationFrom(model, analysis, "channels", { budget: 0.01 });
     expect(allocation?.share).toBeGreaterThan(0.01);
     expect(allocation?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8]);
-  });
-});
-
-describe("a sensitivity file", () => {
-  test("is read as written, with NaN for values that are not finite", () => {
-    expect(parseSensitivity(JSON.stringify(analysis))).toEqual(analysis);
-    const broken = { ...analysis, original: { ...analysis.original, high: Number.POSITIVE_INFINITY } };
-    expect(parseSensitivity(JSON.stringify(broken)).original.high).toBeNaN();
-  });
-
-  test.each([
-    ["text that is not JSON", "{", /own\.json is not JSON/],
-    ["another form", JSON.stringify({ format: 2 }), /format/],
-    ["a row without layers", "rows", /rows\.0\.layers/],
-  ])("with %s is rejected with the position", (_, text, sentence) => {
-    const content =
-      text === "rows" ? JSON.stringify({ ...analysis, rows: [{ ...analysis.rows[0], layers: [] }] }) : text;
-    expect(() => parseSensitivity(content, "own.json")).toThrow(sentence);
   });
 });

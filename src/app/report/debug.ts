@@ -11,6 +11,8 @@ import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 export interface DebuggedLayer extends LayerError {
   /** Signal-to-noise ratio of the stored weight in decibels; undefined if the layer has no weight, or if it was not or cannot be read. */
   readonly weight?: number | undefined;
+  /** Estimated share of the error if the layer did not run alone. */
+  readonly estimate?: number | undefined;
 }
 
 interface LayersDrawing {
@@ -42,16 +44,19 @@ export function togetherNote(layers: readonly Pick<DebuggedLayer, "hidden">[]): 
     : "";
 }
 
-export function shareText(share: number | undefined): string {
-  if (share === undefined) return "–";
-  return Number.isFinite(share) ? percent(Math.min(1, share)) : "not finite";
+/** Formats a share: "12.3 %", "about 12 %" if it is an estimate, or a dash if the layer has no error. */
+export function shareText({ share, estimate = 0 }: Pick<DebuggedLayer, "share" | "estimate">): string {
+  const value = share ?? estimate;
+  if (!Number.isFinite(value)) return "not finite";
+  if (share === undefined) return estimate === 0 ? "–" : `about ${percent(Math.min(1, estimate), 0)}`;
+  return percent(Math.min(1, share));
 }
 
 export function debugPage({ original, model, on, layers, blamed }: Debugged): string {
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
   const first = dominantLayer(blamed);
   const row = (layer: DebuggedLayer, index: number): Markup =>
-    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.weight, layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer.share))}</tr>\n`;
+    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.weight, layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer))}</tr>\n`;
   const titles = ["weight", "isolated", "cumulative", "share of error"].map(numberHead);
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>

@@ -4,7 +4,7 @@ import { allValues, asPithError, Miss, type Model, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { counted, figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { compareLayersOn, firstNoisyLayer, minDecibels } from "../../runtime/noise/layers.ts";
+import { compareLayers, minDecibels } from "../../runtime/noise/layers.ts";
 import { completeRuns, type PairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
 import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
@@ -133,12 +133,11 @@ async function findLayer(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const isNative = target.name === "node";
-  const reference = { model: isNative ? original : result, engine };
-  const onTarget = { model: result, engine: isNative ? engine : target.engine };
+  const options = { optimize: true, signal, candidateEngine: isNative ? engine : target.engine };
   const feeds = completeRuns(pairs).map((pair) => pair.feeds);
   try {
-    const { layers } = await compareLayersOn(reference, onTarget, feeds, { optimize: true, signal });
-    return firstNoisyLayer(layers)?.layer;
+    const { layers } = await compareLayers(engine, isNative ? original : result, result, feeds, options);
+    return layers.find(({ signalToNoise }) => !(signalToNoise >= minDecibels))?.layer;
   } catch (error) {
     asPithError(error);
     return undefined;

@@ -1,19 +1,25 @@
 /**
- * Answers which layer hurts, for the precision fallback and for the message about a rejected result. The rows are the changed layers. The columns
- * are estimates of the output error that each causes, with these costs:
+ * Answers which layer hurts, for `pith debug`, the precision fallback, size budgets, and the message about a rejected result. The rows are the layers.
+ * The columns are estimates of the output error that each causes, with these costs:
  *
  *     share    only this layer replaced (`runtime/noise/layer-errors.ts`)            both models on a few samples, for each layer
  *     noise    error of the layer's output, or of its stored weight alone           both models once, or no run
  *     slope    the weight's change times the gradient (`taylor-errors.ts`)          about six runs per sample, for all layers
  *
- * `pith debug` prints these columns, too. The costliest estimate is the real drop of the metric, which `search/sensitivity` measures for each layer and
- * setting.
+ * Layers that did not run alone are estimated from the column that predicts the measured shares best. The costliest estimate is the real drop of the
+ * metric, which `search/sensitivity` measures for each layer and setting.
  */
 import { asPithError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type AnyPass, type Context, equalizedReference } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import type { Dataset } from "../../data/index.ts";
-import { type Blame, type LayerErrorOptions, layerErrors } from "../../runtime/noise/layer-errors.ts";
+import {
+  type Blame,
+  type LayerError,
+  type LayerErrorOptions,
+  type LayerErrors,
+  layerErrors,
+} from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import type { FallbackRequest } from "./precision-fallback.ts";
 
@@ -21,20 +27,18 @@ export interface TableRequest extends Omit<FallbackRequest, "search"> {
   readonly samples: Dataset | undefined;
 }
 
-export interface LayerRow {
-  /** Share of the output error; undefined if the layer did not run alone. */
-  readonly share: number | undefined;
-  /** The share, or without it, an estimate from another column. */
-  readonly estimate: number;
+export interface LayerRow extends LayerError {
+  /** The share. For a layer that did not run alone, an estimate from another column; undefined without one. */
+  readonly estimate: number | undefined;
 }
 
-export interface LayerTable {
-  readonly rows: ReadonlyMap<string, LayerRow>;
-  readonly blamed: Blame | undefined;
+export interface LayerTable extends Omit<LayerErrors, "layers"> {
+  readonly rows: readonly LayerRow[];
 }
 
 /** Numbers of samples for all columns, and for naming one layer only. */
-const [tableSamples, blameSamples] = [32, 16];
+export const tableSamples = 32;
+const blameSamples = 16;
 /** Time of the gradients of a sample, in runs of the model. */
 const gradientRuns = 6;
 /** Maximum weight bytes of an original whose layers are run. For larger originals, the error of a layer is estimated from its weights alone. */
@@ -74,49 +78,76 @@ export async function findLayerToBlame(
   return errors instanceof Miss ? undefined : errors?.blamed;
 }
 
-/** Fills the table. Layers that did not run alone are estimated from the column that predicts the measured shares best. */
+/**
+ * Fills the table of two models. @param data undefined: random inputs. @returns a Miss if the two cannot be compared on random inputs.
+ * @throws PithError as `layerErrors`.
+ */
 export async function layerTable(
+  original: Model,
+  candidate: Model,
+  data: Dataset | undefined,
+  options: Omit<LayerErrorOptions, "seed" | "signal">,
+  context: Context,
+): Promise<LayerTable | Miss> {
+  const { engine, seed, signal } = context;
+  const { evaluated = Number.POSITIVE_INFINITY, samples = tableSamples, output } = options;
+  const errors = await layerErrors(engine, original, candidate, data, { ...options, samples, seed, signal });
+  if (errors instanceof Miss) return errors;
+  const { layers, ...summary } = errors;
+  const noise = new Map(layers.map(({ layer, own, signalToNoise }) => [layer, noiseOf(own ?? signalToNoise)]));
+  const shares = new Map(layers.flatMap(({ layer, share }) => (share === undefined ? [] : [[layer, share] as const])));
+  const gradients = Math.min(samples, tableSamples, Math.floor(evaluated / gradientRuns));
+  const isIncomplete = [...noise].some(([layer, power]) => power > 0 && !shares.has(layer));
+  const slopes =
+    isIncomplete && data !== undefined && gradients > 0
+      ? await tryRuns(original, signal, async () => {
+          // Training code is loaded only if it is needed.
+          const { taylorErrors } = await import("./taylor-errors.ts");
+          return taylorErrors(original, candidate, data, { samples: gradients, output }, context);
+        })
+      : undefined;
+  const [fromNoise, fromSlopes] = [predictor(shares, noise), predictor(shares, slopes ?? new Map())];
+  const [best, other] = fromSlopes.spread < fromNoise.spread ? [fromSlopes, fromNoise] : [fromNoise, fromSlopes];
+  const rows = layers.map((row) => ({
+    ...row,
+    estimate: row.share ?? best.predict(row.layer) ?? other.predict(row.layer),
+  }));
+  return { ...summary, rows };
+}
+
+/** Squared error relative to the signal, from decibels. */
+const noiseOf = (decibels: number): number =>
+  Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
+
+/** Estimates of the changed layers. */
+export interface ErrorEstimates extends Partial<Pick<LayerTable, "blamed">> {
+  readonly rows: ReadonlyMap<string, { readonly share?: number | undefined; readonly estimate: number }>;
+}
+
+/** Estimates the errors of the layers of a step's output. If the models are large or cannot run, from the weights alone. */
+export async function estimateErrors(
   { pass, options, original, requestedOutput, run, samples, output, evaluated }: TableRequest,
   layers: ReadonlySet<string>,
   context: Context,
-): Promise<LayerTable> {
-  const { engine, seed, signal, progress } = context;
+): Promise<ErrorEstimates> {
+  const { engine, signal, progress } = context;
   const { model, changes } = requestedOutput;
-  const [shares, noise] = [new Map<string, number>(), new Map<string, number>()];
-  let slopes: ReadonlyMap<string, number> = new Map();
-  const addNoise = (layer: string, decibels: number): void => {
-    if (layers.has(layer)) noise.set(layer, Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10));
-  };
-  const blamed = await tryRuns(original, signal, async () => {
+  const table = await tryRuns(original, signal, async () => {
     const equalize = async (otherPass: AnyPass): Promise<Model> => (await run(options, otherPass)).model;
     const reference = await equalizedReference(pass, original, changes, equalize);
-    const settings = { samples: tableSamples, output, seed, signal };
-    const errors = await layerErrors(engine, reference, model, samples, {
-      ...{ ...settings, evaluated },
-      progress: (done, total) => progress(done, total, "errors of layers"),
-    });
-    if (errors instanceof Miss) return undefined;
-    for (const { layer, own, share, signalToNoise } of errors.layers) {
-      addNoise(layer, own ?? signalToNoise);
-      if (share !== undefined && layers.has(layer)) shares.set(layer, share);
-    }
-    const gradients = Math.min(tableSamples, Math.floor((evaluated ?? Number.POSITIVE_INFINITY) / gradientRuns));
-    if (shares.size < noise.size && samples !== undefined && gradients > 0) {
-      // Training code is loaded only if it is needed.
-      const { taylorErrors } = await import("./taylor-errors.ts");
-      slopes = await taylorErrors(reference, model, samples, { ...settings, samples: gradients }, context);
-    }
-    return errors.blamed;
+    const reportProgress = (done: number, total?: number): void => progress(done, total, "errors of layers");
+    return layerTable(reference, model, samples, { output, evaluated, progress: reportProgress }, context);
   });
-  if (noise.size === 0)
-    for (const [layer, decibels] of await weightErrors(engine, original, model, signal)) addNoise(layer, decibels);
-  const predictors = [predictor(shares, noise), predictor(shares, slopes)] as const;
-  const [best] = predictors.toSorted((a, b) => a.spread - b.spread);
-  const rows = [...noise.keys()].map((layer): [string, LayerRow] => {
-    const share = shares.get(layer);
-    return [layer, { share, estimate: share ?? best?.predict(layer) ?? predictors[0].predict(layer) ?? 0 }];
-  });
-  return { rows: new Map(rows), blamed };
+  const { rows = [], blamed } = table instanceof Miss ? {} : (table ?? {});
+  const estimates = rows.flatMap(({ layer, share, estimate = 0 }) =>
+    layers.has(layer) ? [[layer, { share, estimate }] as const] : [],
+  );
+  if (estimates.length > 0) return { rows: new Map(estimates), blamed };
+  const weights = await weightErrors(engine, original, model, signal);
+  return {
+    rows: new Map(Array.from(weights, ([layer, decibels]) => [layer, { estimate: noiseOf(decibels) }])),
+    blamed,
+  };
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import type { StepOutput } from "../steps/runner.ts";
-import { type LayerTable, layerTable } from "./layer-table.ts";
+import { type ErrorEstimates, estimateErrors } from "./layer-table.ts";
 import {
   type FallbackAttempt,
   formatForm,
@@ -251,7 +251,7 @@ const overheadBytes = 256;
 async function rankMoves(
   request: FallbackRequest,
   context: Context,
-): Promise<LayerTable & { readonly moves: readonly MilderStep[]; readonly errors: readonly number[] }> {
+): Promise<ErrorEstimates & { readonly moves: readonly MilderStep[]; readonly errors: readonly number[] }> {
   const { pass, options, original, requestedOutput } = request;
   const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
   for (const change of requestedOutput.changes) {
@@ -260,7 +260,7 @@ async function rankMoves(
   }
   const { samples } = request.search;
   const layers = new Set(formsByLayer.keys());
-  const table = await layerTable({ ...request, samples }, layers, context);
+  const table = await estimateErrors({ ...request, samples }, layers, context);
   const elementCounts = new Map(
     allLayers(original, infer(original)).map(({ name, effective }) => [
       name,
@@ -305,7 +305,7 @@ export function applyForms(options: OptionValues, moves: readonly Pick<MilderSte
 
 function preciseLayersOf(
   moves: readonly MilderStep[],
-  rows: LayerTable["rows"],
+  rows: ErrorEstimates["rows"],
   requestedOutput: StepOutput,
   output: StepOutput,
 ): readonly PreciseLayer[] {

@@ -9,7 +9,7 @@ import { bytes as bytesText } from "../../core/numbers.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
 import type { StepOutput } from "../steps/runner.ts";
-import { layerTable, type TableRequest } from "./layer-table.ts";
+import { estimateErrors, type TableRequest } from "./layer-table.ts";
 import { formatSettings } from "./precise-layers.ts";
 import { applyForms, bytesOfLayers, type FallbackRequest, searchFewest, settingErrors } from "./precision-fallback.ts";
 
@@ -44,7 +44,7 @@ export async function fitToBytes(
   if (measuredResult === undefined || smallestResult === undefined) throw new Error("No bits are offered.");
   const layers = measuredResult.changes.flatMap(({ at, kind }) => (kind === quantizedKind ? [at] : []));
   const measuredOptions = withFastRounding({ ...options, ...optionsForBits(measuredBits) });
-  const { rows } = await layerTable(
+  const { rows } = await estimateErrors(
     { ...request, options: measuredOptions, requestedOutput: measuredResult },
     new Set(layers),
     context,

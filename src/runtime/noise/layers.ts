@@ -38,34 +38,20 @@ export async function compareLayers(
   original: Model,
   candidate: Model,
   samples: Samples,
-  options: ObserveOptions = {},
-): Promise<LayerComparison> {
-  return compareLayersOn({ model: original, engine }, { model: candidate, engine }, samples, options);
-}
-
-export interface ModelOnEngine {
-  readonly model: Model;
-  readonly engine: Engine;
-}
-
-export async function compareLayersOn(
-  original: ModelOnEngine,
-  candidate: ModelOnEngine,
-  samples: Samples,
-  options: ObserveOptions,
+  { candidateEngine = engine, ...options }: ObserveOptions & { readonly candidateEngine?: Engine } = {},
 ): Promise<LayerComparison> {
   const misses: Miss[] = [];
-  const places = layerPlaces(original.model, candidate.model, misses);
-  const differences = await measureDifferences(original, candidate, places, samples, options, misses);
+  const places = layerPlaces(original, candidate, misses);
+  const models = [
+    { model: original, engine },
+    { model: candidate, engine: candidateEngine },
+  ] as const;
+  const differences = await measureDifferences(...models, places, samples, options, misses);
   return { layers: differences.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
 }
 
 /** Decibels below which a layer's output is considered wrong. */
 export const minDecibels = 10;
-
-export function firstNoisyLayer(layers: readonly LayerDifference[]): LayerDifference | undefined {
-  return layers.find(({ signalToNoise }) => !(signalToNoise >= minDecibels));
-}
 
 export interface Place extends ExchangePoint {
   readonly layer: string;
@@ -74,6 +60,11 @@ export interface Place extends ExchangePoint {
   readonly at: number;
   /** Approximate multiply-accumulates per output element. */
   readonly fan: number;
+}
+
+interface ModelOnEngine {
+  readonly model: Model;
+  readonly engine: Engine;
 }
 
 export async function measureDifferences(

@@ -34,9 +34,6 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions, Pick<D
   readonly batch?: number | undefined;
   /** Name of the evaluated output (default: "logits", else the first float output). */
   readonly output?: string | undefined;
-}
-
-export interface SweepOptions extends SensitivityOptions {
   /** Runs measurements in other processes, which call `measureIn` with the same `resumeFolder`. An aborted signal must end the function early. */
   readonly runAhead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
 }
@@ -55,15 +52,6 @@ export async function sensitivity(
   task: Task,
   options: SensitivityOptions = {},
   partialContext: Partial<Context> = {},
-): Promise<Sensitivity> {
-  return sweep(model, task, options, partialContext);
-}
-
-export function sweep(
-  model: Model,
-  task: Task,
-  options: SweepOptions,
-  partialContext: Partial<Context>,
 ): Promise<Sensitivity> {
   const started = performance.now();
   const context = completeContext(partialContext);
@@ -102,7 +90,7 @@ const withMeter = <T>(
 async function fillTable(
   meter: DropMeter,
   { metric, test }: Task,
-  { kinds = sensitivityKinds, alike = false, minutes, name = "model", runAhead, layers, except }: SweepOptions,
+  { kinds = sensitivityKinds, alike = false, minutes, name = "model", runAhead, layers, except }: SensitivityOptions,
   { signal, progress, seed }: Context,
   started: number,
 ): Promise<Sensitivity> {

@@ -6,10 +6,11 @@ import { writeFileAtomically } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { counted } from "../../../core/numbers.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
+import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
-import { blameText, isSpread, type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
+import { blameText, isSpread, type LayerError } from "../../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import { debugPage, decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
@@ -25,8 +26,6 @@ import { columns } from "../print/table.ts";
 
 /** Minimum signal-to-noise ratio of the last layers in decibels, at which a model counts as derived from its original. */
 const minSimilarity = 10;
-
-const defaultSamples = 32;
 
 const maxLayers = 20;
 
@@ -67,35 +66,34 @@ export default async function debug(
     data === undefined
       ? undefined
       : await openRequest(engine, original, data, { alike: model }, session, session).catch(explain);
-  const samples = data?.samples ?? defaultSamples;
+  const samples = data?.samples ?? tableSamples;
   session.stage("layers");
-  const texts = task === undefined ? await textInputs(original, contextOf(engine, session, session)) : undefined;
+  const context = contextOf(engine, session, session);
+  const texts = task === undefined ? await textInputs(original, context) : undefined;
   const preparedSamples = task?.ready(task.seen) ?? texts?.test;
   const lost = await findLostForm(engine, original, model, preparedSamples, { seed, signal }).catch(explain);
-  const errors = await layerErrors(engine, original, model, preparedSamples, {
-    output,
-    samples,
-    ...(data?.batch === undefined ? {} : { batch: data.batch }),
-    ...session,
-  }).catch(explain);
-  if (errors instanceof Miss) {
-    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${errors.reason}.`, {
+  const batch = data?.batch === undefined ? {} : { batch: data.batch };
+  const options = { output, samples, ...batch, progress: context.progress };
+  const table = await layerTable(original, model, preparedSamples, options, context).catch(explain);
+  if (table instanceof Miss) {
+    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${table.reason}.`, {
       hint: "Give samples: --data.",
     });
   }
+  if (preparedSamples === undefined) session.log({ id: "random-data", text: randomNote, level: "warning" });
   session.stage("weights");
   const weights = await weightErrors(engine, original, model, signal);
-  if (!isChanged(model) && !areRelated(original, model, weights, errors.layers))
+  if (!isChanged(model) && !areRelated(original, model, weights, table.rows))
     throw new PithError(
       "E_UNSUPPORTED",
       `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
       { hint: wrongOriginalHint },
     );
-  const { blamed, misses } = errors;
-  const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
+  const { blamed, misses } = table;
+  const layers = table.rows.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const on =
     task === undefined
-      ? (texts?.test.name ?? "random inputs")
+      ? (texts?.test.name ?? `random inputs, seed ${seed}`)
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
   const preprocessing = task?.preprocessing;
   if (out !== undefined) {
@@ -103,7 +101,9 @@ export default async function debug(
     session.writes([out]);
     await writeFileAtomically(out, [bytesOfText(page)]);
   }
-  const ranking = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
+  const ranking = layers.toSorted(
+    (a, b) => (b.estimate ?? -1) - (a.estimate ?? -1) || a.signalToNoise - b.signalToNoise,
+  );
   const blamedLayer = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
   const changedLayers = ranking.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
   return {
@@ -133,7 +133,7 @@ export default async function debug(
               row.layer === blamedLayer ? bold(placeName(row)) : placeName(row),
               dim(row.operator),
               ...[row.weight, row.own, row.signalToNoise].map(decibelsText),
-              shareText(row.share),
+              shareText(row),
             ]),
         );
       }
@@ -157,6 +157,9 @@ export default async function debug(
     },
   };
 }
+
+const randomNote =
+  "the values are for random inputs: on real samples, the decibels and the order of layers can differ; prefer --data, labels are not needed";
 
 const legend = [
   decibelsLegend,
@@ -184,7 +187,7 @@ function areRelated(
   original: Model,
   model: Model,
   weights: ReadonlyMap<string, number>,
-  layers: LayerErrors["layers"],
+  layers: readonly Pick<LayerError, "signalToNoise">[],
 ): boolean {
   if ((layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity) return true;
   if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);

@@ -8,7 +8,7 @@ import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";
-import { type SweepOptions, sweep } from "../../../search/sensitivity/sensitivity.ts";
+import { type SensitivityOptions, sensitivity } from "../../../search/sensitivity/sensitivity.ts";
 import {
   equalSettingsText,
   headline,
@@ -44,7 +44,7 @@ interface Options extends v.InferOutput<typeof options> {
   readonly resumeFolder: string;
 }
 
-export default async function sensitivity(
+export default async function sensitivityProcess(
   [path = ""]: readonly string[],
   flags: Options,
   session: ProcessSession,
@@ -59,7 +59,9 @@ export default async function sensitivity(
   session.stage("layers");
   const sweepOptions = { ...{ ...openedSweep.options, kinds, layers, except, alike, minutes }, name: basename(path) };
   const record = withFlagNames(
-    await runSweep(input, model, workers, session, (more) => sweep(model, task, { ...sweepOptions, ...more }, running)),
+    await runSweep(input, model, workers, session, (more) =>
+      sensitivity(model, task, { ...sweepOptions, ...more }, running),
+    ),
   );
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
@@ -111,10 +113,10 @@ export default async function sensitivity(
 const legendOf = ({ better }: Sensitivity["metric"]): string =>
   `${better === "higher" ? "−" : "+"} is a loss: layers near 0 can be compressed, and layers with a large loss need their precision`;
 
-function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
-  const { settings, layers } = selectKind(sensitivity, kind);
+function printKind(terminal: Page, record: Sensitivity, kind: SensitivityKind): void {
+  const { settings, layers } = selectKind(record, kind);
   if (layers.length === 0) return;
-  const { unit, name: metric } = sensitivity.metric;
+  const { unit, name: metric } = record.metric;
   const { dim } = terminal.color;
   const unitText = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
   terminal.line(
@@ -126,7 +128,7 @@ function printKind(terminal: Page, sensitivity: Sensitivity, kind: (typeof sensi
       .slice(0, maxLayers)
       .map(({ name, rows }) => [
         name,
-        ...rows.map((row) => (row === undefined ? "–" : sweptChangeText(sensitivity.metric, row.drop))),
+        ...rows.map((row) => (row === undefined ? "–" : sweptChangeText(record.metric, row.drop))),
       ]),
   );
   if (layers.length > maxLayers)
@@ -140,7 +142,7 @@ function runSweep(
   model: Model,
   workers: WorkerOptions,
   context: JobContext,
-  work: (sweepOptions: Pick<SweepOptions, "runAhead" | "resumeFolder" | "resumeBytes">) => Promise<Sensitivity>,
+  work: (sweepOptions: Pick<SensitivityOptions, "runAhead" | "resumeFolder" | "resumeBytes">) => Promise<Sensitivity>,
 ): Promise<Sensitivity> {
   const portions = new Map<string, readonly Measurement[]>();
   const workOf = (name: string, toStored: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
@@ -150,7 +152,7 @@ function runSweep(
   });
   const models = [{ input: sharedInput, model }];
   return withJobPool(models, workers, workOf, context, async (pool, toLocal) => {
-    const runAhead: SweepOptions["runAhead"] = async (all, signal) => {
+    const runAhead: SensitivityOptions["runAhead"] = async (all, signal) => {
       if (pool === undefined) return;
       for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
       context.stage(
