@@ -18,8 +18,8 @@ export interface Quirk {
   readonly remedy: string;
   /** Files of `src` with the remedy. */
   readonly sources: readonly string[];
-  /** How it shows: an error with and without graph optimization, an error or other outputs only with it, or a crash. */
-  readonly shows: "error" | "error if optimized" | "other outputs if optimized" | "crash";
+  /** How it shows: an error or outputs of zeros with and without graph optimization, an error or other outputs only with it, or a crash. */
+  readonly shows: "error" | "zeros" | "error if optimized" | "other outputs if optimized" | "crash";
   /** All inputs of the graph are float32, float16 or bool. */
   readonly model: string;
 }
@@ -205,6 +205,25 @@ graph (x: float32[4]) -> (y) {
 }`,
   },
   {
+    id: "level-in-branch",
+    versions: "1.24 to 1.30",
+    happens:
+      "computes zeros for a float16 MatMulNBits with accuracy_level in a branch, next to operators without float16 kernel",
+    remedy: "omits the attribute in float16 subgraphs",
+    sources: ["core/ops/entry.ts", "techniques/quantize/formats/matmul-nbits.ts"],
+    shows: "zeros",
+    model: `opset 21, com.microsoft 1
+graph (x: float16[1, 32], flag: bool[]) -> (y) {
+  w: uint8[8, 1, 16] = random(seed 1, from 0 to 256)
+  s: float16[8, 1] = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+  y = If(flag) {then_branch=graph () -> (t) {
+    h = Tanh(x)
+    m = com.microsoft.MatMulNBits(h, w, s) {K=32, N=8, bits=4, block_size=32, accuracy_level=4}
+    t = Tanh(m)
+  }, else_branch=graph () -> (f) { f = Cast(flag) {to=10} }}
+}`,
+  },
+  {
     id: "half-mean-variance",
     versions: "1.30",
     happens: "expands MeanVarianceNormalization to operators of two types in float16",
@@ -249,7 +268,10 @@ export async function behaviorOf(quirk: Quirk): Promise<Quirk["shows"] | "as it 
     const isNear = numbers.every((number, index) => Math.abs(number - (other?.numbers[index] ?? Number.NaN)) < 0.05);
     return isNear && String(dims) === String(other?.dims);
   });
-  return areEqual ? "as it should" : "other outputs if optimized";
+  if (!areEqual) return "other outputs if optimized";
+  return Object.values(optimized).every(({ numbers }) => numbers.every((number) => number === 0))
+    ? "zeros"
+    : "as it should";
 }
 
 async function outputsOf(quirk: Quirk, optimize: boolean) {

@@ -70,7 +70,8 @@ ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), title
   return page({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
 
-function dominantLayer(blamed: Blame | undefined): string | undefined {
+/** Returns the layer that causes most of the error; undefined if the error is spread over many layers. */
+export function dominantLayer(blamed: Blame | undefined): string | undefined {
   return blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
 }
 

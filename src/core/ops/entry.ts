@@ -380,7 +380,7 @@ export interface Traits {
   readonly maxPadding?: (site: Site) => readonly number[] | undefined;
   /** Returns the reason why the node must compute in float32 in a float16 model; undefined if float16 works. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
-  /** The attribute that makes ONNX Runtime 1.24 to 1.30 compute wrong results in float16 subgraphs. Pith omits it there. */
+  /** The attribute that makes ONNX Runtime compute wrong results in float16 subgraphs (quirk "level-in-branch"). */
   readonly wrongInHalfInside?: string;
   /** Attributes that apply if a node omits them, and that determine types or values. */
   readonly defaults?: Readonly<Record<string, Attribute>>;

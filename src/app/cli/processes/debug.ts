@@ -10,10 +10,10 @@ import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
-import { blameText, isSpread, type LayerError } from "../../../runtime/noise/layer-errors.ts";
+import { blameText, type LayerError } from "../../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import { textInputs } from "../../../runtime/run/text-inputs.ts";
-import { debugPage, decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
+import { debugPage, decibelsText, dominantLayer, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/debug.ts";
 import { exists, requireOther } from "../files/files.ts";
@@ -104,7 +104,7 @@ export default async function debug(
   const ranking = layers.toSorted(
     (a, b) => (b.estimate ?? -1) - (a.estimate ?? -1) || a.signalToNoise - b.signalToNoise,
   );
-  const blamedLayer = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
+  const blamedLayer = dominantLayer(blamed);
   const changedLayers = ranking.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
   return {
     data: {

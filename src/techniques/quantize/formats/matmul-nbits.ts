@@ -40,8 +40,7 @@ export const blocksForm = (settings: BlockSettings, target: Target, isTied = fal
     const { codes, scale, zeroPoint, width, rows, bits, block } = offsets ?? (await blocksOf(table, settings, run));
     const attributes = { K: width, N: rows, bits, block_size: block };
     await writeProduct(emit, target, run, async (emit, data) => {
-      // ONNX Runtime (CPU, 1.24 to 1.30) computes a float16 node in float32 if no neighbor has a float16 kernel, and casts its
-      // scales. A product with `accuracy_level` then fails unless these casts are folded, which does not happen in subgraphs.
+      // Quirk "level-in-branch": the runtime casts such a node to float32 with its scales, and does not fold these casts in subgraphs.
       const level = inSubgraph && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
       const toFloat = (value: Value): Value =>
         value.type?.type === "float16" && data.type?.type !== "float16"
