@@ -128,19 +128,6 @@ case("areas of which neither is the larger, with its weight", "attention-transfe
      lambda student, teacher: 1000 * F.mse_loss(energy(student), energy(teacher)), **maps)
 
 
-def channels(x):
-    return F.normalize(smaller(x).flatten(2), dim=2)
-
-
-def nst(student, teacher):
-    s, t = channels(student), channels(teacher)
-    kernel = lambda a, b: torch.einsum("bik,bjk->bij", a, b).pow(2).mean()
-    return kernel(t, t) + kernel(s, s) - 2 * kernel(s, t)
-
-
-case("areas of which neither is the larger", "1 * nst(student=student)", nst, **maps)
-
-
 def vectors(x, mask):
     return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
@@ -163,22 +150,7 @@ case("maps of other sizes, with its weight", "similarity-preserving(student=stud
      lambda student, teacher: 3000 * ((gram(student) - gram(teacher)) ** 2).sum() / 9, **maps)
 
 
-def neighbours(student, teacher, projection_weight, projection_bias):
-    errors = (project(student, projection_weight, projection_bias) - teacher).abs()
-    return 0.02 * (errors[:-1] * errors[1:]).sum(1).mean()
-
-
 vector = {"student": normal(4, 3), "teacher": normal(4, 5)}
-case("projected, with its weight", "correlation(student=student)", neighbours, **vector, **linear)
-
-
-def vid(student, teacher, projection_weight, log_scale, mask):
-    variance = F.softplus(log_scale) + 1e-5
-    each = ((student @ projection_weight.T - teacher) ** 2 / variance + variance.log()) / 2
-    return over(each.mean(-1), mask)
-
-
-case("of tokens", "vid(student=student)", vid, **tokens, projection_weight=normal(5, 3), log_scale=normal(5), mask=mask)
 
 
 def contrastive(student, teacher, projection_weight, projection_bias):
@@ -192,11 +164,6 @@ case("projected", "contrastive(temperature=0.5)", contrastive, **vector, **linea
 case("projected", "hidden-cosine(student=student)",
      lambda student, teacher, projection_weight, projection_bias, mask:
      over(1 - F.cosine_similarity(project(student, projection_weight, projection_bias), teacher, -1), mask), **tokens, **linear, mask=mask)
-
-case("the first token, projected", "pkd(student=student)",
-     lambda student, teacher, projection_weight, projection_bias:
-     (F.normalize(project(student[:, 0], projection_weight, projection_bias), dim=-1) - F.normalize(teacher[:, 0], dim=-1)).pow(2).sum(-1).mean(),
-     **tokens, **linear)
 
 case("vectors projected", "embedding",
      lambda student, teacher, projection_weight, projection_bias: (lambda own:

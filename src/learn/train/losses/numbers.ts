@@ -69,7 +69,7 @@ export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
 }
 
 /** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) covers both branches. */
-export function huberOf(emit: Emit, error: Value, delta: number): Value {
+function huberOf(emit: Emit, error: Value, delta: number): Value {
   const clippedError = emit.Clip([error, -delta, delta]);
   return emit.Mul([clippedError, emit.Sub([error, emit.Mul([clippedError, 0.5])])]);
 }
@@ -126,7 +126,7 @@ export function contrastiveLoss(
   return scaledSum(emit, sum, -1 / (axes.length * count));
 }
 
-export function identity(size: number): Float32Array {
+function identity(size: number): Float32Array {
   const matrix = new Float32Array(size * size);
   for (let index = 0; index < size; index++) matrix[index * size + index] = 1;
   return matrix;

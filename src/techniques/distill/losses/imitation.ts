@@ -47,7 +47,7 @@ export function mismatch({ student, teacher }: Pair, problem: string, hint?: str
 }
 
 /** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
-export function requireSame(pair: Pair, hint?: string): readonly number[] {
+function requireSame(pair: Pair, hint?: string): readonly number[] {
   const [studentDims, teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
   if (sameDims(studentDims, teacherDims)) return studentDims;
   throw mismatch(pair, "have different shapes", hint);
@@ -86,7 +86,7 @@ export function mean(emit: Emit, entries: Value, mask?: Value): Value {
 }
 
 /** Returns the mean of all entries, except those of padding tokens. */
-export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
+function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
   if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
   return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
 }
@@ -140,23 +140,23 @@ function averages(from: number, to: number): readonly number[] {
   });
 }
 
-export function constantLike(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
+function constantLike(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
   if (value.type?.type === "float64") return emit.constant({ type: "float64", dims, data: Float64Array.from(numbers) });
   return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });
 }
 
 /** Projects the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
-export function projectStudent(writing: Writing, { student, teacher }: Pair, bias = true): Value {
+export function projectStudent(writing: Writing, { student, teacher }: Pair): Value {
   const { emit } = writing;
   const areMaps = isMap(student);
   const dims = sizeOf(student);
   const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(areMaps ? 1 : -1));
   const reach = 1 / Math.sqrt(from);
   const weight = writing.parameter("projection.weight", areMaps ? [to, from, 1, 1] : [to, from], 0, reach);
-  const shift = bias ? [writing.parameter("projection.bias", [to], 0, reach)] : [];
-  if (areMaps) return emit.Conv([student, weight, ...shift]);
+  const shift = writing.parameter("projection.bias", [to], 0, reach);
+  if (areMaps) return emit.Conv([student, weight, shift]);
   const rows = emit.Reshape([student, [-1, from]]);
-  return emit.Reshape([emit.Gemm([rows, weight, ...shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
+  return emit.Reshape([emit.Gemm([rows, weight, shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
 }
 
 /** Projects the student if the widths differ. @throws PithError E_SHAPE_MISMATCH if other dimensions differ. */
