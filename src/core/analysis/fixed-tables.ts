@@ -4,7 +4,7 @@
  * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al. 2017), or in two tables (rotary
  *   embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1. Unlike in a permutation matrix, some elements are neither 0 nor ±1.
  */
-import { isFloat, partsOf, sameDims, type Tensor, toFloat64, type Value } from "#graph";
+import { elementCount, isFloat, partsOf, sameDims, type Tensor, toFloat64, type Value } from "#graph";
 import type { Layer } from "./layers.ts";
 
 /** Attention scores up to this value vanish in a softmax. Float16 masks contain −10,000. */
@@ -32,13 +32,15 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
     if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
     const properties = new TableProperties(tensor.dims.at(-1) ?? 1);
     let start: Float64Array | undefined;
+    let unread = elementCount(tensor.dims);
     for await (const { numbers } of partsOf(tensor)) {
       start ??= numbers.slice(0, startCount);
       properties.add(numbers);
+      unread -= numbers.length;
       if (!properties.isOpen) break;
     }
     if (properties.isOpen && (properties.isMask || properties.isSinusoids)) buffers.add(value);
-    if (start === undefined || !properties.isWithinOne) continue;
+    if (start === undefined || !(unread > 0 ? properties.isWithinOne : properties.isWave)) continue;
     for (const other of waveCandidates) {
       if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, index) => onCircle(x, other.start[index] ?? 0)))
         continue;

@@ -76,9 +76,40 @@ interface FittedImage extends Extent {
   readonly data: Uint8Array;
 }
 
+/**
+ * Images of limited total size. If many images in a row are missing, the kept ones are those of an earlier data set, and all are removed. If instead the
+ * least recent one made room, a data set that exceeds the space would find none of its images at the next pass.
+ */
+export class ImageCache {
+  readonly #images = new Map<string, FittedImage>();
+  readonly #maxBytes: number;
+  #bytes = 0;
+  #misses = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get(key: string): FittedImage | undefined {
+    const image = this.#images.get(key);
+    this.#misses = image === undefined ? this.#misses + 1 : 0;
+    return image;
+  }
+
+  add(key: string, image: FittedImage): void {
+    const hasRoom = (): boolean => this.#bytes + image.data.length <= this.#maxBytes;
+    if (!hasRoom() && this.#misses > 4 * this.#images.size) {
+      this.#images.clear();
+      this.#bytes = this.#misses = 0;
+    }
+    if (this.#images.has(key) || !hasRoom()) return;
+    this.#bytes += image.data.length;
+    this.#images.set(key, image);
+  }
+}
+
 /** Decoded and resized images by the content of their file, and by size and channels. */
-const keptImages = new Map<string, FittedImage>();
-let keptBytes = 0;
+const keptImages = new ImageCache(maxKeptBytes);
 
 async function* fitAhead(
   paths: readonly string[],
@@ -98,10 +129,7 @@ async function* fitAhead(
     const { width, height } = imageHeader(bytes, path);
     const finish = async (decoded: Promise<Pixels>): Promise<FittedImage> => {
       const image = resize(await decoded);
-      if (!keptImages.has(key) && keptBytes + image.data.length <= maxKeptBytes) {
-        keptBytes += image.data.length;
-        keptImages.set(key, image);
-      }
+      keptImages.add(key, image);
       return image;
     };
     if (width * height > maxConcurrentPixels) return () => finish(decodeImage(bytes, path));

@@ -1,11 +1,12 @@
-import { type Model, memoize, PithError, throwIfAborted } from "#ir";
+import { type Batch, type Model, memoize, PithError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { sampleCount } from "../../data/batches/rows.ts";
+import { sampleCount, samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { draw, firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
+import { forwardLoss } from "./forward-loss.ts";
 import type { Loss } from "./loss.ts";
 import { createStep, type Step } from "./step.ts";
 
@@ -39,7 +40,7 @@ const defaultBatch = 64;
  * Collects a statistic of the gradient of a loss by each of several stored tensors, in one pass over samples. The model is not changed.
  * @param names names of the stored tensors. @returns the statistics by name; tensors without a gradient are omitted.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate
- * gradients, because batch statistics mix them.
+ * gradients, because batch statistics or the loss mix them.
  * @example
  * import { crossEntropy } from "pith/train";
  * import { type GradientStatistic, observeGradients } from "pith/extend";
@@ -69,7 +70,10 @@ export async function observeGradients<R>(
     memoize(running, name, () => statistic.begin(name)).add(gradient, count);
   const step = await createStep(model, await firstBatch(selected, size), { loss, parameters: names }, complete);
   try {
-    if (isEachSample) requireStateless(step);
+    if (isEachSample) {
+      requireStateless(step);
+      await requireSeparate(model, loss, await firstBatch(selected, 2), complete);
+    }
     for await (const batch of selected.batches({ size })) {
       throwIfAborted(complete.signal, "Stopped while gradients were computed.");
       await step.run(batch);
@@ -88,4 +92,25 @@ function requireStateless({ states: [state] }: Step): void {
   throw new PithError("E_UNSUPPORTED", text, {
     hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
   });
+}
+
+/** Maximum difference of losses, relative to the greater loss: float32 sums in a batch have another order. */
+const tolerance = 1e-4;
+
+/** Requires that the loss of two samples as a batch is the mean of their losses. */
+async function requireSeparate(model: Model, loss: Loss, pair: Batch, context: Context): Promise<void> {
+  if (samplesIn(pair) < 2) return;
+  const losses = forwardLoss(model, loss, context);
+  const lossOf = (start: number, end: number) => losses.of(sliceBatch(pair, start, end));
+  try {
+    const [first, second, both] = [await lossOf(0, 1), await lossOf(1, 2), await lossOf(0, 2)];
+    if (!(Math.abs(both - (first + second) / 2) > tolerance * Math.max(Math.abs(first), Math.abs(second)))) return;
+    const [pairText = "", ...texts] = [both, first, second].map((value) => value.toPrecision(6));
+    const text = `A sample has no separate gradient: the loss of two samples is ${pairText}, not the mean of ${texts.join(" and ")}.`;
+    throw new PithError("E_UNSUPPORTED", text, {
+      hint: "Use a loss that is the mean over samples, and a model that does not mix the samples of a batch.",
+    });
+  } finally {
+    await losses.release();
+  }
 }

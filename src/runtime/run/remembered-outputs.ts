@@ -10,7 +10,7 @@ import { gatherRows, joinBatches, mapColumns, padRows, sliceBatch } from "../../
 import { findStates } from "../../data/batches/states.ts";
 import type { Runner } from "./run.ts";
 
-/** Maximum bytes of the outputs of one sample, and of all samples of a model. */
+/** Maximum bytes of the outputs of one sample, and of all samples of a model at one batch size. */
 const [maxSampleBytes, maxBytes] = [2 ** 16, 2 ** 27];
 
 interface Outputs {

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
+import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory, zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { measureOnce } from "./kept.ts";
+import { columnRange } from "./column-statistics.ts";
+import { measureOnce, observeOnce } from "./kept.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
@@ -48,4 +50,22 @@ test("measures again on each call if the data is a stream", async () => {
   const { measured, measure } = meter();
   for (let index = 0; index < 2; index++) await measureOnce(model, stream, "range", ["y"], measure);
   expect(measured).toEqual([["y"], ["y"]]);
+});
+
+test("a value that was measured along one axis is measured again along another", async () => {
+  const square = parseModel(`opset 21
+graph (x: float32[batch, 2, 2]) -> (y) {
+  y = Identity(x)
+}`);
+  const data = memory("rows", { x: fromNumbers("float32", [1, 2, 2], [1, 2, 3, 4]) });
+  const maximaAlong = async (axis: number) => {
+    const samples = { of: data, setting: "range" };
+    const ranges = await observeOnce(createEngine(), square, samples, [{ name: "y", axis }], columnRange, {});
+    return [...(ranges.get("y")?.max ?? [])];
+  };
+  expect([await maximaAlong(1), await maximaAlong(2), await maximaAlong(1)]).toEqual([
+    [2, 4],
+    [3, 4],
+    [2, 4],
+  ]);
 });

@@ -44,8 +44,8 @@ interface CachedSamples {
   readonly setting: string;
 }
 
-/** Like `observe`, but runs the model only for values whose statistics are not cached. */
-export function observeOnce<R>(
+/** Like `observe`, but runs the model only for places whose statistics are not cached. */
+export async function observeOnce<R>(
   engine: Engine,
   model: Model,
   { of, setting }: CachedSamples,
@@ -53,11 +53,15 @@ export function observeOnce<R>(
   statistic: Statistic<R> | ((name: string) => Statistic<R>),
   options: ObserveOptions,
 ): Promise<ReadonlyMap<string, R>> {
-  const names = places.map(({ name }) => name);
-  return measureOnce(model, of, setting, names, (missing) => {
-    const missingPlaces = places.filter(({ name }) => missing.includes(name));
-    return observe(engine, model, of, missingPlaces, statistic, options);
+  const keyOf = ({ name, axis }: Place): string => JSON.stringify([name, axis]);
+  const keys = new Map(places.map((place) => [place.name, keyOf(place)]));
+  const renamed = (results: ReadonlyMap<string, R>, names: ReadonlyMap<string, string>) =>
+    new Map(Array.from(results, ([name, result]) => [names.get(name) ?? name, result]));
+  const statistics = await measureOnce(model, of, setting, [...keys.values()], async (missing) => {
+    const missingPlaces = places.filter((place) => missing.includes(keyOf(place)));
+    return renamed(await observe(engine, model, of, missingPlaces, statistic, options), keys);
   });
+  return renamed(statistics, new Map(Array.from(keys, ([name, key]) => [key, name])));
 }
 
 const hashes = new WeakMap<Graph, { readonly revision: number; readonly hash: string }>();

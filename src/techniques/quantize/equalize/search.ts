@@ -60,18 +60,22 @@ export const searchFactors =
     const inputs = search.canGain === undefined ? [] : sampledLayers.flatMap(inputPlaceOf);
     const order = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal };
     const cacheKey = { of: data, setting: `reach on ${order.samples} samples, seed ${seed}` };
-    const places = [...new Map([...starts, ...inputs].map((place) => [place.name, place])).values()];
+    const axes = new Map([...starts, ...inputs].map(({ name, axis }) => [name, axisOf(model, name, axis)]));
+    const places = Array.from(axes, ([name, axis]) => ({ name, axis }));
     const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, order);
+    // A value that is read along several axes has the ranges of the last one.
+    const rangeOf = ({ name, axis }: Place) =>
+      axes.get(name) === axisOf(model, name, axis) ? ranges.get(name) : undefined;
     const readersOfGroup = (group: ScaleGroup, inputSamples: ReadonlyMap<Layer, InputSample>) =>
       readersOf(group, model, inputSamples, options, context);
     const startOf = ({ units, starts: [first] }: ScaleGroup): ColumnRange | undefined => {
-      const range = ranges.get(first?.value?.name ?? "");
+      const range = first?.value && rangeOf({ name: first.value.name, axis: first.axis });
       return range?.min.length === units ? range : undefined;
     };
     // The ranges of channels show which groups cannot gain. Only the layers of the others are sampled.
     const channelSamples = new Map(
       sampledLayers.flatMap((layer) => {
-        const range = inputPlaceOf(layer).flatMap(({ name }) => ranges.get(name) ?? [])[0];
+        const [range] = inputPlaceOf(layer).flatMap((place) => rangeOf(place) ?? []);
         return range === undefined ? [] : [[layer, withoutRows(range, layer)] as const];
       }),
     );
@@ -144,6 +148,10 @@ export const searchFactors =
       await products.release();
     }
   };
+
+function axisOf({ graph }: Model, name: string, axis = 0): number {
+  return axis < 0 ? axis + (graph.value(name)?.type?.dims?.length ?? 0) : axis;
+}
 
 /** Returns the input of a layer; nothing if its columns cannot be observed. */
 function inputPlaceOf(layer: Layer): readonly Place[] {
