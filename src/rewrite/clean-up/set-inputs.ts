@@ -37,9 +37,22 @@ export const setInputs = definePass({
       input.tensor = inMemory(dense);
       input.type = { type: dense.type, dims: dense.dims };
     }
+    for (const [name, content] of Object.entries(set))
+      model.header.metadata.set(`${fixedKey}${name}`, JSON.stringify(content));
     return { changes: constants.map(([{ name }]) => change(name, "fixed to a value")), misses: [] };
   },
 });
+
+/** Beginning of the metadata keys that record the values of removed inputs. */
+const fixedKey = "pith.set.";
+
+/** Returns whether a model has no such input because it was replaced by this value. */
+export function isFixedAt({ graph, header }: Model, name: string, content: number | readonly number[]): boolean {
+  return (
+    graph.feeds.every((feed) => feed.name !== name) &&
+    header.metadata.get(`${fixedKey}${name}`) === JSON.stringify(content)
+  );
+}
 
 function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number] {
   const { feeds } = model.graph;

@@ -1,7 +1,7 @@
 /** Converts the values of `--set` to inputs of models. */
 import type { Batch, Model } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
-import { contentOf } from "../../../rewrite/clean-up/set-inputs.ts";
+import { contentOf, isFixedAt } from "../../../rewrite/clean-up/set-inputs.ts";
 
 /**
  * Returns the constant inputs of a model. Skips names that the model lacks, because several models can have different inputs.
@@ -15,8 +15,9 @@ export function contentsFor(model: Model, set: Settings): Batch {
 /** Returns the constant inputs of each model. @throws PithError as `contentOf`, also for a name that no model has. */
 export function contentsOfEach(models: readonly Model[], set: Settings): readonly Batch[] {
   const contents = models.map((model) => contentsFor(model, set));
-  const [first] = models;
-  for (const [name, value] of Object.entries(set))
+  for (const [name, value] of Object.entries(set)) {
+    const [first] = models.filter((model) => !isFixedAt(model, name, value));
     if (first !== undefined && !contents.some((batch) => name in batch)) contentOf(first, name, value);
+  }
   return contents;
 }

@@ -1,5 +1,5 @@
 /** Prints the result of a command that changes one model: what changed, sizes, metrics and verdict. */
-import { capitalize } from "#ir";
+import { capitalize, PithError } from "#ir";
 import {
   bytes,
   confidenceText,
@@ -103,17 +103,24 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
       replaced: false,
       ...furtherRecord({ ...files, copies: [] }),
     },
-    goalMissed: true,
+    failure:
+      idle === undefined
+        ? unchangedError(model, misses, markReplaced(files.alsoWritten, files))
+        : new PithError("E_UNSUPPORTED", `${capitalize(idle)}. Nothing was written.`, { hint: "--force writes it." }),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
-      if (idle !== undefined) return terminal.line(`${capitalize(idle)}. Nothing was written; --force writes it.`);
-      const further = markReplaced(files.alsoWritten, files);
-      const writtenFiles = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
-      terminal.line(
-        `Nothing changed, and ${writtenFiles} was written.${misses.length === 0 ? nothingFound(model) : ""}`,
-      );
     },
   };
+}
+
+function unchangedError(model: string, misses: UnwrittenOutput["misses"], written: readonly string[]): PithError {
+  const text = `Nothing changed, and ${written.length === 0 ? "nothing" : `only ${written.join(", ")}`} was written`;
+  const [first] = misses;
+  if (first === undefined)
+    return new PithError("E_UNSUPPORTED", `${text}: no layer can be changed.`, {
+      hint: `pith inspect ${quoteWord(model)} shows what is in the model.`,
+    });
+  return new PithError("E_UNSUPPORTED", `${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`);
 }
 
 export interface ResultDetails {
@@ -314,10 +321,6 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
   const amongText = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   const weightsText = averaged === "" ? "those" : `${averaged.trim()},`;
   return `${samplesText}; the weights are ${weightsText} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;
-}
-
-function nothingFound(model: string): string {
-  return ` No layer can be changed: pith inspect ${quoteWord(model)} shows what is in the model.`;
 }
 
 const withFormula = <T extends Pick<WeightAndCost, "macs">>(cost: T): object => ({
