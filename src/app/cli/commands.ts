@@ -16,7 +16,7 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<ListedCommand["
 }
 
 const summaries = {
-  compress: "search for the smallest model that meets an accuracy goal, and write it with a report",
+  compress: "search for the smallest model within an accuracy goal that is about as fast, and report",
   studio: "make a model smaller on a page in the browser, with the native runtime, until stopped",
   inspect: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
   quantize: "store the weights, and optionally compute, in fewer bits",

@@ -75,7 +75,7 @@ type Options = v.InferOutput<typeof flags>;
 
 export default defineCommand({
   name: "compress",
-  summary: "search for the smallest model that meets an accuracy goal, and write it with a report",
+  summary: "search for the smallest model within an accuracy goal that is about as fast, and report",
   arguments: [
     {
       name: "model.onnx",
