@@ -22,9 +22,9 @@ function svgOf(model: Model, original: Model | undefined, style: Content): Marku
   const copy = model.clone();
   copy.graph.sort();
   const inference = infer(copy);
-  const found = layers(copy, inference);
-  const factsOf = original === undefined ? weightFacts : differenceFrom(original, found);
-  const { boxes, lines, frames, width, height } = draw(collectPicture(copy.graph, inference, found));
+  const drawnLayers = layers(copy, inference);
+  const factsOf = original === undefined ? weightFacts : differenceFrom(original, drawnLayers);
+  const { boxes, lines, frames, width, height } = draw(collectPicture(copy.graph, inference, drawnLayers));
   const frameRects = frames.map(
     (frame) =>
       html`<rect class="frame" x="${frame.x}" y="${frame.y}" width="${frame.width}" height="${frame.height}" rx="8"/>`,
