@@ -1,10 +1,10 @@
-/** Programs in Chromium that write a model, or read one in ranges. */
+/** Programs in Chromium that write a model, read one in ranges, or run one. */
 import { describe, expect, test } from "vitest";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { model, ofRuntime, program, smaller, visited } from "./bundled.ts";
+import { model, ofRuntime, program, running, smaller, visited } from "./bundled.ts";
 
 const fetched = `
 import { encodeToBytes, open } from "pith";
@@ -27,5 +27,11 @@ describe.skipIf(program === undefined)("a page in a browser", () => {
     const { asked, answer } = await visited(fetched);
     expect(asked.filter((path) => path === "/zipped.onnx").length).toBeGreaterThan(2);
     expect(answer.equals(model)).toBe(true);
+  }, 120_000);
+
+  test("loads the runtime only to run a model", async () => {
+    const { asked, answer } = await visited(running);
+    expect(ofRuntime(asked).some((path) => path.endsWith(".wasm"))).toBe(true);
+    expect([...answer]).toEqual([1, 10]);
   }, 120_000);
 });

@@ -1,14 +1,7 @@
-/** Bundles a program that prunes and quantizes weights, and runs it in Chromium if there is one. */
+/** What bundles of programs contain. Chromium runs them in browser.slow.test.ts. */
 import { dirname } from "node:path";
-import { describe, expect, test } from "vitest";
-import { bundled, ofRuntime, program, smaller, visited } from "./bundled.ts";
-
-const running = `
-import { open } from "pith";
-import { createEngine } from "pith/engine";
-const session = await createEngine().load(await open(new URL("model.onnx", location.href)));
-const { y } = await session.run({ x: { type: "float32", dims: [1, 784], data: new Float32Array(784) } });
-const answer = Uint8Array.from(y.dims);`;
+import { expect, test } from "vitest";
+import { bundled, running, smaller } from "./bundled.ts";
 
 test("a bundle that quantizes weights contains neither data readers nor the static scheme", async () => {
   const { modules, bytes } = await bundled(smaller, true);
@@ -34,10 +27,8 @@ const answer = await encodeToBytes(model);`);
   expect(bytes).toBeLessThan(100_000);
 });
 
-describe.skipIf(program === undefined)("a page in a browser", () => {
-  test("loads the runtime only to run a model", async () => {
-    const { asked, answer } = await visited(running);
-    expect(ofRuntime(asked).some((path) => path.endsWith(".wasm"))).toBe(true);
-    expect([...answer]).toEqual([1, 10]);
-  }, 120_000);
+test("a bundle that runs a model imports the runtime only when it runs", async () => {
+  const { external } = await bundled(running);
+  expect(external.ever).toContain("#onnxruntime");
+  expect(external.atOnce).toEqual([]);
 });

@@ -39,6 +39,13 @@ await prune(model, { amount: 0.5, keepMasks: true });
 await quantize(model, { scheme: "weights" });
 const answer = await encodeToBytes(model);`;
 
+export const running = `
+import { open } from "pith";
+import { createEngine } from "pith/engine";
+const session = await createEngine().load(await open(new URL("model.onnx", location.href)));
+const { y } = await session.run({ x: { type: "float32", dims: [1, 784], data: new Float32Array(784) } });
+const answer = Uint8Array.from(y.dims);`;
+
 /** Responds as servers that compress whole files but not ranges, with the same ETag for both. */
 function sendZipped({ range, "if-none-match": etag }: IncomingHttpHeaders, response: ServerResponse): void {
   const [, start = 0, end = 0] = (/^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? []).map(Number);
@@ -80,7 +87,17 @@ export async function bundled(code: string, callsPasses = false) {
     }
   }
   const inputs = [...atOnce].flatMap((name) => Object.entries(outputs.get(name)?.inputs ?? {}));
+  const external = (name: string) =>
+    (outputs.get(name)?.imports ?? []).filter((imported) => imported.external === true);
   return {
+    /** What files of others are imported at once, and what by any file. */
+    external: {
+      atOnce: [...atOnce]
+        .flatMap(external)
+        .filter(({ kind }) => kind === "import-statement")
+        .map(({ path }) => path),
+      ever: [...outputs.keys()].flatMap((name) => external(name ?? "")).map(({ path }) => path),
+    },
     files: new Map(outputFiles.map(({ path, contents }) => [`/${path.split("/").at(-1)}`, contents])),
     modules: inputs.flatMap(([name, { bytesInOutput }]) => (bytesInOutput > 0 ? [name] : [])),
     bytes: [...atOnce].reduce((sum, name) => sum + (outputs.get(name)?.bytes ?? 0), 0),

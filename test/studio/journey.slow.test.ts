@@ -1,7 +1,9 @@
 /** The page in a real browser, from a model to its smaller file, with samples and before they are known. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { open } from "../../src/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { writeQuadrants } from "./quadrants.ts";
 import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
 
@@ -69,5 +71,17 @@ describe.skipIf(browser === undefined)("the studio", () => {
       await page.getByRole("radio", { name: /float16/ }).check();
       await page.getByRole("button", { name: "Run float16" }).waitFor();
       expect(errors).toEqual([]);
+    }));
+
+  test("explains a file that is not a model where it was dropped", () =>
+    inStudio(async ({ page }) => {
+      const broken = join(temporaryFolder(), "broken.onnx");
+      await writeFile(broken, "this is a text");
+      await page.setInputFiles("input[type=file] >> nth=0", broken);
+      const alert = page.getByRole("alert");
+      await alert.waitFor();
+      expect(await alert.textContent()).toContain("broken.onnx");
+      expect(await alert.textContent()).toContain("E_NOT_ONNX");
+      expect(new URL(page.url()).hash).not.toBe("#model");
     }));
 });
