@@ -14,7 +14,7 @@ import { isEqualCount } from "../../../judge/record/operation-count.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
-import { partFor, placeholderOptions, textHelps, trains } from "../../../judge/steps/step-options.ts";
+import { partFor, textHelps, trains } from "../../../judge/steps/step-options.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { decoderOf } from "../../../runtime/run/decoding.ts";
@@ -272,8 +272,7 @@ async function openStep(input: PassInput, targets: readonly RunTarget[], origina
   const options = await openModules(pass.id, pass.options, input.options);
   const needs = typeof pass.data === "object" ? pass.data.when(options) : undefined;
   if (needs !== undefined && input.data === undefined) requireTexts(pass, options, original, needs);
-  const hasSamples = input.data !== undefined || needs !== undefined;
-  await pass.checkModel?.(original.clone(), { ...options, ...(hasSamples && placeholderOptions(pass)) });
+  await pass.checkModel?.(original.clone(), options);
   // References are opened first, so that wrong ones fail before slow measurements.
   const references = await openReferences(pass, original, input);
   // Teachers are excluded, because a teacher can be a result of Pith.
