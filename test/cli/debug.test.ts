@@ -30,6 +30,17 @@ test("reports swapped models", async () => {
   expect((await pith("debug", original, result)).err).not.toContain("swapped");
 });
 
+test("the original is --original or the first of two models", async () => {
+  const [original, result] = [at("right.onnx"), at("near.onnx")];
+  const { out } = await pith("debug", result, "--original", original);
+  expect(out).toContain(`${result} against ${original}`);
+  expect((await pith("debug", original, result)).out).toBe(out);
+  expect(await pith("debug", result)).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/^E_USAGE: debug compares one model with its original, and got 1 model\./),
+  });
+});
+
 test("lists the layer with the largest error first, with the errors of weight and layer", async () => {
   await save(parseModel(hidden.replace("[0, 0.5]]", "[0, 0.4]]")), at("spoiled.onnx"));
   const out = at("debug.html");

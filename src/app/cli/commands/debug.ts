@@ -1,5 +1,7 @@
 import * as v from "valibot";
+import { PithError } from "#ir";
 import { option } from "#pass";
+import { counted } from "../../../core/numbers.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, partFlag } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
@@ -7,6 +9,7 @@ import { fork } from "../fork.ts";
 
 export const options = v.object({
   out: option(v.string(), "also write all layers as a chart and a table", { short: "-o", value: "debug.html" }),
+  original: option(v.string(), "the original", { value: "original.onnx" }),
   output: metricFlags.output,
   ...dataFlags,
   ...partFlag,
@@ -16,10 +19,21 @@ export default defineCommand({
   name: "debug",
   summary: "find the layers in which a compressed model differs from its original",
   arguments: [
-    { name: "original.onnx", description: "the original" },
-    { name: "model.onnx", description: "the compressed model" },
+    { name: "model.onnx", description: "the compressed model, after its original without --original", several: true },
   ],
   options,
-  examples: ["debug model.onnx model.int8.onnx", "debug model.onnx model.int8.onnx --data cifar10/ -o debug.html"],
-  run: (words, flags, session) => fork("debug", words, flags, session, { title: `debug ${words[1]}` }),
+  examples: [
+    "debug model.int8.onnx --original model.onnx",
+    "debug model.onnx model.int8.onnx --data cifar10/ -o debug.html",
+  ],
+  run(words, { original, ...flags }, session) {
+    const paths = original === undefined ? words : [original, ...words];
+    if (paths.length !== 2)
+      throw new PithError(
+        "E_USAGE",
+        `debug compares one model with its original, and got ${counted(paths.length, "model")}.`,
+        { hint: "pith debug model.int8.onnx --original model.onnx" },
+      );
+    return fork("debug", paths, flags, session, { title: `debug ${paths[1]}` });
+  },
 });
