@@ -98,21 +98,18 @@ export async function layerTable(
   const shares = new Map(layers.flatMap(({ layer, share }) => (share === undefined ? [] : [[layer, share] as const])));
   const gradients = Math.min(samples, tableSamples, Math.floor(evaluated / gradientRuns));
   const isIncomplete = [...noise].some(([layer, power]) => power > 0 && !shares.has(layer));
-  const slopes =
-    isIncomplete && data !== undefined && gradients > 0
-      ? await tryRuns(original, signal, async () => {
-          // Training code is loaded only if it is needed.
-          const { taylorErrors } = await import("./taylor-errors.ts");
-          return taylorErrors(original, candidate, data, { samples: gradients, output }, context);
-        })
-      : undefined;
-  const [fromNoise, fromSlopes] = [predictor(shares, noise), predictor(shares, slopes ?? new Map())];
-  const [best, other] = fromSlopes.spread < fromNoise.spread ? [fromSlopes, fromNoise] : [fromNoise, fromSlopes];
-  const rows = layers.map((row) => ({
-    ...row,
-    estimate: row.share ?? best.predict(row.layer) ?? other.predict(row.layer),
-  }));
-  return { ...summary, rows };
+  const figures: ReadonlyMap<string, number>[] = [noise];
+  if (isIncomplete && data !== undefined && gradients > 0) {
+    // Training code is loaded only if it is needed.
+    const { taylorErrors } = await import("./taylor-errors.ts");
+    const settings = { samples: gradients, output };
+    const slopes = await tryRuns(original, signal, () => taylorErrors(original, candidate, data, settings, context));
+    if (slopes !== undefined) figures.push(slopes);
+  }
+  const predictors = figures.map((column) => predictor(shares, column)).toSorted((a, b) => a.spread - b.spread);
+  const estimateOf = (layer: string): number | undefined =>
+    predictors.flatMap(({ predict }) => predict(layer) ?? [])[0];
+  return { ...summary, rows: layers.map((row) => ({ ...row, estimate: row.share ?? estimateOf(row.layer) })) };
 }
 
 /** Squared error relative to the signal, from decibels. */
