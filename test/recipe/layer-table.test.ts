@@ -80,9 +80,9 @@ ${names.map((name, index) => `  w${index}: float32[2, 2] = [${[1, 0, 0, 1].map((
   const options = { alone: { samples: 8, work: 1 } };
   const table = await layerTable(original, changed, data, options, completeContext({ engine: createEngine() }));
   if (table instanceof Miss) throw new Error(table.reason);
-  const [first, ...others] = table.rows;
+  const [first, ...measuredRows] = table.rows;
   expect(first?.share).toBeUndefined();
-  for (const { share, estimate } of others) expect(estimate).toBe(share);
+  for (const { share, estimate } of measuredRows) expect(estimate).toBe(share);
   expect(first?.estimate).toBeGreaterThan(0);
-  expect(first?.estimate).toBeLessThan(others[0]?.share ?? 0);
+  expect(first?.estimate).toBeLessThan(measuredRows[0]?.share ?? 0);
 });
