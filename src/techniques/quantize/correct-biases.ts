@@ -69,8 +69,7 @@ export async function correctRoundedBiases(
     return corrected > 0;
   });
   if (gain === undefined) return [];
-  const samplesText = counted(Math.min(heldOutCount, maxHeldOut), "other sample");
-  const text = `${counted(corrected, "layer")}, with ${gain} on ${samplesText}`;
+  const text = `${counted(corrected, "layer")}, with ${gain} on ${counted(Math.min(heldOutCount, maxHeldOut), "other sample")}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 
