@@ -39,6 +39,10 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   });
 });
 
+test("quantize --scheme dynamic of a tiny share writes nothing and exits with 1", async () => {
+  await expectNothingGained(at("mostly.onnx"), ["quantize", "--scheme", "dynamic"]);
+}, 120_000);
+
 test("factorize of a tiny share of a model writes nothing and exits with 1", async () => {
   await expectNothingGained(at("mostly.onnx"), ["factorize", "--rank", "1", "--no-timing"]);
 });

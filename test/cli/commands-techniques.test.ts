@@ -72,11 +72,8 @@ describe("quantize", () => {
     rmSync(at("no-outputs.onnx"));
   });
 
-  test.each([
-    ["quantize", "--scheme", "dynamic"],
-    ["quantize", "--scheme", "weights"],
-  ])("%s %s %s of a tiny share writes nothing and exits with 1", async (...words) => {
-    await expectNothingGained(at("mostly.onnx"), words);
+  test("quantize --scheme weights of a tiny share writes nothing and exits with 1", async () => {
+    await expectNothingGained(at("mostly.onnx"), ["quantize", "--scheme", "weights"]);
   });
 
   test("prune with a larger drop than --max-drop writes nothing, unless forced", async () => {
