@@ -110,7 +110,7 @@ describe("plot", () => {
     expect(await json("plot", at("right.onnx"), "--original", at("near.onnx"), "-o", at("both.svg"))).toMatchObject({
       code: 0,
     });
-    expect(readFileSync(at("both.svg"), "utf8")).toContain(">Gemm [2, 2], 16 bytes</text>");
+    expect(readFileSync(at("both.svg"), "utf8")).toContain(">Gemm 16 bytes, [2, 2]</text>");
     const { code, err } = await pith("plot", at("right.onnx"), "--original", at("other.onnx"), "-o", at("none.svg"));
     expect({ code, err }).toMatchObject({
       code: 2,

@@ -1,4 +1,4 @@
-/** What bundles of programs contain. Chromium runs them in browser.slow.test.ts. */
+/** Checks what bundles of programs contain. Chromium runs them in browser.slow.test.ts. */
 import { dirname } from "node:path";
 import { expect, test } from "vitest";
 import { bundled, running, smaller } from "./bundled.ts";

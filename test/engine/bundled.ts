@@ -90,7 +90,7 @@ export async function bundled(code: string, callsPasses = false) {
   const external = (name: string) =>
     (outputs.get(name)?.imports ?? []).filter((imported) => imported.external === true);
   return {
-    /** What files of others are imported at once, and what by any file. */
+    /** External modules that are imported at once, and by any file. */
     external: {
       atOnce: [...atOnce]
         .flatMap(external)

@@ -2,7 +2,7 @@
 import { type Dense, fixedDims, type Model, PithError } from "#ir";
 import { gatherRows, samplesIn } from "../../data/batches/rows.ts";
 import { type Dataset, mapBatches } from "../../data/index.ts";
-import { contentOf, isFixedAt } from "../../rewrite/clean-up/set-inputs.ts";
+import { contentOf, hasValue } from "../../rewrite/clean-up/set-inputs.ts";
 
 /** Constant values of inputs, by name: one number for all elements, or a list. */
 export type Settings = Readonly<Record<string, number | number[]>>;
@@ -11,7 +11,7 @@ export type Settings = Readonly<Record<string, number | number[]>>;
 export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
   return new Map(
     Object.entries(set).flatMap(([name, values]) => {
-      if (isFixedAt(model, name, values)) return [];
+      if (hasValue(model, name, values)) return [];
       const content = contentOf(model, name, values);
       if (fixedDims(model.graph.value(name)?.type?.dims ?? []) !== undefined) return [[name, content]];
       throw new PithError("E_SHAPE_MISMATCH", `\`set\`: input "${name}" has no fixed size that would fit all samples.`);

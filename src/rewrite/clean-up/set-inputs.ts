@@ -47,7 +47,7 @@ export const setInputs = definePass({
 const fixedKey = "pith.set.";
 
 /** Returns whether a model has no such input because it was replaced by this value. */
-export function isFixedAt({ graph, header }: Model, name: string, content: number | readonly number[]): boolean {
+export function hasValue({ graph, header }: Model, name: string, content: number | readonly number[]): boolean {
   return (
     graph.feeds.every((feed) => feed.name !== name) &&
     header.metadata.get(`${fixedKey}${name}`) === JSON.stringify(content)

@@ -1,11 +1,10 @@
 /** The size of a file that is too large to compress as a whole. */
-import { constants, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { random } from "../../core/tensor/random.ts";
 import { size } from "./size.ts";
 
-const gzipOf = (bytes: Uint8Array, strategy = constants.Z_DEFAULT_STRATEGY): number =>
-  gzipSync(bytes, { level: 9, strategy }).length;
+const gzipOf = (bytes: Uint8Array): number => gzipSync(bytes, { level: 9 }).length;
 
 /** Returns random values of low entropy, similar to quantized weights. */
 function lowEntropy(count: number): Uint8Array {
@@ -28,8 +27,8 @@ describe("size", () => {
     };
     const sizes = await size(source);
     expect(sizes).toMatchObject({ bytes: large.length, sampled: true });
-    // Four strategies of gzip compress 8 MiB each, and brotli 2 MiB.
-    expect(read.reduce((sum, [start, end]) => sum + end - start, 0)).toBeLessThanOrEqual(4 * 2 ** 23 + 2 ** 21);
+    // Gzip compresses 8 MiB, and brotli 2 MiB.
+    expect(read.reduce((sum, [start, end]) => sum + end - start, 0)).toBeLessThanOrEqual(2 ** 23 + 2 ** 21);
     expect(Math.max(...read.map(([, end]) => end))).toBeGreaterThan(0.9 * large.length);
     const ratio = (sizes.gzip ?? 0) / gzipOf(large);
     expect(ratio).toBeGreaterThan(0.5);

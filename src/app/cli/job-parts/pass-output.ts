@@ -54,8 +54,6 @@ export interface StepReport extends Pick<StepResult, "changes" | "misses" | "tra
   readonly before: WeightAndCost;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
-  /** Whether the model that the goal refers to is at chance level, so that no drop can be measured. */
-  readonly knewNothing?: boolean | undefined;
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
   /** Layers that are kept at higher precision than requested. */
@@ -70,7 +68,6 @@ export interface UnwrittenOutput extends StepReport {
 
 /** Cost of the result of a dry run; undefined if it is the same as the input model's. */
 export interface PlannedCost extends Pick<WeightAndCost, "parameters" | "macs"> {
-  /** Undefined if not measured. */
   readonly speed: Speed | undefined;
   readonly uneven: UnevenChannels;
 }

@@ -1,7 +1,7 @@
 /** Converts the values of `--set` to inputs of models. */
 import type { Batch, Model } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
-import { contentOf, isFixedAt } from "../../../rewrite/clean-up/set-inputs.ts";
+import { contentOf, hasValue } from "../../../rewrite/clean-up/set-inputs.ts";
 
 /**
  * Returns the constant inputs of a model. Skips names that the model lacks, because several models can have different inputs.
@@ -16,7 +16,7 @@ export function contentsFor(model: Model, set: Settings): Batch {
 export function contentsOfEach(models: readonly Model[], set: Settings): readonly Batch[] {
   const contents = models.map((model) => contentsFor(model, set));
   for (const [name, value] of Object.entries(set)) {
-    const [first] = models.filter((model) => !isFixedAt(model, name, value));
+    const [first] = models.filter((model) => !hasValue(model, name, value));
     if (first !== undefined && !contents.some((batch) => name in batch)) contentOf(first, name, value);
   }
   return contents;

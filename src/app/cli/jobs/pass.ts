@@ -102,7 +102,6 @@ async function reportOf(
     before: await weighFile(input.model, input.path),
     preprocessing: data?.task.preprocessing,
     samples: data && { ...data.samples, train: train && { ...train, ...learnt } },
-    knewNothing: comparison === undefined ? undefined : !comparison.judge.aboveChance,
     goal: comparison?.goal,
     targets: [],
     fallback: fallback && { ...fallback, searched },

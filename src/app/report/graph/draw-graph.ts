@@ -8,7 +8,7 @@ import { clip, type DrawnBox, draw } from "./draw.ts";
 import { collectPicture } from "./graph.ts";
 
 /** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element for a styled page. */
-export const drawGraph = (model: Model): string => svgOf(model, undefined, undefined).markup;
+export const drawGraph = (model: Model): string => svgOf(model, undefined).markup;
 
 /**
  * Returns the same drawing as the content of an SVG file.
@@ -16,9 +16,10 @@ export const drawGraph = (model: Model): string => svgOf(model, undefined, undef
  * @throws PithError E_OPTION if no layer of the original has a counterpart.
  */
 export const pictureOfGraph = (model: Model, original: Model | undefined): string =>
-  svgOf(model, original, html`<style>${trusted(tokens + graphStyle)}</style>`).markup;
+  svgOf(model, original, ' xmlns="http://www.w3.org/2000/svg"', html`<style>${trusted(tokens + graphStyle)}</style>`)
+    .markup;
 
-function svgOf(model: Model, original: Model | undefined, style: Content): Markup {
+function svgOf(model: Model, original: Model | undefined, namespace = "", style?: Markup): Markup {
   const copy = model.clone();
   copy.graph.sort();
   const inference = infer(copy);
@@ -33,7 +34,7 @@ function svgOf(model: Model, original: Model | undefined, style: Content): Marku
   const labels = frames.map(
     ({ x, y, label }) => html`<text class="block" x="${x - 6}" y="${y}" dy="1em">${label}</text>`,
   );
-  return html`<svg xmlns="http://www.w3.org/2000/svg" class="graph" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Graph of ${counted(boxes.length, "box")}">${style}${frameRects}${edges}${boxes.map((box) => boxMarkup(box, factsOf))}${labels}</svg>`;
+  return html`<svg${trusted(namespace)} class="graph" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Graph of ${counted(boxes.length, "box")}">${style}${frameRects}${edges}${boxes.map((box) => boxMarkup(box, factsOf))}${labels}</svg>`;
 }
 
 type Facts = (layer: Layer) => string;
@@ -71,8 +72,7 @@ function differenceFrom(original: Model, found: readonly Layer[]): Facts {
     const [before] = counterparts(layer);
     const form = dimsText(storedForm(layer).dims);
     if (before === undefined) return `new, ${sizeOf(layer)}, ${form}`;
-    const isSame = sizeOf(before) === sizeOf(layer);
-    return isSame ? `${form}, ${sizeOf(layer)}` : `${sizeOf(before)} → ${sizeOf(layer)}, ${form}`;
+    return `${[...new Set([sizeOf(before), sizeOf(layer)])].join(" → ")}, ${form}`;
   };
 }
 
