@@ -34,6 +34,7 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   eval: ["eval", at("near.onnx"), ...data],
   "eval-original": ["eval", at("near.onnx"), ...data, "--original", at("right.onnx")],
   "eval-without-data": ["eval", at("near.onnx"), "--original", at("right.onnx")],
+  plot: ["plot", at("hidden.onnx"), "-o", at("plot.svg")],
   debug: ["debug", at("near.onnx"), at("right.onnx"), ...data],
   compress: ["compress", at("outliers.onnx"), ...data, "--steps", "4", "--for", "size", "-o", at("searched")],
   "compress-recipe": ["compress", at("right.onnx"), ...data, "-r", at("recipe.yaml"), "-o", at("by-recipe")],
