@@ -72,7 +72,7 @@ export async function observeGradients<R>(
   try {
     if (isEachSample) {
       requireStateless(step);
-      await requireSeparate(model, loss, await firstBatch(selected, 2), complete);
+      if (batchSize(model, 2).size === 2) await requireSeparate(model, loss, await firstBatch(selected, 2), complete);
     }
     for await (const batch of selected.batches({ size })) {
       throwIfAborted(complete.signal, "Stopped while gradients were computed.");

@@ -85,7 +85,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
 }
 
 /**
- * Returns the default rate, lowered to 5 % of the smallest RMS of a layer's weights. A step of Adam or Lion changes each weight by about the rate, and
+ * Returns the default rate, lowered to 5 % of the smallest RMS of a layer's weights, by a factor of at most ten. A step of Adam or Lion changes each weight by about the rate, and
  * the first layer of a model for pixels up to 255 has small weights.
  */
 async function rateFor(model: Model, optimizer: Optimizer): Promise<number> {
@@ -98,7 +98,7 @@ async function rateFor(model: Model, optimizer: Optimizer): Promise<number> {
     const rms = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
     if (rms > 0) lowest = Math.min(lowest, 0.05 * rms);
   }
-  return Number(lowest.toPrecision(1));
+  return Number(Math.max(lowest, rate / 10).toPrecision(1));
 }
 
 /** @param requested the option `batch`; undefined selects the size by memory. */
