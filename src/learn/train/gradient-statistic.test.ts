@@ -69,3 +69,13 @@ test("gradients of single samples are rejected if the loss is not the mean over 
   expect((await observe({}, squareOfMean)).size).toBe(1);
   expect((await observe({ each: "sample" }, crossEntropy())).get("fc.weight")).toHaveLength(2);
 });
+
+test("a model for one sample at a time has gradients of single samples", async () => {
+  const model = network({ fc: linear(4, 3) }, { input: [1, 4], seed: 1 });
+  const data = memory("samples", { input: float32([2, 4], [1, 2, 3, 4, 5, 6, 7, -8]), label: int64([2], [0, 1]) });
+  const observed = await observeGradients(model, ["fc.weight"], list({ each: "sample" }), {
+    data,
+    loss: crossEntropy(),
+  });
+  expect(observed.get("fc.weight")).toHaveLength(2);
+});
