@@ -78,7 +78,8 @@ interface FittedImage extends Extent {
 
 /**
  * Images of limited total size. If many images in a row are missing, the kept ones are those of an earlier data set, and all are removed. If instead the
- * least recent one made room, a data set that exceeds the space would find none of its images at the next pass.
+ * least recent one made room, a data set that exceeds the space would find none of its images at the next pass. So does one of more than five
+ * times the space.
  */
 export class ImageCache {
   readonly #images = new Map<string, FittedImage>();

@@ -47,3 +47,20 @@ graph (x: float32[batch, 2]) -> (logits) {
   await train(model, { data: pairs, batch: 2, epochs: 1, schedule: "constant", optimizer, onStep });
   expect(rates[0]).toBe(expected);
 });
+
+test("only trained weights that are not pruned lower the default rate", async () => {
+  const model = parseModel(`opset 18
+graph (x: float32[batch, 2]) -> (logits) {
+  tiny: float32[2, 2] = [[0.00001, 0.00001], [0.00001, 0.00001]]
+  w: float32[2, 2] = [[0.03, 0], [0, 0]]
+  a = MatMul(x, tiny)
+  b = MatMul(x, w)
+  logits = Add(a, b)
+}`);
+  const rates: number[] = [];
+  const onStep = ({ learningRate }: { readonly learningRate: number }): void => void rates.push(learningRate);
+  await train(model.clone(), { data: pairs, batch: 2, epochs: 1, schedule: "constant", layers: ["b"], onStep });
+  await train(model, { data: pairs, batch: 2, epochs: 1, schedule: "constant", onStep });
+  expect(rates[0]).toBe(0.001);
+  expect(rates.at(-1)).toBe(0.0001);
+});

@@ -1,6 +1,6 @@
 /** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
 import { infer, layers } from "#analysis";
-import { type Model, PithError, toFloat64 } from "#ir";
+import { type Model, PithError, toFloat32 } from "#ir";
 import type { Context } from "#pass";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { setAside } from "../../data/batches/select.ts";
@@ -16,6 +16,7 @@ import { defaultRate, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
 import { defaultBatch, type TrainOptions, trainOptions } from "./train-options.ts";
+import { trainedValues } from "./trained-values.ts";
 
 export interface Validation {
   readonly data: Dataset;
@@ -58,7 +59,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const { schedule, warmup, metric, every, patience, augment, epochs } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
-  const learningRate = options.learningRate ?? (await rateFor(model, optimizer));
+  const learningRate = options.learningRate ?? (await rateFor(model, optimizer, options));
   const baseSchedule = typeof schedule === "function" ? schedule : schedules[schedule];
   const { data: samples, validation } =
     options.validation === undefined
@@ -85,18 +86,19 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
 }
 
 /**
- * Returns the default rate, lowered to 5 % of the smallest RMS of a layer's weights, by a factor of at most ten. A step of Adam or Lion changes each weight by about the rate, and
- * the first layer of a model for pixels up to 255 has small weights.
+ * Returns the default rate, lowered to 5 % of the smallest RMS of a trained layer's weights, by a factor of at most ten. A step of Adam or Lion
+ * changes each weight by about the rate, and the first layer of a model for pixels up to 255 has small weights. Pruned weights do not count.
  */
-async function rateFor(model: Model, optimizer: Optimizer): Promise<number> {
+async function rateFor(model: Model, optimizer: Optimizer, options: TrainOptions): Promise<number> {
   const rate = defaultRate(optimizer);
   if (optimizer.name === "sgd") return rate;
+  const trained = trainedValues(model, options);
   let lowest = rate;
   for (const { weight, role } of layers(model, infer(model))) {
-    if (weight.tensor?.type !== "float32" || role.kind === "lookup") continue;
-    const values = toFloat64(await weight.tensor.read());
-    const rms = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
-    if (rms > 0) lowest = Math.min(lowest, 0.05 * rms);
+    if (!trained.has(weight.name) || weight.tensor?.type !== "float32" || role.kind === "lookup") continue;
+    const values = toFloat32(await weight.tensor.read()).filter((value) => value !== 0);
+    const squares = values.reduce((sum, value) => sum + value * value, 0);
+    if (squares > 0) lowest = Math.min(lowest, 0.05 * Math.sqrt(squares / values.length));
   }
   return Number(Math.max(lowest, rate / 10).toPrecision(1));
 }
