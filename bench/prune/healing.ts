@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "pith";
 import type { PassOutput } from "../../src/app/cli/job-parts/pass-output.ts";
+import type { Evaluated } from "../../src/app/cli/processes/eval.ts";
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
-import type { Measurement } from "../../src/judge/run/measure-models.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
 import { heading, line, points, share, table, target } from "../lib/print.ts";
@@ -155,7 +155,7 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
     if (result?.written === undefined) throw new Error(`${words.join(" ")}: ${ran.error ?? "nothing was written"}`);
     const metric = chain.metric === undefined ? [] : ["--metric", chain.metric];
     const judged = await pith("eval", out, "--original", model, ...samples, ...metric);
-    last = (judged.data as Measurement | undefined)?.comparison;
+    last = (judged.data as Evaluated | undefined)?.comparison;
     if (last === undefined) throw new Error(`eval: ${judged.error ?? "no labels"}`);
     const { unit, original, candidate, difference } = last;
     const shown = (estimate: Estimate): string => (unit === "share" ? share(estimate, 1) : numbers(estimate));

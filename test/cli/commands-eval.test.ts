@@ -104,6 +104,14 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(comparison).toMatchObject({ original: { value: 1 } });
   });
 
+  test("compares the outputs as the commands that change a model do, also without data", async () => {
+    const words = ["eval", at("near.onnx"), "--original", at("right.onnx"), "--target", "node"];
+    const { out } = await pith(...words);
+    expect(out).toMatch(/^outputs: signal to noise 2\d\.\d+ dB, on 32 random inputs$/m);
+    expect(await json(...words)).toMatchObject({ likeness: { samples: 32 }, targets: [{ right: true }] });
+    expect(await json(...words)).not.toHaveProperty("lost");
+  });
+
   test("exits with 0 if a goal is met, and with 1 if it is missed", async () => {
     const against = ["eval", at("near.onnx"), ...data, "--original", at("right.onnx")];
     expect(await json(...against, "--max-drop", "50%", "--min-agreement", "50%")).toMatchObject({

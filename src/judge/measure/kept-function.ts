@@ -33,7 +33,9 @@ export interface LostFunction {
  */
 export type Training = "none" | "answers" | "labels";
 
+/** Returns the kind of training. Unknown steps, of a model that is judged as it is, can have trained it. */
 export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): Training {
+  if (steps.length === 0) return "answers";
   const training = steps.filter(({ pass }) => trains(pass));
   if (training.length === 0) return "none";
   const learnsOriginal = ({ pass: { learnsAnswers, reference }, options }: (typeof training)[number]): boolean =>
@@ -83,11 +85,10 @@ export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boo
  */
 export async function checkFunction(
   { engine, seed, signal, progress }: Context & { readonly engine: WatchedEngine },
-  fullOriginal: Model,
+  original: Model,
   result: Model,
   { test, comparison: byMetric, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
-  const original = withOutputsOf(fullOriginal, result);
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
@@ -105,7 +106,7 @@ export async function checkFunction(
   const isOtherForm = typeof comparison === "object" && comparison.otherForm === true;
   const overflow =
     text === undefined ? await attempt(findHalfOverflow(engine, original, result, test, { seed, signal })) : undefined;
-  await requireLoads(engine, result, fullOriginal);
+  await requireLoads(engine, result, original);
   // With data, the metric shows what the result has lost. Without data, nothing does.
   if (test === undefined && typeof likeness === "string" && text === undefined && !forced)
     throw new PithError("E_DATA", `The result could not be compared with the original: ${likeness}.`, {

@@ -135,7 +135,7 @@ export class Steps<C extends Compared = Compared> {
 
   /** Judges the result of the last step. @param missedText returns why a result misses the goal (default: only if it lost its knowledge). */
   async judge(
-    { result: { output }, findings }: TakenStep<C>,
+    { result: { output }, findings }: Pick<TakenStep<C>, "findings"> & { readonly result: Pick<StepResult, "output"> },
     missedText: (check: GoalCheck, compared: C) => string | undefined = ({ lostKnowledge }) => lostKnowledge,
   ): Promise<Judgement<C>> {
     const { compared, goalCheck } = findings ?? {};
@@ -161,9 +161,8 @@ export class Steps<C extends Compared = Compared> {
     const { steps, store, context, judging, test, force = false, output: outputName, skipsComparison } = this.#run;
     const trained = trainingOf(steps);
     const digest = compared?.measured?.sha256 ?? output;
-    const models = async () => [await this.#run.openOriginal(), await this.#run.open(digest)] as const;
     if (skipsComparison === true) {
-      const [original, result] = await models();
+      const [original, result] = await this.#openPair(digest);
       await requireLoads(context.engine, result, original);
       return undefined;
     }
@@ -171,8 +170,14 @@ export class Steps<C extends Compared = Compared> {
     return recordOnce(store.records, key, async () => {
       if (trained !== "labels" || test === undefined) context.stage("compare");
       const functionTest = { test, comparison: compared?.comparison, trained, output: outputName, forced: force };
-      return checkFunction(context, ...(await models()), functionTest);
+      return checkFunction(context, ...(await this.#openPair(digest)), functionTest);
     });
+  }
+
+  /** Returns the original, without outputs that the steps removed, and the result. */
+  async #openPair(digest: string): Promise<readonly [original: Model, result: Model]> {
+    const [original, result] = [await this.#run.openOriginal(), await this.#run.open(digest)];
+    return [this.#run.steps.length === 0 ? original : withOutputsOf(original, result), result];
   }
 
   async #checkOnTargets(digest: string): Promise<readonly OnTarget[]> {
@@ -182,8 +187,7 @@ export class Steps<C extends Compared = Compared> {
     const key = { onTargets: digest, judging, seed, targets: targets.map(({ where }) => where) };
     const work = async (): Promise<readonly OnTarget[]> => {
       context.stage("targets");
-      const result = await this.#run.open(digest);
-      const reference = withOutputsOf(await this.#run.openOriginal(), result);
+      const [reference, result] = await this.#openPair(digest);
       return checkTargets(engine, targets, reference, result, { samples: test, output, seed, signal });
     };
     return recordOnce(store.records, key, work, (checks) => checks.every(({ right }) => right !== undefined));

@@ -81,8 +81,7 @@ const isMeasured = (evaluated: Evaluated): evaluated is Evaluated & Measurement 
 export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly Finding[] {
   const findings: Finding[] = [];
   if (isMeasured(evaluated)) {
-    const { others, lostKnowledge, unmeasured } = evaluated;
-    const lost = typeof others === "object" ? others.lost : undefined;
+    const { lost, lostKnowledge, unmeasured } = evaluated;
     const broken = unmeasured === undefined ? (lost ?? lostKnowledge) : `"${unmeasured}" outputs NaN`;
     if (broken !== undefined)
       findings.push({
@@ -103,7 +102,7 @@ export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly F
   return findings;
 }
 
-function sampleFindings(budgets: Budgets, measured: Measurement): readonly Finding[] {
+function sampleFindings(budgets: Budgets, measured: Evaluated & Measurement): readonly Finding[] {
   const { comparison, verdict, figures } = measured;
   const findings: Finding[] = [];
   if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {

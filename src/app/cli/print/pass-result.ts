@@ -12,20 +12,14 @@ import {
   speedText,
   times,
 } from "../../../core/numbers.ts";
-import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { isWithin, judge } from "../../../judge/compare/goal.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   changeOf,
   changeWithInterval,
-  comparedCount,
-  decibelsLegend,
   distanceText,
   metadataNote,
-  othersSentence,
-  outputDifferenceText,
-  targetLines,
   textsOf,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
@@ -40,7 +34,8 @@ import type {
   WrittenOutput,
 } from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
-import { dataLines, withoutNote } from "./samples.ts";
+import { functionLines } from "./function-lines.ts";
+import { dataLines } from "./samples.ts";
 import { changeColumns, changeRow } from "./table.ts";
 
 export function showPlan(result: PassOutput): Result {
@@ -135,7 +130,7 @@ export interface ResultDetails {
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
   const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
-  const { likeness, others, targets, preprocessing, lost, speed } = result;
+  const { targets, preprocessing, lost, speed } = result;
   return {
     data: {
       model,
@@ -175,11 +170,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       const goalText = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
-      if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
-      if (shouldPrint(others)) terminal.line(othersSentence(others));
-      if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
-      const printsDecibels = comparison?.unit === "dB" || [likeness, others].some(isDecibels);
-      if (printsDecibels) terminal.line(terminal.color.dim(decibelsLegend));
+      const lines = functionLines(result, targets, comparison?.unit === "dB", terminal.color.dim);
+      for (const line of lines) terminal.line(line);
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
       if (storesZeros)
@@ -259,56 +251,6 @@ function goalLine(
   if (isWithin(drop, goal)) return loss;
   return `${loss} But compared with ${reference.model} the change is ${changeOf(reference.comparison, goal)}. With --max-drop, such a loss is rejected.`;
 }
-
-function shouldPrint(likeness: Likeness | string | undefined): likeness is Likeness | string {
-  return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
-}
-
-const isDecibels = (likeness: Likeness | string | undefined): boolean =>
-  typeof likeness === "object" && shouldPrint(likeness) && outputDifferenceText(likeness).includes(" dB");
-
-function similarityLine(likeness: Likeness | string): string {
-  if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
-  const {
-    samples,
-    countsPositions,
-    relativeError,
-    unmoved,
-    without = [],
-    output,
-    outputs = 1,
-    uncompared = [],
-    ofData,
-    filled,
-    leftOut,
-    inputs,
-    cache,
-  } = likeness;
-  const distance = outputDifferenceText(likeness);
-  const outcome =
-    relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
-  const outputsText = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
-  const uncomparedText =
-    uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
-  const ofRandom =
-    countsPositions === true ? `${comparedCount(likeness)} of random texts` : counted(samples, "random input");
-  const count = inputs ?? (ofData ? comparedCount(likeness) : ofRandom);
-  const cacheText = cache === undefined || relativeError === 0 ? "" : `; its cache: ${figure("dB", cache)}`;
-  const advice = ofData ? "" : "; use --data for a better test";
-  const unmovedText =
-    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
-  const filledText =
-    filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
-  const leftOutText =
-    leftOut === undefined ? "" : `; ${counted(leftOut, "other")} left out, on which the original is not finite`;
-  return `${outputsText}: ${outcome}, on ${count}${cacheText}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
-}
-
-const unmovedNote = {
-  equal: "the model's output is the same",
-  "nearly equal": "the model's output is nearly the same",
-  "one class": "the original predicts one class",
-} as const;
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
 function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {

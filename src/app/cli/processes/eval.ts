@@ -1,7 +1,6 @@
 /** Scores a model on data, compares it with its original, and decides whether it meets the goals. */
 import type * as v from "valibot";
-import { notFiniteHint, open, PithError } from "#ir";
-import { createEngine } from "../../../core/engine/index.ts";
+import { capitalize, notFiniteHint, open, PithError } from "#ir";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import {
   counted,
@@ -13,29 +12,26 @@ import {
   minus,
   percent,
 } from "../../../core/numbers.ts";
+import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
-import { checkTargets, type OnTarget } from "../../../judge/compare/target-check.ts";
+import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { warnOfTargets } from "../../../judge/measure/judgement.ts";
+import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
+import type { Others } from "../../../judge/record/more-samples.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import {
-  decibelsLegend,
-  othersSentence,
-  targetLines,
-  textsOf,
-  verdictSentence,
-} from "../../../judge/record/verdict.ts";
+import { textsOf, verdictSentence } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
+import type { GoalCheck } from "../../../judge/run/step-comparison.ts";
 import { comparisonMetrics } from "../../../judge/task/metrics.ts";
-import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/eval.ts";
 import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
 import { requireMarkdownFile } from "../flags/markdown.ts";
 import { requireMeaningfulDrop } from "../flags/metrics.ts";
-import { measureOnData } from "../job-parts/measure-on-data.ts";
-import { contextOf } from "../job-parts/open-model.ts";
+import { judgeModel } from "../job-parts/judge-model.ts";
 import { scoreOf } from "../job-parts/score.ts";
 import { withTargets } from "../job-parts/target.ts";
+import { functionLines } from "../print/function-lines.ts";
 import { columns } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;
@@ -44,6 +40,13 @@ export interface Evaluated extends Partial<Measurement> {
   readonly model: string;
   readonly original: string | undefined;
   readonly score: Scores | undefined;
+  readonly comparison: Comparison | undefined;
+  readonly verdict: Verdict | undefined;
+  readonly lostKnowledge: string | undefined;
+  readonly likeness: KeptFunction["likeness"];
+  readonly others: KeptFunction["others"];
+  /** Difference of the outputs that no step explains; undefined if the model computes about the same function. */
+  readonly lost: string | undefined;
   /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on random inputs. */
   readonly targets: readonly OnTarget[];
   readonly goals: Readonly<Record<string, boolean>>;
@@ -73,7 +76,7 @@ export default async function evaluate(
   })) {
     if (value !== undefined && original === undefined) throw new PithError("E_USAGE", `--${flag} needs --original.`);
   }
-  const { metric, output } = flags;
+  const { metric } = flags;
   const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
   const minimumGoals = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
   const demanded = minimumGoals.map(([kind]) => kind);
@@ -89,20 +92,13 @@ export default async function evaluate(
     ["the score", score],
   ]);
   if (original !== undefined) await requireMeasured(original, demanded, flags);
-  const { measured, targets } = await withTargets(target, session, async (openTargets) => {
-    const measurements = data === undefined ? undefined : await measureOnData(model, data, flags, session);
-    let onTarget: readonly OnTarget[] = [];
-    if (original !== undefined && openTargets.length > 0) {
-      const [engine, reference] = [createEngine(), await open(original)];
-      const texts = data === undefined ? await textInputs(reference, contextOf(engine, session, session)) : undefined;
-      const samples = measurements?.samples ?? texts?.test;
-      session.stage("targets");
-      const checked = { samples, output, seed: session.seed, signal: session.signal };
-      onTarget = await checkTargets(engine, openTargets, reference, await open(model), checked);
-      warnOfTargets(onTarget, session);
-    }
-    return { measured: measurements?.measured, targets: onTarget };
-  });
+  const { measured, judgement } = await withTargets(target, session, async (openTargets) =>
+    data === undefined && openTargets.length === 0
+      ? { measured: undefined, judgement: undefined }
+      : judgeModel(model, data, flags, openTargets, session),
+  );
+  const { compared, goalCheck, kept, targets = [] } = judgement ?? {};
+  warnOfTargets(targets, session);
   const scores =
     score === undefined
       ? undefined
@@ -111,10 +107,16 @@ export default async function evaluate(
           original: original === undefined ? undefined : await scoreOf(score, original),
         };
   const goals: Goal[] = [];
-  if (maxDrop !== undefined) goals.push(...dropGoals(measured, scores, maxDrop));
+  const lost = kept?.lost;
+  // The drop of the metric is no goal if an output is lost.
+  if (lost === undefined && goalCheck !== undefined && measured !== undefined)
+    goals.push(...dropGoals(goalCheck, measured));
+  if (maxDrop !== undefined) goals.push(...scoreGoals(scores, maxDrop));
   if (measured !== undefined)
     goals.push(...minimumGoals.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
-  goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
+  // Without goals, only a missing output or another shape is a loss, and different values are none.
+  if (lost !== undefined && (lost.because === "form" || maxDrop !== undefined || goals.length > 0))
+    goals.push({ kind: "outputs", met: false, text: `missed: ${lost.text}` });
   const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
   return {
     markdown: flags.markdown,
@@ -122,8 +124,9 @@ export default async function evaluate(
       model,
       original,
       ...measured,
-      score: scores,
-      targets,
+      ...{ comparison: compared?.comparison, verdict: goalCheck?.verdict, lostKnowledge: goalCheck?.lostKnowledge },
+      ...{ likeness: kept?.likeness, others: kept?.others, lost: lost?.text },
+      ...{ score: scores, targets },
       goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
     },
     failure,
@@ -134,20 +137,18 @@ export default async function evaluate(
         measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
       terminal.line(`${terminal.color.bold(model)}${samplesText}`);
       if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
-      const rows = rowsOf(measured, scores);
+      const rows = rowsOf(measured, compared?.comparison, scores);
       if (rows.length > 0)
         terminal.table(
           [...columns("", "value"), { title: "95 % interval" }],
           rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
-      const hasDecibels = measured?.figures.some(({ unit }) => unit === "dB") === true;
-      if (hasDecibels) terminal.line(terminal.color.dim(decibelsLegend));
       for (const { metric, detail } of measured?.figures ?? [])
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
-      const otherOutputs = measured?.others;
-      if (otherOutputs !== undefined && goals.every(({ kind }) => kind !== "outputs"))
-        terminal.line(othersSentence(otherOutputs));
-      if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
+      if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
+        terminal.line(`${capitalize(lost.text)}.`);
+      const hasDecibels = measured?.figures.some(({ unit }) => unit === "dB") === true;
+      for (const line of functionLines(kept ?? {}, targets, hasDecibels, terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data)}`);
@@ -191,35 +192,19 @@ interface Goal {
   readonly failure?: PithError;
 }
 
-/** Returns the goals for the drop of the main metric and of the user's own score. */
-function dropGoals(measured: Measurement | undefined, score: Scores | undefined, maxDrop: number): readonly Goal[] {
-  const goals: Goal[] = [];
-  const { verdict, comparison, others, lostKnowledge } = measured ?? {};
-  // If an output is lost, `outputGoals` reports this. The drop of another output is then no goal.
-  const isLost = typeof others === "object" && others.lost !== undefined;
-  if (verdict !== undefined && comparison !== undefined && !isLost)
-    goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison, measured) });
-  if (lostKnowledge !== undefined && !isLost)
-    goals.push({ kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` });
-  if (score?.original !== undefined) {
-    const isMet = score.original - score.value <= maxDrop;
-    const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
-    goals.push({
-      kind: "score",
-      met: isMet,
-      text: `${isMet ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`,
-    });
-  }
-  return goals;
+function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, others: Others): readonly Goal[] {
+  const dropGoal = { kind: "drop", met: verdict.met, text: verdictSentence(goal, verdict, comparison, others) };
+  if (lostKnowledge === undefined) return [dropGoal];
+  return [dropGoal, { kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` }];
 }
 
-/**
- * Returns a missed goal if an output is lost.
- * @param hasGoals whether the user set goals. Without goals, only a missing output or another shape is a loss, and different values are none.
- */
-function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
-  if (typeof others !== "object" || others.lost === undefined) return [];
-  return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
+/** Returns the goal for the drop of the user's own score. */
+function scoreGoals(score: Scores | undefined, maxDrop: number): readonly Goal[] {
+  if (score?.original === undefined) return [];
+  const isMet = score.original - score.value <= maxDrop;
+  const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
+  const text = `${isMet ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`;
+  return [{ kind: "score", met: isMet, text }];
 }
 
 function goalOf(measured: Measurement, kind: string, minimum: number, strict: boolean): Goal {
@@ -245,20 +230,19 @@ function goalOf(measured: Measurement, kind: string, minimum: number, strict: bo
 
 function rowsOf(
   measured: Measurement | undefined,
+  comparison: Comparison | undefined,
   score: Scores | undefined,
 ): [name: string, value: string, interval: string][] {
   const rows: [string, string, string][] = [];
   if (score !== undefined) rows.push(["score", figure("", score.value), ""]);
   if (score?.original !== undefined) rows.push(["score of the original", figure("", score.original), ""]);
-  return measured === undefined ? rows : [...rows, ...figureRows(measured)];
+  return measured === undefined ? rows : [...rows, ...figureRows(measured, comparison)];
 }
 
-function figureRows({
-  figures,
-  comparison,
-  truth,
-  alone,
-}: Measurement): [name: string, value: string, interval: string][] {
+function figureRows(
+  { figures, truth, alone }: Measurement,
+  comparison: Comparison | undefined,
+): [name: string, value: string, interval: string][] {
   const row = (name: string, unit: Unit, estimate: Estimate, format = figure): [string, string, string] => [
     name,
     format(unit, estimate.value),

@@ -1,4 +1,4 @@
-/** Measures a model on a command's data, alone or next to its original. */
+/** Opens the models and the data of a command that judges a model as it is, alone or next to its original. */
 import type * as v from "valibot";
 import { type Batch, open, PithError, truncateList } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
@@ -8,9 +8,11 @@ import { imageFiles } from "../../../data/images/image-batches.ts";
 import { findImages } from "../../../data/images/preprocess.ts";
 import type { Dataset } from "../../../data/index.ts";
 import { textColumns } from "../../../data/text/sequences.ts";
-import { type Measurement, measureModels } from "../../../judge/run/measure-models.ts";
+import { type JudgedModel, measureModels } from "../../../judge/run/measure-models.ts";
 import { type OpenedTask, storeStates } from "../../../judge/task/open-task.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
+import type { RunTarget } from "../../../runtime/run/run-target.ts";
+import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import type { ProcessSession } from "../command.ts";
 import type { options } from "../commands/eval.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -18,32 +20,30 @@ import { explainByInputs } from "./inputs.ts";
 import { contextOf, openModel, warnOfOrder } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
-export async function measureOnData(
+/** @param data undefined to compare the model with its original on texts or random inputs. */
+export async function judgeModel(
   path: string,
-  data: DataRequest,
+  data: DataRequest | undefined,
   { original: originalPath, metric, output, maxDrop, strict = false }: v.InferOutput<typeof options>,
+  targets: readonly RunTarget[],
   session: ProcessSession,
-): Promise<{ readonly measured: Measurement; readonly samples: Dataset }> {
-  const engine = watchLoads(createEngine());
+): Promise<JudgedModel> {
+  const context = contextOf(watchLoads(createEngine()), session, session);
   const model = { model: await openModel(path, session), path };
   const original = originalPath === undefined ? undefined : { model: await open(originalPath), path: originalPath };
   if (original !== undefined) {
     await warnOfOrder([original, model], (before, after) => ["eval", after, "--original", before], session);
-    storeStates(model.model, data.states);
+    storeStates(model.model, data?.states);
   }
   try {
     // The preprocessing is guessed with the original, because the guess could be wrong with a damaged model.
-    const task = await openRequest(
-      engine,
-      (original ?? model).model,
-      data,
-      { alike: model.model, needsLabels: original === undefined },
-      session,
-      session,
-    );
-    if (!task.labelled && original === undefined) await explainMissingLabels(task);
-    const request = { model, original, task, metric, output, batch: data.batch, goal: { maxDrop, strict } };
-    return await measureModels(request, contextOf(engine, session, session));
+    const reference = (original ?? model).model;
+    const taskOptions = { alike: model.model, needsLabels: original === undefined };
+    const task = data && (await openRequest(context.engine, reference, data, taskOptions, session, session));
+    if (task?.labelled === false && original === undefined) await explainMissingLabels(task);
+    const inputs = task === undefined ? await textInputs(reference, context) : undefined;
+    const request = { model, original, task, inputs, targets, metric, output, batch: data?.batch };
+    return await measureModels({ ...request, goal: { maxDrop, strict } }, context);
   } catch (error) {
     throw (original && explainByInputs(model.model, original.model, error)) ?? error;
   }

@@ -1,0 +1,78 @@
+/** Prints what comparisons of outputs show: similarity to the original, and checks on target runtimes. */
+import { counted, figure } from "../../../core/numbers.ts";
+import type { Likeness } from "../../../judge/compare/compare-function.ts";
+import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
+import {
+  comparedCount,
+  decibelsLegend,
+  othersSentence,
+  outputDifferenceText,
+  targetLines,
+} from "../../../judge/record/verdict.ts";
+import { withoutNote } from "./samples.ts";
+
+/** Returns the lines; a lost function is omitted. @param hasDecibels whether a metric value above them is in decibels. */
+export function functionLines(
+  { likeness, others }: Partial<Pick<KeptFunction, "likeness" | "others">>,
+  targets: readonly OnTarget[],
+  hasDecibels: boolean,
+  dim: (text: string) => string,
+): readonly string[] {
+  return [
+    ...(shouldPrint(likeness) ? [similarityLine(likeness)] : []),
+    ...(shouldPrint(others) ? [othersSentence(others)] : []),
+    ...(targets.length > 0 ? targetLines(targets) : []),
+    ...(hasDecibels || [likeness, others].some(isDecibels) ? [dim(decibelsLegend)] : []),
+  ];
+}
+
+function shouldPrint(likeness: Likeness | string | undefined): likeness is Likeness | string {
+  return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
+}
+
+const isDecibels = (likeness: Likeness | string | undefined): boolean =>
+  typeof likeness === "object" && shouldPrint(likeness) && outputDifferenceText(likeness).includes(" dB");
+
+function similarityLine(likeness: Likeness | string): string {
+  if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
+  const {
+    samples,
+    countsPositions,
+    relativeError,
+    unmoved,
+    without = [],
+    output,
+    outputs = 1,
+    uncompared = [],
+    ofData,
+    filled,
+    leftOut,
+    inputs,
+    cache,
+  } = likeness;
+  const distance = outputDifferenceText(likeness);
+  const outcome =
+    relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
+  const outputsText = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
+  const uncomparedText =
+    uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
+  const ofRandom =
+    countsPositions === true ? `${comparedCount(likeness)} of random texts` : counted(samples, "random input");
+  const count = inputs ?? (ofData ? comparedCount(likeness) : ofRandom);
+  const cacheText = cache === undefined || relativeError === 0 ? "" : `; its cache: ${figure("dB", cache)}`;
+  const advice = ofData ? "" : "; use --data for a better test";
+  const unmovedText =
+    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
+  const filledText =
+    filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
+  const leftOutText =
+    leftOut === undefined ? "" : `; ${counted(leftOut, "other")} left out, on which the original is not finite`;
+  return `${outputsText}: ${outcome}, on ${count}${cacheText}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
+}
+
+const unmovedNote = {
+  equal: "the model's output is the same",
+  "nearly equal": "the model's output is nearly the same",
+  "one class": "the original predicts one class",
+} as const;
