@@ -2,7 +2,6 @@ import { type Example, table } from "../define.examples.ts";
 
 const kernel = (out: number, channels: number, size = 3): string =>
   `w: float32[${out}, ${channels}, ${size}, ${size}] = random(seed 1); b: float32[${out}] = random(seed 2);`;
-const unrun = { except: { run: "ONNX Runtime has a kernel for it on GPU alone" } };
 
 export const microsoftConvExamples: readonly Example[] = [
   ...table()`
@@ -23,23 +22,5 @@ export const microsoftConvExamples: readonly Example[] = [
     FusedConv with a fed kernel |
       (x: float32[batch, 3, 4, 4], w: float32[2, 3, 3, 3]) y = com.microsoft.FusedConv(x, w) {activation="Relu"}
       | no weight: the kernel is an activation
-  `,
-  ...table(unrun)`
-    NhwcConv of images |
-      (x: float32[batch, 5, 7, 3]) ${kernel(4, 3)} y: float32[batch, 3, 5, 4] = com.microsoft.NhwcConv(x, w, b)
-    NhwcConv with groups and strides |
-      (x: float32[batch, 5, 5, 4]) ${kernel(4, 1)} y: float32[batch, 3, 3, 4] = com.microsoft.NhwcConv(x, w, b)
-      {group=4, strides=[2, 2], pads=[1, 1, 1, 1]}
-    NhwcConv in half precision |
-      (x: float16[1, 4, 4, 3]) w: float16[2, 3, 1, 1] = random(seed 1); y: float16[1, 4, 4, 2] = com.microsoft.NhwcConv(x, w)
-    NhwcFusedConv with Relu |
-      (x: float16[batch, 5, 5, 3]) w: float16[4, 3, 3, 3] = random(seed 1); b: float16[4] = zeros;
-      y: float16[batch, 3, 3, 4] = com.microsoft.NhwcFusedConv(x, w, b) {activation="Relu"}
-    NhwcFusedConv with a sum |
-      (x: float16[batch, 5, 5, 3], z: float16[batch, 3, 3, 4]) w: float16[4, 3, 3, 3] = random(seed 1); b: float16[4] = zeros;
-      y: float16[batch, 3, 3, 4] = com.microsoft.NhwcFusedConv(x, w, b, z) {activation="Relu"}
-    NhwcFusedConv of a row |
-      (x: float16[2, 5, 3]) w: float16[4, 3, 3] = random(seed 1); y: float16[2, 3, 4] = com.microsoft.NhwcFusedConv(x, w)
-      {activation="Tanh"}
   `,
 ];

@@ -10,9 +10,6 @@ const result = "ys: float32[] = 0.13; yz: uint8[] = 100;";
 const tables =
   "words: uint8[6, 4] = random(seed 1, from 0 to 255); places: uint8[5, 4] = random(seed 2, from 0 to 255); kinds: uint8[2, 4] = random(seed 3, from 0 to 255); scale: uint8[4] = [200, 210, 220, 230]; shift: uint8[4] = [1, 20, 130, 250]; s: float32[] = 0.01; z: uint8[] = 128;";
 const ids = { feeds: { ids: between(0, 6), kind: between(0, 2), mask: between(0, 2) }, except: begins };
-const gates =
-  "w: int8[1, 3, 16] = random(seed 1, from -100 to 100); r: int8[1, 4, 16] = random(seed 2, from -100 to 100); s: float32[1] = [0.01]; z: int8[1] = zeros;";
-const counted = { except: { cost: "it is not lowered to products that could be counted" } };
 
 export const microsoftIntegerExamples: readonly Example[] = [
   ...table()`
@@ -29,9 +26,6 @@ export const microsoftIntegerExamples: readonly Example[] = [
       (a: uint8[batch, 4], w: uint8[4, 2]) as: float32[] = 0.02; ws: float32[] = 0.01;
       y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws) | feeds a: from 0 to 256 | feeds b: from 0 to 256
       | except gradient: it rounds to integers, or begins with them | no weight: both operands are activations
-    DynamicQuantizeLSTM of a sequence |
-      (x: float32[seq, batch, 3]) ${gates} y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
-      {hidden_size=4} | except cost: it is not lowered to products that could be counted | sizes seq: 5
   `,
   ...table(codes)`
     MatMulIntegerToFloat with a bias |
@@ -46,18 +40,6 @@ export const microsoftIntegerExamples: readonly Example[] = [
       ${result} y = com.microsoft.QGemm(a, as, az, w, ws, wz, _, ys, yz) {transA=1, alpha=0.5}
     QGemm with a scale for each column |
       (a: uint8[batch, 4]) ${scale} ${columns} ${result} y = com.microsoft.QGemm(a, as, az, w, ws, wz, _, ys, yz)
-  `,
-  ...table(counted)`
-    MatMulInteger16 of matrices | (a: int16[batch, 3], b: int16[3, 4]) y = com.microsoft.MatMulInteger16(a, b)
-    MatMulInteger16 of stacks | (a: int16[batch, 2, 3], b: int16[batch, 3, 2]) y = com.microsoft.MatMulInteger16(a, b)
-    MatMulInteger16 with a stored weight |
-      (a: int16[batch, 3]) w: int16[3, 2] = [1, 2, 3, 400, 5, 6]; y = com.microsoft.MatMulInteger16(a, w)
-    DynamicQuantizeLSTM, its last state alone |
-      (x: float32[5, batch, 3]) ${gates} _, h = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}
-    DynamicQuantizeLSTM both ways |
-      (x: float32[5, batch, 3]) w: int8[2, 3, 16] = random(seed 1, from -100 to 100); r: int8[2, 4, 16] = random(seed 2, from -100 to 100);
-      s: float32[2] = [0.01, 0.02]; z: int8[2] = zeros; y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
-      {hidden_size=4, direction="bidirectional"}
   `,
   ...table(ids)`
     QEmbedLayerNormalization with segments |

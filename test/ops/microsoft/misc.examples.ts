@@ -29,40 +29,6 @@ export const microsoftToolExamples: readonly Example[] = [
     GatherND of Microsoft of elements |
       (x: float32[2, 3], i: int32[4, 2]) y = com.microsoft.GatherND(x, i) | feeds i: from 0 to 2
     GatherND of Microsoft of stacks | (x: float32[2, 3, 4]) i: int64[2, 2, 1] = [0, 1, 1, 0]; y = com.microsoft.GatherND(x, i)
-    UnfoldTensor along the last axis | (x: float32[batch, 7]) y = com.microsoft.UnfoldTensor(x) {size=3, step=2}
-    UnfoldTensor along another axis | (x: float32[batch, 5, 2]) y = com.microsoft.UnfoldTensor(x) {dim=1, size=2}
-    UnfoldTensor of a whole axis | (x: float32[batch, 4]) y = com.microsoft.UnfoldTensor(x) {dim=-1, size=4}
-    Inverse of a matrix | () x: float32[2, 2] = [2, 1, 1, 3]; y = com.microsoft.Inverse(x)
-    Inverse of stacks | (x: float32[batch, 2, 2]) y = com.microsoft.Inverse(x) | feeds x: 2, 1, 1, 3, 1, 0, 0, 4
-    Inverse of a number | (x: float32[1, 1]) y = com.microsoft.Inverse(x) | feeds x: 4
-    Unique of Microsoft of 1 | (x: float32[1]) y, at, n = com.microsoft.Unique(x) | feeds x: 2 | except types: ${data}
-    Unique of Microsoft of 5 | (x: float32[5]) y, at, n = com.microsoft.Unique(x) | feeds x: 2, 1, 1, 3, 2 | except types: ${data}
-    Unique of Microsoft of 7 | (x: float32[7]) y, at, n = com.microsoft.Unique(x) | feeds x: 2, 1, 1, 3, 2, 1, 4 | except types: ${data}
-    NGramRepeatBlock of 1 | (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=1}
-    NGramRepeatBlock of 2 | (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=2}
-    NGramRepeatBlock of 3 | (ids: int64[batch, 5], x: float32[batch, 4]) y = com.microsoft.NGramRepeatBlock(ids, x) {ngram_size=3}
-    CDist, euclidean | (a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="euclidean"}
-    CDist, sqeuclidean | (a: float32[batch, 3], b: float32[5, 3]) y = com.microsoft.CDist(a, b) {metric="sqeuclidean"}
-    CDist of single rows | (a: float32[1, 2], b: float32[1, 2]) y = com.microsoft.CDist(a, b) {metric="euclidean"}
-    CropAndResize of boxes |
-      (x: float32[1, 2, 5, 5], boxes: float32[boxes, 4], at: int32[boxes]) s: int32[2] = [2, 3];
-      y = com.microsoft.CropAndResize(x, boxes, at, s) | sizes boxes: 3 | feeds boxes: from 0 to 1 | feeds at: from 0 to 1
-    CropAndResize to the nearest |
-      (x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2]) s: int32[2] = [4, 4];
-      y = com.microsoft.CropAndResize(x, boxes, at, s) {mode="nearest", extrapolation_value=1.0} | feeds boxes: from 0 to 1
-      | feeds at: from 0 to 1
-    CropAndResize to a fed size |
-      (x: float32[1, 2, 5, 5], boxes: float32[2, 4], at: int32[2], s: int32[2]) y = com.microsoft.CropAndResize(x, boxes, at, s)
-      | feeds boxes: from 0 to 1 | feeds at: from 0 to 1 | feeds s: 2, 3 | except types: its size is fed
-    MaxpoolWithMask of images |
-      (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2]}
-      | feeds m: from 0 to 2
-    MaxpoolWithMask with strides |
-      (x: float32[1, 2, 4, 4], m: int32[1, 2, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2], strides=[2, 2]}
-      | feeds m: from 1 to 2
-    MaxpoolWithMask with padding |
-      (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[3, 3], pads=[1, 1, 1, 1]}
-      | feeds m: from 1 to 2
   `,
   ...table(routed)`
     MoE with relu |

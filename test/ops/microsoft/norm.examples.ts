@@ -8,7 +8,6 @@ const tables =
 const ids = {
   feeds: { ids: { from: 0, to: 6 }, mask: { from: 0, to: 2 }, kind: { from: 0, to: 2 }, at: { from: 0, to: 5 } },
 };
-const unrun = { except: { run: "ONNX Runtime has a kernel for it on GPU alone" } };
 
 export const microsoftNormExamples: readonly Example[] = [
   ...table()`
@@ -45,25 +44,5 @@ export const microsoftNormExamples: readonly Example[] = [
     EmbedLayerNormalization of a short sequence, without segments |
       (ids: int32[batch, 3]) ${tables} y, count = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift)
       {epsilon=0.01}
-  `,
-  ...table(unrun)`
-    GroupNorm with channels last |
-      (x: float32[batch, 2, 3, 4]) ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=0}
-    GroupNorm with channels first and an activation |
-      (x: float32[batch, 4, 2, 3]) ${vectors} y: float32[batch, 4, 2, 3] = com.microsoft.GroupNorm(x, scale, shift)
-      {groups=4, activation=1, channels_last=0}
-    GroupNorm in half precision |
-      (x: float16[1, 2, 2, 4]) scale: float32[4] = ones; shift: float32[4] = zeros;
-      y: float16[1, 2, 2, 4] = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=1}
-    SkipGroupNorm of a sum |
-      (x: float32[batch, 2, 3, 4], skip: float32[batch, 2, 3, 4])
-      ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip, bias) {groups=2, activation=0}
-    SkipGroupNorm with its sum |
-      (x: float32[batch, 2, 3, 4], skip: float32[batch, 1, 1, 4])
-      ${vectors} y: float32[batch, 2, 3, 4], sum: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip)
-      {groups=2, activation=1}
-    SkipGroupNorm with a skip per sample |
-      (x: float32[batch, 2, 3, 4], skip: float32[batch, 4])
-      ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip) {groups=2, activation=1}
   `,
 ];
