@@ -77,11 +77,11 @@ export async function fitToBytes(
       return [{ layer, form: choice === undefined ? { float: true } : optionsForBits(choice.bits) }];
     });
     const chosen = applyForms({ ...options, ...optionsForBits(bitWidths[0] ?? 8) }, forms);
-    let size = await encodedSize((await run(withFastRounding(chosen))).model);
-    if (size <= bytes) {
-      size = await encodedSize((await run(chosen)).model);
-      if (size <= bytes) return chosen;
-    }
+    const fast = withFastRounding(chosen);
+    const isFast = fast.rounder === chosen.rounder;
+    let size = await encodedSize((await run(isFast ? chosen : fast)).model);
+    if (size <= bytes && !isFast) size = await encodedSize((await run(chosen)).model);
+    if (size <= bytes) return chosen;
     minBytes = Math.min(minBytes, size);
     budget -= size - bytes;
   }

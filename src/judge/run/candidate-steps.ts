@@ -255,7 +255,6 @@ export class Steps<C extends Compared = Compared> {
     if (separated instanceof Miss) return fail(separated);
     const request = await this.#requestFor(step, input, attemptContext);
     let failure: Miss | undefined;
-    let preciseModel: Model | undefined;
     const stepKey = store.records && (await runner.keyOf(step, input));
     const key = { fallbackFor: comparer?.goal, judging, of: stepKey };
     const record = await recordOnce(store.records, key, async (): Promise<FallbackRecord> => {
@@ -272,7 +271,6 @@ export class Steps<C extends Compared = Compared> {
         return { reason: preciseForm.reason };
       }
       const { options, fallback, output } = preciseForm;
-      preciseModel = output.model;
       const misses = output.misses.map(({ at, reason, by }) => ({ at, reason, by }));
       return { options, changes: output.changes, misses, fallback };
     });
@@ -282,11 +280,7 @@ export class Steps<C extends Compared = Compared> {
       return fail(failure ?? new Miss(record.reason));
     }
     const { options, changes, misses, fallback } = record;
-    // A store without records has not kept the output of the attempt.
-    const result =
-      store.records === undefined && preciseModel !== undefined
-        ? { ...requested, output: await store.keep(preciseModel) }
-        : await runner.run({ ...step, options }, input, quiet(context));
+    const result = await runner.run({ ...step, options }, input, quiet(context));
     const betterFindings = await this.#find(step, result.output, separated.others);
     const loss = separated.others === comparer ? undefined : lossIn(betterFindings);
     if (loss !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${loss}`));

@@ -43,6 +43,13 @@ export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
 /** Recorded result of a step, without options, because these can contain paths of another machine. */
 type RecordedStep = Omit<StepResult, "options">;
 
+interface PerformedStep extends Step {
+  readonly input: string;
+  readonly model: Model;
+  readonly result: Omit<RecordedStep, "output">;
+  readonly events: readonly Parameters<Context["log"]>[0][];
+}
+
 export interface RunnerOptions {
   readonly store: Store;
   readonly parts: StepParts;
@@ -55,6 +62,8 @@ export class Runner {
   readonly #context: Context;
   readonly #digests = new Map<Model | string, Promise<string>>();
   readonly #failures = new Map<string, unknown>();
+  /** Attempts without records, as long as their options are in use: the chosen options are not run again. */
+  readonly #attempts = new WeakMap<OptionValues, PerformedStep>();
 
   /** @param context is used with a changed `open`: the name "original" opens the store's original. */
   constructor(options: RunnerOptions, context: Context) {
@@ -91,11 +100,11 @@ export class Runner {
 
   /** Runs a step as `run` does. A store without records does not keep the output, because most attempts are discarded. */
   async attempt(step: Step, input: string, changed: Partial<Context>): Promise<StepOutput> {
-    const { store, parts } = this.#options;
+    const { store } = this.#options;
     if (store.records === undefined) {
-      const model = await store.open(input);
-      const context = { ...this.#context, ...changed };
-      return { model, ...(await runStep(step.pass, model, step.options, parts, context)) };
+      const performed = await this.#perform(step, input, changed);
+      this.#attempts.set(step.options, performed);
+      return { model: performed.model, ...performed.result };
     }
     const { changes, misses, output } = await this.run(step, input, changed);
     return { changes, misses, model: await store.open(output) };
@@ -124,33 +133,38 @@ export class Runner {
     }
   }
 
-  async #make({ pass, options }: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #make(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+    const attempt = this.#attempts.get(step.options);
+    const isSame = attempt?.pass === step.pass && attempt.input === input;
+    const { model, result, events } = isSame ? attempt : await this.#perform(step, input, changed);
+    // The attempt was not logged.
+    if (isSame) for (const event of events) (changed?.log ?? this.#context.log)(event);
+    return { output: await this.#options.store.keep(model), ...result };
+  }
+
+  async #perform({ pass, options }: Step, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
     const { store, parts } = this.#options;
     const model = await store.open(input);
-    const warnings: string[] = [];
+    const events: Parameters<Context["log"]>[0][] = [];
     const stepContext = { ...this.#context, ...changed };
     const context: Context = {
       ...stepContext,
       log: (event) => {
-        if (event.level === "warning") warnings.push(event.text);
+        events.push(event);
         stepContext.log(event);
       },
     };
     const started = performance.now();
     const outcome = await runStep(pass, model, options, parts, context);
-    const seconds = secondsSince(started);
     const { changes, misses, history, curve, training, learnt } = outcome;
-    return {
-      output: await store.keep(model),
+    const result = {
       changes,
       misses: misses.map(({ at, reason, by }) => ({ at, reason, by })),
-      history,
-      curve,
-      training,
-      learnt,
-      warnings,
-      seconds,
+      ...{ history, curve, training, learnt },
+      warnings: events.flatMap(({ level, text }) => (level === "warning" ? [text] : [])),
+      seconds: secondsSince(started),
     };
+    return { pass, options, input, model, result, events };
   }
 
   async #readResult(key: unknown): Promise<RecordedStep | undefined> {
