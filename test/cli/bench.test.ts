@@ -2,7 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type BenchOutput, samplesPerRun } from "../../src/app/cli/jobs/bench.ts";
+import type benchJob from "../../src/app/cli/jobs/bench.ts";
+import { samplesPerRun } from "../../src/app/cli/jobs/bench.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import type { Job } from "../../src/runtime/job/job.ts";
@@ -92,7 +93,8 @@ test("prints no speed on a busy machine, and advises to run the command again", 
     options?: RunOptions,
   ): Promise<Awaited<ReturnType<J>>> {
     const result = await runJob<J>(module, input, options);
-    if (module.pathname.endsWith("/bench.js")) Object.assign((result as BenchOutput).latency, { unsteady: true });
+    if (module.pathname.endsWith("/bench.js"))
+      Object.assign((result as Awaited<ReturnType<typeof benchJob>>).latency, { unsteady: true });
     return result;
   }
   const words = ["bench", path, "--dim", "batch=4", "--rounds", "2", "--threads", "1"];

@@ -12,7 +12,6 @@ import { defineCommand, type Session } from "../command.ts";
 import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
 import { parseSettings } from "../flags/set.ts";
 import type benchJob from "../jobs/bench.ts";
-import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
 
@@ -100,6 +99,8 @@ export default defineCommand({
     };
   },
 });
+
+type BenchOutput = Awaited<ReturnType<typeof benchJob>>;
 
 interface Measurement {
   readonly target: TargetName;

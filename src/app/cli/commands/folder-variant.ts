@@ -3,24 +3,17 @@ import { capitalize, PithError } from "#ir";
 import { bytes } from "../../../core/numbers.ts";
 import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
-import {
-  comparedNearness,
-  type EndToEnd,
-  lostEndToEnd,
-  type ModulePaths,
-  type Nearness,
-  tokenNearness,
-} from "../../folder/end-to-end.ts";
+import { comparedNearness, lostEndToEnd, type Nearness, tokenNearness } from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { Variant } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
-import type { Together } from "../../folder/text-search.ts";
 import { nearnessWithoutData } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
 import type passJob from "../jobs/pass.ts";
 import { dataLines } from "../print/samples.ts";
 import { targetsField } from "./folder-search.ts";
+import type { SpeechJudge } from "./folder-speech.ts";
 
 interface VariantOptions {
   /** Flags of the pass, without the dtype. */
@@ -37,15 +30,6 @@ interface VariantOptions {
   readonly speech: SpeechJudge | undefined;
   /** Returns the file that keeps text of a model for all its variants. */
   textFileOf(source: string): string;
-}
-
-/** Evaluates a file by transcripts: runs it with the originals of the other models. */
-interface SpeechJudge {
-  /** Lines about the sounds. */
-  readonly judgedOn: (endToEnd: EndToEnd) => string[];
-  compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
-  /** Returns the models with which a file runs. */
-  together(variant: Pick<Variant, "source" | "out">): Together;
 }
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */

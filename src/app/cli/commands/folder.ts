@@ -1,37 +1,26 @@
 /** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
-import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, dirname, join, sep } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import * as v from "valibot";
-import { asPithError, joinList, Miss, open, PithError } from "#ir";
-import { realPath, temporaryFolder } from "#platform";
-import { root } from "#root";
+import { joinList, PithError } from "#ir";
+import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { counted } from "../../../core/numbers.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
-import { hasSounds } from "../../../data/sources/utterances.ts";
-import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
-import type { Settings } from "../../../judge/task/contents.ts";
-import { largeBytes, maxTimedBytes } from "../../../runtime/run/large-weights.ts";
-import { workOf } from "../../../runtime/run/latency.ts";
-import { type TargetName, targetNames } from "../../../runtime/run/run-target.ts";
+import { openTokenizer } from "../../../data/text/tokenizer.ts";
+import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
+import { targetNames } from "../../../runtime/run/run-target.ts";
 import { defaultDtypes } from "../../../techniques/quantize/dtypes.ts";
 import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
-import { noVariantText } from "../../folder/card.ts";
 import { bytesOfModels } from "../../folder/describe.ts";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
-import { basesIn, dataFileCounts, mainOf } from "../../folder/layout.ts";
-import type { Loader } from "../../folder/loader.ts";
+import { basesIn, mainOf } from "../../folder/layout.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
-import type { FileFigures } from "../../folder/records.ts";
-import { readFolderRecord } from "../../folder/records.ts";
-import type { FolderFile, FolderOptions, Variant } from "../../folder/run.ts";
-import { fileOf } from "../../folder/run.ts";
-import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";
-import { folderTable } from "../../folder/table.ts";
-import { defaultTexts, type Together } from "../../folder/text-search.ts";
+import { type FileFigures, readFolderRecord } from "../../folder/records.ts";
+import { type FolderOptions, fileOf, type Variant } from "../../folder/run.ts";
+import type { SpeechOptions } from "../../folder/speech.ts";
 import type { Result, Session } from "../command.ts";
 import { isFolder } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
@@ -39,14 +28,14 @@ import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
 import { parseSettings } from "../flags/set.ts";
 import type { PassInput } from "../job-parts/pass-output.ts";
-import { resolvePackage } from "../job-parts/resolve-package.ts";
-import type benchJob from "../jobs/bench.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
-import type { EndToEndOutput } from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
-import type loaderJob from "../jobs/loader.ts";
 import type precompressJob from "../jobs/precompress.ts";
+import { showFolder } from "../print/folder-result.ts";
+import { openLoader } from "./folder-loader.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
+import { openFolderSpeech, speechJudge } from "./folder-speech.ts";
+import { createTimer } from "./folder-timer.ts";
 import { variantWriter } from "./folder-variant.ts";
 import type { StepOptions } from "./pass.ts";
 
@@ -124,7 +113,7 @@ export async function writeVariants(
       "rounder",
       `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
-  let expected: EndToEndOutput["expected"];
+  let expected: SpeechOptions["expected"];
   // The files that compress chooses are compared together, so a file alone can have a loss that may be chance.
   const goal = { maxDrop, strict };
   const fileGoal = keepSmallest === true ? { maxDrop, strict: false, isTentative: true } : goal;
@@ -135,32 +124,21 @@ export async function writeVariants(
     expected = output.expected;
     return output.endToEnd;
   };
-  const speechJudge = speech && {
-    judgedOn: ({ answers, undecided }: EndToEnd) => [
-      data === undefined
-        ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
-        : `Compared on ${counted(answers?.samples ?? 0, "word")} of ${data.path}, with the originals of the other models.`,
-      ...(undecided === undefined ? [] : [undecided]),
-    ],
-    compare: (modules: readonly ModulePaths[]) => compareModules(modules, fileGoal),
-    together({ source, out: result }: Pick<Variant, "source" | "out">): Together {
-      const changedBase = basename(source, ".onnx");
-      const modules = bases.map((base) => {
-        const original = join(folder, "onnx", `${base}.onnx`);
-        return { base, original, result: base === changedBase ? result : original };
-      });
-      return { folder, base: changedBase, modules, texts: [], speech: { data, goal: fileGoal, seed: session.seed } };
-    },
-  };
+  const judgeSpeech =
+    speech &&
+    speechJudge(folder, bases, { data, goal: fileGoal, seed: session.seed }, (modules) =>
+      compareModules(modules, fileGoal),
+    );
   const writeVariant = variantWriter(
-    { passed, otherDtypes, samplesOf, fallback, settings, speech: speechJudge, textFileOf },
+    { passed, otherDtypes, samplesOf, fallback, settings, speech: judgeSpeech, textFileOf },
     session,
   );
+  const fileCount = dtypeNames.length * bases.length;
   const make = (variant: Variant): Promise<FileFigures> => {
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
     const title = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
-    session.terminal.part = `${title} (${number} of ${dtypeNames.length * bases.length})`;
+    session.terminal.part = `${title} (${number} of ${fileCount})`;
     return writeVariant(variant);
   };
   if (column !== undefined && samples === undefined)
@@ -177,7 +155,6 @@ export async function writeVariants(
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session);
   const isTimed = allBytes <= maxTimedBytes;
-  const timedSeconds = Math.min(maxSeconds, maxTotalSeconds / (dtypeNames.length * bases.length));
   const work = quantizeFolder(
     folder,
     {
@@ -193,7 +170,7 @@ export async function writeVariants(
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed
-        ? createTimer(targets.length === 0 ? ["node"] : targets, set, timedSeconds, textFileOf, session)
+        ? createTimer(targets.length === 0 ? ["node"] : targets, set, fileCount, textFileOf, session)
         : undefined,
       settings: { ...settings, maxDrop, fallback, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
@@ -230,24 +207,7 @@ export async function writeVariants(
       );
     });
   session.terminal.part = "";
-  return folderResult(out, files, originals, keepSmallest === true);
-}
-
-/** Returns the speech model of a folder. A folder whose speech cannot be transcribed is compared on random inputs, with a warning. */
-async function openFolderSpeech(
-  folder: string,
-  bases: readonly string[],
-  hasData: boolean,
-  { terminal }: Session,
-): Promise<Speech | undefined> {
-  if (!bases.includes("encoder_model")) return undefined;
-  const speech = await openSpeech(folder, await open(join(folder, "onnx", "encoder_model.onnx")));
-  if (!(speech instanceof Miss)) return speech;
-  const text = `"${folder}" cannot transcribe: ${speech.reason}`;
-  if (hasData)
-    throw new PithError("E_UNSUPPORTED", `${text}.`, { hint: "Without --data, Pith compares on random inputs." });
-  terminal.note("speech", text, "warning");
-  return undefined;
+  return showFolder(out, files, originals, keepSmallest === true);
 }
 
 interface ArgumentContext {
@@ -308,149 +268,4 @@ async function describeStop(error: unknown, out: string, files: readonly string[
   const remaining = missingFiles.length === 0 ? "" : ` What remains: ${missingFiles.join(", ")}.`;
   const text = `Stopped. Finished files are kept in "${out}"; the same command continues.${remaining}`;
   return new PithError("E_STOPPED", text, { cause: error });
-}
-
-/** Returns the result of a command on a folder. @param isChoice whether only one file per model is kept. */
-function folderResult(
-  out: string,
-  files: readonly FolderFile[],
-  originals: ReadonlyMap<string, number>,
-  isChoice: boolean,
-): Result {
-  const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
-  const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
-  return {
-    data: { out, files },
-    goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
-    print(terminal) {
-      const { rows, columns, notes } = folderTable(files, originals);
-      const markText = (row: FolderFile): string =>
-        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "kept from the previous run" : row.verdict;
-      terminal.table(
-        [...columns, { title: "outcome" }],
-        rows.map((row) => [
-          ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
-          "verdict" in row ? markText(row) : "original",
-        ]),
-      );
-      for (const note of notes) terminal.line(note);
-      for (const { file, verdict, reason = "" } of files)
-        if (verdict === "rejected") terminal.line(`rejected: ${basename(file)}: ${reason}`);
-      if (!files.some(isMade)) terminal.line(noVariantText);
-      terminal.line(`written: ${terminal.color.bold(out)}`);
-      if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
-    },
-  };
-}
-
-type TargetSpeed = NonNullable<FileFigures["speeds"]>[number];
-
-/** Rounds of timing, and the maximum seconds of one file and of all. */
-const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
-
-/** Returns a function that times a file and its original on each target, as `bench` does. If this fails, the function logs a warning. */
-function createTimer(
-  targets: readonly TargetName[],
-  set: Settings,
-  seconds: number,
-  textFileOf: (source: string) => string,
-  session: Session,
-): NonNullable<FolderOptions["time"]> {
-  const unsupported = new Set<TargetName>();
-  return async ({ source, out }) => {
-    const speeds: TargetSpeed[] = [];
-    let work: number | undefined;
-    for (const target of targets.filter((name) => !unsupported.has(name))) {
-      const warn = (text: string): void => session.terminal.note("timing", `${basename(out)}: ${text}`, "warning");
-      try {
-        const { speed, work: relativeWork } = await measureSpeed(
-          [source, out],
-          target,
-          { set, rounds, seconds, textFile: textFileOf(source) },
-          session,
-        );
-        if (target === targets[0]) work = relativeWork;
-        if (speed instanceof Miss) warn(`speed on ${target} was not measured: ${speed.reason}`);
-        else speeds.push(speed);
-      } catch (error) {
-        const { code, message } = asPithError(error);
-        warn(message);
-        // This target cannot time any file, so it is not tried again.
-        if (code === "E_UNSUPPORTED") unsupported.add(target);
-      }
-    }
-    return { speeds, work };
-  };
-}
-
-/**
- * Times a file relative to its original. @returns also the processor time of a run relative to the original (`work`); undefined if the system does
- * not tell processor times. @throws PithError E_UNSUPPORTED if the target cannot time models; errors of loading and running.
- */
-async function measureSpeed(
-  models: readonly [original: string, file: string],
-  target: TargetName,
-  timing: Pick<Parameters<typeof benchJob>[0], "set" | "rounds" | "seconds" | "textFile">,
-  { seed, job }: Session,
-): Promise<{ readonly speed: TargetSpeed | Miss; readonly work: number | undefined }> {
-  const input = { models, target, dims: [], ...timing, threads: undefined, seed, inOrder: true };
-  const { latency, where } = await job<typeof benchJob>("bench", input, `time ${models[1]}`);
-  const [, timed] = latency.models;
-  const work = workOf(latency.models, timed);
-  if (timed === undefined || latency.unsteady) return { speed: new Miss("the machine was too busy"), work };
-  const { median: factor, low, high } = timed.speedup;
-  return { speed: { target, where, factor, low, high, milliseconds: timed.milliseconds.median }, work };
-}
-
-const packageName = "@huggingface/transformers";
-/** Maximum number of the user's texts that a check runs. */
-const maxTexts = 4;
-
-/** @param out folder of the results. @returns a Miss with the reason if transformers.js cannot load the folder. */
-export async function openLoader(
-  folder: string,
-  out: string,
-  { texts, data }: { readonly texts: readonly string[]; readonly data?: DataRequest | undefined },
-  originalBytes: number,
-  session: Session,
-): Promise<Loader | Miss> {
-  const config = await readSettings(join(folder, "config.json"));
-  if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
-  // A model's folder can come from a stranger, so a copy in it does not run.
-  const foreign = (await realPath(folder)) + sep;
-  const library = [process.cwd(), fileURLToPath(root())]
-    .map((from) => resolvePackage(from, packageName))
-    .find((path) => path?.startsWith(foreign) === false);
-  if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
-  // The config.json of the originals may not state the number of their external data files.
-  const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));
-  const sounds = data !== undefined && (await hasSounds(data.path)) ? data.path : undefined;
-  const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
-  return {
-    version,
-    judges: texts.length > 0 || sounds !== undefined,
-    compares: originalBytes <= maxTimedBytes,
-    async ask(dtypes, forced) {
-      const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
-      const dtypeEntries = Object.entries(dtypes).map(
-        ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
-      );
-      const filesFolder = areOriginals ? { folder, chunks } : { folder: out };
-      const loadedBases = dtypeEntries.map(([base, dtype]) =>
-        dtype === "fp32" ? base : basename(fileOf(base, dtype), ".onnx"),
-      );
-      const loadedBytes = [...(await bytesOfModels(filesFolder.folder, loadedBases)).values()];
-      const isLarge = loadedBytes.reduce((sum, size) => sum + size, 0) >= largeBytes;
-      const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
-      const input = { library: pathToFileURL(library).href, ...files, forced, isLarge, areOriginals };
-      const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
-      const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
-      try {
-        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines, sounds }, name);
-      } catch (error) {
-        if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
-        throw error;
-      }
-    },
-  };
 }

@@ -5,10 +5,8 @@
 
 import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { inputTexts, type TimedShapes, timedInputs } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/set.ts";
@@ -33,19 +31,7 @@ export interface BenchInput {
   readonly textFile?: string | undefined;
 }
 
-export interface BenchOutput {
-  readonly latency: LatencyReport;
-  readonly batches: readonly number[];
-  readonly shapes: readonly TimedShapes[];
-  readonly inputs: readonly Readonly<Record<string, string>>[];
-  /** Name of the samples that are the inputs; undefined for random numbers. */
-  readonly source: string | undefined;
-  readonly runtime: RuntimeName;
-  readonly inBrowser: boolean;
-  readonly where: string;
-}
-
-export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
+export default async function benchJob(input: BenchInput, context: JobContext) {
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
   if (input.inOrder !== true)
     await warnOfOrder(
@@ -68,8 +54,8 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
       threads: input.threads,
     });
     const { runtime, inBrowser, where } = target;
-    const shapes = feeds.map((batch) =>
-      Object.fromEntries(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
+    const shapes = feeds.map(
+      (batch): TimedShapes => Object.fromEntries(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
     );
     const inputs = feeds.map(inputTexts);
     return { latency: report, batches, shapes, inputs, source, runtime, inBrowser, where };

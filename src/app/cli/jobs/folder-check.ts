@@ -13,17 +13,13 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { mainOf } from "../../folder/layout.ts";
 import { openSpeech, openUtterances } from "../../folder/speech.ts";
-import type { DataRequest } from "../flags/data.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openRequest } from "../job-parts/task.ts";
+import type { EndToEndInput } from "./end-to-end.ts";
 
-export interface FolderCheckInput {
-  readonly folder: string;
+interface FolderCheckInput extends Pick<EndToEndInput, "folder" | "data" | "isText" | "seed"> {
   readonly bases: readonly string[];
-  readonly data: DataRequest | undefined;
-  readonly isText: boolean;
   readonly targets: readonly TargetName[];
-  readonly seed: number;
 }
 
 export default async function folderCheckJob(input: FolderCheckInput, context: JobContext): Promise<void> {

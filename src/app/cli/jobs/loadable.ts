@@ -6,12 +6,8 @@ import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { loads, ResultFails } from "../../../runtime/run/load-check.ts";
 
-export interface LoadableInput {
-  readonly models: readonly string[];
-}
-
 /** Job: returns the path of the first model that loads only after `pith simplify`. */
-export default async function loadableJob({ models }: LoadableInput, context: JobContext): Promise<string | undefined> {
+export default async function loadableJob({ models }: { readonly models: readonly string[] }, context: JobContext) {
   for (const path of models) if ((await simplifyToLoad(await open(path), context)) !== undefined) return path;
   return undefined;
 }

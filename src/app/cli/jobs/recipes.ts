@@ -8,16 +8,16 @@ import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { openModel } from "../job-parts/open-model.ts";
 import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";
 
-export interface RecipesInput extends WorkerOptions {
+interface RecipesInput extends WorkerOptions {
   readonly recipe: RecipeFile;
   readonly models: readonly SearchInput[];
   readonly outs: readonly string[];
 }
 
-export type RecipesOutput = readonly Pick<SearchInput, "resumeFolder">[];
-
-export default async function recipesJob(input: RecipesInput, context: JobContext): Promise<RecipesOutput> {
-  const { recipe: file, models, outs, jobs, queue } = input;
+export default async function recipesJob(
+  { recipe: file, models, outs, jobs, queue }: RecipesInput,
+  context: JobContext,
+): Promise<readonly Pick<SearchInput, "resumeFolder">[]> {
   const { text, recipe } = await readRecipe(file, outs);
   const name = recipeName(recipe);
   const inputs = models.map((model): RecipeInput => ({ ...model, recipe: text }));

@@ -1,0 +1,58 @@
+/** Compares the files of a speech model's folder by their transcripts: each file runs with the originals of the other models. */
+import { basename, join } from "node:path";
+import { Miss, open, PithError } from "#ir";
+import { counted } from "../../../core/numbers.ts";
+import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
+import type { Variant } from "../../folder/run.ts";
+import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";
+import type { Together } from "../../folder/text-search.ts";
+import type { Session } from "../command.ts";
+import type { DataRequest } from "../flags/data.ts";
+
+/** Returns the speech model of a folder. A folder whose speech cannot be transcribed is compared on random inputs, with a warning. */
+export async function openFolderSpeech(
+  folder: string,
+  bases: readonly string[],
+  hasData: boolean,
+  { terminal }: Session,
+): Promise<Speech | undefined> {
+  if (!bases.includes("encoder_model")) return undefined;
+  const speech = await openSpeech(folder, await open(join(folder, "onnx", "encoder_model.onnx")));
+  if (!(speech instanceof Miss)) return speech;
+  const text = `"${folder}" cannot transcribe: ${speech.reason}`;
+  if (hasData)
+    throw new PithError("E_UNSUPPORTED", `${text}.`, { hint: "Without --data, Pith compares on random inputs." });
+  terminal.note("speech", text, "warning");
+  return undefined;
+}
+
+export interface SpeechJudge {
+  /** Returns lines about the sounds. */
+  judgedOn(endToEnd: EndToEnd): string[];
+  compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
+  /** Returns the models with which a file runs. */
+  together(variant: Pick<Variant, "source" | "out">): Together;
+}
+
+export const speechJudge = (
+  folder: string,
+  bases: readonly string[],
+  speech: { readonly data: DataRequest | undefined; readonly goal: SpeechOptions["goal"]; readonly seed: number },
+  compare: SpeechJudge["compare"],
+): SpeechJudge => ({
+  compare,
+  judgedOn: ({ answers, undecided }) => [
+    speech.data === undefined
+      ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
+      : `Compared on ${counted(answers?.samples ?? 0, "word")} of ${speech.data.path}, with the originals of the other models.`,
+    ...(undecided === undefined ? [] : [undecided]),
+  ],
+  together({ source, out: result }) {
+    const changedBase = basename(source, ".onnx");
+    const modules = bases.map((base) => {
+      const original = join(folder, "onnx", `${base}.onnx`);
+      return { base, original, result: base === changedBase ? result : original };
+    });
+    return { folder, base: changedBase, modules, texts: [], speech };
+  },
+});

@@ -1,0 +1,54 @@
+/** Times the files of a folder relative to their originals on each target, each pair in a job. */
+import { basename } from "node:path";
+import { asPithError } from "#ir";
+import type { Settings } from "../../../judge/task/contents.ts";
+import { workOf } from "../../../runtime/run/latency.ts";
+import type { TargetName } from "../../../runtime/run/run-target.ts";
+import type { FileFigures } from "../../folder/records.ts";
+import type { FolderOptions } from "../../folder/run.ts";
+import type { Session } from "../command.ts";
+import type benchJob from "../jobs/bench.ts";
+
+/** Rounds of timing, and the maximum seconds of one file and of all. */
+const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
+
+/**
+ * Returns a function that times a file and its original, as `bench` does. If this fails on a target, the function logs a warning.
+ * @param fileCount number of files that share the time.
+ */
+export function createTimer(
+  targets: readonly TargetName[],
+  set: Settings,
+  fileCount: number,
+  textFileOf: (source: string) => string,
+  { seed, job, terminal }: Session,
+): NonNullable<FolderOptions["time"]> {
+  const seconds = Math.min(maxSeconds, maxTotalSeconds / fileCount);
+  const unsupported = new Set<TargetName>();
+  return async ({ source, out }) => {
+    const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
+    let work: number | undefined;
+    const timing = { models: [source, out], dims: [], set, rounds, seconds, threads: undefined, seed, inOrder: true };
+    for (const target of targets.filter((name) => !unsupported.has(name))) {
+      const warn = (text: string): void => terminal.note("timing", `${basename(out)}: ${text}`, "warning");
+      try {
+        const input = { ...timing, target, textFile: textFileOf(source) };
+        const { latency, where } = await job<typeof benchJob>("bench", input, `time ${out}`);
+        const [, timed] = latency.models;
+        if (target === targets[0]) work = workOf(latency.models, timed);
+        if (timed === undefined || latency.unsteady)
+          warn(`speed on ${target} was not measured: the machine was too busy`);
+        else {
+          const { median: factor, low, high } = timed.speedup;
+          speeds.push({ target, where, factor, low, high, milliseconds: timed.milliseconds.median });
+        }
+      } catch (error) {
+        const { code, message } = asPithError(error);
+        warn(message);
+        // This target cannot time any file, so it is not tried again.
+        if (code === "E_UNSUPPORTED") unsupported.add(target);
+      }
+    }
+    return { speeds, work };
+  };
+}
