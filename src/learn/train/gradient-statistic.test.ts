@@ -79,3 +79,35 @@ test("a model for one sample at a time has gradients of single samples", async (
   });
   expect(observed.get("fc.weight")).toHaveLength(2);
 });
+
+test("single samples have gradients if padding leaves them different numbers of labels", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, tokens, 2]) -> (y) {
+  w: float32[2, 3] = [[1, 2, 3], [3, 4, 1]]
+  y = MatMul "fc" (x, w)
+}`);
+  const inputs = [1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 2, 3];
+  const observe = (labels: readonly number[], tokens: number) => {
+    const x = float32([labels.length / tokens, tokens, 2], inputs.slice(-2 * labels.length));
+    const data = memory("texts", { x, label: int64([labels.length / tokens, tokens], labels) });
+    return observeGradients(model, ["w"], list({ each: "sample" }), { data, loss: crossEntropy() });
+  };
+  const both = (await observe([0, 1, 2, 1, -100, -100], 3)).get("w");
+  const short = (await observe([1, -100, -100], 3)).get("w");
+  expect(both).toHaveLength(2);
+  expect(both).toContainEqual(short?.[0]);
+});
+
+test("single samples have gradients with a dropout that the file declares to be in training mode", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 4]) -> (y) {
+  ratio: float32[] = 0.5
+  mode: bool[] = true
+  w: float32[4, 3] = [[1, 2, 3], [3, 4, 1], [1, 0, 1], [0, 1, 0]]
+  kept = Dropout(x, ratio, mode)
+  y = MatMul "fc" (kept, w)
+}`);
+  const data = memory("samples", { x: float32([2, 4], [1, 2, 3, 4, 5, 6, 7, 8]), label: int64([2], [0, 1]) });
+  const observed = await observeGradients(model, ["w"], list({ each: "sample" }), { data, loss: crossEntropy() });
+  expect(observed.get("w")).toHaveLength(2);
+});

@@ -1,6 +1,6 @@
 import { type Batch, type Model, memoize, PithError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { sampleCount, samplesIn, sliceBatch } from "../../data/batches/rows.ts";
+import { gatherRows, mapColumns, sampleCount, samplesIn } from "../../data/batches/rows.ts";
 import { draw, firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
@@ -9,6 +9,7 @@ import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
 import type { Loss } from "./loss.ts";
 import { createStep, type Step } from "./step.ts";
+import { freeze } from "./teacher.ts";
 
 export interface GradientStatistic<R> {
   readonly of: "gradients";
@@ -97,18 +98,28 @@ function requireStateless({ states: [state] }: Step): void {
 /** Maximum difference of losses, relative to the greater loss: float32 sums in a batch have another order. */
 const tolerance = 1e-4;
 
-/** Requires that the loss of two samples as a batch is the mean of their losses. */
+/**
+ * Requires that the loss of a batch is a mean of its samples' losses with a fixed weight per sample, such as its number of labels. The weights
+ * follow from two samples as a batch, and must also explain a batch that contains the first of them twice.
+ */
 async function requireSeparate(model: Model, loss: Loss, pair: Batch, context: Context): Promise<void> {
   if (samplesIn(pair) < 2) return;
-  const losses = forwardLoss(model, loss, context);
-  const lossOf = (start: number, end: number) => losses.of(sliceBatch(pair, start, end));
+  const inferenceModel = model.clone();
+  freeze(inferenceModel);
+  const losses = forwardLoss(inferenceModel, loss, context);
+  const lossOf = (...rows: readonly number[]) =>
+    losses.of(mapColumns(pair, (column) => gatherRows(column, Uint32Array.from(rows))));
   try {
-    const [first, second, both] = [await lossOf(0, 1), await lossOf(1, 2), await lossOf(0, 2)];
-    if (!(Math.abs(both - (first + second) / 2) > tolerance * Math.max(Math.abs(first), Math.abs(second)))) return;
-    const [pairText = "", ...texts] = [both, first, second].map((value) => value.toPrecision(6));
-    const text = `A sample has no separate gradient: the loss of two samples is ${pairText}, not the mean of ${texts.join(" and ")}.`;
+    const [first, second, both] = [await lossOf(0), await lossOf(1), await lossOf(0, 1)];
+    const weight = Math.min(Math.max((both - second) / (first - second) || 0, 0), 1);
+    const mean = weight * first + (1 - weight) * second;
+    const differences = [both - mean, (await lossOf(0, 0, 1)) - (weight * first + mean) / (1 + weight)];
+    const maximum = tolerance * Math.max(Math.abs(first), Math.abs(second));
+    if (!differences.some((difference) => Math.abs(difference) > maximum)) return;
+    const [bothText = "", ...texts] = [both, first, second].map((value) => value.toPrecision(6));
+    const text = `A sample has no separate gradient: the loss of two samples is ${bothText}, not a mean of ${texts.join(" and ")} with fixed weights.`;
     throw new PithError("E_UNSUPPORTED", text, {
-      hint: "Use a loss that is the mean over samples, and a model that does not mix the samples of a batch.",
+      hint: "Use a loss that is a mean over samples, and a model that does not mix the samples of a batch.",
     });
   } finally {
     await losses.release();
