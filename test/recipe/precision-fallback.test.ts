@@ -150,6 +150,44 @@ test("a command and a recipe of one step keep the same layers, and are compared 
   expect(await modelDigest(command.result)).toBe(await modelDigest(model));
 });
 
+describe("a step that passes alone, but not together with the other models of a folder", () => {
+  const runTogether = (passes: (model: Model) => boolean) => {
+    const logged: string[] = [];
+    const judgement = async (model: Model): Promise<FallbackVerdict> =>
+      passes(model) ? { holds: "clearly", text: "" } : { holds: "no", text: "2 of 9 tokens are equal" };
+    const taken = runSingleStep(
+      {
+        ...{ pass: quantize, options: { scheme: "weights" }, task, goal: point, fallback: true },
+        input: { path: "original", model: sound },
+        condition: async ({ samples }) => ({ samples, measure: judgement }),
+      },
+      {
+        ...{ ...context, engine: watchLoads(context.engine), stage: () => {} },
+        log: ({ text }) => void logged.push(text),
+      },
+    );
+    return { taken, logged };
+  };
+  const hasFloatLayer = ({ graph }: Model): boolean =>
+    ["fc1", "fc2", "fc3"].some((name) => graph.value(`${name}.weight`)?.tensor?.type === "float32");
+
+  test("falls back for layers until the models pass together", async () => {
+    const { taken, logged } = runTogether(hasFloatLayer);
+    const { result } = await taken;
+    expect(result && hasFloatLayer(result)).toBe(true);
+    expect(logged).toContain(
+      "the models of the folder lose too much together: looking for the layers with the largest error",
+    );
+  });
+
+  test("is rejected if no choice of layers makes the models pass", async () => {
+    await expect(runTogether(() => false).taken).rejects.toMatchObject({
+      code: "E_ACCURACY_LOST",
+      message: expect.stringMatching(/^No choice of layers .* 2 of 9 tokens are equal\.$/),
+    });
+  });
+});
+
 test("a step without higher-precision formats has no fallback", () => {
   const wrong = () => recipeFrom({ steps: [{ prune: { amount: 0.1 }, judge: "fallback" }] });
   expect(wrong).toThrow(
