@@ -151,7 +151,7 @@ export function capitalize(text: string): string {
 }
 
 export function uncapitalize(text: string): string {
-  return `${text[0]?.toLowerCase() ?? ""}${text.slice(1)}`;
+  return text.replace(/^\p{Lu}(?=[\p{Ll} ])/u, (letter) => letter.toLowerCase());
 }
 
 /** Removes the final period, so that a sentence can be part of another one. */

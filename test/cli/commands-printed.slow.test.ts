@@ -56,7 +56,7 @@ describe("without --max-drop", () => {
     expect(allowed.err).toMatch(/worse: accuracy is worse \(−\d+\.\d points\), which is statistically significant\.\n/);
     expect(await pith(...cut, "--force")).toMatchObject({
       code: 0,
-      out: expect.stringContaining("lost: accuracy went"),
+      out: expect.stringContaining("change: accuracy went"),
     });
   });
 

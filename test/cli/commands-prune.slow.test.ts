@@ -22,7 +22,7 @@ describe("prune", () => {
     expect(masked.out).toMatch(/\nnext: pith train '.*next\.onnx' --data SAMPLES {2}# the zeros stay\n$/);
     const cut = await pith(...words, "--structured", "50%", "--force");
     const kept = await pith(...words, "--structured", "50%", "--force", ...data);
-    expect(kept.out).toMatch(/^Measured change: .* (The goal is met|The estimate meets the goal)/m);
+    expect(kept.out).toMatch(/^change: .* (The goal is met|The estimate meets the goal)/m);
     expect(kept.out).toMatch(/^next: pith recover .* --data '?.*points\.csv'? .*# labels are not needed$/m);
     // The printed command runs if it gets samples.
     const lines = cut.out.match(/(?<=^next: pith ).*$/gm) ?? [];
@@ -36,7 +36,7 @@ describe("prune", () => {
     expect(cut.out).toMatch(/^time, 1 thread( +[\d.]+ ms){2} +(about as fast|[\d.–]+ × as fast( \(.*\))?)$/m);
     for (const { out } of [plain, masked]) expect(out).not.toMatch(/^(time|speed)/m);
     const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", out);
-    expect(other.out).toMatch(/\nwritten: .*\naccuracy: not measured \(add --data\)\nnext: pith eval .*\n$/);
+    expect(other.out).toMatch(/\nwritten: .*\nchange: accuracy was not measured \(add --data\)\nnext: pith eval .*\n$/);
     // Training without masks warns that the zeros are lost, as the note states.
     await pith(...words, "--amount", "60%", "--force");
     const tuned = await pith("train", out, ...data, "--epochs", "1", "-o", at("tuned.onnx"));

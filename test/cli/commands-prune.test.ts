@@ -129,7 +129,7 @@ describe("prune", () => {
     expect(readdirSync(folder)).not.toContain("gone.onnx");
     const lost = expect.stringMatching(/^accuracy went from 100\.0 % to /);
     expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out, lost });
-    expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy went .*--force/);
+    expect((await pith(...words, "--force")).out).toMatch(/\nchange: accuracy went .*--force/);
   });
 
   test("compares raw outputs if there are too few samples to show a loss", async () => {

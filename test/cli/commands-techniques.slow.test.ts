@@ -207,7 +207,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     await save(changed, at("step.onnx"));
     const { out } = await pith("quantize", at("step.onnx"), ...words, "-o", at("second.onnx"));
     const command = `pith eval ${at("second.onnx")} --original original.onnx --data ${at("points.csv")}`;
-    expect(out).toContain(`Measured change against ${at("step.onnx")}: `);
+    expect(out).toContain(`change: compared with ${at("step.onnx")}: `);
     expect(out).toContain(`\nnext: ${command}  # the first original\n`);
   });
 

@@ -21,7 +21,7 @@ describe("quantize", () => {
     expect(await json("eval", out, ...data)).toMatchObject({ figures: [{ estimate: { value: 1 } }] });
     const again = await pith("quantize", at("right.onnx"), "--scheme", "weights", "--force");
     expect(again.out).toMatch(
-      /\nwritten: .*right\.int8-weights\.onnx \(replaced\)\naccuracy: not measured \(add --data\)\nnext: pith eval .*int8-weights\.onnx --original .*right\.onnx --data SAMPLES\n$/,
+      /\nwritten: .*right\.int8-weights\.onnx \(replaced\)\nchange: accuracy was not measured \(add --data\)\nnext: pith eval .*int8-weights\.onnx --original .*right\.onnx --data SAMPLES\n$/,
     );
     rmSync(out);
   });

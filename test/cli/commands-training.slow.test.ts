@@ -58,7 +58,7 @@ test("recover trains on most of a small single split, and is evaluated on the ot
   expect(comparison?.candidate?.value).toBeGreaterThan(comparison?.original?.value ?? 1);
   const { out, err } = await pith("recover", ...words);
   expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
-  expect(out).toContain(`\nNo loss compared with ${at("near.onnx")}, at 95 % confidence.\n`);
+  expect(out).toContain(`\nchange: compared with ${at("near.onnx")}: gained `);
   expect(err).toContain("split at random into 250 for training and 150 for the test");
   // The result computes the same as the original, so it is not timed.
   expect(result).not.toHaveProperty("speed");
@@ -196,7 +196,7 @@ describe("train of a pruned model", () => {
     await pruned("60%");
     const { out } = await pith(...words);
     expect(out).toMatch(
-      /^Measured change against \S+thin\.onnx \([\d.]+ %\): .* \(goal: at least −1\.0\), .*\. Give --original to compare with the model before pruning\.$/m,
+      /^change: compared with \S+thin\.onnx \([\d.]+ %\): .*; goal: lose at most 1\.0\)\. .*\. Give --original to compare with the model before pruning\.$/m,
     );
     expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
     const unprunedReport = await json("train", at("hidden.onnx"), ...rest.slice(1));
@@ -281,7 +281,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^Measured change against \S+\.onnx: 0\.0 points \(goal: at least −1\.0\), .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
+      /^change: compared with \S+\.onnx: accuracy is unchanged \(.*; goal: lose at most 1\.0\)\. .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
     );
     const few = await pith(
       "eval",
@@ -299,7 +299,7 @@ describe("progress and result", () => {
     );
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-    expect(knowsNothing.out).not.toContain("Measured change");
+    expect(knowsNothing.out).not.toContain("goal: ");
     expect(knowsNothing.err).not.toContain("Nothing is written if");
   });
 
@@ -363,10 +363,10 @@ describe("recover and distill with a reference model", () => {
       expect(result.out).toMatch(
         /^compared with .*hidden\.onnx: accuracy went from 100\.0 % to [\d.]+ %: (?:−[\d.]+|0\.0) points \(95 % interval .*, 80 samples\)$/m,
       );
-      expect(result.out).toMatch(/^(No loss compared with|Measured change against) .*near\.onnx/m);
+      expect(result.out).toMatch(/^change: compared with .*near\.onnx/m);
       if (words[0] === "distill")
         expect(result.out).toMatch(
-          /\. But compared with .*hidden\.onnx the change is −[\d.]+ points\. With --max-drop, such a loss is rejected\.$/m,
+          /\. Compared with .*hidden\.onnx, the change is −[\d.]+ points: --max-drop rejects such a loss\.$/m,
         );
       // A step this small changes nothing.
       if (words[0] === "distill")

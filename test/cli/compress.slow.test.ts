@@ -81,7 +81,7 @@ describe("without a recipe", () => {
     ]);
     expect(original.estimate.count).toBe(400);
     expect(out).toMatch(
-      /^kept: palettes of \d bits, (the smallest of 7 candidates|the only finalist) that is within the goal.*\nAccuracy went from .*\. Measured change: .*\nnext: pith bench .*\n$/m,
+      /^kept: palettes of \d bits, (the smallest of 7 candidates|the only finalist) that is within the goal.*\nchange: accuracy went from .*\. (Lost|Gained|Accuracy is unchanged) .*\nnext: pith bench .*\n$/m,
     );
     for (const part of [/^✓ {2}palettes of \d bits/m, /← kept/, / smaller/, /^written: /m]) expect(out).toMatch(part);
     expect(readFileSync(at("out/report.html"), "utf8")).toContain("net.onnx");

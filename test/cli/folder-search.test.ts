@@ -58,7 +58,9 @@ test("a search requires the minimum speed of the dtypes", async () => {
 
 test("prints the smaller candidate that was rejected for its speed", async () => {
   const { err } = await searched({ place: 0, by: "usual", over: 3 });
-  expect(err).toContain("prune + train + quantize is smaller (440 kB) and 2.20 × as fast (--for size keeps it).");
+  expect(err).toContain(
+    "Smaller, but not kept: prune + train + quantize (440 kB), which is 2.20 × as fast (--for size keeps it).",
+  );
 });
 
 test("prints no smaller candidate if there is none", async () => {

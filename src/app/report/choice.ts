@@ -145,7 +145,7 @@ function amongAll(superlative: string, run: Run, conditions: readonly string[]):
 }
 
 /**
- * Returns " int8 weights is smaller (292 kB) and 0.43 × as fast (--for size keeps it)." Without a reliable timing, the processor time replaces the
+ * Returns " Smaller, but not kept: int8 weights (292 kB), which is 0.43 × as fast (--for size keeps it)." Without a reliable timing, the processor time replaces the
  * speed.
  */
 export function slowerText(run: Run): string {
@@ -156,8 +156,8 @@ export function slowerText(run: Run): string {
   const cost =
     speed === undefined
       ? `takes ${times(relativeWorkOf(run, over) ?? Number.NaN)} the processor time`
-      : `${times(speed)} as fast`;
-  return ` ${smallerVariant.name} is smaller (${bytes(smallerVariant.result.bytes)}) and ${cost} (--for size keeps it).`;
+      : `is ${times(speed)} as fast`;
+  return ` Smaller, but not kept: ${smallerVariant.name} (${bytes(smallerVariant.result.bytes)}), which ${cost} (--for size keeps it).`;
 }
 
 /** Returns "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */

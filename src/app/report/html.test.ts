@@ -30,7 +30,7 @@ describe("a report", () => {
     expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast (1.98–2.34).</h1>");
     expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
-      "Accuracy went from 92.6 % to 91.9 %. Measured change: −0.7 points (goal: at least −1.0), 95 % interval −1.9 … +0.5. The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
+      "Accuracy went from 92.6 % to 91.9 %. Lost 0.7 points of accuracy (95 % interval −1.9 … +0.5; goal: lose at most 1.0). The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
     );
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));

@@ -51,7 +51,7 @@ describe("the sentence of a goal", () => {
     verdictSentence({ maxDrop: 0.01 }, verdict, dropped(verdict.drop), others);
   const phraseOf = (verdict: Partial<Verdict>, validation?: number) =>
     sentenceOf({ ...open, ...verdict }, { validation });
-  const loss = "Measured change: −0.3 points (goal: at least −1.0), 95 % interval −1.1 … +0.4.";
+  const loss = "Lost 0.3 points of accuracy (95 % interval −1.1 … +0.4; goal: lose at most 1.0).";
   const undecided = `${loss} The estimate meets the goal; the interval does not exclude a larger loss`;
 
   const wide = { ...open.drop, low: -0.024, high: 0.037 };
@@ -68,7 +68,7 @@ describe("the sentence of a goal", () => {
 
   test("asks for more samples if there are fewer than 30, and states how many", () => {
     const few = (count: number) => ({ ...open.drop, count });
-    expect(adviceFor({}, few(3))).toMatch(/0\.4\. 3 samples are too few to decide; at least 100 are needed\.$/);
+    expect(adviceFor({}, few(3))).toMatch(/1\.0\)\. 3 samples are too few to decide; at least 100 are needed\.$/);
     expect(adviceFor({}, { ...wide, count: 20 })).toContain(
       "20 samples are too few to decide; at least 190 are needed.",
     );
@@ -113,14 +113,14 @@ describe("the sentence of a goal", () => {
     );
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
     expect(phraseOf(beyond)).toBe(
-      "Measured change: −2.0 points (goal: at least −1.0), 95 % interval −3.0 … +0.4. With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
+      "Lost 2.0 points of accuracy (95 % interval −3.0 … +0.4; goal: lose at most 1.0). With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
     );
     expect(phraseOf({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(
-      / −3\.0 … −0\.1\. The goal is missed\.$/,
+      / −3\.0 … −0\.1; .*\. The goal is missed\.$/,
     );
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     expect(phraseOf({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
-      "Measured change: +0.4 points (goal: at least −1.0), too few samples for an interval. The estimate meets the goal; the interval does not exclude a larger loss.",
+      "Gained 0.4 points of accuracy (too few samples for an interval; goal: lose at most 1.0). The estimate meets the goal; the interval does not exclude a larger loss.",
     );
   });
 
@@ -244,13 +244,13 @@ describe("the reason for the kept variant, in every form of the report", () => {
     const busy = { ...latency, models: times, unsteady: true };
     const kept = "quantize is the smallest of 4 candidates that is within the goal and";
     expect(reason(choice, { latency: busy })).toBe(
-      `${kept} close to the original in processor time. prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time (--for size keeps it).`,
+      `${kept} close to the original in processor time. Smaller, but not kept: prune + train + quantize (440 kB), which takes 3.90 × the processor time (--for size keeps it).`,
     );
     expect(reason({ place: 0, by: "speed" }, { latency: busy })).toContain(
       "is the lowest in processor time of 4 candidates",
     );
     expect(reason(choice)).toBe(
-      `${kept} about as fast as the original. prune + train + quantize is smaller (440 kB) and 2.20 × as fast (--for size keeps it).`,
+      `${kept} about as fast as the original. Smaller, but not kept: prune + train + quantize (440 kB), which is 2.20 × as fast (--for size keeps it).`,
     );
     expect(reason({ place: 0, by: "usual" }, { latency: undefined })).toBe(
       "quantize is the smallest of 4 candidates that is within the goal; speed was not measured.",
@@ -480,9 +480,23 @@ describe("compared with a reference model", () => {
     );
   });
 
+  test("verdictSentence says that a result gained, lost or changed nothing; a metric with better low values rises or falls", () => {
+    const sentenceOf = (drop: number, better: Comparison["better"]): string => {
+      const estimate = { ...open.drop, value: drop, low: drop - 0.001, high: drop + 0.001 };
+      return verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, { ...dropped(estimate), better });
+    };
+    expect(sentenceOf(0.003, "higher")).toMatch(
+      /^Lost 0\.3 points of accuracy \(.* −0\.4 … −0\.2; goal: lose at most 1\.0\)\. /,
+    );
+    expect(sentenceOf(-0.003, "higher")).toMatch(/^Gained 0\.3 points of accuracy \(.* \+0\.2 … \+0\.4; goal: lose /);
+    expect(sentenceOf(0, "higher")).toMatch(/^Accuracy is unchanged \(/);
+    expect(sentenceOf(0.003, "lower")).toMatch(/^Accuracy fell by 0\.3 points \(.*; goal: rise by at most 1\.0\)\. /);
+    expect(sentenceOf(-0.003, "lower")).toMatch(/^Accuracy rose by 0\.3 points \(/);
+  });
+
   test("verdictSentence names the reference model", () => {
     expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, dropped(open.drop), {}, "big.onnx")).toBe(
-      "Measured change against big.onnx: −0.3 points (goal: at least −1.0), 95 % interval −1.1 … +0.4. The goal is met.",
+      "Compared with big.onnx: lost 0.3 points of accuracy (95 % interval −1.1 … +0.4; goal: lose at most 1.0). The goal is met.",
     );
   });
 });

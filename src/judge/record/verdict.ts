@@ -279,7 +279,7 @@ function isIdentical({ noise }: Run): boolean {
   );
 }
 
-/** Returns "Measured change: −0.7 points (goal: at least −1.0), 95 % interval −2.0 … +0.6. The estimate meets the goal; …". */
+/** Returns "Lost 0.7 points of accuracy (95 % interval −2.0 … +0.6; goal: lose at most 1.0). The estimate meets the goal; …". */
 export function goalSentence(run: Run): string | undefined {
   const { goal, data, search, noise } = run;
   const { verdict, comparison } = chosenOf(run) ?? {};
@@ -303,15 +303,26 @@ export function verdictSentence(
   reference?: string,
 ): string {
   const { unit, better, difference: moved } = comparison;
-  const againstText = reference === undefined ? "" : ` against ${reference}`;
-  const [limit = ""] = difference(unit, better === "higher" ? -goal.maxDrop : goal.maxDrop).split(" ");
-  const limitText = `${better === "higher" ? "at least" : "at most"} ${limit}`;
+  const againstText = reference === undefined ? "" : `compared with ${reference}: `;
+  const limit = allowance(unit, goal.maxDrop).split(" ")[0];
   const interval =
     Number.isFinite(moved.low) || Number.isFinite(moved.high)
       ? `${confidenceText(moved)} interval ${changeInterval(unit, moved)}`
       : "too few samples for an interval";
-  const changePhrase = `Measured change${againstText}: ${changeOf(comparison, goal)} (goal: ${limitText}), ${interval}`;
-  return `${changePhrase}. ${verdictPhrase(verdict, goal, unit, others)}.`;
+  const goalText = `goal: ${better === "higher" ? "lose" : "rise by"} at most ${limit}`;
+  const changeText = `${againstText}${movementText(comparison, goal)} (${interval}; ${goalText})`;
+  return `${capitalize(changeText)}. ${verdictPhrase(verdict, goal, unit, others)}.`;
+}
+
+/** Returns "lost 0.3 points of accuracy", "accuracy is unchanged", or, if lower values are better, "perplexity rose by 0.12". */
+function movementText(comparison: Comparison, goal: Goal): string {
+  const { metric, better } = comparison;
+  const change = changeOf(comparison, goal);
+  const size = change.replace(/^[−+]/, "");
+  if (size === change) return `${metric} is unchanged`;
+  const isRise = change.startsWith("+");
+  if (better === "lower") return `${metric} ${isRise ? "rose" : "fell"} by ${size}`;
+  return `${isRise ? "gained" : "lost"} ${size} of ${metric}`;
 }
 
 /** Returns the printed original and result, and their difference with its unit. */

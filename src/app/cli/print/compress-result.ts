@@ -1,5 +1,5 @@
 /** Prints the result of `pith compress`: the table of variants, the choice and the written files. */
-import { groupBy, PithError } from "#ir";
+import { groupBy, PithError, uncapitalize } from "#ir";
 import { allowance, counted, integer } from "../../../core/numbers.ts";
 import { isWithin } from "../../../judge/compare/goal.ts";
 import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
@@ -61,7 +61,8 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
       const gain = [`${gainSentence(run)}${slowerText(run)}`, downloadSentence(run) ?? ""].join(" ").trimEnd();
       terminal.line(`kept: ${keptText}. ${gain}`);
       const cost = [accuracySentence(run), goalSentence(run), searchMissSentence(run), sameSamplesWarning(run)];
-      if (cost.some((text) => text !== undefined)) terminal.line(cost.filter((text) => text !== undefined).join(" "));
+      if (cost.some((text) => text !== undefined))
+        terminal.line(`change: ${uncapitalize(cost.filter((text) => text !== undefined).join(" "))}`);
       terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
     },
   };

@@ -2,7 +2,7 @@
 import { basename, join } from "node:path";
 import { noVariantText } from "../../folder/card.ts";
 import type { FolderFile } from "../../folder/run.ts";
-import { folderTable } from "../../folder/table.ts";
+import { changeText, folderTable } from "../../folder/table.ts";
 import type { Result } from "../command.ts";
 
 /** @param isChoice whether only one file per model is kept. */
@@ -33,6 +33,7 @@ export function showFolder(
         if (verdict === "rejected") terminal.line(`rejected: ${basename(file)}: ${reason}`);
       if (!files.some(isMade)) terminal.line(noVariantText);
       terminal.line(`written: ${terminal.color.bold(out)}`);
+      if (files.some(isKept)) terminal.line(`change: ${changeText(files.filter(isKept), originals)}`);
       if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
     },
   };

@@ -1,8 +1,7 @@
 /** Prints the result of a command that changes one model: what changed, sizes, metrics and verdict. */
-import { capitalize, PithError } from "#ir";
+import { capitalize, PithError, uncapitalize } from "#ir";
 import {
   bytes,
-  confidenceText,
   count,
   counted,
   figure,
@@ -168,7 +167,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       const metadataText = metadataNote(before);
       if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
-      const goalText = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
+      const goalText = lost === undefined ? goalLine(model, result) : `${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
       const lines = functionLines(result, targets, comparison?.unit === "dB", terminal.color.dim);
       for (const line of lines) terminal.line(line);
@@ -184,15 +183,15 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         ...markReplaced([...files.copies, ...files.alsoWritten], files),
       ];
       terminal.line(`written: ${names.join("  ")}`);
-      terminal.line(goalText ?? changeLine(model, result));
+      terminal.line(`change: ${uncapitalize(goalText ?? changeText(model, result))}`);
       terminal.line(`next: pith ${next ?? nextAfter(model, result, comparisonCommand)}`);
     },
   };
 }
 
-function changeLine(model: string, { reference, comparison, goal }: WrittenOutput): string {
+function changeText(model: string, { reference, comparison, goal }: WrittenOutput): string {
   if (reference !== undefined) return referenceLine(reference, goal);
-  return comparison === undefined ? "accuracy: not measured (add --data)" : distanceText(model, comparison, goal);
+  return comparison === undefined ? "accuracy was not measured (add --data)" : distanceText(model, comparison, goal);
 }
 
 function nextAfter(
@@ -243,13 +242,9 @@ function goalLine(
   // A trained model can have been pruned before, so its original can be another model.
   if (reference === undefined) return sentence(training === undefined && continues !== true ? undefined : model);
   if (reference.judges) return sentence(reference.model);
-  const isBetter = verdict.drop.high <= 0;
-  const loss = isBetter
-    ? `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`
-    : sentence(model);
   const { drop } = judge(reference.comparison, goal);
-  if (isWithin(drop, goal)) return loss;
-  return `${loss} But compared with ${reference.model} the change is ${changeOf(reference.comparison, goal)}. With --max-drop, such a loss is rejected.`;
+  if (isWithin(drop, goal)) return sentence(model);
+  return `${sentence(model)} Compared with ${reference.model}, the change is ${changeOf(reference.comparison, goal)}: --max-drop rejects such a loss.`;
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */

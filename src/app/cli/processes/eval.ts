@@ -265,7 +265,7 @@ function figureRows(
   return [
     [`${comparison.metric} of the original`, before, originalInterval],
     [name, after, interval],
-    ["difference", change, changeInterval],
+    ["change", change, changeInterval],
     ...otherRows,
   ];
 }

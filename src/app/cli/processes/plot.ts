@@ -36,7 +36,10 @@ export default async function plot(
   await writeFileAtomically(out, [picture]);
   return {
     data: { model: path, original, written: out, replaced, bytes: picture.byteLength },
-    print: ({ line, color }) =>
-      line(`written: ${color.bold(out)} (${bytes(picture.byteLength)})${replaced ? " (replaced)" : ""}`),
+    print(terminal) {
+      const size = bytes(picture.byteLength);
+      terminal.line(`written: ${terminal.color.bold(out)} (${size})${replaced ? " (replaced)" : ""}`);
+      terminal.line(`next: open ${out} in a browser`);
+    },
   };
 }

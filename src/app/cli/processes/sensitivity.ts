@@ -78,7 +78,8 @@ export default async function sensitivityProcess(
   if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
   const page = ["sensitivity.html", bytesOfText(sensitivityPage(record))] as const;
   const written = await writeResults(out, record, [page, ...recipes], session, sweptFolder);
-  const recipe = written.find((file) => file.endsWith(".yaml"));
+  const recipe =
+    written.findLast((file) => /(bits|channels)\.yaml$/.test(file)) ?? written.find((file) => file.endsWith(".yaml"));
   return {
     data: { ...record, preprocessing: task.preprocessing, files: written },
     print(terminal) {

@@ -160,7 +160,7 @@ function ruleRows(changes: readonly Change[], saved: Readonly<Record<string, num
 }
 
 function comparisonLine(comparison: Sameness | string): string {
-  if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
+  if (typeof comparison === "string") return `change: not compared with the original: ${comparison}`;
   const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
   const differenceText =
     difference === 0
@@ -175,7 +175,7 @@ function comparisonLine(comparison: Sameness | string): string {
     own === undefined
       ? ""
       : `; rounding error of the original ${own.toExponential(1)}${isUnsteady(own) ? ": this is weak evidence" : ""}`;
-  return `outputs: ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
+  return `change: outputs are ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 
 /** Returns whether operator fusion changes the original's outputs so much that a slightly wrong rewrite cannot be detected. */

@@ -3,6 +3,7 @@ import { open, PithError } from "#ir";
 import { joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { bytes, counted, integer } from "../../../core/numbers.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { trimFolder } from "../../folder/trim-vocabulary.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import { besideInput, fileBytes, filesOfModel, isFolder, requireOther } from "../files/files.ts";
@@ -60,6 +61,7 @@ export default async function trimVocabulary(
         terminal.line(`${file}: ${changesText}; ${comparison}`);
       }
       terminal.line(`written: ${terminal.color.bold(out)}`);
+      terminal.line(`next: pith quantize ${quoteWord(out)} --dtype q8`);
     },
   };
 }
