@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { type Speed, speedOf } from "../../judge/measure/speed.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
-import { notFasterText, type Speed, slowerText, speedLines, speedOf, timeRow } from "./speed.ts";
+import { notFasterText, slowerText, speedLines, timeRow } from "./speed.ts";
 
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };
 const macsOf = (count: number, per = "batch") => ({ macs: { count, per } });

@@ -3,20 +3,10 @@ import { type UnevenChannels, widestBlock } from "#analysis";
 import { truncateList } from "#ir";
 import type { Change } from "#pass";
 import { integer, isSlower, percent, runTime, speedText } from "../../core/numbers.ts";
+import type { Timed } from "../../judge/measure/speed.ts";
 import { comparableCounts, type OperationCount } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
-import { type Spread, spread } from "../../runtime/run/latency.ts";
-import type { PairedRunTimes } from "../../runtime/run/relative-time.ts";
-
-/** Speed on one thread relative to the other model, measured in one process. A median of 2 means half the time. */
-export interface Speed extends Spread {
-  /** Processor time per run in milliseconds, of the other model (`before`) and of the result (`milliseconds`). */
-  readonly before: number;
-  readonly milliseconds: number;
-}
-
-/** Speed of a result relative to the file `against`, or the reason why it was not measured. */
-export type Timed = { readonly against: string } & (Speed | { readonly unmeasured: string });
+import type { Spread } from "../../runtime/run/latency.ts";
 
 /** Minimum share of the expected speedup at which a result counts as faster. */
 const minGain = 0.25;
@@ -60,22 +50,6 @@ export function notFasterText(speed: Spread, { before, changes, uneven }: Comput
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = truncateList(counts.map(String), 5);
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is not a multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
-}
-
-/** Factor between measurements of one model in several processes on a busy machine. */
-const noise = 1.12;
-
-/** Returns the speed, with the 10th and 90th percentile over the series of runs, and at least the difference between processes. */
-export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
-  const median = before / after;
-  const { low, high } = spread(Float64Array.from(ratios));
-  return {
-    median,
-    low: Math.min(low, median / noise),
-    high: Math.max(high, median * noise),
-    before,
-    milliseconds: after,
-  };
 }
 
 /** Returns a warning if the result is clearly slower; else undefined. */

@@ -1,16 +1,13 @@
-import type { UnevenChannels } from "#analysis";
 import type { Encoding } from "#platform";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
 import type { PrecisionFallback } from "../../../judge/fallback/precise-layers.ts";
 import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
-import type { Weight } from "../../../judge/record/data.ts";
-import type { OperationCount } from "../../../judge/record/operation-count.ts";
+import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
-import type { Speed, Timed } from "../../report/speed.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
 import type { SampleUse } from "./task.ts";
@@ -46,10 +43,6 @@ export interface PassInput
 
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
-export interface WeightAndCost extends Weight {
-  readonly macs: OperationCount | undefined;
-}
-
 export interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
   readonly before: WeightAndCost;
   readonly preprocessing?: string | undefined;
@@ -66,19 +59,7 @@ export interface UnwrittenOutput extends StepReport {
   readonly planned?: PlannedCost | undefined;
 }
 
-/** Cost of the result of a dry run; undefined if it is the same as the input model's. */
-export interface PlannedCost extends Pick<WeightAndCost, "parameters" | "macs"> {
-  readonly speed: Speed | undefined;
-  readonly uneven: UnevenChannels;
-}
-
-export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
-  readonly after: WeightAndCost;
-  /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
-  readonly masked: boolean;
-  readonly trainable: boolean;
-  /** Channel counts that slow down the result; undefined if it computes the same as the input model. */
-  readonly uneven?: UnevenChannels | undefined;
+export interface WrittenOutput extends StepReport, MeasuredPair, Partial<Pick<KeptFunction, "likeness" | "others">> {
   readonly comparison?: Comparison | undefined;
   readonly verdict?: Verdict | undefined;
   /** Path of the model that the verdict compares with; undefined for the input model. */
@@ -90,7 +71,5 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly lost?: string | undefined;
   /** Comparison with the original or teacher; undefined without such a model, or if it could not run. */
   readonly reference?: Reference | undefined;
-  /** Speed relative to the reference or the input model; undefined if the operators and sizes are the same. */
-  readonly speed?: Timed | undefined;
   readonly written: string;
 }

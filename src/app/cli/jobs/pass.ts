@@ -1,16 +1,21 @@
 /** Job of the commands that change a model: opens the inputs of the step, runs it, and writes the result unless it is rejected. */
 import * as v from "valibot";
-import { allLayers, hasFloatWeights, infer, keptKey, selectLayers, unevenChannels } from "#analysis";
-import { Miss, type Model, open, PithError, throwIfAborted } from "#ir";
-import { type AnyPass, type Context, downloadBytesOf, type OptionValues, openModules, selectionOptions } from "#pass";
+import { allLayers, infer, keptKey, selectLayers } from "#analysis";
+import { type Model, open, PithError, throwIfAborted } from "#ir";
+import { type AnyPass, downloadBytesOf, type OptionValues, openModules, selectionOptions } from "#pass";
 import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { Dataset } from "../../../data/batches/types.ts";
 import { tokenInput } from "../../../data/text/token-inputs.ts";
-import { countMacs, countWeights, plainFile, weigh } from "../../../judge/measure/weigh.ts";
+import { countWeights } from "../../../judge/measure/weigh.ts";
+import {
+  type MeasuredPair,
+  measureWritten,
+  planCost,
+  type StoredModel,
+  weighFiles,
+} from "../../../judge/measure/written.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
-import { isEqualCount } from "../../../judge/record/operation-count.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
@@ -18,29 +23,18 @@ import { partFor, textHelps, trains } from "../../../judge/steps/step-options.ts
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { decoderOf } from "../../../runtime/run/decoding.ts";
-import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
-import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
-import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../../runtime/run/size.ts";
 import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";
-import { notFasterText, slowerText, speedOf, type Timed } from "../../report/speed.ts";
+import { notFasterText, slowerText } from "../../report/speed.ts";
 import { filesOfModel, isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
-import type {
-  PassInput,
-  PassOutput,
-  PlannedCost,
-  StepReport,
-  WeightAndCost,
-  WrittenOutput,
-} from "../job-parts/pass-output.ts";
-import { measureSpeed } from "../job-parts/speed.ts";
+import type { PassInput, PassOutput, StepReport, WrittenOutput } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openStepsTask, type SampleUse } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
@@ -82,7 +76,7 @@ async function changeModel(
   if (input.dryRun)
     return {
       ...report,
-      planned: await costOf(original, result, report, stepContext, request.task?.test ?? request.inputs?.test),
+      planned: await planCost(original, report.before, result, stepContext, request.task?.test ?? request.inputs?.test),
     };
   if (judgement === undefined) return { ...report, idle: noGainText };
   if (rejection !== undefined && !input.force)
@@ -99,7 +93,7 @@ async function reportOf(
   const train = data?.samples.train;
   return {
     ...{ changes, misses, training, history },
-    before: await weighFile(input.model, input.path),
+    before: await weighFiles(await openStored(input.model, input.path)),
     preprocessing: data?.task.preprocessing,
     samples: data && { ...data.samples, train: train && { ...train, ...learnt } },
     goal: comparison?.goal,
@@ -133,34 +127,25 @@ async function writeResult(
   const copies = await saveResult(result, input, context);
   warnOfDefaults(original.model, context);
   context.stage("compressed size");
-  const saved = await open(input.out);
-  const [before, after] = await Promise.all([
-    compressedOriginal(report.before, original.model, input),
-    withCompressed(await weighFile(saved, input.out), saved, input.out, {
-      ...{ copies, brotli: measuresBrotli(input, report.before) },
-      maxBrotliBytes: input.variant === undefined ? maxWholeBytes : undefined,
-    }),
-  ]);
-  const masked = isPruned(result);
-  const uneven = isEqualCount(report.before.macs, after.macs) ? undefined : unevenChannels(original.model, result);
-  // A result with masks is not timed, because masks are folded in before a model is used. A folder times its files itself.
-  const speed =
-    masked || input.variant !== undefined
-      ? undefined
-      : await measureSpeed(
-          result,
-          references?.first ?? original,
-          stepContext,
-          request.task?.test ?? request.inputs?.test,
-        );
-  await warnOfSpeed(speed, { ...report, uneven, original: original.model }, after, pass, input, context);
+  const measured = await measureWritten(
+    {
+      original: { ...(await openStored(original.model, original.path)), weight: report.before },
+      written: await openStored(await open(input.out), input.out),
+      copies,
+      forDownload: input.targetDownload !== undefined || isLowEntropy(input.options),
+      variant: input.variant,
+      reference: references?.first ?? original,
+      samples: request.task?.test ?? request.inputs?.test,
+    },
+    stepContext,
+  );
+  await warnOfSpeed(measured, report, pass, input, original.model, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;
   return {
     ...report,
-    ...{ before, after, masked, uneven, targets, idle, speed },
+    ...{ ...measured, targets, idle },
     samples: report.samples && testedSamples(report.samples, compared?.answers.given.length, searched),
-    trainable: hasFloatWeights(result, infer(result)),
     comparison: compared?.comparison,
     verdict: goalCheck?.verdict,
     against: goalCheck?.against,
@@ -175,86 +160,25 @@ async function writeResult(
   };
 }
 
-async function weighFile(model: Model, path: string): Promise<WeightAndCost> {
-  return { ...(await weigh(model, await openFiles(model, path))), macs: countMacs(model) };
+async function openStored(model: Model, path: string): Promise<StoredModel> {
+  return { model, files: await Promise.all(filesOfModel(model, path).map((file) => openFile(file))) };
 }
-
-const openFiles = (model: Model, path: string) => Promise.all(filesOfModel(model, path).map((file) => openFile(file)));
-
-interface Compression {
-  readonly copies: Partial<CompressedSize>;
-  /** Whether the size after brotli is measured. */
-  readonly brotli: boolean;
-  /** The maximum bytes of a file that brotli compresses whole. */
-  readonly maxBrotliBytes?: number | undefined;
-}
-
-async function withCompressed(
-  weight: WeightAndCost,
-  model: Model,
-  path: string,
-  { copies, brotli, maxBrotliBytes }: Compression,
-): Promise<WeightAndCost> {
-  if (copies.sampled !== undefined) return { ...weight, ...copies };
-  const { files } = await plainFile(model, await openFiles(model, path));
-  const { bytes: _, ...sizes } = brotli
-    ? await measureSize(files, undefined, maxBrotliBytes)
-    : { bytes: 0, gzip: await gzipSize(...files), sampled: isEstimated(weight.bytes, "gzip") };
-  return { ...weight, ...sizes, ...copies };
-}
-
-/** Adds the sizes of the input model after compression. The row of a folder's original shows the size of its file with the exporter's metadata. */
-async function compressedOriginal(before: WeightAndCost, model: Model, input: PassInput): Promise<WeightAndCost> {
-  const { variant, model: path } = input;
-  if (variant === undefined) {
-    const brotli = measuresBrotli(input, before) || input.precompress?.includes("br") === true;
-    return withCompressed(before, model, path, { copies: {}, brotli, maxBrotliBytes: maxWholeBytes });
-  }
-  return { ...before, brotli: variant.originalBrotli ?? (await size(...filesOfModel(model, path))).brotli };
-}
-
-/** The maximum bytes of a model that brotli compresses whole if the download is the goal of the command: about 30 seconds. */
-const maxWholeBytes = 2 ** 23;
-
-/** The maximum bytes of a model whose size after brotli is always measured: about 2 seconds. */
-const maxCheapBytes = 2 ** 19;
-
-/** Returns whether the size after brotli is measured: if the download is the goal of the command, or if it is cheap. */
-const measuresBrotli = ({ variant, targetDownload, options }: PassInput, { bytes }: WeightAndCost): boolean =>
-  variant !== undefined || targetDownload !== undefined || isLowEntropy(options) || bytes <= maxCheapBytes;
 
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 async function warnOfSpeed(
-  speed: Timed | undefined,
-  reasons: Parameters<typeof notFasterText>[1] & { readonly original: Model },
-  after: WeightAndCost,
+  { speed, after, ...measured }: MeasuredPair,
+  { changes }: StepReport,
   pass: AnyPass,
   { model, options }: PassInput,
+  original: Model,
   { log }: JobContext,
 ): Promise<void> {
   if (speed === undefined || "unmeasured" in speed || speed.against !== model) return;
   const slowerWarning = slowerText(speed);
-  const text = notFasterText(speed, reasons, after) ?? slowerWarning;
+  const text = notFasterText(speed, { ...measured, changes }, after) ?? slowerWarning;
   if (text === undefined) return;
-  const advice = slowerWarning === undefined ? "" : await fasterAdvice(pass, options, reasons.original);
+  const advice = slowerWarning === undefined ? "" : await fasterAdvice(pass, options, original);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
-}
-
-async function costOf(
-  original: Model,
-  result: Model,
-  { before }: StepReport,
-  context: Context,
-  samples: Dataset | undefined,
-): Promise<PlannedCost | undefined> {
-  const macs = countMacs(result);
-  if (isEqualCount(before.macs, macs)) return undefined;
-  const { parameters } = await countWeights(result);
-  const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context, samples);
-  return {
-    ...{ parameters, macs, uneven: unevenChannels(original, result) },
-    speed: time === undefined || time instanceof Miss ? undefined : speedOf(time),
-  };
 }
 
 type OpenedStep = Awaited<ReturnType<typeof openStep>>;

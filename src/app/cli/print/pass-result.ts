@@ -12,6 +12,7 @@ import {
   times,
 } from "../../../core/numbers.ts";
 import { isWithin, judge } from "../../../judge/compare/goal.ts";
+import type { PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
@@ -25,13 +26,7 @@ import {
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
-import type {
-  PassOutput,
-  PlannedCost,
-  UnwrittenOutput,
-  WeightAndCost,
-  WrittenOutput,
-} from "../job-parts/pass-output.ts";
+import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
 import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
 import { functionLines } from "./function-lines.ts";
 import { dataLines } from "./samples.ts";

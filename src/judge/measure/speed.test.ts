@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import type { Engine } from "../../../core/engine/index.ts";
-import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { parseModel } from "../../../core/graph/text.ts";
-import { completeContext } from "../../../core/pass/run-pass.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { measureSpeed } from "./speed.ts";
 
 const model = (op: string, weightBytes: number): Model => {

@@ -1,0 +1,59 @@
+/** Measures the speed of a result relative to another model. */
+import { allNodes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
+import type { Context } from "#pass";
+import { bytes } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { maxTimedBytes } from "../../runtime/run/large-weights.ts";
+import { type Spread, spread } from "../../runtime/run/latency.ts";
+import { type PairedRunTimes, relativeTime } from "../../runtime/run/relative-time.ts";
+
+/** Speed on one thread relative to the other model, measured in one process. A median of 2 means half the time. */
+export interface Speed extends Spread {
+  /** Processor time per run in milliseconds, of the other model (`before`) and of the result (`milliseconds`). */
+  readonly before: number;
+  readonly milliseconds: number;
+}
+
+/** Speed of a result relative to the file `against`, or the reason why it was not measured. */
+export type Timed = { readonly against: string } & (Speed | { readonly unmeasured: string });
+
+/**
+ * Times both models on the first of `samples`, or without samples as `timedInputs`. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed.
+ */
+export async function measureSpeed(
+  result: Model,
+  { model, path }: { readonly model: Model; readonly path: string },
+  context: Context,
+  samples?: Dataset,
+): Promise<Timed | undefined> {
+  if (operatorsOf(model) === operatorsOf(result)) return undefined;
+  const times =
+    storedBytes(model.graph) > maxTimedBytes
+      ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
+      : await relativeTime(model, result, context, samples);
+  return { against: path, ...(times instanceof Miss ? { unmeasured: stripPeriod(times.reason) } : speedOf(times)) };
+}
+
+const operatorsOf = ({ graph }: Model): string =>
+  Array.from(allNodes(graph), ({ domain, op, inputs }) => {
+    const weights = inputs.map((input) =>
+      input?.tensor === undefined ? "" : input.tensor.type + dimsText(input.tensor.dims),
+    );
+    return [domain, op, ...weights].join(" ");
+  }).join("\n");
+
+/** Factor between measurements of one model in several processes on a busy machine. */
+const noise = 1.12;
+
+/** Returns the speed, with the 10th and 90th percentile over the series of runs, and at least the difference between processes. */
+export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
+  const median = before / after;
+  const { low, high } = spread(Float64Array.from(ratios));
+  return {
+    median,
+    low: Math.min(low, median / noise),
+    high: Math.max(high, median * noise),
+    before,
+    milliseconds: after,
+  };
+}

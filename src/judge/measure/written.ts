@@ -1,0 +1,130 @@
+/** Measures the result of a step and its input model: sizes, cost and speed. */
+import { hasFloatWeights, infer, type UnevenChannels, unevenChannels } from "#analysis";
+import { type ByteSource, Miss, type Model } from "#ir";
+import type { Context } from "#pass";
+import type { Dataset } from "../../data/batches/types.ts";
+import { maxTimedBytes } from "../../runtime/run/large-weights.ts";
+import { relativeTime } from "../../runtime/run/relative-time.ts";
+import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../runtime/run/size.ts";
+import { isPruned } from "../../techniques/prune/index.ts";
+import type { Weight } from "../record/data.ts";
+import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
+import { measureSpeed, type Speed, speedOf, type Timed } from "./speed.ts";
+import { countMacs, countWeights, plainFile, weigh } from "./weigh.ts";
+
+export interface StoredModel {
+  readonly model: Model;
+  /** The model's file, and its external data. */
+  readonly files: readonly ByteSource[];
+}
+
+export interface WeightAndCost extends Weight {
+  readonly macs: OperationCount | undefined;
+}
+
+/** Cost of a result that is not written. */
+export interface PlannedCost extends Pick<WeightAndCost, "parameters" | "macs"> {
+  readonly speed: Speed | undefined;
+  readonly uneven: UnevenChannels;
+}
+
+export interface MeasuredPair {
+  readonly before: WeightAndCost;
+  readonly after: WeightAndCost;
+  /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
+  readonly masked: boolean;
+  readonly trainable: boolean;
+  /** Channel counts that slow down the result; undefined if it computes the same as the input model. */
+  readonly uneven: UnevenChannels | undefined;
+  /** Speed relative to the reference; undefined if the operators and sizes are the same. */
+  readonly speed: Timed | undefined;
+}
+
+interface WrittenRequest {
+  readonly original: StoredModel & { readonly weight: WeightAndCost };
+  readonly written: StoredModel;
+  /** Sizes of compressed copies of the result. */
+  readonly copies: Partial<CompressedSize>;
+  /** Whether the command is for downloads. The size after brotli is then measured even if this takes long. */
+  readonly forDownload: boolean;
+  /** Present for a variant of a folder, which compares the sizes of its files after brotli, and times them itself. */
+  readonly variant: { readonly originalBrotli: number | undefined } | undefined;
+  /** The model with which the speed is compared. */
+  readonly reference: { readonly path: string; readonly model: Model };
+  readonly samples: Dataset | undefined;
+}
+
+/** The maximum bytes of a model that brotli compresses whole if the command is for downloads: about 30 seconds. */
+const maxWholeBytes = 2 ** 23;
+
+/** The maximum bytes of a model whose size after brotli is always measured: about 2 seconds. */
+const maxCheapBytes = 2 ** 19;
+
+export async function weighFiles({ model, files }: StoredModel): Promise<WeightAndCost> {
+  return { ...(await weigh(model, files)), macs: countMacs(model) };
+}
+
+export async function measureWritten(request: WrittenRequest, context: Context): Promise<MeasuredPair> {
+  const { original, written, copies, forDownload, variant, reference, samples } = request;
+  const { weight, model } = original;
+  const result = written.model;
+  const measuresBrotli = forDownload || variant !== undefined || weight.bytes <= maxCheapBytes;
+  const maxBrotliBytes = variant === undefined ? maxWholeBytes : undefined;
+  const [before, after] = await Promise.all([
+    // A folder shows the size of its original with the exporter's metadata.
+    variant === undefined
+      ? withCompressedSizes(original, weight, measuresBrotli || copies.brotli !== undefined, maxBrotliBytes)
+      : { ...weight, brotli: variant.originalBrotli ?? (await size(...original.files)).brotli },
+    compressedWeight(written, copies, measuresBrotli, maxBrotliBytes),
+  ]);
+  const masked = isPruned(result);
+  return {
+    ...{ before, after, masked, trainable: hasFloatWeights(result, infer(result)) },
+    uneven: isEqualCount(before.macs, after.macs) ? undefined : unevenChannels(model, result),
+    // A result with masks is not timed, because masks are folded in before a model is used.
+    speed: masked || variant !== undefined ? undefined : await measureSpeed(result, reference, context, samples),
+  };
+}
+
+async function compressedWeight(
+  written: StoredModel,
+  copies: Partial<CompressedSize>,
+  measuresBrotli: boolean,
+  maxBrotliBytes: number | undefined,
+): Promise<WeightAndCost> {
+  const weight = await weighFiles(written);
+  if (copies.sampled !== undefined) return { ...weight, ...copies };
+  return { ...(await withCompressedSizes(written, weight, measuresBrotli, maxBrotliBytes)), ...copies };
+}
+
+async function withCompressedSizes(
+  { model, files }: StoredModel,
+  weight: WeightAndCost,
+  measuresBrotli: boolean,
+  maxBrotliBytes: number | undefined,
+): Promise<WeightAndCost> {
+  const plain = await plainFile(model, files);
+  if (!measuresBrotli)
+    return { ...weight, gzip: await gzipSize(...plain.files), sampled: isEstimated(weight.bytes, "gzip") };
+  const { bytes: _, ...sizes } = await measureSize(plain.files, undefined, maxBrotliBytes);
+  return { ...weight, ...sizes };
+}
+
+/** Returns the cost of a result; undefined if it is the same as the input model's. */
+export async function planCost(
+  original: Model,
+  before: WeightAndCost,
+  result: Model,
+  context: Context,
+  samples: Dataset | undefined,
+): Promise<PlannedCost | undefined> {
+  const macs = countMacs(result);
+  if (isEqualCount(before.macs, macs)) return undefined;
+  const { parameters } = await countWeights(result);
+  const time =
+    before.bytes > maxTimedBytes
+      ? new Miss("the model is too large")
+      : await relativeTime(original, result, context, samples);
+  const speed = time instanceof Miss ? undefined : speedOf(time);
+  return { parameters, macs, uneven: unevenChannels(original, result), speed };
+}
