@@ -9,9 +9,8 @@ import { infer } from "./infer.ts";
  * Returns true if an output size is known only at run time, because it may be proportional.
  */
 export function hasBatchAxis(model: Model): boolean {
-  const copy = model.clone();
-  infer(copy);
-  const { feeds, outputs } = copy.graph;
+  infer(model);
+  const { feeds, outputs } = model.graph;
   const namedDims = (end: number | undefined): readonly string[] =>
     feeds.flatMap(({ type }) => type?.dims?.slice(0, end) ?? []).flatMap((dim) => (isSymbolic(dim) ? dim.text : []));
   const batchNames = namedDims(1);

@@ -3,6 +3,7 @@ export * from "./batch-axis.ts";
 export * from "./biased.ts";
 export * from "./blocks.ts";
 export * from "./branches.ts";
+export * from "./cache-per-revision.ts";
 export * from "./channel-labels.ts";
 export * from "./channel-links.ts";
 export * from "./channels.ts";

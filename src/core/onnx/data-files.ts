@@ -91,9 +91,17 @@ export async function removeAbandoned(path: string): Promise<void> {
   await removeUnread(path, abandonedFiles);
 }
 
+/** Maximum bytes of a file that is searched for the word "location", which each reference to a weight file has, before it is decoded. */
+const maxSearchedBytes = 2 ** 26;
+
 /** Returns the names of the weight files that belong to a model, including unfinished ones. */
 export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
+  if ((await fileKind(path)) === "file") {
+    const file = await openFile(path);
+    const text = file.size <= maxSearchedBytes && new TextDecoder("latin1").decode(await file.read(0, file.size));
+    if (text !== false && !text.includes("location")) return names;
+  }
   for (const location of (await locationsOf(path)) ?? []) {
     const targetName = fileNameOf(await realPath(joinPath(folderOf(path), location)).catch(() => location));
     for (const name of [location, targetName]) {

@@ -74,6 +74,11 @@ export async function open(
  * await save(model, "copy.onnx");
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
+  await saveFiles(model, path, options);
+}
+
+/** Saves like `save`, and returns the paths of the model's files, without copies. */
+export async function saveFiles(model: Model, path: string, options: SaveOptions): Promise<readonly string[]> {
   const { externalData, fileBytes, precompress } = options;
   // Removes abandoned files before writing, because they can fill the disk.
   await removeAbandoned(path);
@@ -83,14 +88,14 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
     if (externalData === false || fitInFile(pieces, fileBytes)) {
       const replaced = await ownDataFiles(path);
       await writeWithCopies(path, parts(pieces), precompress);
-      return removeUnread(path, replaced);
+      await removeUnread(path, replaced);
+      return [path];
     }
   }
   await saveOutside(model, path, fileBytes, precompress);
-  await writeCopies(
-    [path, ...[...(await ownDataFiles(path))].map((name) => joinPath(folderOf(path), name))],
-    precompress,
-  );
+  const files = [path, ...[...(await ownDataFiles(path))].map((name) => joinPath(folderOf(path), name))];
+  await writeCopies(files, precompress);
+  return files;
 }
 
 function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | ByteSource {

@@ -1,5 +1,5 @@
 /** Measures the size and the content of a model's file. */
-import { cost, infer, learnedCount, learnedTensors } from "#analysis";
+import { cachePerRevision, cost, infer, learnedCount, learnedTensors } from "#analysis";
 import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
 import { clearNotes } from "#pass";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -13,10 +13,23 @@ interface PlainFile {
   readonly metadata?: number;
 }
 
+/** Returns a copy without the exporter's metadata; undefined for a model without such metadata. */
+const plainCopy = cachePerRevision((model) => {
+  const copy = model.clone();
+  return clearNotes(copy).length === 0 ? undefined : copy;
+});
+
+/** Returns a copy whose weights are stored tensors. */
+const storedCopy = cachePerRevision((model) => {
+  const copy = model.clone();
+  storeWeights(copy);
+  return copy;
+});
+
 /** Returns the model's file without the exporter's metadata, for a fair comparison with results; without metadata, the given files. */
 export async function plainFile(model: Model, files: readonly ByteSource[] = []): Promise<PlainFile> {
-  const copy = model.clone();
-  if (clearNotes(copy).length === 0) return { files };
+  const copy = plainCopy(model, infer(model));
+  if (copy === undefined) return { files };
   const bytes = await encodedSize(model).catch(asPithError);
   if (typeof bytes !== "number") return { files };
   const file = await encodedSource(copy);
@@ -30,15 +43,13 @@ export async function weigh(model: Model, modelFiles: readonly ByteSource[]): Pr
 }
 
 export async function countWeights(model: Model): Promise<Pick<Weight, "parameters" | "zeros">> {
-  const copy = model.clone();
-  storeWeights(copy);
+  const copy = storedCopy(model, infer(model));
   const learned = await learnedTensors(copy, infer(copy));
   return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };
 }
 
 /** Counts multiply-accumulates, which can depend on symbolic sizes. */
 export function countMacs(model: Model): OperationCount | undefined {
-  const copy = model.clone();
-  storeWeights(copy);
+  const copy = storedCopy(model, infer(model));
   return operationCount(cost(copy, infer(copy)).macs);
 }

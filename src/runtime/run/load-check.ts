@@ -1,6 +1,6 @@
 /** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
 
-import { type Model, memoize, PithError, storedBytes } from "#ir";
+import { type Model, PithError, storedBytes } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { hasLargeWeights } from "./large-weights.ts";
@@ -20,38 +20,31 @@ export interface WatchedEngine extends Engine {
   hasLoaded(model: Model): boolean;
 }
 
-/** Maximum bytes of weights of a model whose session is kept. */
-const maxKeptBytes = 2 ** 26;
+/** Number of sessions that are kept, one each for an original and its result, and the maximum bytes of weights of their models. */
+const [keptSessions, maxKeptBytes] = [2, 2 ** 25];
 
-/**
- * Remembers loads. If an unchanged model is loaded again with the same options, its session is kept after its release for the next such load, until
- * another session is kept.
- */
+/** Remembers loads. The sessions that were released last are kept for loads of unchanged models with the same options. */
 export function watchLoads(engine: Engine): WatchedEngine {
   const loadedRevisions = new WeakMap<Model, number>();
-  const keysOf = new WeakMap<Model, Set<string>>();
-  let idle: { readonly model: Model; readonly key: string; readonly session: Session } | undefined;
+  const idle: { readonly model: Model; readonly key: string; readonly session: Session }[] = [];
   return {
-    async load(model, options) {
+    async load(model, options = {}) {
       const { revision } = model.graph;
-      const key = JSON.stringify([revision, options]);
-      const keys = memoize(keysOf, model, () => new Set());
-      const isRepeated = keys.has(key);
-      keys.add(key);
-      const session = idle?.model === model && idle.key === key ? idle.session : await engine.load(model, options);
-      if (session === idle?.session) idle = undefined;
-      if (options?.optimize !== false) loadedRevisions.set(model, revision);
-      if (!isRepeated || storedBytes(model.graph) > maxKeptBytes) return session;
+      const { optimize = true, threads = 0, lean = false, ...others } = options;
+      const key = JSON.stringify([revision, optimize, threads, lean, others]);
+      const index = idle.findIndex((kept) => kept.model === model && kept.key === key);
+      const session = idle.splice(index, index < 0 ? 0 : 1)[0]?.session ?? (await engine.load(model, options));
+      if (optimize) loadedRevisions.set(model, revision);
+      if (storedBytes(model.graph) > maxKeptBytes) return session;
       let isReleased = false;
       return {
         run: (feeds, fetch) => session.run(feeds, fetch),
         async release() {
           if (isReleased) return;
           isReleased = true;
-          // The kept session is replaced before it is released, so that no concurrent load takes it and no other release ends it again.
-          const replaced = idle;
-          idle = { model, key, session };
-          await replaced?.session.release();
+          idle.push({ model, key, session });
+          // The oldest session leaves the list before it is released, so that no concurrent load takes it.
+          if (idle.length > keptSessions) await idle.shift()?.session.release();
         },
       };
     },

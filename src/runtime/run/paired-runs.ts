@@ -5,7 +5,7 @@
  * rejects are skipped. Operators that the runtime lacks are removed from both (`unknown-operators.ts`).
  */
 
-import { cost, hasBatchAxis, hasRandomNodes, haveSameDraws, infer, withFixedDraws } from "#analysis";
+import { cachePerRevision, cost, hasBatchAxis, hasRandomNodes, haveSameDraws, infer, withFixedDraws } from "#analysis";
 import type { Batch, Dense, Dim, Model, Value } from "#ir";
 import {
   asPithError,
@@ -22,7 +22,7 @@ import {
   throwIfAborted,
   toNumbers,
 } from "#ir";
-import type { Engine, Session } from "../../core/engine/index.ts";
+import type { Engine, LoadOptions, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator, type UnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { bytes } from "../../core/numbers.ts";
 import { range } from "../../data/batches/indexed.ts";
@@ -93,10 +93,14 @@ export interface PairOptions {
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
+type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pick<LoadOptions, "threads">;
+
 export const minSamples = 4;
 const defaultSamples = 32;
 /** Maximum work of one run, which also limits memory, and of all runs of a model; in multiply-accumulates. */
 const [maxWorkPerRun, maxTotalWork] = [1e10, 1e11];
+/** Maximum work of a run on one thread, whose session then also serves the timing. */
+const maxWorkOfThread = 1e8;
 /** Maximum bytes of one computed value. A model that computes a larger one is not run on random inputs, because it could exhaust the memory. */
 const maxValueBytes = 2 ** 31;
 /** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values (the largest cost in large models). */
@@ -170,9 +174,11 @@ async function runBoth(
   if (undrawable !== undefined && options.set?.[undrawable] === undefined)
     return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
   const { optimize = true } = options;
+  const [likeliest] = candidates(first, inputs, options);
+  const threads = likeliest !== undefined && likeliest.work < maxWorkOfThread ? 1 : undefined;
   let session: Session;
   try {
-    session = await engine.load(withFixedDraws(first), { optimize, lean: hasLargeWeights(first) });
+    session = await engine.load(withFixedDraws(first), { optimize, threads, lean: hasLargeWeights(first) });
   } catch (error) {
     const engineError = asPithError(error);
     const operator = findUnknownOperator(engineError);
@@ -192,7 +198,7 @@ async function runBoth(
   if (drawn instanceof Miss) return drawn;
   const { runs, leftOut } = drawn;
   const without = unknown.map(operatorName);
-  return { ...(await pairWithResult(engine, first, second, runs, options)), without, leftOut };
+  return { ...(await pairWithResult(engine, first, second, runs, { ...options, threads })), without, leftOut };
 }
 
 /** Returns the runs with further ones for the cache of a decoder. */
@@ -220,7 +226,7 @@ export async function pairWithResult(
   original: Model,
   result: Model,
   runs: readonly ModelRun[],
-  options: Pick<PairOptions, "optimize" | "signal" | "progress">,
+  options: ResultOptions,
 ): Promise<PairedRuns> {
   const pairs = await runResult(engine, result, runs, options);
   const otherDraws = await explainOtherDraws(engine, original, result, runs, options);
@@ -265,7 +271,7 @@ function* candidates(
   inputs: RandomInputs,
   { sizes, known, work: maxWork = maxTotalWork }: PairOptions,
 ): Generator<Candidate, void, undefined> {
-  const costOf = costCounter(inputs);
+  const costOf = costCounter(model, infer(model));
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean =>
@@ -288,14 +294,13 @@ function affordableSamplesOf(work: number, { samples = defaultSamples, work: max
   return Math.max(minSamples, Math.min(samples, Math.floor(maxWork / Math.max(1, work))));
 }
 
-function costCounter(inputs: RandomInputs): (assignment: Assignment) => Pick<Candidate, "work" | "largeValue"> {
-  const { model: copy } = inputs;
-  const inference = infer(copy);
-  const macs = [...cost(copy, inference).perNode.values()];
-  const computedValues = [...copy.graph.nodes()].flatMap(({ outputs }) =>
+const costCounter = cachePerRevision((model, inference) => {
+  const inputs = randomInputs(model);
+  const macs = [...cost(model, inference).perNode.values()];
+  const computedValues = [...model.graph.nodes()].flatMap(({ outputs }) =>
     outputs.filter((value) => value !== undefined),
   );
-  return (assignment) => {
+  return (assignment: Assignment): Pick<Candidate, "work" | "largeValue"> => {
     const sizes = new Map<Dim, number>();
     const sizeOf = (dim: Dim): number => memoize(sizes, dim, () => inputs.size(dim, assignment));
     const countOf = (value: Value): number =>
@@ -304,7 +309,7 @@ function costCounter(inputs: RandomInputs): (assignment: Assignment) => Pick<Can
     const work =
       macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
       workPerWrite * count(computedValues) +
-      workPerDraw * count(copy.graph.feeds);
+      workPerDraw * count(model.graph.feeds);
     const bytesOf = (value: Value): number => {
       const type = value.type?.type ?? "string";
       return type === "string" ? 0 : bytesFor(type, countOf(value));
@@ -312,7 +317,7 @@ function costCounter(inputs: RandomInputs): (assignment: Assignment) => Pick<Can
     const large = computedValues.find((value) => bytesOf(value) > maxValueBytes);
     return { work, largeValue: large && `"${large.name}" takes ${bytes(bytesOf(large))}` };
   };
-}
+});
 
 async function runsOf(
   session: Session,
@@ -396,9 +401,9 @@ export async function runResult(
   engine: Engine,
   model: Model,
   runs: readonly ModelRun[],
-  { optimize = true, signal, progress }: Pick<PairOptions, "optimize" | "signal" | "progress"> = {},
+  { optimize = true, threads, signal, progress }: ResultOptions = {},
 ): Promise<readonly Pair[]> {
-  const session = await engine.load(withFixedDraws(model), { optimize }).catch(async (error: unknown) => {
+  const session = await engine.load(withFixedDraws(model), { optimize, threads }).catch(async (error: unknown) => {
     throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
   });
   try {
@@ -430,7 +435,7 @@ async function explainOtherDraws(
   original: Model,
   result: Model,
   runs: readonly ModelRun[],
-  { optimize = true, signal }: Pick<PairOptions, "optimize" | "signal">,
+  { optimize = true, signal }: ResultOptions,
 ): Promise<string | undefined> {
   if (!haveSameDraws(original, result)) return "the model draws random numbers, and the result draws other ones";
   if (!hasRandomNodes(original)) return undefined;
@@ -447,7 +452,7 @@ export function countSamples(output: Dense | undefined, { samples }: Pick<ModelR
 /** Returns copies for smaller images; undefined if a sample costs less than the maximum, or no smaller image is possible. */
 function withSmallerSides(pair: ModelPair): ModelPair | undefined {
   let smaller = pair;
-  while (costCounter(smaller.inputs)(() => 1).work > maxWorkPerRun) {
+  while (costCounter(smaller.original, infer(smaller.original))(() => 1).work > maxWorkPerRun) {
     const [original, result] = [smaller.original, smaller.result].map(halveSides);
     if (original === undefined || result === undefined) break;
     smaller = { original, result, inputs: randomInputs(original) };

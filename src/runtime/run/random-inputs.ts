@@ -5,7 +5,7 @@
  * Images consist of blocks, because filters average white noise to zero. Unknown sizes are guessed, and equal sizes remain equal
  * (`core/analysis/equal-sizes.ts`).
  */
-import { equalSizes, infer, wantedInputs } from "#analysis";
+import { cachePerRevision, equalSizes, infer, wantedInputs } from "#analysis";
 import type { Batch, DataType, Dense, Dim, Model, Random, ValueType } from "#ir";
 import {
   allValues,
@@ -32,8 +32,6 @@ export type Assignment = (name: string) => number;
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
-  /** The copy of the model that was inferred. */
-  readonly model: Model;
   /** Name of an input that cannot be drawn, because it is text or its rank is unknown. */
   readonly undrawable: string | undefined;
   /** Returns the size of a dimension. `assignment` returns the sizes of symbols that the model does not determine. */
@@ -43,13 +41,13 @@ export interface RandomInputs {
   draw(shapes: Shapes, numbers: Random): Batch;
 }
 
-/** Returns random inputs for a model, after one inference and one traversal; the model is not changed. */
-export function randomInputs(model: Model): RandomInputs {
-  const copy = model.clone();
-  const inference = infer(copy);
-  const rangesByInput = wantedInputs(copy, inference);
-  const equal = equalSizes(copy, inference);
-  const { feeds } = copy.graph;
+/** Returns random inputs for a model. They are valid until the model changes. */
+export const randomInputs = (model: Model): RandomInputs => randomInputsOf(model, infer(model));
+
+const randomInputsOf = cachePerRevision((model, inference): RandomInputs => {
+  const rangesByInput = wantedInputs(model, inference);
+  const equal = equalSizes(model, inference);
+  const { feeds } = model.graph;
   const drawable = feeds.flatMap(({ name, type }) => {
     if (type?.dims === undefined || !isDrawable(type)) return [];
     return [{ name, type: type.type, dims: type.dims, wanted: rangesByInput.get(name) ?? [] }];
@@ -63,7 +61,6 @@ export function randomInputs(model: Model): RandomInputs {
     return dimValue(equalDim, symbolSizes) ?? assignment(dimText(equalDim));
   };
   return {
-    model: copy,
     undrawable: feeds.find(({ name }) => !drawable.some((other) => other.name === name))?.name,
     size,
     shapes: (assignment) => new Map(drawable.map(({ name, dims }) => [name, dims.map((dim) => size(dim, assignment))])),
@@ -75,7 +72,7 @@ export function randomInputs(model: Model): RandomInputs {
           if (isSymbolic(dim)) sizes.set(dim.text, shapes.get(name)?.[axis] ?? 1);
       const sizeNow = (dim: Dim): number | undefined =>
         dimValue(equal(dim), Object.fromEntries(sizes)) ?? dimValue(dim, Object.fromEntries(sizes));
-      for (const { name, type, tensor } of allValues(copy.graph)) {
+      for (const { name, type, tensor } of allValues(model.graph)) {
         const dims = tensor === undefined ? type?.dims?.map(sizeNow) : undefined;
         if (type !== undefined && dims?.every((dim) => dim !== undefined) === true)
           requireMemory(name, type.type, dims);
@@ -100,7 +97,7 @@ export function randomInputs(model: Model): RandomInputs {
       );
     },
   };
-}
+});
 
 /** The element types for which random values can be drawn. */
 type Drawable = Exclude<DataType, "string" | "complex64" | "complex128" | "float8e8m0">;

@@ -1,7 +1,7 @@
 /** Opens the models of a command, warns about models that are probably not what the user means, and writes the result. */
 
 import { infer, isQuantized, keptKey, layers } from "#analysis";
-import { joinList, type Model, open, passKey, save } from "#ir";
+import { joinList, type Model, open, passKey, saveFiles } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, folderOf, makeFolder } from "#platform";
 import type { Engine } from "../../../core/engine/index.ts";
@@ -33,22 +33,22 @@ interface Writing {
 
 /**
  * Writes a result. If sidecar files (tokenizer, configuration) are not copied next to it, the result records their names.
- * @returns the sizes of compressed copies.
+ * @returns the files of the model, and the sizes of compressed copies.
  */
 export async function saveResult(
   result: Model,
   { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
   { log, stage, writes }: Pick<JobContext, "log" | "stage" | "writes">,
-): Promise<Partial<CompressedSize>> {
+): Promise<{ readonly files: readonly string[]; readonly copies: Partial<CompressedSize> }> {
   const missingSidecars = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   const outdated = await outdatedCopies(out, encodings);
   if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
   if (encodings !== undefined) stage("compress");
   writes([out, ...copiesOf(out, encodings)]);
-  await save(result, out, { fileBytes, precompress: encodings });
+  const files = await saveFiles(result, out, { fileBytes, precompress: encodings });
   if (missingSidecars.length > 0) log({ id: "sidecars", text: missingText(missingSidecars) });
-  return encodings === undefined ? {} : sizesOfCopies(filesOfModel(await open(out), out), encodings);
+  return { files, copies: encodings === undefined ? {} : await sizesOfCopies(files, encodings) };
 }
 
 function missingText(files: readonly string[]): string {

@@ -93,7 +93,7 @@ async function reportOf(
   const train = data?.samples.train;
   return {
     ...{ changes, misses, training, history },
-    before: await weighFiles(await openStored(input.model, input.path)),
+    before: await weighFiles(await openFilesOf(input.model, filesOfModel(input.model, input.path))),
     preprocessing: data?.task.preprocessing,
     samples: data && { ...data.samples, train: train && { ...train, ...learnt } },
     goal: comparison?.goal,
@@ -124,13 +124,16 @@ async function writeResult(
   const { pass, references, input: original } = request;
   const { compared, goalCheck, kept, targets } = judgement;
   context.stage("write");
-  const copies = await saveResult(result, input, context);
+  const { files, copies } = await saveResult(result, input, context);
   warnOfDefaults(original.model, context);
   context.stage("compressed size");
   const measured = await measureWritten(
     {
-      original: { ...(await openStored(original.model, original.path)), weight: report.before },
-      written: await openStored(await open(input.out), input.out),
+      original: {
+        ...(await openFilesOf(original.model, filesOfModel(original.model, original.path))),
+        weight: report.before,
+      },
+      written: await openFilesOf(result, files),
       copies,
       forDownload: input.targetDownload !== undefined || isLowEntropy(input.options),
       variant: input.variant,
@@ -160,8 +163,8 @@ async function writeResult(
   };
 }
 
-async function openStored(model: Model, path: string): Promise<StoredModel> {
-  return { model, files: await Promise.all(filesOfModel(model, path).map((file) => openFile(file))) };
+async function openFilesOf(model: Model, files: readonly string[]): Promise<StoredModel> {
+  return { model, files: await Promise.all(files.map((file) => openFile(file))) };
 }
 
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */

@@ -8,7 +8,6 @@ import {
   type Dense,
   encodedSize,
   type Model,
-  open,
   PithError,
   stripPeriod,
   throwIfAborted,
@@ -90,8 +89,8 @@ export default async function simplify(
   let writtenBytes = await encodedSize(model);
   if (writes) {
     session.stage("write");
-    await saveResult(model, { model: path, out, copiesSidecars: place.folder !== undefined, precompress }, session);
-    writtenBytes = await fileBytes(filesOfModel(await open(out), out));
+    const writing = { model: path, out, copiesSidecars: place.folder !== undefined, precompress };
+    writtenBytes = await fileBytes((await saveResult(model, writing, session)).files);
     await completePlace(place, session);
   }
   warnOfDefaults(original, session);
