@@ -1,18 +1,18 @@
 /** A task small enough to train in a second, points around class centres in parts that do not overlap, and steps of its recipes. */
-
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { linear, network, relu } from "../../src/learn/nn/index.ts";
-import { train } from "../../src/learn/train/index.ts";
 import type { Task } from "../../src/runtime/metrics/types.ts";
 
-const width = 16;
-const classes = 8;
+export const width = 16;
+export const classes = 8;
 
 function part(name: string, count: number): IndexedDataset {
   const centres = random(1, "centres");
@@ -39,15 +39,10 @@ export const task: Required<Omit<Task, "trained" | "text">> = {
   metric: accuracy(),
 };
 
-/** A network of 16 → 64 → 48 → 8 that knows the classes. */
-export async function trained() {
-  const model = network(
-    { fc1: linear(width, 64), relu1: relu(), fc2: linear(64, 48), relu2: relu(), fc3: linear(48, classes) },
-    { input: ["batch", width], seed: 1 },
-  );
-  await train(model, { data: task.train, epochs: 4, batch: 64, learningRate: 0.01 }, { seed: 1 });
-  return model;
-}
+/** The network of 16 → 64 → 48 → 8 that `train-blobs.ts` has trained and stored. */
+export const trainedFile = fileURLToPath(new URL("blobs.onnx", import.meta.url));
+
+export const trained = async (): Promise<Model> => open(await readFile(trainedFile));
 
 export const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
 
