@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
-import { allocate, type Item } from "./allocate.ts";
+import { allocate, allocateMeasured, type Item } from "./allocate.ts";
 
 /** Returns the minimum loss of all choices within a budget, by brute force. */
 function leastLoss(items: readonly Item<unknown>[], budget: number): number {
@@ -65,4 +65,25 @@ describe("allocate", () => {
       if (less !== Number.POSITIVE_INFINITY) expect(lossOf(taken)).toBeLessThanOrEqual(less + 1e-9);
     }
   });
+});
+
+test("allocateMeasured meets a budget although costs do not add up", async () => {
+  const items = Array.from({ length: 8 }, (_, at) => ({
+    unchangedCost: 10,
+    offers: [8, 6, 4, 2].map((cost) => ({ cost, loss: (10 - cost) * (at + 1), choice: cost })),
+  }));
+  // Each cost is shared with the next item.
+  const costOf = (taken: readonly ({ readonly cost: number } | undefined)[]): number => {
+    const costs = taken.map((offer) => offer?.cost ?? 10);
+    return costs.reduce((sum, cost, at) => sum + Math.sqrt(cost * (costs[at + 1] ?? 10)), 0);
+  };
+  for (const budget of [70, 55, 40]) {
+    const { cost } = await allocateMeasured(items, budget, { attempts: 8, slack: 1 }, async (taken) => ({
+      cost: costOf(taken),
+    }));
+    expect(cost).toBeLessThanOrEqual(budget);
+    expect(cost).toBeGreaterThan(budget - 3);
+  }
+  const cheapest = await allocateMeasured(items, 1, { attempts: 3 }, async (taken) => ({ cost: costOf(taken) }));
+  expect(cheapest.cost).toBeLessThan(25);
 });

@@ -46,19 +46,34 @@ export function allocate<T>(
 }
 
 /**
- * Returns the sequence of selections that `allocate` goes through, one move at a time. Callers use it if costs do not add up, to measure each
- * selection.
+ * Allocates with costs that do not add up: measures each selection, and corrects the budget of the next one by the difference.
+ * @param options `attempts`: maximum number of selections. `slack`: unused budget at which a selection is accepted (default: any).
+ * @returns the measured selection that uses most of the budget; if none is within the budget, the cheapest.
  */
-export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
-  const selection = selectUnchanged(items);
-  const offers = (): (Offer<T> | undefined)[] => selection.map(({ offer }) => offer);
-  return [
-    offers(),
-    ...movesOf(items).map(({ item, to }) => {
-      selection[item] = to;
-      return offers();
-    }),
-  ];
+export async function allocateMeasured<T, M extends { readonly cost: number }>(
+  items: readonly Item<T>[],
+  budget: number,
+  options: { readonly fixed?: number; readonly attempts: number; readonly slack?: number },
+  measure: (taken: readonly (Offer<T> | undefined)[]) => Promise<M>,
+): Promise<M> {
+  const { fixed, attempts, slack = Number.POSITIVE_INFINITY } = options;
+  let target = budget;
+  let [fitting, exceeding] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  let best: M | undefined;
+  for (let attempt = 1; ; attempt++) {
+    const measured = await measure(allocate(items, target, fixed).taken);
+    const isWithin = measured.cost <= budget;
+    const isBest = isWithin
+      ? !(best && best.cost <= budget && best.cost >= measured.cost)
+      : !(best && best.cost <= measured.cost);
+    if (best === undefined || isBest) best = measured;
+    if (attempt >= attempts || (isWithin && budget - measured.cost <= slack)) return best;
+    if (isWithin) fitting = target;
+    else exceeding = target;
+    target += budget - measured.cost;
+    // Costs in steps would repeat the same selections.
+    if (!(target > fitting && target < exceeding)) target = (fitting + exceeding) / 2;
+  }
 }
 
 interface Selected<T> {

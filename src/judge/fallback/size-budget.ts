@@ -4,7 +4,7 @@
  */
 import { encodedSize, encodedSource, PithError, throwIfAborted } from "#ir";
 import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
-import { allocate, type Item } from "../../core/math/allocate.ts";
+import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
@@ -66,10 +66,8 @@ export async function fitToBytes(
   const otherBytes =
     (await encodedSize(smallestResult.model)) -
     layers.reduce((sum, layer) => sum + (smallestLayerBytes.get(layer) ?? 0), 0);
-  let budget = bytes;
-  let minBytes = Number.POSITIVE_INFINITY;
-  for (let attempt = 0; attempt < maxAttempts; attempt++) {
-    const { taken } = allocate(items, budget, otherBytes);
+  const limits = { fixed: otherBytes, attempts: maxAttempts };
+  const best = await allocateMeasured(items, bytes, limits, async (taken) => {
     const forms = items.flatMap(({ offers }, at) => {
       const layer = offers[0]?.choice.layer;
       const choice = taken[at]?.choice;
@@ -79,13 +77,11 @@ export async function fitToBytes(
     const chosen = applyForms({ ...options, ...optionsForBits(bitWidths[0] ?? 8) }, forms);
     const fast = withFastRounding(chosen);
     const isFast = fast.rounder === chosen.rounder;
-    let size = await encodedSize((await run(isFast ? chosen : fast)).model);
-    if (size <= bytes && !isFast) size = await encodedSize((await run(chosen)).model);
-    if (size <= bytes) return chosen;
-    minBytes = Math.min(minBytes, size);
-    budget -= size - bytes;
-  }
-  const smallest = Math.min(minBytes, await encodedSize(smallestResult.model));
+    const cost = await encodedSize((await run(isFast ? chosen : fast)).model);
+    return { chosen, cost: cost > bytes || isFast ? cost : await encodedSize((await run(chosen)).model) };
+  });
+  if (best.cost <= bytes) return best.chosen;
+  const smallest = Math.min(best.cost, await encodedSize(smallestResult.model));
   throw tooLarge(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`);
 }
 

@@ -8,7 +8,7 @@
 import { fixedMacs } from "#analysis";
 import { groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { allocations, type Item } from "../../core/math/allocate.ts";
+import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
 import type { Recipe } from "../../judge/recipe/recipe.ts";
@@ -76,13 +76,24 @@ export async function allocationFrom(
   };
   try {
     const maxShare = budget ?? (await shareOf(middleSettings(sensitivity.rows, kind)));
-    const rows = await chooseWithinBudget(units, { kind, budget: maxShare, savingOf }, (chosenRows) =>
-      shareOf(settingsOf(chosenRows)),
+    const items = units.map(
+      (unit): Item<SensitivityRow> => ({
+        unchangedCost: 0,
+        offers: withBetween(kind, unit).map(({ row, loss, saving }) => ({ cost: -saving, loss, choice: row })),
+      }),
     );
+    const countCost = async (rows: readonly SensitivityRow[]): Promise<Choice> => ({
+      rows,
+      cost: await shareOf(settingsOf(rows)),
+    });
+    const limits = { fixed: 1, attempts: maxChoices, slack: minSlack };
+    const choice = await allocateMeasured(items, maxShare, limits, (taken) =>
+      countCost(taken.flatMap((offer) => offer?.choice ?? [])),
+    );
+    const { rows, cost: share } = await useSlack(units, choice, maxShare, countCost);
     if (rows.length === 0) return undefined;
-    const settings = settingsOf(rows);
-    const step = { [sweeps[kind].pass.id]: optionsOf(sweeps[kind], settings) };
-    return { recipe: recipeFrom({ steps: [step] }), rows, share: await shareOf(settings) };
+    const step = { [sweeps[kind].pass.id]: optionsOf(sweeps[kind], settingsOf(rows)) };
+    return { recipe: recipeFrom({ steps: [step] }), rows, share };
   } finally {
     await meter.release?.();
   }
@@ -124,6 +135,7 @@ function macsOf(model: Model): number {
 interface Option {
   readonly row: SensitivityRow;
   readonly loss: number;
+  readonly saving: number;
 }
 
 type Unit = readonly Option[];
@@ -139,7 +151,7 @@ function unitsOf(
     // A setting is assumed to lose at most as much as a harsher one. If its measured drop is larger, the drop of the harsher one counts.
     const monotonic = unit.toReversed().map((row): Option => {
       loss = Math.min(loss, lossOf(row));
-      return { row, loss };
+      return { row, loss, saving: savingOf(row) };
     });
     return monotonic.toReversed();
   });
@@ -147,97 +159,57 @@ function unitsOf(
 
 const lossOf = ({ drop: { value, high } }: SensitivityRow): number => Math.max(0, Number.isFinite(high) ? high : value);
 
-type Choice = readonly (Option | undefined)[];
+/** Number of parts into which the settings between two measured ones are divided. */
+const parts = 16;
 
-const rowsOf = (choice: Choice): readonly SensitivityRow[] => choice.flatMap((option) => option?.row ?? []);
-
-interface Budget {
-  readonly kind: SensitivityKind;
-  readonly budget: number;
-  savingOf(row: SensitivityRow): number;
+/** Adds continuous settings between the measured ones. Their losses and savings are interpolated, so they only serve to use up a budget. */
+function withBetween(kind: SensitivityKind, unit: Unit): Unit {
+  const { unchangedSetting } = sweeps[kind];
+  if (unchangedSetting === undefined) return unit;
+  let milder = { setting: unchangedSetting, loss: 0, saving: 0 };
+  return unit.flatMap(({ row, loss, saving }) => {
+    const { setting } = row;
+    const from = milder;
+    milder = { setting, loss, saving };
+    return Array.from({ length: parts }, (_, index) => {
+      const mix = (a: number, b: number): number => a + ((b - a) * (index + 1)) / parts;
+      return {
+        row: { ...row, setting: Math.round(1000 * mix(from.setting, setting)) / 1000 },
+        ...{ loss: mix(from.loss, loss), saving: mix(from.saving, saving) },
+      };
+    });
+  });
 }
 
-/**
- * Returns one row per changed unit. Takes the first choice within the budget on the path from no change to the harshest settings. Then makes settings
- * of individual units milder while the budget allows.
- */
-async function chooseWithinBudget(
-  units: readonly Unit[],
-  { kind, budget, savingOf }: Budget,
-  shareOf: (rows: readonly SensitivityRow[]) => Promise<number>,
-): Promise<readonly SensitivityRow[]> {
-  const items = units.map(
-    (options): Item<Option> => ({
-      unchangedCost: 0,
-      offers: options.map((option) => ({ cost: -savingOf(option.row), loss: option.loss, choice: option })),
-    }),
-  );
-  const path = allocations(items).map((step): Choice => step.map((offer) => offer?.choice));
-  const shareAt = (choice: Choice): Promise<number> => shareOf(rowsOf(choice));
-  const fits = async (choice: Choice): Promise<boolean> => (await shareAt(choice)) <= budget;
-  let [low, high] = [-1, path.length - 1];
-  if (!(await fits(path[high] ?? []))) return rowsOf(path[high] ?? []);
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (await fits(path[middle] ?? [])) high = middle;
-    else low = middle;
-  }
-  const [choiceBefore, firstFitting] = [path[high - 1] ?? [], path[high] ?? []];
-  const lastChangedUnit = firstFitting.findIndex((option, index) => option !== choiceBefore[index]);
-  const byLoss = [...units.keys()].toSorted((a, b) => (firstFitting[b]?.loss ?? 0) - (firstFitting[a]?.loss ?? 0));
-  const order = [lastChangedUnit, ...byLoss.filter((index) => index !== lastChangedUnit)];
-  return rowsOf(await useSlack(units, firstFitting, { kind, budget, savingOf, order }, shareAt));
+interface Choice {
+  readonly rows: readonly SensitivityRow[];
+  readonly cost: number;
 }
 
-/** Minimum unused budget, as a share of the original's cost, at which continuous settings are still made milder. */
-const minSlack = 0.02;
+/** Number of choices whose cost is counted, and the unused share of the cost at which no other is tried. */
+const [maxChoices, minSlack] = [8, 0.02];
 
-/**
- * Makes settings of units milder, or resets units to no change, while the budget allows. Channels are removed in blocks, so the chosen settings can
- * leave much of the budget unused.
- */
+/** Makes settings milder, or leaves layers unchanged, while the budget allows it: channels are removed in blocks, so much of it can be unused. */
 async function useSlack(
   units: readonly Unit[],
   choice: Choice,
-  { kind, budget, savingOf, order }: Budget & { readonly order: readonly number[] },
-  shareAt: (choice: Choice) => Promise<number>,
+  budget: number,
+  countCost: (rows: readonly SensitivityRow[]) => Promise<Choice>,
 ): Promise<Choice> {
-  const { unchangedSetting } = sweeps[kind];
-  const savingAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
   let chosen = choice;
-  for (const index of order) {
-    const slack = budget - (await shareAt(chosen));
-    if (unchangedSetting !== undefined && index !== order[0] && slack < minSlack) break;
-    const options = [undefined, ...(units[index] ?? [])];
-    const baseChoice = chosen;
-    const fits = async (option: Option | undefined): Promise<boolean> =>
-      (await shareAt(baseChoice.with(index, option))) <= budget;
-    for (const option of options.slice(0, options.indexOf(baseChoice[index]))) {
-      // The savings of number formats add up. If a milder setting would cost more than the slack by this estimate, it is skipped without a count.
-      if (unchangedSetting === undefined && savingAt(baseChoice[index]) - savingAt(option) > slack) continue;
-      if (!(await fits(option))) continue;
-      chosen = baseChoice.with(index, option);
+  for (const unit of units) {
+    if (budget - chosen.cost < minSlack) break;
+    for (const milder of [[], ...unit.map(({ row }) => [row])]) {
+      const rows = units.flatMap((other) =>
+        other === unit ? milder : chosen.rows.filter(({ layers }) => layers === other[0]?.row.layers),
+      );
+      const tried = await countCost(rows);
+      if (tried.cost > budget || tried.cost <= chosen.cost) continue;
+      chosen = tried;
       break;
     }
-    const harsh = chosen[index];
-    if (unchangedSetting === undefined || harsh === undefined) continue;
-    const milderSetting = options[options.indexOf(harsh) - 1]?.row.setting ?? unchangedSetting;
-    chosen = chosen.with(index, await findMildest(harsh, milderSetting, fits));
   }
   return chosen;
-}
-
-const halvings = 5;
-
-async function findMildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
-  let [mildestOption, tooMild] = [harsh, mild];
-  for (let step = 0; step < halvings; step++) {
-    const setting = Math.round(500 * (mildestOption.row.setting + tooMild)) / 1000;
-    const middle = { ...harsh, row: { ...harsh.row, setting } };
-    if (await fits(middle)) mildestOption = middle;
-    else tooMild = setting;
-  }
-  return mildestOption;
 }
 
 const settingsOf = (rows: readonly SensitivityRow[]): Settings =>
