@@ -50,7 +50,7 @@ export class Graph implements Carried {
   readonly #shared: Shared<ValueImplementation>;
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList<NodeImplementation>();
-  readonly #nodeNames = new Names();
+  readonly #nodeNames = new Names(() => Array.from(this.nodes(), ({ name }) => name));
   /** The inputs, as a set for fast lookup: files up to IR version 3 list all weights as inputs. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
@@ -60,6 +60,7 @@ export class Graph implements Carried {
   constructor(parent?: Node) {
     this.parent = parent;
     this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
+    this.#shared.values.add(this.#values);
   }
 
   /** A number that increases with every change of the model: nodes, names, stored tensors, roles and stated types. */
@@ -368,18 +369,16 @@ export class Graph implements Carried {
     const ties = this.parent === undefined ? this.#shared.snapshotTies() : () => {};
     return () => {
       Object.assign(this, { name, doc, metadata, unknown });
-      if (this.parent === undefined) this.#shared.names.clear();
+      if (this.parent === undefined) this.#shared.values.clear();
+      this.#shared.values.add(this.#values);
+      this.#shared.names.clear();
       for (const node of this.#nodes.forwards()) node.isRemoved = true;
       this.#nodes.reorder(nodes);
       for (const node of nodes) node.isRemoved = false;
       for (const restore of parts) restore();
       this.#nodeNames.clear();
-      for (const node of nodes) this.#nodeNames.take(node.name);
       this.#values.clear();
-      for (const value of values) {
-        this.#values.set(value.name, value);
-        this.#shared.names.take(value.name);
-      }
+      for (const value of values) this.#values.set(value.name, value);
       this.#inputs = new Set(inputs);
       this.#outputs = [...outputs];
       this.#inputList = this.#outputSet = undefined;

@@ -1,43 +1,61 @@
 /** State that all graphs of a model share: the names in use, the revision, and ties between parameters. */
 
-/** The names in use, with the number of uses of each name. */
+/** The names in use, with the number of uses of each name. They are counted when the first name is looked up, because most copies need no new one. */
 export class Names {
-  readonly #useCounts = new Map<string, number>();
+  readonly #list: () => Iterable<string>;
+  #useCounts: Map<string, number> | undefined;
   /** For each stem, the first number that may be free. */
   readonly #nextNumbers = new Map<string, number>();
 
-  take(name: string): void {
-    this.#useCounts.set(name, (this.#useCounts.get(name) ?? 0) + 1);
+  /** @param list returns the names in use, each as often as it is used. */
+  constructor(list: () => Iterable<string> = () => []) {
+    this.#list = list;
   }
 
+  take(name: string): void {
+    this.#useCounts?.set(name, (this.#useCounts.get(name) ?? 0) + 1);
+  }
+
+  /** Makes the next lookup count the names again. */
   clear(): void {
-    this.#useCounts.clear();
+    this.#useCounts = undefined;
     this.#nextNumbers.clear();
   }
 
   has(name: string): boolean {
-    return this.#useCounts.has(name);
+    return this.#counts().has(name);
   }
 
   release(name: string): void {
-    const count = this.#useCounts.get(name) ?? 0;
-    if (count <= 1) this.#useCounts.delete(name);
-    else this.#useCounts.set(name, count - 1);
+    const count = this.#useCounts?.get(name) ?? 0;
+    if (count <= 1) this.#useCounts?.delete(name);
+    else this.#useCounts?.set(name, count - 1);
   }
 
   /** Returns `stem`, or, if this name is taken, `stem` with the first free number. */
   fresh(stem: string): string {
-    if (!this.#useCounts.has(stem)) return stem;
+    const counts = this.#counts();
+    if (!counts.has(stem)) return stem;
     let number = this.#nextNumbers.get(stem) ?? 1;
-    while (this.#useCounts.has(`${stem}_${number}`)) number++;
+    while (counts.has(`${stem}_${number}`)) number++;
     this.#nextNumbers.set(stem, number);
     return `${stem}_${number}`;
+  }
+
+  #counts(): ReadonlyMap<string, number> {
+    if (this.#useCounts === undefined) {
+      this.#useCounts = new Map();
+      for (const name of this.#list()) this.take(name);
+    }
+    return this.#useCounts;
   }
 }
 
 /** State shared by all graphs of a model, including subgraphs. */
 export class Shared<V> {
-  readonly names = new Names();
+  /** The values of each graph by name. */
+  readonly values = new Set<ReadonlyMap<string, V>>();
+  readonly names = new Names(() => [...this.values].flatMap((values) => [...values.keys()]));
   /** A number that increases with every change. Cached results are valid while it stays the same. */
   revision = 0;
   operators: object | undefined = undefined;
