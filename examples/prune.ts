@@ -10,11 +10,11 @@
  * so the model can be saved and trained with the mask in it. Calls return promises, because weights may still be in a file.
  */
 import { mkdir } from "node:fs/promises";
-import { open, PithError, save } from "pith";
+import { open, save } from "pith";
 import { createEngine } from "pith/engine";
 import { accuracy, evaluate } from "pith/evaluate";
 import { linear, network, relu } from "pith/nn";
-import { l1Unstructured, remove } from "pith/prune";
+import { prune, remove } from "pith/prune";
 import { train } from "pith/train";
 import { digits } from "./digits.ts";
 
@@ -22,15 +22,7 @@ const data = await digits();
 const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });
 await train(net, { data: data.train, epochs: 3, learningRate: 0.003 });
 
-// "weight_mask" is what pruning makes, not what is pruned: a type error here, and a hint for those who write JavaScript.
-try {
-  // @ts-expect-error
-  await l1Unstructured(net, { layers: "fc1", parameter: "weight_mask", amount: 0.5 });
-} catch (error) {
-  if (error instanceof PithError) console.log(error.message);
-}
-
-const { changes } = await l1Unstructured(net, { layers: "fc1", parameter: "weight", amount: 0.5 });
+const { changes } = await prune(net, { layers: "fc1", amount: 0.5, keepMasks: true });
 for (const { at, what } of changes) console.log(`${at}: ${what}`);
 const mask = await net.graph.value("fc1.weight_mask")?.tensor?.read();
 console.log("fc1.weight_mask", mask?.dims, mask?.data.slice(400, 410));

@@ -14,7 +14,7 @@ import type { IndexedDataset } from "../src/data/batches/types.ts";
 import { calibrate } from "../src/techniques/calibrate/calibration.ts";
 import type { Features, Statistic } from "../src/techniques/calibrate/statistic.ts";
 import { factorize } from "../src/techniques/factorize/index.ts";
-import { l1Unstructured, prune, remove } from "../src/techniques/prune/index.ts";
+import { prune, remove } from "../src/techniques/prune/index.ts";
 import { quantize } from "../src/techniques/quantize/index.ts";
 import { recover } from "../src/techniques/recover/index.ts";
 import { value } from "./find.ts";
@@ -81,7 +81,7 @@ describe.each(Object.entries(forms))("an Einsum %s", (_, make) => {
     const least = [...before].map(Math.abs).sort((a, b) => a - b)[before.length / 2] ?? 0;
     const expected = model.clone();
     await change(expected, "w", (one) => (Math.abs(one) < least ? 0 : one));
-    const { changes, misses } = await l1Unstructured(model, { amount: 0.5 });
+    const { changes, misses } = await prune(model, { amount: 0.5, keepMasks: true });
     expect([changes.length, misses]).toEqual([1, []]);
     await remove(model);
     expect(verify(model)).toEqual([]);

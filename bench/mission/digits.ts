@@ -13,7 +13,7 @@ import { createEngine } from "pith/engine";
 import { accuracy, compareRows, evaluate, type Size, size } from "pith/evaluate";
 import { factorize } from "pith/factorize";
 import { linear, network, relu } from "pith/nn";
-import { globalUnstructured, l1Unstructured, remove } from "pith/prune";
+import { prune, remove } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { train } from "pith/train";
 import { digits as openDigits } from "../../examples/digits.ts";
@@ -111,12 +111,12 @@ async function techniques(net: Model, original: Measured, parts: Parts, folder: 
     train(model, { ...tuning, data: parts.train }, { engine, seed: seed + 1 });
 
   const half = net.clone();
-  await l1Unstructured(half, { layers: "fc1", amount: 0.5 });
+  await prune(half, { layers: "fc1", amount: 0.5, keepMasks: true });
   await remove(half);
   await add("half of fc1 pruned", half, (comparison) => dropTarget(0.003, comparison));
 
   const sparse = net.clone();
-  await globalUnstructured(sparse, { amount: 0.9 });
+  await prune(sparse, { amount: 0.9, scope: "global", keepMasks: true });
   await add("90 % of all pruned, masks in the file", sparse);
   await tune(sparse);
   await remove(sparse);

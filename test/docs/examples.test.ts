@@ -35,13 +35,13 @@ const guides = [
 ];
 const shown = guides.flatMap((page) => programs(page));
 
-const written = (code: string): Example => ({ file: "src/techniques/prune/rules.ts", of: "a test", code });
+const written = (code: string): Example => ({ file: "src/techniques/prune/remove.ts", of: "a test", code });
 /** Wrong examples, and the errors that they must cause. */
 const wrong = [
   ["a name that nothing exports", written("await l2Unstructured(net, { amount: 0.5 });"), /l2Unstructured/],
-  ["an option that there is not", written("await l1Unstructured(net, { amounts: 0.5 });"), /amounts/],
-  ["an option of the wrong kind", written('await l1Unstructured(net, { amount: "half" });'), /"half"|string/],
-  ["an argument that is missing", written("await l1Unstructured(net);"), /Expected 2-3 arguments/],
+  ["an option that there is not", written("await prune(net, { amounts: 0.5 });"), /amounts/],
+  ["an option of the wrong kind", written('await prune(net, { amount: "half" });'), /"half"|string/],
+  ["an argument that is missing", written("await customFromMask(net);"), /Expected 2-3 arguments/],
   ["a property of the result that there is not", written("(await remove(net)).missing;"), /missing/],
   [
     "a setting of a pass that there is not",

@@ -13,7 +13,7 @@ import type { Batch } from "../../src/core/tensor/types.ts";
 import { fuseBatchNorm } from "../../src/rewrite/clean-up/fuse-batch-norm.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
-import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const header = "opset 18, com.microsoft 1 graph";
@@ -89,7 +89,7 @@ describe("a layer with quantized weights", () => {
       string,
       (model: Model) => Promise<{ changes: readonly unknown[]; misses: readonly { reason: string }[] }>,
     ][] = [
-      ["quantized already", (model) => l1Unstructured(model, { amount: 0.5 })],
+      ["quantized already", (model) => prune(model, { amount: 0.5, keepMasks: true })],
       ["is quantized already", (model) => quantize(model, { scheme: "dynamic" })],
       ["is quantized already", (model) => quantize(model, { scheme: "weights" })],
       ["quantized already", (model) => factorize(model, { rank: 1 })],

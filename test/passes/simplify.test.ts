@@ -20,7 +20,7 @@ import { createStep } from "../../src/learn/train/step.ts";
 import { finalize } from "../../src/rewrite/clean-up/finalize.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
-import { l1Unstructured } from "../../src/techniques/prune/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 const engine = createEngine();
@@ -620,7 +620,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 describe("simplify and finalize on a masked network", () => {
   test("keeps the training losses of a network, also after it is saved and opened", async () => {
     const model = parseModel(network);
-    await l1Unstructured(model, { layers: "fc1", amount: 0.5 });
+    await prune(model, { layers: "fc1", amount: 0.5, keepMasks: true });
     const expected = await losses(model.clone());
     const before = operators(model).length;
     const { changes } = await simplify(model, {}, { engine });
@@ -658,7 +658,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   test("makes a finalized network as small as one without masks", async () => {
     const model = parseModel(network);
     const plain = model.clone();
-    await l1Unstructured(model, { layers: "fc1", amount: 0.5 });
+    await prune(model, { layers: "fc1", amount: 0.5, keepMasks: true });
     const masked = model.clone();
     await finalize(model, {}, { engine });
     expect([...model.graph.values()].some(({ role }) => role !== undefined)).toBe(false);

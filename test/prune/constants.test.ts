@@ -15,7 +15,7 @@ import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
-import { globalUnstructured, prune, remove } from "../../src/techniques/prune/index.ts";
+import { prune, remove } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 
 function normal(seed: number, rows: number, columns: number): readonly number[] {
@@ -218,12 +218,12 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4], k: float32[2]) {
 test("prunes, folds and opens a file of IR 3 with weights in Constant nodes", async () => {
   const model = inNodes();
   model.header.irVersion = 3;
-  await globalUnstructured(model, { amount: 0.5 });
+  await prune(model, { amount: 0.5, scope: "global", keepMasks: true });
   await remove(model);
   const again = await open(await encodeToBytes(model));
   expect(verify(again)).toEqual([]);
   const tensors = asTensors();
-  await globalUnstructured(tensors, { amount: 0.5 });
+  await prune(tensors, { amount: 0.5, scope: "global", keepMasks: true });
   await remove(tensors);
   expect(await outputs(again)).toEqual(await outputs(tensors));
 });

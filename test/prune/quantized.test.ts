@@ -8,7 +8,7 @@ import { verify } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
+import { customFromMask, prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
 /**
@@ -92,14 +92,14 @@ test("a mask that was folded before quantization still counts", async () => {
   const model = parseModel(text);
   // The largest channel is masked, so the second of the small channels is kept.
   const keep = [1, 1, 1, 1, 0, 1].flatMap((kept) => [kept, kept, kept]);
-  await l1Unstructured(model, { layers: "fc1", amount: 3, importanceScores: float32([6, 3], keep) });
+  await customFromMask(model, { layers: "fc1", mask: float32([6, 3], keep) });
   await quantize(model, { scheme: "weights", layers: "fc1" });
   expect(await left(model, { scope: "uniform" })).toEqual([1, 3, 4]);
 });
 
 test("ranks a masked float layer without the runtime", async () => {
   const model = parseModel(text);
-  await l1Unstructured(model, { layers: "fc1", amount: 3 });
+  await prune(model, { layers: "fc1", amount: 0.17, keepMasks: true });
   const load = () => Promise.reject(new Error("the runtime was asked"));
   await expect(prune(model, { structured: 0.5, layers: "fc1" }, { engine: { load } })).resolves.toMatchObject({
     changes: [{ at: "fc1" }],

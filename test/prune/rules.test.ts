@@ -1,4 +1,4 @@
-/** Runs every function of `pith/prune` on files of IR 3, which list each stored tensor among the inputs of the graph. */
+/** Runs the functions of `pith/prune` on files of IR 3, which list each stored tensor among the inputs of the graph. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -7,36 +7,20 @@ import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { zeros } from "../../src/core/tensor/dense.ts";
-import {
-  customFromMask,
-  globalUnstructured,
-  identity,
-  l1Unstructured,
-  lnStructured,
-  prune,
-  randomStructured,
-  randomUnstructured,
-  remove,
-} from "../../src/techniques/prune/index.ts";
+import { customFromMask, prune, remove } from "../../src/techniques/prune/index.ts";
 import { topology } from "../zoo/topologies.ts";
 import { oldestFormat } from "../zoo/variants.ts";
 
 const conv = { layers: "conv1" };
 const functions: readonly (readonly [string, (model: Model) => Promise<unknown>])[] = [
-  ["l1Unstructured", (model) => l1Unstructured(model, { amount: 0.5 })],
-  ["randomUnstructured", (model) => randomUnstructured(model, { amount: 0.5 })],
-  ["lnStructured", (model) => lnStructured(model, { amount: 0.5, n: 2, dim: 0 })],
-  ["randomStructured", (model) => randomStructured(model, { amount: 0.5, dim: 0 })],
-  ["globalUnstructured", (model) => globalUnstructured(model, { amount: 0.5 })],
   ["customFromMask", (model) => customFromMask(model, { ...conv, mask: zeros("uint8", [8, 3, 3, 3]) })],
-  ["identity", (model) => identity(model)],
   ["prune", (model) => prune(model, { amount: 0.5 })],
   ["prune, masks kept", (model) => prune(model, { amount: 0.5, keepMasks: true })],
   ["prune, whole channels", (model) => prune(model, { structured: 0.5 })],
   [
     "remove",
     async (model) => {
-      await identity(model);
+      await prune(model, { amount: 0.5, keepMasks: true });
       await remove(model, { layers: "conv1" });
     },
   ],

@@ -9,7 +9,7 @@ import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { sgd, train } from "../../src/learn/train/index.ts";
-import { l1Unstructured, remove } from "../../src/techniques/prune/index.ts";
+import { prune, remove } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, reopened, run, stored } from "./networks.ts";
 
@@ -102,7 +102,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   test("take half of the bytes of a masked model, whose masks are folded in", async () => {
     const model = mlp();
     const before = (await encodeToBytes(mlp())).length;
-    await l1Unstructured(model, { amount: 0.5 });
+    await prune(model, { amount: 0.5, keepMasks: true });
     const expected = model.clone();
     await remove(expected);
     await quantize(expected, { scheme: "float16" });

@@ -3,18 +3,7 @@ import { train } from "../../learn/train/index.ts";
 import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
 import { distill } from "../../techniques/distill/index.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
-import {
-  customFromMask,
-  globalUnstructured,
-  identity,
-  keepLayers,
-  l1Unstructured,
-  lnStructured,
-  prune,
-  randomStructured,
-  randomUnstructured,
-  remove,
-} from "../../techniques/prune/index.ts";
+import { customFromMask, keepLayers, prune, remove } from "../../techniques/prune/index.ts";
 import { equalize, fakeQuantize, quantize } from "../../techniques/quantize/index.ts";
 import { recover } from "../../techniques/recover/index.ts";
 import { searchedTechniques } from "./searched-techniques.ts";
@@ -28,13 +17,7 @@ const passes: readonly AnyPass[] = [
   distill,
   recover,
   fakeQuantize,
-  l1Unstructured,
-  lnStructured,
-  globalUnstructured,
-  randomUnstructured,
-  randomStructured,
   customFromMask,
-  identity,
   remove,
   keepLayers,
   lowerFused,

@@ -1,6 +1,6 @@
 /** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
 import { optionsOfLayer } from "#analysis";
-import { joinList, Miss, type Model, PithError } from "#ir";
+import { joinList, Miss, PithError } from "#ir";
 import type { Change, Context } from "#pass";
 import type { Cut } from "../../core/math/smallest.ts";
 import { counted, integer } from "../../core/numbers.ts";
@@ -8,13 +8,14 @@ import { stored } from "../../rewrite/edit/mask.ts";
 import { awaitedAnswerOf } from "../shared/methods.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";
 import { uniform } from "./allocations.ts";
-import { type Amount, fractionOf, isAll, maxCountOf } from "./amount.ts";
+import { maxCountOf } from "./choose-units.ts";
 import type { Scorer } from "./importance.ts";
-import { type RankedParameter, readRanked, type Tensors } from "./ranking.ts";
+import { type RankedParameter, readRanked } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
 interface LayerAmount {
-  readonly amount: Amount;
+  /** Share of the remaining entries. */
+  readonly amount: number;
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
   /** Whether the layer can lose all of its entries, because the request says so. */
   readonly empties: boolean;
@@ -32,12 +33,10 @@ export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Pro
 
 interface SharedAmount {
   readonly allocation: Allocation;
-  readonly amount: Amount;
+  /** Share of the remaining entries. */
+  readonly amount: number;
   /** Options of individual layers. Layers with an `amount` here do not take part in the allocation. */
-  readonly overrides?: Readonly<Record<string, { readonly amount?: Amount | undefined }>> | undefined;
-  readonly importanceScores?: Tensors | undefined;
-  /** Whether the allocation can remove all entries of a layer although a smaller amount was requested. */
-  readonly empties: boolean;
+  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
   /** The largest share that the allocation may remove of a layer (1). */
   readonly maxLayerAmount?: number | undefined;
   onSpread?(layers: readonly Remains[], share: number): void;
@@ -45,38 +44,32 @@ interface SharedAmount {
 
 /** @throws PithError E_OPTION if the allocation is not for individual weights, or cannot reach the amount. */
 export const allocateAmounts =
-  (
-    _model: Model,
-    { allocation, amount, overrides, importanceScores, empties, ...spread }: SharedAmount,
-  ): AmountsFactory =>
+  ({ allocation, amount, overrides, ...spread }: SharedAmount): AmountsFactory =>
   async (targets, scorer) => {
     const optionsOf = ({ layer }: Target) =>
-      optionsOfLayer<Pick<SharedAmount, "overrides"> & { amount?: Amount }>({ overrides }, layer);
+      optionsOfLayer<Pick<SharedAmount, "overrides"> & { amount?: number }>({ overrides }, layer);
     const shared = targets.filter((target) => optionsOf(target).own.amount === undefined);
     // Equal shares do not depend on the layers, so the layers are not read.
     const isEven = allocation === uniform && spread.maxLayerAmount === undefined;
-    const shares = isEven
-      ? undefined
-      : await sharesOf(allocation, amount, await rankedLayers(shared, importanceScores, scorer), spread);
+    const shares = isEven ? undefined : await sharesOf(allocation, amount, await rankedLayers(shared, scorer), spread);
     return (target) => {
       const { own: options, decidedBy } = optionsOf(target);
-      const canEmpty = empties || isAll(options.amount ?? amount) || isAll(amount);
+      const empties = (options.amount ?? amount) === 1 || amount === 1;
       const share =
         options.amount !== undefined || shares === undefined
           ? { amount: options.amount ?? amount }
-          : (shares.get(target) ?? { amount: { fraction: 0 } });
-      return { decidedBy, empties: canEmpty, ...share };
+          : (shares.get(target) ?? { amount: 0 });
+      return { decidedBy, empties, ...share };
     };
   };
 
 async function sharesOf(
   allocation: Allocation,
-  amount: Amount,
+  share: number,
   layers: ReadonlyMap<Target, RankedTarget>,
   { maxLayerAmount = 1, onSpread }: Pick<SharedAmount, "maxLayerAmount" | "onSpread">,
 ): Promise<ReadonlyMap<Target, Pick<LayerAmount, "amount" | "cut">>> {
   const total = entryCount([...layers.values()]);
-  const share = fractionOf(amount, total);
   // A layer whose share exceeds the limit gets the limit, and the other layers share the rest.
   const limited = new Map<Target, number>();
   let shares: ReadonlyMap<Target, Share> = limited;
@@ -102,7 +95,7 @@ async function sharesOf(
   return new Map(
     [...layers].map(([target, { ranked, before }]) => {
       const cutShare = shares.get(target) ?? 0;
-      const amount = { fraction: fractionPruned(cutShare, before) };
+      const amount = fractionPruned(cutShare, before);
       return [target, typeof cutShare === "number" ? { amount } : { amount, cut: { ranked, before, cut: cutShare } }];
     }),
   );
@@ -134,14 +127,10 @@ interface RankedTarget extends Omit<SharedCut, "cut"> {
 }
 
 /** Returns the layers that can be ranked. The pruning step reports why the other layers cannot. */
-async function rankedLayers(
-  targets: readonly Target[],
-  importanceScores: Tensors | undefined,
-  scorer: Scorer,
-): Promise<ReadonlyMap<Target, RankedTarget>> {
+async function rankedLayers(targets: readonly Target[], scorer: Scorer): Promise<ReadonlyMap<Target, RankedTarget>> {
   const layers = new Map<Target, RankedTarget>();
   for (const target of targets) {
-    const rankedEntries = await readRanked(target, importanceScores, scorer);
+    const rankedEntries = await readRanked(target, scorer);
     if (rankedEntries instanceof Miss) continue;
     const { layer, parameter } = target;
     const { ranked, before } = rankedEntries;

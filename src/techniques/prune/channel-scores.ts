@@ -45,7 +45,7 @@ import {
 } from "./criterion.ts";
 import { missesOf } from "./group-words.ts";
 import { createEvidence, gradientEvidence, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
-import { channelNorms, rowsAlong } from "./mask.ts";
+import { channelSquares, rowsAlong } from "./mask.ts";
 
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 
@@ -58,7 +58,7 @@ export function scoreByNorm(model: Model, scorer: Scorer, engine: Engine): UnitS
       if (weight instanceof Miss) return weight;
       const { dims, values } = weight;
       const scores = slice.layer === undefined ? values : scorer.scores(slice.layer, dims, values);
-      return scores instanceof Miss ? scores : channelNorms(scores, dims, slice.axis, 2).map((size) => size ** 2);
+      return scores instanceof Miss ? scores : channelSquares(scores, dims, slice.axis);
     });
 }
 

@@ -1,7 +1,9 @@
 /** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. Every axis keeps at least one index. */
 import { type Group, outputsOf, type Removal, removable, widestBlock } from "#analysis";
 import { groupBy, roundHalfEven, type Value } from "#ir";
-import { maxCountOf } from "./amount.ts";
+
+/** Returns the largest count that is at most a share of `size`. 0.7 of 10 is 7, although 0.7 · 10 can be less in floats. */
+export const maxCountOf = (share: number, size: number): number => Math.floor(share * size + 1e-9);
 
 export interface ScoredGroup {
   readonly group: Group;

@@ -1,14 +1,13 @@
 import { type Layer, maskingOf } from "#analysis";
 import { type Dense, elementCount, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
-import type { Change, Outcome } from "#pass";
+import type { Change, LayerSelection, Outcome } from "#pass";
 import { applyMask, type Cut, createCutter, cutMask, type Mask } from "../../core/math/smallest.ts";
 import { integer } from "../../core/numbers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
-import { keptCount } from "./mask.ts";
-import { type RankedParameter, readMask } from "./ranking.ts";
-import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
+import type { RankedParameter } from "./ranking.ts";
+import { selectWeights, type Target } from "./targets.ts";
 
 export interface MaskChoice {
   readonly target: Target;
@@ -23,7 +22,7 @@ export interface MaskChoice {
   keep?(): Promise<Keep>;
 }
 
-export interface MaskOptions extends ParameterSelection {
+export interface MaskOptions extends LayerSelection {
   /** Stores masks in addition to the weights; otherwise weights become zero. */
   readonly keepMasks: boolean;
 }
@@ -41,7 +40,7 @@ export async function prunePrepared(
   chooserFor: (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => Promise<MaskChoice | Miss>>,
 ): Promise<Outcome> {
   storeWeights(model);
-  const { targets, misses } = await selectParameters(model, selection);
+  const { targets, misses } = await selectWeights(model, selection);
   const tensors = new Map(targets.map(({ parameter }) => [parameter, stored(parameter)]));
   const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
   const choose = await chooserFor(targets, scorer);
@@ -86,20 +85,6 @@ function explainUnchanged({ target: { layer }, before, after }: MaskChoice): Mis
   return new Miss(before === 0 ? "it has no weights left" : reason, layer.name);
 }
 
-/** Prunes by rules that return masks directly. */
-export function maskEach(
-  model: Model,
-  selection: ParameterSelection,
-  choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
-): Promise<Outcome> {
-  return prunePrepared(model, { ...selection, keepMasks: true }, undefined, async () => async (target) => {
-    const before = await readMask(target.parameter);
-    const mask = await choose(target, before);
-    if (mask instanceof Miss) return mask;
-    return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
-  });
-}
-
 export async function thresholdChoice(
   target: Target,
   { mask, scores, from }: RankedParameter,
@@ -112,7 +97,6 @@ export async function thresholdChoice(
     const result = await computeMask();
     return { target, before, after, mask: async () => result };
   }
-  if (from === "given") return { target, before, after, mask: computeMask };
   const keep = async (): Promise<Keep> => {
     const [currentMask, keepNext] = [await mask(), createCutter(cut)];
     return (weights, start) => keepNext(weights, currentMask?.subarray(start, start + weights.length));
@@ -132,5 +116,5 @@ function changeOf({ target, before, after, decidedBy = "global", keepsLastEntry 
   const size = elementCount(stored(target.parameter).dims);
   const reason = keepsLastEntry ? ": the largest is kept, so that the layer is not empty" : "";
   const text = `${integer(before - after)} of ${integer(before)} pruned, ${integer(after)} of ${integer(size)} left${reason}`;
-  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${text}` : text, decidedBy };
+  return { at: target.layer.name, what: text, decidedBy };
 }

@@ -6,17 +6,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
-import {
-  customFromMask,
-  globalUnstructured,
-  identity,
-  isPruned,
-  l1Unstructured,
-  lnStructured,
-  prune,
-  randomUnstructured,
-  remove,
-} from "./index.ts";
+import { customFromMask, isPruned, prune, remove } from "./index.ts";
 
 const gemm = `opset 21
 graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
@@ -43,15 +33,13 @@ describe("a mask in the graph", () => {
   test("is reported by the name of its layer if the weight has a generated name", async () => {
     const text = gemm.replaceAll("fc1.weight", "val_62").replaceAll("fc1.bias", "val_63");
     const net = parseModel(text);
-    expect((await l1Unstructured(net, { amount: 0.5 })).changes.map(({ at }) => at)).toEqual(["fc1"]);
-    const [bias] = (await l1Unstructured(net, { parameter: "bias", amount: 0.5 })).changes;
-    expect(bias).toMatchObject({ at: "fc1", what: "bias: 1 of 2 pruned, 1 of 2 left" });
-    expect((await remove(net, { parameter: "weight" })).changes.map(({ at }) => at)).toEqual(["fc1"]);
+    expect((await prune(net, { amount: 0.5, keepMasks: true })).changes.map(({ at }) => at)).toEqual(["fc1"]);
+    expect((await remove(net, { layers: "fc1" })).changes.map(({ at }) => at)).toEqual(["fc1"]);
   });
 
   test("is a Mul with the weight's old name, and is printed with roles", async () => {
     const net = parseModel(gemm);
-    const { changes, misses } = await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
+    const { changes, misses } = await prune(net, { layers: "fc1", amount: 0.5, keepMasks: true });
     expect(changes).toEqual([{ at: "fc1", what: "3 of 6 pruned, 3 of 6 left", decidedBy: "global" }]);
     expect(misses).toEqual([]);
     expect(printModel(net)).toBe(`opset 21
@@ -67,10 +55,10 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
 
   test("can be pruned further and folded after the model was written and read", async () => {
     const net = parseModel(gemm);
-    await l1Unstructured(net, { layers: "fc1", amount: 2 });
+    await prune(net, { layers: "fc1", amount: 0.33, keepMasks: true });
     const reopened = parseModel(printModel(net));
     expect(isPruned(reopened)).toBe(true);
-    await l1Unstructured(reopened, { layers: "fc1", amount: 0.5 });
+    await prune(reopened, { layers: "fc1", amount: 0.5, keepMasks: true });
     expect(await numbers(reopened, "fc1.weight_mask")).toEqual([0, 0, 0, 0, 1, 1]);
     await remove(reopened, { layers: "fc1" });
     expect(await numbers(reopened, "fc1.weight")).toEqual([0, 0, 0, 0, 5, -6]);
@@ -82,21 +70,10 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
 
   test("does not change the name of the layer", async () => {
     const net = parseModel(gemm);
-    await identity(net, { layers: "fc1" });
+    await customFromMask(net, { layers: "fc1", mask: float32([2, 3], [1, 1, 1, 1, 1, 1]) });
     expect(layers(net, infer(net)).map((layer) => [layer.name, layer.weight.name])).toEqual([
       ["fc1", "fc1.weight_orig"],
     ]);
-  });
-
-  test("is separate for weight and bias", async () => {
-    const net = parseModel(gemm);
-    await l1Unstructured(net, { parameter: "bias", amount: 1 });
-    expect(await numbers(net, "fc1.bias_mask")).toEqual([1, 0]);
-    expect(isPruned(net, { parameter: "weight" })).toBe(false);
-    expect(isPruned(net, { layers: "fc1", parameter: "bias" })).toBe(true);
-    await l1Unstructured(net, { amount: 1 });
-    await remove(net, { parameter: "weight" });
-    expect(isPruned(net)).toBe(true);
   });
 
   test("has the type of the parameter", async () => {
@@ -105,7 +82,7 @@ graph (x: float16[1, 2]) -> (y: float16[1, 1]) {
   fc.weight: float16[2, 1] = [1, 2]
   y = MatMul (x, fc.weight)
 }`);
-    await l1Unstructured(net, { layers: "fc", amount: 1 });
+    await prune(net, { layers: "fc", amount: 0.5, keepMasks: true });
     expect(net.graph.value("fc.weight_mask")?.tensor?.type).toBe("float16");
     await remove(net);
     expect(await numbers(net, "fc.weight")).toEqual([0, 2]);
@@ -119,7 +96,7 @@ graph (x: float32[1, 2], flag: bool[]) -> (y, z, w) {
   z = MatMul (x, fc.weight)
   w = If(flag) {then_branch=graph () -> (a) { a = MatMul(x, fc.weight) }, else_branch=graph () -> (b) { b = Neg(y) }}
 }`);
-    const { changes } = await l1Unstructured(net, { amount: 1 });
+    const { changes } = await prune(net, { amount: 0.25, keepMasks: true });
     expect(changes.length).toBe(1);
     const product = net.graph.value("fc.weight");
     expect(product?.producer?.op).toBe("Mul");
@@ -130,43 +107,15 @@ graph (x: float32[1, 2], flag: bool[]) -> (y, z, w) {
 
   test("precedes the nodes that read it", async () => {
     const net = parseModel(gemm);
-    await l1Unstructured(net, { amount: 1 });
+    await prune(net, { amount: 0.5, keepMasks: true });
     net.graph.sort();
     expect([...net.graph.nodes()].map((node) => node.op)).toEqual(["Mul", "Gemm"]);
   });
-
-  test("can apply to a bias that a separate node adds", async () => {
-    const net = parseModel(`opset 21
-graph (x: float32[1, 2]) -> (y) {
-  fc.weight: float32[2, 2] = [[1, 2], [3, 4]]
-  fc.bias: float32[2] = [3, 1]
-  m = MatMul (x, fc.weight)
-  y = Add (m, fc.bias)
-}`);
-    await l1Unstructured(net, { layers: "fc", parameter: "bias", amount: 1 });
-    expect(await numbers(net, "fc.bias_mask")).toEqual([1, 0]);
-  });
 });
 
-describe("l1Unstructured, customFromMask and remove", () => {
-  test('reject a mask as parameter and advise "weight"', async () => {
-    const net = parseModel(gemm);
-    const wrong = { layers: "fc1", amount: 1, parameter: "weight_mask" as "weight" };
-    expect(await failure(l1Unstructured(net, wrong))).toBe(
-      'E_OPTION l1-unstructured: "parameter": is "weight" or "bias" (use "weight": pruning it again updates its mask), got "weight_mask".',
-    );
-    expect(await failure(l1Unstructured(net, { ...wrong, parameter: "gamma" as "weight" }))).toMatch(
-      /is "weight" or "bias", got "\w+"\.$/,
-    );
-  });
-
+describe("prune, customFromMask and remove", () => {
   test("reject an unknown layer by name", async () => {
-    expect(await failure(l1Unstructured(parseModel(gemm), { layers: "fc9", amount: 1 }))).toMatch(/^E_NAME .*"fc9"/);
-  });
-
-  test("reject an unknown option", async () => {
-    const wrong = { layers: "fc1", amuont: 1, amount: 1 } as { layers: string; amount: number };
-    expect(await failure(l1Unstructured(parseModel(gemm), wrong))).toMatch(/^E_OPTION .*amuont/);
+    expect(await failure(prune(parseModel(gemm), { layers: "fc9", amount: 1 }))).toMatch(/^E_NAME .*"fc9"/);
   });
 
   test("reject a mask with invalid values, with another shape, or for an unselected layer", async () => {
@@ -195,7 +144,7 @@ graph (x: float32[1, 2]) -> (y) {
   fc.weight = DequantizeLinear (fc.weight_quantized, scale)
   y = MatMul (x, fc.weight)
 }`);
-    const { changes, misses } = await l1Unstructured(net, { layers: "fc", amount: 1 });
+    const { changes, misses } = await prune(net, { layers: "fc", amount: 0.5 });
     expect(changes).toEqual([]);
     expect(misses).toEqual([{ at: "fc", reason: "its weight is quantized already" }]);
   });
@@ -207,8 +156,8 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   w = Cast (fc.weight) {to=1}
   y = MatMul "fc" (x, w)
 }`);
-    for (const rule of [l1Unstructured, globalUnstructured]) {
-      const { changes, misses } = await rule(net, { amount: 0.5 });
+    for (const scope of ["uniform", "global"]) {
+      const { changes, misses } = await prune(net, { amount: 0.5, scope });
       expect(changes).toEqual([]);
       expect(misses).toEqual([{ at: "fc", reason: "its weight is bfloat16, not float32 or float64 or float16" }]);
     }
@@ -227,8 +176,8 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
   normed = Div (h, norm)
   y = MatMul "fc2" (normed, fc2.weight)
 }`);
-    for (const rule of [l1Unstructured, globalUnstructured]) {
-      const { changes, misses } = await rule(net.clone(), { amount: 0.5 });
+    for (const scope of ["uniform", "global"]) {
+      const { changes, misses } = await prune(net.clone(), { amount: 0.5, scope });
       expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
       expect(misses).toEqual([{ at: "sum", reason: "its weight contains constants, which are not trained" }]);
     }
@@ -246,7 +195,7 @@ graph (x: float32[1, 2]) -> (y) {
   h = MatMul (x, a.weight)
   y = MatMul (h, b.weight)
 }`);
-    const { misses } = await l1Unstructured(net, { amount: 1 });
+    const { misses } = await prune(net, { amount: 0.5 });
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
       ["a", 'its weight is tied to "b.weight"'],
       ["b", 'its weight is tied to "a.weight"'],
@@ -255,41 +204,19 @@ graph (x: float32[1, 2]) -> (y) {
 
   test("reject removing a missing mask that is named, and skip it otherwise", async () => {
     const net = parseModel(gemm);
-    expect(await failure(remove(net, { layers: "fc1", parameter: "weight" }))).toBe(
-      'E_OPTION Nothing to remove: the weight of "fc1" is not pruned.',
-    );
+    expect(await failure(remove(net, { layers: "fc1" }))).toBe('E_OPTION Nothing to remove: "fc1" is not pruned.');
     expect((await remove(net)).misses.map(({ reason }) => reason)).toEqual(["the model has no masks"]);
-  });
-
-  test("restore the first layer if the second fails", async () => {
-    const net = parseModel(`opset 21
-graph (x: float32[1, 2]) -> (y) {
-  a.weight: float32[2, 2] = [[1, 2], [3, 4]]
-  b.weight: float32[2, 1] = [[1], [2]]
-  h = MatMul (x, a.weight)
-  y = MatMul (h, b.weight)
-}`);
-    infer(net);
-    const before = printModel(net);
-    expect(await failure(l1Unstructured(net, { amount: 3 }))).toMatch(/^E_OPTION .*at most 2 entries.*, got 3/);
-    expect(printModel(net)).toBe(before);
   });
 });
 
-test("randomUnstructured follows the seed, also on a pruned model", async () => {
+test("random importance follows the seed, also on a pruned model", async () => {
   const draw = async (seed: number): Promise<string> => {
     const net = parseModel(gemm);
-    await randomUnstructured(net, { amount: 2, seed });
-    await randomUnstructured(net, { amount: 2, seed });
+    for (let round = 0; round < 2; round++)
+      await prune(net, { amount: 0.34, importance: "random", keepMasks: true }, { seed });
     return String(await numbers(net, "fc1.weight_mask"));
   };
   expect(await draw(3)).toBe(await draw(3));
   const all = await Promise.all(Array.from({ length: 10 }, (_, seed) => draw(seed)));
   expect(new Set(all).size).toBeGreaterThan(3);
-});
-
-test("lnStructured masks channels and does not remove them", async () => {
-  const net = parseModel(gemm);
-  await lnStructured(net, { layers: "fc1", amount: 1, n: 2, dim: -1 });
-  expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 1, 1, 0, 1, 1]);
 });

@@ -1,6 +1,6 @@
 /** Prunes individual weights layer by layer: those with the lowest scores, or those that a solver chooses, which can correct the other weights. */
 import { weightMatrices, weightNumbers, weightStorage } from "#analysis";
-import { fromNumbers, inMemory, Miss, type Model, PithError } from "#ir";
+import { fromNumbers, inMemory, Miss, type Model, PithError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import { cutLeast, cutSmallest, type Mask, type Scores } from "../../core/math/smallest.ts";
@@ -9,18 +9,17 @@ import { floatOf, stored } from "../../rewrite/edit/mask.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { answerOf, areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
-import { countOf, fractionOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
 import { type MaskOptions, prunePrepared, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
 import { entriesPattern } from "./pattern.ts";
-import { readRanked, type Tensors } from "./ranking.ts";
+import { readRanked } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
 export function pruneLeast(
   model: Model,
-  options: MaskOptions & { readonly importanceScores?: Tensors | undefined },
+  options: MaskOptions,
   amountsFor: AmountsFactory,
   scorerFor?: ScorerFactory,
 ): Promise<Outcome> {
@@ -30,14 +29,14 @@ export function pruneLeast(
       const { amount, decidedBy, empties, cut: shared } = amountOf(target);
       if (shared !== undefined && (empties || shared.cut.prunedCount < shared.before))
         return { ...(await thresholdChoice(target, shared.ranked, shared.before, shared.cut)), decidedBy };
-      const rankedEntries = await readRanked(target, options.importanceScores, scorer);
+      const rankedEntries = await readRanked(target, scorer);
       if (rankedEntries instanceof Miss) return rankedEntries;
       const { ranked, mask, scores, before } = rankedEntries;
       // The search for the threshold reads scores and mask several times, so it gets both from memory.
       const cachedRanking = { ...ranked, mask: async () => mask, scores: async () => scores };
       const { name } = target.layer;
       try {
-        const count = countOf(amount, before);
+        const count = roundHalfEven(amount * before);
         if (count === 0 && decidedBy !== "global")
           return new Miss("its own amount in `overrides` removes nothing", name);
         const keepsOneEntry = !empties && count > 0 && count === before;
@@ -87,7 +86,7 @@ export async function pruneBySolver(
         const { amount, decidedBy, empties } = amountOf(target);
         const { scores, kept, mask } = numbers;
         const before = keptCount(mask);
-        const goal = { pattern: requirePatternFits(pattern, target), amount: fractionOf(amount, before) };
+        const goal = { pattern: requirePatternFits(pattern, target), amount };
         const solution = await awaitedAnswerOf(subject, () => solver.prune?.(scores, kept, goal, layerContext));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
           throw new PithError("E_OPTION", `${subject}: expected { weights, kept } for layer "${layer.name}".`);
@@ -117,7 +116,7 @@ interface LayerNumbers {
 async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
   const { layer, parameter } = target;
   if (weightStorage(layer) !== "float") return new Miss("its weight is not stored as float matrices", layer.name);
-  const rankedEntries = await readRanked(target, undefined, scorer);
+  const rankedEntries = await readRanked(target, scorer);
   if (rankedEntries instanceof Miss) return rankedEntries;
   const { scores, mask = new Uint8Array(scores.length).fill(1) } = rankedEntries;
   const { dims } = stored(parameter);

@@ -6,18 +6,9 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
-import { float32, zeros } from "../../core/tensor/dense.ts";
+import { float32 } from "../../core/tensor/dense.ts";
 import type { Solver } from "../calibrate/solver.ts";
-import {
-  customFromMask,
-  globalUnstructured,
-  type Importance,
-  isPruned,
-  l1Unstructured,
-  lnStructured,
-  prune,
-  remove,
-} from "./index.ts";
+import { customFromMask, type Importance, isPruned, prune, remove } from "./index.ts";
 
 /** Three layers: hidden channels with magnitudes 3, 1, 2, 4 in their largest weight, then a layer with much smaller weights. */
 const chain = `opset 21
@@ -54,7 +45,7 @@ describe("prune with an amount", () => {
     expect(await numbers(net, "fc1.weight")).toEqual([3, 0, 0, 0, 0, -2, -4, 4]);
     expect(structureOf(net)).toEqual(before);
     const masked = parseModel(chain);
-    await l1Unstructured(masked, { layers: "fc3", amount: 0.5 });
+    await prune(masked, { layers: "fc3", amount: 0.5, keepMasks: true });
     await prune(masked, { amount: 0.5, layers: "fc1" });
     expect(structureOf(masked)).toEqual(before);
     expect(await numbers(masked, "fc3.weight")).toEqual([0, 0, 0, 4, 5, 6]);
@@ -62,7 +53,7 @@ describe("prune with an amount", () => {
 
   test("keeps existing masks if nothing is pruned", async () => {
     const net = parseModel(chain);
-    await l1Unstructured(net, { layers: "fc3", amount: 0.5 });
+    await prune(net, { layers: "fc3", amount: 0.5, keepMasks: true });
     expect((await prune(net, { structured: 0 })).changes).toEqual([]);
     expect(isPruned(net)).toBe(true);
   });
@@ -246,11 +237,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   test("counts masked weights as zeros, and removes channels of masks with their weights", async () => {
     const net = parseModel(chain);
     // All weights of the largest channel are masked, so it is removed first.
-    await l1Unstructured(net, {
-      layers: "fc1",
-      amount: 2,
-      importanceScores: { type: "float32", dims: [4, 2], data: Float32Array.of(9, 9, 9, 9, 9, 9, 0, 0) },
-    });
+    await customFromMask(net, { layers: "fc1", mask: float32([4, 2], [1, 1, 1, 1, 1, 1, 0, 0]) });
     await prune(net, { amount: 0.25, structured: true, layers: "fc1", keepMasks: true });
     expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
     expect(await numbers(net, "fc1.weight_orig")).toEqual([3, 1, 1, 0, 0, -2]);
@@ -266,15 +253,6 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
       message: "prune: `keepMasks` with `structured`: the model has no masks to keep.",
     });
     expect(printModel(net)).toBe(before);
-  });
-
-  test("scores a layer by its masked weight if only other layers have given scores", async () => {
-    const net = parseModel(chain);
-    const fc3 = { layers: "fc3", importanceScores: { fc1: zeros("float32", [4, 2]) } };
-    await customFromMask(net, { layers: "fc3", mask: float32([2, 3], [1, 1, 1, 1, 1, 0]) });
-    // The columns are (1, 4), (2, 5) and (3, masked).
-    await lnStructured(net, { ...fc3, amount: 1, n: 2, dim: 1 });
-    expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 0, 1, 1, 0]);
   });
 
   test("keeps the channels of coupled layers if one of the layers is excluded", async () => {
@@ -558,22 +536,22 @@ graph (x: float32[n, 2]) -> (y) {
   });
 });
 
-test.each([
-  ["globalUnstructured", (model: Model) => globalUnstructured(model, { amount: 2 })],
-  ["lnStructured", (model: Model) => lnStructured(model, { amount: 0.5, n: 2, dim: 1 })],
-])("%s skips a layer that contains infinity and prunes the others", async (_, rule) => {
-  const model = parseModel(`opset 17
+test.each(["uniform", "global"])(
+  "the scope %s skips a layer that contains infinity and prunes the others",
+  async (scope) => {
+    const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
   fc1.weight: float32[2, 2] = [1, 2, 3, 4]
   fc2.weight: float32[2, 2] = [inf, 1, 2, 3]
   h = MatMul(x, fc1.weight)
   y = MatMul(h, fc2.weight)
 }`);
-  expect(await rule(model)).toMatchObject({
-    changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
-    misses: [{ at: "fc2", reason: "its weight holds infinity" }],
-  });
-});
+    expect(await prune(model, { amount: 0.5, scope })).toMatchObject({
+      changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
+      misses: [{ at: "fc2", reason: "its weight holds infinity" }],
+    });
+  },
+);
 
 describe("the warning to quantize last", () => {
   const warned = async (text: string): Promise<boolean> => {

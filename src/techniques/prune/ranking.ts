@@ -1,17 +1,15 @@
 /** Ranks the entries of a parameter for pruning, and reads its mask. */
-import { describeNonFinite, maskingOf, nameBeforeMasking, weightStorage } from "#analysis";
-import { type Dense, elementCount, isDense, Miss, PithError, sameDims, toFloats, type Value } from "#ir";
+import { describeNonFinite, maskingOf, weightStorage } from "#analysis";
+import { elementCount, Miss, toFloats, type Value } from "#ir";
 import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import type { Target } from "./targets.ts";
 
-export type Tensors = Dense | Readonly<Record<string, Dense>>;
-
-/** A parameter's entries, ranked by the stored weights, by scores that the caller passed, or by scores that a criterion computed. */
+/** A parameter's entries, ranked by the stored weights, or by scores that a criterion computed. */
 export interface RankedParameter extends RankedEntries {
-  readonly from: "weights" | "given" | "computed";
+  readonly from: "weights" | "computed";
 }
 
 /** Returns the mask of a parameter; all ones without a mask. */
@@ -26,21 +24,9 @@ function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-export function checkSameDims(label: string, dims: readonly number[], parameter: Value): void {
-  const expected = stored(parameter).dims;
-  if (sameDims(dims, expected)) return;
-  throw new PithError(
-    "E_SHAPE_MISMATCH",
-    `${label} for "${nameBeforeMasking(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
-  );
-}
-
-export const readTarget = (tensors: Tensors | undefined, { layer }: Target): Dense | undefined =>
-  tensors === undefined || isDense(tensors) ? tensors : tensors[layer.name];
-
 /** Ranks the entries and counts the remaining ones. Returns a Miss if weights are not finite. */
-export async function readRanked(target: Target, givenScores: Tensors | undefined, scorer: Scorer) {
-  const ranked = await rankEntries(target, givenScores, scorer);
+export async function readRanked(target: Target, scorer: Scorer) {
+  const ranked = await rankEntries(target, scorer);
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const before = mask === undefined ? ranked.size : keptCount(mask);
@@ -48,23 +34,17 @@ export async function readRanked(target: Target, givenScores: Tensors | undefine
   return nonFinite ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
-/** Ranks the entries by `givenScores`, the criterion or the weights. The ranking does not depend on later changes of the model. */
-async function rankEntries(
-  target: Target,
-  givenScores: Tensors | undefined,
-  scorer: Scorer,
-): Promise<RankedParameter | Miss> {
+/** Ranks the entries by the criterion or the weights. The ranking does not depend on later changes of the model. */
+async function rankEntries(target: Target, scorer: Scorer): Promise<RankedParameter | Miss> {
   const { layer, parameter } = target;
   const tensor = stored(parameter);
-  const targetScores = readTarget(givenScores, target);
-  if (targetScores !== undefined) checkSameDims("Importance scores", targetScores.dims, parameter);
   const ranked: RankedParameter = {
     size: elementCount(tensor.dims),
     mask: maskReader(parameter),
-    scores: async () => toFloats(targetScores ?? (await tensor.read())),
-    from: targetScores === undefined ? "weights" : "given",
+    scores: async () => toFloats(await tensor.read()),
+    from: "weights",
   };
-  if (scorer === byMagnitude || targetScores !== undefined) return ranked;
+  if (scorer === byMagnitude) return ranked;
   const [mask, weights] = [await ranked.mask(), await ranked.scores()];
   const nonFinite = explainNonFinite(target, weights, mask);
   if (nonFinite !== undefined) return nonFinite;
@@ -73,7 +53,7 @@ async function rankEntries(
   return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "computed" };
 }
 
-function explainNonFinite({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+function explainNonFinite({ layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
   const nonFiniteText = describeNonFinite(values, mask);
-  return nonFiniteText === undefined ? undefined : new Miss(`its ${kind} ${nonFiniteText}`, layer.name);
+  return nonFiniteText === undefined ? undefined : new Miss(`its weight ${nonFiniteText}`, layer.name);
 }

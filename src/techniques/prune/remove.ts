@@ -1,11 +1,10 @@
 import * as v from "valibot";
-import { allMaskings, infer, layers as layersOf, type Masking, maskingOf } from "#analysis";
+import { allMaskings, infer, layers as layersOf, type Masking, maskingOf, selectLayers } from "#analysis";
 import { Miss, type Model, PithError } from "#ir";
-import { definePass, type Outcome, type Pass, parseOptions } from "#pass";
+import { definePass, type LayerSelection, type Outcome, type Pass, parseOptions, selectionOptions } from "#pass";
 import { foldMask } from "../../rewrite/edit/mask.ts";
-import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
-const schema = v.strictObject(targetEntries);
+const schema = v.strictObject(selectionOptions("prune"));
 
 /**
  * Makes pruning permanent: parameter = parameter × mask under the old name, for all masks, or those of the selected layers.
@@ -14,18 +13,19 @@ const schema = v.strictObject(targetEntries);
  * @example
  * await remove(net);
  */
-export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
+export const remove: Pass<v.GenericSchema<LayerSelection>> = definePass({
   id: "remove",
   summary: "Make pruning permanent: fold masks into their weights",
   options: schema,
   run: foldMasks,
 });
 
-export async function foldMasks(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
-  const isSelection = options.layers !== undefined || options.parameter !== undefined;
+export async function foldMasks(model: Model, options: LayerSelection = {}): Promise<Outcome> {
+  const { layers } = options;
   const chosen = selectMasked(model, options);
   if (chosen.length === 0) {
-    if (isSelection) throw new PithError("E_OPTION", `Nothing to remove: ${selectionText(options)} is not pruned.`);
+    if (layers !== undefined)
+      throw new PithError("E_OPTION", `Nothing to remove: "${[layers].flat().join(", ")}" is not pruned.`);
     return { changes: [], misses: [new Miss("the model has no masks")] };
   }
   const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));
@@ -35,26 +35,19 @@ export async function foldMasks(model: Model, options: ParameterSelection = {}):
     changes.push({
       at: names.get(parameter) ?? parameter.name,
       what: "mask folded in",
-      decidedBy: isSelection ? "layer" : "global",
+      decidedBy: layers !== undefined ? "layer" : "global",
     });
   }
   return { changes, misses: [] };
 }
 
 /** Returns whether any parameter of the model, or of the selected layers, has a mask. */
-export function isPruned(model: Model, options: ParameterSelection = {}): boolean {
+export function isPruned(model: Model, options: LayerSelection = {}): boolean {
   parseOptions("isPruned", schema, options);
   return selectMasked(model, options).length > 0;
 }
 
-function selectMasked(model: Model, options: ParameterSelection): readonly Masking[] {
-  const { layers, except, parameter } = options;
-  if (layers === undefined && except === undefined && parameter === undefined) return allMaskings(model.graph);
-  return selectAllParameters(model, options).flatMap((target) => maskingOf(target.parameter) ?? []);
-}
-
-function selectionText({ layers, parameter }: ParameterSelection): string {
-  const layersText =
-    layers === undefined ? "the model" : `"${typeof layers === "string" ? layers : layers.join(", ")}"`;
-  return parameter === undefined ? layersText : `the ${parameter} of ${layersText}`;
+function selectMasked(model: Model, options: LayerSelection): readonly Masking[] {
+  if (options.layers === undefined && options.except === undefined) return allMaskings(model.graph);
+  return selectLayers(layersOf(model, infer(model)), options).flatMap(({ weight }) => maskingOf(weight) ?? []);
 }

@@ -95,12 +95,10 @@ function pruneUnstructured(
 ): Promise<Outcome> {
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const choice = { layers: named, except, overrides, keepMasks };
-  const share = (fraction: number | undefined) => (fraction === undefined ? {} : { amount: { fraction } });
-  const amountsFor = allocateAmounts(model, {
+  const amountsFor = allocateAmounts({
     allocation: scope,
-    amount: { fraction: amount },
-    overrides: Object.fromEntries(Object.entries(overrides).map(([name, layer]) => [name, share(layer.amount)])),
-    empties: false,
+    amount,
+    overrides,
     maxLayerAmount,
     onSpread: (layers, share) => warnOfNarrowLayers(layers, share, "weights", context),
   });

@@ -4,9 +4,9 @@ import { Miss, PithError } from "../../../src/core/errors.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
 import { removedPortKind } from "../../../src/core/pass/pass.ts";
 import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
+import { roundHalfEven } from "../../../src/core/tensor/round.ts";
 import { memory } from "../../../src/data/index.ts";
 import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
-import { countOf } from "../../../src/techniques/prune/amount.ts";
 import { isPruned, keepLayers, prune, remove } from "../../../src/techniques/prune/index.ts";
 import { recover } from "../../../src/techniques/recover/index.ts";
 import { expectSameAsSilenced } from "../../prune/silenced.ts";
@@ -51,7 +51,7 @@ async function expectExactly(masked: Model, amount: number, changes: number): Pr
     const zeroCount = kept.filter((entry) => entry === 0).length;
     // A layer keeps at least one weight, unless all are requested.
     const most = amount === 1 ? kept.length : kept.length - 1;
-    const asked = Math.min(countOf({ fraction: amount }, kept.length), most);
+    const asked = Math.min(roundHalfEven(amount * kept.length), most);
     expectThat(zeroCount === asked, `"${name}" has ${zeroCount} zeros of ${kept.length}, not ${asked}`);
   }
 }
