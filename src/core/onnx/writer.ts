@@ -25,12 +25,24 @@ const utf8 = new TextEncoder();
 /** The minimum size in bytes of an array that becomes a separate piece. Smaller arrays are copied into one buffer. */
 const minPieceBytes = 1024;
 
+/** Returns whether a text consists of ASCII characters, which are its bytes in UTF-8. */
+function isAscii(text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0x7f) return false;
+  return true;
+}
+
+const sortedFields = (carried: Uint8Array | undefined): readonly Field[] =>
+  carried === undefined ? [] : splitFields(carried).sort((a, b) => a.number - b.number);
+
+/** Writers of finished messages, with their buffers. */
+const idleWriters: Writer[] = [];
+
 export class Writer {
   #buffer: Uint8Array;
   #length = 0;
   #pieces: Piece[] = [];
   #size = 0;
-  readonly #carried: readonly Field[];
+  #carried: readonly Field[];
   #nextCarried = 0;
 
   /**
@@ -40,7 +52,7 @@ export class Writer {
    */
   constructor(carried?: Uint8Array, room = 128) {
     this.#buffer = new Uint8Array(room);
-    this.#carried = carried === undefined ? [] : splitFields(carried).sort((a, b) => a.number - b.number);
+    this.#carried = sortedFields(carried);
   }
 
   /** Writes an int64, int32 or enum. Protobuf encodes negative values in 10 bytes. */
@@ -57,16 +69,14 @@ export class Writer {
   }
 
   text(number: number, value: string): void {
-    if (value.length > 40) {
+    if (value.length > 40 || !isAscii(value)) {
       this.bytes(number, utf8.encode(value));
       return;
     }
     this.#tag(number, 2);
-    // UTF-8 needs at most 3 bytes per UTF-16 unit, so the length fits into one byte.
-    this.#reserve(1 + 3 * value.length);
-    const { written } = utf8.encodeInto(value, this.#buffer.subarray(this.#length + 1));
-    this.#buffer[this.#length] = written;
-    this.#length += 1 + written;
+    this.#varint(value.length);
+    this.#reserve(value.length);
+    for (let index = 0; index < value.length; index++) this.#buffer[this.#length++] = value.charCodeAt(index);
   }
 
   bytes(number: number, value: Uint8Array): void {
@@ -80,12 +90,19 @@ export class Writer {
   }
 
   message(number: number, fill: (writer: Writer) => void, carried?: Uint8Array): void {
-    const inner = new Writer(carried);
+    const inner = idleWriters.pop() ?? new Writer();
+    inner.#carried = sortedFields(carried);
     fill(inner);
-    const pieces = inner.finish();
+    inner.#carry(Number.POSITIVE_INFINITY);
     this.#tag(number, 2);
-    this.#varint(pieces.reduce((size, piece) => size + sizeOf(piece), 0));
-    for (const piece of pieces) this.#append(piece);
+    this.#varint(inner.size);
+    // A short buffer is copied and serves the next message.
+    if (inner.#length >= minPieceBytes) inner.#flush();
+    for (const piece of inner.#pieces) this.#append(piece);
+    this.#append(inner.#buffer.subarray(0, inner.#length));
+    inner.#pieces = [];
+    inner.#length = inner.#size = inner.#nextCarried = 0;
+    idleWriters.push(inner);
   }
 
   /** Writes one or several fields unchanged, including tags. */

@@ -19,11 +19,12 @@ const plainCopy = cachePerRevision((model) => {
   return clearNotes(copy).length === 0 ? undefined : copy;
 });
 
-/** Returns a copy whose weights are stored tensors. */
-const storedCopy = cachePerRevision((model) => {
+/** Returns the model with all weights as stored tensors: the model itself, or a copy. */
+const withStoredWeights = cachePerRevision((model) => {
   const copy = model.clone();
+  const { revision } = copy.graph;
   storeWeights(copy);
-  return copy;
+  return copy.graph.revision === revision ? model : copy;
 });
 
 /** Returns the model's file without the exporter's metadata, for a fair comparison with results; without metadata, the given files. */
@@ -43,13 +44,13 @@ export async function weigh(model: Model, modelFiles: readonly ByteSource[]): Pr
 }
 
 export async function countWeights(model: Model): Promise<Pick<Weight, "parameters" | "zeros">> {
-  const copy = storedCopy(model, infer(model));
+  const copy = withStoredWeights(model, infer(model));
   const learned = await learnedTensors(copy, infer(copy));
   return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };
 }
 
 /** Counts multiply-accumulates, which can depend on symbolic sizes. */
 export function countMacs(model: Model): OperationCount | undefined {
-  const copy = storedCopy(model, infer(model));
+  const copy = withStoredWeights(model, infer(model));
   return operationCount(cost(copy, infer(copy)).macs);
 }
