@@ -44,7 +44,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
           },
         },
       ],
-      setupFiles: ["test/setup/console.ts", "test/setup/contract.ts", "test/setup/equality.ts"],
+      setupFiles: ["seconds", "console", "contract", "equality"].map((name) => `test/setup/${name}.ts`),
       pool: "forks",
       // Of tests that load the runtime without Pith.
       env: { ORT_DISABLE_TELEMETRY: "1" },

@@ -16,6 +16,7 @@ import { checkChangelog, checkPackageSize } from "./check/release.ts";
 import { checkRemovals } from "./check/removals.ts";
 import { command, findings, type Outcome, report, timed } from "./check/run.ts";
 import { readSources } from "./check/sources.ts";
+import { measureTests } from "./check/test-seconds.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
@@ -77,8 +78,8 @@ async function packageProblem(): Promise<string | undefined> {
 
 /** The package checks read the build, so they wait for it. */
 async function thorough(): Promise<Outcome[]> {
-  const flags = findings("flags of commands are within scripts/budgets.json", async () =>
-    checkBudgets(readFileSync(budgets, "utf8"), [await measureFlags()]),
+  const flags = findings("flags of commands and seconds of tests are within scripts/budgets.json", async () =>
+    checkBudgets(readFileSync(budgets, "utf8"), [await measureFlags(), measureTests(readSources("."))]),
   );
   const npm = (name: string, ...options: readonly string[]) => command(name, "npm", "--silent", ...options);
   const generated = npm("generated pages and public surface are up to date", "run", "generate", "--", "--check");

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { checkBudgets, measureSources } from "./budgets.ts";
+import { checkBudgets, type Measured, measureSources } from "./budgets.ts";
 import { readSource } from "./sources.ts";
+import { measureTests } from "./test-seconds.ts";
 
 const budgets = `{
   "lines": {
@@ -16,7 +17,7 @@ const budgets = `{
     "pith/nn": 4
   }
 }`;
-const places = (section: "lines" | "files" | "names" | "flags", sizes: Readonly<Record<string, number>>) =>
+const places = (section: Measured["section"], sizes: Readonly<Record<string, number>>) =>
   checkBudgets(budgets, [{ section, sizes }]).map(({ line, text }) => `${line} ${text.split(".")[0]}`);
 
 test("sizes up to their budget pass", () => {
@@ -53,4 +54,20 @@ test("lines are counted by folder of src without tests, files by their own folde
     { section: "files", sizes: { "src/core/ops": 1, "src/core": 1 } },
     { section: "names", sizes: { "pith/nn": 12 } },
   ]);
+});
+
+test("processor seconds are summed by folder of quick tests", () => {
+  const files = [
+    "test/cli/a.test.ts",
+    "test/cli/b.slow.test.ts",
+    "src/core/ops/c.test.ts",
+    "src/core/d.test.ts",
+    "src/e.ts",
+  ];
+  const seconds: Readonly<Record<string, number>> = { "src/core/ops/c.test.ts": 1.2, "src/core/d.test.ts": 2.4 };
+  const sources = files.map((file) => readSource(file, ""));
+  expect(measureTests(sources, (file) => seconds[file] ?? 0)).toEqual({
+    section: "seconds",
+    sizes: { "test/cli": 0, "src/core": 4 },
+  });
 });
