@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytesText, countText } from "./format.ts";
+import { bytesText, countText, unbroken } from "./format.ts";
 
 const spaced = (text: string): string => text.replaceAll("\u00a0", " ");
 
@@ -16,6 +16,12 @@ test.each([
   [2e12, "2000 GB"],
 ])("%i bytes are %s", (value, text) => {
   expect(spaced(bytesText(value))).toBe(text);
+});
+
+test("a number stays on the line of its sign or unit", () => {
+  expect(unbroken("3 of 500 samples: 91.6 % to 36.4 %, −55.2 points, 14 kB, 0.98 × the speed")).toBe(
+    "3\u00a0of 500 samples: 91.6\u00a0% to 36.4\u00a0%, −55.2\u00a0points, 14\u00a0kB, 0.98\u00a0× the speed",
+  );
 });
 
 test("counts have no unit below 1000", () => {

@@ -13,6 +13,10 @@ const scaled = (value: number, units: readonly string[]): string => {
   return `${text}\u00a0${units[power] ?? ""}`.trim();
 };
 
+/** Keeps numbers on one line with the word or sign after them. */
+export const unbroken = (text: string): string =>
+  text.replace(/(?<=\d) (?=[%×]|[kMG]?B\b|of \d|points\b|dB\b)/g, "\u00a0");
+
 /** "310 kB", "1.09 MB". */
 export const bytesText = (value: number): string => scaled(value, ["B", "kB", "MB", "GB"]);
 /** "270 k", "40.6 M". */

@@ -19,7 +19,7 @@ export const speedOf = ({ timing }: Candidate): Latency["speedup"] | undefined =
 
 /** Returns why there is no speed. */
 export const missingSpeedText = ({ timing }: Candidate): string =>
-  timing?.isUnsteady === true ? "the machine was too busy" : "not measured";
+  timing?.isUnsteady === true ? "not measured: the machine was too busy" : "not measured";
 
 /** Returns how many predictions differ from the original's; undefined for models without classes. */
 export function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {

@@ -101,15 +101,16 @@ export const takenCandidate = computed(
   () => candidates.value.find(({ id }) => id === takenId.value) ?? best.value ?? candidates.value.at(-1),
 );
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));
-export const estimatedSizes = computed(() => model.value && estimateSizes(model.value.inspection, settings.value));
+export const estimatedSizes = computed(
+  () => model.value && estimateSizes(downloadRates.value?.simplified ?? model.value.inspection, settings.value),
+);
 /** Returns the estimated bytes of settings as the page shows them; undefined if they cannot be known. */
 export function estimatedBytes(chosen: Settings): number | undefined {
   const inspection = model.value?.inspection;
-  const sizes = inspection && estimateSizes(inspection, chosen);
-  if (inspection === undefined || sizes === undefined) return undefined;
-  if (sizeKind.value === "disk") return sizes.total;
-  const [rates, original] = [downloadRates.value, downloads.value[""]?.brotli];
-  return rates && original && estimateDownload(inspection, chosen, rates, original);
+  if (inspection === undefined) return undefined;
+  const { value: rates } = downloadRates;
+  if (sizeKind.value === "disk") return estimateSizes(rates?.simplified ?? inspection, chosen)?.total;
+  return rates && estimateDownload(inspection, chosen, rates, downloads.value[""]?.brotli);
 }
 export const currentId = computed(() => idOf(settings.value));
 /** The metric that the goal limits. */

@@ -15,8 +15,11 @@ test.skipIf(browser === undefined)("the studio searches for at most two minutes,
     await page.getByRole("button", { name: "Run search for 2 min" }).click();
     // Measuring the result follows the search.
     await page.getByRole("button", { name: "Compare", exact: true }).waitFor({ timeout: 300_000 });
-    expect(await page.locator(".chart .searched").count()).toBeGreaterThan(2);
     await page.getByRole("heading", { level: 1, name: /^Your visitors download 250.kB → / }).waitFor();
+    // A search in a tab compares sizes on disk.
+    await page.getByText("The results that a search tried are drawn with sizes on disk.").waitFor();
+    await page.getByRole("radio", { name: "on disk" }).check();
+    expect(await page.locator(".chart .searched").count()).toBeGreaterThan(2);
     expect(errors).toEqual([]);
   } finally {
     await close();

@@ -13,6 +13,13 @@ test.skipIf(browser === undefined)(
       await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
       // Without training, they are fitted on training samples, which data without parts must provide, too.
       for (const name of ["low rank", "prune channels"]) await run(page, name);
+      // Less than half of a block of channels.
+      await page.getByLabel(/^remove/).fill("0.05");
+      await page.getByRole("button", { name: /^Run / }).click();
+      const alert = page.getByRole("alert");
+      await alert.getByText("Nothing changed: conv1: 5 % of its 16 channels is less than half of a block").waitFor();
+      await alert.getByText("Choose a larger amount, or another technique.").waitFor();
+      expect(await page.getByRole("row", { name: /prune channels/ }).count()).toBe(1);
       await page.getByLabel(/^remove/).fill("0.4");
       await page.getByLabel("train afterwards").check();
       await page.getByRole("button", { name: /^Run / }).click();

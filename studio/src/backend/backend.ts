@@ -174,6 +174,8 @@ export interface DownloadSizes {
 
 /** Bits of a weight after compression by format, estimated from the weights of the model. */
 export interface DownloadRates {
+  /** The model without what quantization removes, such as metadata of an exporter. */
+  readonly simplified: Inspection;
   readonly int8: number;
   /** By number of bits, with a scale for each block of weights. */
   readonly blocks: Readonly<Record<number, number>>;

@@ -52,12 +52,9 @@ export function CandidateChart(): JSX.Element | null {
   const bytes = model.value && shownBytes("", model.value.inspection.bytes);
   if (points.length === 0 || bytes === undefined || metric === undefined) return null;
   const isByDownload = sizeKind.value === "download";
-  // Searches for small files do not measure downloads.
-  const runs = shown.flatMap(({ run }) =>
-    run?.search !== undefined && isByDownload === run.search.points.some(({ brotli }) => brotli !== undefined)
-      ? [run]
-      : [],
-  );
+  const searches = shown.flatMap(({ run }) => (run?.search === undefined ? [] : [run]));
+  // Searches compare sizes on disk.
+  const runs = isByDownload ? [] : searches;
   const sizes = {
     metric,
     points: [{ name: "original", kind: "original", bytes, value } as const, ...points],
@@ -76,8 +73,13 @@ export function CandidateChart(): JSX.Element | null {
         {shown.some(({ hasOtherTest }) => hasOtherTest)
           ? "Candidates that were tested on other samples are drawn at the original’s value plus their change. "
           : ""}
-        {runs.length === 0 ? "" : "Small dots are results that a search tried on other samples. "}A line that lies
-        entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal is met.
+        {searches.length === 0
+          ? ""
+          : isByDownload
+            ? "The results that a search tried are drawn with sizes on disk. "
+            : "Small dots are results that a search tried on other samples. "}
+        A line that lies entirely {metric.better === "higher" ? "above" : "below"} the dashed line shows that the goal
+        is met.
         {sizes.estimate === undefined ? "" : " The dotted line is the estimate of the settings."}
       </figcaption>
     </figure>

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import type { PresetId, Settings } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
-import { bytesText } from "../format.ts";
+import { bytesText, unbroken } from "../format.ts";
 import { resultNumbers, resultSentence } from "../measurements.ts";
 import { findPreset, initialSettings, nameOf, type Preset, presets } from "../settings/presets.ts";
 import {
@@ -198,7 +198,7 @@ export function RunButton(): JSX.Element | null {
           <b>{resultSentence(resultNumbers(current.value))}</b>
         </p>
         <p>
-          {current.value.summary.word}: {current.value.summary.sentences[0]}
+          {current.value.summary.word}: {unbroken(current.value.summary.sentences[0] ?? "")}
         </p>
         <button
           type="button"
@@ -220,7 +220,7 @@ export function RunButton(): JSX.Element | null {
     <div class="runbox">
       <p>
         {estimatedSizes.value === undefined
-          ? "Candidates of all techniques are tried. The smallest that meets the goal and is about as fast as the original is kept."
+          ? "Candidates of all techniques are tried. The smallest on disk that meets the goal and is about as fast as the original is kept."
           : "The sizes are estimates. Run it to measure."}
       </p>
       {!isServed && (model.value?.inspection.bytes ?? 0) > maxTabBytes ? (

@@ -127,7 +127,7 @@ export function Treemap({ sizes, full, isEstimate, label }: TreemapProps): JSX.E
           {buttons}
         </fieldset>
         {scale < 0.95 ? (
-          <span class="saved">{`${isEstimate === true ? "≈ " : ""}${bytesText(full - sizes.total)} saved`}</span>
+          <span class="saved">{`${isEstimate === true ? "≈ " : ""}${bytesText(full - sizes.total)} saved on disk`}</span>
         ) : null}
       </div>
       <figcaption class="readout">

@@ -1,12 +1,13 @@
 import type { JSX } from "preact";
 import type { Candidate } from "../backend/backend.ts";
+import { unbroken } from "../format.ts";
 
 /** The verdict of a candidate: one word, and the sentences that explain it. */
 export function Verdict({ candidate }: { candidate: Candidate }): JSX.Element {
   const { word, mood, sentences } = candidate.summary;
   return (
     <p class="lead">
-      <span class={`badge ${mood}`}>{word}</span> {sentences.join(" ")}
+      <span class={`badge ${mood}`}>{word}</span> {unbroken(sentences.join(" "))}
     </p>
   );
 }

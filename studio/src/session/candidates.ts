@@ -89,11 +89,7 @@ async function makeOnSamples(
   };
   if ("steps" in made) {
     const recipe = recipeFrom(made);
-    const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context);
-    if (run.variants[0]?.steps.every(({ changes }) => changes.length === 0) === true)
-      throw new PithError("E_UNSUPPORTED", summarize(run).sentences.at(-1) ?? "Nothing changed.", {
-        hint: "Choose a larger amount, or another technique.",
-      });
+    const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context).catch(advise);
     return { ...resultOf(run), bytes, recipe: recipeText(recipe) };
   }
   const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);
@@ -103,6 +99,15 @@ async function makeOnSamples(
       hint: "Allow a larger loss, or search longer.",
     });
   return { ...resultOf(run), bytes: result.bytes, recipe: recipeText(chosen.recipe) };
+}
+
+/** Adds advice to the error of a recipe that changed nothing. */
+function advise(error: unknown): never {
+  if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED" || error.hint !== undefined) throw error;
+  throw new PithError(error.code, error.message, {
+    hint: "Choose a larger amount, or another technique.",
+    cause: error,
+  });
 }
 
 const resultOf = (run: Run): Omit<Made, "bytes" | "recipe"> => ({

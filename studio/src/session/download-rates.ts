@@ -1,5 +1,5 @@
 /** Estimates how many bits a weight takes in a download, from the entropy of a sample of the quantized weights. Brotli comes close to it. */
-import type { Model, Tensor } from "pith";
+import { inspect, type Model, simplify, type Tensor } from "pith";
 import type { DownloadRates } from "../backend/backend.ts";
 
 /** Number of weights that are read. */
@@ -10,7 +10,13 @@ const lowBits = [2, 3, 4, 5, 6] as const;
 /** Weights that share a scale with 2 and 4 bits. */
 const block = 32;
 
-export async function measureDownloadRates({ graph }: Model): Promise<DownloadRates> {
+export async function measureDownloadRates(model: Model): Promise<DownloadRates> {
+  const simplified = model.clone();
+  await simplify(simplified);
+  return { simplified: await inspect(simplified), ...(await ratesOf(model)) };
+}
+
+async function ratesOf({ graph }: Model): Promise<Omit<DownloadRates, "simplified">> {
   const tensors = [...new Set(Array.from(graph.values(), ({ tensor }) => tensor))].filter(
     (tensor) => tensor?.type === "float32" && tensor.dims.length > 1 && tensor.bytes / 4 >= minWeights,
   ) as Tensor[];

@@ -3,13 +3,15 @@ import { brotliCompressSync } from "node:zlib";
 import { unzipSync } from "fflate";
 import { type Batch, encodeToBytes, type Inspection, inspect, type Model, open } from "pith";
 import { type Dataset, memory } from "pith/data";
+import { factorize } from "pith/factorize";
+import { prune } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { expect, test } from "vitest";
-import type { PresetId } from "../backend/backend.ts";
+import type { Settings } from "../backend/backend.ts";
 import { examples } from "../examples.ts";
 import { measureDownloadRates } from "../session/download-rates.ts";
 import { estimateDownload } from "./estimate.ts";
-import { initialSettings } from "./presets.ts";
+import { initialSettings, nameOf } from "./presets.ts";
 
 /** Opens the model of an example. */
 function openExampleModel(name: string): Promise<Model> {
@@ -34,15 +36,41 @@ function noiseFor({ inputs }: Inspection): Dataset {
 
 const downloadOf = async (model: Model): Promise<number> => brotliCompressSync(await encodeToBytes(model)).length;
 
-const techniques: readonly (readonly [PresetId, number, NonNullable<Parameters<typeof quantize>[1]>])[] = [
-  ["static", 8, { scheme: "static", biasCorrection: "none", equalize: false }],
-  ["weights", 8, { scheme: "weights" }],
-  ["float16", 16, { scheme: "float16" }],
-  ["bits", 2, { scheme: "weights", bits: 2 }],
-  ["bits", 3, { scheme: "weights", bits: 3 }],
-  ["bits", 4, { scheme: "weights", bits: 4 }],
-  ["bits", 5, { scheme: "weights", bits: 5 }],
-  ["bits", 6, { scheme: "weights", bits: 6 }],
+type Change = (model: Model, data: Dataset) => Promise<unknown>;
+
+const bits = [2, 3, 4, 5, 6] as const;
+const toInt8: Change = (model, data) =>
+  quantize(model, { scheme: "static", biasCorrection: "none", equalize: false, data });
+
+const techniques: readonly (readonly [settings: Partial<Settings> & Pick<Settings, "preset">, change: Change])[] = [
+  [{ preset: "static" }, toInt8],
+  [{ preset: "weights" }, (model) => quantize(model, { scheme: "weights" })],
+  [{ preset: "float16" }, (model) => quantize(model, { scheme: "float16" })],
+  ...bits.map(
+    (amount) =>
+      [{ preset: "bits", amount }, (model: Model) => quantize(model, { scheme: "weights", bits: amount })] as const,
+  ),
+  ...[0.1, 0.2, 0.5].map(
+    (amount) =>
+      [
+        { preset: "channels", amount, storage: "float32" },
+        (model: Model) => prune(model, { amount, structured: true }),
+      ] as const,
+  ),
+  ...[0.4, 0.7].map(
+    (amount) =>
+      [
+        { preset: "low-rank", amount, storage: "float32" },
+        (model: Model) => factorize(model, { budget: amount }),
+      ] as const,
+  ),
+  [
+    { preset: "channels", amount: 0.5 },
+    async (model, data) => {
+      await prune(model, { amount: 0.5, structured: true });
+      await toInt8(model, data);
+    },
+  ],
 ];
 
 test.each(examples.map(({ name }) => name))(
@@ -55,11 +83,12 @@ test.each(examples.map(({ name }) => name))(
       await downloadOf(model),
     ];
     const ratios: Record<string, number> = {};
-    for (const [preset, amount, options] of techniques) {
+    for (const [chosen, change] of techniques) {
+      const settings = { ...initialSettings(chosen.preset), ...chosen };
       const result = model.clone();
-      await quantize(result, options.scheme === "static" ? { ...options, data: noiseFor(inspection) } : options);
-      const estimate = estimateDownload(inspection, { ...initialSettings(preset), amount }, rates, original) ?? 0;
-      ratios[`${preset} ${amount}`] = Number((estimate / (await downloadOf(result))).toFixed(3));
+      await change(result, noiseFor(inspection));
+      const estimate = estimateDownload(inspection, settings, rates, original) ?? 0;
+      ratios[nameOf(settings)] = Number((estimate / (await downloadOf(result))).toFixed(3));
     }
     for (const [technique, ratio] of Object.entries(ratios))
       expect([technique, Math.abs(ratio - 1) < 0.15, ratio]).toEqual([technique, true, ratio]);

@@ -46,7 +46,7 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
     settings.dtype !== undefined
       ? formOfDtype(settings.dtype)
       : [isRecovered === true ? settings.storage : settings.preset, settings.amount];
-  const factorized = lowRankShare(inspection.layers, settings);
+  const factorized = lowRankShares(inspection.layers, settings);
   let added = 0;
   const layers = inspection.layers.map((layer) => {
     const isFloat = layer.weight.startsWith("float32");
@@ -57,6 +57,8 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
         : (factorized.get(layer) ?? 1);
     const parameters = layer.parameters * kept;
     const rest = Math.max(0, layer.bytes - bytesPerFloat * layer.parameters);
+    // A layer of low rank is two layers.
+    const layerCount = (factorized.get(layer) ?? 1) < 1 ? 2 : 1;
     const storedAs = (format: Format, codeBits: number, floatBytes: number) => ({
       ...layer,
       format,
@@ -65,7 +67,7 @@ export function estimateSizes(inspection: Inspection, settings: Settings): Sizes
     });
     switch (form) {
       case "static":
-        added += addedBytes.static;
+        added += layerCount * addedBytes.static;
         return storedAs("int8", 8, 5 * layer.outputs + rest);
       case "download":
       case "weights":
@@ -99,19 +101,22 @@ const storedBits = (layer: Pick<Layer, "weight">, bits: number): number =>
   bits > 4 ? 8 : bits === 2 && hasBlocks(layer, bits) ? 2 : 4;
 
 /** Shares of bytes that remain after brotli: of floats, and of nodes and names. Means over the networks of the test data. */
-const compressedShares = { float16: 0.9, scales: 0.9, nodes: 0.25 };
+const compressedShares = { float32: 0.92, float16: 0.9, scales: 0.9, nodes: 0.25 };
 
-/** Estimates the size after brotli. @param original that of the original. Returns undefined if no formula holds. */
+/** Estimates the size after brotli. @param original that of the original, if it is known. Returns undefined if no formula holds. */
 export function estimateDownload(
   inspection: Inspection,
   settings: Settings,
   rates: DownloadRates,
-  original: number,
+  original: number | undefined,
 ): number | undefined {
-  const sizes = settings.preset === "download" ? undefined : estimateSizes(inspection, settings);
+  const sizes = settings.preset === "download" ? undefined : estimateSizes(rates.simplified, settings);
   if (sizes === undefined) return undefined;
   const layerBytes = inspection.layers.reduce((sum, { bytes }) => sum + bytes, 0);
-  const float32 = (original - compressedShares.nodes * (inspection.bytes - layerBytes)) / (layerBytes || 1);
+  const float32 =
+    original === undefined
+      ? compressedShares.float32
+      : (original - compressedShares.nodes * (inspection.bytes - layerBytes)) / (layerBytes || 1);
   const bits = settings.dtype?.bits ?? settings.amount;
   const isInteger = (findPreset(settings).isRecovered === true ? settings.storage : settings.preset) === "static";
   const shareOf = (layer: SizedLayer): number => {
@@ -153,17 +158,42 @@ function keptShare(layer: Layer, layers: readonly Layer[], amount: number): numb
 function keptChannels(cuttable: number, size: number, amount: number, channels = size): number {
   const block = [16, 8, 4].find((width) => channels >= 4 * width) ?? 1;
   const share = cuttable / (size || 1);
-  return 1 - (block * Math.round((amount * share * channels) / block)) / (channels || 1);
+  // A block is removed if more than half of its channels are within the amount.
+  const blocks = Math.ceil(Math.round(amount * share * channels) / block - 0.5);
+  return 1 - (block * Math.max(0, blocks)) / (channels || 1);
 }
 
-/** Returns the share that each layer keeps if all layers with a rank that saves bytes shrink alike, to the wanted share of all weights. */
-function lowRankShare(layers: readonly Layer[], { preset, amount }: Settings): ReadonlyMap<Layer, number> {
-  if (preset !== "low-rank") return new Map();
-  const changed = layers.filter(({ payingRank = 0 }) => payingRank > 0);
+/**
+ * Returns the share of its weights that each layer with a rank that saves bytes keeps. While the wanted share of all weights is exceeded, the layer
+ * with the most weights gets the next lower rank.
+ */
+function lowRankShares(layers: readonly Layer[], { preset, amount }: Settings): ReadonlyMap<Layer, number> {
+  const changed = preset === "low-rank" ? layers.filter(({ payingRank = 0 }) => payingRank > 0) : [];
   const total = layers.reduce((sum, { parameters }) => sum + parameters, 0);
-  const available = changed.reduce((sum, { parameters }) => sum + parameters, 0);
-  const share = Math.max(0.02, 1 - (total * (1 - amount)) / (available || 1));
-  return new Map(changed.map((layer) => [layer, share]));
+  const choices = changed.map((layer) => {
+    const shares = rankShares(layer);
+    return { layer, shares, index: shares.length - 1 };
+  });
+  const weightsOf = ({ layer, shares, index }: (typeof choices)[number]): number =>
+    layer.parameters * (shares[index] ?? 1);
+  for (let excess = total * (1 - amount); excess > 0; ) {
+    const [largest] = choices.filter(({ index }) => index > 0).sort((a, b) => weightsOf(b) - weightsOf(a));
+    if (largest === undefined) break;
+    excess -= weightsOf(largest);
+    largest.index--;
+    excess += weightsOf(largest);
+  }
+  return new Map(choices.map(({ layer, shares, index }) => [layer, shares[index] ?? 1]));
+}
+
+/** Returns the shares of its weights that a layer can keep, ascending: a multiple of a block of ranks, a lower power of 2, or all weights. */
+function rankShares({ payingRank = 0, outputs, inputs }: Layer): readonly number[] {
+  const width = Math.min(outputs, inputs);
+  const block = width < 16 ? 1 : width < 128 ? 8 : 16;
+  const ranks = Array.from({ length: payingRank }, (_, index) => index + 1).filter(
+    (rank) => rank % block === 0 || (rank < block && Number.isInteger(Math.log2(rank))),
+  );
+  return [...ranks.map((rank) => rank / (payingRank + 1)), 1];
 }
 
 /** @param floatBytes bytes of the rest that are tensors and not nodes. */

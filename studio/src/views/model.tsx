@@ -5,7 +5,7 @@ import { GraphDetails } from "../components/graph.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { Table } from "../components/table.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
-import { bytesText, countText, integerText, percentText } from "../format.ts";
+import { bytesText, countText, integerText, percentText, unbroken } from "../format.ts";
 import { downloadFigure } from "../measurements.ts";
 import { downloads, model, modelSource, openOther, originalSizes } from "../state.ts";
 import { folder } from "../transformers-folder.ts";
@@ -64,7 +64,7 @@ export function ModelPage(): JSX.Element {
       </p>
       <h1>
         {download === undefined ? bytesText(bytes) : `Your visitors download ${bytesText(download)}`}.{" "}
-        {integerText(count)} of {integerText(layers.length)} layers hold {percentText(share)} of{" "}
+        {unbroken(`${integerText(count)} of ${integerText(layers.length)} layers`)} hold {percentText(share)} of{" "}
         {download === undefined ? "it" : "the file"}.
       </h1>
       <Figures

@@ -8,7 +8,7 @@ import { MissingFiles } from "../components/missing-files.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { Table } from "../components/table.tsx";
-import { integerText, percentText } from "../format.ts";
+import { integerText, percentText, unbroken } from "../format.ts";
 import { job, missingFiles, openSamples, problem, samples, samplesRequest, triedData } from "../state.ts";
 
 /** Preprocessings of images that the user can choose. */
@@ -89,7 +89,9 @@ function Heading(): JSX.Element | null {
         {original === undefined
           ? `${integerText(tested)} samples without labels: candidates are compared with the original.`
           : metric.name === "accuracy"
-            ? `The original predicts ${figureText(metric.unit, original.value)} of ${integerText(tested)} samples correctly.`
+            ? unbroken(
+                `The original predicts ${figureText(metric.unit, original.value)} of ${integerText(tested)} samples correctly.`,
+              )
             : `${metric.name} of the original: ${figureText(metric.unit, original.value)} on ${integerText(tested)} samples.`}
       </h1>
       <p class="lead">
@@ -102,8 +104,9 @@ function Heading(): JSX.Element | null {
               class="link"
               onClick={() => openSamples([], name, samplesRequest.value?.preprocess, "samples", available)}
             >
-              Test on all
-            </button>{" "}
+              Test on all {integerText(available)}
+            </button>
+            {". "}
           </>
         )}
         {calibrated > 0 ? `${integerText(calibrated)} separate samples calibrate.` : ""}
@@ -200,8 +203,8 @@ const use = (name: string, fits: boolean): JSX.Element => (
   <>
     <button type="button" class="link" onClick={() => openSamples([], triedData.value ?? "", name)}>
       use
-    </button>{" "}
-    {fits ? "too few images to tell it from the one in use" : ""}
+    </button>
+    {fits ? " (the images do not show which of it and the first is right)" : ""}
   </>
 );
 
