@@ -1,6 +1,6 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import { type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
-import { elementCount, emitInto, Miss, type Model, removeReplaced, usedTensors } from "#ir";
+import { elementCount, emitInto, Miss, type Model, memoize, removeReplaced, usedTensors, type Value } from "#ir";
 import { type Change, type Context, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
@@ -121,13 +121,14 @@ export async function writePlan(
   const run = { model, inference, rounding, plain, context, readInside };
   for (const plan of plans) await plan.form.begin?.(plan, run);
   const changes: Change[] = [];
+  const writtenForms = new Map<Value, Map<Layer["effective"], LayerPlan>>();
   for (const [index, plan] of plans.entries()) {
     context.progress(index, plans.length);
     const { layer, form, why, decidedBy } = plan;
     const text = form.text(layer, run);
-    const earlierPlan = plans
-      .slice(0, index)
-      .find(({ layer: { weight, effective } }) => weight === layer.weight && effective !== layer.effective);
+    const forms = memoize(writtenForms, layer.weight, () => new Map());
+    const earlierPlan = [...forms.values()].find(({ layer: { effective } }) => effective !== layer.effective);
+    memoize(forms, layer.effective, () => plan);
     const largeTensorsBefore = earlierPlan === undefined ? 0 : countLargeTensors(plan);
     await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
     const note =

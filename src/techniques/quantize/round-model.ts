@@ -1,6 +1,6 @@
 /** Runs one step of `quantize`: prepares a model, rounds its weights by the scheme of the step, and corrects biases. */
 import { allLayers, fixedTables, infer, type Layer, type Selection, selectLayers, unsupportedWeights } from "#analysis";
-import { describe, Miss, type Model, type Node, PithError, removeUnusedEverywhere, type Value } from "#ir";
+import { describe, groupBy, Miss, type Model, type Node, PithError, removeUnusedEverywhere, type Value } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
 import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -127,9 +127,10 @@ function findFloatReaders(model: Model, selection: Selection): ReadonlyMap<strin
   const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
   const chosenNodes = new Set(chosen.map(({ node }) => node));
   const tableNodes = new Set(all.filter(isTable).map(({ node }) => node));
+  const readersByWeight = groupBy(chosen, ({ weight }) => weight);
   /** Returns whether all chosen readers of a matrix read the same quantized values. */
   const shareValues = (weight: Value): boolean => {
-    const readers = chosen.filter((layer) => layer.weight === weight);
+    const readers = readersByWeight.get(weight) ?? [];
     const tables = readers.filter(isTable);
     return readers.every((layer) =>
       tables.every((table) => layer.effective === table.effective || readsTableTransposed(layer, table, inference)),
