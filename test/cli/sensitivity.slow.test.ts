@@ -60,7 +60,7 @@ test("prints a table, and writes page, data and recipes that run", async () => {
     /^accuracy of the original +100\.0 % +95 % interval [\d.]+ % … [\d.]+ %\n− is a loss: .*\nindividual weights set to zero: change of accuracy in points if only this layer changes, worst layer first\nlayer +20 % +40 % +60 % +80 %\nfc\d +[+−\d]/,
   );
   expect(text).toContain("fewer bits");
-  expect(text).toMatch(/\nnext: pith compress .*prune\.yaml\n$/);
+  expect(text).toMatch(/\nnext: pith compress .*bits\.yaml\n$/);
   expect(filesIn(out)).toEqual(["bits.yaml", "prune.yaml", "sensitivity.html", "sensitivity.json"]);
   const read = (name: string): string => readFileSync(join(out, name), "utf8");
   const { rows, model } = JSON.parse(read("sensitivity.json")) as Sensitivity;

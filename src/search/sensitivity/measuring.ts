@@ -8,7 +8,7 @@ import { judge, usualDrop } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";
 import type { PairedMetricsOptions, PairedResult } from "../../judge/measure/paired-metrics.ts";
 import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
-import type { Store } from "../../judge/steps/store.ts";
+import { recordOnce, type Store } from "../../judge/steps/store.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
@@ -16,8 +16,6 @@ import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import { isResolved, kindWords, type SensitivityRow } from "./sensitivity-record.ts";
 import { applySetting, type Measurement, sweeps, type Unit } from "./sweeps.ts";
-
-type LogEvent = Parameters<Context["log"]>[0];
 
 type MeasuredDrop =
   | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
@@ -32,7 +30,7 @@ export interface DropMeter {
   /** The original, with constants stored as initializers. */
   readonly model: Model;
   readonly original: Estimate;
-  /** Logs each message once and hides progress, because the sweep itself reports the number of measurements. */
+  /** Logs each message once and hides progress, because the sweep itself reports the number of measurements. Measurements are silent. */
   readonly context: Context;
   readStored(measurement: Measurement): Promise<MeasuredDrop | undefined>;
   /** Returns the stored result of a measurement. Without one, measures and stores it. */
@@ -49,13 +47,13 @@ export async function openDropMeter(
   { timed = false, ...options }: DropOptions,
   outerContext: Context,
 ): Promise<DropMeter> {
-  const messages: LogEvent[] = [];
+  const texts = new Set<string>();
   const context: Context = {
     ...outerContext,
     progress: () => {},
     log(event) {
-      if (messages.every(({ text }) => text !== event.text)) outerContext.log(event);
-      messages.push(event);
+      if (!texts.has(event.text)) outerContext.log(event);
+      texts.add(event.text);
     },
   };
   const { metric, test } = task;
@@ -81,7 +79,7 @@ export async function openDropMeter(
   const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
     const { kind, layers } = unit;
     const changed = model.clone();
-    const changes = await applySetting(kind, layers, setting, changed, context);
+    const changes = await applySetting(kind, layers, setting, changed, { ...context, log: () => {} });
     if (changes instanceof Miss)
       return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
     await foldMasksOfPruned(changed);
@@ -97,28 +95,12 @@ export async function openDropMeter(
     };
   };
   const keyOf = ({ unit: { kind, layers }, setting }: Measurement) => ({ ...shared, kind, layers, setting });
-  const readStored = async (measurement: Measurement): Promise<MeasuredDrop | undefined> => {
-    const record = (await store.records?.read(keyOf(measurement))) as DropRecord | undefined;
-    for (const event of record?.said ?? []) context.log(event);
-    return record?.found;
-  };
+  const { records } = store;
   return {
-    ...{ model, original: estimate, context, readStored },
-    async measure(measurement) {
-      const stored = await readStored(measurement);
-      if (stored !== undefined) return stored;
-      const loggedCount = messages.length;
-      const record: DropRecord = { found: await measureChange(measurement), said: messages.slice(loggedCount) };
-      await store.records?.write(keyOf(measurement), record);
-      return record.found;
-    },
+    ...{ model, original: estimate, context },
+    readStored: async (measurement) => (await records?.read(keyOf(measurement))) as MeasuredDrop | undefined,
+    measure: (measurement) => recordOnce(records, keyOf(measurement), () => measureChange(measurement)),
   };
-}
-
-/** Stored measurement. Its log messages (`said`) are included, so that each process that reads the record logs them again. */
-interface DropRecord {
-  readonly found: MeasuredDrop;
-  readonly said: readonly LogEvent[];
 }
 
 export async function foldMasksOfPruned(model: Model): Promise<void> {

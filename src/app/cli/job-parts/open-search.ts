@@ -1,25 +1,18 @@
 /** Opens model and data for a search of `pith compress`, in the command and in its parallel jobs. */
 import { basename } from "node:path";
-import type { Model } from "#ir";
-import type { Context } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
 import { trainedKey } from "../../../data/sidecars/trained-on.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
 import { recipesFor } from "../../../search/offers.ts";
-import type { SearchOptions } from "../../../search/search-task.ts";
 import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
-import { openStepsTask, type StepsTask } from "./task.ts";
+import { openStepsTask } from "./task.ts";
 
-export interface OpenedSearch extends StepsTask {
-  readonly model: Model;
-  readonly options: SearchOptions & { readonly resumeFolder: string };
-  readonly partialContext: Partial<Context>;
-}
+export type OpenedSearch = Awaited<ReturnType<typeof openSearch>>;
 
 export const withSearch = <T>(
   input: SearchInput,
@@ -34,7 +27,7 @@ async function openSearch(
   targets: readonly RunTarget[],
   context: JobContext,
   fixedRecipes: readonly Recipe[] | undefined,
-): Promise<OpenedSearch> {
+) {
   await requireStored(input);
   const model = await openModel(input.model, context);
   const engine = createEngine();

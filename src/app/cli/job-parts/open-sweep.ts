@@ -1,11 +1,7 @@
 /** Opens model and data for `pith sensitivity`, in the command and in its parallel jobs. */
 
-import type { Model } from "#ir";
-import type { Context } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { OpenedTask } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { SensitivityOptions } from "../../../search/sensitivity/sensitivity.ts";
 import type { SweepInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { contextOf, openModel } from "./open-model.ts";
@@ -14,14 +10,7 @@ import { openRequest } from "./task.ts";
 /** Default number of samples. More samples would seldom change which layer is the most sensitive. */
 const defaultSamples = 1024;
 
-export interface OpenedSweep {
-  readonly model: Model;
-  readonly task: OpenedTask;
-  readonly options: Pick<SensitivityOptions, "batch" | "output" | "timed"> & { readonly resumeFolder: string };
-  readonly partialContext: Partial<Context>;
-}
-
-export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
+export async function openSweep(input: SweepInput, context: JobContext) {
   await requireStored(input);
   const engine = createEngine();
   const model = await openModel(input.model, context);
