@@ -90,6 +90,8 @@ async function makeOnSamples(
   if ("steps" in made) {
     const recipe = recipeFrom(made);
     const { run, bytes } = await runRecipe(model, recipe, task, { ...options, force: true }, context).catch(advise);
+    if (run.variants[0]?.steps.every(({ changes }) => changes.length === 0) === true)
+      advise(new PithError("E_UNSUPPORTED", summarize(run).sentences.at(-1) ?? "Nothing changed."));
     return { ...resultOf(run), bytes, recipe: recipeText(recipe) };
   }
   const { run, result, candidates } = await search(model, task, { ...options, minutes: made.minutes }, context);
