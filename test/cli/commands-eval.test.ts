@@ -2,6 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { json, pith } from "./run.ts";
 import { classifier, samples, smallModels } from "./small-models.ts";
 
@@ -112,6 +113,24 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(await json(...words)).not.toHaveProperty("lost");
   });
 
+  test("names values beyond float16, which hardware that computes in float16 loses", async () => {
+    const net = parseModel(`opset 18
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  a.weight: float32[2, 2] = [[4000, 0], [0, 4000]]
+  b.weight: float32[2, 2] = [[1e-4, 0], [0, 1e-4]]
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`);
+    await save(net, at("large.onnx"));
+    await quantize(net, { dtype: "fp16" });
+    await save(net, at("large.fp16.onnx"));
+    writeFileSync(at("large.csv"), "a,b\n40,1\n1,40\n50,2\n");
+    const words = ["eval", at("large.fp16.onnx"), "--original", at("large.onnx"), "--data", at("large.csv")];
+    expect((await pith(...words)).out).toMatch(/\nOn the samples .* above the float16 maximum of 65,504\.\n/);
+    expect(await json(...words, "--max-drop", "0.5")).toMatchObject({ code: 1, goals: { outputs: false } });
+  });
+
   test("exits with 0 if a goal is met, and with 1 if it is missed", async () => {
     const against = ["eval", at("near.onnx"), ...data, "--original", at("right.onnx")];
     expect(await json(...against, "--max-drop", "50%", "--min-agreement", "50%")).toMatchObject({
@@ -136,7 +155,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     const { out } = await pith("eval", at("near.onnx"), ...data, "--original", at("right.onnx"));
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
-    expect(out).toMatch(/difference +−\d+\.\d points/);
+    expect(out).toMatch(/change +−\d+\.\d points/);
     expect(out).toContain(`next: pith debug ${at("right.onnx")} ${at("near.onnx")} ${data.join(" ")}\n`);
   });
 

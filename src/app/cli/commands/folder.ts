@@ -50,75 +50,28 @@ interface FolderArguments extends DataFlags, Pick<StepOptions, "metric">, Partia
   readonly search?: FolderSearch | undefined;
 }
 
+type Choice = Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest" | "purpose">;
+
 export async function writeVariants(
   folder: string,
   options: FolderArguments,
-  {
-    dtypes,
-    fileBytes,
-    keepSmallest,
-    purpose,
-  }: Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest" | "purpose">,
+  choice: Choice,
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, fallback, isText = false, search } = options;
-  const data = dataRequest(options);
-  await requireOutside(folder, out);
-  await requireWritableFolder(out, ["config.json"]);
-  // Samples are for a model that runs alone. Models that only run jointly are each compared on random inputs, and jointly on the texts.
-  const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
-  const bases = basesIn(names);
-  const { isAlone } = mainOf(bases);
-  const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
-  const hasLowEntropy = isLowEntropy(passed);
-  const otherDtypes = withoutLowEntropy(dtypeNames, passed);
-  // A rounding method that lowers the entropy needs samples, even if the model is only compared on texts.
-  const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
-  const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
-  const { targetDownload } = options;
-  const judgedData = samples ?? (speech && data);
-  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
-  const settings = {
-    ...{ options: passed, data: samples, metric, output, strict, force, dryRun: false },
-    ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
-  };
-  const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
-  // A folder without models is rejected below with a list of its contents.
-  if (bases.length > 0)
-    await session.job<typeof folderCheckJob>(
-      "folder-check",
-      { folder, bases, data, isText, targets, seed: session.seed },
-      `open ${folder}`,
-    );
-  if (keepSmallest === true && judgedData === undefined)
-    session.terminal.note(
-      "goal",
-      "without --data there is no accuracy goal: only files that differ strongly from the original or lose most tokens are rejected",
-      "warning",
-    );
-  const set = parseSettings(options.set ?? []);
-  // Without a tokenizer, a table contains values of inputs instead of texts.
-  const { texts, column }: Texts =
-    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
+  const { keepSmallest, purpose } = choice;
+  const { seed, signal, terminal } = session;
+  const opened = await openFolder(folder, options, choice, passed, session);
+  const { bases, dtypeNames, otherDtypes, data, judgedData, speech, settings, targets, texts, searchesTexts } = opened;
   const temporary = await temporaryFolder();
   const textFileOf = (source: string): string => join(temporary.path, `${basename(source)}.text`);
-  const inputsOf =
-    hasLowEntropy && !isAlone ? captureInputs({ folder, bases, texts, out: temporary.path }, session) : undefined;
-  // Samples of a model that does not run alone are its inputs while all models continue the texts.
-  const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
-    data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
-  if (otherDtypes.length > 0)
-    session.terminal.note(
-      "rounder",
-      `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
-    );
   let expected: SpeechOptions["expected"];
   // The files that compress chooses are compared together, so a file alone can have a loss that may be chance.
   const goal = { maxDrop, strict };
   const fileGoal = keepSmallest === true ? { maxDrop, strict: false, isTentative: true } : goal;
   const compareModules = async (modules: readonly ModulePaths[], goal: SpeechOptions["goal"]): Promise<EndToEnd> => {
-    const input = { folder, modules, data, isText, seed: session.seed, speech: speech && { goal, expected } };
+    const input = { folder, modules, data, isText, seed, speech: speech && { goal, expected } };
     const name = `try ${modules.map(({ result }) => basename(result)).join(", ")}`;
     const output = await session.job<typeof endToEndJob>("end-to-end", input, name);
     expected = output.expected;
@@ -126,9 +79,13 @@ export async function writeVariants(
   };
   const judgeSpeech =
     speech &&
-    speechJudge(folder, bases, { data, goal: fileGoal, seed: session.seed }, (modules) =>
-      compareModules(modules, fileGoal),
-    );
+    speechJudge(folder, bases, { data, goal: fileGoal, seed }, (modules) => compareModules(modules, fileGoal));
+  const inputsOf = opened.needsInputs
+    ? captureInputs({ folder, bases, texts, out: temporary.path }, session)
+    : undefined;
+  // Samples of a model that does not run alone are its inputs while all models continue the texts.
+  const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
+    data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
   const writeVariant = variantWriter(
     { passed, otherDtypes, samplesOf, fallback, settings, speech: judgeSpeech, textFileOf },
     session,
@@ -138,76 +95,119 @@ export async function writeVariants(
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
     const title = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
-    session.terminal.part = `${title} (${number} of ${fileCount})`;
+    terminal.part = `${title} (${number} of ${fileCount})`;
     return writeVariant(variant);
   };
-  if (column !== undefined && samples === undefined)
-    session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
-  const hasFewTexts = (texts.length > 0 || samples === undefined) && texts.length < minTexts;
-  if (search !== undefined && hasFewTexts)
-    session.terminal.note(
-      "search",
-      speech !== undefined
-        ? "speech: the dtypes of each model are tried, not the other techniques"
-        : `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
-    );
   const originals = await bytesOfModels(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
-  const loader = force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session);
-  const isTimed = allBytes <= maxTimedBytes;
+  const timedTargets = targets.length === 0 ? (["node"] as const) : targets;
+  const set = parseSettings(options.set ?? []);
+  const judging = { data, metric, output, maxDrop, strict, targets, purpose };
+  const together = mainOf(bases).isAlone ? undefined : { folder, bases, texts };
   const work = quantizeFolder(
     folder,
     {
-      dtypes,
-      out,
-      fileBytes,
-      keepSmallest,
-      purpose,
-      make,
-      precompress: options.precompress,
+      ...{ ...choice, out, make, precompress: options.precompress },
       compress: (files, encodings) =>
         session.job<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
-      loader,
+      loader: force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session),
       madeWith: `pith ${session.line[0]}`,
-      time: isTimed
-        ? createTimer(targets.length === 0 ? ["node"] : targets, set, fileCount, textFileOf, session)
-        : undefined,
+      time: allBytes <= maxTimedBytes ? createTimer(timedTargets, set, fileCount, textFileOf, session) : undefined,
       settings: { ...settings, maxDrop, fallback, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
       texts: force || fallback === false ? undefined : texts,
       search:
-        search === undefined || data === undefined || hasFewTexts
+        search === undefined || data === undefined || !searchesTexts
           ? undefined
-          : searcherOf(
-              search,
-              {
-                ...{ data, metric, output, maxDrop, strict, targets, purpose },
-                together: mainOf(bases).isAlone ? undefined : { folder, bases, texts },
-              },
-              bases.length,
-              session,
-            ),
+          : searcherOf(search, { ...judging, data, together }, bases.length, session),
       together: data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
       makesTogether: speech !== undefined,
     },
-    {
-      seed: session.seed,
-      signal: session.signal,
-      log: ({ id, text, level }) => session.terminal.note(id, text, level),
-    },
+    { seed, signal, log: ({ id, text, level }) => terminal.note(id, text, level) },
   );
   const files = await work
     .finally(() => temporary.remove())
     .catch(async (error: unknown) => {
-      throw await describeStop(
-        error,
-        out,
-        dtypeNames.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
-      );
+      const all = dtypeNames.flatMap((dtype) => bases.map((base) => fileOf(base, dtype)));
+      throw await describeStop(error, out, all);
     });
-  session.terminal.part = "";
+  terminal.part = "";
   return showFolder(out, files, originals, keepSmallest === true);
+}
+
+/** Opens the models, samples and texts of a folder, and checks that they fit the options. */
+async function openFolder(
+  folder: string,
+  options: FolderArguments,
+  { dtypes, keepSmallest }: Choice,
+  passed: Readonly<Record<string, unknown>>,
+  session: Session,
+) {
+  const { out, metric, output, maxDrop, targetDownload, strict = false, force = false, isText = false } = options;
+  const { terminal, seed } = session;
+  const data = dataRequest(options);
+  await requireOutside(folder, out);
+  await requireWritableFolder(out, ["config.json"]);
+  const bases = basesIn(await readdir(join(folder, "onnx")).catch((): string[] => []));
+  const { isAlone } = mainOf(bases);
+  const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
+  const hasLowEntropy = isLowEntropy(passed);
+  const otherDtypes = withoutLowEntropy(dtypeNames, passed);
+  // Samples are for a model that runs alone. Models that only run jointly are each compared on random inputs, and jointly on the texts. A rounding
+  // method that lowers the entropy needs samples, even if the model is only compared on texts.
+  const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
+  const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
+  const judgedData = samples ?? (speech && data);
+  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
+  const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
+  // A folder without models is rejected later with a list of its contents.
+  if (bases.length > 0) {
+    const input = { folder, bases, data, isText, targets, seed };
+    await session.job<typeof folderCheckJob>("folder-check", input, `open ${folder}`);
+  }
+  if (keepSmallest === true && judgedData === undefined)
+    terminal.note(
+      "goal",
+      "without --data there is no accuracy goal: only files that differ strongly from the original or lose most tokens are rejected",
+      "warning",
+    );
+  // Without a tokenizer, a table contains values of inputs instead of texts.
+  const { texts, column }: Texts =
+    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
+  if (otherDtypes.length > 0)
+    terminal.note(
+      "rounder",
+      `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
+    );
+  if (column !== undefined && samples === undefined)
+    terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
+  const searchesTexts = (texts.length === 0 && samples !== undefined) || texts.length >= minTexts;
+  if (options.search !== undefined && !searchesTexts)
+    terminal.note(
+      "search",
+      speech !== undefined
+        ? "speech: the dtypes of each model are tried, not the other techniques"
+        : `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
+    );
+  const settings = {
+    ...{ options: passed, data: samples, metric, output, strict, force, dryRun: false },
+    ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
+  };
+  const needsInputs = hasLowEntropy && !isAlone;
+  return {
+    bases,
+    dtypeNames,
+    otherDtypes,
+    data,
+    judgedData,
+    speech,
+    settings,
+    targets,
+    texts,
+    searchesTexts,
+    needsInputs,
+  };
 }
 
 interface ArgumentContext {
