@@ -16,7 +16,7 @@ import type { WeightRole } from "../../src/core/ops/entry.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Example } from "../ops/define.examples.ts";
-import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
+import { difference, examplesFor, feedsOf, fixedModel, lastNode, outputsOf, run } from "./harness.ts";
 
 function roleOf(model: Model): WeightRole | undefined {
   const bound = infer(model).at(lastNode(model));
@@ -62,7 +62,7 @@ function writesChains(example: Example): boolean {
 
 test.each(examplesFor("types", writesChains))("%s", async (_, example) => {
   const feeds = feedsOf(fixedModel(example), example);
-  const [expected] = Object.values(await run(fixedModel(example), feeds));
+  const [expected] = Object.values(await outputsOf(example));
   for (const place of [0, 1, 2]) {
     const model = inThree(fixedModel(example), place);
     expect(verify(model)).toEqual([]);

@@ -34,15 +34,16 @@ export function isFloat(value: Value | undefined): value is Value {
   return value?.type?.type === "float32" || value?.type?.type === "float64";
 }
 
-/** Returns random cotangents of the floating outputs. */
+/** Returns random cotangents of the floating outputs. @param outputs of the model, or of the same model in another precision if types are inferred. */
 export function cotangents(model: Model, outputs: Batch, seed: string): Batch {
   const batch: Record<string, Dense> = {};
   for (const output of model.graph.outputs) {
     const result = outputs[output.name];
-    if (result?.type !== "float32" && result?.type !== "float64") continue;
+    const type = output.type?.type ?? result?.type;
+    if (result === undefined || (type !== "float32" && type !== "float64")) continue;
     const numbers = random(1, seed, "cotangent", output.name);
     const data = Array.from({ length: result.data.length }, () => numbers.uniform(-1, 1));
-    batch[output.name] = fromNumbers(result.type, result.dims, data);
+    batch[output.name] = fromNumbers(type, result.dims, data);
   }
   return batch;
 }

@@ -13,6 +13,7 @@ import type { Op } from "../../src/core/ops/define.ts";
 import { operators } from "../../src/core/ops/index.ts";
 import { fromNumbers, type NumericType, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { type Dim, dimValue, elementCount } from "../../src/core/tensor/dims.ts";
+import { memoize } from "../../src/core/tensor/memoize.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
 import type { Example, Law } from "../ops/define.examples.ts";
@@ -54,8 +55,12 @@ export function lastNode(model: Model): Node {
   return node;
 }
 
+const operatorsByExample = new Map<Example, Op>();
+
 /** Returns the operator definition of an example. */
-export function operatorOf(example: Example): Op {
+export const operatorOf = (example: Example): Op => memoize(operatorsByExample, example, () => findOperator(example));
+
+function findOperator(example: Example): Op {
   const node = lastNode(symbolicModel(example));
   const op = operators.find(node.domain, node.op);
   if (op === undefined) throw new Error(`${example.title}: there is no entry for ${node.op}`);
@@ -146,6 +151,16 @@ export async function run(model: Model, feeds: Batch): Promise<Batch> {
     const results = await session.run(feeds);
     expect(feeds, "fed buffers").toEqual(before);
     return results;
+  });
+}
+
+const outputsByExample = new Map<Example, Promise<Batch>>();
+
+/** Returns the outputs of the fixed model of an example. All laws of a process share one run, so the outputs must not be changed. */
+export function outputsOf(example: Example): Promise<Batch> {
+  return memoize(outputsByExample, example, () => {
+    const model = fixedModel(example);
+    return run(model, feedsOf(model, example));
   });
 }
 

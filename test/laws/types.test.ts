@@ -12,7 +12,17 @@ import { toNumbers } from "../../src/core/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
-import { examplesFor, feedsOf, fixedModel, lastNode, numberOf, reasonOf, run, symbolicModel } from "./harness.ts";
+import {
+  examplesFor,
+  feedsOf,
+  fixedModel,
+  lastNode,
+  numberOf,
+  outputsOf,
+  reasonOf,
+  run,
+  symbolicModel,
+} from "./harness.ts";
 
 interface Found {
   readonly name: string;
@@ -49,8 +59,7 @@ function contents(model: Model, example: Example, batch: Batch): { claimed: numb
 describe("inferred types equal returned ones", () => {
   test.each(examplesFor("types"))("%s", async (_, example) => {
     const model = fixedModel(example);
-    const feeds = feedsOf(model, example);
-    const results = await run(model, feeds);
+    const results = await outputsOf(example);
     const expected = returned(results, model);
     expect(inferred(model.clone(), example)).toEqual({ outputs: expected, reasons: [] });
     expect(inferred(symbolicModel(example), example)).toEqual({ outputs: expected, reasons: [] });
@@ -97,7 +106,7 @@ describe("inference claims no data-dependent values, and all claims are correct"
   const open = examples.filter((example) => example.except.types !== undefined);
   test.each(open.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
-    const expected = returned(await run(model, feedsOf(model, example)), model);
+    const expected = returned(await outputsOf(example), model);
     for (const source of [model, symbolicModel(example)]) {
       const { outputs } = inferred(source, example);
       const claimed = outputs.map(({ dims }, index) =>
