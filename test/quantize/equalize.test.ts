@@ -9,9 +9,12 @@ import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { migrate } from "../../src/rewrite/edit/migrate.ts";
+import { gramMatrices } from "../../src/techniques/calibrate/gram.ts";
+import type { Solver } from "../../src/techniques/calibrate/solver.ts";
 import { awq, awqFactors } from "../../src/techniques/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/techniques/quantize/equalize/smooth-quant.ts";
 import { equalize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { scalesByOutputError } from "../../src/techniques/quantize/rounders/scales-by-output-error.ts";
 import type { StaticSettings, WeightsSettings } from "../../src/techniques/quantize/settings.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { difference, numbersFor, run } from "./networks.ts";
@@ -183,12 +186,19 @@ graph (x: float32[batch, 5, 64]) -> (y) {
 
   test("are clipped for the smallest error of outputs (AWQ's second search) instead of weights", async () => {
     const test = numbersFor([64, 5, 64], 6);
-    const errorBy = async (rounder: "mse" | "sequential-mse"): Promise<number> => {
+    const errorBy = async (rounder: QuantizeOptions["rounder"]): Promise<number> => {
       const model = parseModel(uneven);
       await quantize(model, { scheme: "weights", bits: 4, rounder, data: memory("x", { x }) });
       return difference(await run(parseModel(uneven), { x: test }), await run(model, { x: test }));
     };
-    expect(await errorBy("sequential-mse")).toBeLessThan(await errorBy("mse"));
+    expect(
+      await errorBy({
+        id: "least output error",
+        of: "changed",
+        evidence: gramMatrices,
+        scales: scalesByOutputError,
+      } as Solver),
+    ).toBeLessThan(await errorBy("mse"));
   });
 
   test("are not scaled in a float16 model, whose products have no blocks", async () => {

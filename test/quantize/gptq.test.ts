@@ -80,7 +80,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
     expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
   });
 
-  test.each(["gptq", "gptaq", "sequential-mse"] as const)(
+  test.each(["gptq", "gptaq"] as const)(
     "rounds weights whose inputs are 0 in all samples about as well as to nearest: %s",
     async (rounder) => {
       const [nearestModel, calibratedModel] = [mlp(), mlp()];

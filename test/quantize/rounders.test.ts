@@ -81,7 +81,7 @@ describe("mse", () => {
   });
 });
 
-const lookingAtSamples = ["gptaq", "gptq", "sequential-mse", "adaround"] as const;
+const lookingAtSamples = ["gptaq", "gptq"] as const;
 
 /** Three products, for a single sample or with a batch axis. */
 const products = (samples: string) =>

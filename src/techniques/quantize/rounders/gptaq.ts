@@ -6,7 +6,7 @@ import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calib
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { dampDiagonal } from "../../shared/optimal-brain-surgeon.ts";
 import { gptq } from "./gptq.ts";
-import { scalesByOutputError } from "./sequential-mse.ts";
+import { scalesByOutputError } from "./scales-by-output-error.ts";
 
 type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, context: LayerContext<E>) => Promise<readonly Matrix[]>;
 

@@ -2,16 +2,14 @@
 
 import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../shared/methods.ts";
-import { adaround } from "./adaround.ts";
 import { gptaq } from "./gptaq.ts";
 import { gptq } from "./gptq.ts";
 import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
 import { nearest } from "./nearest.ts";
 import { rdoq } from "./rdoq.ts";
-import { sequentialMse } from "./sequential-mse.ts";
 
-const table = { nearest, mse, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround, rdoq };
+const table = { nearest, mse, "k-quant": kQuant, gptq, gptaq, rdoq };
 
 export const rounders = methodTable<Solver, keyof typeof table>(table, {
   kind: "a rounder",

@@ -1,6 +1,6 @@
 import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
-import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
-import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import type { Gram } from "../../calibrate/gram.ts";
+import type { Grid, LayerContext, SlicedWeight } from "../../calibrate/solver.ts";
 import { dampDiagonal } from "../../shared/optimal-brain-surgeon.ts";
 import type { ScaleAndZeroPoint } from "../../shared/quantize.ts";
 import { computeScale, roundToGrid } from "../grid.ts";
@@ -76,12 +76,3 @@ function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {
     sum += (data[index] ?? 0) * (other.data[index] ?? 0);
   return sum;
 }
-
-export const sequentialMse = {
-  id: "sequential-mse",
-  summary: "scales with the lowest error in the layer's outputs (needs samples)",
-  evidence: gramMatrices,
-  of: "changed",
-  blind: true,
-  scales: scalesByOutputError,
-} satisfies Solver<Gram | undefined>;
