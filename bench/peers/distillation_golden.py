@@ -71,38 +71,10 @@ case("padding and tokens without a label do not count", "hinton(temperature=2)",
      lambda student, teacher, mask, labels: 4 * over(kl(teacher / 2, student / 2), counted), **scores, mask=mask, labels=labels)
 
 
-
 case("two outputs, of tokens and of samples", "output-mse",
      lambda student, teacher, student_other, teacher_other, mask:
      (over(((student - teacher) ** 2).mean(-1), mask) + ((student_other - teacher_other) ** 2).mean()) / 2,
      **scores, student_other=first[0], teacher_other=first[1], mask=mask)
-
-
-def jensen(p, q, beta):
-    p, q = F.log_softmax(p, -1), F.log_softmax(q, -1)
-    mixture = torch.logaddexp(p + math.log(beta), q + math.log(1 - beta))
-    return (beta * p.exp() * (p - mixture) + (1 - beta) * q.exp() * (q - mixture)).sum(-1)
-
-
-generalized = {key: value[:, :3] for key, value in scores.items()}
-case("between", "gkd(beta=0.3)", lambda student, teacher: jensen(teacher, student, 0.3).mean(), **generalized)
-case("forward", "gkd(beta=0)", lambda student, teacher: kl(teacher, student).mean(), **generalized)
-case("reverse, softened, of tokens", "gkd(beta=1, temperature=2)",
-     lambda student, teacher, mask: over(kl(student / 2, teacher / 2), mask), **scores, mask=mask)
-
-case("of tokens", "logit-mse", lambda student, teacher, mask: over(((student - teacher) ** 2).mean(-1), mask), **scores, mask=mask)
-
-case("two teachers: the mean of the losses", "logit-mse",
-     lambda student, teacher_1, teacher_2: (F.mse_loss(student, teacher_1) + F.mse_loss(student, teacher_2)) / 2,
-     student=normal(3, 4), teacher_1=normal(3, 4), teacher_2=normal(3, 4))
-
-
-def standard(x):
-    return (x - x.mean(-1, keepdim=True)) / (1e-7 + x.std(-1, keepdim=True))
-
-
-case("of tokens, with its weight", "logit-std",
-     lambda student, teacher, mask: 9 * 4 * over(kl(standard(teacher) / 2, standard(student) / 2), mask), **scores, mask=mask)
 
 
 case("of tokens, projected, with its weight", "fitnets(student=student)",
@@ -120,50 +92,8 @@ case("maps of areas of which neither is the larger", "1 * fitnets(student=studen
      **maps, projection_weight=normal(4, 2, 1, 1), projection_bias=normal(4))
 
 
-def energy(x):
-    return F.normalize((smaller(x) ** 2).mean(1).flatten(1), dim=1)
-
-
-case("areas of which neither is the larger, with its weight", "attention-transfer(student=student)",
-     lambda student, teacher: 1000 * F.mse_loss(energy(student), energy(teacher)), **maps)
-
-
-def vectors(x, mask):
-    return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-
-
-def cosines(x):
-    x = F.normalize(x, dim=1)
-    return x @ x.T
-
-
-case("of texts: the mean of tokens that count", "pairwise-similarity",
-     lambda student, teacher, mask: F.mse_loss(cosines(vectors(student, mask)), cosines(vectors(teacher, mask))), **tokens, mask=mask)
-
-
-def gram(x):
-    x = x.flatten(1)
-    return F.normalize(x @ x.T, dim=1)
-
-
-case("maps of other sizes, with its weight", "similarity-preserving(student=student)",
-     lambda student, teacher: 3000 * ((gram(student) - gram(teacher)) ** 2).sum() / 9, **maps)
-
-
 vector = {"student": normal(4, 3), "teacher": normal(4, 5)}
 
-
-def contrastive(student, teacher, projection_weight, projection_bias):
-    logits = F.normalize(project(student, projection_weight, projection_bias), dim=1) @ F.normalize(teacher, dim=1).T / 0.5
-    own = torch.arange(len(logits))
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-
-case("projected", "contrastive(temperature=0.5)", contrastive, **vector, **linear)
-
-case("projected", "hidden-cosine(student=student)",
-     lambda student, teacher, projection_weight, projection_bias, mask:
-     over(1 - F.cosine_similarity(project(student, projection_weight, projection_bias), teacher, -1), mask), **tokens, **linear, mask=mask)
 
 case("vectors projected", "embedding",
      lambda student, teacher, projection_weight, projection_bias: (lambda own:

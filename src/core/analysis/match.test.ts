@@ -168,7 +168,7 @@ describe.skipIf(file("resnet56.onnx") === "")("matchLayers on exported models", 
 describe("a loss that compares inner values", () => {
   test.each(["hinton", "fitnets", "hidden-mse"])("finds them in transformers: %s", expectInTransformers);
 
-  test("finds them in convolutional networks", () => expectInConvolutions("attention-transfer"));
+  test("finds them in convolutional networks", () => expectInConvolutions("fitnets"));
 
   test("logs the pairs with their sizes", async () => {
     const { told } = await norms("hidden-mse", transformer(1, 8, 2), transformer(2, 12, 3, 5), texts(4, 5));

@@ -6,7 +6,7 @@ import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import type { Loss } from "../loss.ts";
 import { createStep } from "../step.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
-import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
+import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 import { parseLoss, sumOfLosses } from "./parse.ts";
 
 interface Operand {
@@ -93,15 +93,6 @@ const vectors = [3, 0, 4, 0, 5, 0];
 const label = float32([2, 3], Float32Array.of(3, 0, 4, 0, 0, 1));
 
 describe("losses", () => {
-  test("InfoNCE of two orthogonal rows equals its formula and decreases with better pairs", async () => {
-    const targets = { label: float32([2, 3], Float32Array.of(3, 0, 4, 0, 5, 0)) };
-    const swapped = { label: float32([2, 3], Float32Array.of(0, 5, 0, 3, 0, 4)) };
-    const loss = infoNce({ temperature: 0.5 });
-    // The cosines are 1 and 0, so the loss is -log(e² / (e² + 1)) for matching pairs and -log(1 / (e² + 1)) for swapped pairs.
-    expect((await lossOf(loss, 2, 3, vectors, targets)).value).toBeCloseTo(Math.log1p(Math.exp(-2)), 5);
-    expect((await lossOf(loss, 2, 3, vectors, swapped)).value).toBeCloseTo(Math.log1p(Math.exp(2)), 5);
-  });
-
   test("a sum weights each loss on its named output", async () => {
     const parts = [meanSquaredError(), meanAbsoluteError({ output: "twice" })] as const;
     const [first, second] = [
@@ -134,7 +125,7 @@ describe("losses", () => {
   });
 
   test.each([
-    ["hinge", '"hinge" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
+    ["hinge", '"hinge" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine.'],
     ["mse(margin=1)", 'The loss mse has no setting "margin": it has output, label.'],
     ["huber(delta=0)", "Huber's delta must be above 0, got 0."],
     ["huber(delta=much)", /^The loss "huber\(delta=much\)": delta /],

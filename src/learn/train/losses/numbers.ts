@@ -1,5 +1,5 @@
 /** Losses on numbers and vectors. */
-import { type Emit, elementCount, fixedDims, float32, PithError, type Value } from "#ir";
+import { type Emit, elementCount, fixedDims, PithError, type Value } from "#ir";
 import {
   asRows,
   castToFloat32,
@@ -90,44 +90,4 @@ export function cosineDistance(options: LossOptions = {}): Loss {
     const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
     return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
   });
-}
-
-export interface InfoNceOptions extends LossOptions {
-  /** Divides the cosines (default 0.07): lower values weight the nearest rows more. */
-  readonly temperature?: number | undefined;
-}
-
-/**
- * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output and of the target form a
- * positive pair, all other pairs of the batch are negatives. Returns the mean of the cross-entropies by rows and by columns.
- * @throws PithError E_OPTION for a temperature that is not above 0.
- */
-export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
-  if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
-  return createTargetLoss("info-nce", options, readRows, (emit, rows, target, count) =>
-    contrastiveLoss(emit, rows, target, count, temperature, [1, 0]),
-  );
-}
-
-/** Writes InfoNCE over the cosine matrix: softmax within each row (axis 1), within each column (axis 0), or the mean of both. */
-export function contrastiveLoss(
-  emit: Emit,
-  rows: Value,
-  targets: Value,
-  count: number,
-  temperature: number,
-  axes: readonly (0 | 1)[],
-): Value {
-  const columns = emit.Transpose([directions(emit, targets)], { perm: [1, 0] });
-  const logits = emit.Div([emit.MatMul([directions(emit, rows), columns]), temperature]);
-  const diagonal = emit.constant(float32([count, count], identity(count)));
-  const logs = axes.map((axis) => emit.Mul([diagonal, emit.LogSoftmax([logits], { axis })]));
-  const sum = logs.reduce((total, log) => emit.Add([total, log]));
-  return scaledSum(emit, sum, -1 / (axes.length * count));
-}
-
-function identity(size: number): Float32Array {
-  const matrix = new Float32Array(size * size);
-  for (let index = 0; index < size; index++) matrix[index * size + index] = 1;
-  return matrix;
 }

@@ -5,7 +5,7 @@ import { nearest, PithError } from "#ir";
 import { parsableBy } from "#pass";
 import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
-import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
+import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
 const commonSettings = { output: v.optional(v.string()), label: v.optional(v.string()) };
 export const number = v.optional(v.pipe(v.string(), v.toNumber()));
@@ -73,13 +73,6 @@ export const losses: readonly DeclaredLoss[] = [
     make: divergence,
   }),
   declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: commonSettings, make: cosineDistance }),
-  declareLoss({
-    name: "info-nce",
-    meaning:
-      "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
-    settings: { ...commonSettings, temperature: number },
-    make: infoNce,
-  }),
 ];
 
 export const lossNames: readonly string[] = losses.map(({ name }) => name);

@@ -53,13 +53,6 @@ function requireSame(pair: Pair, hint?: string): readonly number[] {
   throw mismatch(pair, "have different shapes", hint);
 }
 
-/** @throws PithError E_SHAPE_MISMATCH for a batch of one sample, where the loss would be constant. */
-export function requireSeveralSamples(pair: Pair): Pair {
-  const [count = 1] = sizeOf(pair.student);
-  if (count > 1) return pair;
-  throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Use a batch of 2 or more.");
-}
-
 /** @throws PithError E_SHAPE_MISMATCH unless both have one of these ranks. */
 export function requireRank(pair: Pair, ranks: readonly number[], shapeName: string): void {
   const pairRanks = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
