@@ -27,8 +27,8 @@ export function symbolicModel(example: Example, floats: "float32" | "float64" = 
   const text = example.text.replaceAll(/\bfloat32\b/g, floats);
   const end = text.indexOf(")") + 1;
   const [inputs, body] = [text.slice(0, end), text.slice(end)];
-  const used = ["com.microsoft", "com.microsoft.nchwc", "ai.onnx.ml"].filter((domain) => body.includes(`${domain}.`));
-  const domains = used.map((domain) => `, ${domain} ${domain === "ai.onnx.ml" ? 3 : 1}`).join("");
+  const used = ["com.microsoft", "com.microsoft.nchwc"].filter((domain) => body.includes(`${domain}.`));
+  const domains = used.map((domain) => `, ${domain} 1`).join("");
   const model = parseModel(`opset ${example.opset}${domains}\ngraph ${inputs} -> () {${body}}`);
   model.graph.setOutputs(lastNode(model).outputs.filter((output) => output !== undefined));
   return model;

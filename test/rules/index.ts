@@ -9,7 +9,6 @@ import { layoutPairs } from "./layout-pairs.ts";
 import { math } from "./math.ts";
 import { normalizations } from "./normalizations.ts";
 import { operands } from "./operands.ts";
-import { products } from "./products.ts";
 import { reductions } from "./reductions.ts";
 import { rotaries } from "./rotary.ts";
 import { selections } from "./selections.ts";
@@ -21,7 +20,6 @@ export const ruleExamples: readonly RuleExample[] = [
   ...rotaries,
   ...arithmetic,
   ...math,
-  ...products,
   ...layoutPairs,
   ...reductions,
   ...selections,

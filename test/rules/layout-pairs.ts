@@ -19,30 +19,6 @@ ${lines}`,
     opset,
   );
 
-/** Elements of a flat tensor at batch · `step` + channel + `offset`. */
-const strided = (step: number, offset = 0, channels = "0, 1, 2") =>
-  nodes(
-    `
-    zero: int64[] = [0]
-    one: int64[] = [1]
-    all: int64[1] = [-1]
-    step: int64[] = [${step}]
-    places: int64[1, 3] = [${channels}]
-    offset: int64[1, 1] = [${offset}]
-    behind: int64[1] = [1]
-    flat = Reshape(x, all)
-    shape = Shape(x)
-    count = Gather(shape, zero)
-    rows = Range(zero, count, one)
-    scaled = Mul(rows, step)
-    column = Unsqueeze(scaled, behind)
-    sums = Add(column, places)
-    at = Add(sums, offset)
-    picked = Gather(flat, at)
-    y = Relu(picked)`,
-    "x: float32[batch, 3]",
-  );
-
 export const layoutPairs: readonly RuleExample[] = [
   {
     rule: "reshapes",
@@ -159,15 +135,5 @@ export const layoutPairs: readonly RuleExample[] = [
     },
     sizes: { batch: 2 },
     tolerance: 1e-5,
-  },
-  {
-    rule: "in-order",
-    fires: { "a strided view": strided(3) },
-    keeps: {
-      "rows that overlap": strided(2),
-      "a first element that is skipped": strided(3, 1),
-      "channels in another order": strided(3, 0, "0, 2, 1"),
-    },
-    sizes: { batch: 3 },
   },
 ];

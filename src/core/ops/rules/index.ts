@@ -7,13 +7,11 @@ import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
 import { operandPairs } from "./operands.ts";
-import { productPairs } from "./products.ts";
 import { reductionPairs } from "./reductions.ts";
 import { rotaryPairs, rotaryStructures } from "./rotary.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
-import { stridedGatherPair } from "./strided.ts";
 
 export type { PairResult, PairRules, StructureRules } from "./rule.ts";
 
@@ -22,11 +20,9 @@ const pairs: readonly Pair[] = [
   ...selectionPairs,
   ...reductionPairs,
   ...operandPairs,
-  stridedGatherPair,
   ...mathPairs,
   ...normalizationPairs,
   ...arithmeticPairs,
-  ...productPairs,
   ...rotaryPairs,
 ];
 
