@@ -64,9 +64,9 @@ export default async function evaluate(
 ): Promise<Result<Evaluated>> {
   const { original, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = flags;
   const data = dataRequest(flags);
-  if (data === undefined && score === undefined && target.length === 0)
+  if (data === undefined && score === undefined && original === undefined)
     throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
-      hint: "Or use --score score.mjs, a metric of your own; or --target, to compare it with its original on random inputs.",
+      hint: "Or use --score score.mjs, a metric of your own; or --original, to compare the outputs on texts or random inputs.",
     });
   for (const [flag, value] of Object.entries({
     "max-drop": maxDrop,
@@ -82,6 +82,8 @@ export default async function evaluate(
   const demanded = minimumGoals.map(([kind]) => kind);
   if (data === undefined && demanded[0] !== undefined)
     throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
+  if (data === undefined && score === undefined && maxDrop !== undefined)
+    throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
   if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
   if (minAccuracy !== undefined && metric !== "accuracy")
     throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
@@ -92,11 +94,11 @@ export default async function evaluate(
     ["the score", score],
   ]);
   if (original !== undefined) await requireMeasured(original, demanded, flags);
-  const { measured, judgement } = await withTargets(target, session, async (openTargets) =>
-    data === undefined && openTargets.length === 0
-      ? { measured: undefined, judgement: undefined }
-      : judgeModel(model, data, flags, openTargets, session),
-  );
+  // Only the user's own score may be able to run the models.
+  const isScoreAlone = data === undefined && score !== undefined && target.length === 0;
+  const { measured, judgement } = isScoreAlone
+    ? { measured: undefined, judgement: undefined }
+    : await withTargets(target, session, (openTargets) => judgeModel(model, data, flags, openTargets, session));
   const { compared, goalCheck, kept, targets = [] } = judgement ?? {};
   warnOfTargets(targets, session);
   const scores =
