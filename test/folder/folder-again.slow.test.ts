@@ -1,60 +1,14 @@
 /** Tests second runs on a folder, rejections, compressed copies, and the choice of variants per module. */
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { temporaryFolder } from "../temporary.ts";
+import { files, network, smallFolders } from "./small-folders.ts";
 
-const network = (seed: number) =>
-  parseModel(`opset 17
-graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
-  a.weight: float32[64, 64] = random(seed ${seed})
-  b.weight: float32[64, 64] = random(seed ${seed + 1})
-  h = MatMul "a" (x, a.weight)
-  r = Relu(h)
-  y = MatMul "b" (r, b.weight)
-}`);
-
-let root = "";
-const at = (...names: string[]): string => join(root, ...names);
-const source = (): string => at("model");
-const out = (): string => at("out");
-
-async function write(name: string, text: string): Promise<void> {
-  await mkdir(dirname(at("model", name)), { recursive: true });
-  await writeFile(at("model", name), text);
-}
-
-async function modules(...bases: readonly string[]): Promise<void> {
-  await mkdir(at("model", "onnx"), { recursive: true });
-  for (const [index, base] of bases.entries()) await save(network(index + 1), at("model", "onnx", `${base}.onnx`));
-}
-
-const run = (options: Partial<FolderOptions> = {}) =>
-  quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...options });
-
-const files = async (folder: string): Promise<readonly string[]> =>
-  (await readdir(folder, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-    .toSorted();
-
-async function loaderOf(folder = out()): Promise<Readonly<Record<string, unknown>> | undefined> {
-  return JSON.parse(await readFile(join(folder, "config.json"), "utf8"))["transformers.js_config"];
-}
-
-async function recordOf(): Promise<{ readonly files: Readonly<Record<string, unknown>> }> {
-  return JSON.parse(await readFile(at("out", "quantize_config.json"), "utf8"));
-}
-
-beforeEach(() => {
-  root = temporaryFolder();
-});
+const { at, source, out, write, modules, run, loaderOf, recordOf } = smallFolders();
 
 const speedOf = (factor: number) =>
   ({ target: "node", where: "Node", factor, low: factor, high: factor, milliseconds: 1 }) as const;
@@ -213,7 +167,7 @@ describe("a rejection", () => {
     await expect(run({ dtypes: ["q4"] })).rejects.toMatchObject({
       message: expect.stringContaining("other.onnx_data"),
     });
-    expect(await readdir(root)).toEqual(["model"]);
+    expect(await readdir(at())).toEqual(["model"]);
   });
 
   test("removes an older file that transformers.js would load, and unused weights", async () => {
@@ -242,7 +196,7 @@ describe("a rejection", () => {
     expect(error).toMatchObject({ code: "E_FILE" });
     expect(String(error).replaceAll(`${source()}/`, "")).toMatch(message);
     expect(error instanceof PithError && error.hint).toMatch(hint);
-    expect(await readdir(root)).toEqual(["model"]);
+    expect(await readdir(at())).toEqual(["model"]);
   });
 
   test("is caused by settings that contradict a dtype", async () => {

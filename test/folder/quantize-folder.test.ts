@@ -1,6 +1,5 @@
 /** Tests which files a run on a transformers.js folder writes, and what its config.json and card contain. */
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import type { Variant } from "../../src/app/folder/run.ts";
@@ -8,7 +7,7 @@ import { PithError } from "../../src/core/errors.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { size } from "../../src/runtime/run/size.ts";
-import { smallFolders } from "./small-folders.ts";
+import { files, smallFolders } from "./small-folders.ts";
 
 const { at, source, out, write, modules, run, loaderOf } = smallFolders();
 
@@ -19,12 +18,6 @@ const copying = {
     return { bytes: 1, measured: "" };
   },
 };
-
-const files = async (folder: string): Promise<readonly string[]> =>
-  (await readdir(folder, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-    .toSorted();
 
 describe("a folder with one model", () => {
   test("contains every variant with the name that transformers.js expects, and copies of other files", async () => {

@@ -1,5 +1,5 @@
 /** Folders with small models for transformers.js, and runs on them. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
@@ -8,7 +8,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
-const network = (seed: number) =>
+export const network = (seed: number) =>
   parseModel(`opset 17
 graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
   a.weight: float32[64, 64] = random(seed ${seed})
@@ -42,8 +42,19 @@ export function smallFolders() {
     return JSON.parse(await readFile(join(folder, "config.json"), "utf8"))["transformers.js_config"];
   }
 
+  async function recordOf(): Promise<{ readonly files: Readonly<Record<string, unknown>> }> {
+    return JSON.parse(await readFile(at("out", "quantize_config.json"), "utf8"));
+  }
+
   beforeEach(() => {
     root = temporaryFolder();
   });
-  return { at, source, out, write, modules, run, loaderOf };
+  return { at, source, out, write, modules, run, loaderOf, recordOf };
 }
+
+/** Returns the paths of all files below a folder. */
+export const files = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .toSorted();

@@ -4,9 +4,7 @@ import { choiceSentence } from "../../src/app/report/choice.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
-import { memory } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { drawHoldout } from "../../src/judge/measure/division.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
@@ -15,6 +13,33 @@ import { errorOfRun } from "../../src/judge/run/rejection.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { quick, recipe, task, trained } from "./blobs.ts";
+import { candidates, count, reliant, relying, seed } from "./reliant.ts";
+
+interface Times {
+  readonly median: number;
+  readonly low?: number;
+  readonly high?: number;
+  readonly work?: number;
+}
+/** Returns a runtime with fixed times for the original, the larger variant and the smaller one, in milliseconds of wall-clock and of processor time. */
+const timed = (...times: readonly Times[]): RunTarget => ({
+  name: "node",
+  where: "a machine",
+  engine: createEngine(),
+  latency: async () => ({
+    models: times.map(({ median, low = median, high = median, work }) => ({
+      milliseconds: { median, low, high },
+      speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
+      load: 1,
+      runs: { p50: median, p90: high },
+      ...(work === undefined ? {} : { processorTime: work }),
+    })),
+    rounds: 3,
+    repeats: 1,
+    threads: 1,
+    unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
+  }),
+});
 
 let net: Model;
 
@@ -64,31 +89,6 @@ describe("the choice among several candidates", () => {
       name: place === 0 ? "larger" : "smaller",
       recipe: recipe({ prune: { structured: true, importance: "magnitude", roundTo: 1, layers: "fc1", amount } }),
     }));
-    interface Times {
-      readonly median: number;
-      readonly low?: number;
-      readonly high?: number;
-      readonly work?: number;
-    }
-    /** Returns a runtime with fixed times for the original, the larger variant and the smaller one, in milliseconds of wall-clock and of processor time. */
-    const timed = (...times: readonly Times[]): RunTarget => ({
-      name: "node",
-      where: "a machine",
-      engine: createEngine(),
-      latency: async () => ({
-        models: times.map(({ median, low = median, high = median, work }) => ({
-          milliseconds: { median, low, high },
-          speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
-          load: 1,
-          runs: { p50: median, p90: high },
-          ...(work === undefined ? {} : { processorTime: work }),
-        })),
-        rounds: 3,
-        repeats: 1,
-        threads: 1,
-        unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
-      }),
-    });
     const chosenOn = async (target: RunTarget) => {
       const { run } = await compress(net, candidates, task, { targets: [target], goal: { maxDrop: 0.5 } });
       return {
@@ -159,43 +159,6 @@ describe("the choice among several candidates", () => {
 });
 
 describe("the choice by validation samples", () => {
-  const seed = 5;
-  const count = 300;
-  const candidates = ["first", "second"].map((name) => ({
-    name,
-    recipe: recipe({ prune: { structured: true, amount: 0.34, layers: "fc1" } }),
-  }));
-  /** Adds inputs that no channel uses, so that removing a channel saves more bytes than its record takes. */
-  const wide = (row: readonly number[]) => [...row, ...new Array<number>(61).fill(0)];
-  const rows = [
-    [1, 0, 0],
-    [0, 1, 0],
-    [0, 0, 0.5],
-  ].map(wide);
-  /** A model whose third channel has the smallest weights, but alone encodes the class of every tenth sample. */
-  const reliant = parseModel(`opset 21
-graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
-  fc1.weight: float32[3, 64] parameter = ${JSON.stringify(rows)}
-  fc2.weight: float32[2, 3] parameter = [[1, 0, 0], [0, 1, 1]]
-  hidden = Gemm "fc1" (input, fc1.weight) {transB=1}
-  active = Relu(hidden)
-  logits = Gemm "fc2" (active, fc2.weight) {transB=1}
-}
-`);
-
-  /** Returns samples of which every tenth has its class only in the third channel: without it, a tenth of the predictions is wrong. */
-  function relying(samples: Uint32Array): Dataset {
-    const wrong = new Set(samples.filter((_, place) => place % 10 === 0));
-    const rows = Array.from({ length: count }, (_, at) =>
-      wrong.has(at) ? [1, 0.9, 1] : at % 2 === 0 ? [1, 0, 0] : [0, 1, 0],
-    );
-    const labels = rows.map((row, at) => (wrong.has(at) ? 1n : row[0] === 1 ? 0n : 1n));
-    return memory("relying", {
-      input: { type: "float32", dims: [count, 64], data: Float32Array.from(rows.flatMap(wide)) },
-      label: { type: "int64", dims: [count], data: BigInt64Array.from(labels) },
-    });
-  }
-
   const { validation, test: tested } = drawHoldout(count, false) ?? {
     validation: new Uint32Array(),
     test: new Uint32Array(),
@@ -247,31 +210,6 @@ describe("the choice among several candidates", () => {
   });
 
   describe("keeps the same candidate under any load:", () => {
-    interface Times {
-      readonly median: number;
-      readonly low?: number;
-      readonly high?: number;
-      readonly work?: number;
-    }
-    /** Times of the original, the larger variant and the smaller one: milliseconds of a run, and of processor time. */
-    const timed = (...times: readonly Times[]): RunTarget => ({
-      name: "node",
-      where: "a machine",
-      engine: createEngine(),
-      latency: async () => ({
-        models: times.map(({ median, low = median, high = median, work }) => ({
-          milliseconds: { median, low, high },
-          speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
-          load: 1,
-          runs: { p50: median, p90: high },
-          ...(work === undefined ? {} : { processorTime: work }),
-        })),
-        rounds: 3,
-        repeats: 1,
-        threads: 1,
-        unsteady: times.some(({ median, low = median, high = median }) => high > 2 * low),
-      }),
-    });
     test("times no models if none is kept", async () => {
       const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
       const busy = timed({ median: 9, low: 1, high: 90 }, { median: 2, low: 1, high: 90 });

@@ -2,13 +2,13 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { choiceSentence } from "../../src/app/report/choice.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
-import { memory, take } from "../../src/data/index.ts";
+import { take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { drawHoldout } from "../../src/judge/measure/division.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { quick, recipe, task, trained } from "./blobs.ts";
+import { candidates, count, reliant, relying, seed } from "./reliant.ts";
 
 let net: Model;
 
@@ -28,43 +28,6 @@ describe("the choice among several candidates", () => {
 });
 
 describe("the choice by validation samples", () => {
-  const seed = 5;
-  const count = 300;
-  const candidates = ["first", "second"].map((name) => ({
-    name,
-    recipe: recipe({ prune: { structured: true, amount: 0.34, layers: "fc1" } }),
-  }));
-  /** Inputs that no channel reads: a channel that goes saves more bytes than its record takes. */
-  const wide = (row: readonly number[]) => [...row, ...new Array<number>(61).fill(0)];
-  const rows = [
-    [1, 0, 0],
-    [0, 1, 0],
-    [0, 0, 0.5],
-  ].map(wide);
-  /** The third channel has the smallest weights, and is the only one that has the class of every tenth sample. */
-  const reliant = parseModel(`opset 21
-graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
-  fc1.weight: float32[3, 64] parameter = ${JSON.stringify(rows)}
-  fc2.weight: float32[2, 3] parameter = [[1, 0, 0], [0, 1, 1]]
-  hidden = Gemm "fc1" (input, fc1.weight) {transB=1}
-  active = Relu(hidden)
-  logits = Gemm "fc2" (active, fc2.weight) {transB=1}
-}
-`);
-
-  /** Every tenth of `samples` has its class in the third channel only: without this channel a tenth of them is wrong. */
-  function relying(samples: Uint32Array): Dataset {
-    const wrong = new Set(samples.filter((_, place) => place % 10 === 0));
-    const rows = Array.from({ length: count }, (_, at) =>
-      wrong.has(at) ? [1, 0.9, 1] : at % 2 === 0 ? [1, 0, 0] : [0, 1, 0],
-    );
-    const labels = rows.map((row, at) => (wrong.has(at) ? 1n : row[0] === 1 ? 0n : 1n));
-    return memory("relying", {
-      input: { type: "float32", dims: [count, 64], data: Float32Array.from(rows.flatMap(wide)) },
-      label: { type: "int64", dims: [count], data: BigInt64Array.from(labels) },
-    });
-  }
-
   const { test: tested } = drawHoldout(count, false) ?? { test: new Uint32Array() };
   const options = { ...quick, goal: { maxDrop: 0.05 } };
   const run = (test: Dataset, more: object = {}) =>

@@ -1,47 +1,13 @@
-/** Steps and measurements run only once, within a run and across runs. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import * as v from "valibot";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { PithError } from "../../src/core/errors.ts";
-import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
-import { task, trained } from "./blobs.ts";
+import { task } from "./blobs.ts";
+import { candidate, countSteps, cut, folder, net, options, ran } from "./counted-steps.ts";
 
-let net: Model;
-let folder: string;
-/** Amounts of the steps, in the order in which they ran. */
-let ran: number[];
-
-beforeAll(async () => {
-  net = await trained();
-});
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "pith-test-"));
-  ran = [];
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-const cut = definePass({
-  id: "cut",
-  summary: "prune, and count that",
-  options: v.object({ amount: v.number(), after: v.optional(v.function()) }),
-  async run(model, { amount }, context) {
-    ran.push(amount);
-    return prune(model, { amount }, context);
-  },
-});
-
-const candidate = (...amounts: readonly number[]) => ({
-  name: amounts.join(" + "),
-  recipe: recipeFrom({ steps: amounts.map((amount) => ({ cut: { amount } })) }, "recipe", [cut]),
-});
-
-const options = { passes: [cut], rounds: 0, force: true };
+countSteps();
 
 describe("steps within one run", () => {
   test("run once if several candidates begin with them", async () => {

@@ -1,26 +1,14 @@
 /** The page in a real browser, from a model to its smaller file, with samples and before they are known. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { open } from "../../src/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { writeQuadrants } from "./quadrants.ts";
-import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
+import { browser, builtStudio } from "./studio.ts";
 
 describe.skipIf(browser === undefined)("the studio", () => {
-  let folder = "";
-  beforeAll(async () => {
-    folder = await buildStudio();
-  });
-
-  async function inStudio(use: (studio: Studio) => Promise<void>): Promise<void> {
-    const studio = await openStudio(folder);
-    try {
-      await use(studio);
-    } finally {
-      await studio.close();
-    }
-  }
+  const inStudio = builtStudio();
 
   test("quantizes a model on samples, compares it with the original, and downloads a smaller file", () =>
     inStudio(async ({ page, foreign, errors }) => {

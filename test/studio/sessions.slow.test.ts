@@ -1,5 +1,5 @@
 /** Candidates that outlive the tab and the worker, in a real browser. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   downloadModel,
   interruptWrite,
@@ -10,22 +10,10 @@ import {
   workerOf,
 } from "./actions.ts";
 import { writeQuadrants } from "./quadrants.ts";
-import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
+import { browser, builtStudio } from "./studio.ts";
 
 describe.skipIf(browser === undefined)("candidates in the studio", () => {
-  let folder = "";
-  beforeAll(async () => {
-    folder = await buildStudio();
-  });
-
-  async function inStudio(use: (studio: Studio) => Promise<void>): Promise<void> {
-    const studio = await openStudio(folder);
-    try {
-      await use(studio);
-    } finally {
-      await studio.close();
-    }
-  }
+  const inStudio = builtStudio();
 
   test("are shown and downloaded after the tab was closed", () =>
     inStudio(async ({ page, reopen, errors }) => {

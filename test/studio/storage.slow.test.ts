@@ -1,23 +1,11 @@
 /** Candidates on samples that outlive the tab and the worker, in a real browser. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { chooser, downloadModel, makeCandidate, run, waitUntilStored, workerOf } from "./actions.ts";
 import { writeQuadrants } from "./quadrants.ts";
-import { browser, buildStudio, openStudio, type Studio } from "./studio.ts";
+import { browser, builtStudio } from "./studio.ts";
 
 describe.skipIf(browser === undefined)("candidates on samples", () => {
-  let folder = "";
-  beforeAll(async () => {
-    folder = await buildStudio();
-  });
-
-  async function inStudio(use: (studio: Studio) => Promise<void>): Promise<void> {
-    const studio = await openStudio(folder);
-    try {
-      await use(studio);
-    } finally {
-      await studio.close();
-    }
-  }
+  const inStudio = builtStudio();
 
   test("continue after the tab was closed, with the same model and the same samples", () =>
     inStudio(async ({ page, reopen, errors }) => {

@@ -3,10 +3,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import type { Page } from "playwright-core";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../temporary.ts";
 import { waitUntilStored } from "./actions.ts";
-import { browser, buildStudio, openAddress, openStudio, type Studio } from "./studio.ts";
+import { browser, builtStudio, openAddress } from "./studio.ts";
 
 const sentence = /^Your visitors download [\d.]+\s[kM]?B → [\d.]+\s[kM]?B\. [\d,]+ of [\d,]+ predictions? changes?\.$/;
 
@@ -26,19 +26,7 @@ async function save(page: Page, row: RegExp): Promise<Buffer> {
 }
 
 describe.skipIf(browser === undefined)("a web developer", () => {
-  let folder = "";
-  beforeAll(async () => {
-    folder = await buildStudio();
-  });
-
-  async function inStudio(use: (studio: Studio) => Promise<void>): Promise<void> {
-    const studio = await openStudio(folder);
-    try {
-      await use(studio);
-    } finally {
-      await studio.close();
-    }
-  }
+  const inStudio = builtStudio();
 
   test("queues techniques, takes the smallest download with its brotli copy, and shares a link that makes it again", () =>
     inStudio(async ({ page, errors }) => {
