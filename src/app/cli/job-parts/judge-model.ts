@@ -20,6 +20,36 @@ import { explainByInputs } from "./inputs.ts";
 import { contextOf, openModel, warnOfOrder } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
+/**
+ * Opens a model, its original if there is one, and samples: those of the data, or without data texts (`inputs`; undefined for random inputs).
+ * @param wordsOf returns the command for models in the other order.
+ */
+export async function openModels(
+  path: string,
+  originalPath: string | undefined,
+  data: DataRequest | undefined,
+  wordsOf: (original: string, result: string) => readonly string[],
+  session: ProcessSession,
+) {
+  const context = contextOf(watchLoads(createEngine()), session, session);
+  const model = { model: await openModel(path, session), path };
+  const original = originalPath === undefined ? undefined : { model: await open(originalPath), path: originalPath };
+  // The preprocessing is guessed with the original, because the guess could be wrong with a damaged model.
+  const reference = (original ?? model).model;
+  if (original !== undefined) {
+    await warnOfOrder([original, model], wordsOf, session);
+    storeStates(model.model, data?.states);
+  }
+  const explain = (error: unknown): never => {
+    throw (original && explainByInputs(model.model, original.model, error)) ?? error;
+  };
+  const taskOptions = { alike: model.model, needsLabels: original === undefined };
+  const task =
+    data && (await openRequest(context.engine, reference, data, taskOptions, session, session).catch(explain));
+  const inputs = task === undefined ? await textInputs(reference, context) : undefined;
+  return { context, model, original, reference, task, inputs, explain };
+}
+
 /** @param data undefined to compare the model with its original on texts or random inputs. */
 export async function judgeModel(
   path: string,
@@ -28,25 +58,12 @@ export async function judgeModel(
   targets: readonly RunTarget[],
   session: ProcessSession,
 ): Promise<JudgedModel> {
-  const context = contextOf(watchLoads(createEngine()), session, session);
-  const model = { model: await openModel(path, session), path };
-  const original = originalPath === undefined ? undefined : { model: await open(originalPath), path: originalPath };
-  if (original !== undefined) {
-    await warnOfOrder([original, model], (before, after) => ["eval", after, "--original", before], session);
-    storeStates(model.model, data?.states);
-  }
-  try {
-    // The preprocessing is guessed with the original, because the guess could be wrong with a damaged model.
-    const reference = (original ?? model).model;
-    const taskOptions = { alike: model.model, needsLabels: original === undefined };
-    const task = data && (await openRequest(context.engine, reference, data, taskOptions, session, session));
-    if (task?.labelled === false && original === undefined) await explainMissingLabels(task);
-    const inputs = task === undefined ? await textInputs(reference, context) : undefined;
-    const request = { model, original, task, inputs, targets, metric, output, batch: data?.batch };
-    return await measureModels({ ...request, goal: { maxDrop, strict } }, context);
-  } catch (error) {
-    throw (original && explainByInputs(model.model, original.model, error)) ?? error;
-  }
+  const wordsOf = (before: string, after: string) => ["eval", after, "--original", before];
+  const { context, explain, ...opened } = await openModels(path, originalPath, data, wordsOf, session);
+  const { original, task } = opened;
+  if (task?.labelled === false && original === undefined) await explainMissingLabels(task);
+  const request = { ...opened, targets, metric, output, batch: data?.batch, goal: { maxDrop, strict } };
+  return measureModels(request, context).catch(explain);
 }
 
 async function explainMissingLabels({ seen: dataset, preprocessing }: OpenedTask): Promise<never> {

@@ -1,27 +1,24 @@
 /** Compares each layer of a changed model with its original. */
 import type * as v from "valibot";
 import { allLayers, counterpartsAmong, infer } from "#analysis";
-import { bytesOfText, capitalize, groupBy, Miss, type Model, open, PithError } from "#ir";
+import { bytesOfText, capitalize, groupBy, Miss, type Model, PithError } from "#ir";
 import { writeFileAtomically } from "#platform";
-import { createEngine } from "../../../core/engine/index.ts";
 import { counted } from "../../../core/numbers.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
-import { storeStates } from "../../../judge/task/open-task.ts";
 import { blameText, type LayerError } from "../../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
-import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import { debugPage, decibelsText, dominantLayer, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/debug.ts";
 import { exists, requireOther } from "../files/files.ts";
 import { requireWritable } from "../files/writable.ts";
 import { dataRequest } from "../flags/data.ts";
-import { explainByInputs, wrongOriginalHint } from "../job-parts/inputs.ts";
-import { contextOf, isChanged, openModel, warnOfOrder } from "../job-parts/open-model.ts";
-import { openRequest } from "../job-parts/task.ts";
+import { wrongOriginalHint } from "../job-parts/inputs.ts";
+import { openModels } from "../job-parts/judge-model.ts";
+import { isChanged } from "../job-parts/open-model.ts";
 import { columns } from "../print/table.ts";
 
 /** Minimum signal-to-noise ratio of the last layers in decibels, at which a model counts as derived from its original. */
@@ -47,29 +44,19 @@ export default async function debug(
     await requireWritable(out);
   }
   const replaced = out !== undefined && (await exists(out));
-  const engine = createEngine();
-  const original = await openModel(originalPath, session);
-  const model = await open(modelPath);
-  await warnOfOrder(
-    [
-      { model: original, path: originalPath },
-      { model, path: modelPath },
-    ],
-    (before, after) => ["debug", before, after],
-    session,
-  );
-  const explain = (error: unknown): never => {
-    throw explainByInputs(model, original, error) ?? error;
-  };
-  if (data !== undefined) storeStates(original, data.states);
-  const task =
-    data === undefined
-      ? undefined
-      : await openRequest(engine, original, data, { alike: model }, session, session).catch(explain);
+  const wordsOf = (before: string, after: string) => ["debug", before, after];
+  const opened = await openModels(modelPath, originalPath, data, wordsOf, session);
+  const {
+    context,
+    model: { model },
+    reference: original,
+    task,
+    inputs: texts,
+    explain,
+  } = opened;
+  const { engine } = context;
   const samples = data?.samples ?? tableSamples;
   session.stage("layers");
-  const context = contextOf(engine, session, session);
-  const texts = task === undefined ? await textInputs(original, context) : undefined;
   const preparedSamples = task?.ready(task.seen) ?? texts?.test;
   const lost = await findLostForm(engine, original, model, preparedSamples, { seed, signal }).catch(explain);
   const batch = data?.batch === undefined ? {} : { batch: data.batch };
