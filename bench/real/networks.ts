@@ -184,7 +184,7 @@ export const realNetworks = {
     change: { title: "other decisions", unit: "share" },
     same: "difference",
     causes:
-      "Causes: the network is inside an If for two sample rates. Static quantization of either tool enters no If, so Pith writes nothing, and quantize_static changes no weight. After `pith simplify --set sr=16000` Pith's static int8 loses 3.5 % of the variance of the outputs, and is rejected. Integer arithmetic of layers as small as these costs more time than it saves.",
+      "Causes: the network is inside an If for two sample rates. Static quantization of either tool enters no If, so Pith writes nothing, and quantize_static changes no weight. After `pith simplify --set sr=16000` Pith's static int8 loses 3.5 % of the variance of the outputs, and is rejected. quantize_dynamic rounds every tensor with one scale, also the Fourier transform and its input. The file compresses better, and 16.6 % of the decisions change. Integer arithmetic of layers as small as these costs more time than it saves.",
     rows: [
       ...[scheme("int8", ["static", ...rate], recipes.static), recipes.static],
       ...[scheme("dynamic", ["dynamic", ...rate], recipes.dynamic), recipes.dynamic],

@@ -59,7 +59,9 @@ test("numbers steps of the same name in messages", async () => {
   const { run } = await runRecipe(net, steps, task, { ...quick, onStage, onMeasured });
   const name = "prune 1 + lower-fused + prune 2";
   expect(run.variants.map((one) => one.name)).toEqual([name]);
-  expect(stages).toEqual(expect.arrayContaining(["prune 1", "lower-fused", "prune 2"]));
+  expect(stages).toEqual(
+    expect.arrayContaining(["step 1 of 3: prune 1", "step 2 of 3: lower-fused", "step 3 of 3: prune 2"]),
+  );
   expect(measured).toEqual(
     expect.arrayContaining(["prune 1", "lower-fused", "prune 2"].map((step) => `${name}, after ${step}`)),
   );
@@ -286,7 +288,7 @@ describe("prune, train, quantize", () => {
       test: watched(task.test, "test"),
     };
     const steps = recipe({ train: { epochs: 1 } }, { quantize: { scheme: "static" } });
-    await runRecipe(net, steps, parts, { ...quick, onStage: (name) => (stage = name) });
+    await runRecipe(net, steps, parts, { ...quick, onStage: (name) => (stage = name.replace(/^step \d of 2: /, "")) });
     const during = reads.filter((read) => /in (train|quantize)$/.test(read));
     expect(new Set(during)).toEqual(new Set(["train in train", "calibrate in quantize"]));
     expect(reads).toContain("test in evaluate");

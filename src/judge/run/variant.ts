@@ -50,8 +50,10 @@ export async function runCandidate(
   hasOtherCandidates: boolean,
   run: RunContext,
 ): Promise<Attempt> {
-  const { runner, context, store } = run;
+  const { runner, store } = run;
   const { name, steps } = candidate;
+  let position = "";
+  const context = { ...run.context, stage: (stage: string) => run.context.stage(`${position}${stage}`) };
   const { length: doneCount } = (await runner.states(steps)).filter((step) => step.done);
   const goal = run.evaluator.metrics.goal(run.requestedGoal, isTrained(candidate));
   const last = steps[doneCount - 1];
@@ -64,7 +66,7 @@ export async function runCandidate(
     return comparer;
   };
   const candidateSteps = new Steps<Evaluation>({
-    ...{ ...run, steps, comparer: comparerOf(run.evaluator), output: run.evaluator.output },
+    ...{ ...run, context, steps, comparer: comparerOf(run.evaluator), output: run.evaluator.output },
     name: run.evaluator.original.measured.name,
     open: (digest) => store.open(digest),
     openOriginal: () => run.evaluator.open(run.evaluator.original),
@@ -82,6 +84,7 @@ export async function runCandidate(
       if (!hasOtherCandidates) await store.trim([input, run.evaluator.original.measured.sha256]);
       throwIfAborted(context.signal, `Stopped before ${step.name}.`);
       const isDone = index < doneCount;
+      if (steps.length > 1) position = `step ${index + 1} of ${steps.length}: `;
       if (!isDone) context.stage(step.name);
       takenStep = await candidateSteps.take(step, input);
       input = takenStep.result.output;

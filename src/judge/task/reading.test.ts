@@ -154,6 +154,30 @@ it("reads scores as independent labels if the labels are rows of 0 and 1, and a 
   expect((await readingFor("Softmax(s) {axis=1}", sets)).form).toBeUndefined();
 });
 
+it("says that every position counts if a text recognizer scores classes at each, but not for the tokens of a text", async () => {
+  const textsFor = async (input: string, type: "float32" | "int64") => {
+    const text = `opset 18
+graph (${input}: ${type}[n, 8]) -> (y: float32[n, 8, 6]) {
+  axes: int64[1] = 2
+  w: float32[1, 6] = zeros
+  f = Cast(${input}) {to=1}
+  u = Unsqueeze(f, axes)
+  s = MatMul(u, w)
+  y = Softmax(s) {axis=2}
+}`;
+    const data = memory("rows", { [input]: (type === "int64" ? int64 : float32)([4, 8], Array(32).fill(1)) });
+    const texts: string[] = [];
+    const context = completeContext({ log: ({ text: logged }) => texts.push(logged) });
+    const request = { metric: "accuracy", labelled: false, isFinal: true } as const;
+    await findReading(parseModel(text), undefined, data, request, context);
+    return texts;
+  };
+  expect(await textsFor("image", "float32")).toEqual([
+    '"y" scores classes at each position: every position counts, also the blanks of a text recognizer (CTC)',
+  ]);
+  expect(await textsFor("input_ids", "int64")).toEqual([]);
+});
+
 it("divides an output into parts by its scales on samples, and then compares numbers", async () => {
   const model = parseModel(`opset 18
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {

@@ -1,11 +1,12 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
-import { canHaveScales, mainOutput, partsOf, possibleDetectionForms } from "#analysis";
+import { canHaveScales, mainOutput, outputKind, partsOf, possibleDetectionForms } from "#analysis";
 import { asPithError, type Dense, type Model, throwIfAborted, toFloat64 } from "#ir";
 import type { Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch, testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";
+import { tokenInput } from "../../data/text/token-inputs.ts";
 import { areDetections, hasPixels, objectnessShare, readDetections } from "../../runtime/metrics/detections.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
@@ -89,12 +90,29 @@ async function findForm(
   }
   const graphForms = reading.form === undefined ? undefined : [reading.form];
   const forms = (graphForms ?? possibleDetectionForms(dims)).filter((form) => typeof form === "object");
-  if (forms.length === 0 || !detectionMetrics.has(metric)) return reading;
+  const isPerPosition =
+    isFinal &&
+    dims.length === 3 &&
+    outputKind(model, output) === "classes" &&
+    tokenInput(model.graph.feeds) === undefined;
+  const logPositions = (): void => {
+    if (isPerPosition && detectionMetrics.has(metric))
+      log(
+        `"${name}" scores classes at each position: every position counts, also the blanks of a text recognizer (CTC)`,
+      );
+  };
+  if (forms.length === 0 || !detectionMetrics.has(metric)) {
+    logPositions();
+    return reading;
+  }
   const checked = isFinal ? await valuesOf(checkedValues) : [];
   const [first, second] = forms.filter((form) =>
     checked.every(({ dense }) => areDetections(dense, form) && (graphForms !== undefined || hasPixels(dense, form))),
   );
-  if (first === undefined || (graphForms === undefined && !isFinal)) return { ...reading, form: undefined };
+  if (first === undefined || (graphForms === undefined && !isFinal)) {
+    logPositions();
+    return { ...reading, form: undefined };
+  }
   const isRequested = metric.startsWith("map") || metric === "detections";
   const hasTwoForms = graphForms === undefined && first.layout === "[N, boxes, 5 + classes]";
   const dense = checked.map((each) => each.dense);
