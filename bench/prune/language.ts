@@ -27,7 +27,7 @@ const methods: Readonly<Record<string, Partial<PruneOptions>>> = {
 };
 
 /** Allocations of the amount over the layers, with magnitude pruning and including embedding tables. */
-const scopes = ["uniform", "global", "erk", "lamp"] as const;
+const scopes = ["uniform", "global"] as const;
 
 /** @returns whether Wanda and SparseGPT lose less than magnitude pruning for every pattern that all methods share. */
 export async function language({ smoke }: Settings): Promise<boolean> {

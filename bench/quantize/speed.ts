@@ -53,42 +53,40 @@ async function calibration(folder: string, { python }: Settings): Promise<boolea
     await writeSamples(file, calibrate);
     const sample = await timedSample(calibrate);
     const sampleBytes = calibrating * 4 * Object.values(sample).reduce((sum, { dims }) => sum + elementCount(dims), 0);
-    for (const ranges of ["percentile", "entropy"] as const) {
-      const out = join(folder, `${network}.onnx`);
-      const runQuantize = (options: Partial<QuantizeInput["options"]>) =>
-        runJob<typeof quantizeJob>(
-          new URL("./job.ts", import.meta.url),
-          { network, options: { scheme: "static", ranges, ...options }, calibrate: calibrating, seed, out },
-          { name: network },
-        );
-      const ours = await runQuantize(calibrationAlone);
-      const fullPass = await runQuantize({});
-      const method = ranges === "percentile" ? "Percentile" : "Entropy";
-      const theirs =
-        able === undefined
-          ? undefined
-          : peer<Taken>(able, "quantize_calibration.py", [samples.path, file, out, method]);
-      rows.push([network, ranges, "Pith", ...shown(ours)], ["", "", "Pith, default pass", ...shown(fullPass)]);
-      if (theirs !== undefined) {
-        rows.push(["", "", "onnxruntime", ...shown(theirs)]);
-        const ratio = ours.processor / theirs.processor;
-        checks.push([
-          `${network}, ${ranges}: ${ratio.toFixed(2)} of its time, ${most.calibration} at most`,
-          ratio <= most.calibration,
-          true,
-        ]);
-      }
-      for (const [suffix, { peak }] of [
-        ["", ours],
-        [", default pass", fullPass],
-      ] as const) {
-        const more = peak - sampleBytes;
-        checks.push([
-          `${network}, ${ranges}${suffix}: ${(more / 1e6).toFixed(0)} MB over the samples, ${most.bytes / 1e6} at most`,
-          more <= most.bytes,
-          true,
-        ]);
-      }
+    const ranges = "percentile";
+    const out = join(folder, `${network}.onnx`);
+    const runQuantize = (options: Partial<QuantizeInput["options"]>) =>
+      runJob<typeof quantizeJob>(
+        new URL("./job.ts", import.meta.url),
+        { network, options: { scheme: "static", ranges, ...options }, calibrate: calibrating, seed, out },
+        { name: network },
+      );
+    const ours = await runQuantize(calibrationAlone);
+    const fullPass = await runQuantize({});
+    const theirs =
+      able === undefined
+        ? undefined
+        : peer<Taken>(able, "quantize_calibration.py", [samples.path, file, out, "Percentile"]);
+    rows.push([network, ranges, "Pith", ...shown(ours)], ["", "", "Pith, default pass", ...shown(fullPass)]);
+    if (theirs !== undefined) {
+      rows.push(["", "", "onnxruntime", ...shown(theirs)]);
+      const ratio = ours.processor / theirs.processor;
+      checks.push([
+        `${network}, ${ranges}: ${ratio.toFixed(2)} of its time, ${most.calibration} at most`,
+        ratio <= most.calibration,
+        true,
+      ]);
+    }
+    for (const [suffix, { peak }] of [
+      ["", ours],
+      [", default pass", fullPass],
+    ] as const) {
+      const more = peak - sampleBytes;
+      checks.push([
+        `${network}, ${ranges}${suffix}: ${(more / 1e6).toFixed(0)} MB over the samples, ${most.bytes / 1e6} at most`,
+        more <= most.bytes,
+        true,
+      ]);
     }
   }
   table(["", "ranges", "", ">s", ">processor, s", ">MB"], rows);

@@ -6,8 +6,6 @@ import { type Allocation, type PruneOptions, prune } from "pith/prune";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import type { RankedLayer } from "../../src/techniques/prune/allocation.ts";
-import { erk, lampScores } from "../../src/techniques/prune/allocations.ts";
 import { topology } from "../zoo/topologies.ts";
 import { expectShares } from "./shares.ts";
 
@@ -19,54 +17,6 @@ async function zeros(model: Model): Promise<Record<string, number>> {
       zeroCounts[name] = toNumbers(await weight.tensor.read()).filter((value) => value === 0).length;
   return zeroCounts;
 }
-
-describe("erk.shares", () => {
-  const lenet300 = [
-    [784, 300],
-    [300, 100],
-    [100, 10],
-  ];
-  const lenet5 = [
-    [20, 1, 5, 5],
-    [50, 20, 5, 5],
-    [500, 800],
-    [10, 500],
-  ];
-  const sharesOf = (sizes: readonly number[][], amount: number): readonly number[] =>
-    erk.shares(
-      sizes.map(
-        (dims): RankedLayer => ({
-          layer: undefined as never,
-          dims,
-          left: dims.reduce((product, dim) => product * dim, 1),
-          scores: async () => new Float32Array(),
-        }),
-      ),
-      amount,
-    );
-
-  test.each([
-    [lenet300, 0.9, [0.92043, 0.76981, 0]],
-    [lenet300, 0.95, [0.96152, 0.88867, 0.08149]],
-    [lenet5, 0.95, [0.27388, 0.96252, 0.96194, 0]],
-  ] as const)("equals the reference: %j at %d", (sizes, amount, wanted) => {
-    for (const [at, share] of sharesOf(sizes as never, amount).entries())
-      expect(share).toBeCloseTo(wanted[at] ?? -1, 5);
-  });
-
-  test("returns 0 for an amount of 0, and 1 for an amount of 1", () => {
-    expect(sharesOf(lenet300, 0)).toEqual([0, 0, 0]);
-    expect(sharesOf(lenet300, 1)).toEqual([1, 1, 1]);
-  });
-});
-
-test("lampScores equals the paper, with 1 for the largest weight of a layer", () => {
-  const rounded = (scores: Float32Array): number[] => [...scores].map((score) => Number(score.toFixed(6)));
-  expect(rounded(lampScores(Float32Array.of(1, -3, 2, 4)))).toEqual(
-    [1 / 30, 4 / 29, 9 / 25, 1].map((score) => Number(score.toFixed(6))),
-  );
-  expect([...lampScores(Float32Array.of(0, 0))]).toEqual([0, 0]);
-});
 
 /** Three layers, the second with the smallest values. */
 const three = () =>
@@ -90,17 +40,8 @@ test.each([
   // 25 of the 40 weights outside of the first layer.
   // The smallest weights: all of the second layer, except the one that the layer keeps.
   ["global", [0, 19, 5]],
-  // The weights of the second and the third layer differ by a factor only.
-  // The counts of kept weights have the ratio 7 : 9 : 9.
-  ["erk", [3, 11, 11]],
 ] as const)("scope %s removes the expected number of weights of each layer", async (scope, wanted) => {
   expect((await pruned({ amount: 0.5, scope })).gone).toEqual(wanted);
-});
-
-test("LAMP is invariant to a factor of a layer", async () => {
-  const [first = 0, second = 0, third = 0] = (await pruned({ amount: 0.5, scope: "lamp" })).gone;
-  expect(first + second + third).toBe(25);
-  expect(Math.abs(second - third)).toBeLessThanOrEqual(1);
 });
 
 test("keeps a layer's largest weight if it would be empty, unless the amount is 1", async () => {
@@ -194,9 +135,8 @@ graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
 
 test.each([
   [{ amount: 0.5, scope: "lamb" }, /"scope": is "uniform", "global", .*an allocation \{ id, shares or together \}/],
-  [{ amount: 0.5, scope: "erk", structured: true }, /"scope": must be "uniform", "global" or "isomorphic" with/],
   [{ amount: 0.5, scope: "isomorphic" }, /"scope": must be "uniform", "global" or "isomorphic" with/],
-  [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that sets the share itself/],
+  [{ scope: "global", pattern: "2:4" }, /"scope": is not for a pattern that sets the share itself/],
 ])("rejects %j", async (options, message) => {
   await expect(pruned(options as never)).rejects.toThrow(message);
 });

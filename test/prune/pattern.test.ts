@@ -64,15 +64,6 @@ describe("a pattern in a matrix", () => {
     expect(last).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  test("ranks blocks of 2 outputs × 3 inputs by sum of squares, also at edges", async () => {
-    // 1² + 5² + 2² + 9² + 7² + 8² = 224; 8² + 3² + 4² + 6² + 1² + 2² = 130; 0.21; 0.70.
-    expect(await pruneAndReadRows({ pattern: "2x3", amount: 0.75 })).toEqual([
-      [1, 5, 2, 0, 0, 0],
-      [9, 7, 8, 0, 0, 0],
-      [0, 0, 0, 0, 0, 0],
-    ]);
-  });
-
   test("removes the first of equal entries", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[n, 4]) -> (y) {

@@ -59,10 +59,8 @@ const fields = v.strictObject({
     common: true,
     meanings: criteria.meanings,
   }),
-  /** Weights that are removed together: "entries" (default), "rows", n:m such as "2:4", or blocks of outputs × inputs such as "4x1". */
-  pattern: option(patternSchema, 'weights removed together: "entries", "rows", n:m (n are kept), blocks such as 4x1', {
-    value: "pattern",
-  }),
+  /** Weights that are removed together: "entries" (default), "rows", or n:m such as "2:4". */
+  pattern: option(patternSchema, 'weights removed together: "entries", "rows", n:m (n are kept)', { value: "pattern" }),
   /** Solver that selects weights and updates the others, layer by layer, such as "sparsegpt". It replaces the criterion. */
   solver: option(solvers.schema, "selects weights and updates the others, instead of a criterion; or a module", {
     value: "solver",

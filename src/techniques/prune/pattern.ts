@@ -4,7 +4,6 @@
  *     entries   the smallest of the layer                            w: 1 5 2 8   2:4: 0 5 0 8
  *     rows      the same share of each output (Wanda)
  *     n:m       the n largest of m consecutive inputs stay (Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse Neural Networks")
- *     r×c       blocks of r outputs and c inputs, by the sum of their squares
  */
 import * as v from "valibot";
 import { joinArrays, roundHalfEven } from "#ir";
@@ -21,9 +20,14 @@ export const entriesId = "entries";
 export const entriesPattern: Pattern = {
   id: entriesId,
   columns: 1,
-  choose: (scores, kept, amount) => {
+  choose(scores, kept, amount) {
     const sizes = scores.map(({ data }) => data);
-    return chooseJointly(sizes, kept, amount);
+    const all = pruneSmallest(joinArrays(Uint8Array, kept), joinArrays(Float64Array, sizes), amount);
+    let start = 0;
+    return kept.map(({ length }): MatrixMask => {
+      start += length;
+      return all.subarray(start - length, start);
+    });
   },
 };
 
@@ -69,50 +73,11 @@ function keepLargest(n: number, keptEntries: MatrixMask, sizes: Float64Array, st
   }
 }
 
-/** Blocks at the edges are smaller. A block takes part while it has a remaining entry. */
-const blocks = (height: number, width: number): Pattern => ({
-  id: `${height}x${width}`,
-  columns: width,
-  choose(scores, kept, amount) {
-    const tiles = scores.map(({ columns, data }, group) => {
-      const tilesPerRow = Math.ceil(columns / width);
-      const tileOf = (index: number): number =>
-        Math.floor(Math.floor(index / columns) / height) * tilesPerRow + Math.floor((index % columns) / width);
-      const sums = new Float64Array(data.length === 0 ? 0 : tileOf(data.length - 1) + 1);
-      const remainingTiles = new Uint8Array(sums.length);
-      kept[group]?.forEach((isKept, index) => {
-        if (isKept === 0) return;
-        sums[tileOf(index)] = (sums[tileOf(index)] ?? 0) + (data[index] ?? 0) ** 2;
-        remainingTiles[tileOf(index)] = 1;
-      });
-      return { tileOf, sums, present: remainingTiles };
-    });
-    const keptEntries = chooseJointly(
-      tiles.map(({ sums }) => sums),
-      tiles.map(({ present: remainingTiles }) => remainingTiles),
-      amount,
-    );
-    return kept.map((mask, group) =>
-      mask.map((entry, index) => entry & (keptEntries[group]?.[tiles[group]?.tileOf(index) ?? 0] ?? 0)),
-    );
-  },
-});
-
-/** Keeps the largest entries of all groups, ranked in one list. */
-function chooseJointly(sizes: readonly Float64Array[], kept: readonly MatrixMask[], amount: number) {
-  const all = pruneSmallest(joinArrays(Uint8Array, kept), joinArrays(Float64Array, sizes), amount);
-  let start = 0;
-  return kept.map(({ length }): MatrixMask => {
-    start += length;
-    return all.subarray(start - length, start);
-  });
-}
-
 const pruneSmallest = (mask: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
   cutLeast(mask, sizes, roundHalfEven(share * keptCount(mask)));
 
 const accepted =
-  'is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept), blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
+  'is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept), a pattern { id, choose }, or the path of a module that exports one';
 
 const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
 
@@ -139,9 +104,8 @@ export const patternSchema = v.union(
 export function patternOf(pattern: string | Pattern = entriesId): Pattern | undefined {
   if (typeof pattern !== "string") return pattern;
   if (pattern === rows.id) return rows;
-  const [, first, kind, second] = /^([1-9]\d*)([:x])([1-9]\d*)$/.exec(pattern) ?? [];
-  const [a, b] = [Number(first), Number(second)];
-  if (kind === "x") return blocks(a, b);
+  const [, first, second] = /^([1-9]\d*):([1-9]\d*)$/.exec(pattern) ?? [];
+  const [n, m] = [Number(first), Number(second)];
   // n:m must remove something.
-  return kind === ":" && a < b ? nOfM(a, b) : undefined;
+  return n < m ? nOfM(n, m) : undefined;
 }

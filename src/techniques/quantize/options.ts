@@ -17,7 +17,7 @@ import {
   withDtype,
 } from "./settings.ts";
 
-export const rangeMethods = ["min-max", "percentile", "mse", "entropy"] as const;
+export const rangeMethods = ["min-max", "percentile", "mse"] as const;
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
 const weights = v.picklist(["int8", "uint8", "nf4", "palette"]);
@@ -163,7 +163,6 @@ const entries = v.strictObject({
         ["min-max", "all numbers"],
         ["percentile", "clip one value in 100,000: try it first if min-max loses too much"],
         ["mse", "least squared error"],
-        ["entropy", "least Kullback-Leibler divergence"],
       ],
     },
   }),

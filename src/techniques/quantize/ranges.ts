@@ -3,9 +3,6 @@
  *
  *     percentile   excludes a share of 10⁻⁵ of the values, half of it at either end
  *     mse          p · [min, max], p = 1, 0.99, … 0.1, with the lowest squared error of 8 bits, including the error of clipping
- *     entropy      ± t with the lowest Kullback-Leibler divergence of 128 levels (Migacz 2017): for each t, p adds values outside
- *                  to the outer bins, and q spreads each level over its nonempty bins. Zeros are excluded: after a Relu they
- *                  would outweigh all other values
  */
 
 import { type Model, PithError, type Value } from "#ir";
@@ -20,9 +17,8 @@ import { estimateNoise, noiseStatistic } from "./resolution.ts";
 
 const clippedShare = 1e-5;
 const levels = 255;
-const entropyLevels = 128;
 
-export const clippedRanges: Readonly<Record<"percentile" | "mse" | "entropy", (seen: Histogram) => ValueRange>> = {
+export const clippedRanges: Readonly<Record<"percentile" | "mse", (seen: Histogram) => ValueRange>> = {
   percentile({ min, max, counts, start, width }) {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const cutCount = (total * clippedShare) / 2;
@@ -53,51 +49,7 @@ export const clippedRanges: Readonly<Record<"percentile" | "mse" | "entropy", (s
     }
     return limitRange({ min, max }, best.min, best.max);
   },
-  entropy({ min, max, counts, start, width, zeros }) {
-    const maxMagnitude = Math.max(-min, max);
-    const sizes = new Float64Array(Math.max(entropyLevels, Math.floor(maxMagnitude / width) + 1));
-    for (const [bin, count] of counts.entries()) {
-      const index = Math.floor(Math.abs(start + (bin + 0.5) * width) / width);
-      if (count > 0) sizes[index] = (sizes[index] ?? 0) + count;
-    }
-    sizes[0] = (sizes[0] ?? 0) - zeros;
-    const total = sizes.reduce((sum, size) => sum + size, 0);
-    let best = { parts: sizes.length, divergence: Number.POSITIVE_INFINITY };
-    const stride = Math.max(1, Math.floor(sizes.length / 512));
-    for (let binCount = entropyLevels; binCount <= sizes.length; binCount += stride) {
-      const distance = divergence(sizes, binCount, total);
-      if (distance < best.divergence) best = { parts: binCount, divergence: distance };
-    }
-    const limit = best.parts * width;
-    return limitRange({ min, max }, -limit, limit);
-  },
 };
-
-/** Returns KL(p ‖ q) of the first `parts` bins. A bin that is empty in q but not in p gets a probability of 10⁻⁴ of a bin. */
-function divergence(sizes: Float64Array, limitBins: number, total: number): number {
-  let inside = 0;
-  for (let bin = 0; bin < limitBins; bin++) inside += sizes[bin] ?? 0;
-  const rest = total - inside;
-  const minProbability = 1e-4 / limitBins;
-  let sum = 0;
-  for (let level = 0; level < entropyLevels; level++) {
-    const from = Math.floor((level * limitBins) / entropyLevels);
-    const to = Math.floor(((level + 1) * limitBins) / entropyLevels);
-    let [levelSum, filledBins] = [0, 0];
-    for (let bin = from; bin < to; bin++) {
-      const size = sizes[bin] ?? 0;
-      levelSum += size;
-      filledBins += Number(size > 0);
-    }
-    const mean = levelSum / inside / filledBins;
-    for (let bin = from; bin < to; bin++) {
-      const size = sizes[bin] ?? 0;
-      const p = (bin === limitBins - 1 ? size + rest : size) / total;
-      if (p > 0) sum += p * Math.log(p / Math.max(size > 0 ? mean : 0, minProbability));
-    }
-  }
-  return sum;
-}
 
 function limitRange({ min, max }: ValueRange, low: number, high: number): ValueRange {
   return { min: Math.max(Math.min(min, 0), Math.min(low, 0)), max: Math.min(Math.max(max, 0), Math.max(high, 0)) };
