@@ -134,7 +134,7 @@ async function* asGzip(compressed: ByteSource, size: number, checksum: number): 
   yield new Uint8Array(end.buffer);
 }
 
-const chunkBytes = 2 ** 16;
+const chunkBytes = 2 ** 18;
 
 async function* chunksOf(compressed: ByteSource): AsyncGenerator<Uint8Array> {
   for (let start = 0; start < compressed.size; start += chunkBytes)

@@ -90,7 +90,7 @@ describe("announceCalibration", () => {
 
   test("estimates from the processor time of a batch", async () => {
     expect(await estimate({ scheme: "static" }, 48, 2)).toEqual(["calibration and rounding take about 40 seconds"]);
-    expect(batches).toEqual([1, 1, 16, 16]);
+    expect(batches).toEqual([1, 1, 16]);
     expect(await estimate({ scheme: "weights", bits: 4 }, 48, 2)).toEqual([
       "calibration and rounding take about 2 minutes",
     ]);
@@ -98,6 +98,11 @@ describe("announceCalibration", () => {
 
   test("estimates from one sample if the model is slow", async () => {
     expect(await estimate({ scheme: "static" }, 0, 500)).toEqual(["calibration and rounding take about 58 minutes"]);
+    expect(batches).toEqual([1, 1]);
+  });
+
+  test("times no batch if single samples are fast", async () => {
+    expect(await estimate({ scheme: "static" }, 0, 1)).toEqual([]);
     expect(batches).toEqual([1, 1]);
   });
 

@@ -25,11 +25,16 @@ export async function announceCalibration(
   if (samples === undefined || runs === 0 || storedBytes(model.graph) > maxModelBytes) return;
   const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1 });
   try {
+    const timeFor = (seconds: number): string | undefined =>
+      waiting(seconds * runs * Math.min(count, samples.count ?? count));
+    // The first run is slow and does not count.
+    await secondsOf(runner, samples, 1);
     const singleSeconds = await secondsOf(runner, samples, 1);
+    if (timeFor(singleSeconds) === undefined) return;
     const size = Math.min(batchSize, samples.count ?? batchSize);
     const secondsPerSample =
       singleSeconds * size > maxSampleSeconds ? singleSeconds : (await secondsOf(runner, samples, size)) / size;
-    const time = waiting(secondsPerSample * runs * Math.min(count, samples.count ?? count));
+    const time = timeFor(secondsPerSample);
     if (time !== undefined) log({ id: "duration", text: `${sampleWork?.name} take ${time}` });
   } finally {
     await runner.release();
@@ -39,8 +44,6 @@ export async function announceCalibration(
 /** Returns the processor seconds of one run with `size` samples. Unlike elapsed time, it hardly depends on other processes. */
 async function secondsOf(runner: Runner, samples: Dataset, size: number): Promise<number> {
   for await (const batch of take(samples, size).batches({ size })) {
-    // The first run is slow and does not count.
-    await runner.run(batch);
     const startMs = processorTime();
     await runner.run(batch);
     return ((processorTime() ?? Number.NaN) - (startMs ?? Number.NaN)) / 1000;

@@ -24,6 +24,8 @@ export interface Rows {
   readonly rows: Float64Array;
   readonly answers: Answers;
   readonly batchNote?: BatchNote | undefined;
+  /** Samples per run; undefined for rows of a record. */
+  readonly batch?: number | undefined;
 }
 
 export interface HoldoutComparison {
@@ -96,6 +98,7 @@ export function joinRuns(first: Rows, second: Rows): Rows {
   const { given, labels } = first.answers;
   return {
     batchNote: first.batchNote ?? second.batchNote,
+    batch: first.batch ?? second.batch,
     rows: joinArrays(Float64Array, [first.rows, second.rows]),
     answers: {
       given: joinArrays(Float64Array, [given, second.answers.given]),

@@ -57,6 +57,23 @@ describe("interim looks", () => {
     expect(compared.comparison).toMatchObject({ original: { value: 1, count: 100 }, candidate: { value: 0 } });
   });
 
+  test("check once whether the outputs depend on the batch", async () => {
+    const { engine, ...context } = completeContext({});
+    let single = 0;
+    const counting = async (...request: Parameters<typeof engine.load>) => {
+      const session = await engine.load(...request);
+      const run: typeof session.run = (feeds, fetch) => {
+        single += Number(feeds.x?.dims[0] === 1);
+        return session.run(feeds, fetch);
+      };
+      return { ...session, run };
+    };
+    const looks = new Looks(original, taskOf(256), options, { ...context, engine: { load: counting } }, 64);
+    await looks.measureFirst();
+    await looks.measureAll();
+    expect(single).toBe(16);
+  });
+
   test("double the number of samples until the result is settled", async () => {
     const counts: number[] = [];
     const { rows, compared } = await looksAt(100).look(equal, ({ answers }) => {

@@ -7,7 +7,7 @@ import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
 import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
+import { type BatchChoice, type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
 import { answersWithNaN } from "../compare/compare.ts";
 import { type Goal, judge, usualDrop } from "../compare/goal.ts";
 import type { Validated } from "../record/data.ts";
@@ -190,14 +190,16 @@ export async function rowsOf(
   const positions = range(count - before).map((index) => before + index);
   const missingSamples = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
-  const { batch, note, isWarning } = await chooseBatch(context.engine, models, test, metric.name, {
-    batch: requestedBatch,
-    signal: context.signal,
-    output,
-  });
-  const measured = await measure(context.engine, models, missingSamples, [metric, answers(output, metric)], {
-    batch,
-    signal: context.signal,
+  const { engine, signal } = context;
+  const {
+    batch = knownRows?.batch,
+    note,
+    isWarning = false,
+  }: Partial<BatchChoice> = knownRows?.batch === undefined
+    ? await chooseBatch(engine, models, test, metric.name, { batch: requestedBatch, signal, output })
+    : {};
+  const measured = await measure(engine, models, missingSamples, [metric, answers(output, metric)], {
+    ...{ batch, signal },
     progress: (done, total) => context.progress(before + done, total && before + total),
     threads,
     remembered: truth,
@@ -207,6 +209,7 @@ export async function rowsOf(
     rows,
     answers: answersOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
+    batch,
   };
   return knownRows === undefined ? measuredRows : joinRuns(knownRows, measuredRows);
 }

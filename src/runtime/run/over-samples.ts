@@ -55,8 +55,10 @@ export async function overSamples(
   const runners: Runner[] = [];
   try {
     for (const { model, observed, engine: modelEngine = engine, isRemembered = false } of models) {
-      const runner = await runnerOf(modelEngine, model, samples, observed, options);
-      runners.push(isRemembered ? withKnownOutputs(runner, modelEngine, model, options.batch ?? defaultBatch) : runner);
+      const load = () => runnerOf(modelEngine, model, samples, observed, options);
+      runners.push(
+        isRemembered ? withKnownOutputs(load, modelEngine, model, options.batch ?? defaultBatch) : await load(),
+      );
     }
     return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];

@@ -15,12 +15,14 @@ const samples = memory("six samples", {
 });
 const scores = { name: "first score", columns: 1, unit: "", better: "higher", reduce: () => 0 } as const;
 
-/** Returns an engine that records the number of samples of each run. */
+/** Returns an engine that records the number of samples of each run, and counts loaded models. */
 function countingEngine() {
   const runs: number[] = [];
+  let loads = 0;
   const engine = createEngine();
   const counting: Engine = {
     async load(model, options) {
+      loads++;
       const session = await engine.load(model, options);
       return {
         ...session,
@@ -31,7 +33,7 @@ function countingEngine() {
       };
     },
   };
-  return { engine: counting, runs };
+  return { engine: counting, runs, loads: () => loads };
 }
 
 async function rowsOf(engine: Engine, model: Model, count: number, batch: number, remembered?: Model) {
@@ -56,6 +58,14 @@ it("runs a remembered model only on samples whose outputs are not known", async 
   expect(await rowsOf(engine, model, 6, 4, model)).toEqual(expected);
   // The first batch of the second measurement has one new sample.
   expect(runs).toEqual([3, 1, 2]);
+});
+
+it("does not load a model whose outputs are known", async () => {
+  const model = parseModel(text);
+  const { engine, loads } = countingEngine();
+  const expected = await rowsOf(engine, model, 6, 4, model);
+  expect(await rowsOf(engine, model, 5, 4, model)).toEqual(expected.slice(0, 5));
+  expect(loads()).toBe(1);
 });
 
 it("does not use outputs of another batch size or of the model before a change", async () => {

@@ -22,10 +22,10 @@ interface Outputs {
 const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
 /**
- * Returns a runner of an engine that runs only samples whose outputs are not known. The model must not change while it is used; if its outputs depend on
- * the batch, other batch sizes have other outputs.
+ * Returns a runner of an engine that runs only samples whose outputs are not known, and loads the model at the first one. The model must not change while
+ * it is used; if its outputs depend on the batch, other batch sizes have other outputs.
  */
-export function withKnownOutputs(runner: Runner, engine: Engine, model: Model, batchSize: number): Runner {
+export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, model: Model, batchSize: number): Runner {
   const { revision, feeds } = model.graph;
   const models = memoize(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
   const sizes = memoize(models, model, () => new Map<number, Outputs>());
@@ -33,6 +33,11 @@ export function withKnownOutputs(runner: Runner, engine: Engine, model: Model, b
   const outputs = earlierOutputs?.revision === revision ? earlierOutputs : { revision, rows: new Map(), bytes: 0 };
   sizes.set(batchSize, outputs);
   let isSuitable = !hasRandomNodes(model);
+  let runner: Promise<Runner> | undefined;
+  const runAll = async (batch: Batch): Promise<Batch> => {
+    runner ??= load();
+    return (await runner).run(batch);
+  };
   const readsLabel = feeds.some(({ name }) => name === "label");
   return {
     async run(batch) {
@@ -40,18 +45,18 @@ export function withKnownOutputs(runner: Runner, engine: Engine, model: Model, b
       const columns = readsLabel ? batch : otherColumns;
       const [count = 0] = Object.values(columns)[0]?.dims ?? [];
       isSuitable &&= count > 0 && findStates(model, Object.keys(columns)).length === 0;
-      if (!isSuitable) return runner.run(batch);
+      if (!isSuitable) return runAll(batch);
       const keys = Array.from({ length: count }, (_, sample) => keyOf(sliceBatch(columns, sample, sample + 1)));
       const missing = Uint32Array.from(keys.keys()).filter((sample) => !outputs.rows.has(keys[sample] ?? ""));
       if (missing.length > 0) {
         const isAll = missing.length === count;
-        const computed = await runner.run(isAll ? batch : mapColumns(batch, (dense) => gatherRows(dense, missing)));
+        const computed = await runAll(isAll ? batch : mapColumns(batch, (dense) => gatherRows(dense, missing)));
         const bytes = Object.values(computed).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
         isSuitable =
           bytes <= maxSampleBytes * missing.length &&
           outputs.bytes + bytes <= maxBytes &&
           Object.values(computed).every(({ dims }) => dims[0] === missing.length);
-        if (!isSuitable) return isAll ? computed : runner.run(batch);
+        if (!isSuitable) return isAll ? computed : runAll(batch);
         outputs.bytes += bytes;
         for (const [row, sample] of missing.entries())
           outputs.rows.set(keys[sample] ?? "", sliceBatch(computed, row, row + 1));
@@ -60,7 +65,7 @@ export function withKnownOutputs(runner: Runner, engine: Engine, model: Model, b
       const rows = keys.map((key) => outputs.rows.get(key) ?? {});
       return joinBatches(rows, "remembered outputs", padRows);
     },
-    release: () => runner.release(),
+    release: async () => (await runner)?.release(),
   };
 }
 

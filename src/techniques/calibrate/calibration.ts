@@ -72,7 +72,7 @@ export async function calibrate(
 export const samplesAtOnce = 16;
 
 /** Maximum bytes of values in memory; further values are stored on disk and read in order. */
-export const roomInMemory = 256 * 2 ** 20;
+const roomInMemory = 256 * 2 ** 20;
 
 const stopped = "Stopped while values were measured.";
 
@@ -82,6 +82,8 @@ export interface WalkOptions {
   readonly batch: number;
   /** Storage of the values; the caller releases it. */
   readonly storage: Storage;
+  /** Enable graph optimization (false). */
+  readonly optimize?: boolean;
 }
 
 /** Adds nodes to a copy of a part of the model. Returns the values to compute. */
@@ -249,11 +251,11 @@ export class Calibration {
 
   /** Loads a part of the model. If it reads stored values only, no inputs are bound, which takes longer than the run of a small layer. */
   async #load(part: Model): Promise<Runner> {
-    const { engine } = this.#options;
+    const { engine, optimize = false } = this.#options;
     const names = part.graph.inputs.map(({ name }) => name);
     if (!this.#takesAnyCount || !names.every((name) => this.#storedNames.includes(name)))
-      return createRunner(engine, part, this.#dataName, { optimize: false });
-    const session = await engine.load(part, { optimize: false, spinning: false });
+      return createRunner(engine, part, this.#dataName, { optimize });
+    const session = await engine.load(part, { optimize, spinning: false });
     return { run: (batch) => session.run(selectColumns(batch, names)), release: () => session.release() };
   }
 
@@ -297,19 +299,20 @@ export class Calibration {
   /** Changes a stored value as the change of its layer does, f · value + shift for each channel, so that the layer does not run again. */
   correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
     if (!this.#storedNames.includes(name)) return;
+    // Arrays in memory change in place, once. Those on disk are read anew each time.
+    const changed = new WeakSet<object>();
     this.#corrections.set(name, (dense) => {
-      const { type, dims } = dense;
-      if (!isFloat(type)) return dense;
+      const { type, dims, data } = dense;
+      if (!isFloat(type) || changed.has(data)) return dense;
+      changed.add(data);
       const { inner, columns, values } = readFeatures(dense, { axis, rank: this.#rankOf(name) });
-      const corrected = values().slice();
+      const corrected = values();
       for (let start = 0, run = 0; start < corrected.length; start += inner, run++) {
         const [factor = 1, addend = 0] = [factors[run % columns], shift[run % columns]];
         for (let index = start; index < start + inner; index++)
           corrected[index] = factor * (corrected[index] ?? 0) + addend;
       }
-      return corrected instanceof Float32Array
-        ? { type: "float32", dims, data: corrected }
-        : fromNumbers(type, dims, corrected);
+      return corrected === data ? dense : fromNumbers(type, dims, corrected);
     });
   }
 

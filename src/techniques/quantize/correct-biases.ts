@@ -18,7 +18,7 @@ import { trainPart } from "../../data/sources/open.ts";
 import { createTrials, noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias, isAboveRounding } from "../calibrate/add-output-bias.ts";
-import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
+import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
 import { type Match, matchOriginal } from "../calibrate/match.ts";
 import type { RoundedSettings } from "./settings.ts";
@@ -27,7 +27,7 @@ import type { RoundedSettings } from "./settings.ts";
 const minSamples = 32;
 const maxHeldOut = 32;
 /** Number of layer outputs that means and slopes are computed from, if 32 samples do not have more. */
-const fittedOutputs = 2 ** 27;
+const fittedOutputs = 2 ** 23;
 /** Number of outputs of a layer in a batch, if 16 samples do not have more; and of layers whose outputs the original computes in one run. */
 const [batchOutputs, aheadOutputs] = [2 ** 19, 2 ** 25];
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
@@ -85,11 +85,11 @@ async function correctLayers(
   scheme: RoundedSettings["scheme"],
   { engine, signal, progress }: Context,
 ): Promise<number> {
-  const storage = openStorage({ memory: roomInMemory });
+  const storage = openStorage();
   try {
     const counts = outputCounts(match);
     const batch = Math.max(samplesAtOnce, Math.floor(batchOutputs / Math.max(...counts)));
-    const walk = { engine, signal, batch, storage };
+    const walk = { engine, signal, batch, storage, optimize: true };
     const [calibration, reference] = [
       await Calibration.begin(model, samples, walk),
       await Calibration.begin(match.original, samples, walk),

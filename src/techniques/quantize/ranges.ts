@@ -72,7 +72,7 @@ export async function measureRanges(
 ): Promise<ReadonlyMap<Value, MeasuredRange>> {
   if (data === undefined) throw missingData("quantize");
   const names = values.map((value) => value.name);
-  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
+  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal, optimize: true };
   const bits = new Map(values.map((value) => [value.name, bitsOf(value)]));
   const measured = new Map<string, MeasuredRange>();
   const observeOptions = { ...order, samples, progress };

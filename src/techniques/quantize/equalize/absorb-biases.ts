@@ -70,7 +70,7 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
   );
   if (data === undefined || pairs.size === 0) return [];
   const outputs = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
-  const order = { samples: Math.min(samples, maxSamples), shuffle: seed, signal };
+  const order = { samples: Math.min(samples, maxSamples), shuffle: seed, signal, optimize: true };
   const opened = await trainPart(data);
   const cacheKey = { of: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
   const momentsByName = await observeOnce(engine, model, cacheKey, outputs, channelMoments, order);

@@ -58,7 +58,7 @@ export const searchFactors =
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
     const inputs = search.canGain === undefined ? [] : sampledLayers.flatMap(inputPlaceOf);
-    const order = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal };
+    const order = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal, optimize: true };
     const cacheKey = { of: data, setting: `reach on ${order.samples} samples, seed ${seed}` };
     const axes = new Map([...starts, ...inputs].map(({ name, axis }) => [name, axisOf(model, name, axis)]));
     const places = Array.from(axes, ([name, axis]) => ({ name, axis }));
