@@ -71,7 +71,6 @@ async function seen(from: Promise<Fed>, how: string, seed: number): Promise<Fed>
 }
 
 const photo = { ...presets.imagenet, resize: 96 };
-const everything = "crop=4 flip jitter=0.2 noise=0.05 erase=0.25";
 
 export const sets: readonly FeedingSet[] = [
   {
@@ -88,11 +87,6 @@ export const sets: readonly FeedingSet[] = [
     name: "CIFAR-10 crop flip, ResNet-20",
     inFiles: false,
     load: (seed) => seen(images("cifar10", built("resnet20"), presets.cifar10, 128), "crop=4 flip", seed),
-  },
-  {
-    name: "CIFAR-10 all augmentation, small CNN",
-    inFiles: false,
-    load: (seed) => seen(images("cifar10", small([128, 3, 32, 32], 10), presets.cifar10, 128), everything, seed),
   },
   { name: "MNIST, LeNet-5", inFiles: false, load: () => images("mnist", built("lenet5"), presets.unit, 128) },
   { name: "MNIST, MLP", inFiles: false, load: () => images("mnist", built("mlp"), presets.unit, 128) },

@@ -56,18 +56,18 @@ function noting(loss: Loss, seen: Batch[]): Loss {
 describe("train with augment", () => {
   it("uses different images in each epoch, and the same ones for the same seed", async () => {
     const seen: Batch[] = [];
-    const first = await trained({ augment: "crop=1 jitter=0.2", epochs: 2, loss: noting(crossEntropy(), seen) });
+    const first = await trained({ augment: "crop=3", epochs: 2, loss: noting(crossEntropy(), seen) });
     expect(seen).toHaveLength(16);
     const images = seen.map(({ input }) => [...(input?.data ?? [])].join());
     expect(new Set(images).size).toBe(16);
-    const again = await trained({ augment: { crop: 1, jitter: 0.2 }, epochs: 2 });
+    const again = await trained({ augment: { crop: 3 }, epochs: 2 });
     expect(again.weights).toEqual(first.weights);
-    expect((await trained({ augment: "crop=1 jitter=0.3", epochs: 2 })).weights).not.toEqual(first.weights);
+    expect((await trained({ augment: "crop=2", epochs: 2 })).weights).not.toEqual(first.weights);
     expect((await trained({ epochs: 2 })).weights).not.toEqual(first.weights);
   });
 
   it("learns to classify", async () => {
-    const { history } = await trained({ augment: "jitter=0.2 noise=0.05", epochs: 6, learningRate: 0.01 });
+    const { history } = await trained({ augment: "crop=1", epochs: 6, learningRate: 0.01 });
     expect(history.at(-1)?.loss).toBeLessThan(0.6 * (history[0]?.loss ?? 0));
   });
 
@@ -94,7 +94,7 @@ describe("train with augment", () => {
   });
 
   test("a resumed training ends with the same weights as an uninterrupted one, bit for bit", async () => {
-    const settings = { augment: "crop=1 flip jitter=0.2 noise=0.1 erase=0.5" } as const;
+    const settings = { augment: "crop=1 flip" } as const;
     const uninterrupted = await trained(settings);
     const checkpoint = temporaryFolder();
     const controller = new AbortController();
@@ -111,7 +111,7 @@ describe("train with augment", () => {
     // If teacher and student are equal, with frozen statistics, and see the same images, the loss has no gradient.
     for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
     const loss = distillation({ teacher: model.clone(), alpha: 1, temperature: 1 });
-    const settings = { augment: "crop=2 flip noise=0.2", epochs: 1, optimizer: "sgd", learningRate: 0.1 } as const;
+    const settings = { augment: "crop=2 flip", epochs: 1, optimizer: "sgd", learningRate: 0.1 } as const;
     const before = (await model.graph.value("fc.weight")?.tensor?.read())?.data;
     await trained({ ...settings, loss }, {}, model);
     const after = (await model.graph.value("fc.weight")?.tensor?.read())?.data;
@@ -143,6 +143,6 @@ it("pools and images of one channel keep their shapes", async () => {
     { conv: conv2d(1, 2, 3), mean: globalAveragePool(), flatten: flatten(), fc: linear(2, 2) },
     { input: ["batch", 1, 8, 8], seed: 1 },
   );
-  const { history } = await trained({ augment: "crop=3 flip erase=1", epochs: 1 }, {}, model);
+  const { history } = await trained({ augment: "crop=3 flip", epochs: 1 }, {}, model);
   expect(Number.isFinite(history[0]?.loss)).toBe(true);
 });

@@ -107,79 +107,8 @@ describe("augmented with crop and flip", () => {
   });
 });
 
-describe("augmented with jitter, noise and erase", () => {
-  const statistics = (row: readonly number[]) => {
-    const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
-    return { mean, deviation: Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length) };
-  };
-  const original = statistics(image);
-
-  test("scales around the mean and shifts, uniformly within the bounds", async () => {
-    const views = await rows(seen(counting(1000), { jitter: 0.2 }), 1);
-    const contrasts = views.map((row) => statistics(row).deviation / original.deviation);
-    const lights = views.map((row) => (statistics(row).mean - original.mean) / original.deviation);
-    for (const row of views.slice(0, 20)) {
-      const { mean, deviation } = statistics(row);
-      row.forEach((x, at) => {
-        expect(x).toBeCloseTo(mean + (deviation / original.deviation) * ((image[at] ?? 0) - original.mean), 4);
-      });
-    }
-    for (const [values, low] of [
-      [contrasts, 0.8],
-      [lights, -0.2],
-    ] as const) {
-      expect(Math.min(...values)).toBeGreaterThanOrEqual(low - 1e-5);
-      expect(Math.max(...values)).toBeLessThanOrEqual(low + 0.4 + 1e-5);
-      // A uniform distribution of this width has the deviation 0.4 / √12, and the mean of 1000 values 1/32 of it.
-      expect(Math.abs(statistics(values).mean - low - 0.2)).toBeLessThan(0.015);
-      expect(statistics(values).deviation).toBeCloseTo(0.4 / Math.sqrt(12), 2);
-    }
-  });
-
-  test("adds normal noise in units of the image's standard deviation", async () => {
-    const views = await rows(seen(counting(1000), { noise: 0.1 }), 1);
-    const noise = views.flatMap((row) => row.map((x, at) => (x - (image[at] ?? 0)) / original.deviation));
-    expect(statistics(noise).mean).toBeCloseTo(0, 2);
-    expect(statistics(noise).deviation).toBeCloseTo(0.1, 2);
-    expect(Math.abs(noise.filter((x) => Math.abs(x) < 0.1).length / noise.length - 0.683)).toBeLessThan(0.015);
-  });
-
-  test("erases a rectangle of the given share of images to the channel mean", async () => {
-    const data = counting(1000, [3, 8, 8]);
-    const views = await rows(seen(data, { erase: 0.3 }), 1);
-    const plain = Array.from({ length: 192 }, (_, at) => at + 1);
-    const changed = views.filter((row) => text(row) !== text(plain));
-    // Four standard deviations of 1000 samples are 58.
-    expect(Math.abs(changed.length - 300)).toBeLessThan(60);
-    for (const row of changed) {
-      const holes = row.flatMap((x, at) => (x === plain[at] ? [] : [at]));
-      const [ys, xs] = [holes.map((at) => Math.floor((at % 64) / 8)), holes.map((at) => at % 8)];
-      const [tall, wide] = [ys, xs].map((places) => Math.max(...places) - Math.min(...places) + 1) as [number, number];
-      expect(holes.length).toBe(3 * tall * wide);
-      expect(tall * wide).toBeLessThanOrEqual(0.45 * 64);
-      for (const at of holes) expect(row[at]).toBe(Math.floor(at / 64) * 64 + 32.5);
-    }
-  });
-
-  test("rounds and clips bytes", async () => {
-    const bytes = memory("bytes", {
-      image: {
-        type: "uint8",
-        dims: [50, 1, 2, 2],
-        data: Uint8Array.from({ length: 200 }, (_, at) => [0, 250, 255, 3][at % 4] ?? 0),
-      },
-    });
-    const views = await batches(seen(bytes, { jitter: 1, noise: 0.5 }), 1);
-    expect(views[0]?.image?.type).toBe("uint8");
-    const numbers = Array.from(views[0]?.image?.data ?? [], Number);
-    expect(numbers).toContain(0);
-    expect(numbers).toContain(255);
-    expect(new Set(numbers).size).toBeGreaterThan(20);
-  });
-});
-
 describe("random augmentation", () => {
-  const how: Augmentation = { crop: 1, flip: true, jitter: 0.2, noise: 0.1, erase: 0.5 };
+  const how: Augmentation = { crop: 2, flip: true };
 
   test("depends on the seed, the epoch and the sample", async () => {
     const data = counting(50);
@@ -187,7 +116,7 @@ describe("random augmentation", () => {
     expect(await rows(seen(data, how), 1)).toEqual(first);
     expect(await rows(seen(data, how), 2)).not.toEqual(first);
     expect(await rows(seen(data, how, 2), 1)).not.toEqual(first);
-    expect(new Set(first.map(text)).size).toBe(50);
+    expect(new Set(first.map(text)).size).toBeGreaterThan(15);
   });
 
   test("does not depend on a sample's position in the batch", async () => {
@@ -196,16 +125,6 @@ describe("random augmentation", () => {
     const [both, turned, alone] = [await imagesAt(3, 9), await imagesAt(9, 3), await imagesAt(9)];
     expect([...(both ?? [])].slice(24)).toEqual([...(alone ?? [])]);
     expect([...(turned ?? [])].slice(0, 24)).toEqual([...(alone ?? [])]);
-  });
-
-  test("does not change one operation if another is added", async () => {
-    const flipped = await rows(seen(counting(50), { flip: true }), 1);
-    const both = await rows(seen(counting(50), { flip: true, jitter: 1e-9 }), 1);
-    both.forEach((row, at) => {
-      row.forEach((x, place) => {
-        expect(x).toBeCloseTo(flipped[at]?.[place] ?? Number.NaN, 5);
-      });
-    });
   });
 
   test("differs by epoch through preprocess and split", async () => {
@@ -246,11 +165,10 @@ describe("random augmentation", () => {
 describe("augmentation errors", () => {
   it.each([
     ["an unknown name", "blur=3", /augment: "blur" is not known, only crop/],
-    ["a share above 1", "erase=2", /augment: erase: must be a share from 0 to 1\./],
     ["half a pixel", "crop=1.5", /augment: crop: must be a whole number\./],
     ["a value for a flag", "flip=3", /augment: flip: .*boolean.* received 3/],
     ["a text for a number", "crop=big", /augment: crop: .*number.* received "big"/],
-    ["a missing value", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
+    ["a missing value", "crop", /augment: crop takes a number: crop=4\./],
     ["a repeated setting", "crop=2 crop=3", /"crop" is given twice/],
     ["no settings", "", /no augmentation is given/],
     ["settings without effect", "crop=0 layout=NCHW", /no augmentation is given/],
@@ -260,8 +178,8 @@ describe("augmentation errors", () => {
   });
 
   it("parseAugmentation reads a text like an object", () => {
-    const words = "crop=4 flip, jitter=20% noise=.05 erase=0.1 layout=NHWC";
-    const all = { crop: 4, flip: true, jitter: 0.2, noise: 0.05, erase: 0.1, layout: "NHWC" } as const;
+    const words = "crop=4 flip, layout=NHWC";
+    const all = { crop: 4, flip: true, layout: "NHWC" } as const;
     expect(parseAugmentation(words)).toEqual(all);
     expect(parseAugmentation(all)).toEqual(all);
   });

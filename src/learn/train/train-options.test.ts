@@ -16,7 +16,7 @@ describe("invalid options are rejected before data is opened", () => {
     [{ loss: "hinge" }, '"hinge" is not a loss; the losses are cross-entropy, ', /^Losses can be added/],
     [{ loss: "mse(delta=2)" }, "The loss mse has no setting", undefined],
     [{ augment: "crop=4 blur" }, 'train: "augment": "blur" is not known, only crop, ', /^For instance "crop=4/],
-    [{ augment: "jitter=2" }, 'train: "augment": jitter: ', /^For instance/],
+    [{ augment: "crop=-1" }, 'train: "augment": crop: ', /^For instance/],
     [{ augment: "crop flip" }, 'train: "augment": crop takes a number: crop=4.', /^For instance/],
     [{ augment: { flip: false } }, 'train: "augment": no augmentation is given.', /^For instance/],
     [{ validation: "110%" }, "takes a share between 0 and 1, like 10%", undefined],

@@ -50,10 +50,7 @@ const resources = "Checkpoints, logs and resources:";
 
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
-  augment: option(
-    v.pipe(augmentationOption, parsableBy(parseAugmentation)),
-    'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25"',
-  ),
+  augment: option(v.pipe(augmentationOption, parsableBy(parseAugmentation)), 'augmentation of images: "crop=4 flip"'),
   epochs: described(v.optional(countOption, 5), "passes over the data", { common: true }),
   batch: option(
     countOption,
