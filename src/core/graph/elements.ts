@@ -137,6 +137,7 @@ export function nodeName({ name, outputs }: Node): string {
 }
 
 export function subgraphs(node: Node): readonly Graph[] {
+  if (node.attributes.size === 0) return noGraphs;
   let graphs = noGraphs;
   for (const attribute of node.attributes.values()) {
     const attributeGraphs = graphsOf(attribute);
@@ -145,8 +146,9 @@ export function subgraphs(node: Node): readonly Graph[] {
   return graphs;
 }
 
-/** An empty list that is shared to avoid an allocation per node. */
+/** Empty collections that nodes share, to avoid allocations. */
 const noGraphs: readonly Graph[] = [];
+const noAttributes: ReadonlyMap<string, Attribute> = new Map();
 
 /** Returns the values that a node reads: its inputs, and values of outer graphs that its subgraphs read. A value occurs once per use. */
 export function usedValues(node: Node): readonly Value[] {
@@ -286,7 +288,8 @@ export class NodeImplementation implements Node {
   readonly graph: Graph;
   readonly inputs: (ValueImplementation | undefined)[] = [];
   readonly outputs: (ValueImplementation | undefined)[] = [];
-  readonly attributes = new Map<string, Attribute>();
+  /** Replaced by each change. */
+  attributes: ReadonlyMap<string, Attribute> = noAttributes;
   doc: string | undefined = undefined;
   metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
@@ -320,22 +323,15 @@ export class NodeImplementation implements Node {
 
   /** Returns a function that restores this state. */
   snapshot(): () => void {
-    const { doc, metadata, unknown } = this;
+    const { doc, metadata, unknown, attributes } = this;
     const name = this.#name;
-    const [inputs, outputs, uses, attributes] = [
-      this.inputs.slice(),
-      this.outputs.slice(),
-      this.uses.slice(),
-      [...this.attributes],
-    ];
+    const [inputs, outputs, uses] = [this.inputs.slice(), this.outputs.slice(), this.uses.slice()];
     return () => {
-      Object.assign(this, { doc, metadata, unknown });
+      Object.assign(this, { doc, metadata, unknown, attributes });
       this.#name = name;
       refill(this.inputs, inputs);
       refill(this.outputs, outputs);
       refill(this.uses, uses);
-      this.attributes.clear();
-      for (const [key, attribute] of attributes) this.attributes.set(key, attribute);
     };
   }
 }

@@ -230,8 +230,10 @@ export class Graph implements Carried {
       node.outputs.push(name === undefined ? undefined : this.#addProduced(name, node));
     }
     for (const [index, value] of inputs.entries()) this.#connect(node, index, value);
-    const attributes = spec.attributes instanceof Map ? spec.attributes : Object.entries(spec.attributes ?? {});
-    for (const [name, attribute] of attributes) node.attributes.set(name, attribute);
+    const attributes = new Map(
+      spec.attributes instanceof Map ? spec.attributes : Object.entries(spec.attributes ?? {}),
+    );
+    if (attributes.size > 0) node.attributes = attributes;
     node.name = spec.name ?? "";
     this.#nodes.insert(node, before === undefined ? (after ?? this.#nodes.last) : before.previous);
     return node;
@@ -297,8 +299,10 @@ export class Graph implements Carried {
     const previousAttribute = ownedNode.attributes.get(name);
     for (const graph of previousAttribute === undefined ? [] : graphsOf(previousAttribute))
       if (!keptGraphs.has(graph)) graph.#clear();
-    if (attribute === undefined) ownedNode.attributes.delete(name);
-    else ownedNode.attributes.set(name, attribute);
+    const attributes = new Map(ownedNode.attributes);
+    if (attribute === undefined) attributes.delete(name);
+    else attributes.set(name, attribute);
+    ownedNode.attributes = attributes;
     this.#shared.revision++;
   }
 
