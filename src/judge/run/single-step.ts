@@ -1,12 +1,13 @@
 /** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
 
-import { hasFloatWeights, infer } from "#analysis";
+import { hasFloatWeights, infer, keptKey } from "#analysis";
 import { type Model, memoize } from "#ir";
 import { type AnyPass, type Change, equalizedReference, namesAt, type OptionValues } from "#pass";
 import { figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
+import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
 import { isWithin, judge } from "../compare/goal.ts";
 import { inputsPhrase } from "../compare/output-comparison.ts";
@@ -32,7 +33,7 @@ import {
   type TakenStep,
 } from "./candidate-steps.ts";
 import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
-import type { StepContext, StepRequest } from "./step-request.ts";
+import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 
 export interface SingleStep {
   readonly outcome: StepResult;
@@ -41,13 +42,25 @@ export interface SingleStep {
   /** Undefined for a dry run, and if nothing changed. */
   readonly judgement: Judgement | undefined;
   readonly comparison: StepComparison | undefined;
-  readonly fallback: PrecisionFallback | undefined;
-  /** Number of samples, disjoint from the test samples, on which the options or layers were chosen; undefined without such a choice. */
-  readonly searched: number | undefined;
+  /** Layers at higher precision, with the number of samples on which they were chosen. */
+  readonly fallback: (PrecisionFallback & Pick<Tested, "searched">) | undefined;
+  /** Undefined without a comparison on samples. */
+  readonly tested: Tested | undefined;
+  /** Whether the input model was pruned before this training, and the model before pruning is not compared. */
+  readonly startsPruned: boolean;
   /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
   readonly noGainText: string | undefined;
   /** Undefined if the result can be kept. */
   readonly rejection: Rejection | undefined;
+}
+
+/** Numbers of samples of a comparison. */
+export interface Tested {
+  readonly count: number;
+  /** Number of test samples, if interim looks used fewer. */
+  readonly of?: number | undefined;
+  /** Number of samples, disjoint from the tested ones, on which options or layers were chosen; undefined without such a choice. */
+  readonly searched?: number | undefined;
 }
 
 export interface Rejection {
@@ -120,13 +133,17 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   const { result: outcome, failedFallback } = takenStep;
   const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
   const searched = steps.comparer?.searched;
-  const single = { outcome, result, comparison, fallback: takenStep.fallback, searched, noGainText: noGain };
+  const fallbackTaken = takenStep.fallback && { ...takenStep.fallback, searched };
+  const tested = countTested(task, takenStep.findings?.compared, searched);
+  const hasReference = pass.reference !== undefined || takenStep.findings?.compared?.reference !== undefined;
+  const startsPruned = trains(pass) && !hasReference && wasPruned(input.model);
+  const single = { outcome, result, comparison, fallback: fallbackTaken, tested, startsPruned, noGainText: noGain };
   if (takenStep.findings === undefined || result === undefined)
     return { ...single, judgement: undefined, rejection: undefined };
-  const judgement = await steps.judge(takenStep, (check, compared) =>
+  const judgement = await steps.judge(takenStep, (check) =>
     check.verdict.met
       ? check.lostKnowledge
-      : `${check.prefix}${lossText(check.comparison, check.verdict, check.goal, sampleCounts(request, compared))}`,
+      : `${check.prefix}${lossText(check.comparison, check.verdict, check.goal, { available: task?.available, ...tested })}`,
   );
   const judged = { request, run, takenStep, judgement, result };
   warnOfDissimilarity(judged);
@@ -149,6 +166,8 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   return { ...single, judgement, rejection };
 }
 
+const wasPruned = (model: Model): boolean => model.header.metadata.has(keptKey) || isPruned(model);
+
 /** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
@@ -161,9 +180,9 @@ function partsOf({ pass, options, task, inputs }: StepRequest): StepParts {
 }
 
 /** Returns a copy of the input model whose metadata records the preprocessing of the data. */
-function copyInput({ input, record = new Map() }: StepRequest): Model {
+function copyInput({ input, task }: StepRequest): Model {
   const model = input.model.clone();
-  for (const [key, value] of record) model.header.metadata.set(key, value);
+  for (const [key, value] of task?.record ?? []) model.header.metadata.set(key, value);
   return model;
 }
 
@@ -187,16 +206,15 @@ function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefin
   return `on ${inputsPhrase(test)} ${difference} of the original's output${outputName}${advice}`;
 }
 
-/** Returns the number of available samples, and if interim looks used only a part of the test samples, the number of these (`of`). */
-function sampleCounts(
-  { task }: StepRequest,
-  compared: Compared,
-): { readonly available?: number; readonly of?: number } {
-  const [used, count, available] = [compared.answers.given.length, task?.test.count, task?.available];
-  return {
-    ...(available === undefined ? {} : { available }),
-    ...(count === undefined || used >= count ? {} : { of: count }),
-  };
+function countTested(
+  task: StepTask | undefined,
+  compared: Compared | undefined,
+  searched: number | undefined,
+): Tested | undefined {
+  if (task === undefined || compared === undefined) return undefined;
+  const { length: count } = compared.answers.given;
+  if (searched !== undefined) return { count, searched };
+  return task.test.count === undefined || count >= task.test.count ? undefined : { count, of: task.test.count };
 }
 
 /** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */

@@ -23,6 +23,8 @@ export interface References {
 export interface StepTask extends Task {
   /** Whether the metric treats the output as class scores, although nothing in the model shows that it has class scores. */
   readonly assumesScores?: boolean | undefined;
+  /** Metadata of the data that the result records. */
+  readonly record?: ReadonlyMap<string, string>;
   /** Number of all test samples, if the task has only a part of them. */
   readonly available?: number | undefined;
 }
@@ -36,18 +38,16 @@ export interface StepRequest {
   readonly task?: StepTask | undefined;
   /** Texts for a comparison without data; undefined for random inputs. */
   readonly inputs?: TextInputs | undefined;
-  /** Metadata of the data that the result records. */
-  readonly record?: ReadonlyMap<string, string> | undefined;
   readonly goal?: GoalOptions;
   /** Evaluate on all test samples, without interim looks. */
-  readonly usesAllSamples?: boolean;
+  readonly usesAllSamples?: boolean | undefined;
   /** Samples per run when measuring. */
   readonly batch?: number | undefined;
   readonly output?: string | undefined;
   /** Keep a rejected result. */
-  readonly force?: boolean;
+  readonly force?: boolean | undefined;
   /** Keep layers at higher precision if the result misses the goal. */
-  readonly fallback?: boolean;
+  readonly fallback?: boolean | undefined;
   /** Maximum bytes of the file, or of the compressed file, for which options are chosen. */
   readonly limit?: { readonly of: "file" | "download"; readonly bytes: number } | undefined;
   /**
@@ -58,7 +58,7 @@ export interface StepRequest {
   /** Only load the result, because its folder evaluates it together with the other models. */
   readonly judgedTogether?: boolean | undefined;
   /** Report what would change, without an evaluation. */
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
   readonly targets?: readonly RunTarget[];
   /** Folder for weights that are computed on reading. */
   readonly temporary?: string | undefined;

@@ -1,8 +1,11 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
-import type { AnyPass, CalibrationData, OptionValues } from "#pass";
+import { allLayers, infer, selectLayers } from "#analysis";
+import type { Model } from "#ir";
+import { type AnyPass, type CalibrationData, type OptionValues, selectionOptions } from "#pass";
 import { isObject } from "../../core/plain.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
@@ -39,3 +42,17 @@ export const placeholderOptions = ({ data }: AnyPass): OptionValues => (data ===
 
 /** The run gives a data set and not a path, so a pass need not accept paths. */
 const noSamples: Dataset = { name: "the run's data", count: 0, async *batches() {} };
+
+const layerOptions = v.object({
+  ...selectionOptions("change"),
+  overrides: v.optional(v.record(v.string(), v.looseObject({}))),
+});
+
+/** Checks that names of layers occur. @throws PithError E_NAME. */
+export function requireLayers(model: Model, options: OptionValues): void {
+  const { success, output: selection } = v.safeParse(layerOptions, options);
+  if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;
+  const copy = model.clone();
+  storeWeights(copy);
+  selectLayers(allLayers(copy, infer(copy)), selection);
+}

@@ -1,9 +1,9 @@
 import type { Encoding } from "#platform";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
-import type { PrecisionFallback } from "../../../judge/fallback/precise-layers.ts";
 import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
+import type { SingleStep } from "../../../judge/run/single-step.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
 import type { Variant } from "../../folder/run.ts";
@@ -50,7 +50,7 @@ export interface StepReport extends Pick<StepResult, "changes" | "misses" | "tra
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
   /** Layers that are kept at higher precision than requested. */
-  readonly fallback?: (PrecisionFallback & { readonly searched: number | undefined }) | undefined;
+  readonly fallback?: SingleStep["fallback"];
   readonly idle?: string | undefined;
 }
 

@@ -17,6 +17,7 @@ import {
 } from "../../../judge/recipe/pass-steps.ts";
 import type { Recipe, RecipeSamples } from "../../../judge/recipe/recipe.ts";
 import type { Samples } from "../../../judge/record/data.ts";
+import type { Tested } from "../../../judge/run/single-step.ts";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
@@ -48,11 +49,8 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /**
-   * `of`: total number if interim looks used fewer. `available`: total number if `--samples` limits it. `searched`: number of other samples, on which
-   * options were chosen.
-   */
-  readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
+  /** `available`: total number if `--samples` limits it. */
+  readonly test: Part & Partial<Omit<Tested, "count">> & { readonly available?: number };
 }
 
 export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;

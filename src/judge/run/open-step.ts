@@ -1,0 +1,134 @@
+/** Opens the request of a step: checks of model and options, references, and texts for a step without data. */
+import { open, PithError } from "#ir";
+import { type AnyPass, downloadBytesOf, type OptionValues, openModules } from "#pass";
+import { realPath } from "#platform";
+import { tokenInput } from "../../data/text/token-inputs.ts";
+import { decoderOf } from "../../runtime/run/decoding.ts";
+import { type TextInputs, textInputs } from "../../runtime/run/text-inputs.ts";
+import type { GoalOptions } from "../measure/paired-metrics.ts";
+import { countWeights } from "../measure/weigh.ts";
+import { steps } from "../recipe/steps.ts";
+import { partFor, requireLayers, textHelps, trains } from "../steps/step-options.ts";
+import type { NamedModel, References, StepContext, StepRequest } from "./step-request.ts";
+
+interface CheckedStep {
+  readonly pass: AnyPass;
+  /** The options with the exports of their modules. */
+  readonly options: OptionValues;
+  readonly input: NamedModel;
+  readonly references: References;
+  /** Reason why the pass needs samples; undefined if it needs none. */
+  readonly needs: string | undefined;
+}
+
+/**
+ * Checks a step before its data is opened, and opens its references, so that errors appear before slow work.
+ * @param original path of the original, for passes that have no option for it.
+ */
+export async function checkStep(
+  id: string,
+  input: NamedModel,
+  options: OptionValues,
+  { original, hasData }: { readonly original: unknown; readonly hasData: boolean },
+): Promise<CheckedStep> {
+  const pass = steps.get(id);
+  if (pass === undefined) throw new Error(`"${id}" is not a pass.`);
+  requireLayers(input.model, options);
+  const opened = await openModules(pass.id, pass.options, options);
+  const needs = typeof pass.data === "object" ? pass.data.when(opened) : undefined;
+  if (needs !== undefined && !hasData) requireTexts(pass, opened, input, needs);
+  await pass.checkModel?.(input.model.clone(), opened);
+  return { pass, options: opened, input, references: await openReferences(pass, input, options, original), needs };
+}
+
+interface StepSettings
+  extends Pick<
+      StepRequest,
+      "options" | "task" | "usesAllSamples" | "batch" | "output" | "force" | "fallback" | "dryRun" | "targets"
+    >,
+    Pick<StepRequest, "condition" | "judgedTogether" | "temporary">,
+    Pick<GoalOptions, "maxDrop" | "strict"> {
+  /** Maximum bytes of the file, for which options are chosen. */
+  readonly targetBytes?: number | undefined;
+  /** Maximum size of the compressed file: "20 MB", or bits per weight ("2.5 bpw"). */
+  readonly targetDownload?: string | undefined;
+  /** File that keeps the text which the model generates. */
+  readonly textFile?: string | undefined;
+}
+
+/** @throws PithError E_USAGE if the step needs samples, and gets neither data nor texts. */
+export async function openStep(
+  { pass, input, references, ...step }: CheckedStep,
+  settings: StepSettings,
+  context: StepContext,
+): Promise<StepRequest> {
+  const { targetBytes, targetDownload, textFile, maxDrop, strict, ...rest } = settings;
+  const inputs = await openTexts({ pass, input, references, ...step }, settings, context);
+  if (settings.task === undefined && inputs === undefined && step.needs !== undefined)
+    throw needsData(
+      pass,
+      step.needs,
+      "labels are not needed. A model of texts needs no data with tokenizer.json next to it",
+    );
+  const limit =
+    targetDownload !== undefined
+      ? ({
+          of: "download",
+          bytes: downloadBytesOf(targetDownload, (await countWeights(input.model)).parameters),
+        } as const)
+      : targetBytes === undefined
+        ? undefined
+        : ({ of: "file", bytes: targetBytes } as const);
+  return { ...rest, pass, input, references, inputs, limit, goal: { maxDrop, strict } };
+}
+
+/** Opens texts for a step that they improve, or that has no data. */
+async function openTexts(
+  { pass, options, input: { model }, needs }: CheckedStep,
+  { task, judgedTogether, dryRun, textFile }: StepSettings,
+  context: StepContext,
+): Promise<TextInputs | undefined> {
+  const textsHelp = partFor(pass, options) === undefined && textHelps(pass, options) && decoderOf(model) !== undefined;
+  if (trains(pass) || !(textsHelp || (task === undefined && judgedTogether !== true))) return undefined;
+  if (needs === undefined && dryRun === true) return undefined;
+  context.stage("generate text");
+  return textInputs(model, context, textFile);
+}
+
+const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
+  new PithError("E_USAGE", `${id} needs \`data\` here: ${reason}.`, {
+    hint: `Add typical inputs, such as \`data: "photos/"\`; ${about}.`,
+  });
+
+/** A model of texts needs no samples without labels, because it can get texts (`textInputs`). Noise is no calibration for other models. */
+function requireTexts(pass: AnyPass, options: OptionValues, { model: { graph } }: NamedModel, reason: string): void {
+  const isLabelled = typeof pass.data === "object" && pass.data.labelled?.(options) === true;
+  if (!isLabelled && tokenInput(graph.feeds) !== undefined) return;
+  const labels = isLabelled ? "with labels" : "labels are not needed";
+  throw needsData(pass, reason, `${labels}. See \`data\` in pith ${pass.id} --help`);
+}
+
+async function openReferences(
+  { reference, furtherReferences, checkReference }: AnyPass,
+  input: NamedModel,
+  options: OptionValues,
+  original: unknown,
+): Promise<References> {
+  const first = reference === undefined ? original : options[reference];
+  const further = furtherReferences === undefined ? [] : options[furtherReferences];
+  const paths = [first, further].flat().filter((path) => typeof path === "string");
+  const openedModels = new Map<string, NamedModel>();
+  for (const path of paths) {
+    const model = await open(path);
+    const place = await realPath(path);
+    if (openedModels.has(place))
+      throw new PithError("E_OPTION", `${path} is named twice: each ${reference} has the same weight.`);
+    await checkReference?.(input.model, model, options);
+    openedModels.set(place, { path, model });
+  }
+  const others = [...openedModels.values()];
+  const firstReference = typeof first === "string" ? others.shift() : undefined;
+  const [firstPlace] = openedModels.keys();
+  const isInput = firstReference !== undefined && firstPlace === (await realPath(input.path));
+  return { first: isInput ? undefined : firstReference, others };
+}
