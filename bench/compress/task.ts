@@ -1,8 +1,8 @@
 /** How the benches of `compress` open a model's task, and what they look for. */
 import type { Model } from "../../src/core/graph/model.ts";
 import { type Purpose, purposes } from "../../src/judge/measure/objective.ts";
+import { minSamples } from "../../src/judge/recipe/open-samples.ts";
 import { openTask } from "../../src/judge/task/index.ts";
-import { minSamples } from "../../src/search/parts.ts";
 import type { Network } from "./networks.ts";
 
 /** @param data a path, or "random". */

@@ -2,9 +2,8 @@ import { random } from "#ir";
 import { isIndexed, view } from "../data/batches/indexed.ts";
 import { testSeed } from "../data/batches/select.ts";
 import type { Dataset } from "../data/index.ts";
+import { minSamples } from "../judge/recipe/open-samples.ts";
 
-/** Minimum number of samples for the search and for the evaluation. With fewer, both use all samples. */
-export const minSamples = 100;
 /** Maximum number of search samples. If 8 % of the predictions change, the standard error of a drop is then 0.6 points. */
 const maxSearchSamples = 2048;
 /**

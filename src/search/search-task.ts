@@ -3,6 +3,7 @@
 import type { Model } from "#ir";
 import type { Context } from "#pass";
 import { counted, integer } from "../core/numbers.ts";
+import { minSamples } from "../judge/recipe/open-samples.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";
 import type { Compressed, RunOptions } from "../judge/run/run.ts";
 import { openTrials, type Trials } from "../judge/run/trials.ts";
@@ -12,7 +13,7 @@ import type { Task } from "../runtime/metrics/types.ts";
 import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { firstLook, minSamples, type SearchParts, searchParts } from "./parts.ts";
+import { firstLook, type SearchParts, searchParts } from "./parts.ts";
 
 /** Options of a run, without `choice`, `compared` and `passes`: a search decides these itself and uses only Pith's passes. */
 export interface SearchOptions

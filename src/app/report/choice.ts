@@ -2,6 +2,7 @@
 import { bytes, counted, integer, times } from "../../core/numbers.ts";
 import { isWithin } from "../../judge/compare/goal.ts";
 import { minDivided } from "../../judge/measure/division.ts";
+import { minSamples } from "../../judge/recipe/open-samples.ts";
 import type { Run, StepRecord } from "../../judge/record/data.ts";
 import {
   accuracySentence,
@@ -16,7 +17,6 @@ import {
   speedupOf,
   storageSentence,
 } from "../../judge/record/verdict.ts";
-import { minSamples } from "../../search/parts.ts";
 import { comparedSize } from "./search.ts";
 
 export interface Summary extends Outcome {

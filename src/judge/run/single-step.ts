@@ -17,6 +17,7 @@ import { FailedFallback } from "../fallback/precision-fallback.ts";
 import { announceCalibration } from "../measure/duration-notice.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import { type Lost, warnOfTargets } from "../measure/judgement.ts";
+import type { Tested } from "../recipe/open-samples.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
@@ -45,22 +46,13 @@ export interface SingleStep {
   /** Layers at higher precision, with the number of samples on which they were chosen. */
   readonly fallback: (PrecisionFallback & Pick<Tested, "searched">) | undefined;
   /** Undefined without a comparison on samples. */
-  readonly tested: Tested | undefined;
+  readonly tested: (Tested & { readonly count: number }) | undefined;
   /** Whether the input model was pruned before this training, and the model before pruning is not compared. */
   readonly startsPruned: boolean;
   /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
   readonly noGainText: string | undefined;
   /** Undefined if the result can be kept. */
   readonly rejection: Rejection | undefined;
-}
-
-/** Numbers of samples of a comparison. */
-export interface Tested {
-  readonly count: number;
-  /** Number of test samples, if interim looks used fewer. */
-  readonly of?: number | undefined;
-  /** Number of samples, disjoint from the tested ones, on which options or layers were chosen; undefined without such a choice. */
-  readonly searched?: number | undefined;
 }
 
 export interface Rejection {
@@ -210,7 +202,7 @@ function countTested(
   task: StepTask | undefined,
   compared: Compared | undefined,
   searched: number | undefined,
-): Tested | undefined {
+): SingleStep["tested"] {
   if (task === undefined || compared === undefined) return undefined;
   const { length: count } = compared.answers.given;
   if (searched !== undefined) return { count, searched };

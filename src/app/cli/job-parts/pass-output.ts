@@ -2,6 +2,7 @@ import type { Encoding } from "#platform";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
 import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
+import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import type { SingleStep } from "../../../judge/run/single-step.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
@@ -10,7 +11,6 @@ import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
-import type { SampleUse } from "./task.ts";
 
 /** Options of the command, and what a folder adds for its variants. */
 export interface PassInput

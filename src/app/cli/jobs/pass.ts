@@ -28,7 +28,7 @@ import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
 import type { PassInput, PassOutput, StepReport, WrittenOutput } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
-import { openStepsTask } from "../job-parts/task.ts";
+import { openStepsTask, openValidation } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 interface KeptStep extends SingleStep {
@@ -219,9 +219,9 @@ async function openData(
   const { command: id, options } = input;
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [{ id, options }] }];
   const request = { ...input, data, recipes, reference: first?.model };
-  const { task, sampleUse, openValidation } = await openStepsTask(engine, original, request, context);
+  const { task, sampleUse } = await openStepsTask(engine, original, request, context);
   const { validation } = options;
   // A path is replaced by the opened samples.
-  const opened = typeof validation === "string" ? { validation: await openValidation(validation) } : {};
+  const opened = typeof validation === "string" ? { validation: await openValidation(task, data, validation) } : {};
   return { task, samples: sampleUse, options: { ...options, ...opened } };
 }

@@ -1,6 +1,6 @@
 /** Formats lines about the samples that a command used. */
 import { integer } from "../../../core/numbers.ts";
-import type { Part, SampleUse } from "../job-parts/task.ts";
+import type { Part, SampleUse } from "../../../judge/recipe/open-samples.ts";
 
 /**
  * Returns the use of samples, such as `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`.

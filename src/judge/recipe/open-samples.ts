@@ -1,0 +1,118 @@
+/** Opens the data of recipes as disjoint training, calibration and test samples. The same data and recipe give the same splits. */
+import type { Model } from "#ir";
+import type { AnyPass, Context } from "#pass";
+import { counted, integer } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/index.ts";
+import { outputOf } from "../../learn/train/loss.ts";
+import { outputNames } from "../../learn/train/losses/parse.ts";
+import type { Samples } from "../record/data.ts";
+import { partFor } from "../steps/step-options.ts";
+import { type OpenedTask, openTask, type TaskOptions } from "../task/index.ts";
+import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
+import type { Recipe, RecipeSamples } from "./recipe.ts";
+
+/** Minimum number of samples for a search and for the evaluation of its result. With fewer, both use all samples. */
+export const minSamples = 100;
+
+export interface OpenedSamples {
+  readonly task: OpenedTask;
+  readonly samples: RecipeSamples;
+  readonly sampleUse: SampleUse;
+}
+
+export interface SampleUse {
+  readonly train: Part | undefined;
+  readonly calibrate: Part | undefined;
+  /** `available`: total number if the number of samples is limited. */
+  readonly test: Part & Tested & { readonly available?: number };
+}
+
+export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;
+
+/** Numbers of samples next to the tested ones. */
+export interface Tested {
+  /** Number of test samples, if interim looks used fewer. */
+  readonly of?: number | undefined;
+  /** Number of samples, disjoint from the tested ones, on which options or layers were chosen; undefined without such a choice. */
+  readonly searched?: number | undefined;
+}
+
+/**
+ * Opens a task for recipes.
+ * @throws PithError as `openTask`; E_DATA, before anything is run, if a step trains on labels and all samples are test samples.
+ */
+export async function openSamples(
+  model: Model,
+  writtenRecipes: readonly Recipe[],
+  taskOptions: TaskOptions,
+  context: Context,
+): Promise<OpenedSamples> {
+  const recipes = await Promise.all(writtenRecipes.map(openRecipe));
+  requireLossOutputs(model, recipes);
+  const trainingPasses = recipes.flatMap((recipe) =>
+    stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
+  );
+  const maxOf = (countOf: (recipe: Recipe) => number): number =>
+    Math.max(0, ...recipes.map((recipe) => countOf(recipe)));
+  const options = {
+    ...taskOptions,
+    calibrate: maxOf((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
+    trainAlone: maxOf(({ samples, ...recipe }) =>
+      samples === undefined ? samplesToLearnFrom(recipe) : trainingSampleCount(samples.training),
+    ),
+    learns: findTrainingTargets(trainingPasses, recipes),
+    // A search, or a recipe from a search, divides the test samples in two halves, so it needs a minimum number.
+    leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
+  } as const;
+  const task = await openTask(model, options, context);
+  const { seen, stored, train, calibrate: measuredOn } = task;
+  const { testable: available } = stored;
+  const maxRequestedSamples = Math.max(
+    0,
+    ...recipes
+      .flatMap((recipe) => stepsOf(recipe))
+      // Only calibrating steps count here, because `samples` of a training step counts training samples.
+      .filter(({ pass }) => typeof pass.data === "object")
+      .map(({ options }) => Number(options.samples ?? 0)),
+  );
+  if (measuredOn?.count !== undefined && measuredOn.count < maxRequestedSamples)
+    context.log({
+      id: "calibration",
+      level: "warning",
+      text: `${counted(measuredOn.count, "sample")} of the ${integer(maxRequestedSamples)} asked for: the others are for training or evaluation`,
+    });
+  return {
+    task,
+    samples: {
+      calibration: options.calibrate,
+      training: Number.isFinite(options.trainAlone) ? options.trainAlone : "all",
+    },
+    sampleUse: {
+      train: trainingPasses.length > 0 && train !== undefined ? partOf(train) : undefined,
+      calibrate: measuredOn && partOf(measuredOn),
+      test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
+    },
+  };
+}
+
+const trainingSampleCount = (training: RecipeSamples["training"]): number =>
+  training === "all" ? Number.POSITIVE_INFINITY : training;
+
+/** Returns the targets of training in the recipes. A recipe from a search has the splits of that search, even if it trains nothing. */
+function findTrainingTargets(
+  learning: readonly AnyPass[],
+  recipes: readonly Recipe[],
+): "answers" | "labels" | undefined {
+  if (learning.length > 0) return learning.every(learnsAnswers) ? "answers" : "labels";
+  return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
+}
+
+function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
+  const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
+  for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {
+    if (typeof options.loss !== "string") continue;
+    for (const name of outputNames(options.loss)) outputOf({ outputs }, name);
+  }
+}
+
+const partOf = ({ name, count }: Dataset): Part => ({ name, count });
