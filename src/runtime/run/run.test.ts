@@ -8,7 +8,7 @@ import { memory } from "../../data/index.ts";
 import { boxOverlap, detections } from "../metrics/boxes.ts";
 import { agreement, signalToNoise } from "../metrics/comparison-metrics.ts";
 import { evaluate } from "../metrics/evaluate.ts";
-import { createRunner } from "./run.ts";
+import { createRunner, withOutputs } from "./run.ts";
 
 /** Returns a box for each element that is not 0, with that element as its score. */
 const detector = (factors = "[1, 1, 1]") =>
@@ -25,6 +25,12 @@ graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, fou
 }`);
 const data = memory("rows", { x: float32([3, 3], [0.9, 0, 0, 0.8, 0.7, 0, 0, 0.6, 0]) });
 const engine = createEngine();
+
+test("observing exactly the outputs runs the model itself, so that its session can be kept", () => {
+  const model = detector();
+  expect(withOutputs(model, ["scores", "boxes"])).toBe(model);
+  expect(withOutputs(model, ["scores"])).not.toBe(model);
+});
 
 test("pads smaller samples to one tensor", async () => {
   const runner = await createRunner(engine, detector(), "data");

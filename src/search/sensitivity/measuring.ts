@@ -12,6 +12,7 @@ import { recordOnce, type Store } from "../../judge/steps/store.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
+import { watchLoads } from "../../runtime/run/load-check.ts";
 import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import { isResolved, kindWords, type SensitivityRow } from "./sensitivity-record.ts";
@@ -50,6 +51,7 @@ export async function openDropMeter(
   const texts = new Set<string>();
   const context: Context = {
     ...outerContext,
+    engine: watchLoads(outerContext.engine),
     progress: () => {},
     log(event) {
       if (!texts.has(event.text)) outerContext.log(event);
