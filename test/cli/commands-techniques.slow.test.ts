@@ -71,9 +71,7 @@ describe("factorize and distill", () => {
   test("distill warns before training if the teacher is at chance level", async () => {
     const words = ["--teacher", at("zero.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
     const { err } = await pith("distill", at("near.onnx"), ...words, "-o", at("misled.onnx"));
-    expect(err).toMatch(
-      /the teacher \S*zero\.onnx scores [\d.]+ % by the labels, and always predicting the most frequent class would score [\d.]+ %: check the order of its classes/,
-    );
+    expect(err).toMatch(/the teacher \S*zero\.onnx scores [\d.]+ % by the labels, .*: check the order of its classes/);
     const right = await pith(
       "distill",
       at("zero.onnx"),

@@ -404,7 +404,7 @@ describe("progress and result", () => {
     expect(alone.err).toMatch(
       /^Nothing is written if accuracy is worse than the 100\.0 % of .*hidden\.onnx by more than 1\.0 points \(--max-drop\), with statistical significance\. To keep it in any case: --checkpoint <folder>, or --force\.\n/m,
     );
-    const lost = /\nE_ACCURACY_LOST: Accuracy went from 100\.0 % to .*Nothing was written\.\nhint: /;
+    const lost = /\nE_ACCURACY_LOST: .*\nhint: /;
     expect(alone).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
     const kept = await pith(...words, "--checkpoint", at("wild"));
     expect(kept).toMatchObject({ code: 1, err: expect.stringMatching(lost) });

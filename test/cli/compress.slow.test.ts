@@ -334,7 +334,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   // A busy machine causes another warning.
   expect(run.warnings.filter((warning) => !warning.includes("too busy"))).toEqual([
     expect.stringContaining("no better than always predicting the most frequent class"),
-    "The original scores 50.0 %, and always predicting the most frequent class would score 50.0 %: these samples cannot show what is lost.",
+    expect.stringContaining("these samples cannot show what is lost"),
     expect.stringMatching(/^The result is not smaller than the original: \d+ bytes against \d+ bytes$/),
   ]);
   expect(run).toMatchObject({ data: { atChance: expect.stringContaining("The original scores 50.0 %") } });

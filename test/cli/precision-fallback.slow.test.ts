@@ -40,9 +40,7 @@ test("keeps layers at higher precision if tokens are lost on text that the model
   const line = ["quantize", model, "--dtype", "q8", "--text", at("lines.txt"), "-o", join(folder, "decoder.web")];
   const { code, out, err } = await pith(...line);
   expect(code, err).toBe(0);
-  expect(err).toContain(
-    "the most likely next token is the original's at only 0 of 512 positions: looking for the layers with the largest error",
-  );
+  expect(err).toContain("the most likely next token is the original's at only 0 of 512 positions: ");
   expect(out).toMatch(/^model_quantized\.onnx meets the check only with \d layers? .* head: kept in float; /m);
   const rejected = await pith(...line, "--no-fallback");
   expect(rejected).toMatchObject({

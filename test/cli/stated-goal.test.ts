@@ -20,7 +20,7 @@ describe(`a loss of ${lost} of 200 predictions, which is not significant`, () =>
   test("starts the precision fallback if it exceeds a stated goal", async () => {
     const { code, out, err } = await pith(...quantize("--max-drop", "1%"));
     expect(code, err).toBe(0);
-    expect(err).toMatch(/^1\.5 points lost, 1\.0 points allowed: looking for the layers with the largest error$/m);
+    expect(err).toMatch(/^1\.5 points lost, 1\.0 points allowed/m);
     expect(out).toMatch(/^kept at higher precision \(1\) to meet the goal: .*\n {2}fc3: kept in float/m);
     expect(err).not.toContain("not statistically significant");
   });
@@ -28,7 +28,7 @@ describe(`a loss of ${lost} of 200 predictions, which is not significant`, () =>
   test("is written with the reason if no layers at higher precision meet a stated goal", async () => {
     const { code, err } = await pith(...quantize("--max-drop", "1%", "--layers", "fc3"));
     expect(code, err).toBe(0);
-    expect(err).toMatch(/no layers are kept at higher precision: no choice of layers keeps the goal/);
+    expect(err).toMatch(/no layers are kept at higher precision/);
     expect(err).toContain("1.0 points allowed), which is not statistically significant");
   });
 });
