@@ -5,7 +5,7 @@ const conditions = ["pith-source", "node"];
 /** Tests that keep nothing from file to file. */
 const shared = [
   "src/**/*.test.ts",
-  "test/{calibrate,evaluate,folder,generated,laws,math,microsoft,nn,passes,prune,quantize,recipe,report,setup,train,zoo}/**/*.test.ts",
+  "test/{calibrate,folder,generated,judge,laws,math,nn,ops,pass,prune,quantize,report,rewrite,runtime,setup,train,zoo}/**/*.test.ts",
   "test/{data/images,engine/screen,engine/weights,onnx/foreign,onnx/hostile,onnx/models}.test.ts",
   "scripts/**/*.test.ts",
   "studio/src/**/*.test.ts",

@@ -6,7 +6,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { examples } from "../laws/examples.ts";
 import { symbolicModel } from "../laws/harness.ts";
 import type { Example } from "../ops/define.examples.ts";
-import { parseExample, ruleExamples } from "../rules/index.ts";
+import { parseExample, ruleExamples } from "../ops/rules/index.ts";
 import type { Range } from "./grow.ts";
 import { weightOf } from "./weights.ts";
 

@@ -12,8 +12,8 @@ import { usualDrop } from "../../src/judge/compare/goal.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
 import type { Compressed } from "../../src/judge/run/run.ts";
 import { search } from "../../src/search/search.ts";
+import { task, trained } from "../judge/blobs.ts";
 import { outliers } from "../outliers.ts";
-import { task, trained } from "../recipe/blobs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { bests, pictures, quick } from "./searches.ts";
 

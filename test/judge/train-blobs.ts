@@ -1,7 +1,7 @@
 /**
  * Trains the network of `blobs.ts`, which knows the classes, and writes it next to this file.
  *
- *     npx tsx --conditions=pith-source test/recipe/train-blobs.ts
+ *     npx tsx --conditions=pith-source test/judge/train-blobs.ts
  */
 import { save } from "../../src/core/onnx/index.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";

@@ -18,7 +18,7 @@ import { searchWithoutData } from "../../src/judge/fallback/fallback-samples.ts"
 import type { Pair } from "../../src/runtime/run/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { trained } from "../recipe/blobs.ts";
+import { trained } from "./blobs.ts";
 
 const options: AlikeOptions = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };
 const compare = (original: Model, result: Model, given: Partial<AlikeOptions> = {}) =>

@@ -14,8 +14,8 @@ import { allocationFrom } from "../../src/search/sensitivity/allocation.ts";
 import { measureIn, sensitivity } from "../../src/search/sensitivity/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/search/sensitivity/sensitivity-record.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
+import { task, trained } from "../judge/blobs.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { task, trained } from "./blobs.ts";
 
 let model: Model;
 let analysis: Sensitivity;

@@ -1,6 +1,6 @@
 /** The examples of all rules. */
-import type { Model } from "../../src/core/graph/model.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
+import type { Model } from "../../../src/core/graph/model.ts";
+import { parseModel } from "../../../src/core/graph/text.ts";
 import { activations } from "./activations.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { attentions } from "./attention.ts";
