@@ -53,7 +53,7 @@ async function searched(choice: Choice) {
 test("a search requires the minimum speed of the dtypes", async () => {
   const { asked, candidates } = await searched({ place: 0, by: "usual" });
   expect(candidates).toHaveLength(1);
-  expect(asked.map(({ search }) => search.leastSpeed)).toEqual([minSpeed]);
+  expect(asked.map(({ shared }) => shared.search.leastSpeed)).toEqual([minSpeed]);
 });
 
 test("prints the smaller candidate that was rejected for its speed", async () => {

@@ -120,24 +120,25 @@ export default defineCommand({
         ["the recipe", isInOutputFolder ? undefined : recipe],
       ]);
     }
-    const shared = {
-      ...{ data, metric, output, force },
-      recipe: recipe === undefined ? undefined : { path: recipe, modules },
+    const search = {
+      ...{ data, metric, output, force, seed: session.seed },
       targets: target ?? [],
       goal: { maxDrop: options.maxDrop, strict },
-      seed: session.seed,
-      command: ["pith", ...session.line],
       search: {
         ...{ minutes, steps, purpose, faster, techniques },
         front: keep === "front",
         targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
       },
-      ...workerOptionsOf(options),
-      precompress: options.precompress,
     };
-    const inputs = places.map((place) => ({ ...shared, ...place }));
-    const replaced = await Promise.all(inputs.map(({ out }) => exists(join(out, "model.onnx"))));
-    const outputs = await compressEach(inputs, fresh, session);
+    const inputOf = ({ model, out }: Place, resumeFolder: string): CompressInput => ({
+      shared: { ...search, model, resumeFolder },
+      workers: workerOptionsOf(options),
+      recipe: recipe === undefined ? undefined : { path: recipe, modules },
+      command: ["pith", ...session.line],
+      ...{ out, precompress: options.precompress },
+    });
+    const replaced = await Promise.all(places.map(({ out }) => exists(join(out, "model.onnx"))));
+    const outputs = await compressEach(places, inputOf, fresh, session);
     const isGoalRequired = options.maxDrop !== undefined || !force;
     const results = outputs.map((output, index) => ({
       ...(places[index] ?? { model: "", out: "" }),
@@ -243,23 +244,23 @@ interface Place {
   readonly out: string;
 }
 
-type ModelInput = Omit<CompressInput, "resumeFolder">;
-
 /**
  * Compresses each model. @returns the output of each model, or the error of a model that failed if there are several.
  * @throws PithError if the only model fails; E_STOPPED on a stop.
  */
 function compressEach(
-  inputs: readonly ModelInput[],
+  places: readonly Place[],
+  inputOf: (place: Place, resumeFolder: string) => CompressInput,
   fresh: boolean | undefined,
   session: Session,
 ): Promise<readonly (CompressOutput | PithError)[]> {
-  const outs = inputs.map(({ out }) => out);
+  const outs = places.map(({ out }) => out);
   return withStepsFolders(outs, { fresh, terminal: session.terminal }, async (folders) => {
-    const inputsWithFolders = inputs.map((input, index) => ({ ...input, resumeFolder: folders[index] ?? "" }));
+    const inputs = places.map((place, index) => inputOf(place, folders[index] ?? ""));
     const outputs: (CompressOutput | PithError)[] = [];
-    for (const input of await runRecipeInParallel(inputsWithFolders, session)) {
-      const work = session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true });
+    for (const input of await runRecipeInParallel(inputs, session)) {
+      const title = `compress ${input.shared.model}`;
+      const work = session.job<typeof compressJob>("compress", input, title, { keeps: true });
       const output = work.catch(async (error: unknown) => {
         throw input.recipe === undefined ? await describeStoppedSearch(error, input) : error;
       });
@@ -269,14 +270,14 @@ function compressEach(
   });
 }
 
-async function describeStoppedSearch(error: unknown, { model, out, command }: ModelInput): Promise<unknown> {
+async function describeStoppedSearch(error: unknown, { shared, out, command }: CompressInput): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const best = await readInterim(out);
   const outcome =
     best === undefined || best.command.join(" ") !== command.join(" ")
       ? "Nothing new is written yet"
       : `${join(out, "model.onnx")} has the best result so far, ${best.name}, which was compared on the search samples only`;
-  return new PithError("E_STOPPED", `compress ${model} was stopped. ${outcome}.`, { cause: error });
+  return new PithError("E_STOPPED", `compress ${shared.model} was stopped. ${outcome}.`, { cause: error });
 }
 
 /** Runs the recipe on all models in other processes, if several are allowed. @returns the inputs, with the folders that contain the results. */
@@ -284,16 +285,11 @@ async function runRecipeInParallel(
   inputs: readonly CompressInput[],
   session: Session,
 ): Promise<readonly CompressInput[]> {
-  const [{ recipe, jobs = 1, queue } = {}] = inputs;
-  if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;
-  const models = inputs.map(
-    ({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, precompress: ______, ...model }) => model,
-  );
-  const resultFolders = await session.job<typeof recipesJob>(
-    "recipes",
-    { recipe, models, outs: inputs.map(({ out }) => out), jobs, queue },
-    `run ${recipe.path}`,
-    { keeps: true },
-  );
-  return inputs.map((input, index) => ({ ...input, ...resultFolders[index] }));
+  const [{ recipe, workers } = {}] = inputs;
+  if (recipe === undefined || workers === undefined) return inputs;
+  if (workers.queue === undefined && (workers.jobs === 1 || inputs.length === 1)) return inputs;
+  const models = { models: inputs.map(({ shared }) => shared), outs: inputs.map(({ out }) => out) };
+  const request = { recipe, ...models, ...workers };
+  const folders = await session.job<typeof recipesJob>("recipes", request, `run ${recipe.path}`, { keeps: true });
+  return inputs.map((input, index) => ({ ...input, shared: { ...input.shared, ...folders[index] } }));
 }

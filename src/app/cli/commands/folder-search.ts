@@ -68,26 +68,20 @@ export function searcherOf(
       const { run, written } = await session.job<typeof compressJob>(
         "compress",
         {
-          ...{
-            model: source,
-            out,
-            recipe: undefined,
+          shared: {
+            ...{ model: source, metric, targets, resumeFolder, force: false, seed: session.seed },
             data: { ...data, ...capturedFile },
-            metric,
             output: together === undefined ? output : undefined,
-            targets,
-            resumeFolder,
-            ...workers,
+            goal: { maxDrop, strict },
+            search: {
+              ...(steps === undefined
+                ? { minutes: minutes * share }
+                : { steps: Math.max(1, Math.round(steps * share)) }),
+              ...{ purpose, techniques, leastSpeed: minSpeed },
+              front: modules > 1,
+            },
           },
-          goal: { maxDrop, strict },
-          force: false,
-          seed: session.seed,
-          command: ["pith", ...session.line],
-          search: {
-            ...(steps === undefined ? { minutes: minutes * share } : { steps: Math.max(1, Math.round(steps * share)) }),
-            ...{ purpose, techniques, leastSpeed: minSpeed },
-            front: modules > 1,
-          },
+          ...{ workers, out, recipe: undefined, command: ["pith", ...session.line] },
         },
         `search ${source}`,
         { keeps: true },

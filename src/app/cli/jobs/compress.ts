@@ -34,7 +34,10 @@ import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
 const rejectedFolder = "rejected";
 
-export interface CompressInput extends SearchInput, WorkerOptions {
+export interface CompressInput {
+  /** Input that the jobs of parallel processes share. */
+  readonly shared: SearchInput;
+  readonly workers: WorkerOptions;
   readonly out: string;
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
@@ -48,7 +51,7 @@ export interface CompressOutput {
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
   const recipeCandidate = input.recipe === undefined ? undefined : await readCandidate(input.recipe, input.out);
-  return withSearch(input, context, recipeCandidate && [recipeCandidate.recipe], (openedSearch) =>
+  return withSearch(input.shared, context, recipeCandidate && [recipeCandidate.recipe], (openedSearch) =>
     runAndWrite(input, recipeCandidate, openedSearch, context),
   );
 }
@@ -64,16 +67,16 @@ async function runAndWrite(
     ...openedSearch.options,
     about: {
       command: input.command,
-      paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
+      paths: { original: input.shared.model, result: joinPath(input.out, "model.onnx") },
       machine: thisMachine(),
     },
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
-    resumeBytes: input.queue === undefined ? maxKeptBytes(model) : undefined,
+    resumeBytes: input.workers.queue === undefined ? maxKeptBytes(model) : undefined,
   };
   let originalFacts: ReturnType<typeof fileFacts> | undefined;
   const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
-    originalFacts ??= fileFacts(model, input.model, original, context.signal);
+    originalFacts ??= fileFacts(model, input.shared.model, original, context.signal);
     return originalFacts;
   };
   const recordOf = async ({ run, others }: Compressed): Promise<Run> =>
@@ -112,20 +115,19 @@ function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
 }
 
 function runSearch(
-  input: CompressInput,
+  { shared, workers }: CompressInput,
   model: Model,
   task: Task,
   options: SearchOptions,
   running: Partial<Context>,
   context: JobContext,
 ): Promise<Compressed> {
-  const { out: _, recipe: __, command: ___, precompress: ____, jobs, queue, ...shared } = input;
   const workOf = (name: string, toStored: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
     kind: "combination",
     name,
     input: { ...toStored(shared), combination: name },
   });
-  return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (jobPool, toLocal) =>
+  return withJobPool([{ input: shared, model }], workers, workOf, context, async (jobPool, toLocal) =>
     searchAhead(model, task, { ...options, jobPool, resumeFolder: toLocal(shared).resumeFolder }, running),
   );
 }
@@ -149,7 +151,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
 
 /** Writes the result with its reports and recipes. If no variant was accepted, writes only the reports. */
 async function write(
-  { out, model }: CompressInput,
+  { out, shared: { model } }: CompressInput,
   run: Run,
   { result, others, candidates }: Compressed,
   context: JobContext,
