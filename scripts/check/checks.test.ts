@@ -243,7 +243,7 @@ test("reports a comment that names a missing file, identifier or function", () =
     readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/b.ts`, in another folder than `src/b.ts`"),
     readSource(
       "src/b.ts",
-      "const openTask = 1; // calls `openTask`, `value_info` and `nn.Conv2d`\n/** Like `closeTask`, and `endTask(a, b)`; `openTask(model)` exists. */",
+      "const openTask = 1;\t// calls `openTask`, `value_info` and `nn.Conv2d`\n/** Like `closeTask`, and `endTask(a, b)`; `openTask(model)` exists. */",
     ),
   ]);
   expect(places(findings)).toEqual([

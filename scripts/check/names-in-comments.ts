@@ -16,7 +16,7 @@ export function checkNamesInComments(sources: readonly Source[]): Finding[] {
     return !identifier.test(name) || words.has(name);
   };
   return sources
-    .filter(({ file }) => /^(src|studio)\//.test(file))
+    .filter(({ file }) => /^(src|studio|test|scripts)\//.test(file))
     .flatMap(({ file, syntax }) =>
       syntax.text
         .split("\n")
