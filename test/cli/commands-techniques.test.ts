@@ -162,7 +162,7 @@ describe("train", () => {
   test.each([
     [[], "E_USAGE: train needs --data."],
     [[...data, "--epochs", "0"], "E_OPTION: "],
-    [[...data, "--optimizer", "adamm"], 'E_OPTION: --optimizer: expected "adam", "adamw", "lion" or "sgd"'],
+    [[...data, "--optimizer", "adamm"], 'E_OPTION: --optimizer: expected "adam", "adamw" or "sgd"'],
     [[...data, "-o", at("zero.onnx")], "is the model itself"],
   ])("rejects %j as wrong usage, and writes nothing", async (words, message) => {
     const names = readdirSync(folder);

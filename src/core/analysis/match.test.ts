@@ -107,17 +107,6 @@ describe("matchLayers", () => {
     expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]))).toEqual([["relu0.output", "relu1.output"]]);
   });
 
-  test("matches by name and by shape", () => {
-    expect(pairs(perceptron([8, 8, 3]), perceptron([16, 12, 3]), "name")).toEqual([
-      ["fc0.output", "fc0.output"],
-      ["fc1.output", "fc1.output"],
-    ]);
-    expect(pairs(perceptron([12, 8, 3]), perceptron([8, 12, 3]), "shape")).toEqual([
-      ["relu0.output", "relu1.output"],
-      ["relu1.output", "relu0.output"],
-    ]);
-  });
-
   test("matches the pairs that the caller names", () => {
     expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]), { fc0: "relu1.output" })).toEqual([
       ["fc0.output", "relu1.output"],
@@ -127,20 +116,10 @@ describe("matchLayers", () => {
   test.each([
     [{ fc7: "fc0" }, 'the student has no value, layer or block "fc7"; layers are fc0, fc1'],
     [{ fc0: "fc7" }, 'the teacher has no value, layer or block "fc7"; layers are fc0, fc1, fc2'],
-    [
-      "shape",
-      'blocks of the student have the shapes [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name the pairs',
-    ],
   ] as const)("gives a reason if nothing matches: %o", (by, reason) => {
     const matched = matchLayers(perceptron([9, 3]), perceptron([16, 12, 3]), by);
     expect(matched).toBeInstanceOf(Miss);
     expect(matched).toMatchObject({ reason: expect.stringContaining(reason) });
-  });
-
-  test("gives a reason if the networks share no names", () => {
-    expect(matchLayers(perceptron([8, 3]), transformer(1, 8, 2), "name")).toMatchObject({
-      reason: expect.stringMatching(/no inner layer .* has the name of/),
-    });
   });
 });
 

@@ -13,7 +13,7 @@ import { type Inference, infer } from "./infer.ts";
 import { type Layer, layerAt, layers } from "./layers.ts";
 
 /** The matching method, or a record that maps names of student values, layers or blocks to teacher names. */
-export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
+export type Matching = "block" | Readonly<Record<string, string>>;
 
 export interface MatchedPair<T = Value> {
   readonly student: T;
@@ -36,12 +36,9 @@ const explicitAdvice =
 /**
  * Pairs the values that a loss compares, in the order of the student.
  * - `"block"`: outputs of blocks, by relative position.
- * - `"name"`: outputs of layers of the same name.
- * - `"shape"`: the last block outputs of equal size: height and width of feature maps, width of tokens and vectors.
  * @returns The pairs, or a Miss if values cannot be matched. Its reason names the option to set instead.
  */
 export function matchLayers(student: Model, teacher: Model, by: Matching = "block"): readonly MatchedPair[] | Miss {
-  if (by === "name") return pairByName(student, teacher);
   if (typeof by === "object") {
     const pairs: MatchedPair[] = [];
     for (const [name, teacherName] of Object.entries(by)) {
@@ -55,8 +52,6 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
   }
   const matched = matchedStates(student, teacher);
   if (matched instanceof Miss) return matched;
-  const values = (states: readonly State[]): readonly Value[] => states.map(({ value }) => value);
-  if (by === "shape") return pairByShape(values(matched.student), values(matched.teacher));
   return pairByStage(matched).map((pair) => ({ student: pair.student.value, teacher: pair.teacher.value }));
 }
 
@@ -122,21 +117,6 @@ export function channelAxis(
   const [axis] = axes;
   if (axes.size <= 1) axisOf.set(value, axis);
   return axisOf.get(value);
-}
-
-function pairByName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
-  const teacherOutputs = new Map(layers(teacher, infer(teacher)).map(({ name, node }) => [name, node.outputs[0]]));
-  const pairs = layers(student, infer(student)).flatMap(({ name, node }) => {
-    const [output, counterpart] = [node.outputs[0], teacherOutputs.get(name)];
-    return output === undefined || counterpart === undefined || student.graph.isOutput(output)
-      ? []
-      : [{ student: output, teacher: counterpart }];
-  });
-  if (pairs.length > 0) return pairs;
-  const names = [...teacherOutputs.keys()].slice(0, 5).join(", ");
-  return new Miss(
-    `no inner layer of the student has the name of one of the teacher's (${names}, …): match "block", or ${explicitAdvice}`,
-  );
 }
 
 /** A block output: the hidden state between two transformer layers, or the feature map between two residual blocks. */
@@ -306,20 +286,3 @@ function countEqualEndings(a: readonly Node[], b: readonly Node[]): number {
 }
 
 const sizesOf = (value: Value | undefined): string => dimsText(value?.type?.dims);
-
-function pairByShape(studentValues: readonly Value[], teacherValues: readonly Value[]): readonly MatchedPair[] | Miss {
-  const size = ({ type }: Value): string => {
-    const dims = type?.dims ?? [];
-    return `${dims.length}: ${dimsText(dims.length > 3 ? dims.slice(2) : dims.slice(-1))}`;
-  };
-  const teacherBySize = new Map(teacherValues.map((value) => [size(value), value]));
-  const pairs = [...new Map(studentValues.map((value) => [size(value), value]))].flatMap(([key, student]) => {
-    const teacher = teacherBySize.get(key);
-    return teacher === undefined ? [] : [{ student, teacher }];
-  });
-  if (pairs.length > 0) return pairs;
-  const shapes = [studentValues, teacherValues].map((list) => [...new Set(list.map(sizesOf))].join(", "));
-  return new Miss(
-    `blocks of the student have the shapes ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${explicitAdvice}`,
-  );
-}

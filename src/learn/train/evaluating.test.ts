@@ -36,7 +36,7 @@ describe("stayedText", () => {
     const unit = by === "accuracy" ? "share" : "";
     const chosen = { samples: 60, by, unit, best, evaluations: figures.length } as const;
     const evaluations = figures.map((figure, step) => ({ step, figure }));
-    return explainUnchanged({ samples: 240, chosen, average: undefined }, [
+    return explainUnchanged({ samples: 240, chosen }, [
       { epoch: 1, loss: 1, steps: figures.length, seconds: 1, evaluations },
     ]);
   };

@@ -1,15 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { random } from "../../core/tensor/random.ts";
 import { type Floats, zerosLike } from "./floats.ts";
-import { movingAverage, type OptimizedParameter, type Optimizer } from "./optimizer.ts";
-import { adam, adamW, lion, sgd } from "./optimizers.ts";
+import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
+import { adam, adamW, sgd } from "./optimizers.ts";
 
 const optimizers: readonly (readonly [string, () => Optimizer])[] = [
   ["sgd", () => sgd({ weightDecay: 0.1 })],
   ["sgd with momentum", () => sgd({ momentum: 0.9, weightDecay: 0.1 })],
   ["adam", () => adam({ weightDecay: 0.1 })],
   ["adamw", () => adamW()],
-  ["lion", () => lion({ weightDecay: 0.1 })],
 ];
 
 function trained(values: Floats, gradient: Floats): OptimizedParameter {
@@ -59,13 +58,5 @@ describe.each(optimizers)("%s", (_, make) => {
     expect(() => make().update([trained(new Float32Array(3), new Float32Array(2))], 0.1)).toThrow(
       "3 parameters have as many gradients, got 2.",
     );
-  });
-});
-
-describe("movingAverage", () => {
-  it("does not move if the weights do not move", () => {
-    const average = movingAverage([Float32Array.of(0.1, -3)], 0.9999);
-    for (let step = 0; step < 10_000; step++) average.update();
-    expect(average.values).toEqual([Float32Array.of(0.1, -3)]);
   });
 });

@@ -14,7 +14,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   y = MatMul(x, w)
 }
 `);
-const now: InitialIdentity = { nodes: 1, settings: { clip: null, average: 0.5 }, samples: null, first: "00000000" };
+const now: InitialIdentity = { nodes: 1, settings: { clip: null, weightDecay: 0.5 }, samples: null, first: "00000000" };
 const trained = trainedSizes(model, ["w", "made on the way"]);
 const same: Identity = { ...now, trained };
 
@@ -30,7 +30,7 @@ describe("the identity of a training", () => {
   test.each<[Partial<InitialIdentity>, string]>([
     [{ nodes: 2 }, "is a checkpoint of another model: it has 2 nodes, not 1."],
     [{ settings: { clip: 1 } }, "was trained with `clip` 1, not without."],
-    [{ settings: { average: null } }, "was trained without `average`, not with 0.5."],
+    [{ settings: { weightDecay: null } }, "was trained without `weightDecay`, not with 0.5."],
     [{ samples: 20 }, "was trained on 20 samples, not a stream."],
     [{ first: "ffffffff" }, "was trained on other samples: the first sample differs"],
   ])("rejects %j", (before, message) => {

@@ -4,7 +4,7 @@ export { crossEntropy } from "./losses/cross-entropy.ts";
 export { meanSquaredError } from "./losses/numbers.ts";
 export { parseLoss } from "./losses/parse.ts";
 export { clipByNorm, defineOptimizer, type Optimizer } from "./optimizer.ts";
-export { adam, adamW, lion, sgd } from "./optimizers.ts";
+export { adam, adamW, sgd } from "./optimizers.ts";
 export type { Schedule } from "./schedule.ts";
 export { createStep, type Step } from "./step.ts";
 export type { StepOptions } from "./step-graph.ts";

@@ -1,4 +1,4 @@
-/** Tests steps, accumulation, evaluations, patience and averages of the training loop, and how it ends. */
+/** Tests steps, accumulation, evaluations, and patience of the training loop, and how it ends. */
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { data, net, type Settings, stopAfter, trained, validation, weights } from "../../../test/train/corners.ts";
@@ -246,17 +246,6 @@ describe("the loop", () => {
     expect(decayed.weights["fc1.weight"]).not.toEqual(plain.weights["fc1.weight"]);
   });
 
-  test("the average is between the initial and the final weights", async () => {
-    const settings = { optimizer: sgd(), learningRate: 0.05, epochs: 1, batch: 240, schedule: "constant" } as const;
-    const before = await weights(net());
-    const [last, averaged] = [await trained(settings), await trained({ ...settings, average: 0.75 })];
-    for (const [name, values] of Object.entries(last.weights))
-      [...(values as Float32Array)].forEach((value, index) => {
-        const start = (before[name] as Float32Array)[index] ?? 0;
-        expect((averaged.weights[name] as Float32Array)[index]).toBeCloseTo(0.75 * start + 0.25 * value, 5);
-      });
-  });
-
   describe("with batch statistics", () => {
     const normalized = (): Model =>
       parseModel(`opset 21
@@ -275,19 +264,8 @@ graph (input: float32[batch, 3]) -> (y) {
       return (await weights(model)) as Record<string, Float32Array>;
     };
 
-    test("averages running statistics, too", async () => {
-      const settings = { epochs: 1, batch: 240, average: 0.75 } as const;
-      const before = (await weights(normalized())) as Record<string, Float32Array>;
-      const [last, averaged] = [await ended({ ...settings, average: undefined }), await ended(settings)];
-      for (const name of ["w", "mean", "variance"])
-        [...(last[name] ?? [])].forEach((value, index) => {
-          expect(Math.abs(value - (before[name]?.[index] ?? 0))).toBeGreaterThan(1e-6);
-          expect(averaged[name]?.[index]).toBeCloseTo(0.75 * (before[name]?.[index] ?? 0) + 0.25 * value, 5);
-        });
-    });
-
     test("resumes with the same bits", async () => {
-      const settings = { average: 0.75, validation, every: 2 } as const;
+      const settings = { validation, every: 2 } as const;
       const [uninterrupted, checkpoint] = [await ended(settings), temporaryFolder()];
       await expect(ended({ ...settings, checkpoint }, stopAfter(3))).rejects.toMatchObject({ code: "E_STOPPED" });
       expect(await ended({ ...settings, checkpoint, resume: true })).toEqual(uninterrupted);

@@ -211,7 +211,7 @@ class TrainingLoop {
     return training;
   }
 
-  async #runBatch({ step, accumulator, average }: TrainingState, batch: Batch): Promise<void> {
+  async #runBatch({ step, accumulator }: TrainingState, batch: Batch): Promise<void> {
     const { optimizer, learningRate, clip, accumulate } = this.#plan;
     const counters = this.#counters;
     const total = stepsOf(this.#plan);
@@ -228,7 +228,6 @@ class TrainingLoop {
     if (clip !== undefined) clipByNorm(step.parameters, clip);
     const rate = learningRate * rateFactor(this.#plan, counters.steps);
     optimizer.update(step.parameters, rate);
-    average?.update();
     counters.steps++;
     const report = { step: counters.steps, epoch: counters.epoch, loss: this.#loss / accumulate, learningRate: rate };
     this.#loss = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
 import { clipByNorm, type OptimizedParameter, type Optimizer } from "./optimizer.ts";
-import { adam, adamW, lion, sgd } from "./optimizers.ts";
+import { adam, adamW, sgd } from "./optimizers.ts";
 
 interface Run {
   readonly problem: string;
@@ -36,7 +36,10 @@ const oracle = golden("optimizers") as
 const unsupportedKeys = new Set(["dampening", "nesterov", "amsgrad"]);
 
 const runs = (oracle?.runs ?? []).filter(
-  (run) => run.problem === "quadratic" && !Object.keys(run.options).some((option) => unsupportedKeys.has(option)),
+  (run) =>
+    run.problem === "quadratic" &&
+    run.optimizer !== "Lion" &&
+    !Object.keys(run.options).some((option) => unsupportedKeys.has(option)),
 );
 
 function build({ optimizer, options }: Run): Optimizer {
@@ -45,7 +48,6 @@ function build({ optimizer, options }: Run): Optimizer {
   const [beta1, beta2] = Array.isArray(betas) ? (betas as number[]) : [];
   const moments = beta1 === undefined || beta2 === undefined ? {} : { beta1, beta2 };
   if (optimizer === "SGD") return sgd({ momentum: Number(momentum), ...weightDecay });
-  if (optimizer === "Lion") return lion({ ...moments, ...weightDecay });
   return (optimizer === "AdamW" ? adamW : adam)({ ...moments, epsilon: Number(eps), ...weightDecay });
 }
 
@@ -60,7 +62,7 @@ function trained(
 
 describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float64", () => {
   it("has reference runs for every optimizer", () => {
-    expect(new Set(runs.map(({ optimizer }) => optimizer))).toEqual(new Set(["SGD", "Adam", "AdamW", "Lion"]));
+    expect(new Set(runs.map(({ optimizer }) => optimizer))).toEqual(new Set(["SGD", "Adam", "AdamW"]));
   });
 
   it.each(
@@ -117,7 +119,6 @@ const all: readonly (readonly [string, () => Optimizer])[] = [
   ["sgd with momentum", () => sgd({ momentum: 0.9, weightDecay: 0.1 })],
   ["adam", () => adam({ weightDecay: 0.1 })],
   ["adamw", () => adamW({ weightDecay: 0.1 })],
-  ["lion", () => lion({ weightDecay: 0.1 })],
 ];
 
 describe.each(all)("%s", (_, make) => {

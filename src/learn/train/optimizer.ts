@@ -134,18 +134,3 @@ export function clipByNorm(parameters: readonly WithGradient[], limit: number): 
   }
   return norm;
 }
-
-/**
- * An exponential moving average (Polyak and Juditsky 1992): a += (1-d)·(w - a) after every step, from the initial w. Running
- * statistics are averaged, too: those of the last step would not fit the averaged weights.
- * @param decay d, from 0 (the last step) to below 1.
- */
-export function movingAverage(arrays: readonly Floats[], decay: number) {
-  const pairs = arrays.map((values) => ({ values, average: values.slice() }));
-  return {
-    values: pairs.map(({ average }) => average),
-    update() {
-      for (const { values, average } of pairs) move(average, values, decay - 1, -1);
-    },
-  };
-}

@@ -86,43 +86,10 @@ function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): O
   });
 }
 
-export interface LionOptions {
-  readonly beta1?: number;
-  readonly beta2?: number;
-  readonly weightDecay?: number;
-}
-
-/**
- * Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms"): steps by sign, w *= 1 - lr·wd; w -= lr·sign(β₁m +
- * (1-β₁)g); m = β₂m + (1-β₂)g. Use a third to a tenth of Adam's learning rate.
- * @example
- * const optimizer = lion({ weightDecay: 0.1 });
- */
-export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions = {}): Optimizer {
-  return defineOptimizer({
-    name: "lion",
-    slots: ["momentum"],
-    step({ values, gradient, decays }, slots, rate) {
-      const [means] = slots as [Floats];
-      const decay = decays ? rate * weightDecay : 0;
-      const tiny = tinyOf(values);
-      for (let index = 0; index < values.length; index++) {
-        const value = values[index] as number;
-        const mean = means[index] as number;
-        const slope = flush(gradient[index] as number, tiny);
-        values[index] = value - rate * Math.sign(mean + (1 - beta1) * (slope - mean)) - decay * value;
-        means[index] = flush(mean + (1 - beta2) * (slope - mean), tiny);
-      }
-    },
-  });
-}
-
 /** The optimizers by name, with their default learning rates. */
 export const optimizers = {
   adam: { rate: 0.001, make: adam },
   adamw: { rate: 0.001, make: adamW },
-  // A tenth of Adam's rate, because the steps are larger (Chen et al. 2023).
-  lion: { rate: 0.0001, make: lion },
   sgd: { rate: 0.05, make: (options: SgdOptions) => sgd({ momentum: 0.9, ...options }) },
 } as const;
 type OptimizerName = keyof typeof optimizers;

@@ -27,7 +27,7 @@ export interface Validation {
   readonly patience: number | undefined;
 }
 
-type CopiedOptions = "epochs" | "accumulate" | "clip" | "average" | "checkpoint" | "resume" | "log";
+type CopiedOptions = "epochs" | "accumulate" | "clip" | "checkpoint" | "resume" | "log";
 
 /** The options of a training with their defaults, and the objects that they name. */
 export interface Plan extends StepOptions, Pick<TrainOptions, CopiedOptions | "onStep" | "onEpoch"> {

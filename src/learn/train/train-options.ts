@@ -12,7 +12,6 @@ import type { Epoch } from "./training-state.ts";
 /** The default batch size of models with a symbolic batch dimension. */
 export const defaultBatch = 128;
 
-const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 const openShare = (message: string) => v.pipe(v.number(message), v.gtValue(0, message), v.ltValue(1, message));
 
 export interface TrainedStep {
@@ -95,7 +94,6 @@ const trainEntries = v.strictObject({
     { group: optimization },
   ),
   clip: option(positiveOption, "clip the global gradient norm to this value", { group: optimization }),
-  average: option(share, "exponential moving average of the weights, with this decay: 0.999", { group: optimization }),
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
     common: true,
     meanings: {

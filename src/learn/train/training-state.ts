@@ -4,15 +4,14 @@ import type { Context } from "#pass";
 import type { Unit } from "../../core/estimate.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, requireFloats } from "./floats.ts";
-import { accumulator, movingAverage } from "./optimizer.ts";
+import { accumulator } from "./optimizer.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
 
 export interface TrainingState {
   readonly step: Step;
   readonly accumulator: ReturnType<typeof accumulator>;
-  readonly average: ReturnType<typeof movingAverage> | undefined;
-  /** Current weights and states in the order of `Step.store`; averages if the training has a moving average. */
+  /** Current weights and states in the order of `Step.store`. */
   readonly weights: readonly Floats[];
 }
 
@@ -28,8 +27,7 @@ export async function startTraining(
   const step = await stepOf(model, example, { ...plan, carry }, context);
   const { parameters, states } = step;
   const arrays = [...parameters, ...states].map(({ values }) => values);
-  const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);
-  return { step, accumulator: accumulator(parameters, accumulate), average, weights: average?.values ?? arrays };
+  return { step, accumulator: accumulator(parameters, accumulate), weights: arrays };
 }
 
 /** Returns the stored values that a step changes, in the order of `Step.store`. */
@@ -46,31 +44,23 @@ export function lossWeights({ step, weights }: TrainingState): ReadonlyMap<strin
 }
 
 /** Returns all arrays of the state except parameters and states that the model itself stores. */
-export function stateOf({ step, average }: TrainingState, plan: Plan, model: Model): Batch {
+export function stateOf({ step }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
-  for (const [index, { name, values }] of changedValues(step).entries()) {
+  for (const { name, values } of changedValues(step)) {
     const stored = model.graph.value(name)?.tensor?.type;
     if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
-    const mean = average?.values[index];
-    if (mean !== undefined) state[`${name}/${averaged}`] = denseOf(mean.slice());
   }
   return state;
 }
 
 /** Key suffix of the float32 copies of 16-bit parameters. */
 const master = "master";
-const averaged = "average";
 
 /** Restores the arrays of `stateOf` and the parameters. @throws PithError E_DATA if the checkpoint belongs to other parameters. */
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
-  const { step, average } = training;
-  const changedArrays = changedValues(step);
-  await restoreArrays(changedArrays, stored, state);
+  const { step } = training;
+  await restoreArrays(changedValues(step), stored, state);
   plan.optimizer.restore(step.parameters, state);
-  for (const [index, values] of average?.values.entries() ?? []) {
-    const key = `${changedArrays[index]?.name}/${averaged}`;
-    values.set(requireFloats(state[key], values.length, checkpointOwner, key));
-  }
 }
 
 const checkpointOwner = "The training in the checkpoint";
@@ -123,15 +113,11 @@ export function endEpoch(counters: Counters, accumulate: number): Epoch {
 }
 
 export function summaryOf({ best, history, evaluations }: Counters, plan: Plan): TrainingSummary {
-  const { data, validation, average } = plan;
-  if (validation === undefined || best === undefined) return { samples: data.count, chosen: undefined, average };
+  const { data, validation } = plan;
+  if (validation === undefined || best === undefined) return { samples: data.count, chosen: undefined };
   const count = history.reduce((sum, epoch) => sum + epoch.evaluations.length, evaluations.length);
   const { name = "loss", unit = "" } = validation.metric ?? {};
-  return {
-    samples: data.count,
-    chosen: { samples: validation.data.count, by: name, unit, best, evaluations: count },
-    average,
-  };
+  return { samples: data.count, chosen: { samples: validation.data.count, by: name, unit, best, evaluations: count } };
 }
 
 export interface Epoch {
@@ -162,8 +148,6 @@ export interface TrainingSummary {
         readonly evaluations: number;
       }
     | undefined;
-  /** Decay of the moving average; undefined if the weights are those of a step. */
-  readonly average: number | undefined;
 }
 
 /** Mean losses over intervals with the same number of steps; plain data, stored in checkpoints. */

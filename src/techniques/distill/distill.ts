@@ -55,7 +55,7 @@ function describeLack({ teacher, ...rest }: DistillSettings): string | undefined
  * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
  * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of the channels are removed; the whole network is the teacher
  * await distill(net, { keepLayers: 2, data });
- * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton + 100 * fitnets", match: "shape" });
+ * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton + 100 * fitnets", match: { fc1: "fc3" } });
  */
 export const distill = definePass({
   id: "distill",
@@ -117,7 +117,7 @@ export const distill = definePass({
         },
       ),
       match: described(
-        v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
+        v.optional(v.union([v.literal("block"), v.record(v.string(), v.string())]), "block"),
         'how layers are paired, or pairs {"layer1": "layer3"}',
       ),
       ...training,

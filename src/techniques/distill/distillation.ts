@@ -86,7 +86,7 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
  * @example
  * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
  * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
- * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss, match: "shape" }) });
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss }) });
  */
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;

@@ -166,8 +166,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
       const lines = functionLines(result, targets, comparison?.unit === "dB", terminal.color.dim);
       for (const line of lines) terminal.line(line);
-      if (training?.chosen !== undefined || training?.average !== undefined)
-        terminal.line(`trained: ${trainingText(training)}`);
+      if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)
         terminal.line(
           `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
@@ -243,16 +242,16 @@ function goalLine(
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
-function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
+function trainingText(
+  samples: number | undefined,
+  chosen: NonNullable<NonNullable<PassOutput["training"]>["chosen"]>,
+): string {
   const samplesText = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
-  const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
-  if (chosen === undefined) return averaged === "" ? samplesText : `${samplesText}; the weights are${averaged}`;
   const { best, by, unit, evaluations } = chosen;
   const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
   const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const amongText = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
-  const weightsText = averaged === "" ? "those" : `${averaged.trim()},`;
-  return `${samplesText}; the weights are ${weightsText} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;
+  return `${samplesText}; the weights are those after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;
 }
 
 const withFormula = <T extends Pick<WeightAndCost, "macs">>(cost: T): object => ({
