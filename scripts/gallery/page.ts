@@ -124,6 +124,7 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
     `## ${title} {#${name}}`,
     `Technique: ${model.technique}. ${source}`,
     `![Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}.](/gallery/${name}.svg)`,
+    pointsSentence(run),
     escapeMarkdown(
       [gain, ...sentences, stepsSentence(run), ...run.warnings.map((text) => `${text}.`)]
         .filter((text) => text !== "")
@@ -136,7 +137,17 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
       : "The search wrote this `recipe.yaml`. With `-r recipe.yaml`, it makes the same file again:",
     `\`\`\`yaml\n${readFileSync(recipePath(name), "utf8").trimEnd()}\n\`\`\``,
     `<a href="./gallery/${name}.html" target="_self">Full report of ${title}</a>`,
-  ].join("\n\n");
+  ]
+    .filter((text) => text !== "")
+    .join("\n\n");
+}
+
+/** Returns the full names of several points of the picture, which has room for their starts only. */
+function pointsSentence({ variants }: Run): string {
+  const names = variants.flatMap(({ result, name }) => (result === undefined ? [] : [{ name, size: result.bytes }]));
+  if (names.length < 2) return "";
+  const texts = names.toSorted((a, b) => a.size - b.size).map(({ name, size }) => `${name} (${bytes(size)})`);
+  return escapeMarkdown(`The points from the smallest to the largest file: ${texts.join("; ")}.`);
 }
 
 /** Returns "After quantize: accuracy 55.0 %. After distill: accuracy 76.1 %." for results of several evaluated steps. */

@@ -90,12 +90,7 @@ const doors = [
     "<code>pith quantize</code> and <code>pith compress</code> write files that were measured.",
     "Three commands",
   ],
-  [
-    "In continuous integration",
-    "./check.html",
-    "A pull request fails if a model grows or gets worse.",
-    "Add the check",
-  ],
+  ["In CI", "./check.html", "A pull request fails if a model grows or gets worse.", "Add the check"],
 ] as const;
 
 /** Returns the page in Markdown. */
@@ -141,7 +136,8 @@ ${doors.map(([title, address, text, action]) => `<section><h3>${title}</h3><p>${
 
 \`\`\`sh
 npm install ./pith-0.1.0.tgz --ignore-scripts
-npx --no-install pith quantize model.onnx --scheme static --rounder rdoq --data samples/
+npx --no-install pith quantize model.onnx \\
+  --scheme static --rounder rdoq --data samples/
 \`\`\`
 
 </div>
