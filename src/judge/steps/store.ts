@@ -7,6 +7,7 @@ import { type ByteSource, encode, encodedSource, encodeToBytes, type Model, open
 import { bytesSource, temporaryFolder } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
 import { parsePlain, stringifyPlain } from "../../core/plain.ts";
+import { cloneWithKnownOutputs } from "../../runtime/run/remembered-outputs.ts";
 import { folderStore } from "./folder-store.ts";
 import { digestOf, keyText } from "./keys.ts";
 
@@ -84,7 +85,7 @@ export async function openStore(original: Model, options: StoreOptions): Promise
     ...store,
     original: digest,
     async open(requestedDigest) {
-      if (requestedDigest === digest) return original.clone();
+      if (requestedDigest === digest) return cloneWithKnownOutputs(original);
       const model = await store.open(requestedDigest);
       model.graph.operators = original.graph.operators;
       model.place = original.place;

@@ -5,6 +5,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { take } from "../../data/batches/select.ts";
 import { measure } from "../metrics/evaluate.ts";
+import { cloneWithKnownOutputs } from "./remembered-outputs.ts";
 
 const text = "opset 17\ngraph (x: float32[n, 3]) -> (y: float32[n, 3]) {\n  y = Softmax(x) {axis=-1}\n}";
 const samples = memory("six samples", {
@@ -98,4 +99,16 @@ it("distinguishes samples by a label that the model reads", async () => {
   };
   const [rows] = await measure(createEngine(), [model], dataset, [metric], { batch: 1, remembered: model });
   expect([...(rows?.[0] ?? [])]).toEqual([1, 6, 8]);
+});
+
+it("shares known outputs with an unchanged copy, and not with a changed one", async () => {
+  const model = parseModel(text);
+  const { engine, runs } = countingEngine();
+  const expected = await rowsOf(engine, model, 6, 6, model);
+  const copy = cloneWithKnownOutputs(model);
+  expect(await rowsOf(engine, copy, 6, 6, copy)).toEqual(expected);
+  expect(runs).toEqual([6]);
+  copy.graph.touch();
+  await rowsOf(engine, copy, 6, 6, copy);
+  expect(runs).toEqual([6, 6]);
 });

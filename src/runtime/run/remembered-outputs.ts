@@ -19,13 +19,30 @@ interface Outputs {
   bytes: number;
 }
 
+/** Unchanged copies of models by their revision. */
+const copies = new WeakMap<Model, { readonly revision: number; readonly of: Model; readonly revisionOf: number }>();
+
+/** Returns a copy that shares the known outputs of the model, while both are unchanged. */
+export function cloneWithKnownOutputs(model: Model): Model {
+  const copy = model.clone();
+  copies.set(copy, { revision: copy.graph.revision, of: model, revisionOf: model.graph.revision });
+  return copy;
+}
+
+function sourceOf(model: Model): Model {
+  const copy = copies.get(model);
+  const isUnchanged = copy?.revision === model.graph.revision && copy.revisionOf === copy.of.graph.revision;
+  return isUnchanged ? copy.of : model;
+}
+
 const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
 /**
  * Returns a runner of an engine that runs only samples whose outputs are not known, and loads the model at the first one. The model must not change while
  * it is used; if its outputs depend on the batch, other batch sizes have other outputs.
  */
-export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, model: Model, batchSize: number): Runner {
+export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, given: Model, batchSize: number): Runner {
+  const model = sourceOf(given);
   const { revision, feeds } = model.graph;
   const models = memoize(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
   const sizes = memoize(models, model, () => new Map<number, Outputs>());

@@ -1,13 +1,13 @@
 /** Makes candidates: runs a recipe, or searches for one, and measures the result on the samples. */
 import { encodeToBytes, inspect, type Model, open, PithError } from "pith";
 import { type Run, type RunOptions, recipeFrom, recipeText, runRecipe, search } from "pith/compress";
-import { createEngine } from "pith/engine";
 import { compareFunction, latency } from "pith/evaluate";
 import { quantize } from "pith/quantize";
 import type { OpenedTask } from "pith/task";
 import { outputDifferenceText, type Summary, summarize } from "../../../src/app/report/index.ts";
 import type { Candidate, MakeRequest } from "../backend/backend.ts";
 import { sha256Of } from "../hash.ts";
+import { engine } from "./engine.ts";
 import { openForTraining } from "./samples.ts";
 import type { CallContext, Opened, Sampled } from "./session.ts";
 
@@ -70,6 +70,7 @@ async function makeOnSamples(
 ): Promise<Made> {
   let stage = "prepare";
   const context = {
+    engine,
     seed: 0,
     signal,
     log: ({ text }: { readonly text: string }) => report({ note: text }),
@@ -139,7 +140,6 @@ async function makeWithoutSamples({ model }: Opened, { made }: MakeRequest, cont
   await quantize(result, options, { seed: 0, signal });
   const bytes = await encodeToBytes(result);
   report({ stage: "compare the outputs" });
-  const engine = createEngine();
   const written = await open(bytes);
   const likeness = await compareFunction(engine, model, written, { seed: 0, signal });
   const timing = await timeModels([model, written], context);
@@ -152,7 +152,7 @@ async function timeModels(models: readonly [Model, Model], { signal, report }: C
   report({ stage });
   const progress = (done: number, total?: number): void => report({ stage, done, total });
   try {
-    return timingOf(await latency(createEngine(), models, undefined, { rounds: timingRounds, signal, progress }), 1);
+    return timingOf(await latency(engine, models, undefined, { rounds: timingRounds, signal, progress }), 1);
   } catch (error) {
     if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
     throw error;

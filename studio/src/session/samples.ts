@@ -1,11 +1,11 @@
 /** Opens the user's samples for the model, and predicts some of them. */
 import { type Batch, type Model, toNumbers } from "pith";
 import { collect, type IndexedDataset, memory } from "pith/data";
-import { createEngine } from "pith/engine";
-import { evaluate, type Metric, measure } from "pith/evaluate";
+import { estimate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
 import { viewsOf } from "../../../src/app/report/index.ts";
 import { type Pixels, partSizes, type SamplesRequest, type SamplesView, type ShownSample } from "../backend/backend.ts";
+import { engine } from "./engine.ts";
 import type { CallContext, Sampled } from "./session.ts";
 
 /** Minimum number of test samples beside training samples, as for recipes with numbers of samples. */
@@ -22,6 +22,7 @@ export async function openSamples(
 ): Promise<{ readonly view: SamplesView; readonly task: OpenedTask }> {
   const warnings: string[] = [];
   const context = {
+    engine,
     seed: 0,
     signal,
     log: ({ text, level }: { readonly text: string; readonly level?: string }) => {
@@ -34,14 +35,12 @@ export async function openSamples(
   const task = await openTask(model, { ...partSizes, samples, data, preprocess }, context);
   const { metric, test } = task;
   report({ stage: "run the original" });
-  const engine = createEngine();
-  const original =
+  const progress = (done: number, total?: number): void => report({ stage: "run the original", done, total });
+  const measured =
     metric.truth === "original"
-      ? undefined
-      : await evaluate(engine, model, test, metric, {
-          signal,
-          progress: (done, total) => report({ stage: "run the original", done, total }),
-        });
+      ? []
+      : await measure(engine, [model], test, [metric], { remembered: model, signal, progress });
+  const [rows] = measured[0] ?? [];
   const view: SamplesView = {
     name: data,
     tested: test.count ?? 0,
@@ -52,7 +51,7 @@ export async function openSamples(
     preset: task.preset,
     tried: task.tried,
     metric: { name: metric.name, unit: metric.unit, better: metric.better },
-    original: original?.estimate,
+    original: rows && estimate(metric, rows),
     classes: test.classes,
     shown: await showSamples(model, task),
     warnings: [...new Set([...warnings, ...task.warnings, ...(task.assumesScores ? [scoresWarning] : [])])],
@@ -77,7 +76,7 @@ export const openForTraining = (
       trainAlone: Number.POSITIVE_INFINITY,
       leastTested,
     },
-    { seed: 0, signal },
+    { engine, seed: 0, signal },
   );
 
 async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<readonly ShownSample[]> {
@@ -87,7 +86,8 @@ async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<re
   const positions = Array.from({ length: count }, (_, index) => Math.floor((index * source.count) / count));
   const drawn = memory(test.name, await source.gather(Uint32Array.from(positions)));
   const stored = await viewsOf(positions, test, seen);
-  const [rows = new Float64Array(0)] = (await measure(createEngine(), [model], drawn, [topClasses]))[0] ?? [];
+  const measured = await measure(engine, [model], drawn, [topClasses], { remembered: model });
+  const [rows = new Float64Array(0)] = measured[0] ?? [];
   return Promise.all(
     positions.map(async (position, index) => {
       const sample = await drawn.gather(Uint32Array.of(index));

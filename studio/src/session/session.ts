@@ -109,8 +109,8 @@ export function createSession(): Session {
     async layerErrors(subject, file, context) {
       const { opened, sampled } = await subjectOf(subject, context);
       const { signal, report } = context;
-      const [{ createEngine }, { layerErrors }] = await Promise.all([import("pith/engine"), import("pith/evaluate")]);
-      const errors = await layerErrors(createEngine(), opened.model, await open(file), sampled?.task.test, {
+      const [{ engine }, { layerErrors }] = await Promise.all([import("./engine.ts"), import("pith/evaluate")]);
+      const errors = await layerErrors(engine, opened.model, await open(file), sampled?.task.test, {
         samples: 32,
         signal,
         progress: (done, total) => report({ stage: "compare the layers", done, total }),
