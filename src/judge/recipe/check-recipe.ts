@@ -5,7 +5,8 @@ import { asPithError, stripPeriod } from "#ir";
 import { type AnyPass, didYouMean, inWords, misfitOf, namesAt, type OptionValues, shown, unknownName } from "#pass";
 import { integer } from "../../core/numbers.ts";
 import { isObject } from "../../core/plain.ts";
-import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";
 import { fail, requireShallow, type Source } from "./source.ts";
@@ -220,11 +221,18 @@ function checkOptions(
     const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(stepOptions.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
-  const result = v.safeParse(options, { ...stepOptions, ...placeholderOptions(pass) }, inWords);
+  const result = v.safeParse(
+    options,
+    pass.data === undefined ? stepOptions : { ...stepOptions, data: runData },
+    inWords,
+  );
   if (result.success) return;
   const misfit = misfitOf(options, result.issues, { owner: id, withheld: runOptionNames });
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
+
+/** Stands for the data that the run adds: checks of several options run only on complete ones, and a pass need not accept paths. */
+const runData: Dataset = { name: "the run's data", count: 0, async *batches() {} };
 
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";

@@ -4,7 +4,6 @@ import { allLayers, infer, selectLayers } from "#analysis";
 import type { Model } from "#ir";
 import { type AnyPass, type CalibrationData, type OptionValues, selectionOptions } from "#pass";
 import { isObject } from "../../core/plain.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 export function trains(pass: AnyPass): boolean {
@@ -36,12 +35,6 @@ export function completeOptions(pass: AnyPass, options: OptionValues): OptionVal
   const complete = Object.entries({ ...(isObject(defaults) ? defaults : {}), ...Object.fromEntries(entries) });
   return Object.fromEntries(complete.filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)));
 }
-
-/** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
-export const placeholderOptions = ({ data }: AnyPass): OptionValues => (data === undefined ? {} : { data: noSamples });
-
-/** The run gives a data set and not a path, so a pass need not accept paths. */
-const noSamples: Dataset = { name: "the run's data", count: 0, async *batches() {} };
 
 const layerOptions = v.object({
   ...selectionOptions("change"),
