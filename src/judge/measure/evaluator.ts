@@ -1,6 +1,6 @@
 /** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
 import { cost, infer } from "#analysis";
-import { assertValid, type Model, PithError } from "#ir";
+import { assertValid, type Model, memoize, PithError } from "#ir";
 import type { Context } from "#pass";
 import { earlyLevel } from "../../core/math/interval.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
@@ -52,9 +52,11 @@ interface MeasuredOriginal {
 
 const maxDisagreements = 10;
 
+/** Sizes of files by their hash. Runs of several recipes on one model share those of the original. */
+const compressedSizes = new Map<string, Promise<CompressedSize>>();
+
 export class Evaluator {
   readonly #measured: MeasuredOriginal;
-  readonly #compressed = new Map<string, Promise<CompressedSize>>();
 
   private constructor(measuredOriginal: MeasuredOriginal) {
     this.#measured = measuredOriginal;
@@ -127,8 +129,8 @@ export class Evaluator {
       const { bytes: _, ...compressed } = await measureSize(files, this.#measured.context.signal);
       return compressed;
     };
-    const sizes = this.#compressed.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress);
-    this.#compressed.set(sha256, sizes);
+    const sizes = memoize(compressedSizes, sha256, () => recordOnce(store.records, { compressed: sha256 }, compress));
+    sizes.catch(() => compressedSizes.delete(sha256));
     return { ...measured, ...(await sizes) };
   }
 

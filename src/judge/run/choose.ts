@@ -96,9 +96,10 @@ export async function selectResult(
   { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
   options: RunOptions,
 ): Promise<Decision> {
-  const original = await evaluator.sized(evaluator.original.measured);
-  const results: Attempt[] = [];
-  for (const attempt of attempts) results.push(await addCompressedSizes(attempt, evaluator));
+  const [original, ...results] = await Promise.all([
+    evaluator.sized(evaluator.original.measured),
+    ...attempts.map((attempt) => addCompressedSizes(attempt, evaluator)),
+  ]);
   const objective = objectiveOf(options, goal?.maxDrop, original);
   // With timing, a result without a speed counts as infinitely slow, so that it cannot reach a speed target.
   const speedIfUntimed = options.rounds === 0 ? undefined : 0;
