@@ -15,7 +15,7 @@ test("reads stack frames without a function name and with a file URL", () => {
 });
 
 test("allows the command line to print, also through the library", () => {
-  expect(printingPlace(stack(`${root}report/table.ts`, `${root}cli/main.ts`), root)).toBeUndefined();
+  expect(printingPlace(stack(`${root}app/report/table.ts`, `${root}app/cli/main.ts`), root)).toBeUndefined();
 });
 
 test("allows tests to print, also those next to the sources", () => {

@@ -7,6 +7,6 @@ export function printingPlace(stack: string, root: string): string | undefined {
     .filter(({ file }) => file.startsWith(root));
   const [first] = places;
   if (first === undefined || first.file.endsWith(".test.ts")) return undefined;
-  if (places.some(({ file }) => file.startsWith(`${root}cli/`))) return undefined;
+  if (places.some(({ file }) => file.startsWith(`${root}app/cli/`))) return undefined;
   return `src/${first.file.slice(root.length)}:${first.line}`;
 }
