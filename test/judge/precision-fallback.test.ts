@@ -144,7 +144,7 @@ test("a command and a recipe of one step keep the same layers, and are compared 
   );
   const { model, run } = await runRecipe(ruined, steps("fallback"), few, { goal: point, rounds: 0 });
   expect(run.variants[0]?.comparison).toMatchObject({ difference: { count: 400 } });
-  expect(command.judgement?.compared?.comparison).toEqual(run.variants[0]?.comparison);
+  expect(command.comparison).toEqual(run.variants[0]?.comparison);
   expect(command.tested).toEqual({ count: 400, searched: run.data.validation });
   if (command.result === undefined) throw new Error("There is no result.");
   expect(await modelDigest(command.result)).toBe(await modelDigest(model));

@@ -125,7 +125,7 @@ test.each([
     { ...context, engine: watchLoads(createEngine()), stage: () => {}, log: ({ text }) => notes.push(text) },
   );
   expect(notes.includes(ownTextNote)).toBe(helps);
-  expect(step.outcome.changes.map(({ what }) => what).join()).toContain(form);
+  expect(step.changes.map(({ what }) => what).join()).toContain(form);
 });
 
 test("the record and the card of a folder state the inputs of a decoder, with its agreement", async () => {

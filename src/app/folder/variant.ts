@@ -74,8 +74,8 @@ async function makeVariant(
     condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
-  const { result, noGainText, judgement, rejection, fallback } = await runSingleStep(request, stepContext);
-  if (noGainText !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(noGainText)}.`);
+  const { result, idle, likeness, rejection, fallback } = await runSingleStep(request, stepContext);
+  if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(idle)}.`);
   if (rejection !== undefined) {
     const { text, tried } = rejection;
     throw new PithError("E_ACCURACY_LOST", `${capitalize([text, tried ?? []].flat().join("; "))}.`);
@@ -92,6 +92,6 @@ async function makeVariant(
     ...{ bytes, gzip, brotli },
     originalBrotli: originalBrotli ?? (await measureSize(originalParts, context.signal)).brotli,
     ...(preciseTexts.length === 0 ? {} : { preciseLayers: preciseTexts }),
-    ...nearnessWithoutData(judgement?.kept?.likeness),
+    ...nearnessWithoutData(likeness),
   };
 }

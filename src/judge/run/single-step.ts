@@ -9,7 +9,7 @@ import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
-import { isWithin, judge } from "../compare/goal.ts";
+import { type Comparison, type Goal, isWithin, judge, type Verdict } from "../compare/goal.ts";
 import { inputsPhrase } from "../compare/output-comparison.ts";
 import { findLayerToBlame } from "../fallback/layer-table.ts";
 import type { PrecisionFallback } from "../fallback/precise-layers.ts";
@@ -17,6 +17,7 @@ import { FailedFallback } from "../fallback/precision-fallback.ts";
 import { announceCalibration } from "../measure/duration-notice.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import { type Lost, warnOfTargets } from "../measure/judgement.ts";
+import type { KeptFunction } from "../measure/kept-function.ts";
 import type { Tested } from "../recipe/open-samples.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
@@ -33,25 +34,35 @@ import {
   type StepsRun,
   type TakenStep,
 } from "./candidate-steps.ts";
-import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type StepComparison } from "./step-comparison.ts";
+import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 
-export interface SingleStep {
-  readonly outcome: StepResult;
+/** Changes of a step, and the comparison of its result with the input model or with a reference. */
+export interface StepReport
+  extends Pick<StepResult, "changes" | "misses" | "training" | "history">,
+    Partial<Pick<KeptFunction, "likeness" | "others">> {
+  readonly goal?: Goal | undefined;
+  readonly comparison?: Comparison | undefined;
+  readonly verdict?: Verdict | undefined;
+  /** Path of the model that the verdict compares with. */
+  readonly against?: string | undefined;
+  /** Comparison with the original or teacher; undefined without such a model, or if it could not run. */
+  readonly reference?: Reference | undefined;
+  readonly targets: Judgement["targets"];
+  /** Layers at higher precision, with the number of samples on which they were chosen. */
+  readonly fallback?: (PrecisionFallback & Pick<Tested, "searched">) | undefined;
+  /** Present if the input model was pruned before this training, and the model before pruning is not the reference. */
+  readonly pruned?: true | undefined;
+  /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
+  readonly idle?: string | undefined;
+}
+
+export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
   /** Undefined if nothing changed. */
   readonly result: Model | undefined;
-  /** Undefined for a dry run, and if nothing changed. */
-  readonly judgement: Judgement | undefined;
-  readonly comparison: StepComparison | undefined;
-  /** Layers at higher precision, with the number of samples on which they were chosen. */
-  readonly fallback: (PrecisionFallback & Pick<Tested, "searched">) | undefined;
   /** Undefined without a comparison on samples. */
   readonly tested: (Tested & { readonly count: number }) | undefined;
-  /** Whether the input model was pruned before this training, and the model before pruning is not compared. */
-  readonly startsPruned: boolean;
-  /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
-  readonly noGainText: string | undefined;
-  /** Undefined if the result can be kept. */
+  /** Undefined if the result can be kept, and without a judgement (see `idle` and `StepRequest.dryRun`). */
   readonly rejection: Rejection | undefined;
 }
 
@@ -125,13 +136,13 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   const { result: outcome, failedFallback } = takenStep;
   const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
   const searched = steps.comparer?.searched;
-  const fallbackTaken = takenStep.fallback && { ...takenStep.fallback, searched };
   const tested = countTested(task, takenStep.findings?.compared, searched);
-  const hasReference = pass.reference !== undefined || takenStep.findings?.compared?.reference !== undefined;
-  const startsPruned = trains(pass) && !hasReference && wasPruned(input.model);
-  const single = { outcome, result, comparison, fallback: fallbackTaken, tested, startsPruned, noGainText: noGain };
-  if (takenStep.findings === undefined || result === undefined)
-    return { ...single, judgement: undefined, rejection: undefined };
+  const { changes, misses, training, history, learnt } = outcome;
+  const single = {
+    ...{ changes, misses, training, history, learnt, result, tested, goal: comparison?.goal, idle: noGain },
+    fallback: takenStep.fallback && { ...takenStep.fallback, searched },
+  };
+  if (takenStep.findings === undefined || result === undefined) return { ...single, targets: [], rejection: undefined };
   const judgement = await steps.judge(takenStep, (check) =>
     check.verdict.met
       ? check.lostKnowledge
@@ -155,7 +166,18 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
       text: `no layers are kept at higher precision: ${failedFallback.reason}`,
       level: "warning",
     });
-  return { ...single, judgement, rejection };
+  const { compared, goalCheck, kept, targets } = judgement;
+  const hasReference = pass.reference !== undefined || compared?.reference !== undefined;
+  return {
+    ...{ ...single, targets, rejection },
+    comparison: compared?.comparison,
+    verdict: goalCheck?.verdict,
+    against: goalCheck?.against,
+    likeness: kept?.likeness,
+    others: kept?.others,
+    reference: compared?.reference,
+    pruned: trains(pass) && !hasReference && wasPruned(input.model) ? true : undefined,
+  };
 }
 
 const wasPruned = (model: Model): boolean => model.header.metadata.has(keptKey) || isPruned(model);

@@ -1,12 +1,7 @@
 import type { Encoding } from "#platform";
-import type { Comparison, Goal, Verdict } from "../../../judge/compare/goal.ts";
-import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
-import type { Judgement } from "../../../judge/run/candidate-steps.ts";
-import type { SingleStep } from "../../../judge/run/single-step.ts";
-import type { Reference } from "../../../judge/run/step-comparison.ts";
-import type { StepResult } from "../../../judge/steps/runner.ts";
+import type { StepReport } from "../../../judge/run/single-step.ts";
 import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { StepOptions } from "../commands/pass.ts";
@@ -43,33 +38,20 @@ export interface PassInput
 
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
-export interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
+export interface PassReport extends StepReport {
   readonly before: WeightAndCost;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
-  readonly goal?: Goal | undefined;
-  readonly targets: Judgement["targets"];
-  /** Layers that are kept at higher precision than requested. */
-  readonly fallback?: SingleStep["fallback"];
-  readonly idle?: string | undefined;
 }
 
-export interface UnwrittenOutput extends StepReport {
+export interface UnwrittenOutput extends PassReport {
   readonly written?: undefined;
   readonly planned?: PlannedCost | undefined;
 }
 
-export interface WrittenOutput extends StepReport, MeasuredPair, Partial<Pick<KeptFunction, "likeness" | "others">> {
-  readonly comparison?: Comparison | undefined;
-  readonly verdict?: Verdict | undefined;
-  /** Path of the model that the verdict compares with; undefined for the input model. */
-  readonly against?: string | undefined;
-  /** Present if the input model was pruned before this training, and the model before pruning is not the reference. */
-  readonly pruned?: true | undefined;
+export interface WrittenOutput extends PassReport, MeasuredPair {
   /** Present if the input model is a result of Pith, and no original is given. The measured loss then excludes the earlier loss. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;
-  /** Comparison with the original or teacher; undefined without such a model, or if it could not run. */
-  readonly reference?: Reference | undefined;
   readonly written: string;
 }

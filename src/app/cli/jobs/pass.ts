@@ -12,9 +12,8 @@ import {
   weighFiles,
 } from "../../../judge/measure/written.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
-import type { Judgement } from "../../../judge/run/candidate-steps.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
-import { runSingleStep, type SingleStep } from "../../../judge/run/single-step.ts";
+import { runSingleStep } from "../../../judge/run/single-step.ts";
 import type { References, StepContext } from "../../../judge/run/step-request.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
@@ -26,15 +25,10 @@ import { filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/
 import type { DataRequest } from "../flags/data.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
-import type { PassInput, PassOutput, StepReport, WrittenOutput } from "../job-parts/pass-output.ts";
+import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openStepsTask, openValidation } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
-
-interface KeptStep extends SingleStep {
-  readonly result: Model;
-  readonly judgement: Judgement;
-}
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const { target } = input.options;
@@ -59,87 +53,49 @@ async function changeModel(
   context: JobContext,
   original: Model,
 ): Promise<PassOutput> {
-  const openedStep = await openRequest(input, targets, original, context);
-  const { request, context: stepContext } = openedStep;
-  const step = await rejectUnloadable(() => runSingleStep(request, stepContext));
-  const { result, noGainText, judgement, rejection } = step;
-  const report = await reportOf(openedStep, step);
-  if (result === undefined) return report;
-  if (input.dryRun)
-    return {
-      ...report,
-      planned: await planCost(original, report.before, result, stepContext, request.task?.test ?? request.inputs?.test),
-    };
-  if (judgement === undefined) return { ...report, idle: noGainText };
-  if (rejection !== undefined && !input.force)
-    throw rejectionError(request.pass, input, rejection, openedStep.data?.task.assumesScores);
-  throwIfAborted(context.signal, "Stopped on request.");
-  return writeResult(openedStep, input, { ...step, result, judgement }, report, context);
-}
-
-async function reportOf(
-  { request: { input }, data }: OpenedStep,
-  { outcome, comparison, fallback, tested }: SingleStep,
-): Promise<StepReport> {
-  const { changes, misses, training, history, learnt } = outcome;
-  const train = data?.samples.train;
-  return {
-    ...{ changes, misses, training, history },
-    before: await weighFiles(await openFilesOf(input.model, filesOfModel(input.model, input.path))),
+  const { request, context: stepContext, data, continues } = await openRequest(input, targets, original, context);
+  const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
+  const { result, rejection, tested, learnt, ...step } = run;
+  const stored = await openFilesOf(original, filesOfModel(original, input.model));
+  const before = await weighFiles(stored);
+  const report: PassReport = {
+    ...{ ...step, before },
     preprocessing: data?.task.preprocessing,
     samples: data && {
       ...data.samples,
-      train: train && { ...train, ...learnt },
+      train: data.samples.train && { ...data.samples.train, ...learnt },
       test: { ...data.samples.test, ...tested },
     },
-    goal: comparison?.goal,
-    ...{ targets: [], fallback },
   };
-}
-
-async function writeResult(
-  { request, context: stepContext, continues }: OpenedStep,
-  input: PassInput,
-  { result, judgement, noGainText: idle, startsPruned, rejection }: KeptStep,
-  report: StepReport,
-  context: JobContext,
-): Promise<WrittenOutput> {
-  const { pass, references, input: original } = request;
-  const { compared, goalCheck, kept, targets } = judgement;
+  const samples = request.task?.test ?? request.inputs?.test;
+  if (result === undefined) return report;
+  if (input.dryRun) return { ...report, planned: await planCost(original, before, result, stepContext, samples) };
+  if (step.idle !== undefined && !input.force) return report;
+  if (rejection !== undefined && !input.force)
+    throw rejectionError(request.pass, input, rejection, data?.task.assumesScores);
+  throwIfAborted(context.signal, "Stopped on request.");
   context.stage("write");
   const { files, copies } = await saveResult(result, input, context);
-  warnOfDefaults(original.model, context);
+  warnOfDefaults(original, context);
   context.stage("compressed size");
+  const reference = request.references?.first;
   const measured = await measureWritten(
     {
-      original: {
-        ...(await openFilesOf(original.model, filesOfModel(original.model, original.path))),
-        weight: report.before,
-      },
+      original: { ...stored, weight: before },
       written: await openFilesOf(result, files),
       copies,
       forDownload: input.targetDownload !== undefined || isLowEntropy(input.options),
       variant: input.variant,
-      reference: references?.first ?? original,
-      samples: request.task?.test ?? request.inputs?.test,
+      reference: reference ?? request.input,
+      samples,
     },
     stepContext,
   );
-  await warnOfSpeed(measured, report, pass, input, original.model, context);
-  const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;
+  await warnOfSpeed(measured, report, request.pass, input, original, context);
+  const isContinued = continues && step.verdict !== undefined && reference === undefined;
   return {
-    ...report,
-    ...{ ...measured, targets, idle },
-    comparison: compared?.comparison,
-    verdict: goalCheck?.verdict,
-    against: goalCheck?.against,
-    pruned: startsPruned ? true : undefined,
-    continues: continues && hasGoalWithoutReference ? true : undefined,
-    likeness: kept?.likeness,
-    others: kept?.others,
-    lost: rejection?.text,
-    reference: compared?.reference,
-    written: input.out,
+    ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
+    continues: isContinued ? true : undefined,
   };
 }
 
@@ -150,7 +106,7 @@ async function openFilesOf(model: Model, files: readonly string[]): Promise<Stor
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 async function warnOfSpeed(
   { speed, after, ...measured }: MeasuredPair,
-  { changes }: StepReport,
+  { changes }: PassReport,
   pass: AnyPass,
   { model, options }: PassInput,
   original: Model,
@@ -163,8 +119,6 @@ async function warnOfSpeed(
   const advice = slowerWarning === undefined ? "" : await fasterAdvice(pass, options, original);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
-
-type OpenedStep = Awaited<ReturnType<typeof openRequest>>;
 
 /** Opens the references and the data of a step, after checks that need only the model. */
 async function openRequest(input: PassInput, targets: readonly RunTarget[], original: Model, context: JobContext) {
