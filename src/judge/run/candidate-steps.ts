@@ -89,6 +89,8 @@ export interface TakenStep<C extends Compared = Compared> {
   readonly fallback?: PrecisionFallback;
   /** Reason why no layers are kept at higher precision, although the step misses the goal. */
   readonly failedFallback?: Miss;
+  /** Number of samples on which options were chosen. They are excluded from the findings. */
+  readonly searched?: number | undefined;
 }
 
 export interface Judgement<C extends Compared = Compared> extends Findings<C> {
@@ -110,11 +112,6 @@ export class Steps<C extends Compared = Compared> {
     this.#comparer = run.comparer;
   }
 
-  /** Compares without the samples on which options were chosen. */
-  get comparer(): Comparer<C> | undefined {
-    return this.#comparer;
-  }
-
   /**
    * Runs a step on a stored model, and compares its result.
    * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the pass.
@@ -129,8 +126,10 @@ export class Steps<C extends Compared = Compared> {
     if (!(await isJudged(step, result))) return { result };
     const takenStep = { result, findings: await this.#find(step, result.output) };
     // With a limit, layers at higher precision would exceed it.
-    if (kept === undefined || (step.bytes ?? step.download) !== undefined) return takenStep;
-    return this.#keepPreciseLayers(step, input, takenStep, { ...quiet(context), kept });
+    const isFinal = kept === undefined || (step.bytes ?? step.download) !== undefined;
+    const attemptContext = { ...quiet(context), kept };
+    const finalStep = isFinal ? takenStep : await this.#keepPreciseLayers(step, input, takenStep, attemptContext);
+    return { ...finalStep, searched: this.#comparer?.searched };
   }
 
   /** Judges the result of the last step. @param missedText returns why a result misses the goal (default: only if it lost its knowledge). */

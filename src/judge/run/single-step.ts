@@ -133,9 +133,8 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   };
   const steps = new Steps(run);
   const takenStep = await steps.take(step, store.original);
-  const { result: outcome, failedFallback } = takenStep;
+  const { result: outcome, failedFallback, searched } = takenStep;
   const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
-  const searched = steps.comparer?.searched;
   const tested = countTested(task, takenStep.findings?.compared, searched);
   const { changes, misses, training, history, learnt } = outcome;
   const single = {

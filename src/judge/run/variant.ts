@@ -32,6 +32,11 @@ export interface RunContext
   readonly purpose: Purpose | undefined;
 }
 
+/** Evaluation with its evaluator, which excludes the samples of an earlier search for options. */
+interface Evaluated extends Evaluation {
+  readonly evaluator: Evaluator;
+}
+
 export interface Attempt {
   readonly variant: Variant;
   /** Whether the result can be chosen: no step or check failed, something changed, and with other candidates, it is smaller than the original. */
@@ -59,20 +64,15 @@ export async function runCandidate(
   const last = steps[doneCount - 1];
   if (last !== undefined) context.log({ id: "resume", text: `${name}: continued after ${last.name}` });
   const records: StepRecord[] = [];
-  const evaluators = new Map<Comparer<Evaluation> | undefined, Evaluator>();
-  const comparerOf = (evaluator: Evaluator): Comparer<Evaluation> => {
-    const comparer = createComparer(evaluator, goal, name, run, comparerOf);
-    evaluators.set(comparer, evaluator);
-    return comparer;
-  };
-  const candidateSteps = new Steps<Evaluation>({
-    ...{ ...run, context, steps, comparer: comparerOf(run.evaluator), output: run.evaluator.output },
+  const candidateSteps = new Steps<Evaluated>({
+    ...{ ...run, context, steps, output: run.evaluator.output },
+    comparer: createComparer(run.evaluator, goal, name, run),
     name: run.evaluator.original.measured.name,
     open: (digest) => store.open(digest),
     openOriginal: () => run.evaluator.open(run.evaluator.original),
     isJudged: async ({ judged }) => judged,
   });
-  let takenStep: TakenStep<Evaluation> | undefined;
+  let takenStep: TakenStep<Evaluated> | undefined;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
     ...{ usable: false, evaluation: undefined },
     variant: failedVariant(name, records, reason, rejectedAs),
@@ -100,9 +100,8 @@ export async function runCandidate(
   }
   const evaluation = takenStep?.findings?.compared;
   if (takenStep === undefined || evaluation === undefined) return fail("it has no steps");
-  const evaluator = evaluators.get(candidateSteps.comparer) ?? run.evaluator;
+  const { evaluator, comparison, agreement, measured, validation } = evaluation;
   const { original } = evaluator;
-  const { comparison, agreement, measured, validation } = evaluation;
   const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
   const judgement = unchangedReason === undefined ? await candidateSteps.judge(takenStep) : undefined;
   const { lost, kept, targets = [] } = judgement ?? {};
@@ -140,20 +139,22 @@ function createComparer(
   evaluator: Evaluator,
   goal: Goal | undefined,
   candidate: string,
-  { test, metric }: RunContext,
-  comparerOf: (evaluator: Evaluator) => Comparer<Evaluation>,
-): Comparer<Evaluation> {
-  const comparer: Comparer<Evaluation> = {
+  task: Pick<RunContext, "test" | "metric">,
+): Comparer<Evaluated> {
+  const comparer: Comparer<Evaluated> = {
     goal,
     // A recipe with one step has the name of this step, which is then not repeated.
-    compare: (output, name) =>
-      evaluator.measure(output, name.endsWith(` ${candidate}`) ? name : `${candidate}, ${name}`, goal),
+    async compare(output, name) {
+      const title = name.endsWith(` ${candidate}`) ? name : `${candidate}, ${name}`;
+      return { ...(await evaluator.measure(output, title, goal)), evaluator };
+    },
     async separate(goal, context) {
       const original = await evaluator.open(evaluator.original);
-      const separated = await separateSearchSamples(original, { test, metric }, evaluator.options, goal, context);
+      const separated = await separateSearchSamples(original, task, evaluator.options, goal, context);
       if (separated instanceof Miss) return separated;
       const divided = await evaluator.divide();
-      return { search: separated.search, others: divided === evaluator ? comparer : comparerOf(divided) };
+      const others = divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
+      return { search: separated.search, others };
     },
   };
   return comparer;
@@ -171,7 +172,7 @@ export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
-function recordOf({ id, name }: PassStep, { result: stepResult, findings }: TakenStep<Evaluation>): StepRecord {
+function recordOf({ id, name }: PassStep, { result: stepResult, findings }: TakenStep<Evaluated>): StepRecord {
   const { output: _, warnings: __, history, curve, training, ...result } = stepResult;
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
@@ -186,7 +187,7 @@ function recordOf({ id, name }: PassStep, { result: stepResult, findings }: Take
 
 function reportStep(
   { name }: PassStep,
-  { result, findings, failedFallback }: TakenStep<Evaluation>,
+  { result, findings, failedFallback }: TakenStep<Evaluated>,
   isDone: boolean,
   { context, onMeasured }: RunContext,
 ): void {
