@@ -16,7 +16,7 @@ export function engineMultiply(engine: Engine): EngineMultiply {
   let session: Promise<Session> | undefined;
   const multiply: Multiply = async (a, b) => {
     if (a.rows * a.columns * b.columns < minEngineMultiplications) return multiplyHere(a, b);
-    session ??= engine.load(productModel());
+    session ??= engine.load(productModel(), { spinning: false });
     const loaded = await session;
     const toDense = (matrix: Matrix) =>
       ({ type: "float64", dims: [matrix.rows, matrix.columns], data: matrix.data }) as const;

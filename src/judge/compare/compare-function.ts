@@ -264,7 +264,7 @@ async function pairedSamples(
 ): Promise<PairedRuns> {
   const names = namesInBoth(original, result);
   if (names.length === 0) return { pairs: [], without: [], original, result, otherDraws: undefined };
-  const session = await engine.load(withFixedDraws(original), { lean: hasLargeWeights(original) });
+  const session = await engine.load(withFixedDraws(original), { spinning: false, lean: hasLargeWeights(original) });
   const runs: ModelRun[] = [];
   try {
     let feeder: Feeder | undefined;

@@ -86,7 +86,7 @@ export async function exchange(
   const outputValues = [...new Set([...graph.outputs, ...ends.flat()])];
   const joined = extract(host, outputValues);
   const names = new Map(outputValues.map((value, index) => [value, joined.graph.outputs[index]?.name ?? ""]));
-  const session = await engine.load(joined, { optimize: false });
+  const session = await engine.load(joined, { optimize: false, spinning: false });
   const outputs = original.graph.outputs.flatMap(({ name, foreign }) =>
     foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
   );

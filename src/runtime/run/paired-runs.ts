@@ -178,7 +178,12 @@ async function runBoth(
   const threads = likeliest !== undefined && likeliest.work < maxWorkOfThread ? 1 : undefined;
   let session: Session;
   try {
-    session = await engine.load(withFixedDraws(first), { optimize, threads, lean: hasLargeWeights(first) });
+    session = await engine.load(withFixedDraws(first), {
+      optimize,
+      threads,
+      spinning: false,
+      lean: hasLargeWeights(first),
+    });
   } catch (error) {
     const engineError = asPithError(error);
     const operator = findUnknownOperator(engineError);
@@ -403,9 +408,11 @@ export async function runResult(
   runs: readonly ModelRun[],
   { optimize = true, threads, signal, progress }: ResultOptions = {},
 ): Promise<readonly Pair[]> {
-  const session = await engine.load(withFixedDraws(model), { optimize, threads }).catch(async (error: unknown) => {
-    throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
-  });
+  const session = await engine
+    .load(withFixedDraws(model), { optimize, threads, spinning: false })
+    .catch(async (error: unknown) => {
+      throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
+    });
   try {
     const pairs: Pair[] = [];
     let caches: Batch = {};
