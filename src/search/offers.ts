@@ -29,7 +29,7 @@ export function combinationsFor(
 
 /** Returns the recipes of a search before its data is opened, under the assumption that calibration and training samples exist. */
 export async function recipesFor(model: Model, options: OffersOptions): Promise<readonly Recipe[]> {
-  const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
+  const samples = { calibrate: samplesToCalibrate, train: Number.MAX_SAFE_INTEGER };
   return (await combineOffers(model.clone(), { samples, hasLabels: true }, options)).map(recipeOf);
 }
 

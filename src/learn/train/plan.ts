@@ -3,7 +3,7 @@ import { infer, layers } from "#analysis";
 import { type Model, PithError, toFloat32 } from "#ir";
 import type { Context } from "#pass";
 import { isIndexed } from "../../data/batches/indexed.ts";
-import { setAside } from "../../data/batches/select.ts";
+import { draw, setAside } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { augmented } from "../../data/images/augment.ts";
 import { parseAugmentation } from "../../data/images/augment-options.ts";
@@ -57,14 +57,19 @@ export function epochSeed(seed: number, epoch: number): number {
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, epochs } = options;
+  if (epochs > 1 && !Number.isInteger(epochs))
+    throw new PithError("E_OPTION", `epochs: expected an integer or a share below 1, got ${epochs}.`, {
+      hint: "Name whole passes over the data.",
+    });
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? (await rateFor(model, optimizer, options));
   const baseSchedule = typeof schedule === "function" ? schedule : schedules[schedule];
-  const { data: samples, validation } =
+  const { data: all, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
       : await openData(options.data, options.validation, context.seed);
+  const samples = epochs < 1 && all.count !== undefined ? draw(all, Math.ceil(epochs * all.count), context.seed) : all;
   const data = augment === undefined ? samples : augmented(samples, parseAugmentation(augment), context);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
@@ -72,6 +77,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   }
   return {
     ...options,
+    epochs: Math.ceil(epochs),
     data,
     size: await batchOf(model, options.batch, data, loss.teachers ?? [], context),
     optimizer,

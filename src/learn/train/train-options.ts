@@ -50,7 +50,9 @@ const resources = "Checkpoints, logs and resources:";
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   augment: option(v.pipe(augmentationOption, parsableBy(parseAugmentation)), 'augmentation of images: "crop=4 flip"'),
-  epochs: described(v.optional(countOption, 5), "passes over the data", { common: true }),
+  epochs: described(v.optional(positiveOption, 5), "passes over the data; below 1: a share of the samples", {
+    common: true,
+  }),
   batch: option(
     countOption,
     `samples per batch (default: ${defaultBatch}, fewer of large inputs, or the fixed size of the model)`,

@@ -33,6 +33,12 @@ describe("train", () => {
     expect(history[7]?.loss).toBeLessThan(0.4 * (history[0]?.loss ?? 0));
   });
 
+  it("trains on a share of the samples for a share of a pass", async () => {
+    const { training, history } = await train(net(), { data, epochs: 0.25, batch: 16 });
+    expect([training?.samples, history.length]).toEqual([Math.ceil((data.count ?? 0) / 4), 1]);
+    await expect(train(net(), { data, epochs: 1.5 })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
   it("is reproducible by the seed", async () => {
     const weights = async (seed: number) => {
       const model = net();

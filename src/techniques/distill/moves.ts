@@ -25,7 +25,7 @@ export function distillMoves({ samples: { train } }: MovesRequest): readonly Mov
   });
   return [
     ...(train > 2 * fewSamples
-      ? [move(`${integer(fewSamples)} samples`, fewSamples / train, { epochs: 1, samples: fewSamples })]
+      ? [move(`${integer(fewSamples)} samples`, fewSamples / train, { epochs: fewSamples / train })]
       : []),
     ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
   ];
