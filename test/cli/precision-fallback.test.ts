@@ -60,7 +60,9 @@ test("states in the error if samples are too few or no layers meet the goal", as
   const few = await pith(...words("--scheme", "weights", "--samples", "60", ...data()));
   expect(few).toMatchObject({
     code: 1,
-    err: expect.stringContaining("There are too few samples for both the search and the evaluation."),
+    err: expect.stringContaining(
+      "There are too few samples for both the search and the evaluation: 90 for the test are needed.",
+    ),
   });
   const alone = await pith(...words("--scheme", "weights", "--layers", "fc2", ...data()));
   expect(alone).toMatchObject({

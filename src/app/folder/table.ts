@@ -14,7 +14,7 @@ import {
   speedText,
   times,
 } from "../../core/numbers.ts";
-import { decibelsLegend } from "../../judge/record/verdict.ts";
+import { agreementLegend, decibelsLegend } from "../../judge/record/verdict.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
@@ -172,8 +172,7 @@ export function folderTable<R extends Row>(
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
-    rows.some((row) => nearnessOf(row)?.metric === "agreement") &&
-      "agreement: share of predictions that equal the original's (of a language model: the most likely next token).",
+    rows.some((row) => nearnessOf(row)?.metric === "agreement") && `${agreementLegend}.`,
     hasText((text) => / dB\b/.test(text)) && `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,

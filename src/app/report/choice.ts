@@ -130,7 +130,7 @@ export function choiceClause(run: Run): string | undefined {
         isTimed ? "as fast as requested" : "as low in processor time as requested",
       ]);
     case "none allowed":
-      return `${fastest}, because no candidate${goal === undefined ? "" : " within the goal"} reaches the required speed`;
+      return `${fastest}, because no candidate${goal === undefined ? "" : " within the goal"} is fast enough (--faster sets the speed)`;
     case "loss":
       return `the one that lost least, because none is within the goal on the ${run.data.validation !== undefined ? "validation" : run.search?.apart === true ? "test and search" : "test"} samples`;
     case "force":

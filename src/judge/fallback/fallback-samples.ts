@@ -11,7 +11,7 @@ import { minDecibels } from "../../runtime/noise/layers.ts";
 import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
-import { drawHoldout } from "../measure/division.ts";
+import { drawHoldout, minDivided } from "../measure/division.ts";
 import { findLostKnowledge } from "../measure/judgement.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
@@ -64,7 +64,7 @@ export async function separateSearchSamples(
   };
 }
 
-const tooFewSamples = "there are too few samples for both the search and the evaluation";
+const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDivided} for the test are needed`;
 
 /**
  * Number of standard errors by which the drop must be below the maximum, so that the goal is also met on other samples. With one standard error, a

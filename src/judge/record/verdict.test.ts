@@ -230,7 +230,7 @@ describe("the reason for the kept variant, in every form of the report", () => {
       "prune + train + quantize is the one that lost least, because none is within the goal on the test samples.",
     );
     expect(reason({ place: 0, by: "none allowed" })).toBe(
-      "quantize is the fastest, because no candidate within the goal reaches the required speed.",
+      "quantize is the fastest, because no candidate within the goal is fast enough (--faster sets the speed).",
     );
     expect(reason({ place: 0, by: "faster" }, { goal: undefined })).toBe(
       "quantize is the most accurate of 4 candidates that is as fast as requested.",

@@ -227,6 +227,10 @@ export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
 export const decibelsLegend =
   "signal to noise: 40 dB is good (an error of 1 %), 20 dB is fair (10 %), 10 dB is bad (30 %)";
 
+/** Explains agreement to readers of a table. */
+export const agreementLegend =
+  "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";
+
 /** Returns "right on: node ✓ wasm ✓ webgpu ✗", and one line with the finding per target. */
 export function targetLines(checks: readonly OnTarget[]): readonly string[] {
   const marks = checks.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);

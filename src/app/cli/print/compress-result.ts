@@ -6,6 +6,7 @@ import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {
   accuracySentence,
+  agreementLegend,
   changeOf,
   chosenOf,
   downloadSentence,
@@ -46,6 +47,7 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
     goalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
+      if (run.metric.name === "agreement") terminal.line(terminal.color.dim(agreementLegend));
       const timing = steadyTimingOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
       const { search } = run;

@@ -1,9 +1,11 @@
 /** Prints what comparisons of outputs show: similarity to the original, and checks on target runtimes. */
 import { counted, figure } from "../../../core/numbers.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
+import type { Comparison } from "../../../judge/compare/goal.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import {
+  agreementLegend,
   comparedCount,
   decibelsLegend,
   othersSentence,
@@ -12,18 +14,19 @@ import {
 } from "../../../judge/record/verdict.ts";
 import { withoutNote } from "./samples.ts";
 
-/** Returns the lines; a lost function is omitted. @param hasDecibels whether a metric value above them is in decibels. */
+/** Returns the lines; a lost function is omitted. @param metrics metrics of the table above the lines. */
 export function functionLines(
   { likeness, others }: Partial<Pick<KeptFunction, "likeness" | "others">>,
   targets: readonly OnTarget[],
-  hasDecibels: boolean,
+  metrics: readonly Pick<Comparison, "metric" | "unit">[],
   dim: (text: string) => string,
 ): readonly string[] {
   return [
     ...(shouldPrint(likeness) ? [similarityLine(likeness)] : []),
     ...(shouldPrint(others) ? [othersSentence(others)] : []),
     ...(targets.length > 0 ? targetLines(targets) : []),
-    ...(hasDecibels || [likeness, others].some(isDecibels) ? [dim(decibelsLegend)] : []),
+    ...(metrics.some(({ metric }) => metric === "agreement") ? [dim(agreementLegend)] : []),
+    ...(metrics.some(({ unit }) => unit === "dB") || [likeness, others].some(isDecibels) ? [dim(decibelsLegend)] : []),
   ];
 }
 

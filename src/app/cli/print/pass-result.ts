@@ -164,7 +164,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       const goalText = lost === undefined ? goalLine(model, result) : `${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
-      const lines = functionLines(result, targets, comparison?.unit === "dB", terminal.color.dim);
+      const lines = functionLines(result, targets, comparison === undefined ? [] : [comparison], terminal.color.dim);
       for (const line of lines) terminal.line(line);
       if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)

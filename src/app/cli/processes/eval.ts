@@ -149,8 +149,8 @@ export default async function evaluate(
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
       if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
         terminal.line(`${capitalize(lost.text)}.`);
-      const hasDecibels = measured?.figures.some(({ unit }) => unit === "dB") === true;
-      for (const line of functionLines(kept ?? {}, targets, hasDecibels, terminal.color.dim)) terminal.line(line);
+      const figures = measured?.figures ?? [];
+      for (const line of functionLines(kept ?? {}, targets, figures, terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data)}`);
