@@ -61,11 +61,11 @@ export async function relativeTimer(
   samples?: Dataset | undefined,
 ) {
   const [feeds = {}] = (await timedInputs(engine, [original], { samples, seed, signal })).feeds;
-  const session = await engine.load(original, { threads: 1 });
+  const session = await engine.load(original, { threads: 1, spinning: false });
   return {
     /** Runs both models interleaved. */
     async timePair(model: Model): Promise<PairedRunTimes> {
-      const changed = await engine.load(model, { threads: 1 });
+      const changed = await engine.load(model, { threads: 1, spinning: false });
       const changedFeeds = feedsFor(model, feeds);
       try {
         const sessions = [session, { run: () => changed.run(changedFeeds) }];

@@ -77,7 +77,7 @@ export async function timedShapes(
     modelInputs.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
   const [only, ...rest] = sizeGuesses;
   if (only !== undefined && rest.length === 0) return shapesOf(only);
-  const session = await engine.load(first.model, { threads: 1, lean: hasLargeWeights(first.model) });
+  const session = await engine.load(first.model, { threads: 1, spinning: false, lean: hasLargeWeights(first.model) });
   try {
     const result = await firstThatRuns(session, first.inputs, sizeGuesses, seed);
     if (result instanceof PithError) {
