@@ -155,7 +155,7 @@ describe("a step that passes alone, but not together with the other models of a 
     const logged: string[] = [];
     const judgement = async (model: Model): Promise<FallbackVerdict> =>
       passes(model) ? { holds: "clearly", text: "" } : { holds: "no", text: "2 of 9 tokens are equal" };
-    const taken = runSingleStep(
+    const stepResult = runSingleStep(
       {
         ...{ pass: quantize, options: { scheme: "weights" }, task, goal: point, fallback: true },
         input: { path: "original", model: sound },
@@ -166,14 +166,14 @@ describe("a step that passes alone, but not together with the other models of a 
         log: ({ text }) => void logged.push(text),
       },
     );
-    return { taken, logged };
+    return { stepResult, logged };
   };
   const hasFloatLayer = ({ graph }: Model): boolean =>
     ["fc1", "fc2", "fc3"].some((name) => graph.value(`${name}.weight`)?.tensor?.type === "float32");
 
   test("falls back for layers until the models pass together", async () => {
-    const { taken, logged } = runTogether(hasFloatLayer);
-    const { result } = await taken;
+    const { stepResult, logged } = runTogether(hasFloatLayer);
+    const { result } = await stepResult;
     expect(result && hasFloatLayer(result)).toBe(true);
     expect(logged).toContain(
       "the models of the folder lose too much together: looking for the layers with the largest error",
@@ -181,7 +181,7 @@ describe("a step that passes alone, but not together with the other models of a 
   });
 
   test("is rejected if no choice of layers makes the models pass", async () => {
-    await expect(runTogether(() => false).taken).rejects.toMatchObject({
+    await expect(runTogether(() => false).stepResult).rejects.toMatchObject({
       code: "E_ACCURACY_LOST",
       message: expect.stringMatching(/^No choice of layers .* 2 of 9 tokens are equal\.$/),
     });
