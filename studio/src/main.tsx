@@ -7,6 +7,7 @@ import { handoverFragment, takeHandover } from "./handover.ts";
 import { prepareOffline } from "./offline/register.ts";
 import { fragment, sharedResult } from "./share.ts";
 import {
+  estimateWhileIdle,
   job,
   model,
   openModel,
@@ -24,6 +25,7 @@ import "virtual:report-style.css";
 import "./style/page.css";
 
 useBackend(createBackend());
+estimateWhileIdle();
 // Storage belongs to an address, and that of a server is another one each time.
 if (!isServed) keepSessions();
 

@@ -1,5 +1,5 @@
 /** Holds the state of the page as signals, and the actions of the user. */
-import { batch, computed, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import type { LayerErrors } from "pith/evaluate";
 import {
   type Backend,
@@ -17,7 +17,7 @@ import {
   type Subject,
 } from "./backend/backend.ts";
 import { integerText } from "./format.ts";
-import { estimateDownload, estimateSizes, measuredSizes } from "./settings/estimate.ts";
+import { estimateDownload, estimateSizes, estimateSmallest, measuredSizes } from "./settings/estimate.ts";
 import { accuracyMetric, goalUnit, lossOf, usualGoal } from "./settings/goal.ts";
 import { initialSettings, nameOf, recipeOf } from "./settings/presets.ts";
 import { choiceOf, fingerprintOf } from "./storage/fingerprint.ts";
@@ -82,6 +82,11 @@ export const problem = signal<Problem | undefined>(undefined);
 /** Bits of a weight after compression, of formats that the model can be stored in; undefined until they are known. */
 export const downloadRates = signal<DownloadRates | undefined>(undefined);
 
+/** Bytes after brotli of the preset "smallest download" at its initial settings, with the samples that gave them. */
+export const smallestDownload = signal<{ readonly request: SamplesRequest; readonly bytes: number } | undefined>(
+  undefined,
+);
+
 /** The candidate that is shown beside the settings; undefined for the original. */
 export const besideId = signal<string | undefined>(undefined);
 export const besideCandidate = computed(() => candidates.value.find(({ id }) => id === besideId.value));
@@ -90,10 +95,12 @@ export const selected = computed(() => candidates.value.find(({ id }) => id === 
 /** Returns the bytes of a candidate, or of the original (""), as the page shows them; undefined while a download is not measured. */
 export const shownBytes = (id: string, bytes: number): number | undefined =>
   sizeKind.value === "disk" ? bytes : downloads.value[id]?.brotli;
-/** The candidate with the smallest shown size among those that are not rejected. */
+const moods = ["good", "doubt"] as const;
+/** The candidate with the smallest shown size among those that meet the goal; if none does, among those of which this is not known. */
 export const best = computed(() => {
   const sizeOf = ({ id, inspection }: Candidate): number => shownBytes(id, inspection.bytes) ?? inspection.bytes;
-  return candidates.value.filter(({ summary }) => summary.mood !== "bad").toSorted((a, b) => sizeOf(a) - sizeOf(b))[0];
+  const sorted = candidates.value.toSorted((a, b) => sizeOf(a) - sizeOf(b));
+  return moods.map((mood) => sorted.find(({ summary }) => summary.mood === mood)).find((each) => each !== undefined);
 });
 /** Id of the candidate that the user takes; undefined for the best one. */
 export const takenId = signal<string | undefined>(undefined);
@@ -109,6 +116,9 @@ export function estimatedBytes(chosen: Settings): number | undefined {
   const inspection = model.value?.inspection;
   if (inspection === undefined) return undefined;
   const { value: rates } = downloadRates;
+  const { value: smallest } = smallestDownload;
+  if (chosen.preset === "download" && sizeKind.value === "download" && chosen.isFast !== true)
+    return smallest && smallest.request === samplesRequest.value ? estimateSmallest(chosen, smallest.bytes) : undefined;
   if (sizeKind.value === "disk") return estimateSizes(rates?.simplified ?? inspection, chosen)?.total;
   return rates && estimateDownload(inspection, chosen, rates, downloads.value[""]?.brotli);
 }
@@ -465,6 +475,34 @@ async function estimateRates(): Promise<void> {
 }
 
 const isMissing = (id: string): boolean => downloads.value[id]?.brotli === undefined;
+
+/** Bytes of a model that is made smaller in the background in seconds. */
+const maxBackgroundBytes = 2e6;
+
+/** Estimates the smallest download while nothing is computed. */
+export function estimateWhileIdle(): void {
+  let isRunning = false;
+  effect(() => {
+    const { value: request } = samplesRequest;
+    const isIdle = job.value === undefined && openFiles.value.samples && downloads.value[""]?.brotli !== undefined;
+    const isSmall = (model.value?.inspection.bytes ?? Number.POSITIVE_INFINITY) <= maxBackgroundBytes;
+    if (isRunning || !isIdle || !isSmall || request === undefined || smallestDownload.peek()?.request === request)
+      return;
+    isRunning = true;
+    backendOf()
+      .call("smallestDownload", [subject.peek()])
+      .then(
+        (bytes) => {
+          if (bytes !== undefined) smallestDownload.value = { request, bytes };
+        },
+        // Another computation ended it. It begins again after that.
+        () => {},
+      )
+      .finally(() => {
+        isRunning = false;
+      });
+  });
+}
 
 /** Measures the error of each layer of a candidate. */
 export async function measureLayers({ id, file }: Candidate): Promise<void> {

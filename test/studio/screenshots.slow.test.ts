@@ -25,6 +25,11 @@ test.skipIf(browser === undefined)("the studio fits into wide and narrow windows
     await page.getByRole("link", { name: "Check the samples" }).click();
     await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
     for (const name of ["int8 weights", "fewer bits", "int8 static"]) await run(page, name);
+    // The longest name.
+    await page.getByRole("radio", { name: "smallest download" }).check();
+    await page.getByLabel(/^fast: 50/).check();
+    await page.getByRole("button", { name: /^Run smallest/ }).click();
+    await page.getByRole("row", { name: /smallest download error/ }).waitFor();
     for (const step of steps) {
       await page.evaluate((hash) => {
         location.hash = hash;

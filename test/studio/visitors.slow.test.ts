@@ -85,6 +85,22 @@ describe.skipIf(browser === undefined)("a web developer", () => {
       expect(errors).toEqual([]);
     }));
 
+  test("reads the smallest download before it is made, within 15 percent, for each setting of the error", () =>
+    inStudio(async ({ page, errors }) => {
+      await openWaves(page);
+      await page.getByRole("radio", { name: /^smallest download ≈/ }).check();
+      for (const error of ["0.0025", "0.01"]) {
+        await page.getByLabel(/^error/).fill(error);
+        const figures = page.locator(".duo .pane").nth(1).locator("dd").first();
+        const sizeOf = async (): Promise<number> => Number(/[\d.]+/.exec(await figures.innerText())?.[0]);
+        const estimate = await sizeOf();
+        await page.getByRole("button", { name: /^Run smallest download/ }).click();
+        await page.getByRole("button", { name: "Compare", exact: true }).waitFor();
+        expect({ error, ratio: Math.abs(estimate / (await sizeOf()) - 1) < 0.15 }).toEqual({ error, ratio: true });
+      }
+      expect(errors).toEqual([]);
+    }));
+
   test("continues an example after the tab was closed, and downloads its files", () =>
     inStudio(async ({ page, reopen, errors }) => {
       await openWaves(page);

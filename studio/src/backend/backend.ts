@@ -198,6 +198,8 @@ export interface Calls {
   /** Sizes of a candidate, or of the model at a place. Above `maxExactBytes` they are estimated. */
   downloadSizes(file: Candidate["file"] | string): DownloadSizes;
   downloadRates(model: string): DownloadRates;
+  /** Bytes after brotli of the preset "smallest download" at its initial settings. Another call that computes ends it. */
+  smallestDownload(subject: Subject): number | undefined;
   /** A candidate's file after brotli, as a web server sends it. */
   brotli(file: Candidate["file"]): Blob;
   /** The report of a run as a page. */

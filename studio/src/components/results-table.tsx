@@ -58,8 +58,9 @@ function rowOf(candidate: Candidate): Row {
     isChosen: id === selectedId.value,
     cells: [
       <>
+        <span class="num">{numberOf(candidate)}</span>{" "}
         <button type="button" class="link" onClick={select}>
-          <span class="num">{numberOf(candidate)}</span> {name}
+          {name}
         </button>
         <small>
           <span class={summary.mood}>{marks[summary.mood]}</span> {summary.word}

@@ -51,3 +51,23 @@ test("background work waits for computations, and is interrupted by the next one
   await until(4);
   expect(events).toEqual(["first begins", "compression begins", "compression is interrupted", "second begins"]);
 });
+
+test("a call for which nobody waits is ended by the next computation", async () => {
+  const replies: object[] = [];
+  const session = {
+    ...createSession(),
+    openModel: async () => "opened",
+    smallestDownload: (_: unknown, { signal }: CallContext) =>
+      new Promise((_resolve, reject) => signal.addEventListener("abort", reject)),
+  };
+  const answer = createAnswerer(session, (message) => replies.push(message), "");
+  answer({ id: 1, name: "smallestDownload", parameters: [undefined] });
+  await Promise.resolve();
+  answer({ id: 2, name: "openModel", parameters: ["a"] });
+  await expect
+    .poll(() => replies)
+    .toMatchObject([
+      { id: 1, failure: { code: "E_STOPPED" } },
+      { id: 2, value: "opened" },
+    ]);
+});

@@ -7,6 +7,9 @@ import type { Session } from "./session.ts";
 /** Calls that read finished results only, so that they need not wait for a running computation. */
 const independent: readonly (keyof Session)[] = ["downloadSizes", "brotli", "report"];
 
+/** Calls for which the user does not wait, so that the next computation ends them. */
+const interruptible: readonly (keyof Session)[] = ["smallestDownload"];
+
 type Call = Exclude<Request, { stop: true }>;
 type CallReply = Extract<Reply, { id: number }>;
 
@@ -22,6 +25,7 @@ export function createAnswerer(
   const controllers = new Map<number, AbortController>();
   let previous: Promise<unknown> = Promise.resolve();
   let idle = new AbortController();
+  let interrupted: AbortController | undefined;
 
   async function whenIdle(): Promise<AbortSignal> {
     let last: unknown;
@@ -66,6 +70,8 @@ export function createAnswerer(
     else {
       idle.abort();
       idle = new AbortController();
+      interrupted?.abort();
+      interrupted = interruptible.includes(request.name) ? controller : undefined;
       previous = previous.then(run);
     }
   };

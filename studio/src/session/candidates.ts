@@ -48,6 +48,13 @@ export async function makeCandidate(
   };
 }
 
+/** Returns the file of the preset "smallest download", without the measurements of a candidate. */
+export async function makeSmallest({ model }: Opened, { task }: Sampled, { signal }: CallContext): Promise<Uint8Array> {
+  const result = model.clone();
+  await quantize(result, { scheme: "weights", rounder: "rdoq", data: task.calibrate }, { seed: 0, signal });
+  return encodeToBytes(result);
+}
+
 /** Returns the samples of a recipe, and the model. Steps that are fitted on training samples, and searches, divide the samples in another way. */
 async function prepare(
   { model }: Opened,

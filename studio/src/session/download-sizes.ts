@@ -50,8 +50,8 @@ const extrapolate = (compressed: number, { size }: Content, bytes: number, maxBy
   size <= maxBytes ? compressed : Math.round((compressed * bytes) / maxBytes);
 
 /** Returns a file after brotli. @throws PithError E_ENGINE if the compressor does not load. */
-export async function brotliOf(bytes: ArrayBuffer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const compressed = await compress(new Uint8Array(bytes), signal);
+export async function brotliOf(bytes: Uint8Array, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const compressed = await compress(bytes, signal);
   signal.throwIfAborted();
   if (compressed === undefined)
     throw new PithError("E_ENGINE", "The compressor for brotli was not loaded.", {

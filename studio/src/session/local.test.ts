@@ -71,6 +71,7 @@ const examples: { readonly [K in keyof Calls]: (path: string) => readonly (reado
   ],
   downloadSizes: (path) => [[path], [{ storedAt: path }]],
   downloadRates: (path) => [[path]],
+  smallestDownload: (path) => [[{ ...subject, model: path }], [{ ...subject, samples: { data: path } }]],
   brotli: (path) => [[{ storedAt: path }]],
   report: () => [],
 };

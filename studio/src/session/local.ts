@@ -89,13 +89,14 @@ const pathsOf: {
   timeOnGpu: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
   downloadSizes: (file) => [typeof file === "string" ? file : file.storedAt],
   downloadRates: (model) => [model],
+  smallestDownload: pathsOfSubject,
   brotli: ({ storedAt }) => [storedAt],
   report: () => [],
 };
 
 /** Returns the session of a working folder. @param paths that may be read in addition to the folder. */
 export function createLocalSession(folder: string, paths: readonly string[]): LocalSession {
-  const session = createSession();
+  const session = createSession(async (bytes) => (await size(bytes)).brotli);
   const calls: LocalSession = {
     ...session,
     async make(subject, request, context) {

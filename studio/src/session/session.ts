@@ -54,8 +54,13 @@ const dtypeViews = Object.entries(dtypes).map(
   ]) => ({ name, suffix, meaning, bits: bits ?? (scheme === "float16" ? 16 : 8) }),
 );
 
-/** Code is loaded by the first call that needs it, so that a model is inspected soon. */
-export function createSession(): Session {
+/**
+ * Code is loaded by the first call that needs it, so that a model is inspected soon.
+ * @param brotliLength returns the size after brotli.
+ */
+export function createSession(
+  brotliLength: (bytes: Uint8Array, signal: AbortSignal) => Promise<number | undefined> = async () => undefined,
+): Session {
   let lastOpened: Opened | undefined;
   let lastSampled: Sampled | undefined;
 
@@ -133,7 +138,12 @@ export function createSession(): Session {
       const { model } = await modelAt(place, context);
       return (await import("./download-rates.ts")).measureDownloadRates(model);
     },
-    brotli: async (file, { signal }) => new Blob([await brotliOf(await file.arrayBuffer(), signal)]),
+    async smallestDownload(subject, context) {
+      const { opened, sampled } = await subjectOf(subject, context);
+      const { makeSmallest } = await import("./candidates.ts");
+      return sampled && brotliLength(await makeSmallest(opened, sampled, context), context.signal);
+    },
+    brotli: async (file, { signal }) => new Blob([await brotliOf(new Uint8Array(await file.arrayBuffer()), signal)]),
     report: async (run) => (await import("pith/compress")).reportPage(run),
   };
 }

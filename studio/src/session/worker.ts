@@ -2,6 +2,7 @@
 import { env } from "onnxruntime-web/wasm";
 import type { Reply, Request } from "../backend/messages.ts";
 import { createAnswerer } from "./answer.ts";
+import { brotliOf } from "./download-sizes.ts";
 import { createSession } from "./session.ts";
 
 env.wasm.wasmPaths = new URL(import.meta.env.DEV ? "/ort/" : "../ort/", import.meta.url).href;
@@ -14,7 +15,7 @@ if ("locks" in navigator)
   });
 
 const answer = createAnswerer(
-  createSession(),
+  createSession(async (bytes, signal) => (await brotliOf(bytes, signal)).length),
   (message) => self.postMessage(message),
   "Use `npx --no-install pith studio`, which has more memory.",
 );

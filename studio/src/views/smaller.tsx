@@ -200,11 +200,13 @@ function estimateFigures(before: number): readonly Figure[] {
     term: isByDownload ? "download" : "on disk",
     value: first === undefined ? undefined : bytesText(first),
     detail:
-      first === undefined || original === undefined
+      first === undefined
         ? total === undefined
           ? "found by the search"
           : "run it to measure"
-        : `≈ ${timesText(original / first)} smaller`,
+        : original === undefined
+          ? "estimated"
+          : `≈ ${timesText(original / first)} smaller`,
     isEstimate: true,
   };
   const other: Figure = {
