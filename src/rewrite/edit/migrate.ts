@@ -52,7 +52,7 @@ function scaleTensor(
 }
 
 /** Returns a float tensor that is changed when it is read, and rounded once. */
-export function rewriteOnRead(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
+function rewriteOnRead(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
   const { type, dims } = tensor;
   if (!isFloat(type)) throw new TypeError(`a tensor of ${type} has no floats to change`);
   return deferTensor(type, dims, async (): Promise<Dense> => {

@@ -170,7 +170,7 @@ const entries = v.strictObject({
   equalize: described(
     v.optional(v.boolean(), true),
     "migrate outliers between layers before quantizing, if it lowers the output error",
-    { negated: "skip equalization, rotation and bias absorption (docs/quantization.md)", group: accuracy },
+    { negated: "skip equalization and bias absorption (docs/quantization.md)", group: accuracy },
   ),
   /** Correct scales and biases layer by layer for the quantization error if that helps held-out samples: "full" (default) or "none". */
   biasCorrection: described(

@@ -5,7 +5,7 @@ import { downloadSettings, milderForms, milderSettings } from "./precision-fallb
 import { withDtype } from "./settings.ts";
 
 /**
- * Moves factors between layers and rotates residual streams if that lowers the error of `quantize` with the same options. The
+ * Moves factors between layers if that lowers the error of `quantize` with the same options. The
  * function of the float model stays the same, except for rare values below absorbed biases (`absorb-biases.ts`). `quantize` does
  * it, too; a separate pass is useful before `quantize` with `equalize: false`.
  * @throws PithError as `quantize`.

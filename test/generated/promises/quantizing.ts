@@ -92,10 +92,7 @@ export const quantizing: readonly Promised[] = [
         ...{ scheme: "weights", bits: 8, perChannel: false, rounder: "nearest", samples: 1, onnxOnly: false },
         ...{ zeroPoints: false, equalize: true, biasCorrection: "full" },
       };
-      await crossLayer.apply(result, settings, completeContext({ engine }), {
-        afterQuantization: async () => noises.shift(),
-        inFloat: async () => 0,
-      });
+      await crossLayer.apply(result, settings, completeContext({ engine }), async () => noises.shift());
       const batches = batchesOf(network);
       await expectSame(network, result, batches, await answers(network.model, batches, false), false);
     },

@@ -39,7 +39,7 @@ export const absorbBiases: Transformation = {
   async apply(model, options, context, noise) {
     const candidates = await findCandidates(model, options, context);
     const changes: Change[] = [];
-    const trial = createTrials(model, noise.afterQuantization, minGain);
+    const trial = createTrials(model, noise, minGain);
     for (const { pair, moments } of candidates) {
       throwIfAborted(context.signal, "Stopped on request.");
       const gain = await trial(async () => {

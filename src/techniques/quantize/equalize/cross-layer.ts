@@ -48,7 +48,7 @@ export const crossLayer: Transformation = {
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && hasTensorScale(optionsOfLayer(options, layer).own);
     let changes: readonly Change[] = [];
-    const trial = createTrials(model, noise.afterQuantization, minGain);
+    const trial = createTrials(model, noise, minGain);
     const gain = await trial(async () => {
       // Integer schemes fold batch normalization into layers before rounding.
       if (options.scheme !== "weights") {

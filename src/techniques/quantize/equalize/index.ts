@@ -13,7 +13,6 @@ import type { RoundedSettings } from "../settings.ts";
 import { absorbBiases } from "./absorb-biases.ts";
 import { awq } from "./awq.ts";
 import { crossLayer } from "./cross-layer.ts";
-import { rotation } from "./rotation.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 
 /** @param quantizeBy quantizes a model in place. */
@@ -36,24 +35,19 @@ export interface Transformation {
   /** Returns whether the transformation can lower the error with these settings. */
   suits(options: RoundedSettings): boolean;
   /** Transforms the model in place if that lowers the error. @param noise measures the output noise. */
-  apply(model: Model, options: RoundedSettings, context: Context, noise: AnswerNoise): Promise<readonly Change[]>;
+  apply(model: Model, options: RoundedSettings, context: Context, noise: NoiseMeter): Promise<readonly Change[]>;
 }
 
 const maxNoiseSamples = 32;
 
-export interface AnswerNoise {
-  readonly afterQuantization: NoiseMeter;
-  readonly inFloat: NoiseMeter;
-}
-
 /** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
-function answerNoise(model: Model, options: RoundedSettings, quantizeBy: QuantizeBy, context: Context): AnswerNoise {
+function answerNoise(model: Model, options: RoundedSettings, quantizeBy: QuantizeBy, context: Context): NoiseMeter {
   const original = model.clone();
   const { phase: _, ...quietContext } = context;
   const { data, rounder } = options;
   const samples = async () =>
     data === undefined ? undefined : draw(await trainPart(data), maxNoiseSamples, context.seed);
-  const inFloat = noiseMeter(original, samples, context, maxNoiseSamples);
+  const measure = noiseMeter(original, samples, context, maxNoiseSamples);
   const trialSettings: RoundedSettings = {
     ...options,
     equalize: false,
@@ -62,15 +56,12 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
     rounder: rounders.looksAtSamples(rounder) ? mse.id : rounder,
     samples: Math.min(options.samples, maxNoiseSamples),
   };
-  return {
-    inFloat,
-    async afterQuantization(candidate) {
-      const copy = candidate.clone();
-      await quantizeBy(trialSettings, copy, { ...quietContext, log: () => {}, progress: () => {}, kept: undefined });
-      return inFloat(copy);
-    },
+  return async (candidate) => {
+    const copy = candidate.clone();
+    await quantizeBy(trialSettings, copy, { ...quietContext, log: () => {}, progress: () => {}, kept: undefined });
+    return measure(copy);
   };
 }
 
-/** Each transformation starts from the result of the previous ones. Rotation requires unchanged float outputs, so it precedes bias absorption. */
-const transformations: readonly Transformation[] = [crossLayer, rotation, absorbBiases, smoothQuant, awq];
+/** Each transformation starts from the result of the previous ones. */
+const transformations: readonly Transformation[] = [crossLayer, absorbBiases, smoothQuant, awq];
