@@ -97,10 +97,8 @@ type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pic
 
 export const minSamples = 4;
 const defaultSamples = 32;
-/** Maximum work of one run, which also limits memory, and of all runs of a model; in multiply-accumulates. */
-const [maxWorkPerRun, maxTotalWork] = [1e10, 1e11];
-/** Maximum work of a run on one thread, whose session then also serves the timing. */
-const maxWorkOfThread = 1e8;
+/** Maximum multiply-accumulates of one run, which limit memory, of all runs of a model, and of a run on one thread, whose session serves the timing. */
+const [maxWorkPerRun, maxTotalWork, maxWorkOfThread] = [1e10, 1e11, 1e8];
 /** Maximum bytes of one computed value. A model that computes a larger one is not run on random inputs, because it could exhaust the memory. */
 const maxValueBytes = 2 ** 31;
 /** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values (the largest cost in large models). */
@@ -173,17 +171,12 @@ async function runBoth(
   const { undrawable } = inputs;
   if (undrawable !== undefined && options.set?.[undrawable] === undefined)
     return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
-  const { optimize = true } = options;
   const [likeliest] = candidates(first, inputs, options);
   const threads = likeliest !== undefined && likeliest.work < maxWorkOfThread ? 1 : undefined;
+  const load = { optimize: options.optimize ?? true, threads, spinning: false, lean: hasLargeWeights(first) };
   let session: Session;
   try {
-    session = await engine.load(withFixedDraws(first), {
-      optimize,
-      threads,
-      spinning: false,
-      lean: hasLargeWeights(first),
-    });
+    session = await engine.load(withFixedDraws(first), load);
   } catch (error) {
     const engineError = asPithError(error);
     const operator = findUnknownOperator(engineError);
@@ -408,11 +401,10 @@ export async function runResult(
   runs: readonly ModelRun[],
   { optimize = true, threads, signal, progress }: ResultOptions = {},
 ): Promise<readonly Pair[]> {
-  const session = await engine
-    .load(withFixedDraws(model), { optimize, threads, spinning: false })
-    .catch(async (error: unknown) => {
-      throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
-    });
+  const load = { optimize, threads, spinning: false };
+  const session = await engine.load(withFixedDraws(model), load).catch(async (error: unknown) => {
+    throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
+  });
   try {
     const pairs: Pair[] = [];
     let caches: Batch = {};

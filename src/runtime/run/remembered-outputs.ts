@@ -29,20 +29,16 @@ export function cloneWithKnownOutputs(model: Model): Model {
   return copy;
 }
 
-function sourceOf(model: Model): Model {
-  const copy = copies.get(model);
-  const isUnchanged = copy?.revision === model.graph.revision && copy.revisionOf === copy.of.graph.revision;
-  return isUnchanged ? copy.of : model;
-}
-
 const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
 /**
  * Returns a runner of an engine that runs only samples whose outputs are not known, and loads the model at the first one. The model must not change while
  * it is used; if its outputs depend on the batch, other batch sizes have other outputs.
  */
-export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, given: Model, batchSize: number): Runner {
-  const model = sourceOf(given);
+export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, net: Model, batchSize: number): Runner {
+  const copy = copies.get(net);
+  const isCopy = copy?.revision === net.graph.revision && copy.revisionOf === copy.of.graph.revision;
+  const model = isCopy ? copy.of : net;
   const { revision, feeds } = model.graph;
   const models = memoize(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
   const sizes = memoize(models, model, () => new Map<number, Outputs>());
