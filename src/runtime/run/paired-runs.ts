@@ -194,9 +194,8 @@ async function runBoth(
     await session.release();
   }
   if (drawn instanceof Miss) return drawn;
-  const { runs, leftOut } = drawn;
-  const without = unknown.map(operatorName);
-  return { ...(await pairWithResult(engine, first, second, runs, { ...options, threads })), without, leftOut };
+  const paired = await pairWithResult(engine, first, second, drawn.runs, { ...options, threads });
+  return { ...paired, without: unknown.map(operatorName), leftOut: drawn.leftOut };
 }
 
 /** Returns the runs with further ones for the cache of a decoder. */
