@@ -90,13 +90,19 @@ def inputs_of(run):
 def dynamic(out, *models):
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    compared = 0
     for model in models:
         quantize_dynamic(model, out, per_channel=True, weight_type=QuantType.QInt8)
         runs = [session(path) for path in (model, out)]
         feeds = inputs_of(runs[0])
-        for run in runs:
-            run.run(None, feeds)
-    return {"models": len(models)}
+        try:
+            for run in runs:
+                run.run(None, feeds)
+            compared += 1
+        except Exception:
+            # Some models need inputs of other sizes.
+            pass
+    return {"models": len(models), "compared": compared}
 
 
 def simplify(model, out):
