@@ -74,10 +74,10 @@ async function fractionOf(model: Model, names: readonly string[], amount: Amount
   const masks = await Promise.all(
     names.map((name) => numbers(model, model.graph.value(`${name}_mask`) === undefined ? name : `${name}_mask`)),
   );
-  const left = masks.map((mask, at) =>
+  const counts = masks.map((mask, at) =>
     model.graph.value(`${names[at]}_mask`) === undefined ? mask.length : mask.filter((kept) => kept === 1).length,
   );
-  return count / left.reduce((sum, size) => sum + size, 0);
+  return count / counts.reduce((sum, size) => sum + size, 0);
 }
 
 async function mask(model: Model, layers: string[], amount: Amount | undefined, options: PruneOptions = {}) {

@@ -38,16 +38,17 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
   run: (model, options) =>
     prunePrepared(model, { ...options, keepMasks: true }, undefined, async () => async (target) => {
       const { name } = target.layer;
-      const given = isDense(options.mask) ? options.mask : options.mask[name];
-      if (given === undefined) throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${name}".`);
+      const keptEntries = isDense(options.mask) ? options.mask : options.mask[name];
+      if (keptEntries === undefined)
+        throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${name}".`);
       const { dims } = stored(target.parameter);
-      if (!sameDims(given.dims, dims)) {
+      if (!sameDims(keptEntries.dims, dims)) {
         throw new PithError(
           "E_SHAPE_MISMATCH",
-          `A mask for "${nameBeforeMasking(target.parameter)}": expected dimensions [${dims.join(", ")}], got [${given.dims.join(", ")}].`,
+          `A mask for "${nameBeforeMasking(target.parameter)}": expected dimensions [${dims.join(", ")}], got [${keptEntries.dims.join(", ")}].`,
         );
       }
-      const keepFlags = toFloat64(given);
+      const keepFlags = toFloat64(keptEntries);
       if (keepFlags.some((entry) => entry !== 0 && entry !== 1))
         throw new PithError("E_OPTION", `custom-from-mask: the mask for "${name}": expected only 0 and 1.`);
       const before = await readMask(target.parameter);
