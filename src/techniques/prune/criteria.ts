@@ -79,7 +79,7 @@ export const fisher = {
 export const taylor = {
   id: "taylor",
   summary:
-    "E[(Σ w · g)²] over the weights that read a channel: change of the loss (needs labeled samples; as the default, none)",
+    "E[(Σ w · g)²] over the weights that read a channel: change of the loss (needs samples; labels only if you name it)",
   evidence: { ...meanSquare, of: "gates" },
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;

@@ -193,7 +193,7 @@ const entries = v.strictObject({
   /** Number of calibration samples (200). */
   samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
   /** Runtimes of the result: a format that one of them cannot run in any version is not written. The pass does not run them. */
-  target: v.optional(targetOption("runtimes of the result, on which it is compared with the original")),
+  target: v.optional(targetOption("runtimes that must run the result; each is checked against the original")),
 });
 
 /** The options as written on the command line and in recipes: one flat object, with defaults. */

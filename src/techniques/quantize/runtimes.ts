@@ -13,7 +13,7 @@ export const targetOption = (text: string) =>
       title: "Targets (--target)",
       rows: [
         ["node", "the native runtime"],
-        ["wasm", "WebAssembly in Chromium; in Node where there is none"],
+        ["wasm", "WebAssembly in Chromium, or in Node without Chromium"],
         ["webgpu", "WebGPU in Chromium"],
       ],
     },

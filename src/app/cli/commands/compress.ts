@@ -35,7 +35,7 @@ const flags = v.object({
   modules: option(v.array(v.string()), "code that the recipe may run: criteria, rounders, curves", {
     value: "mine.mjs",
   }),
-  minutes: option(minutesOption, "search time in minutes, after the dtypes of a folder (default: 10)", {
+  minutes: option(minutesOption, "search time in minutes (default: 10); the dtypes of a folder are made before it", {
     value: "n",
     common: true,
   }),
@@ -80,7 +80,7 @@ export default defineCommand({
     {
       name: "model.onnx",
       description:
-        "the model, or several with a recipe: each gets a folder in the one of -o; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, with samples all techniques, and the best file that passes the check is kept",
+        "the model; with -r, several models; or a folder for transformers.js, of which the best file of each model is kept",
       several: true,
     },
   ],

@@ -31,7 +31,7 @@ export const options = v.object({
     value: "score.mjs",
     common: true,
   }),
-  target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
+  target: v.optional(targetOption("runtimes on which its outputs are compared with those of the original in Node")),
   ...markdownFlag,
   ...metricFlags,
   ...dataFlags,

@@ -39,9 +39,7 @@ type Options = v.InferOutput<typeof options>;
 
 export default defineCommand({
   ...modelCommand,
-  arguments: [
-    { name: "model.onnx", description: "the model, or its folder as transformers.js lays it out, or hf:owner/name" },
-  ],
+  arguments: [{ name: "model.onnx", description: "the model, a folder for transformers.js, or hf:owner/name" }],
   options,
   reserved: [...(modelCommand.reserved ?? []), "dtype"],
   examples: [

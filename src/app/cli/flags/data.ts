@@ -16,7 +16,7 @@ export const dataFlags = {
   }),
   preprocess: option(
     v.string(),
-    'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
+    'a preset (imagenet, unit, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
     { value: "how", group: dataGroup, common: true },
   ),
   set: option(v.array(v.string()), "value of an input that is not in the data: sr=16000", {

@@ -23,7 +23,7 @@ const group = "Evaluation:";
 
 export const metricFlags = {
   metric: v.optional(
-    described(v.picklist(metricNames), "metric; without labels, a comparison with the original", {
+    described(v.picklist(metricNames), "what is measured; without labels, the difference from the original", {
       group,
       meanings,
       common: true,
@@ -42,7 +42,7 @@ export const goalFlags = {
     common: true,
   }),
   strict: option(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
-  force: option(v.boolean(), "write the result regardless of its metrics", { group, common: true }),
+  force: option(v.boolean(), "write the result even if it loses too much", { group, common: true }),
 };
 
 /** @throws PithError E_OPTION for a maximum drop that would allow any loss, such as 1 for a share. */
