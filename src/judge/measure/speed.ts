@@ -27,11 +27,19 @@ export async function measureSpeed(
   samples?: Dataset,
 ): Promise<Timed | undefined> {
   if (operatorsOf(model) === operatorsOf(result)) return undefined;
-  const times =
-    storedBytes(model.graph) > maxTimedBytes
-      ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
-      : await relativeTime(model, result, context, samples);
-  return { against: path, ...(times instanceof Miss ? { unmeasured: stripPeriod(times.reason) } : speedOf(times)) };
+  const speed = await relativeSpeed(model, result, context, samples);
+  return { against: path, ...(speed instanceof Miss ? { unmeasured: stripPeriod(speed.reason) } : speed) };
+}
+
+export async function relativeSpeed(
+  original: Model,
+  result: Model,
+  context: Context,
+  samples: Dataset | undefined,
+): Promise<Speed | Miss> {
+  if (storedBytes(original.graph) > maxTimedBytes) return new Miss(`the model has more than ${bytes(maxTimedBytes)}`);
+  const times = await relativeTime(original, result, context, samples);
+  return times instanceof Miss ? times : speedOf(times);
 }
 
 const operatorsOf = ({ graph }: Model): string =>

@@ -3,13 +3,11 @@ import { hasFloatWeights, infer, type UnevenChannels, unevenChannels } from "#an
 import { type ByteSource, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
-import { maxTimedBytes } from "../../runtime/run/large-weights.ts";
-import { relativeTime } from "../../runtime/run/relative-time.ts";
 import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../runtime/run/size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import type { Weight } from "../record/data.ts";
 import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
-import { measureSpeed, type Speed, speedOf, type Timed } from "./speed.ts";
+import { measureSpeed, relativeSpeed, type Speed, type Timed } from "./speed.ts";
 import { countMacs, countWeights, plainFile, weigh } from "./weigh.ts";
 
 export interface StoredModel {
@@ -73,9 +71,9 @@ export async function measureWritten(request: WrittenRequest, context: Context):
   const [before, after] = await Promise.all([
     // A folder shows the size of its original with the exporter's metadata.
     variant === undefined
-      ? withCompressedSizes(original, weight, measuresBrotli || copies.brotli !== undefined, maxBrotliBytes)
+      ? withCompressedSizes(original, weight, {}, measuresBrotli || copies.brotli !== undefined, maxBrotliBytes)
       : { ...weight, brotli: variant.originalBrotli ?? (await size(...original.files)).brotli },
-    compressedWeight(written, copies, measuresBrotli, maxBrotliBytes),
+    withCompressedSizes(written, await weighFiles(written), copies, measuresBrotli, maxBrotliBytes),
   ]);
   const masked = isPruned(result);
   return {
@@ -86,28 +84,19 @@ export async function measureWritten(request: WrittenRequest, context: Context):
   };
 }
 
-async function compressedWeight(
-  written: StoredModel,
+async function withCompressedSizes(
+  { model, files }: StoredModel,
+  weight: WeightAndCost,
   copies: Partial<CompressedSize>,
   measuresBrotli: boolean,
   maxBrotliBytes: number | undefined,
 ): Promise<WeightAndCost> {
-  const weight = await weighFiles(written);
   if (copies.sampled !== undefined) return { ...weight, ...copies };
-  return { ...(await withCompressedSizes(written, weight, measuresBrotli, maxBrotliBytes)), ...copies };
-}
-
-async function withCompressedSizes(
-  { model, files }: StoredModel,
-  weight: WeightAndCost,
-  measuresBrotli: boolean,
-  maxBrotliBytes: number | undefined,
-): Promise<WeightAndCost> {
   const plain = await plainFile(model, files);
   if (!measuresBrotli)
-    return { ...weight, gzip: await gzipSize(...plain.files), sampled: isEstimated(weight.bytes, "gzip") };
+    return { ...weight, gzip: await gzipSize(...plain.files), sampled: isEstimated(weight.bytes, "gzip"), ...copies };
   const { bytes: _, ...sizes } = await measureSize(plain.files, undefined, maxBrotliBytes);
-  return { ...weight, ...sizes };
+  return { ...weight, ...sizes, ...copies };
 }
 
 /** Returns the cost of a result; undefined if it is the same as the input model's. */
@@ -121,10 +110,11 @@ export async function planCost(
   const macs = countMacs(result);
   if (isEqualCount(before.macs, macs)) return undefined;
   const { parameters } = await countWeights(result);
-  const time =
-    before.bytes > maxTimedBytes
-      ? new Miss("the model is too large")
-      : await relativeTime(original, result, context, samples);
-  const speed = time instanceof Miss ? undefined : speedOf(time);
-  return { parameters, macs, uneven: unevenChannels(original, result), speed };
+  const speed = await relativeSpeed(original, result, context, samples);
+  return {
+    parameters,
+    macs,
+    uneven: unevenChannels(original, result),
+    speed: speed instanceof Miss ? undefined : speed,
+  };
 }

@@ -42,14 +42,9 @@ export async function checkStep(
 }
 
 interface StepSettings
-  extends Pick<
-      StepRequest,
-      "options" | "task" | "usesAllSamples" | "batch" | "output" | "force" | "fallback" | "dryRun" | "targets"
-    >,
-    Pick<StepRequest, "condition" | "judgedTogether" | "temporary">,
+  extends Omit<StepRequest, keyof CheckedStep | "options" | "inputs" | "goal" | "download">,
+    Pick<StepRequest, "options">,
     Pick<GoalOptions, "maxDrop" | "strict"> {
-  /** Maximum bytes of the file, for which options are chosen. */
-  readonly targetBytes?: number | undefined;
   /** Maximum size of the compressed file: "20 MB", or bits per weight ("2.5 bpw"). */
   readonly targetDownload?: string | undefined;
   /** File that keeps the text which the model generates. */
@@ -58,34 +53,30 @@ interface StepSettings
 
 /** @throws PithError E_USAGE if the step needs samples, and gets neither data nor texts. */
 export async function openStep(
-  { pass, input, references, ...step }: CheckedStep,
-  settings: StepSettings,
+  step: CheckedStep,
+  { targetDownload, textFile, maxDrop, strict, ...settings }: StepSettings,
   context: StepContext,
 ): Promise<StepRequest> {
-  const { targetBytes, targetDownload, textFile, maxDrop, strict, ...rest } = settings;
-  const inputs = await openTexts({ pass, input, references, ...step }, settings, context);
-  if (settings.task === undefined && inputs === undefined && step.needs !== undefined)
+  const { pass, input, references, needs } = step;
+  const inputs = await openTexts(step, settings, textFile, context);
+  if (settings.task === undefined && inputs === undefined && needs !== undefined)
     throw needsData(
       pass,
-      step.needs,
+      needs,
       "labels are not needed. A model of texts needs no data with tokenizer.json next to it",
     );
-  const limit =
-    targetDownload !== undefined
-      ? ({
-          of: "download",
-          bytes: downloadBytesOf(targetDownload, (await countWeights(input.model)).parameters),
-        } as const)
-      : targetBytes === undefined
-        ? undefined
-        : ({ of: "file", bytes: targetBytes } as const);
-  return { ...rest, pass, input, references, inputs, limit, goal: { maxDrop, strict } };
+  const download =
+    targetDownload === undefined
+      ? undefined
+      : downloadBytesOf(targetDownload, (await countWeights(input.model)).parameters);
+  return { ...settings, pass, input, references, inputs, download, goal: { maxDrop, strict } };
 }
 
 /** Opens texts for a step that they improve, or that has no data. */
 async function openTexts(
   { pass, options, input: { model }, needs }: CheckedStep,
-  { task, judgedTogether, dryRun, textFile }: StepSettings,
+  { task, judgedTogether, dryRun }: Pick<StepRequest, "task" | "judgedTogether" | "dryRun">,
+  textFile: string | undefined,
   context: StepContext,
 ): Promise<TextInputs | undefined> {
   const textsHelp = partFor(pass, options) === undefined && textHelps(pass, options) && decoderOf(model) !== undefined;

@@ -93,7 +93,7 @@ interface JudgedStep {
  * the errors of the pass.
  */
 export async function runSingleStep(request: StepRequest, context: StepContext): Promise<SingleStep> {
-  const { pass, options, input, task, limit, output, dryRun = false, force = false, fallback = false } = request;
+  const { pass, options, input, task, output, dryRun = false, force = false, fallback = false } = request;
   const store = memoryModels(copyInput(request), request.temporary);
   const models = new Map<string, Promise<Model>>();
   const open = (name: string): Promise<Model> => memoize(models, name, () => store.open(name));
@@ -107,7 +107,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   let noGain: string | undefined;
   const step: PassStep = {
     ...{ id: pass.id, name: "", pass, options, judged: true, fallsBack: fallback && !force },
-    ...(limit === undefined ? {} : { [limit.of === "file" ? "bytes" : "download"]: limit.bytes }),
+    ...{ bytes: request.bytes, download: request.download },
   };
   const run: StepsRun = {
     ...{ steps: [step], store, context, open, output, force, name: input.path },

@@ -36,8 +36,6 @@ export interface GoalCheck {
 }
 
 export interface StepComparison {
-  /** Metrics of the model that the goal refers to: the reference if `Reference.judges`, the input model if not. */
-  readonly judge: PairedMetrics;
   readonly goal: Goal | undefined;
   compare(result: Model): Promise<Compared>;
 }
@@ -110,7 +108,7 @@ export async function openComparison(
     metrics.requireAboveChance();
   }
   const goal = goalFor(metrics, request);
-  return { judge: metrics, goal, compare: (result) => looks.compare(result, goal) };
+  return { goal, compare: (result) => looks.compare(result, goal) };
 }
 
 async function compareOnAll(
@@ -144,7 +142,6 @@ async function compareOnAll(
       text: textBeforeTraining(judgingMetrics, goal, limitsDrop ? reference : { path: input.path, reference }, request),
     });
   return {
-    judge: judgingMetrics,
     goal,
     async compare(result) {
       const rows = await metrics.rowsOf(result);

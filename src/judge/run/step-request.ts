@@ -48,8 +48,10 @@ export interface StepRequest {
   readonly force?: boolean | undefined;
   /** Keep layers at higher precision if the result misses the goal. */
   readonly fallback?: boolean | undefined;
-  /** Maximum bytes of the file, or of the compressed file, for which options are chosen. */
-  readonly limit?: { readonly of: "file" | "download"; readonly bytes: number } | undefined;
+  /** Maximum bytes of the file, for which options are chosen. */
+  readonly bytes?: number | undefined;
+  /** Maximum bytes of the compressed file, for which options are chosen. */
+  readonly download?: number | undefined;
   /**
    * Further condition for a model whose result failed together with the other models of its folder. Receives the judge of this model alone, and
    * returns a judge that also requires that the models of the folder pass together.

@@ -75,7 +75,7 @@ export async function runCandidate(
   let takenStep: TakenStep<Evaluated> | undefined;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
     ...{ usable: false, evaluation: undefined },
-    variant: failedVariant(name, records, reason, rejectedAs),
+    variant: { name, steps: records, ...noResult, rejected: stripPeriod(reason), rejectedAs },
   });
   try {
     let input = store.original;
@@ -198,15 +198,7 @@ function reportStep(
   else if (findings?.compared !== undefined) onMeasured(findings.compared.measured);
 }
 
-function failedVariant(
-  name: string,
-  records: readonly StepRecord[],
-  rejected: string,
-  rejectedAs: "failed" | "unchanged",
-): Variant {
-  const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...noResult, rejected: stripPeriod(rejected), rejectedAs };
-}
+const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
 
 function rejectedAs(
   unchanged: string | undefined,

@@ -31,10 +31,11 @@ async function openSearch(
   await requireStored(input);
   const model = await openModel(input.model, context);
   const engine = createEngine();
-  const { techniques } = input.search;
-  const recipes = fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques }));
+  const { data, seed, metric, output } = input;
+  const recipes =
+    fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques: input.search.techniques }));
   const trainedBefore = model.header.metadata.get(trainedKey);
-  const stepsTask = await openStepsTask(engine, model, { ...input, recipes }, context);
+  const stepsTask = await openStepsTask(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;
   // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
   if (trainedBefore === undefined) model.header.metadata.delete(trainedKey);

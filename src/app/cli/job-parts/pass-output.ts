@@ -2,6 +2,7 @@ import type { Encoding } from "#platform";
 import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { StepReport } from "../../../judge/run/single-step.ts";
+import type { StepRequest } from "../../../judge/run/step-request.ts";
 import type { Variant } from "../../folder/run.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { StepOptions } from "../commands/pass.ts";
@@ -10,9 +11,10 @@ import type { DataRequest } from "../flags/data.ts";
 /** Options of the command, and what a folder adds for its variants. */
 export interface PassInput
   extends Pick<
-    StepOptions,
-    "original" | "metric" | "output" | "maxDrop" | "strict" | "force" | "fallback" | "dryRun" | "targetDownload"
-  > {
+      StepOptions,
+      "original" | "metric" | "output" | "maxDrop" | "strict" | "force" | "fallback" | "dryRun" | "targetDownload"
+    >,
+    Pick<StepRequest, "bytes" | "judgedTogether"> {
   readonly command: string;
   readonly model: string;
   readonly out: string;
@@ -22,10 +24,6 @@ export interface PassInput
   readonly data: DataRequest | undefined;
   /** Other models of the folder, with which the result must also pass end to end. */
   readonly together?: Together | undefined;
-  /** Whether the folder evaluates the result, so that this job only loads it. */
-  readonly judgedTogether?: boolean | undefined;
-  /** Maximum bytes of the file, for which the bits per layer are chosen. */
-  readonly targetBytes?: number | undefined;
   /** Maximum bytes per file. Larger models use external data files. */
   readonly fileBytes?: number;
   readonly precompress?: readonly Encoding[] | undefined;

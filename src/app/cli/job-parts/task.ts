@@ -5,54 +5,40 @@ import type { Engine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/index.ts";
 import { type OpenedSamples, openSamples } from "../../../judge/recipe/open-samples.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
-import { type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
-import type { MetricName } from "../../../judge/task/named-metrics.ts";
+import type { OpenedTask, TaskOptions } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { withFlagNames } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";
 
-export interface TaskRequest {
-  readonly data: DataRequest;
-  readonly recipes: readonly Recipe[];
-  readonly metric: MetricName;
-  readonly output?: string | undefined;
+export interface TaskRequest extends Omit<TaskOptions, "data"> {
+  readonly recipes?: readonly Recipe[];
   readonly seed: number;
-  readonly reference?: Model | undefined;
-}
-
-/** Opens data for a model. */
-export async function openRequest(
-  engine: Engine,
-  model: Model,
-  data: DataRequest,
-  options: Omit<TaskOptions, "data">,
-  request: { readonly seed: number },
-  context: JobContext,
-): Promise<OpenedTask> {
-  return withFlags(
-    await openTask(model, { ...options, ...readingOf(data, context) }, contextOf(engine, request, context)),
-  );
 }
 
 /** Opens data for recipes. `--samples` limits each split. */
 export async function openStepsTask(
   engine: Engine,
   model: Model,
-  { recipes, metric, output, seed, reference, data }: TaskRequest,
+  { path, ...data }: DataRequest,
+  { recipes = [], seed, ...options }: TaskRequest,
   context: JobContext,
 ): Promise<OpenedSamples> {
-  const options = { metric, output, reference, ...readingOf(data, context) };
-  const opened = await openSamples(model, recipes, options, contextOf(engine, { seed }, context));
-  return { ...opened, task: withFlags(opened.task) };
+  const taskOptions = { ...options, data: path, ...data, onGuess: () => context.stage("preprocessing") };
+  const opened = await openSamples(model, recipes, taskOptions, contextOf(engine, { seed }, context));
+  return { ...opened, task: { ...opened.task, preprocessing: withFlagNames(opened.task.preprocessing) } };
 }
 
-const readingOf = ({ path, ...data }: DataRequest, { stage }: Pick<JobContext, "stage">) => ({
-  ...{ data: path, ...data },
-  onGuess: () => stage("preprocessing"),
-});
-
-const withFlags = (task: OpenedTask): OpenedTask => ({ ...task, preprocessing: withFlagNames(task.preprocessing) });
+export async function openRequest(
+  engine: Engine,
+  model: Model,
+  data: DataRequest,
+  options: Omit<TaskOptions, "data">,
+  { seed }: { readonly seed: number },
+  context: JobContext,
+): Promise<OpenedTask> {
+  return (await openStepsTask(engine, model, data, { ...options, seed }, context)).task;
+}
 
 /** Opens other samples that select weights, with the same preprocessing. @throws PithError E_DATA if they are test or training samples. */
 export async function openValidation(

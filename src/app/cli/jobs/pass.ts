@@ -11,7 +11,7 @@ import {
   type StoredModel,
   weighFiles,
 } from "../../../judge/measure/written.ts";
-import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
+import { recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep } from "../../../judge/run/single-step.ts";
 import type { References, StepContext } from "../../../judge/run/step-request.ts";
@@ -27,7 +27,7 @@ import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
 import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
-import { openStepsTask, openValidation } from "../job-parts/task.ts";
+import { openStepsTask, openValidation, type TaskRequest } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
@@ -53,7 +53,7 @@ async function changeModel(
   context: JobContext,
   original: Model,
 ): Promise<PassOutput> {
-  const { request, context: stepContext, data, continues } = await openRequest(input, targets, original, context);
+  const { request, context: stepContext, data, continues } = await openStepRequest(input, targets, original, context);
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
   const { result, rejection, tested, learnt, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
@@ -121,7 +121,7 @@ async function warnOfSpeed(
 }
 
 /** Opens the references and the data of a step, after checks that need only the model. */
-async function openRequest(input: PassInput, targets: readonly RunTarget[], original: Model, context: JobContext) {
+async function openStepRequest(input: PassInput, targets: readonly RunTarget[], original: Model, context: JobContext) {
   await requireOtherThanWeights(input.out, original, input.model);
   // This is decided before the data is opened, because opening the data records the preprocessing in the model's metadata.
   const continues = isChanged(original);
@@ -170,10 +170,12 @@ async function openData(
   { engine }: StepContext,
   context: JobContext,
 ) {
-  const { command: id, options } = input;
-  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [{ id, options }] }];
-  const request = { ...input, data, recipes, reference: first?.model };
-  const { task, sampleUse } = await openStepsTask(engine, original, request, context);
+  const { command: id, options, metric, output, seed } = input;
+  const request: TaskRequest = {
+    recipes: [{ version: recipeVersion, steps: [{ id, options }] }],
+    ...{ metric, output, seed, reference: first?.model },
+  };
+  const { task, sampleUse } = await openStepsTask(engine, original, data, request, context);
   const { validation } = options;
   // A path is replaced by the opened samples.
   const opened = typeof validation === "string" ? { validation: await openValidation(task, data, validation) } : {};
