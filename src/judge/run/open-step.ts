@@ -117,9 +117,9 @@ async function openReferences(
     await checkReference?.(input.model, model, options);
     openedModels.set(place, { path, model });
   }
-  const others = [...openedModels.values()];
-  const firstReference = typeof first === "string" ? others.shift() : undefined;
+  const furtherModels = [...openedModels.values()];
+  const firstReference = typeof first === "string" ? furtherModels.shift() : undefined;
   const [firstPlace] = openedModels.keys();
   const isInput = firstReference !== undefined && firstPlace === (await realPath(input.path));
-  return { first: isInput ? undefined : firstReference, others };
+  return { first: isInput ? undefined : firstReference, others: furtherModels };
 }

@@ -153,8 +153,8 @@ function createComparer(
       const separated = await separateSearchSamples(original, task, evaluator.options, goal, context);
       if (separated instanceof Miss) return separated;
       const divided = await evaluator.divide();
-      const others = divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
-      return { search: separated.search, others };
+      const otherComparer = divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
+      return { search: separated.search, others: otherComparer };
     },
   };
   return comparer;
