@@ -95,12 +95,17 @@ export const selected = computed(() => candidates.value.find(({ id }) => id === 
 /** Returns the bytes of a candidate, or of the original (""), as the page shows them; undefined while a download is not measured. */
 export const shownBytes = (id: string, bytes: number): number | undefined =>
   sizeKind.value === "disk" ? bytes : downloads.value[id]?.brotli;
-const moods = ["good", "doubt"] as const;
-/** The candidate with the smallest shown size among those that meet the goal; if none does, among those of which this is not known. */
+/** Whether a candidate is kept, or its measured change is within the goal and only its interval is not. */
+function isWithinGoal({ run, summary }: Candidate): boolean {
+  const { difference } = run?.variants[run.chosen ?? 0]?.comparison ?? {};
+  if (summary.mood !== "doubt" || run?.goal === undefined || difference === undefined) return summary.mood === "good";
+  return (run.metric.better === "higher" ? -1 : 1) * difference.value <= run.goal.maxDrop;
+}
+/** The candidate with the smallest shown size among those within the goal; if there is none, among those that are not rejected. */
 export const best = computed(() => {
   const sizeOf = ({ id, inspection }: Candidate): number => shownBytes(id, inspection.bytes) ?? inspection.bytes;
   const sorted = candidates.value.toSorted((a, b) => sizeOf(a) - sizeOf(b));
-  return moods.map((mood) => sorted.find(({ summary }) => summary.mood === mood)).find((each) => each !== undefined);
+  return sorted.find(isWithinGoal) ?? sorted.find(({ summary }) => summary.mood !== "bad");
 });
 /** Id of the candidate that the user takes; undefined for the best one. */
 export const takenId = signal<string | undefined>(undefined);
