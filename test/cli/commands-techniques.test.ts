@@ -93,7 +93,7 @@ describe("quantize --scheme static", () => {
   test("fails without data as wrong usage, and names what is missing", async () => {
     const { code, out, err } = await pith("quantize", at("right.onnx"), "--scheme", "static");
     expect({ code, out }).toEqual({ code: 2, out: "" });
-    expect(err).toMatch(/^E_USAGE: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);
+    expect(err).toMatch(/^E_OPTION: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);
   });
 
   test("measures ranges on samples that are not test samples", async () => {

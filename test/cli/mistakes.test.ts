@@ -126,11 +126,11 @@ describe("flags", () => {
     ],
     [
       ["--structured", "50%", "--importance", "taylor"],
-      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Add typical inputs, such as --data photos/; with labels.",
+      "E_OPTION: prune needs --data here: the criterion uses samples.\nhint: Add typical inputs, such as --data photos/; with labels.",
     ],
     [
       ["--structured", "50%", "--importance", "activation"],
-      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Add typical inputs, such as --data photos/; labels are not",
+      "E_OPTION: prune needs --data here: the criterion uses samples.\nhint: Add typical inputs, such as --data photos/; labels are not",
     ],
   ])("rejects prune %j", async (words, err) => {
     expect(await pith("prune", at("net.onnx"), ...words)).toMatchObject({

@@ -73,10 +73,10 @@ test.each(["compress", "sensitivity"])(
       "s3://K:secret@b",
     ];
     await run([...words, "-o", at("out")], { runJob });
-    const { queue, options, command: recorded, line, ...input } = inputs[0] ?? {};
+    const { workers, options, command: recorded, line, ...input } = inputs[0] ?? {};
     const publicWords = [...words.slice(0, 4), "--queue=redis://host", "--store", "s3://b", "-o", at("out")];
     if (command === "compress") {
-      expect(queue).toEqual({ url, store: "s3://K:secret@b" });
+      expect(workers).toMatchObject({ queue: { url, store: "s3://K:secret@b" } });
       expect(recorded).toEqual(["pith", ...publicWords]);
     } else {
       expect(options).toMatchObject({ queue: url, store: "s3://K:secret@b" });

@@ -18,7 +18,7 @@ const program = `
   const { createFeed, readyWorkers } = await import(${module("prefetch/feed")});
   const images = memory("images", { image: { type: "uint8", dims: [64, 3, 32, 32], data: new Uint8Array(64 * 3072) } });
   const input = { name: "x", type: { type: "float32", dims: [16, 3, 32, 32] } };
-  const seen = augmented(preprocess(images, input, presets.unit), { noise: 0.1 }, { seed: 1 });
+  const seen = augmented(preprocess(images, input, presets.unit), { crop: 4 }, { seed: 1 });
   const feed = createFeed(seen, Array.from({ length: 1000 }, (_, epoch) => ({ size: 16, shuffle: epoch })), { threads: 2 });
   for (let used = 0; used < Number(process.argv[1]); )
     for await (const batch of feed.batches()) if (used++ === 0) console.log(readyWorkers());

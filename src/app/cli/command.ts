@@ -163,12 +163,14 @@ export function buildCommand<S extends v.GenericSchema>(
     for (const key of reserved) delete passedOptions[key];
     await execute({ json, seed, passed: passedOptions }, async (session) => {
       const folders = new Map<string, string>();
+      const modelFiles: string[] = [];
       const pathOf = async (word: string): Promise<string> =>
         word.startsWith("hf:") ? (await import("./files/hub.ts")).downloadModel(word, session) : word;
       const fileOf = async (word: string): Promise<string> => {
         const path = await pathOf(word);
         const file = await findModel(path, session.terminal);
         if (file !== path) folders.set(file, path);
+        modelFiles.push(file);
         return file;
       };
       const models: string[] = [];
@@ -182,7 +184,7 @@ export function buildCommand<S extends v.GenericSchema>(
           passed: await withModelFiles(session.passed, fileOf),
         });
       } catch (error) {
-        throw await adviseOnLoading(error, models, session);
+        throw await adviseOnLoading(error, modelFiles, session);
       }
     });
   });

@@ -43,7 +43,7 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
 export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
   const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
   if (numbers.length === 0) return undefined;
-  return numbers.every(isWhole) ? "whole" : "any";
+  return numbers.some(isWhole) ? "whole" : "any";
 }
 
 export function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {

@@ -17,7 +17,6 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["earlystopping", "patience"],
   ["opt", "optimizer"],
   ["criterion", "loss"],
-  ["ema", "average"],
   ["sparsity", "amount"],
   ["ratio", "amount"],
   ["nbits", "bits"],

@@ -265,13 +265,13 @@ describe("a recipe error", () => {
   test.each([
     [
       "a text for a number",
-      "steps:\n  - train: { epochs: lots }",
-      'r.yaml:2:22: steps[0].train.epochs: expected a number, got "lots".',
+      "steps:\n  - train: { warmup: lots }",
+      'r.yaml:2:22: steps[0].train.warmup: expected a number, got "lots".',
     ],
     [
       "a number in quotes",
-      '{"steps": [{"train": {"epochs": "2"}}]}',
-      'r.yaml:1:33: steps[0].train.epochs: expected a number, got "2".',
+      '{"steps": [{"train": {"warmup": "2"}}]}',
+      'r.yaml:1:33: steps[0].train.warmup: expected a number, got "2".',
     ],
     [
       "data as validation",
@@ -397,8 +397,8 @@ describe("a recipe error", () => {
   });
 
   test("states the path instead of the line if the recipe is an object", () => {
-    const { message } = failure(() => recipeFrom({ steps: [{ train: {} }, { train: { epochs: 0 } }] }, "options"));
-    expect(message).toBe("options: steps[1].train.epochs: expected at least 1, got 0.");
+    const { message } = failure(() => recipeFrom({ steps: [{ train: {} }, { train: { patience: 0 } }] }, "options"));
+    expect(message).toBe("options: steps[1].train.patience: expected at least 1, got 0.");
   });
 
   test.each([

@@ -69,7 +69,7 @@ export interface StepsRun<C extends Compared = Compared>
   /** Called before the pass runs, with the chosen options. */
   announce?(options: OptionValues): Promise<void>;
   isJudged(step: PassStep, result: StepResult): Promise<boolean>;
-  /** Only load the result, because the pass discards the trained weights, or because a folder compares its models together. */
+  /** Only load the result, because its folder compares its models together. */
   readonly skipsComparison?: boolean;
 }
 
@@ -78,7 +78,7 @@ export interface Findings<C extends Compared = Compared> {
   readonly compared: C | undefined;
   /** Undefined without a goal. */
   readonly goalCheck: GoalCheck | undefined;
-  /** Comparison of the outputs; undefined for a pass that discards the trained weights on purpose. */
+  /** Comparison of the outputs; undefined if only the metric was compared, or a folder compares its models together. */
   readonly kept: KeptFunction | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Opens the request of a step: checks of model and options, references, and texts for a step without data. */
+/** Opens the request of a step: checks of model and options, references, and texts for a step that they help. */
 import { open, PithError } from "#ir";
 import { type AnyPass, downloadBytesOf, type OptionValues, openModules } from "#pass";
 import { realPath } from "#platform";
@@ -51,7 +51,7 @@ interface StepSettings
   readonly textFile?: string | undefined;
 }
 
-/** @throws PithError E_USAGE if the step needs samples, and gets neither data nor texts. */
+/** @throws PithError E_OPTION if the step needs samples, and gets neither data nor texts. */
 export async function openStep(
   step: CheckedStep,
   { targetDownload, textFile, maxDrop, strict, ...settings }: StepSettings,
@@ -87,7 +87,7 @@ async function openTexts(
 }
 
 const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
-  new PithError("E_USAGE", `${id} needs \`data\` here: ${reason}.`, {
+  new PithError("E_OPTION", `${id} needs \`data\` here: ${reason}.`, {
     hint: `Add typical inputs, such as \`data: "photos/"\`; ${about}.`,
   });
 

@@ -36,7 +36,7 @@ export interface StepRequest {
   readonly references?: References;
   /** Data and metric; undefined to compare models on `inputs`. */
   readonly task?: StepTask | undefined;
-  /** Texts for a comparison without data; undefined for random inputs. */
+  /** Texts that the step or a comparison without data reads; undefined for random inputs. */
   readonly inputs?: TextInputs | undefined;
   readonly goal?: GoalOptions;
   /** Evaluate on all test samples, without interim looks. */

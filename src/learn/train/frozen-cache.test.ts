@@ -161,6 +161,6 @@ describe("distill", () => {
   });
 
   test("runs the teacher in every epoch if augmentation changes the samples", async () => {
-    expect(await countRuns({ augment: "noise=0.1" })).toBe(5 * 4 + 1);
+    expect(await countRuns({ augment: "crop=1" })).toBe(5 * 4 + 1);
   });
 });

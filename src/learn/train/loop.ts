@@ -1,6 +1,6 @@
 /**
- * The training loop: epochs of seeded minibatches through a step graph. The state consists of the parameters, the arrays of optimizer
- * and average, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
+ * The training loop: epochs of seeded minibatches through a step graph. The state consists of the parameters, the arrays of the
+ * optimizer, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
  */
 
 import { type Batch, float32, isFloat, type Model, PithError, save, throwIfAborted, typeCodes } from "#ir";

@@ -57,10 +57,6 @@ export function epochSeed(seed: number, epoch: number): number {
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, epochs } = options;
-  if (epochs > 1 && !Number.isInteger(epochs))
-    throw new PithError("E_OPTION", `epochs: expected an integer or a share below 1, got ${epochs}.`, {
-      hint: "Name whole passes over the data.",
-    });
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? (await rateFor(model, optimizer, options));
@@ -92,7 +88,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
 }
 
 /**
- * Returns the default rate, lowered to 5 % of the smallest RMS of a trained layer's weights, by a factor of at most ten. A step of Adam or Lion
+ * Returns the default rate, lowered to 5 % of the smallest RMS of a trained layer's weights, by a factor of at most ten. A step of Adam
  * changes each weight by about the rate, and the first layer of a model for pixels up to 255 has small weights. Pruned weights do not count.
  */
 async function rateFor(model: Model, optimizer: Optimizer, options: TrainOptions): Promise<number> {

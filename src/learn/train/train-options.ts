@@ -50,9 +50,11 @@ const resources = "Checkpoints, logs and resources:";
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   augment: option(v.pipe(augmentationOption, parsableBy(parseAugmentation)), 'augmentation of images: "crop=4 flip"'),
-  epochs: described(v.optional(positiveOption, 5), "passes over the data; below 1: a share of the samples", {
-    common: true,
-  }),
+  epochs: described(
+    v.optional(v.union([countOption, heldOutShare], "takes a whole number, or a share below 1"), 5),
+    "passes over the data, or a share of one",
+    { common: true, percent: false },
+  ),
   batch: option(
     countOption,
     `samples per batch (default: ${defaultBatch}, fewer of large inputs, or the fixed size of the model)`,

@@ -158,7 +158,7 @@ test("a scale recovers from its lower bound equally fast after any time there", 
   const dims = model.graph.value("v")?.tensor?.dims ?? [];
   if (range?.type !== "float32") throw new Error("there is no range");
   const initialRange = [...range.data];
-  /** Takes steps whose length does not depend on the gradient's size, as Adam and Lion do. Direction 1 lowers outputs, -1 raises them. */
+  /** Takes steps whose length does not depend on the gradient's size, as Adam does. Direction 1 lowers outputs, -1 raises them. */
   const steps = async (count: number, direction: number): Promise<void> => {
     const up = v.map((value) => direction * Math.sign(value));
     for (let index = 0; index < count; index++) {

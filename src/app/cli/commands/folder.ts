@@ -229,7 +229,7 @@ function requireFolderArguments(
   { bases, hasLowEntropy, data, samples }: ArgumentContext,
 ): void {
   if (hasLowEntropy && data === undefined)
-    throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
+    throw new PithError("E_OPTION", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",
     });
   if (targetDownload !== undefined && bases.length > 1)

@@ -34,26 +34,30 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
   const { target } = input.options;
   const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
   return withTargets(names, context, async (targets) => {
+    const original = await openModel(input.model, context);
+    // This is decided before the data is opened, because opening the data records the preprocessing in the model's metadata.
+    const continues = isChanged(original);
     try {
-      return await changeModel(input, targets, context, await openModel(input.model, context));
+      return await changeModel({ ...input, continues }, targets, context, original);
     } catch (error) {
       if (!(error instanceof PithError) || error.code !== "E_ENGINE") throw error;
       const simplified = await simplifyToLoad(await open(input.model), context);
       if (simplified === undefined) throw error;
       const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
       context.log({ id: "simplified", text });
-      return changeModel(input, targets, context, simplified);
+      return changeModel({ ...input, continues }, targets, context, simplified);
     }
   });
 }
 
+/** @param input with whether the model as the user gave it is a result of Pith. */
 async function changeModel(
-  input: PassInput,
+  input: PassInput & { readonly continues: boolean },
   targets: readonly RunTarget[],
   context: JobContext,
   original: Model,
 ): Promise<PassOutput> {
-  const { request, context: stepContext, data, continues } = await openStepRequest(input, targets, original, context);
+  const { request, context: stepContext, data } = await openStepRequest(input, targets, original, context);
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
   const { result, rejection, tested, learnt, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
@@ -92,7 +96,7 @@ async function changeModel(
     stepContext,
   );
   await warnOfSpeed(measured, report, request.pass, input, original, context);
-  const isContinued = continues && step.verdict !== undefined && reference === undefined;
+  const isContinued = input.continues && step.verdict !== undefined && reference === undefined;
   return {
     ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
     continues: isContinued ? true : undefined,
@@ -123,8 +127,6 @@ async function warnOfSpeed(
 /** Opens the references and the data of a step, after checks that need only the model. */
 async function openStepRequest(input: PassInput, targets: readonly RunTarget[], original: Model, context: JobContext) {
   await requireOtherThanWeights(input.out, original, input.model);
-  // This is decided before the data is opened, because opening the data records the preprocessing in the model's metadata.
-  const continues = isChanged(original);
   requireOutputs(original, input.model);
   const named = { path: input.model, model: original };
   const hasData = input.data !== undefined;
@@ -158,7 +160,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
     },
     stepContext,
   );
-  return { request, context: stepContext, data, continues };
+  return { request, context: stepContext, data };
 }
 
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */

@@ -93,7 +93,7 @@ export default async function evaluate(
     ["the data", data?.path],
     ["the score", score],
   ]);
-  if (original !== undefined) await requireMeasured(original, demanded, flags);
+  if (original !== undefined && demanded.length > 0) await requireMeasured(original, demanded, flags);
   // Only the user's own score may be able to run the models.
   const isScoreAlone = data === undefined && score !== undefined && target.length === 0;
   const { measured, judgement } = isScoreAlone
@@ -165,7 +165,7 @@ async function requireMeasured(
   { metric, output }: Pick<Options, "metric" | "output">,
 ): Promise<void> {
   const original = await open(path);
-  const compared = demanded.length === 0 ? [] : comparisonMetrics(original, output, { metric }).map(({ name }) => name);
+  const compared = comparisonMetrics(original, output, { metric }).map(({ name }) => name);
   for (const kind of demanded) {
     if (kind === "accuracy" || kind === metric || compared.includes(kind)) continue;
     throw new PithError(

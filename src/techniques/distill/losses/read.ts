@@ -1,6 +1,6 @@
 /**
  * Creates distillation losses from their formulas: finds the values of student and teacher to compare, and masks padding. To add a
- * loss, declare it in `answers.ts` or `features.ts`, and add a row with formula and paper to docs/distillation.md.
+ * loss, declare it in `class-scores.ts` or `features.ts`, and add a row with formula and paper to docs/distillation.md.
  */
 import * as v from "valibot";
 import { channelAxis, infer, type MatchedPair, type Matching, matchLayers, valueNamed } from "#analysis";
