@@ -200,7 +200,7 @@ describe("no model is written", () => {
 describe("a run that is stopped", () => {
   const recipe = `steps:
   - prune: { structured: true, amount: 0.2 }
-  - train: { epochs: 3, average: 0.9, validation: 0.2 }
+  - train: { epochs: 3, validation: 0.2 }
   - quantize: { scheme: static }
 `;
   /** Returns the words of a command that writes into this folder. */
