@@ -23,7 +23,7 @@ const pages = await Promise.all(
     "low-rank.md",
     "sensitivity.md",
     "scaling.md",
-  ].map(async (name) => ({ name, text: await readFile(join(root, "docs", name), "utf8") })),
+  ].map(async (name) => [name, await readFile(join(root, "docs", name), "utf8")] as const),
 );
 const data = shared("data") ?? "";
 const counts = { train: 128, test: 64 };
@@ -98,6 +98,13 @@ async function filled(): Promise<string> {
   return folder;
 }
 
+/** Shortens a recipe or a program: fewer epochs and rounds, and no training of blocks, which takes minutes with any number of samples. */
+const shortened = (text: string): string =>
+  text
+    .replaceAll(/\bepochs: \d+/g, "epochs: 1")
+    .replaceAll(/\brepeat: \d+/g, "repeat: 2")
+    .replaceAll("until: blocks", "until: least-squares");
+
 /** Shortens a command: fewer epochs, minutes, layers and samples than in the guide. */
 function small(words: readonly string[]): readonly string[] {
   const trained = ["distill", "train"].includes(words[0] ?? "") && !words.includes("--help");
@@ -115,7 +122,7 @@ function small(words: readonly string[]): readonly string[] {
   ];
 }
 
-describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
+describe.skipIf(data === "").each(pages)("docs/%s", (_, text) => {
   const programs = codeBlocks(text).filter(({ language }) => language === "ts");
   let folder = "";
   let home = "";
@@ -124,7 +131,7 @@ describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
     folder = await filled();
     for (const { language, text: recipe } of codeBlocks(text))
       if (language === "yaml")
-        await writeFile(join(folder, /^# (\S+\.yaml)$/m.exec(recipe)?.[1] ?? "recipe.yaml"), recipe);
+        await writeFile(join(folder, /^# (\S+\.yaml)$/m.exec(recipe)?.[1] ?? "recipe.yaml"), shortened(recipe));
     // The programs import "pith", which resolves only below the root of the repository.
     await mkdir(join(root, "out"), { recursive: true });
     home = temporaryFolder(join(root, "out"));
@@ -141,7 +148,7 @@ describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
   });
 
   test.each(programs.map(({ text: code }) => [code]))("%s", async (code) => {
-    await writeFile(join(home, "program.mts"), code);
+    await writeFile(join(home, "program.mts"), shortened(code));
     const ran = await node([tsx, "--conditions=pith-source", join(home, "program.mts")], folder);
     expect(ran.code, ran.said).toBe(0);
     const [, written = ""] = /save\(net, "([^"]+)"\)/.exec(code) ?? [];
