@@ -71,7 +71,9 @@ async function filled(): Promise<string> {
     const lines = (await readFile(join(data, `text/sst2_${part}.tsv`), "utf8")).split("\n");
     await writeFile(join(folder, `sst2_${part}.tsv`), `${lines.slice(0, count + 1).join("\n")}\n`);
   }
-  await copyFile(join(folder, "sst2_train.tsv"), join(folder, "reviews.tsv"));
+  // The folder of transformers.js is evaluated with eight files, each on half of these rows.
+  const reviews = (await readFile(join(folder, "sst2_train.tsv"), "utf8")).split("\n").slice(0, 49);
+  await writeFile(join(folder, "reviews.tsv"), `${reviews.join("\n")}\n`);
   await writeFile(join(folder, "mine.mjs"), 'export default { id: "mine", scores: ({ values }) => values };\n');
   const play = await readFile(join(data, "text/tinyshakespeare.txt"), "utf8");
   for (const name of ["texts.txt", "texts/train.txt"]) await writeFile(join(folder, name), play.slice(0, 6000));
