@@ -4,18 +4,7 @@
  */
 import { hasBatchAxis, hasRandomNodes } from "#analysis";
 import type { Batch, Dense, Model } from "#ir";
-import {
-  allNodes,
-  asPithError,
-  capitalize,
-  Miss,
-  memoize,
-  operatorName,
-  PithError,
-  takeIndices,
-  throwIfAborted,
-  toFloat64,
-} from "#ir";
+import { asPithError, capitalize, Miss, PithError, takeIndices, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
@@ -114,9 +103,6 @@ export interface BatchChoice extends BatchNote {
   readonly batch: number;
 }
 
-/** For each engine, the sorted operators of models whose outputs do not depend on the batch: models that differ in weights do not either. */
-const invariantOperators = new WeakMap<Engine, Set<string>>();
-
 /**
  * Returns the batch size for evaluation: the requested one, if there is one. The default is `defaultBatch`, or 1 if outputs depend on the batch.
  * @param metric name of the metric, for the note.
@@ -132,16 +118,9 @@ export async function chooseBatch(
   const defaultChoice = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
   if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
-  const invariant = memoize(invariantOperators, engine, () => new Set());
   for (const model of models) {
-    const operators = [size, options.output, ...Array.from(allNodes(model.graph), operatorName).sort()].join();
-    if (invariant.has(operators)) continue;
     const invariance = await batchInvariance(engine, model, dataset, { ...options, batch: size }).catch(asPithError);
-    if (invariance instanceof PithError || invariance instanceof Miss) continue;
-    if (invariance.apart === 0) {
-      invariant.add(operators);
-      continue;
-    }
+    if (invariance instanceof PithError || invariance instanceof Miss || invariance.apart === 0) continue;
     const { samples, apart, worst } = invariance;
     const changeText = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;
     const samplesText = `${counted(samples, "sample")} of a batch of ${integer(invariance.batch)} and the same samples alone`;

@@ -299,12 +299,11 @@ export class Calibration {
   /** Changes a stored value as the change of its layer does, f · value + shift for each channel, so that the layer does not run again. */
   correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
     if (!this.#storedNames.includes(name)) return;
-    // Arrays in memory change in place, once. Those on disk are read anew each time.
+    // float32 arrays in memory change in place, once. Other types are copied, and arrays on disk are read anew each time.
     const changed = new WeakSet<object>();
     this.#corrections.set(name, (dense) => {
       const { type, dims, data } = dense;
       if (!isFloat(type) || changed.has(data)) return dense;
-      changed.add(data);
       const { inner, columns, values } = readFeatures(dense, { axis, rank: this.#rankOf(name) });
       const corrected = values();
       for (let start = 0, run = 0; start < corrected.length; start += inner, run++) {
@@ -312,7 +311,9 @@ export class Calibration {
         for (let index = start; index < start + inner; index++)
           corrected[index] = factor * (corrected[index] ?? 0) + addend;
       }
-      return corrected === data ? dense : fromNumbers(type, dims, corrected);
+      if (corrected !== data) return fromNumbers(type, dims, corrected);
+      changed.add(data);
+      return dense;
     });
   }
 
