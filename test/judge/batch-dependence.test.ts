@@ -34,7 +34,8 @@ test("finds a dependence on the batch that only the weights cause, after a model
   const mixing = (share: number) =>
     parseModel(`opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   share: float32[1] = [${share}]
-  mean = ReduceMean(x, [0]) {keepdims=1}
+  rows: int64[1] = [0]
+  mean = ReduceMean(x, rows) {keepdims=1}
   part = Mul(mean, share)
   y = Add(x, part)
 }`);
