@@ -27,7 +27,7 @@ import type { RoundedSettings } from "./settings.ts";
 const minSamples = 32;
 const maxHeldOut = 32;
 /** Number of layer outputs that means and slopes are computed from, if 32 samples do not have more. */
-const fittedOutputs = 2 ** 23;
+const fittedOutputs = 2 ** 27;
 /** Number of outputs of a layer in a batch, if 16 samples do not have more; and of layers whose outputs the original computes in one run. */
 const [batchOutputs, aheadOutputs] = [2 ** 19, 2 ** 25];
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
