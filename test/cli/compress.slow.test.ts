@@ -214,6 +214,10 @@ describe("a run that is stopped", () => {
     "-o",
     at(out),
   ];
+  beforeAll(async () => {
+    writeFileSync(at("long.yaml"), recipe);
+    expect(await runWithProcesses(...words("whole"))).toMatchObject({ code: 0 });
+  });
   const bits = (out: string) => {
     const run: Run & { readonly written: unknown } = JSON.parse(readFileSync(at(`${out}/run.json`), "utf8"));
     // Times, paths and warnings differ between runs.
@@ -225,8 +229,6 @@ describe("a run that is stopped", () => {
   test.each(["epoch 1/3", "after prune", "after train"])(
     "by Ctrl-C at %s keeps finished work, and resumes to the same bits",
     async (moment) => {
-      writeFileSync(at("long.yaml"), recipe);
-      if (!existsSync(at("whole"))) expect(await runWithProcesses(...words("whole"))).toMatchObject({ code: 0 });
       const controller = new AbortController();
       const text = { out: "", err: "" };
       const out = { write: (more: string) => (text.out += more) };
@@ -252,7 +254,6 @@ describe("a run that is stopped", () => {
   );
 
   test("by kill -9 resumes to the same bits", async () => {
-    writeFileSync(at("long.yaml"), recipe);
     const line = [program, ...words("killed")];
     const child = spawn(process.execPath, line, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
     await new Promise<void>((resolve) => {
