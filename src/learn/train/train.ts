@@ -23,7 +23,9 @@ export interface TrainOutcome extends Outcome {
 
 /** Returns advice for a training that lost accuracy, or that was compared with a model that had lost it already. */
 export const betterTraining = (_options: unknown, lostBefore = false): string =>
-  lostBefore ? "Train longer (`epochs`)" : "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
+  lostBefore
+    ? "Train longer (`epochs`)"
+    : "If the model is pruned, run recover first; otherwise try a lower `learningRate`, such as 1e-4";
 
 /**
  * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial
