@@ -77,9 +77,9 @@ describe("checkpoints", () => {
 
   test.each<[Settings, string]>([
     [{ learningRate: 0.01 }, "with `learningRate` 0.001, not 0.01."],
-    [{ clip: 2 }, "with `clip` 1, not 2."],
+    [{ clip: 1 }, "without `clip`, not with 1."],
     [{ loss: "mse" }, "with `loss` cross-entropy, not mse."],
-    [{ warmup: 5 }, "with `warmup` 0.3, not 5."],
+    [{ warmup: 5 }, "with `warmup` 0, not 5."],
     [{ layers: "fc1" }, "without `layers`, not with fc1."],
     [{ validation: 0.25 }, "without `validation`, not with 0.25."],
     [{ data: corners(120, 1) }, "on 240 samples, not 120."],

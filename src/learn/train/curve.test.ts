@@ -44,7 +44,7 @@ const rowsOf = (path: string): string[][] =>
 describe("the CSV log", () => {
   test("has a row per step with its loss, rate and evaluation", async () => {
     const { log } = inFolder();
-    const { history, curve } = await train(net(), { ...settings, log, learningRate: 0.001 });
+    const { history, curve } = await train(net(), { ...settings, log });
     const [header, ...rows] = rowsOf(log);
     expect(header).toEqual(["step", "epoch", "loss", "learning_rate", "validation_accuracy"]);
     expect(rows.map(([step, epoch]) => `${step} ${epoch}`)).toEqual([

@@ -1,12 +1,9 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
-import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
-import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
-import { random } from "../../core/tensor/random.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { memory } from "../../data/index.ts";
-import { prune } from "../../techniques/prune/index.ts";
-import { linear, network, relu } from "../nn/index.ts";
 import { train } from "./train.ts";
 
 const pairs = memory("pairs", {
@@ -67,45 +64,3 @@ graph (x: float32[batch, 2]) -> (logits) {
   expect(rates[0]).toBe(0.001);
   expect(rates.at(-1)).toBe(0.0001);
 });
-
-test.each([1])(
-  "an epoch at the default rate does not make a pruned network for raw pixels worse, and no step much worse (seed %i)",
-  async (seed) => {
-    const [features, width, classes, count] = [27, 24, 8, 1280];
-    const numbers = random(seed, "raw");
-    const centers = Array.from({ length: classes * features }, () => numbers.normal(0, 0.5));
-    const labels = Array.from({ length: count }, () => numbers.integer(classes));
-    const points = labels.flatMap((label) =>
-      Array.from({ length: features }, (_, axis) => (centers[label * features + axis] ?? 0) + numbers.normal()),
-    );
-    const dataOf = (values: readonly number[]): Dataset =>
-      memory("points", { input: float32([count, features], values), label: int64([count], labels) });
-    const model = network(
-      {
-        ...{ first: linear(features, width), relu1: relu(), second: linear(width, width), relu2: relu() },
-        ...{ third: linear(width, width), relu3: relu(), fourth: linear(width, width), relu4: relu() },
-        last: linear(width, classes),
-      },
-      { input: ["batch", features], seed },
-    );
-    await train(model, { data: dataOf(points), epochs: 12, batch: 32, learningRate: 0.005 });
-    // Folds the scale 32 and the mean 128 of pixels into the first layer.
-    const [weight, bias] = ["first.weight", "first.bias"].map((name) => model.graph.value(name));
-    const [weights, biases] = [await weight?.tensor?.read(), await bias?.tensor?.read()];
-    if (!weight || !bias || !weights || !biases) throw new Error("expected a first layer");
-    const scaled = toNumbers(weights).map((number) => number / 32);
-    const shifted = toNumbers(biases).map((number, row) =>
-      scaled.slice(row * features, (row + 1) * features).reduce((sum, entry) => sum - 128 * entry, number),
-    );
-    weight.tensor = inMemory(float32([width, features], scaled));
-    bias.tensor = inMemory(float32([width], shifted));
-    await prune(model, { structured: true, amount: 0.3 });
-    const data = dataOf(points.map((point) => 128 + 32 * point));
-    const losses: number[] = [];
-    const onStep = ({ loss }: { readonly loss: number }): void => void losses.push(loss);
-    const { history } = await train(model, { data, validation: data, epochs: 1, batch: 128, onStep });
-    const [before, after] = history.flatMap(({ evaluations }) => evaluations.map(({ figure }) => figure));
-    expect(after).toBeLessThan(before ?? 0);
-    expect(Math.max(...losses)).toBeLessThan(1.5 * (losses[0] ?? 0));
-  },
-);

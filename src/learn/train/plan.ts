@@ -56,13 +56,10 @@ export function epochSeed(seed: number, epoch: number): number {
 }
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
-  const { schedule, metric, every, patience, augment, epochs } = options;
+  const { schedule, warmup, metric, every, patience, augment, epochs } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? (await rateFor(model, optimizer, options));
-  // Early steps of Adam change each weight by the whole rate, whatever its gradient: they can make a pruned network worse.
-  const isCautious = options.learningRate === undefined && optimizer.name !== "sgd";
-  const { warmup = isCautious && schedule !== "constant" ? 0.3 : 0, clip = isCautious ? 1 : undefined } = options;
   const baseSchedule = typeof schedule === "function" ? schedule : schedules[schedule];
   const { data: all, validation } =
     options.validation === undefined
@@ -81,11 +78,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     size: await batchOf(model, options.batch, data, loss.teachers ?? [], context),
     optimizer,
     learningRate,
-    clip,
     schedule: warmup === 0 ? baseSchedule : warmUp(baseSchedule, warmup),
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
-    settings: settingsOf({ ...options, warmup, clip }, { learningRate, optimizer, loss }),
+    settings: settingsOf(options, { learningRate, optimizer, loss }),
     cachesFrozen: epochs > 1,
     samples: data.count,
   };

@@ -92,16 +92,12 @@ const trainEntries = v.strictObject({
     "rate schedule",
     { group: optimization },
   ),
-  warmup: option(
-    v.pipe(v.number(), v.minValue(0)),
-    "warm-up steps, or a fraction of all steps if below 1 (default: 0.3 at the default rate of adam and adamw, else 0)",
+  warmup: described(
+    v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+    "warm-up steps, or a fraction of all steps if below 1",
     { group: optimization },
   ),
-  clip: option(
-    positiveOption,
-    "clip the global gradient norm to this value (default: 1 at the default rate of adam and adamw)",
-    { group: optimization },
-  ),
+  clip: option(positiveOption, "clip the global gradient norm to this value", { group: optimization }),
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
     common: true,
     meanings: {
