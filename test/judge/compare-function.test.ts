@@ -15,7 +15,7 @@ import {
   lossOf,
 } from "../../src/judge/compare/compare-function.ts";
 import { searchWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
-import type { Pair } from "../../src/runtime/run/paired-runs.ts";
+import type { Pair } from "../../src/runtime/paired/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { trained } from "./blobs.ts";

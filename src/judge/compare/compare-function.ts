@@ -10,19 +10,14 @@ import { isIndexed } from "../../data/batches/indexed.ts";
 import { bytesOfBatch } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { runCachedSteps } from "../../runtime/run/cached-steps.ts";
+import { runCachedSteps } from "../../runtime/paired/cached-steps.ts";
+import type { ModelRun } from "../../runtime/paired/original-runs.ts";
+import { namesInBoth, type PairedRuns, pairedRuns, pairWithResult } from "../../runtime/paired/paired-runs.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
-import {
-  type ModelRun,
-  namesInBoth,
-  type PairedRuns,
-  pairedRuns,
-  pairWithResult,
-} from "../../runtime/run/paired-runs.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
 import { textInputs } from "../../runtime/run/text-inputs.ts";
 import { type LanguageFigures, languageFigures, lostTokens } from "./language-figures.ts";

@@ -11,8 +11,8 @@
 import { infer, roundsToCodes } from "#analysis";
 import { allValues, type Batch, isFloat, Miss, type Model, sameDims } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
+import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/paired/paired-runs.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
-import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired-runs.ts";
 import { areConstant } from "./output-comparison.ts";
 import { type SaturatingModels, withSaturating } from "./saturation.ts";
 

@@ -24,10 +24,10 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { count } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
+import { inputsFor } from "../../runtime/paired/paired-runs.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { isEndless } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
-import { inputsFor } from "../../runtime/run/paired-runs.ts";
 import { inputsPhrase } from "./output-comparison.ts";
 
 const maxFloat16 = 65_504;

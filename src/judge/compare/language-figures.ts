@@ -5,8 +5,8 @@ import type { Estimate } from "../../core/estimate.ts";
 import { meanInterval, moments, wilson } from "../../core/math/interval.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { perplexity } from "../../runtime/metrics/metrics.ts";
+import type { Pair } from "../../runtime/paired/paired-runs.ts";
 import { type Decoder, tokenRows } from "../../runtime/run/decoding.ts";
-import type { Pair } from "../../runtime/run/paired-runs.ts";
 import { groupTokens } from "./output-comparison.ts";
 
 export interface LanguageFigures {

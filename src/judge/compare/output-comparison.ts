@@ -11,10 +11,12 @@ import { figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
+import { minSamples } from "../../runtime/paired/candidate-sizes.ts";
+import { countSamples } from "../../runtime/paired/original-runs.ts";
+import type { Pair, PairedRuns } from "../../runtime/paired/paired-runs.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { Difference, decibels, minChange, minVariationOfData, variation } from "../../runtime/run/difference.ts";
 import { fillPredicate } from "../../runtime/run/mask-values.ts";
-import { countSamples, minSamples, type Pair, type PairedRuns } from "../../runtime/run/paired-runs.ts";
 
 export interface OutputLikeness {
   readonly samples: number;

@@ -5,7 +5,7 @@ import type { Engine } from "../../core/engine/index.ts";
 import { counted, figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { compareLayers, minDecibels } from "../../runtime/noise/layers.ts";
-import { completeRuns, type PairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
+import { completeRuns, type PairedRuns, runResult } from "../../runtime/paired/paired-runs.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
 import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
 

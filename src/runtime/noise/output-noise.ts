@@ -6,9 +6,9 @@ import type { Context } from "#pass";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { bytesOfBatch } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { inputsFor } from "../paired/paired-runs.ts";
 import { Difference, worstFirst } from "../run/difference.ts";
 import { isFeeds, overSamples, type Samples } from "../run/over-samples.ts";
-import { inputsFor } from "../run/paired-runs.ts";
 
 /** Returns undefined if the noise cannot be measured. */
 export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;

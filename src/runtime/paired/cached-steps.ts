@@ -2,8 +2,8 @@
 import type { Batch, Model } from "#ir";
 import { range } from "../../data/batches/indexed.ts";
 import { attentionMaskOf, selectColumns } from "../../data/batches/rows.ts";
-import { Decoding, decoderOf, type TokenRows, tokenFeeds, tokenRows } from "./decoding.ts";
-import type { ModelRun } from "./paired-runs.ts";
+import { Decoding, decoderOf, type TokenRows, tokenFeeds, tokenRows } from "../run/decoding.ts";
+import type { ModelRun } from "./original-runs.ts";
 
 /** Number of tokens that are fed one at a time. */
 const cachedTokens = 8;

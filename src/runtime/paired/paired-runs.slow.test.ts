@@ -4,7 +4,7 @@ import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { zeros } from "../../core/tensor/dense.ts";
-import { pairedRuns } from "../run/paired-runs.ts";
+import { pairedRuns } from "./paired-runs.ts";
 
 const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngraph ${text}`);
 const options = { sizes: "one", seed: 1 } as const;

@@ -1,0 +1,109 @@
+/**
+ * Sizes of random inputs to try on a model, most likely first, each with the work of a run:
+ *
+ *     work  =  multiply-accumulates  +  20 · computed elements  +  5,000 · input elements  +  40 · stored elements
+ */
+import { cachePerRevision, cost, infer } from "#analysis";
+import { bytesFor, type Dim, type Model, memoize, storedBytes, type Value } from "#ir";
+import { bytes } from "../../core/numbers.ts";
+import {
+  type Assignment,
+  type Guess,
+  guesses,
+  lengthsOf,
+  likelyLengths,
+  type RandomInputs,
+  randomInputs,
+  type TrialSizes,
+} from "../run/random-inputs.ts";
+
+export interface SizeOptions {
+  /** "one": many samples of one size. "several": a few runs of growing sizes. */
+  readonly sizes: "one" | "several";
+  readonly known?: ReadonlyMap<string, number>;
+  /** Maximum number of samples (32); the minimum is four. */
+  readonly samples?: number | undefined;
+  /** Maximum multiply-accumulates of all runs of a model (1e11), except for the minimum of samples. */
+  readonly work?: number | undefined;
+}
+
+export const minSamples = 4;
+const defaultSamples = 32;
+
+/** Maximum multiply-accumulates of one run, which limit memory, and of all runs of a model. */
+const [maxWorkPerRun, maxTotalWork] = [1e10, 1e11];
+/** Maximum bytes of one computed value. A model that computes a larger one is not run on random inputs, because it could exhaust the memory. */
+const maxValueBytes = 2 ** 31;
+/** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values (the largest cost in large models). */
+const [workPerWrite, workPerDraw, workPerRead] = [20, 5000, 40];
+
+const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
+
+interface Candidate extends Pick<Guess, "shapes" | "isUsual"> {
+  /** In multiply-accumulates. */
+  readonly work: number;
+  /** Reason why the model is not run with these sizes: a computed value is too large. */
+  readonly obstacle: string | undefined;
+}
+
+export function* candidateSizes(
+  model: Model,
+  inputs: RandomInputs,
+  { sizes, known, work: maxWork = maxTotalWork }: SizeOptions,
+): Generator<Candidate, void, undefined> {
+  const costOf = costCounter(model, infer(model));
+  const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
+  const hasSeveralSizes = sizes === "several";
+  // A cache is empty if the model runs without one, because no model computes random values of a cache.
+  const withoutCache = likelyLengths.map(([length, side]): TrialSizes => [length, side, 0]);
+  for (const guess of guesses(model, inputs, {
+    known,
+    lengths: hasSeveralSizes ? growingLengths : [...withoutCache, ...likelyLengths],
+    batches: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
+    fits: (assignment, batch) => batch === 1 || costOf(assignment).work <= Math.min(maxWorkPerRun, maxWork),
+  })) {
+    const { work, obstacle } = costOf(guess.assignment(model));
+    yield { ...guess, work: work + workOfReading, obstacle };
+  }
+}
+
+/** Returns the number of samples that the maximum work allows. @param work of one sample. */
+export function affordableSamples(
+  work: number,
+  { samples = defaultSamples, work: maxWork = maxTotalWork }: SizeOptions,
+): number {
+  return Math.max(minSamples, Math.min(samples, Math.floor(maxWork / Math.max(1, work))));
+}
+
+/** Returns whether one sample, with all unknown sizes 1, exceeds the work of a run. */
+export const isExpensive = (model: Model): boolean => costCounter(model, infer(model))(() => 1).work > maxWorkPerRun;
+
+const costCounter = cachePerRevision((model, inference) => {
+  const inputs = randomInputs(model);
+  const macs = [...cost(model, inference).perNode.values()];
+  const computedValues = [...model.graph.nodes()].flatMap(({ outputs }) =>
+    outputs.filter((value) => value !== undefined),
+  );
+  return (assignment: Assignment): Pick<Candidate, "work" | "obstacle"> => {
+    const sizes = new Map<Dim, number>();
+    const sizeOf = (dim: Dim): number => memoize(sizes, dim, () => inputs.size(dim, assignment));
+    const countOf = (value: Value): number =>
+      inference.operand(value)?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0;
+    const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
+    const work =
+      macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
+      workPerWrite * count(computedValues) +
+      workPerDraw * count(model.graph.feeds);
+    const bytesOf = (value: Value): number => {
+      const type = value.type?.type ?? "string";
+      return type === "string" ? 0 : bytesFor(type, countOf(value));
+    };
+    const large = computedValues.find((value) => bytesOf(value) > maxValueBytes);
+    return {
+      work,
+      obstacle:
+        large &&
+        `value "${large.name}" takes ${bytes(bytesOf(large))}, and a comparison runs models with values of at most ${bytes(maxValueBytes)}`,
+    };
+  };
+});

@@ -1,0 +1,224 @@
+/**
+ * Runs two models on the same inputs, so that their outputs can be compared: first the original, which is then released, then the result.
+ *
+ *     random inputs ──▶ original ──▶ expected
+ *           └─────────▶ result   ──▶ got
+ *
+ * Operators that the runtime lacks are removed from both (`unknown-operators.ts`), and expensive models run on smaller images (`smaller-images.ts`).
+ */
+import { hasRandomNodes, haveSameDraws, withFixedDraws } from "#analysis";
+import { asPithError, type Batch, Miss, type Model, operatorName, PithError, stripPeriod, throwIfAborted } from "#ir";
+import type { Engine, LoadOptions, Session } from "../../core/engine/index.ts";
+import { findUnknownOperator, type UnknownOperator } from "../../core/engine/runtime-messages.ts";
+import { range } from "../../data/batches/indexed.ts";
+import { selectColumns } from "../../data/batches/rows.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { nextCaches } from "../run/decoding.ts";
+import { largestDifference } from "../run/difference.ts";
+import { hasLargeWeights } from "../run/large-weights.ts";
+import { explainFailedLoad, ResultFails } from "../run/load-check.ts";
+import { randomInputs } from "../run/random-inputs.ts";
+import { feedsFor } from "../run/run.ts";
+import { candidateSizes, minSamples } from "./candidate-sizes.ts";
+import { gatherSamples, type ModelRun, type RandomRunOptions, runOriginal } from "./original-runs.ts";
+import { withSmallerImages } from "./smaller-images.ts";
+import { withoutOperators } from "./unknown-operators.ts";
+
+export interface Pair extends ModelRun {
+  readonly got: Batch;
+  /** Outputs of an original that draws random numbers: the same numbers, with the inputs of another sample. They vary by the inputs alone. */
+  readonly exchanged?: Batch | undefined;
+}
+
+export interface PairedRuns {
+  readonly pairs: readonly Pair[];
+  /** Operators that the runtime lacks and that were removed from both. */
+  readonly without: readonly string[];
+  /** The models as they ran: without these operators, for smaller images. */
+  readonly original: Model;
+  readonly result: Model;
+  /** Reason why values cannot be compared: the models draw different random numbers. */
+  readonly otherDraws: string | undefined;
+  /** Number of random samples that were left out because outputs of the original are not finite. */
+  readonly leftOut?: number;
+}
+
+export interface PairOptions extends RandomRunOptions {
+  readonly optimize?: boolean;
+}
+
+type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pick<LoadOptions, "threads">;
+
+/** Maximum multiply-accumulates of a run on one thread. */
+const maxWorkOfThread = 1e8;
+
+/**
+ * Runs both models on random inputs. Returns a Miss if they cannot be compared.
+ * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED on the signal.
+ */
+export async function pairedRuns(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: PairOptions,
+): Promise<PairedRuns | Miss> {
+  options.progress?.(0, 2 * minSamples);
+  const smaller = withSmallerImages([original, result]);
+  if (smaller !== undefined) {
+    // A failure on smaller images does not count: the model may need its full size.
+    const runs = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+      if (error instanceof ResultFails) return new Miss(error.message);
+      throw error;
+    });
+    if (!(runs instanceof Miss)) return runs;
+  }
+  return runBoth(engine, original, result, options);
+}
+
+/** Returns the samples, or random inputs without data, and both models as they ran on them. Returns a Miss like `pairedRuns`. */
+export async function inputsFor(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  data: Dataset | undefined,
+  options: Omit<PairOptions, "sizes">,
+) {
+  if (data !== undefined) return { original, result, samples: data, perRun: 1 };
+  const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
+  if (runs instanceof Miss) return runs;
+  if (runs.otherDraws !== undefined) return new Miss(runs.otherDraws);
+  const samples = completeRuns(runs.pairs).map(({ feeds }) => feeds);
+  return { original: runs.original, result: runs.result, samples, perRun: runs.pairs[0]?.samples ?? 1 };
+}
+
+/** @param unknown operators that this runtime lacks. Each of them fails a load, which is repeated without them. */
+async function runBoth(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: PairOptions,
+  unknown: readonly UnknownOperator[] = [],
+): Promise<PairedRuns | Miss> {
+  const models = unknown.length === 0 ? ([original, result] as const) : withoutOperators(original, result, unknown);
+  if (models === undefined) {
+    const operators = unknown.map(operatorName).join(", ");
+    throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
+  }
+  const [first, second] = models;
+  const inputs = randomInputs(first);
+  const { undrawable } = inputs;
+  if (undrawable !== undefined && options.set?.[undrawable] === undefined)
+    return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
+  const [likeliest] = candidateSizes(first, inputs, options);
+  const threads = likeliest !== undefined && likeliest.work < maxWorkOfThread ? 1 : undefined;
+  const load = { optimize: options.optimize ?? true, threads, spinning: false, lean: hasLargeWeights(first) };
+  let session: Session;
+  try {
+    session = await engine.load(withFixedDraws(first), load);
+  } catch (error) {
+    const engineError = asPithError(error);
+    const operator = findUnknownOperator(engineError);
+    if (operator !== undefined && !unknown.some(({ domain, op }) => domain === operator.domain && op === operator.op))
+      return runBoth(engine, original, result, options, [...unknown, operator]);
+    if (engineError.code === "E_ENGINE_MISSING") throw error;
+    return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
+  }
+  let drawn: Awaited<ReturnType<typeof runOriginal>>;
+  try {
+    drawn = await runOriginal(session, first, namesInBoth(first, second), inputs, options);
+  } finally {
+    await session.release();
+  }
+  if (drawn instanceof Miss) return drawn;
+  const paired = await pairWithResult(engine, first, second, drawn.runs, { ...options, threads });
+  return { ...paired, without: unknown.map(operatorName), leftOut: drawn.leftOut };
+}
+
+/** Returns the names of the outputs that both models have and that can be compared. */
+export function namesInBoth(model: Model, other: Model): readonly string[] {
+  const names = new Set(other.graph.outputs.map(({ name }) => name));
+  return model.graph.outputs.flatMap(({ name, foreign }) =>
+    names.has(name) && foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
+  );
+}
+
+/** Returns the runs that have all inputs: without those whose cache is an output of the run before. */
+export const completeRuns = <R extends ModelRun>(runs: readonly R[]): readonly R[] =>
+  runs.filter(({ cache }) => cache?.isFirst !== false);
+
+/** Runs the result on the inputs of the original's runs. @throws ResultFails if it does not load or run. */
+export async function pairWithResult(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  runs: readonly ModelRun[],
+  options: ResultOptions,
+): Promise<PairedRuns> {
+  const pairs = await runResult(engine, result, runs, options);
+  const otherDraws = await explainOtherDraws(engine, original, result, runs, options);
+  const base = { without: [], original, result, otherDraws };
+  if (otherDraws !== undefined || !hasRandomNodes(original)) return { ...base, pairs };
+  const exchanged = await runResult(engine, original, exchangeInputs(runs), options);
+  return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchanged[index]?.got })) };
+}
+
+/** Returns the runs with the inputs of another sample at each position: of the next sample, or of the next run if each has one sample. */
+function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
+  return runs.map((run, index) => {
+    const { feeds, samples } = run;
+    if (samples <= 1) return { ...run, feeds: runs[(index + 1) % runs.length]?.feeds ?? feeds };
+    const nextPositions = range(samples, 1).map((position) => position % samples);
+    return { ...run, feeds: gatherSamples(run, nextPositions) };
+  });
+}
+
+/** Runs a model on the inputs of the runs. @throws ResultFails if it does not load, or does not run. */
+export async function runResult(
+  engine: Engine,
+  model: Model,
+  runs: readonly ModelRun[],
+  { optimize = true, threads, signal, progress }: ResultOptions = {},
+): Promise<readonly Pair[]> {
+  const load = { optimize, threads, spinning: false };
+  const session = await engine.load(withFixedDraws(model), load).catch(async (error: unknown) => {
+    throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
+  });
+  try {
+    const pairs: Pair[] = [];
+    let caches: Batch = {};
+    for (const run of runs) {
+      const { feeds, expected, cache } = run;
+      throwIfAborted(signal, "The comparison was stopped.");
+      if (cache?.isFirst !== false) caches = {};
+      const states = cache?.states ?? [];
+      const names = Object.keys(expected);
+      const fetched = [...new Set([...names, ...states.map(({ output }) => output)])];
+      const outputs = await session.run(feedsFor(model, { ...feeds, ...caches }), fetched).catch((error: unknown) => {
+        const engineError = asPithError(error);
+        throw new ResultFails(engineError, `The original runs, the result does not: ${engineError.message}`, false);
+      });
+      caches = nextCaches(states, caches, outputs, cache?.isFirst === true);
+      pairs.push({ ...run, got: selectColumns(outputs, names) });
+      progress?.(runs.length + pairs.length, 2 * runs.length);
+    }
+    return pairs;
+  } finally {
+    await session.release();
+  }
+}
+
+/** Returns the reason if the outputs depend on random numbers that differ between the models, or between two runs of the original. */
+async function explainOtherDraws(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  runs: readonly ModelRun[],
+  { optimize = true, signal }: ResultOptions,
+): Promise<string | undefined> {
+  if (!haveSameDraws(original, result)) return "the model draws random numbers, and the result draws other ones";
+  if (!hasRandomNodes(original)) return undefined;
+  const secondRun = await runResult(engine, original, runs, { optimize, signal });
+  const differs = ({ expected, got }: Pair): boolean =>
+    Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
+  return secondRun.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
+}
