@@ -1,6 +1,5 @@
 /** Runs recipes, searches for the smallest model, compresses model folders, and shows the results. */
 export { quantizeFolder } from "./app/folder/quantize-folder.ts";
-export { trimFolder } from "./app/folder/trim-vocabulary.ts";
 export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";

@@ -1,10 +1,9 @@
 /** More folders of transformers.js as inputs and outputs of passes. */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { filesOf, given, twoLayers } from "./model-folders.ts";
 import { half, result } from "./passed-folder.ts";
@@ -87,16 +86,5 @@ describe("a model named by its file in a folder", () => {
     for (const name of ["config.json", "tokenizer.json", "notes.txt"]) await writeFile(join(folder, name), "{}");
     expect(await pith("prune", folder, ...half, "-o", out)).toMatchObject({ code: 0 });
     expect(await filesOf(out)).toEqual(["config.json", "model.onnx", "tokenizer.json"]);
-  });
-});
-
-describe("results of Pith next to an original", () => {
-  test("are not trimmed by --vocabulary", async () => {
-    const [folder, out] = [await folderOf("results", plain), join(root, "results.out")];
-    await mkdir(join(folder, "onnx"), { recursive: true });
-    for (const name of ["model.pruned.onnx", "model.pruned.recovered.onnx"])
-      await writeFile(join(folder, "onnx", name), await readFile(join(folder, "onnx", "model.onnx")));
-    expect(await pith("prune", folder, "--vocabulary", await written(), "-o", out)).toMatchObject({ code: 0 });
-    expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx"]);
   });
 });

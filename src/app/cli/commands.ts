@@ -41,7 +41,7 @@ const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> =
   studio: () => import("./commands/studio.ts"),
   inspect: () => import("./commands/inspect.ts"),
   quantize: () => import("./commands/quantize.ts"),
-  prune: () => import("./commands/prune.ts"),
+  prune: () => command(async () => (await import("../../techniques/prune/index.ts")).prune),
   factorize: () => command(async () => (await import("../../techniques/factorize/index.ts")).factorize),
   distill: () => command(async () => (await import("../../techniques/distill/index.ts")).distill),
   train: () => command(async () => (await import("../../learn/train/index.ts")).train),

@@ -150,7 +150,7 @@ async function copyOf(folder: string, path: string): Promise<NewFile> {
 }
 
 /** Rejects links to private files, because results are published. @throws PithError E_FILE for a link that leads out of the folder. */
-export async function requireInside(folder: string, path: string): Promise<void> {
+async function requireInside(folder: string, path: string): Promise<void> {
   if (!(await leavesFolder(folder, path))) return;
   throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
     hint: "Put a copy of the file in its place, if its contents may become part of the result.",
@@ -171,7 +171,7 @@ const outerLinksText = (folder: string, names: readonly string[]): string =>
   `not copied, because these links lead out of "${folder}": ${joinList(names, maxListed)}`;
 
 /** Returns the files to copy that are next to the models. config.json and README.md are not among them, because Pith extends these. */
-export async function sidecarsIn(folder: string): Promise<NewFile[]> {
+async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   const links = await outerLinks(folder);
   for (const name of await listFolder(folder)) {

@@ -7,4 +7,3 @@ export { keepLayers } from "./keep-layers.ts";
 export type { PruneOptions } from "./options.ts";
 export { prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
-export { trimVocabulary } from "./vocabulary.ts";
