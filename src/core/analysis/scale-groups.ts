@@ -14,7 +14,7 @@ import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { type End, endKey, endOf, type Link, labelledEnds, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { spread } from "./spread.ts";
-import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
+import { type LabeledAxis, type Slice, unitGroups } from "./unit-groups.ts";
 
 /** A stored tensor that is multiplied or divided by the factors of units along an axis. */
 export interface ScaledSlice extends Slice {
@@ -91,7 +91,7 @@ function labelOperand(
   labels: Labels,
   powers: Powers,
   refuse: Refuse,
-): readonly (LabelledEnd & { readonly power: 1 | -1 })[] {
+): readonly (LabeledAxis & { readonly power: 1 | -1 })[] {
   const [units, size] = [labels.at(factor.end), sizeAlong({ value, axis })];
   if (units === undefined || factor.end.value === undefined) return [];
   if (size === undefined) {

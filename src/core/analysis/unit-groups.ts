@@ -1,9 +1,16 @@
-/** Groups units (`channel-labels.ts`) for removal or scaling: a group has the units that start on one axis, or on several axes that share units. */
+/**
+ * Splits units (`channel-labels.ts`) into groups that share no unit, and numbers the units of each group from 0. A unit belongs to a group if it starts
+ * on one of the group's axes; axes that share a unit are in one group:
+ *
+ *     units that start     conv1 [4, 5, 6]   conv2 [6, 7]   fc [8, 9]
+ *     groups               {conv1, conv2}: 4 → 0, 5 → 1, 6 → 2, 7 → 3     {fc}: 8 → 0, 9 → 1
+ */
 import type { Miss, Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
+import { memoize } from "../tensor/memoize.ts";
 import type { Labels, ValueAxis } from "./channel-labels.ts";
 
-/** An axis of a value, with the group's unit at each index. */
+/** An axis of a value that a group reaches. */
 export interface Slice {
   readonly value: Value;
   readonly axis: number;
@@ -12,85 +19,79 @@ export interface Slice {
 }
 
 /** An axis of a value, with the label at each index (`Labels.at`). */
-export interface LabelledEnd {
+export interface LabeledAxis {
   readonly value: Value;
   readonly axis: number;
   readonly label: Int32Array;
 }
 
-interface UnitGroup<E extends LabelledEnd> {
-  readonly starts: readonly number[];
-  readonly units: number;
-  readonly slices: readonly (Omit<E, "label"> & Slice)[];
-  readonly refused: ReadonlyMap<number, Miss>;
+interface UnitGroup<A extends LabeledAxis> {
+  /** Indices of the starts. */
+  readonly starts: number[];
+  /** Number of units. */
+  units: number;
+  readonly slices: (Omit<A, "label"> & Slice)[];
+  /** The reason for each refused unit. */
+  readonly refused: Map<number, Miss>;
 }
 
 /**
  * Returns the groups in the order of their first starts. Units of a group are numbered in the order of the starts.
- * @param ends All axes to which units spread.
- * @param refused The reason for each refused unit, by the unit's representative (`Labels.find`).
+ * @param axes all axes to which units spread. @param refused the reason for each refused unit, by the unit's representative (`Labels.find`).
  */
-export function unitGroups<E extends LabelledEnd>(
+export function unitGroups<A extends LabeledAxis>(
   starts: readonly ValueAxis[],
   labels: Labels,
-  ends: Iterable<E>,
+  axes: Iterable<A>,
   refused: ReadonlyMap<number, Miss>,
-): readonly UnitGroup<E>[] {
-  // Joins each start with the first start that has one of its units.
-  const firstStartOf = new Int32Array(labels.units).fill(-1);
-  const sets = new DisjointSets();
-  for (const start of starts) {
-    const index = sets.add();
-    eachUnit(start, labels, (unit) => {
-      const other = firstStartOf[unit] ?? -1;
-      if (other < 0) firstStartOf[unit] = index;
-      else sets.join(other, index);
-    });
-  }
-  const groups = new Map<
-    number,
-    { starts: number[]; units: number; slices: (Omit<E, "label"> & Slice)[]; refused: Map<number, Miss> }
-  >();
+): readonly UnitGroup<A>[] {
+  const groupOf = joinStarts(starts, labels);
+  const groups = new Map<number, UnitGroup<A>>();
   const numberInGroup = new Int32Array(labels.units).fill(-1);
-  for (const [index, start] of starts.entries()) {
-    const first = sets.find(index);
-    const group = groups.get(first) ?? { starts: [], units: 0, slices: [], refused: new Map<number, Miss>() };
+  for (const [index, start] of starts.entries())
     eachUnit(start, labels, (unit) => {
+      const group = memoize(groups, groupOf(unit), () => ({ starts: [], units: 0, slices: [], refused: new Map() }));
+      if (group.starts.at(-1) !== index) group.starts.push(index);
       if (numberInGroup[unit] !== -1) return;
       numberInGroup[unit] = group.units;
       const miss = refused.get(unit);
       if (miss !== undefined) group.refused.set(group.units, miss);
       group.units++;
     });
-    group.starts.push(index);
-    if (group.units > 0) groups.set(first, group);
-  }
-  // Tied axes share one label array, so the slices of each array are computed once.
-  const slicesByLabel = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
-  for (const { label, ...end } of ends) {
-    const slices = slicesByLabel.get(label) ?? sliceByGroup(label);
-    slicesByLabel.set(label, slices);
-    for (const [first, unitOf] of slices) groups.get(first)?.slices.push({ ...end, unitOf });
-  }
-  return [...groups.values()];
-
-  function sliceByGroup(label: Int32Array): ReadonlyMap<number, Int32Array> {
+  const unitsByGroup = (label: Int32Array): ReadonlyMap<number, Int32Array> => {
     const units = new Map<number, Int32Array>();
-    for (let index = 0; index < label.length; index++) {
-      const unit = label[index] ?? -1;
-      const root = unit < 0 ? -1 : labels.find(unit);
-      const start = firstStartOf[root] ?? -1;
-      if (start < 0) continue;
-      const first = sets.find(start);
-      let unitOf = units.get(first);
-      if (unitOf === undefined) {
-        unitOf = new Int32Array(label.length).fill(-1);
-        units.set(first, unitOf);
-      }
-      unitOf[index] = numberInGroup[root] ?? -1;
+    for (const [index, unit] of label.entries()) {
+      const representative = unit < 0 ? -1 : labels.find(unit);
+      const group = groupOf(representative);
+      if (group < 0) continue;
+      memoize(units, group, () => new Int32Array(label.length).fill(-1))[index] = numberInGroup[representative] ?? -1;
     }
     return units;
+  };
+  // Tied axes share one label array, so the units of each array are computed once.
+  const unitsByLabel = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
+  for (const { label, ...axis } of axes)
+    for (const [group, unitOf] of memoize(unitsByLabel, label, () => unitsByGroup(label)))
+      groups.get(group)?.slices.push({ ...axis, unitOf });
+  return [...groups.values()];
+}
+
+/** Joins starts that share a unit. Returns a function that maps a unit to the index of its group's first start, or to -1. */
+function joinStarts(starts: readonly ValueAxis[], labels: Labels): (unit: number) => number {
+  const firstStartOf = new Int32Array(labels.units).fill(-1);
+  const sets = new DisjointSets();
+  for (const start of starts) {
+    const index = sets.add();
+    eachUnit(start, labels, (unit) => {
+      const first = firstStartOf[unit] ?? -1;
+      if (first < 0) firstStartOf[unit] = index;
+      else sets.join(first, index);
+    });
   }
+  return (unit) => {
+    const start = firstStartOf[unit] ?? -1;
+    return start < 0 ? -1 : sets.find(start);
+  };
 }
 
 function eachUnit(start: ValueAxis, labels: Labels, visit: (unit: number) => void): void {

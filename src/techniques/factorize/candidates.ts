@@ -108,7 +108,7 @@ export async function readProblem(
   if (nonFiniteText !== undefined) return new Miss(`its weight ${nonFiniteText}`, layer.name);
   // The factors are computed once for all layers that read the weight with the same output axis.
   const readers = findSharing(layer, candidates).filter(
-    ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
+    ({ reading, role }) => reading.outputAxis === layer.reading.outputAxis && role.kind === layer.role.kind,
   );
   const whitening = await inputs.of(readers);
   const inputWeights = whitening instanceof Miss ? undefined : whitening;

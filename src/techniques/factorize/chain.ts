@@ -1,26 +1,35 @@
-/** Converts a layer's weight to matrices, and replaces a layer by a chain of low-rank layers. */
+/**
+ * Replaces a layer by a chain of low-rank layers, W ≈ U V:
+ *
+ *     y = Gemm(x, fc.weight)    →    h = Gemm(x, fc.down.weight), y = Gemm(h, fc.up.weight)
+ *
+ * Decompositions (`decompositions.ts`) compute with matrices, so weights of any layer are converted to matrices and back.
+ */
 import { type Inference, type Layer, transpositionOf, weightMatrices, weightNumbers } from "#analysis";
 import type { Dense, FloatType, Model, Value } from "#ir";
 import { emitInto, fromNumbers, inMemory, isFloat, substitute, toFloat64 } from "#ir";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
+
+/** How a layer reads its stored weight. Layers that read the same stored value share factors. */
 export interface Reading {
-  /** Stored value before any transposition. Layers that read the same value share factors. */
+  /** The stored value, before any transposition. */
   readonly source: Value;
   readonly isTransposed: boolean;
-  /** Output axis of the stored value. */
-  readonly out: number;
+  /** Axis of the stored value that counts the layer's outputs. */
+  readonly outputAxis: number;
 }
 
 export function readingOf({ effective, role }: Layer, inference: Inference): Reading {
   let [source, isTransposed] = [effective, false];
   for (;;) {
     const before = transpositionOf(source, inference);
-    if (before === undefined) return { source, isTransposed, out: isTransposed ? 1 - role.out : role.out };
+    if (before === undefined) return { source, isTransposed, outputAxis: isTransposed ? 1 - role.out : role.out };
     [source, isTransposed] = [before, !isTransposed];
   }
 }
 
+/** Returns the matrices to decompose, one per group of channels, and the sizes that determine the cost of a chain. */
 export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "multiply" | "seed" | "inputs">): Problem {
   const { node, role } = layer;
   const { axes, strides } = role.window ?? { axes: [], strides: [] };
@@ -40,7 +49,7 @@ export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "mul
   };
 }
 
-/** Returns the shape of a part's weight. @param dims shape of the layer's weight. */
+/** Returns the shape of the weight of a part, one layer of the chain. @param dims shape of the layer's weight. */
 export function partDims(
   { role }: Layer,
   dims: readonly number[],
@@ -55,11 +64,13 @@ export function partDims(
   });
 }
 
+/** Returns the float type of the factors: that of the weight, or of the data for weights in packed formats. */
 export function factorType({ effective, node, role }: Layer): FloatType {
   const type = (role.packed === undefined ? effective : node.inputs[role.data])?.type?.type;
   return type !== undefined && isFloat(type) ? type : "float32";
 }
 
+/** Stores the matrices of each part as a weight in the layout of the layer's operator. */
 export function storeParts(
   model: Model,
   layer: Layer,
@@ -79,7 +90,7 @@ export function storeParts(
 }
 
 /**
- * Replaces a layer by a chain of layers, which the operator definition writes.
+ * Replaces a layer by the chain that its operator definition writes.
  * @param decomposedReading reading of the layer whose weight was decomposed. If this layer reads it transposed, (U V)ᵀ = Vᵀ Uᵀ reverses the chain.
  */
 export function replaceByChain(
@@ -98,7 +109,7 @@ export function replaceByChain(
   const replacement = role.chain?.(
     emit,
     node.inputs,
-    reading?.out === decomposedReading?.out ? orientedParts : orientedParts.toReversed(),
+    reading?.outputAxis === decomposedReading?.outputAxis ? orientedParts : orientedParts.toReversed(),
   );
   if (output === undefined || replacement === undefined) return;
   replacement.type = output.type;

@@ -17,7 +17,7 @@ import { resolveConditions } from "../../rewrite/clean-up/resolve-conditions.ts"
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { observeOnce } from "../calibrate/kept.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
-import { requireMatrix } from "./formats/product.ts";
+import { requireMatrix } from "./formats/matrix-product.ts";
 import { quantizeBy } from "./round-model.ts";
 import type { DynamicSettings } from "./settings.ts";
 

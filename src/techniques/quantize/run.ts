@@ -29,7 +29,7 @@ import { type Change, type Context, type OptionValues, type Outcome, parseOption
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
+import { lookUpPacked, packedLayout, packIndices, packingOpset } from "./formats/packed-indices.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
 import { gptaq } from "./rounders/gptaq.ts";
@@ -144,7 +144,7 @@ const maxValues = 256;
  *     mask: float32[128, 128]      mask = Gather(mask_values, unpacked(mask_codes))
  */
 async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
-  if ((model.opsets.get("") ?? 0) < digitsOpset) return [];
+  if ((model.opsets.get("") ?? 0) < packingOpset) return [];
   const inference = infer(model);
   const { graph } = model;
   const parameters = parameterRoots(model, inference);
@@ -164,13 +164,13 @@ async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">)
     if (valuesAndCodes === undefined) continue;
     const count = valuesAndCodes.values.length;
     const bits = [1, 2, 4, 8].find((width) => count <= 2 ** width) ?? 8;
-    const digits = digitsOf(valuesAndCodes.codes.length, 1, bits);
-    const bytes = packDigits(valuesAndCodes.codes, digits);
-    if (tensor.bytes - (digits.dims[1] ?? 0) - 4 * count < minSaved) continue;
+    const layout = packedLayout(valuesAndCodes.codes.length, 1, bits);
+    const bytes = packIndices(valuesAndCodes.codes, layout);
+    if (tensor.bytes - (layout.dims[1] ?? 0) - 4 * count < minSaved) continue;
     const emit = emitInto(model, { before: [...graph.nodes()][0], by: "quantize" });
     const values = emit.constant(float32([count], valuesAndCodes.values), `${name}_values`, buffer);
     const codes = emit.constant(bytes, `${name}_codes`, buffer);
-    replaceUses(value, numbersOf(emit, values, digits, codes, tensor.dims));
+    replaceUses(value, lookUpPacked(emit, values, layout, codes, tensor.dims));
     graph.removeValue(value);
     const text = `${count} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`;
     changes.push({ at: name, kind: "stored as quantized values", what: text, decidedBy: "global" });

@@ -18,7 +18,7 @@ import type { Target } from "../target.ts";
 import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { castToTypeOf } from "./lookup.ts";
-import { requireMatrix, writeProduct } from "./product.ts";
+import { requireMatrix, writeProduct } from "./matrix-product.ts";
 import {
   type BlockLayout,
   type BlockShape,

@@ -18,7 +18,7 @@ import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
 import { pickRows } from "./lookup.ts";
 import { blocksForm } from "./matmul-nbits.ts";
-import { requireMatrix } from "./product.ts";
+import { requireMatrix } from "./matrix-product.ts";
 import { blockSettings, blocksOf, blocksText, type StoredBlocks } from "./weight-blocks.ts";
 
 const smallestBlock = 16;

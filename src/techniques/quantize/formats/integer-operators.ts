@@ -15,7 +15,7 @@ import { findTarget, type Target } from "../target.ts";
 import { codesText, productBits, roundWeight, type WeightSettings } from "../weight.ts";
 import { type Coded, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Form, oncePerRun, type Writing } from "./format.ts";
-import { writeProduct } from "./product.ts";
+import { writeProduct } from "./matrix-product.ts";
 
 export function chooseIntegerForm(layer: Layer, options: DynamicSettings, inference: Inference): Form | Miss {
   const target = findTarget(layer, inference);

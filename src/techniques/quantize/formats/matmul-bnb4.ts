@@ -11,7 +11,7 @@ import { bnb4Tables, type Dense, deferTensor, float32, Miss, type Value } from "
 import type { Target } from "../target.ts";
 import { weightReader } from "../weight.ts";
 import { emitBeside, type Form, type Format, oncePerRun } from "./format.ts";
-import { requireMatrix, writeProduct } from "./product.ts";
+import { requireMatrix, writeProduct } from "./matrix-product.ts";
 import { rowsOfWeight } from "./weight-blocks.ts";
 
 const defaultBlock = 64;

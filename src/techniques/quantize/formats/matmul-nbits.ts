@@ -12,7 +12,7 @@ import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { offsetsOf, sumsOf } from "./block-offsets.ts";
 import type { Form, Format } from "./format.ts";
-import { requireMatrix, writeProduct } from "./product.ts";
+import { requireMatrix, writeProduct } from "./matrix-product.ts";
 import { blockSettings, blocksOf, blocksText, latticeOf } from "./weight-blocks.ts";
 
 const accuracy = 4;

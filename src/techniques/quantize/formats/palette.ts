@@ -13,10 +13,10 @@ import { type Layer, nameBeforeMasking } from "#analysis";
 import type { Dense, Emit, Value } from "#ir";
 import { deferTensor, elementCount, fixedDims, float32, int64, Miss, parameter, toFloat32 } from "#ir";
 import { weightReader } from "../weight.ts";
-import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
 import { emitAround, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { assign, kmeans } from "./kmeans.ts";
 import { castToTypeOf, pickRows } from "./lookup.ts";
+import { lookUpPacked, type PackedLayout, packedLayout, packIndices, packingOpset } from "./packed-indices.ts";
 
 export const paletteFor: Format = ({ effective, name }, { weights, bits }) => {
   if (weights !== "palette") return undefined;
@@ -28,7 +28,7 @@ export const paletteFor: Format = ({ effective, name }, { weights, bits }) => {
 
 const paletteForm = (bits: number): Form => ({
   bits,
-  opset: digitsOpset,
+  opset: packingOpset,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
     const stored = await storePalette(emitAround(emit, layer, run), table, bits, run);
@@ -38,7 +38,7 @@ const paletteForm = (bits: number): Form => ({
         const width = emit.constant(int64([1], [stored.width]), "width");
         return {
           rows,
-          numbers: numbersOf(
+          numbers: lookUpPacked(
             emit,
             stored.palette,
             stored,
@@ -50,7 +50,7 @@ const paletteForm = (bits: number): Form => ({
     else {
       const { node, role, effective } = layer;
       const dims = fixedDims(table.effective.type?.dims) ?? [];
-      const numbers = numbersOf(emit, stored.palette, stored, stored.bytes, dims);
+      const numbers = lookUpPacked(emit, stored.palette, stored, stored.bytes, dims);
       const isTransposed = effective !== table.effective;
       const dequantized = isTransposed ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
       node.graph.setInput(node, role.input, castToTypeOf(emit, dequantized, effective));
@@ -59,7 +59,7 @@ const paletteForm = (bits: number): Form => ({
   tied: (_, requested) => (requested.onCodes === undefined ? paletteForm(bits) : undefined),
 });
 
-interface StoredPalette extends Pick<Digits, "planes" | "width"> {
+interface StoredPalette extends Pick<PackedLayout, "planes" | "width"> {
   readonly palette: Value;
   readonly bytes: Value;
 }
@@ -73,13 +73,13 @@ const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Pro
     const dense = await read();
     const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);
     const count = elementCount(dense.dims);
-    const digits = digitsOf(count, layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1, bits);
+    const layout = packedLayout(count, layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1, bits);
     const trained = emit.constant(float32([centroids.length], centroids), `${name}_palette`, parameter);
     const palette = zero
       ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
       : trained;
-    const bytes = await deferTensor("uint8", digits.dims, packed(read, { centroids, zero }, digits));
-    return { ...digits, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
+    const bytes = await deferTensor("uint8", layout.dims, packed(read, { centroids, zero }, layout));
+    return { ...layout, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });
 
 /** Returns the palette in ascending order, without 0 if 0 is a fixed entry (`zero`). */
@@ -100,7 +100,7 @@ function paletteOf(values: Float32Array, size: number): { readonly centroids: Fl
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const packed =
-  (read: () => Promise<Dense>, { centroids, zero }: ReturnType<typeof paletteOf>, digits: Digits) =>
+  (read: () => Promise<Dense>, { centroids, zero }: ReturnType<typeof paletteOf>, layout: PackedLayout) =>
   async (): Promise<Dense> => {
     const values = toFloat32(await read());
     const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
@@ -108,5 +108,5 @@ const packed =
     const codes = assign(values, Float64Array.from(order)).map((index) =>
       index === zeroIndex ? 0 : index < zeroIndex ? index + 1 : index,
     );
-    return packDigits(codes, digits);
+    return packIndices(codes, layout);
   };

@@ -1,3 +1,8 @@
+/**
+ * Writes a layer as a matrix product in another format, followed by the factors and the bias of its operator:
+ *
+ *     y = Gemm(x, W, b) {alpha, beta}    →    y = Add(Mul(product(x), alpha), beta · b)
+ */
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, float32, Miss, replaceNode, toFloat32, type Value } from "#ir";
 import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
@@ -5,6 +10,7 @@ import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { findTarget, type Target } from "../target.ts";
 import { oncePerRun, type Writing } from "./format.ts";
 
+/** Returns the layer as a target if its weight is one stored matrix and x has the layer's inputs along its last axis; otherwise the reason. */
 export function requireMatrix(layer: Layer, inference: Inference): Target | Miss {
   const target = findTarget(layer, inference);
   if (target instanceof Miss) return target;
@@ -24,7 +30,7 @@ interface Product {
   readonly named?: Value;
 }
 
-/** Replaces a layer by a product, times the factor of the operator, and the addition of its bias. */
+/** Replaces a layer. @param productOf writes the product of the layer's data and weight. */
 export async function writeProduct(
   emit: Emit,
   target: Target,
@@ -45,11 +51,10 @@ export async function writeProduct(
   handOnLayerName(layer, named);
 }
 
-const biases = oncePerRun<Value>();
+const scaledBiases = oncePerRun<Value>();
 
 /**
- * Returns the bias times the operator's factor. A vector with one value per channel gets the shape that aligns it with the channels.
- * Layers that share a bias share the result.
+ * Returns beta · b. A vector with one value per channel gets the shape that aligns it with the channels of y. Layers that share a bias share the result.
  */
 async function scaledBias({ layer, rule }: Target, run: Writing): Promise<Value | undefined> {
   const { bias, outputs } = layer;
@@ -57,7 +62,7 @@ async function scaledBias({ layer, rule }: Target, run: Writing): Promise<Value 
   const dims = rule.channelDims(outputs);
   const factor = rule.biasFactor ?? 1;
   if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
-  return biases(run, bias, `${factor} ${dims}`, async () => {
+  return scaledBiases(run, bias, `${factor} ${dims}`, async () => {
     const dense = await readStoredValue(run.model, bias, run.context.engine);
     const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
     const isVector = dense.dims.length === 1 && scaled.length === outputs;

@@ -1,13 +1,18 @@
 /**
- * Packs palette indices into bytes, lowest bits first. Widths other than 1, 2, 4 and 8 bits are split into planes of these
- * widths, which follow each other in a row: 3 bits are the upper 2 bits, then the lowest bit.
+ * Stores palette indices of 1 to 8 bits as bytes, and writes the nodes that unpack them. The first index is in the lowest bits of the first byte:
+ *
+ *     indices of 4 bits  [1, 2, 3, 4]  →  bytes [0x21, 0x43]
+ *
+ * A byte cannot hold a whole number of 3, 5, 6 or 7 bits. Such indices are split into planes of 4, 2 or 1 bits, stored one after the other: the plane
+ * of the upper bits of all indices in a row, then that of the lower bits. 3 bits are 2 bits + 1 bit.
  */
 import { type Dense, type Emit, fromNumbers, int64, typeCodes, type Value } from "#ir";
 
-export const digitsOpset = 13;
+/** Opset from which the operators that unpack bytes exist. */
+export const packingOpset = 13;
 
-/** Layout of a tensor: rows of bytes with consecutive planes, the highest bits first. */
-export interface Digits {
+/** Layout of the bytes: rows with one plane after the other, the highest bits first. */
+export interface PackedLayout {
   readonly planes: readonly Plane[];
   /** Number of indices per row. */
   readonly width: number;
@@ -15,7 +20,7 @@ export interface Digits {
   readonly dims: readonly number[];
 }
 
-/** The bytes `from` to `to` of a row: they contain `bits` bits of each index, from bit `shift` on. */
+/** The bytes `from` to `to` of a row, which contain the bits `shift` to `shift + bits` of each index. */
 interface Plane {
   readonly bits: number;
   readonly shift: number;
@@ -23,7 +28,8 @@ interface Plane {
   readonly to: number;
 }
 
-export function digitsOf(count: number, rows: number, bits: number): Digits {
+/** @param count number of indices in all rows. */
+export function packedLayout(count: number, rows: number, bits: number): PackedLayout {
   const width = count / rows;
   const planes = planesOf(bits, width);
   return { planes, width, dims: [rows, planes.at(-1)?.to ?? 0] };
@@ -41,33 +47,34 @@ function planesOf(bits: number, width: number): readonly Plane[] {
   return planes;
 }
 
-export function packDigits(codes: ArrayLike<number>, { planes, width, dims }: Digits): Dense {
+export function packIndices(indices: ArrayLike<number>, { planes, width, dims }: PackedLayout): Dense {
   const [rows = 0, length = 0] = dims;
   const data = new Uint8Array(rows * length);
   for (const { bits, shift, from } of planes)
-    for (let index = 0; index < codes.length; index++) {
-      const column = (index % width) * bits;
-      const byte = Math.floor(index / width) * length + from + (column >> 3);
-      data[byte] = (data[byte] ?? 0) | ((((codes[index] ?? 0) >> shift) & (2 ** bits - 1)) << (column & 7));
+    for (let position = 0; position < indices.length; position++) {
+      const firstBit = (position % width) * bits;
+      const byte = Math.floor(position / width) * length + from + (firstBit >> 3);
+      data[byte] = (data[byte] ?? 0) | ((((indices[position] ?? 0) >> shift) & (2 ** bits - 1)) << (firstBit & 7));
     }
   return { type: "uint8", dims, data };
 }
 
-export function numbersOf(
+/** Writes palette[unpacked indices] as nodes. @param dims dimensions of the result. */
+export function lookUpPacked(
   emit: Emit,
   palette: Value,
-  { planes, width }: Pick<Digits, "planes" | "width">,
+  { planes, width }: Pick<PackedLayout, "planes" | "width">,
   bytes: Value,
   dims: readonly number[] | Value,
 ): Value {
   const shape = "graph" in dims ? dims : emit.constant(int64([dims.length], dims), "dims");
-  let codes: Value | undefined;
+  let indices: Value | undefined;
   for (const { bits, from, to } of planes) {
     const plane = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
     const digits = emit.Cast([emit.Reshape([unpackPlane(emit, plane, bits, width), shape])], { to: typeCodes.int32 });
-    codes = codes === undefined ? digits : emit.Add([emit.Mul([codes, 2 ** bits]), digits]);
+    indices = indices === undefined ? digits : emit.Add([emit.Mul([indices, 2 ** bits]), digits]);
   }
-  return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
+  return indices === undefined ? palette : emit.Gather([palette, indices], { axis: 0 });
 }
 
 /** Unpacks bytes, low bits first: [rows, bytes] → [rows · width]. */
