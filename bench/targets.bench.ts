@@ -16,9 +16,9 @@ import { open } from "../src/core/onnx/index.ts";
 import { completeContext } from "../src/core/pass/run-pass.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/judge/measure/objective.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
+import { tryCandidate } from "../src/judge/run/attempt.ts";
 import { compressIn } from "../src/judge/run/run.ts";
 import { openTrials } from "../src/judge/run/trials.ts";
-import { runCandidate } from "../src/judge/run/variant.ts";
 import { openStore } from "../src/judge/steps/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
 import { maxFinalists } from "../src/search/finals.ts";
@@ -94,7 +94,7 @@ else {
   const measured: { readonly at: number; readonly figures: Figures }[] = [];
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
-    const attempt = await runCandidate(candidate, true, trials);
+    const attempt = await tryCandidate(candidate, true, trials);
     const figures = attempt.usable ? await figuresOf(attempt, timed) : undefined;
     if (figures !== undefined) measured.push({ at, figures });
   }

@@ -7,7 +7,8 @@ import type { SearchOptions } from "./search-task.ts";
 
 let store: Store;
 beforeEach(() => {
-  store = { ...memoryStore(), original: "digest" };
+  const results = memoryStore();
+  store = { ...results, original: "digest", read: results.open };
   vi.useFakeTimers({ now: 0, toFake: ["Date"] });
 });
 afterEach(() => {

@@ -43,6 +43,6 @@ describe("combinationsOf", () => {
 test("a mixed-precision step states the bytes of the file, fewer if training adds metadata", () => {
   const bits = offer("bits", "numbers", { bytes: 1000, isTrainable: true });
   const [plain, trained] = combinationsOf([bits, learn]).map(recipeOf);
-  expect(plain?.steps).toEqual([{ id: "bits", options: {}, bytes: 1000 }]);
-  expect(trained?.steps[0]).toEqual({ id: "bits", options: {}, bytes: 990, judge: false });
+  expect(plain?.steps).toEqual([{ id: "bits", options: {}, maxBytes: 1000 }]);
+  expect(trained?.steps[0]).toEqual({ id: "bits", options: {}, maxBytes: 990, judge: false });
 });

@@ -97,8 +97,8 @@ export function recipeOf(combination: Combination): Recipe {
     version: recipeVersion,
     steps: parts.map(({ pass, options, bytes }, index): RecipeStep => {
       const isLast = index === parts.length - 1;
-      const byteLimit = bytes === undefined || isLast ? bytes : (1 - trainingMetadataShare) * bytes;
-      const step = { id: pass, options, ...(byteLimit === undefined ? {} : { bytes: byteLimit }) };
+      const maxBytes = bytes === undefined || isLast ? bytes : (1 - trainingMetadataShare) * bytes;
+      const step = { id: pass, options, ...(maxBytes === undefined ? {} : { maxBytes }) };
       if (!isLast) return { ...step, judge: false };
       return combination.fallback !== undefined ? { ...step, judge: "fallback" } : step;
     }),

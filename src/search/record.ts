@@ -4,7 +4,7 @@ import { type Figures, type Purpose, paretoFrontOf } from "../judge/measure/obje
 import { isRepeat, type Recipe, type RecipeSamples } from "../judge/recipe/recipe.ts";
 import { recipeText } from "../judge/recipe/recipe-text.ts";
 import type { SearchRecord } from "../judge/record/data.ts";
-import type { Attempt } from "../judge/run/variant.ts";
+import type { Attempt } from "../judge/run/attempt.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Trial } from "./forecast.ts";
 
@@ -91,7 +91,7 @@ export function resolveRecipe(
     ...(samples && { samples }),
     steps: recipe.steps.map((step, index) => {
       if (isRepeat(step)) return step;
-      const { judge: _, bytes: __, ...stepWithoutJudge } = step;
+      const { judge: _, maxBytes: __, ...stepWithoutJudge } = step;
       const { overrides } = variant.steps[index]?.options ?? {};
       const isLast = index === recipe.steps.length - 1;
       const options = overrides === undefined ? step.options : { ...step.options, overrides };

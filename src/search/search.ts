@@ -9,9 +9,9 @@ import { type Context, completeContext } from "#pass";
 import { counted, integer } from "../core/numbers.ts";
 import { usualDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/measure/objective.ts";
+import { type CandidateSteps, tryCandidate } from "../judge/run/attempt.ts";
 import type { Compressed } from "../judge/run/run.ts";
 import type { Trials } from "../judge/run/trials.ts";
-import { type CandidateSteps, runCandidate } from "../judge/run/variant.ts";
 import { withStore } from "../judge/steps/store.ts";
 import type { Task } from "../runtime/metrics/types.ts";
 import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
@@ -95,7 +95,7 @@ export async function evaluateCandidateIn(
     const candidate = trials.candidates.find((candidate) => candidate.name === name);
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
-    await runCandidate(candidate, true, trials);
+    await tryCandidate(candidate, true, trials);
     await new Clock(store, options, trials.judging, context).measure(candidate, started);
   });
 }
@@ -235,7 +235,7 @@ class Search {
     const started = performance.now();
     const cancel = this.#stopWhenLate();
     try {
-      const attempt = await runCandidate(candidate, true, trials);
+      const attempt = await tryCandidate(candidate, true, trials);
       const figures = await figuresOf(attempt, this.#scores);
       const { seconds, spent } = await this.#clock.measure(candidate, started);
       return { combination, attempt, figures, seconds, spent, sameAs: nameOfSameFile(attempt, tried) };

@@ -16,9 +16,9 @@ export interface PassStep {
   /** Whether the precision fallback is used if the result misses the goal. */
   readonly fallsBack?: boolean;
   /** Maximum bytes of the file, for which the bits of each layer are chosen. */
-  readonly bytes?: number | undefined;
+  readonly maxBytes?: number | undefined;
   /** Maximum bytes of the compressed file, for which settings are chosen. */
-  readonly download?: number | undefined;
+  readonly maxDownload?: number | undefined;
 }
 
 export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {

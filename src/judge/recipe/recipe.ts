@@ -41,10 +41,10 @@ export interface RecipeStep {
    */
   readonly judge?: boolean | "fallback";
   /**
-   * Maximum bytes of the file, for which the bits per layer are chosen (`fitToBytes`). Only searches set `bytes`; their final recipes contain the
+   * Maximum bytes of the file, for which the bits per layer are chosen (`fitToBytes`). Only searches set it; their final recipes contain the
    * chosen bits as `overrides` instead.
    */
-  readonly bytes?: number;
+  readonly maxBytes?: number;
 }
 
 export interface Repeat {

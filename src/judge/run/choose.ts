@@ -7,10 +7,10 @@ import { whyNothingGained } from "../measure/improvement.ts";
 import { type Figures, type Objective, objectiveOf, paretoFrontOf, sizeFor } from "../measure/objective.ts";
 import type { Choice, Measured, Timing } from "../record/data.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
+import type { Attempt } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
 import { speedOf } from "./timing.ts";
 import type { Trials } from "./trials.ts";
-import type { Attempt } from "./variant.ts";
 
 export interface Contender {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */

@@ -11,8 +11,8 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import type { Run, Samples } from "../record/data.ts";
 import { partFor } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
+import type { CandidateSteps } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
-import type { CandidateSteps } from "./variant.ts";
 
 export async function metricInputsOf(
   { original }: Store,

@@ -19,7 +19,7 @@ import { comparisonMetrics, selectMetric } from "../task/metrics.ts";
 import type { MetricName } from "../task/named-metrics.ts";
 import type { OpenedTask } from "../task/open-task.ts";
 import { chanceQuestion } from "../task/prepare-images.ts";
-import { type Compared, type Judgement, Steps } from "./candidate-steps.ts";
+import { type Compared, type Judgement, runCandidate } from "./candidate.ts";
 import { checkGoal } from "./step-comparison.ts";
 import type { NamedModel, StepContext, StepRequest } from "./step-request.ts";
 
@@ -72,25 +72,20 @@ export interface JudgedModel {
  * @throws PithError E_OPTION if the metric compares with an original and there is none; errors of the runs.
  */
 export async function measureModels(request: MeasureRequest, context: StepContext): Promise<JudgedModel> {
-  const { model, original, task, inputs, output, targets = [] } = request;
+  const { model, original, task, inputs, output, targets } = request;
   const measurement = task && (await measureOnTask(request, task, context));
   if (original === undefined) return { measured: measurement?.measured, judgement: undefined };
-  const reference = keepOnlyOutput(original.model, output);
-  const store = memoryModels(reference, undefined);
-  const steps = new Steps({
-    ...{ steps: [], store, context, output, targets, name: original.path, comparer: undefined },
+  const store = memoryModels(keepOnlyOutput(original.model, output), undefined);
+  const compared = measurement?.compared;
+  const goalCheck = compared && checkGoal(compared, measurement.goal, original.path);
+  const { judgement } = await runCandidate({
+    ...{ steps: [], store, context, output, targets, originalName: original.path, comparer: undefined },
     runner: new Runner({ store, parts: {} }, context),
     test: measurement?.samples ?? inputs?.test,
     // Nothing is written, so targets are checked also if a goal is missed.
     force: true,
-    open: async () => model.model,
-    openOriginal: async () => reference,
-    isJudged: async () => true,
+    judged: { output: await store.keep(model.model), findings: { compared, goalCheck, kept: undefined } },
   });
-  const compared = measurement?.compared;
-  const goalCheck = compared && checkGoal(compared, measurement.goal, original.path);
-  const result = { output: await store.keep(model.model) };
-  const judgement = await steps.judge({ result, findings: { compared, goalCheck, kept: undefined } });
   return { measured: measurement?.measured, judgement };
 }
 

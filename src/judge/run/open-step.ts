@@ -42,7 +42,7 @@ export async function checkStep(
 }
 
 interface StepSettings
-  extends Omit<StepRequest, keyof CheckedStep | "options" | "inputs" | "goal" | "download">,
+  extends Omit<StepRequest, keyof CheckedStep | "options" | "inputs" | "goal" | "maxDownload">,
     Pick<StepRequest, "options">,
     Pick<GoalOptions, "maxDrop" | "strict"> {
   /** Maximum size of the compressed file: "20 MB", or bits per weight ("2.5 bpw"). */
@@ -65,11 +65,11 @@ export async function openStep(
       needs,
       "labels are not needed. A model of texts needs no data with tokenizer.json next to it",
     );
-  const download =
+  const maxDownload =
     targetDownload === undefined
       ? undefined
       : downloadBytesOf(targetDownload, (await countWeights(input.model)).parameters);
-  return { ...settings, pass, input, references, inputs, download, goal: { maxDrop, strict } };
+  return { ...settings, pass, input, references, inputs, maxDownload, goal: { maxDrop, strict } };
 }
 
 /** Opens texts for a step that they improve, or that has no data. */

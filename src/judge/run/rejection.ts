@@ -2,7 +2,7 @@ import { capitalize, groupBy, PithError } from "#ir";
 import { bytes, counted, integer } from "../../core/numbers.ts";
 import type { Run, Variant } from "../record/data.ts";
 import { lossText } from "../record/verdict.ts";
-import { whyUnchanged } from "./variant.ts";
+import { whyUnchanged } from "./attempt.ts";
 
 /**
  * Returns the error of a run that kept no result: E_ACCURACY_LOST if accuracy was lost; E_UNSUPPORTED if nothing changed, nothing became smaller, or

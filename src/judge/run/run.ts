@@ -29,12 +29,12 @@ import { viewsOf } from "../record/samples.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
+import { type Attempt, type Candidate, tryCandidate } from "./attempt.ts";
 import { type Decision, indexOfSmallestDrop, otherFrontIndices, selectResult } from "./choose.ts";
 import type { Parts } from "./data-parts.ts";
 import { errorOfRun } from "./rejection.ts";
 import { defaultRounds, timeIfChanged } from "./timing.ts";
 import { openTrials, type Trials } from "./trials.ts";
-import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
 /** Options of a run. By default, it keeps the smallest result that meets the goal and is about as fast as the original. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
@@ -144,7 +144,7 @@ export async function compressIn(
   const duration = await durationOf(opened, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
-  for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, opened));
+  for (const candidate of candidates) results.push(await tryCandidate(candidate, candidates.length > 1, opened));
   // A candidate alone can reserve validation samples for its options.
   const { evaluator = opened.evaluator } = results[0] ?? {};
   const trials = { ...opened, evaluator };

@@ -1,7 +1,7 @@
 /** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
 
 import { hasFloatWeights, infer, keptKey } from "#analysis";
-import { type Model, memoize } from "#ir";
+import type { Model } from "#ir";
 import { type AnyPass, type Change, equalizedReference, namesAt, type OptionValues } from "#pass";
 import { figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -19,21 +19,20 @@ import { whyNotSmaller } from "../measure/improvement.ts";
 import { type Lost, warnOfTargets } from "../measure/judgement.ts";
 import type { KeptFunction } from "../measure/kept-function.ts";
 import type { Tested } from "../recipe/open-samples.ts";
-import type { PassStep } from "../recipe/pass-steps.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { type StepParts, samplesOf } from "../steps/step.ts";
 import { trains } from "../steps/step-options.ts";
 import {
+  type CandidateRequest,
   type Compared,
   describeFallback,
   evaluatedCount,
   type Judgement,
-  Steps,
-  type StepsRun,
+  runCandidate,
   type TakenStep,
-} from "./candidate-steps.ts";
+} from "./candidate.ts";
 import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 
@@ -81,7 +80,7 @@ export interface Rejection {
 
 interface JudgedStep {
   readonly request: StepRequest;
-  readonly run: StepsRun;
+  readonly candidate: CandidateRequest;
   readonly takenStep: TakenStep;
   readonly judgement: Judgement;
   readonly result: Model;
@@ -94,60 +93,52 @@ interface JudgedStep {
  */
 export async function runSingleStep(request: StepRequest, context: StepContext): Promise<SingleStep> {
   const { pass, options, input, task, output, dryRun = false, force = false, fallback = false } = request;
-  const store = memoryModels(copyInput(request), request.temporary);
-  const models = new Map<string, Promise<Model>>();
-  const open = (name: string): Promise<Model> => memoize(models, name, () => store.open(name));
+  const store = memoryModels(input.model, request.temporary);
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
-  context.stage(pass.id);
   const parts = partsOf(request);
   let untrained: Compared | undefined;
   const beforeTraining = async (model: Model): Promise<void> => {
     untrained = await comparison?.compare(model);
   };
   let noGain: string | undefined;
-  const step: PassStep = {
-    ...{ id: pass.id, name: "", pass, options, judged: true, fallsBack: fallback && !force },
-    ...{ bytes: request.bytes, download: request.download },
-  };
-  const run: StepsRun = {
-    ...{ steps: [step], store, context, open, output, force, name: input.path },
-    ...{ condition: request.condition, inputs: request.inputs },
+  const { maxBytes, maxDownload, condition, inputs, targets, judgedTogether } = request;
+  const step = { id: pass.id, name: pass.id, pass, options, judged: true, fallsBack: fallback && !force };
+  const candidate: CandidateRequest = {
+    ...{ store, context, output, force, condition, inputs, targets, judgedTogether },
+    steps: [{ ...step, maxBytes, maxDownload }],
+    originalName: input.path,
     runner: new Runner({ store, parts }, { ...context, beforeTraining, phase: context.stage }),
-    comparer: task && comparison && comparerOf(request, task, comparison, open),
+    comparer: task && comparison && comparerOf(request, task, comparison, store),
     test: testOf(request),
     calibrate: parts.calibrate,
-    targets: request.targets ?? [],
-    openOriginal: async () => input.model,
     async announce(chosen) {
       if (!dryRun) await announceCalibration(pass, chosen, input.model, parts.calibrate, context);
       const samples = samplesOf(pass, chosen, parts);
       if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
         context.log({ id: "calibration", text: `calibrated on ${samples.name}` });
     },
-    async isJudged(_step, { changes, output: result }) {
+    async isJudged({ changes, output: result }) {
       if (changes.length === 0 || dryRun) return false;
-      if (pass.makesSmaller === "file") noGain = await whyNotSmaller(input.model, await open(result));
+      if (pass.makesSmaller === "file") noGain = await whyNotSmaller(input.model, await store.read(result));
       return noGain === undefined || force;
     },
-    skipsComparison: request.judgedTogether === true,
+    missedText({ prefix, comparison, verdict, goal, lostKnowledge }, { findings, searched }) {
+      const samples = { available: task?.available, ...countTested(task, findings.compared, searched) };
+      return verdict.met ? lostKnowledge : `${prefix}${lossText(comparison, verdict, goal, samples)}`;
+    },
   };
-  const steps = new Steps(run);
-  const takenStep = await steps.take(step, store.original);
+  const { takenStep, judgement } = await runCandidate(candidate);
+  if (takenStep === undefined) throw new Error("The step did not run.");
   const { result: outcome, failedFallback, searched } = takenStep;
-  const result = outcome.changes.length === 0 ? undefined : await open(outcome.output);
+  const result = outcome.changes.length === 0 ? undefined : await store.read(outcome.output);
   const tested = countTested(task, takenStep.findings?.compared, searched);
   const { changes, misses, training, history, learnt } = outcome;
   const single = {
     ...{ changes, misses, training, history, learnt, result, tested, goal: comparison?.goal, idle: noGain },
     fallback: takenStep.fallback && { ...takenStep.fallback, searched },
   };
-  if (takenStep.findings === undefined || result === undefined) return { ...single, targets: [], rejection: undefined };
-  const judgement = await steps.judge(takenStep, (check) =>
-    check.verdict.met
-      ? check.lostKnowledge
-      : `${check.prefix}${lossText(check.comparison, check.verdict, check.goal, { available: task?.available, ...tested })}`,
-  );
-  const judged = { request, run, takenStep, judgement, result };
+  if (judgement === undefined || result === undefined) return { ...single, targets: [], rejection: undefined };
+  const judged = { request, candidate, takenStep, judgement, result };
   warnOfDissimilarity(judged);
   warnOfTargets(judgement.targets, context);
   if (untrained !== undefined && judgement.compared !== undefined) {
@@ -165,10 +156,10 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
       text: `no layers are kept at higher precision: ${failedFallback.reason}`,
       level: "warning",
     });
-  const { compared, goalCheck, kept, targets } = judgement;
+  const { compared, goalCheck, kept } = judgement;
   const hasReference = pass.reference !== undefined || compared?.reference !== undefined;
   return {
-    ...{ ...single, targets, rejection },
+    ...{ ...single, targets: judgement.targets, rejection },
     comparison: compared?.comparison,
     verdict: goalCheck?.verdict,
     against: goalCheck?.against,
@@ -192,14 +183,7 @@ function partsOf({ pass, options, task, inputs }: StepRequest): StepParts {
   return { ...task, ...calibrate, text: inputs.isGenerated ? inputs.calibrate : undefined };
 }
 
-/** Returns a copy of the input model whose metadata records the preprocessing of the data. */
-function copyInput({ input, task }: StepRequest): Model {
-  const model = input.model.clone();
-  for (const [key, value] of task?.record ?? []) model.header.metadata.set(key, value);
-  return model;
-}
-
-function warnOfDissimilarity({ run: { context, test }, judgement: { kept } }: JudgedStep): void {
+function warnOfDissimilarity({ candidate: { context, test }, judgement: { kept } }: JudgedStep): void {
   const likeness = kept?.likeness;
   if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
     context.log({ id: "dissimilar", text: formatDissimilarity(likeness, test), level: "warning" });
@@ -258,9 +242,15 @@ async function findRejection(judged: JudgedStep): Promise<Rejection | undefined>
 }
 
 /** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
-async function blameLayer({ request, run, takenStep, judgement, result }: JudgedStep): Promise<Blame | undefined> {
+async function blameLayer({
+  request,
+  candidate,
+  takenStep,
+  judgement,
+  result,
+}: JudgedStep): Promise<Blame | undefined> {
   const { pass, options, input, output } = request;
-  const { runner, store, context, test } = run;
+  const { runner, store, context, test } = candidate;
   const { changes } = takenStep.result;
   const because = judgement.lost?.because;
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
@@ -281,7 +271,7 @@ async function blameLayer({ request, run, takenStep, judgement, result }: Judged
   return errors && restrictToChanged(errors, changedLayers);
 }
 
-function warnOfLoss({ request, run: { context }, judgement: { compared, goalCheck } }: JudgedStep): void {
+function warnOfLoss({ request, candidate: { context }, judgement: { compared, goalCheck } }: JudgedStep): void {
   const { pass, input, options } = request;
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
   const advice = lessLossyAdvice(pass, options);

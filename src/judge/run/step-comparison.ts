@@ -11,7 +11,8 @@ import { findLostKnowledge } from "../measure/judgement.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
 import { trains } from "../steps/step-options.ts";
-import type { Compared, Comparer } from "./candidate-steps.ts";
+import type { Store } from "../steps/store.ts";
+import type { Compared, Comparer } from "./candidate.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 
 export interface Reference {
@@ -40,22 +41,22 @@ export interface StepComparison {
   compare(result: Model): Promise<Compared>;
 }
 
-/** Returns the comparison for models of a store. @param open opens a model of the store. */
+/** Returns the comparison for models of a store. */
 export function comparerOf(
   request: StepRequest,
   task: StepTask,
   { goal, compare }: Pick<StepComparison, "goal" | "compare">,
-  open: (output: string) => Promise<Model>,
+  store: Store,
 ): Comparer {
   return {
     goal,
-    compare: async (result) => compare(await open(result)),
+    compare: async (result) => compare(await store.read(result)),
     async separate(goal, context) {
       const { input, batch, output } = request;
       const separated = await separateSearchSamples(input.model, task, { batch, output }, goal, context);
       if (separated instanceof Miss) return separated;
       const { search, searched, compare } = separated;
-      return { search, others: { ...comparerOf(request, task, { goal, compare }, open), searched } };
+      return { search, others: { ...comparerOf(request, task, { goal, compare }, store), searched } };
     },
   };
 }

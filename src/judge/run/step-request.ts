@@ -23,8 +23,6 @@ export interface References {
 export interface StepTask extends Task {
   /** Whether the metric treats the output as class scores, although nothing in the model shows that it has class scores. */
   readonly assumesScores?: boolean | undefined;
-  /** Metadata of the data that the result records. */
-  readonly record?: ReadonlyMap<string, string>;
   /** Number of all test samples, if the task has only a part of them. */
   readonly available?: number | undefined;
 }
@@ -49,9 +47,9 @@ export interface StepRequest {
   /** Keep layers at higher precision if the result misses the goal. */
   readonly fallback?: boolean | undefined;
   /** Maximum bytes of the file, for which options are chosen. */
-  readonly bytes?: number | undefined;
+  readonly maxBytes?: number | undefined;
   /** Maximum bytes of the compressed file, for which options are chosen. */
-  readonly download?: number | undefined;
+  readonly maxDownload?: number | undefined;
   /**
    * Further condition for a model whose result failed together with the other models of its folder. Receives the judge of this model alone, and
    * returns a judge that also requires that the models of the folder pass together.
@@ -61,7 +59,7 @@ export interface StepRequest {
   readonly judgedTogether?: boolean | undefined;
   /** Report what would change, without an evaluation. */
   readonly dryRun?: boolean | undefined;
-  readonly targets?: readonly RunTarget[];
+  readonly targets?: readonly RunTarget[] | undefined;
   /** Folder for weights that are computed on reading. */
   readonly temporary?: string | undefined;
 }

@@ -4,8 +4,8 @@ import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
 import type { Timing } from "../record/data.ts";
 import { relativeWorkOf } from "../record/verdict.ts";
+import type { Attempt } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
-import type { Attempt } from "./variant.ts";
 
 export const defaultRounds = 30;
 

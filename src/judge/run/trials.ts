@@ -10,9 +10,9 @@ import { goalOf } from "../measure/objective.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
+import { type Candidate, type CandidateSteps, isTrained, type RunContext, tryCandidate } from "./attempt.ts";
 import { metricInputsOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import type { RunOptions } from "./run.ts";
-import { type Candidate, type CandidateSteps, isTrained, type RunContext, runCandidate } from "./variant.ts";
 
 export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
 
@@ -89,6 +89,6 @@ export async function runIn(
 ): Promise<void> {
   await withStore(original, options, async (store) => {
     const trials = await openTrials(store, [candidate], task, options, completeContext(context));
-    for (const opened of trials.candidates) await runCandidate(opened, false, trials);
+    for (const opened of trials.candidates) await tryCandidate(opened, false, trials);
   });
 }

@@ -12,15 +12,17 @@ export function memoryModels(original: Model, folder: string | undefined): Store
     if (model === undefined) throw new Error(`There is no model ${name}.`);
     return model;
   };
+  const read = async (name: string): Promise<Model> => {
+    const model = modelOf(name);
+    if (model !== original && folder !== undefined)
+      await storeComputed(model, joinPath(folder, `weights-${name}.onnx`));
+    return model;
+  };
   return {
     original: "0",
     keep: async (model) => `${models.push(model) - 1}`,
-    async open(name) {
-      const model = modelOf(name);
-      if (model !== original && folder !== undefined)
-        await storeComputed(model, joinPath(folder, `weights-${name}.onnx`));
-      return model.clone();
-    },
+    open: async (name) => (await read(name)).clone(),
+    read,
     file: async (name) => encodedSource(modelOf(name)),
     has: async (name) => models[Number(name)] !== undefined,
     records: undefined,

@@ -18,6 +18,8 @@ export interface Store {
   keep(model: Model): Promise<string>;
   /** Opens the original or a stored model. Each call returns another object, which the caller can change. */
   open(digest: string): Promise<Model>;
+  /** Opens the original or a stored model, which the caller must not change. */
+  read(digest: string): Promise<Model>;
   file(digest: string): Promise<ByteSource>;
   /** Returns whether the model's file is present and undamaged. */
   has(digest: string): Promise<boolean>;
@@ -67,7 +69,7 @@ export async function recordOnce<T>(
   return result;
 }
 
-export interface StoreOfResults extends Omit<Store, "original"> {
+export interface StoreOfResults extends Omit<Store, "original" | "read"> {
   readonly records: Records;
 }
 
@@ -81,16 +83,18 @@ export const modelDigest = (model: Model): Promise<string> => digestOf(encode(mo
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
   const store = await openResults(options);
+  const openModel = async (requestedDigest: string): Promise<Model> => {
+    if (requestedDigest === digest) return cloneWithKnownOutputs(original);
+    const model = await store.open(requestedDigest);
+    model.graph.operators = original.graph.operators;
+    model.place = original.place;
+    return model;
+  };
   return {
     ...store,
     original: digest,
-    async open(requestedDigest) {
-      if (requestedDigest === digest) return cloneWithKnownOutputs(original);
-      const model = await store.open(requestedDigest);
-      model.graph.operators = original.graph.operators;
-      model.place = original.place;
-      return model;
-    },
+    open: openModel,
+    read: openModel,
     file: async (requestedDigest) =>
       requestedDigest === digest ? encodedSource(original) : store.file(requestedDigest),
     has: async (requestedDigest) => requestedDigest === digest || store.has(requestedDigest),

@@ -110,8 +110,6 @@ export interface OpenedTask extends Task, Preparation {
   readonly reading: MetricOptions | undefined;
   readonly stored: Parts;
   readonly seen: Dataset;
-  /** Metadata to be recorded in the model: its preprocessing, and the samples it is trained on. */
-  readonly record: ReadonlyMap<string, string>;
   /** Opens another path in the same way as the task's data, but without preprocessing. */
   openOther(path: string): Promise<Dataset>;
 }
@@ -202,10 +200,9 @@ export async function openTask(
   const { images, length, frames } = isDoubtful ? {} : preparedSpec;
   const preprocessingText = preprocessingSpecText({ images, length, frames });
   const trainedText = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
-  const record = new Map<string, string>();
-  if (preprocessingText !== "") record.set(preprocessingKey, preprocessingText);
-  if (trainedText !== undefined) record.set(trainedKey, trainedText);
-  for (const [key, value] of record) model.header.metadata.set(key, value);
+  const { metadata } = model.header;
+  if (preprocessingText !== "") metadata.set(preprocessingKey, preprocessingText);
+  if (trainedText !== undefined) metadata.set(trainedKey, trainedText);
   const { ready } = preparation;
   const reading =
     typeof metric === "string"
@@ -269,7 +266,6 @@ export async function openTask(
     assumesScores: assumedOutput !== undefined,
     stored,
     seen: testSamples,
-    record,
     trained: trainedText,
     openOther: (path) => openDataset(path, readingOptions),
   };

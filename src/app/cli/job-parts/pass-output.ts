@@ -14,7 +14,7 @@ export interface PassInput
       StepOptions,
       "original" | "metric" | "output" | "maxDrop" | "strict" | "force" | "fallback" | "dryRun" | "targetDownload"
     >,
-    Pick<StepRequest, "bytes" | "judgedTogether"> {
+    Pick<StepRequest, "maxBytes" | "judgedTogether"> {
   readonly command: string;
   readonly model: string;
   readonly out: string;

@@ -11,8 +11,8 @@ import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sid
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import type { Machine, Measured, Run } from "../../../judge/record/data.ts";
+import type { Candidate } from "../../../judge/run/attempt.ts";
 import { type Compressed, compress } from "../../../judge/run/run.ts";
-import type { Candidate } from "../../../judge/run/variant.ts";
 import { digestOf } from "../../../judge/steps/keys.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Metric, Task } from "../../../runtime/metrics/types.ts";

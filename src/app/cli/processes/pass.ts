@@ -55,7 +55,7 @@ export default async function pass(
     ...{ command: name, model, out, seed, data },
     options: Object.fromEntries(keptOptions),
     copiesSidecars: place.folder !== undefined,
-    bytes: choosesBits ? bytesOf(targetSize) : undefined,
+    maxBytes: choosesBits ? bytesOf(targetSize) : undefined,
   };
   const result = await passJob(input, session);
   if (dryRun) return showPlan(result);

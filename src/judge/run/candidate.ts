@@ -1,13 +1,12 @@
 /**
- * Runs a step of a candidate, compares its result with the original, and keeps layers at higher precision if it misses the goal. Commands, recipes
- * and the search use these functions: a command is a candidate of one step.
+ * Runs the steps of a candidate, compares their results with the original, keeps layers at higher precision if a result misses the goal, and judges
+ * the last result. A command is a candidate of one step, a recipe one of several steps, and `pith eval` one without steps.
  */
 import { capitalize, Miss, type Model, PithError, throwIfAborted } from "#ir";
 import type { Context, OptionValues } from "#pass";
 import { counted, excessText } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { requireLoads } from "../../runtime/run/load-check.ts";
-import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type OnTarget } from "../compare/target-check.ts";
 import { excessOf, excessOfNoise, searchWithoutData } from "../fallback/fallback-samples.ts";
@@ -48,29 +47,36 @@ interface SearchSamples<C extends Compared> {
   readonly others: Comparer<C> | undefined;
 }
 
-export interface StepsRun<C extends Compared = Compared>
-  extends Pick<StepRequest, "inputs" | "output" | "condition" | "force"> {
+export interface CandidateRequest<C extends Compared = Compared>
+  extends Pick<StepRequest, "inputs" | "output" | "condition" | "force" | "judgedTogether" | "targets"> {
+  /** Name in messages; undefined for the step of a command. */
+  readonly name?: string;
   readonly steps: readonly PassStep[];
   readonly store: Store;
   readonly runner: Runner;
   readonly context: StepContext;
   /** Undefined without data. */
   readonly comparer: Comparer<C> | undefined;
-  /** Name of the original in verdicts. */
-  readonly name: string;
+  readonly originalName: string;
+  /** Stored model that results are compared with (default: the original of the store). */
+  readonly original?: string;
   /** Samples on which outputs are compared; undefined for random inputs. */
   readonly test: Dataset | undefined;
   readonly calibrate?: Dataset | undefined;
-  readonly targets: readonly RunTarget[];
   /** Plain data that determines the metrics of a model. */
   readonly judging?: unknown;
-  open(output: string): Promise<Model>;
-  openOriginal(): Promise<Model>;
+  /** Whether timing, reports or other candidates need the stored results, so that none is removed. */
+  readonly keepsResults?: boolean;
+  /** The stored model that is judged without steps. */
+  readonly judged?: JudgedResult<C>;
   /** Called before the pass runs, with the chosen options. */
   announce?(options: OptionValues): Promise<void>;
-  isJudged(step: PassStep, result: StepResult): Promise<boolean>;
-  /** Only load the result, because its folder compares its models together. */
-  readonly skipsComparison?: boolean;
+  /** Default: as the step requires. */
+  isJudged?(result: StepResult): Promise<boolean>;
+  /** Called after each step. @returns false to skip the next steps and the judgement. */
+  onTaken?(step: PassStep, takenStep: TakenStep<C>, wasStored: boolean): boolean;
+  /** Returns why a result misses the goal (default: only if it lost its knowledge). */
+  missedText?(check: GoalCheck, takenStep: Omit<JudgedResult<C>, "output">): string | undefined;
 }
 
 /** Comparison by the metric, or without data, of the outputs. */
@@ -82,15 +88,18 @@ export interface Findings<C extends Compared = Compared> {
   readonly kept: KeptFunction | undefined;
 }
 
-export interface TakenStep<C extends Compared = Compared> {
+interface JudgedResult<C extends Compared> {
+  readonly output: string;
+  readonly findings: Findings<C>;
+  /** Number of samples on which options were chosen. They are excluded from the findings. */
+  readonly searched?: number | undefined;
+}
+
+export interface TakenStep<C extends Compared = Compared> extends Partial<Omit<JudgedResult<C>, "output">> {
   readonly result: StepResult;
-  /** Undefined if the step is not judged. */
-  readonly findings?: Findings<C>;
   readonly fallback?: PrecisionFallback;
   /** Reason why no layers are kept at higher precision, although the step misses the goal. */
   readonly failedFallback?: Miss;
-  /** Number of samples on which options were chosen. They are excluded from the findings. */
-  readonly searched?: number | undefined;
 }
 
 export interface Judgement<C extends Compared = Compared> extends Findings<C> {
@@ -102,48 +111,83 @@ type FallbackRecord =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses" | "options"> & { readonly fallback: PrecisionFallback });
 
-/** Takes the steps of a candidate one after the other, and judges the last result. */
-export class Steps<C extends Compared = Compared> {
-  readonly #run: StepsRun<C>;
+export interface CandidateResult<C extends Compared = Compared> {
+  /** The last step; undefined without steps. */
+  readonly takenStep: TakenStep<C> | undefined;
+  /** Undefined if the last result was not compared or is the original. */
+  readonly judgement: Judgement<C> | undefined;
+}
+
+/**
+ * Runs the steps of a candidate one after the other, and continues after the last step that an earlier run finished.
+ * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the passes.
+ */
+export async function runCandidate<C extends Compared = Compared>(
+  candidate: CandidateRequest<C>,
+): Promise<CandidateResult<C>> {
+  const { name, steps, store, runner, original = store.original } = candidate;
+  let position = "";
+  const context: StepContext = {
+    ...candidate.context,
+    stage: (stage) => candidate.context.stage(`${position}${stage}`),
+  };
+  const run = new CandidateRun({ ...candidate, original, context });
+  const states = store.records === undefined ? [] : await runner.states(steps);
+  const { length: storedCount } = states.filter(({ done }) => done);
+  const lastStored = steps[storedCount - 1];
+  if (lastStored !== undefined) context.log({ id: "resume", text: `${name}: continued after ${lastStored.name}` });
+  let takenStep: TakenStep<C> | undefined;
+  let { judged } = candidate;
+  for (const [index, step] of steps.entries()) {
+    const input: string = takenStep?.result.output ?? store.original;
+    if (candidate.keepsResults !== true) await store.trim([input, original]);
+    throwIfAborted(context.signal, `Stopped before ${step.name}.`);
+    if (steps.length > 1) position = `step ${index + 1} of ${steps.length}: `;
+    const wasStored = index < storedCount;
+    if (!wasStored) context.stage(step.name);
+    takenStep = await run.take(step, input);
+    if (candidate.onTaken?.(step, takenStep, wasStored) === false) return { takenStep, judgement: undefined };
+    const { result, findings, searched } = takenStep;
+    judged = findings && { output: result.output, findings, searched };
+  }
+  return { takenStep, judgement: judged && (await run.judge(judged)) };
+}
+
+class CandidateRun<C extends Compared> {
+  readonly #run: CandidateRequest<C> & { readonly original: string };
   #comparer: Comparer<C> | undefined;
 
-  constructor(run: StepsRun<C>) {
+  constructor(run: CandidateRequest<C> & { readonly original: string }) {
     this.#run = run;
     this.#comparer = run.comparer;
   }
 
-  /**
-   * Runs a step on a stored model, and compares its result.
-   * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the pass.
-   */
+  /** Runs a step on a stored model, and compares its result. */
   async take(step: PassStep, input: string): Promise<TakenStep<C>> {
     const { runner, context, announce, isJudged } = this.#run;
-    throwIfAborted(context.signal);
     const kept = step.fallsBack === true && step.pass.milderForms !== undefined ? new Map() : undefined;
     const options = await this.#chooseOptions(step, input);
     await announce?.(options);
     const result = await runner.run({ ...step, options }, input, { kept });
-    if (!(await isJudged(step, result))) return { result };
+    if (!((await isJudged?.(result)) ?? step.judged)) return { result };
     const takenStep = { result, findings: await this.#find(step, result.output) };
     // With a limit, layers at higher precision would exceed it.
-    const isFinal = kept === undefined || (step.bytes ?? step.download) !== undefined;
+    const isFinal = kept === undefined || (step.maxBytes ?? step.maxDownload) !== undefined;
     const attemptContext = { ...quiet(context), kept };
     const finalStep = isFinal ? takenStep : await this.#keepPreciseLayers(step, input, takenStep, attemptContext);
     return { ...finalStep, searched: this.#comparer?.searched };
   }
 
-  /** Judges the result of the last step. @param missedText returns why a result misses the goal (default: only if it lost its knowledge). */
-  async judge(
-    { result: { output }, findings }: Pick<TakenStep<C>, "findings"> & { readonly result: Pick<StepResult, "output"> },
-    missedText: (check: GoalCheck, compared: C) => string | undefined = ({ lostKnowledge }) => lostKnowledge,
-  ): Promise<Judgement<C>> {
-    const { compared, goalCheck } = findings ?? {};
-    const kept = findings?.kept ?? (await this.#checkFunction(output, compared));
-    const missed = compared && goalCheck && missedText(goalCheck, compared);
-    const verdict = await judgeResult(
-      { comparison: compared?.comparison, missed, kept },
-      this.#run.force === true,
-      () => this.#checkOnTargets(compared?.measured?.sha256 ?? output),
+  /** Judges a result; returns undefined if it is the original. */
+  async judge(judged: JudgedResult<C>): Promise<Judgement<C> | undefined> {
+    const { original, missedText = ({ lostKnowledge }) => lostKnowledge, force } = this.#run;
+    const { compared, goalCheck } = judged.findings;
+    const digest = compared?.measured?.sha256 ?? judged.output;
+    if (digest === original) return undefined;
+    const kept = judged.findings.kept ?? (await this.#checkFunction(digest, compared));
+    const missed = goalCheck && missedText(goalCheck, judged);
+    const verdict = await judgeResult({ comparison: compared?.comparison, missed, kept }, force === true, () =>
+      this.#checkOnTargets(digest),
     );
     return { compared, goalCheck, kept, ...verdict };
   }
@@ -153,14 +197,14 @@ export class Steps<C extends Compared = Compared> {
     if (comparer === undefined) return { ...noComparison, kept: await this.#checkFunction(output, undefined) };
     this.#run.context.stage("evaluate");
     const compared = await comparer.compare(output, `after ${name}`);
-    return { compared, goalCheck: checkGoal(compared, comparer.goal, this.#run.name), kept: undefined };
+    return { compared, goalCheck: checkGoal(compared, comparer.goal, this.#run.originalName), kept: undefined };
   }
 
-  async #checkFunction(output: string, compared: C | undefined): Promise<KeptFunction | undefined> {
-    const { steps, store, context, judging, test, force = false, output: outputName, skipsComparison } = this.#run;
+  async #checkFunction(digest: string, compared: C | undefined): Promise<KeptFunction | undefined> {
+    const { steps, store, context, judging, test, force = false, output, judgedTogether } = this.#run;
     const trained = trainingOf(steps);
-    const digest = compared?.measured?.sha256 ?? output;
-    if (skipsComparison === true) {
+    // The folder compares its models together.
+    if (judgedTogether === true) {
       const [original, result] = await this.#openPair(digest);
       await requireLoads(context.engine, result, original);
       return undefined;
@@ -168,19 +212,20 @@ export class Steps<C extends Compared = Compared> {
     const key = { comparedOutputs: digest, judging, trained, seed: context.seed };
     return recordOnce(store.records, key, async () => {
       if (trained !== "labels" || test === undefined) context.stage("compare");
-      const functionTest = { test, comparison: compared?.comparison, trained, output: outputName, forced: force };
+      const functionTest = { test, comparison: compared?.comparison, trained, output, forced: force };
       return checkFunction(context, ...(await this.#openPair(digest)), functionTest);
     });
   }
 
   /** Returns the original, without outputs that the steps removed, and the result. */
   async #openPair(digest: string): Promise<readonly [original: Model, result: Model]> {
-    const [original, result] = [await this.#run.openOriginal(), await this.#run.open(digest)];
-    return [this.#run.steps.length === 0 ? original : withOutputsOf(original, result), result];
+    const { steps, store } = this.#run;
+    const [original, result] = [await store.read(this.#run.original), await store.read(digest)];
+    return [steps.length === 0 ? original : withOutputsOf(original, result), result];
   }
 
   async #checkOnTargets(digest: string): Promise<readonly OnTarget[]> {
-    const { store, context, judging, test, output, targets } = this.#run;
+    const { store, context, judging, test, output, targets = [] } = this.#run;
     if (targets.length === 0) return [];
     const { engine, seed, signal } = context;
     const key = { onTargets: digest, judging, seed, targets: targets.map(({ where }) => where) };
@@ -194,29 +239,30 @@ export class Steps<C extends Compared = Compared> {
 
   /** Chooses options so that the result has at most the requested size. The result is compared on samples that this choice did not use. */
   async #chooseOptions(step: PassStep, input: string): Promise<OptionValues> {
-    const { bytes, download, options } = step;
+    const { maxBytes, maxDownload, options } = step;
     const { context, store, runner, calibrate, inputs, output } = this.#run;
     const { records } = store;
-    if (bytes === undefined && download === undefined) return options;
+    if (maxBytes === undefined && maxDownload === undefined) return options;
     context.stage("choose bits");
     const request = await this.#requestFor(step, input, quiet(context));
     const searchContext = { ...quiet(context), progress: context.progress };
-    if (bytes === undefined) return fitToDownload(request, download ?? 0, searchContext);
+    if (maxBytes === undefined) return fitToDownload(request, maxDownload ?? 0, searchContext);
     const separated =
       calibrate === undefined ? await this.#separate() : new Miss("calibration samples choose the bits");
     const samples = separated instanceof Miss ? (calibrate ?? inputs?.calibrate) : separated.search.samples;
     if (!(separated instanceof Miss)) this.#comparer = separated.others;
     const stepKey = records && (await runner.keyOf(step, input));
-    const key = { bitsWithin: bytes, samples: records && (await keyOfSamples(samples)), output, of: stepKey };
-    const work = (): Promise<OptionValues> => fitToBytes({ ...request, samples }, bytes, searchContext);
+    const key = { bitsWithin: maxBytes, samples: records && (await keyOfSamples(samples)), output, of: stepKey };
+    const work = (): Promise<OptionValues> => fitToBytes({ ...request, samples }, maxBytes, searchContext);
     return recordOnce(records, key, work);
   }
 
   async #separate(): Promise<SearchSamples<C> | Miss> {
     const comparer = this.#comparer;
-    const { context, inputs, output, openOriginal } = this.#run;
+    const { context, store, original, inputs, output } = this.#run;
     if (comparer?.goal !== undefined) return comparer.separate(comparer.goal, quiet(context));
-    return { search: searchWithoutData(await openOriginal(), inputs, output, quiet(context)), others: comparer };
+    const search = searchWithoutData(await store.read(original), inputs, output, quiet(context));
+    return { search, others: comparer };
   }
 
   /** Returns the request for trying other options of a step. */
@@ -257,7 +303,7 @@ export class Steps<C extends Compared = Compared> {
     const stepKey = store.records && (await runner.keyOf(step, input));
     const key = { fallbackFor: comparer?.goal, judging, of: stepKey };
     const record = await recordOnce(store.records, key, async (): Promise<FallbackRecord> => {
-      const name = step.name === "" ? "" : `${step.name}: `;
+      const name = this.#run.name === undefined ? "" : `${step.name}: `;
       context.log({ id: "fallback", text: `${name}${cause}: looking for the layers with the largest error` });
       context.stage("precision fallback");
       const search = (await condition?.(separated.search, quiet(context))) ?? separated.search;

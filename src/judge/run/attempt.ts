@@ -1,5 +1,5 @@
-/** Runs one recipe on a copy of a model and measures it after each judged step. */
-import { asPithError, Miss, stripPeriod, throwIfAborted } from "#ir";
+/** Tries one recipe on a copy of a model, and describes its result as a variant of the run. */
+import { asPithError, Miss, stripPeriod } from "#ir";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";
@@ -11,7 +11,13 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/data.ts";
 import { trains } from "../steps/step-options.ts";
-import { type Comparer, Steps, type StepsRun, type TakenStep } from "./candidate-steps.ts";
+import {
+  type CandidateRequest,
+  type CandidateResult,
+  type Comparer,
+  runCandidate,
+  type TakenStep,
+} from "./candidate.ts";
 
 export interface Candidate {
   readonly name: string;
@@ -24,7 +30,7 @@ export interface CandidateSteps extends Candidate {
 }
 
 export interface RunContext
-  extends Pick<StepsRun, "store" | "runner" | "context" | "targets" | "judging" | "calibrate">,
+  extends Pick<CandidateRequest, "store" | "runner" | "context" | "targets" | "judging" | "calibrate">,
     Pick<Task, "test" | "metric"> {
   readonly evaluator: Evaluator;
   readonly requestedGoal: GoalOptions;
@@ -33,7 +39,7 @@ export interface RunContext
 }
 
 /** Evaluation with its evaluator, which excludes the samples of an earlier search for options. */
-interface Evaluated extends Evaluation {
+interface AttemptEvaluation extends Evaluation {
   readonly evaluator: Evaluator;
 }
 
@@ -47,67 +53,49 @@ export interface Attempt {
 }
 
 /**
- * Runs a candidate's steps, and continues after the last step that an earlier run finished. If there are other candidates, a failed step does not
- * throw but rejects the candidate, and so does a result that is not smaller.
+ * Runs a candidate. If there are other candidates, an error does not throw but rejects the candidate, and so does a result that is not smaller.
  */
-export async function runCandidate(
+export async function tryCandidate(
   candidate: CandidateSteps,
   hasOtherCandidates: boolean,
   run: RunContext,
 ): Promise<Attempt> {
-  const { runner, store } = run;
   const { name, steps } = candidate;
-  let position = "";
-  const context = { ...run.context, stage: (stage: string) => run.context.stage(`${position}${stage}`) };
-  const { length: doneCount } = (await runner.states(steps)).filter((step) => step.done);
+  const original = run.evaluator.original.measured;
   const goal = run.evaluator.metrics.goal(run.requestedGoal, isTrained(candidate));
-  const last = steps[doneCount - 1];
-  if (last !== undefined) context.log({ id: "resume", text: `${name}: continued after ${last.name}` });
   const records: StepRecord[] = [];
-  const candidateSteps = new Steps<Evaluated>({
-    ...{ ...run, context, steps, output: run.evaluator.output },
-    comparer: createComparer(run.evaluator, goal, name, run),
-    name: run.evaluator.original.measured.name,
-    open: (digest) => store.open(digest),
-    openOriginal: () => run.evaluator.open(run.evaluator.original),
-    isJudged: async ({ judged }) => judged,
-  });
-  let takenStep: TakenStep<Evaluated> | undefined;
+  let result: CandidateResult<AttemptEvaluation>;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
     ...{ usable: false, evaluation: undefined },
     variant: { name, steps: records, ...noResult, rejected: stripPeriod(reason), rejectedAs },
   });
   try {
-    let input = store.original;
-    for (const [index, step] of steps.entries()) {
-      // With several candidates, no stored result is removed, because timing and reports need all of them.
-      if (!hasOtherCandidates) await store.trim([input, run.evaluator.original.measured.sha256]);
-      throwIfAborted(context.signal, `Stopped before ${step.name}.`);
-      const isDone = index < doneCount;
-      if (steps.length > 1) position = `step ${index + 1} of ${steps.length}: `;
-      if (!isDone) context.stage(step.name);
-      takenStep = await candidateSteps.take(step, input);
-      input = takenStep.result.output;
-      records.push(recordOf(step, takenStep));
-      reportStep(step, takenStep, isDone, run);
-      if (isIdle(step, records) && steps.slice(index + 1).some(hasOtherCandidates ? () => true : dependsOnLoss))
-        return fail(nothingChanged(records), "unchanged");
-    }
+    result = await runCandidate<AttemptEvaluation>({
+      ...{ ...run, name, steps, output: run.evaluator.output },
+      comparer: createComparer(run.evaluator, goal, name, run),
+      ...{ original: original.sha256, originalName: original.name, keepsResults: hasOtherCandidates },
+      onTaken(step, takenStep, wasStored) {
+        records.push(recordOf(step, takenStep));
+        reportStep(step, takenStep, wasStored, run);
+        const laterSteps = steps.slice(records.length);
+        return !isIdle(step, records) || !laterSteps.some(hasOtherCandidates ? () => true : dependsOnLoss);
+      },
+    });
   } catch (error) {
     const { code, message } = asPithError(error);
     if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
     return fail(message);
   }
+  if (records.length < steps.length) return fail(nothingChanged(records), "unchanged");
+  const { takenStep, judgement } = result;
   const evaluation = takenStep?.findings?.compared;
-  if (takenStep === undefined || evaluation === undefined) return fail("it has no steps");
+  if (evaluation === undefined) return fail("it has no steps");
   const { evaluator, comparison, agreement, measured, validation } = evaluation;
-  const { original } = evaluator;
-  const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
-  const judgement = unchangedReason === undefined ? await candidateSteps.judge(takenStep) : undefined;
+  const unchangedReason = judgement === undefined ? nothingChanged(records) : undefined;
   const { lost, kept, targets = [] } = judgement ?? {};
   const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
   const largerReason =
-    hasOtherCandidates && (await comparedSizeOf(measured)) >= (await comparedSizeOf(original.measured))
+    hasOtherCandidates && (await comparedSizeOf(measured)) >= (await comparedSizeOf(original))
       ? "it is not smaller than the original"
       : undefined;
   const variant: Variant = {
@@ -140,8 +128,8 @@ function createComparer(
   goal: Goal | undefined,
   candidate: string,
   task: Pick<RunContext, "test" | "metric">,
-): Comparer<Evaluated> {
-  const comparer: Comparer<Evaluated> = {
+): Comparer<AttemptEvaluation> {
+  const comparer: Comparer<AttemptEvaluation> = {
     goal,
     // A recipe with one step has the name of this step, which is then not repeated.
     async compare(output, name) {
@@ -172,7 +160,7 @@ export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
-function recordOf({ id, name }: PassStep, { result: stepResult, findings }: TakenStep<Evaluated>): StepRecord {
+function recordOf({ id, name }: PassStep, { result: stepResult, findings }: TakenStep<AttemptEvaluation>): StepRecord {
   const { output: _, warnings: __, history, curve, training, ...result } = stepResult;
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
@@ -187,14 +175,14 @@ function recordOf({ id, name }: PassStep, { result: stepResult, findings }: Take
 
 function reportStep(
   { name }: PassStep,
-  { result, findings, failedFallback }: TakenStep<Evaluated>,
-  isDone: boolean,
+  { result, findings, failedFallback }: TakenStep<AttemptEvaluation>,
+  wasStored: boolean,
   { context, onMeasured }: RunContext,
 ): void {
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
   if (failedFallback !== undefined)
     warn("fallback", `${name}: no layers are kept at higher precision: ${failedFallback.reason}`);
-  if (isDone) for (const text of result.warnings) warn("before", text);
+  if (wasStored) for (const text of result.warnings) warn("before", text);
   else if (findings?.compared !== undefined) onMeasured(findings.compared.measured);
 }
 
