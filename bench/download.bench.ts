@@ -2,10 +2,8 @@
  * Bytes on the wire of int8 files with low-entropy values (rounding method rdoq), next to int8 as before, 4 bits and palettes.
  *
  *     npm run bench -- download [--models resnet20,cct_cifar10] [--schemes weights,static] [--seed 0]
- *     npm run bench -- download --epochs 2 [--augment "crop=4 flip"] [--distortions 0.1,0.05] [--samples 19744]
  *
- * With `--epochs`, the values are trained at each distortion. Without, by calibration only. The distortion is then the largest with 97.5 %
- * of the predictions unchanged on validation samples, which the network was not trained on, or with a loss at most 0.7 % higher on training
+ * The distortion is the largest with 97.5 % of the predictions unchanged on validation samples, which the network was not trained on, or with a loss at most 0.7 % higher on training
  * samples. A second result has the least distortion within the target of bytes. Both are chosen with the first scheme, and measured on the
  * other samples. Sizes are those of whole files (gzip 9, brotli 11). Speed is on one thread, relative to float. Missed targets are printed.
  */
@@ -35,10 +33,6 @@ const { values } = parseArgs({
     models: { type: "string", default: "resnet20,cct_cifar10" },
     schemes: { type: "string", default: "weights,static" },
     seed: { type: "string", default: "0" },
-    epochs: { type: "string" },
-    distortions: { type: "string", default: "0.1,0.05" },
-    samples: { type: "string" },
-    augment: { type: "string" },
   },
 });
 type Scheme = "weights" | "static" | "dynamic";
@@ -149,34 +143,10 @@ async function benchOf(network: Network): Promise<void> {
   };
   add("float", { model: original, result: await judge.compare(original), ...(await compressed(original)) });
   const targets: string[] = [];
-  /** Adds results without and with trained values. The goal: 0.2 times the bytes of int8, and within 1 point of the float network. */
-  const addTrained = async (scheme: Scheme, plain: Made): Promise<void> => {
-    const data =
-      train === undefined || values.samples === undefined ? train : draw(train, Number(values.samples), seed);
-    for (const distortion of (values.distortions ?? "").split(",").map(Number)) {
-      const name = `rdoq ${scheme}, distortion ${distortion}`;
-      add(name, await make({ scheme, rounder: "rdoq", distortion }));
-      const began = performance.now();
-      const epochs = Number(values.epochs);
-      const augment = values.augment;
-      const trained = await make({ scheme, rounder: "rdoq", distortion, epochs, data, ...(augment && { augment }) });
-      add(`${name}, trained`, trained);
-      const ratio = (trained.brotli ?? Number.NaN) / (plain.brotli ?? Number.NaN);
-      const text = `${name}, trained: brotli ${times(ratio)} of int8 (at most ${times(0.2)}), ${Math.round(secondsSince(began))} s`;
-      targets.push(target(text, ratio <= 0.2, true));
-      const { difference, unit } = trained.result.comparison;
-      if (unit === "share")
-        targets.push(target(`${name}: within 1 point`, -difference.value <= 0.01, -difference.low <= 0.01));
-    }
-  };
   const chosen: number[] = [];
   for (const scheme of (values.schemes ?? "").split(",") as Scheme[]) {
     const plain = await make({ scheme });
     add(`int8 ${scheme}`, plain);
-    if (values.epochs !== undefined) {
-      await addTrained(scheme, plain);
-      continue;
-    }
     const most = shares[network.name] ?? 0.3;
     const ratioOf = ({ brotli = Number.NaN }: Made): number => brotli / (plain.brotli ?? Number.NaN);
     const results = new Map<number, Made>();
@@ -209,7 +179,7 @@ async function benchOf(network: Network): Promise<void> {
     ["4 bits", { scheme: "weights", bits: 4 }],
     ["palettes of 4 bits", { scheme: "weights", weights: "palette", bits: 4 }],
   ] as const;
-  for (const [name, options] of values.epochs === undefined ? lowBitFormats : []) add(name, await make(options));
+  for (const [name, options] of lowBitFormats) add(name, await make(options));
   const speeds = await timed(rows.map(({ made }) => made.model));
   line();
   line(`${network.name}, ${metric.name}, n = ${judge.original.comparison.original.count}`);
@@ -221,10 +191,7 @@ async function benchOf(network: Network): Promise<void> {
   for (const text of targets) line(`  ${text}`);
 }
 
-heading(
-  `Bytes on the wire: low-entropy int8, ${values.epochs === undefined ? "calibration only" : "trained values"}`,
-  seed,
-);
+heading("Bytes on the wire: low-entropy int8", seed);
 for (const name of (values.models ?? "").split(",")) {
   const network = networks.find((one) => one.name === name);
   if (network === undefined)

@@ -57,17 +57,6 @@ test("tries formats in the order of their pass, or if only bytes count the least
   ]);
 });
 
-test("tries formats that train their values after cheaper ones", () => {
-  const some = combinationsOf([
-    offer("codes", "numbers", { left: 0.25 }),
-    offer("trained codes", "numbers", { left: 0.1, trains: true, runs: 1e4 }),
-  ]);
-  const rounds = opened(undefined, [], some);
-  expect(names(rounds.next(long))).toEqual(["codes"]);
-  rounds.add(scored("codes", { size: 250, drop: 0 }, some));
-  expect(names(rounds.next(long))).toEqual(["trained codes"]);
-});
-
 test("starts with structures if there are no formats", () => {
   const without = all.filter(({ numbers }) => numbers === undefined);
   const first = opened(undefined, [], without).next(long);

@@ -152,7 +152,7 @@ export class Rounds {
     const { combinations, forecast, objective, work } = this.#options;
     const fittingFormats = combinations.flatMap((combination) => {
       const { structure, numbers, training, fallback } = combination;
-      if ((structure ?? training ?? fallback) !== undefined || numbers?.trains === true) return [];
+      if ((structure ?? training ?? fallback) !== undefined) return [];
       const figures = forecast.predict(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
         ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]

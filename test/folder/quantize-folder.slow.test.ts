@@ -77,7 +77,7 @@ describe("low-entropy values", () => {
   test("are written into the 8-bit files only, which become smaller downloads", async () => {
     await modules("model");
     const plain = await run();
-    const quantize = { data: memory("x", { x }), rounder: "rdoq", distortion: 0.05, epochs: 1 } as const;
+    const quantize = { data: memory("x", { x }), rounder: "rdoq", distortion: 0.05 } as const;
     const [q8, q4] = await quantizeFolder(source(), { dtypes: ["q8", "q4"], out: at("low"), quantize });
     expect([q8, q4]).toMatchObject([{ verdict: "kept" }, { verdict: "kept" }]);
     expect(q8?.brotli).toBeLessThan(0.7 * (plain[0]?.brotli ?? 0));

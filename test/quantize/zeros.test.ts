@@ -61,7 +61,6 @@ const forms: readonly QuantizeOptions[] = [
   { scheme: "static", bits: 4 },
   { scheme: "static", rounder: "gptq" },
   ...(["weights", "dynamic", "static"] as const).map((scheme) => ({ scheme, rounder: "rdoq" as const })),
-  ...(["weights", "static"] as const).map((scheme) => ({ scheme, rounder: "rdoq" as const, epochs: 2 })),
   { scheme: "float16" },
   { scheme: "bfloat16" },
 ];

@@ -80,8 +80,6 @@ export interface CalibrationData {
   helps?(options: OptionValues): boolean;
   /** Returns whether text that a language model generates improves its result. The default is no. */
   textHelps?(options: OptionValues): boolean;
-  /** Returns whether these options train on the model's outputs for the training samples. The default is no. */
-  trains?(options: OptionValues): boolean;
   /** Returns whether these options also need labels. The default is no. */
   labelled?(options: OptionValues): boolean;
 }

@@ -104,11 +104,8 @@ function maxSamplesOf(
   const counts = stepsOf(recipe, passes).map(({ pass, options }) => {
     const completedOptions = completeOptions(pass, options);
     if (!usesSamples(pass, completedOptions)) return 0;
-    const isTraining = partFor(pass, completedOptions) === "train";
-    // A pass that calibrates and trains uses `samples` only for calibration, and trains on all.
-    if (typeof completedOptions.samples === "number" && !(isTraining && typeof pass.data === "object"))
-      return completedOptions.samples;
-    return isTraining ? Number.POSITIVE_INFINITY : 0;
+    if (typeof completedOptions.samples === "number") return completedOptions.samples;
+    return partFor(pass, completedOptions) === "train" ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...counts);
 }

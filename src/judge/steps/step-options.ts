@@ -12,13 +12,11 @@ export function trains(pass: AnyPass): boolean {
 
 export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options, and trains with others. */
+/** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options. */
 export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
-  const complete = completeOptions(pass, options);
-  if (data.trains?.(complete) === true) return "train";
-  return wantsSamples(data, complete) ? "calibrate" : undefined;
+  return wantsSamples(data, completeOptions(pass, options)) ? "calibrate" : undefined;
 }
 
 /** Returns whether text that a language model generates improves a step that uses no other samples. */

@@ -8,7 +8,7 @@
  */
 import { allLayers, infer, type Layer, parametersOf, selectLayers } from "#analysis";
 import type { Model, Value } from "#ir";
-import { deferTensor, elementCount, fixedDims, fromNumbers, Miss, PithError, toFloats } from "#ir";
+import { deferTensor, elementCount, fixedDims, fromNumbers, Miss, toFloats } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { draw } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -19,15 +19,14 @@ import { noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { measureOnce } from "../calibrate/kept.ts";
 import type { Solver } from "../calibrate/solver.ts";
 import { withClassScores } from "./class-scores.ts";
-import { centerOf, nearestCodes } from "./grid.ts";
 import { equalizeModel, quantizeBy } from "./round-model.ts";
 import { matchOriginalOutputs } from "./rounders/gptaq.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
-import { type LowEntropy, type RoundedSettings, staysFloat } from "./settings.ts";
+import { type RoundedSettings, staysFloat } from "./settings.ts";
 import { weightMiss } from "./weight.ts";
 
-/** Settings with `lowEntropy`: quantized values that gzip and brotli compress well. */
-type DownloadSettings = RoundedSettings & { readonly lowEntropy: LowEntropy };
+/** Settings with `distortion`: quantized values that gzip and brotli compress well. */
+type DownloadSettings = RoundedSettings & { readonly distortion: number };
 
 /** Numbers of samples on which the sum of the errors and the share of each layer are measured. */
 const [sampleCount, shareSamples] = [64, 16];
@@ -37,7 +36,7 @@ const probeError = 0.02;
 /** Minimum distortion for rounding floats to bfloat16, whose relative squared error of about 1e-6 must be small in comparison. */
 const minDistortion = 1e-4;
 
-/** Quantizes with an error of `lowEntropy.distortion` in the outputs, and rounds the parameters that stay in float32. */
+/** Quantizes with an error of `distortion` in the outputs, and rounds the parameters that stay in float32. */
 export async function quantizeForDownload(options: DownloadSettings, model: Model, context: Context): Promise<Outcome> {
   const requested = requestedLayers(model, options);
   const fusion = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
@@ -45,11 +44,11 @@ export async function quantizeForDownload(options: DownloadSettings, model: Mode
   const equalize = options.equalize && options.scheme !== "weights";
   const migration = await equalizeModel(model, { ...options, equalize }, context);
   const parameters = selectParameters(model, requested);
-  const rounder = await chooseMethod(model, options, context);
+  const rounder = await distributeError(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const disabledSteps = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...disabledSteps, rounder }, model, context);
-  const shortening = options.lowEntropy.distortion < minDistortion ? [] : await shortenFloats(model, parameters);
+  const shortening = options.distortion < minDistortion ? [] : await shortenFloats(model, parameters);
   return { changes: [...fusion.changes, ...migration, ...changes, ...shortening], misses };
 }
 
@@ -63,47 +62,6 @@ function selectParameters(model: Model, requested: ReadonlySet<string>): readonl
   const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
   const keptValues = new Set(excluded.flatMap(({ node, weight }) => [weight, ...node.inputs]));
   return [...parametersOf(model, inference)].filter((parameter) => !keptValues.has(parameter));
-}
-
-/** Returns the rounding method. With `training`, layers are trained first, and the method keeps their quantized values and step sizes. */
-async function chooseMethod(model: Model, options: DownloadSettings, context: Context): Promise<Solver> {
-  const { data, bits } = options;
-  const { distortion, training } = options.lowEntropy;
-  if (training !== undefined && data === undefined)
-    throw new PithError("E_OPTION", "quantize: `epochs`: values are trained on samples, but no data is given.", {
-      hint: "Pass a data set.",
-    });
-  const scales = new Map<string, Float32Array>();
-  const method = await distributeError(model, options, context, (layer, _, steps) =>
-    scales.set(layer, steps.every((step) => step === steps[0]) ? steps.slice(0, 1) : steps),
-  );
-  if (data === undefined || training === undefined || context.dryRun) return method;
-  const limit = bits === 7 ? 64 : 127;
-  const copy = model.clone();
-  await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenceLog(context));
-  const lambda = lambdaFor(distortion, weightCount(findQuantizable(model, options)));
-  const { trainValues } = await import("./trained-values.ts");
-  // A search for the largest distortion that meets a goal trains several, so each has a separate folder.
-  const { epochs, resume, augment, checkpoint } = training;
-  const folder = checkpoint === undefined ? {} : { checkpoint: `${checkpoint}/distortion-${distortion}` };
-  const settings = { epochs, resume, ...(augment !== undefined && { augment }), ...folder };
-  const trained = await trainValues(model, copy, { data, training: settings, lambda, scales, limit }, context);
-  const { evidence, ...withoutSamples } = method;
-  return {
-    // If all layers were trained, no layer needs samples.
-    ...(trained.size === scales.size ? withoutSamples : method),
-    async scales(weight, grid, layerContext) {
-      const steps = trained.has(layerContext.layer.name) ? scales.get(layerContext.layer.name) : undefined;
-      if (steps === undefined) return (await method.scales?.(weight, grid, layerContext)) ?? [];
-      const zeroPoint = centerOf(grid);
-      const scaleOf = (slice: number): number => steps[slice % steps.length] ?? 1;
-      return Array.from({ length: weight.slices }, (_, slice) => ({ scale: scaleOf(slice), zeroPoint }));
-    },
-    async codes(weight, grid, layerContext) {
-      if (trained.has(layerContext.layer.name)) return nearestCodes(weight, grid);
-      return (await method.codes?.(weight, grid, layerContext)) ?? [];
-    },
-  };
 }
 
 const findQuantizable = (model: Model, options: RoundedSettings): readonly Layer[] =>
@@ -126,22 +84,17 @@ const weightsAlone = {
 
 const silenceLog = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, kept: undefined });
 
-/** Returns the rounding method that adds an error of `lowEntropy.distortion` to the outputs. @param onLayer as for `rdoqBy`. */
-async function distributeError(
-  model: Model,
-  options: DownloadSettings,
-  context: Context,
-  onLayer: Parameters<typeof rdoqBy>[1],
-): Promise<Solver> {
+/** Returns the rounding method that adds an error of `distortion` to the outputs. */
+async function distributeError(model: Model, options: DownloadSettings, context: Context): Promise<Solver> {
   const { data } = options;
   const measured =
     data === undefined ? undefined : await measureSensitivitiesOnce(model, options, await trainPart(data), context);
-  const lambda = lambdaFor(options.lowEntropy.distortion, weightCount(findQuantizable(model, options)));
+  const lambda = lambdaFor(options.distortion, weightCount(findQuantizable(model, options)));
   const rounder = rdoqBy(async (layer, energyOf) => {
     const sensitivity = measured?.get(layer);
     // The sensitivity of a layer whose outputs are 0 is infinite or undefined, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
-  }, onLayer);
+  });
   return { ...rounder, ...matchOriginalOutputs(rounder) } as Solver;
 }
 

@@ -37,15 +37,3 @@ test("a search without a target size tries mixed precision in the bytes of 4 bit
 test("a search with a target size tries mixed precision in this size only", () => {
   expect(offered({ bytes: 20_000 }).flatMap(({ bytes }) => bytes ?? [])).toEqual([20_000]);
 });
-
-test("a search for downloads tries trained low-entropy values if enough training samples exist", () => {
-  const trained = (train: number) =>
-    offered({ forDownload: true, samples: { calibrate: 100, train } }).filter(({ trains }) => trains === true);
-  expect(trained(5000)).toContainEqual(
-    expect.objectContaining({
-      name: "low-entropy int8, distortion 0.028, trained",
-      options: { scheme: "weights", rounder: "rdoq", distortion: 0.028, epochs: 1 },
-    }),
-  );
-  expect(trained(500)).toEqual([]);
-});

@@ -7,12 +7,6 @@ import { rdoq } from "./rounders/rdoq.ts";
 
 /** Work of measuring the layers' errors, in runs of the model per sample. */
 const runsOfErrors = 2000;
-/** Work of an epoch that trains quantized values, in runs per sample: a forward run, a backward pass, and a run of the original. */
-const runsOfStep = 8;
-/** Minimum number of samples: with fewer, the training overfits. */
-const minTrained = 1000;
-/** Expected share of a distortion's loss that remains after training, before a search has measured one. */
-const afterTraining = 0.3;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
 const [plainBytes, packedBytes] = [1000, 300];
 /** Distortion with about the loss of a usual format. Networks differ by a factor of 10. */
@@ -69,22 +63,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
         fallsBack: false,
       };
     });
-    const { train } = request.samples;
-    const trained =
-      train < minTrained
-        ? []
-        : lowEntropy.map(
-            (untrained): Move => ({
-              ...untrained,
-              name: `${untrained.name}, trained`,
-              options: { ...untrained.options, epochs: 1 },
-              family: `${untrained.family}, trained`,
-              loses: afterTraining * (untrained.loses ?? 1),
-              runs: untrained.runs + runsOfStep * train,
-              trains: true,
-            }),
-          );
-    return [int8, palettes(8), { ...palettes(4), fallsBack: false }, ...lowEntropy, ...trained, float16];
+    return [int8, palettes(8), { ...palettes(4), fallsBack: false }, ...lowEntropy, float16];
   }
   const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
   const isStatic = onIntegers && calibrate > 0;

@@ -3,7 +3,6 @@ import { PithError } from "#ir";
 import type { LayerSelection, OptionValues } from "#pass";
 import { countOption, described, option, overridesOption, parsableBy, selectionOptions } from "#pass";
 import { datasetOption } from "../../data/batches/option.ts";
-import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import { type DtypeName, dtypeNames, dtypes, stepsOfDtype } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
 import { defaultDistortion } from "./rounders/rdoq.ts";
@@ -103,26 +102,6 @@ const entries = v.strictObject({
     `rdoq: error of the outputs, relative to their power (default: ${defaultDistortion})`,
     { value: "share", group: lowEntropy },
   ),
-  /** Rounding method "rdoq": epochs of training of the quantized values towards the original's outputs, which needs no labels (none). */
-  epochs: option(countOption, "rdoq: train the quantized values on the original's outputs, for smaller files", {
-    value: "n",
-    group: lowEntropy,
-  }),
-  /** Augmentation of the images that the values are trained on, as of `train`: "crop=4 flip" (none). */
-  augment: option(
-    v.pipe(augmentationOption, parsableBy(parseAugmentation)),
-    'rdoq: augment the images of the training, such as "crop=4 flip"',
-    { group: lowEntropy },
-  ),
-  /** Rounding method "rdoq": folder with checkpoints of the training, in a subfolder named by the distortion (none). */
-  checkpoint: option(v.string(), "rdoq: folder for checkpoints of the training", {
-    value: "folder",
-    group: lowEntropy,
-  }),
-  /** Rounding method "rdoq": continue the training with its checkpoint (false). */
-  resume: described(v.optional(v.boolean(), false), "rdoq: continue the training with the checkpoint in this folder", {
-    group: lowEntropy,
-  }),
   /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
@@ -223,7 +202,6 @@ export const calibrationNeed = {
     const { scheme, bits } = withDtype(options);
     return (scheme === "dynamic" && !isLowEntropy(options)) || (reconstructsOutputs(options) && bits === 4);
   },
-  trains: ({ epochs }: OptionValues) => epochs !== undefined,
 };
 
 /**
@@ -248,7 +226,7 @@ export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options
   ) as O;
 }
 
-const lowEntropyOptions: readonly string[] = ["rounder", "distortion", "epochs", "augment", "checkpoint", "resume"];
+const lowEntropyOptions: readonly string[] = ["rounder", "distortion"];
 
 const withoutMethod = (names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] =>
   isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype, target: options.target })) : [];

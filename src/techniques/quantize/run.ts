@@ -80,7 +80,7 @@ export async function runQuantize(
         ? await (await import("./decoder-defaults.ts")).withDecoderDefaults(requested, options, model, context.engine)
         : requested;
     let massiveChanges: readonly Change[] = [];
-    const isBlind = step.lowEntropy === undefined && !rounders.looksAtSamples(step.rounder);
+    const isBlind = step.distortion === undefined && !rounders.looksAtSamples(step.rounder);
     if (step.scheme === "dynamic" && step.data !== undefined && isBlind) {
       const { quantizeMassiveInputs } = await import("./massive-inputs.ts");
       ({ changes: massiveChanges, rest: step } = await quantizeMassiveInputs(model, step, context));
@@ -89,11 +89,11 @@ export async function runQuantize(
       const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
-    const { lowEntropy } = step;
+    const { distortion } = step;
     const { changes, misses } =
-      lowEntropy === undefined
+      distortion === undefined
         ? await quantizeBy(step, model, context)
-        : await (await import("./distortion.ts")).quantizeForDownload({ ...step, lowEntropy }, model, context);
+        : await (await import("./distortion.ts")).quantizeForDownload({ ...step, distortion }, model, context);
     const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
     // Only the user's own options are overrides.
     const overrides = new Set(Object.keys(requested.overrides ?? {}));

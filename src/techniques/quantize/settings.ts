@@ -21,17 +21,12 @@ type Shared = Pick<FlatOptions, "layers" | "except" | "target" | "data" | "sampl
   readonly unfit?: ReadonlySet<string>;
 };
 
-/** Settings of low-entropy values: the error of the outputs, relative to their power, and optionally the training of the values. */
-export interface LowEntropy {
-  readonly distortion: number;
-  readonly training?: Pick<FlatOptions, "augment" | "checkpoint" | "resume"> & { readonly epochs: number };
-}
-
 type Rounded = Shared &
   Pick<FlatOptions, "perChannel" | "zeroPoints" | "overrides" | "equalize" | "biasCorrection"> & {
     readonly bits: NonNullable<FlatOptions["bits"]>;
     readonly rounder: NonNullable<FlatOptions["rounder"]>;
-    readonly lowEntropy?: LowEntropy;
+    /** Low-entropy values: the error of the outputs that rounding adds, relative to their power. */
+    readonly distortion?: number;
   };
 
 export type WeightsSettings = Rounded &
@@ -62,8 +57,7 @@ const roundedSchemes = ["weights", "dynamic", "static"] as const;
 /** Maps an option to the schemes that have it. Options that are not listed apply to all schemes. */
 const schemesByOption: Readonly<Partial<Record<string, readonly Scheme[]>>> = {
   ...{ bits: roundedSchemes, weights: roundedSchemes, perChannel: roundedSchemes, zeroPoints: roundedSchemes },
-  ...{ rounder: roundedSchemes, overrides: roundedSchemes, distortion: roundedSchemes, epochs: roundedSchemes },
-  ...{ augment: roundedSchemes, checkpoint: roundedSchemes, resume: roundedSchemes },
+  ...{ rounder: roundedSchemes, overrides: roundedSchemes, distortion: roundedSchemes },
   ...{ block: ["weights"], onnxOnly: ["weights"], activations: ["static"], ranges: ["static"] },
 };
 
@@ -73,7 +67,6 @@ export const hasOption = (scheme: Scheme, option: string): boolean =>
 /** Values that change nothing, so that every scheme accepts them. */
 const neutral: OptionValues = {
   ...{ perChannel: true, zeroPoints: false, onnxOnly: false, activations: "uint8", ranges: "min-max" },
-  resume: false,
   rounder: nearest.id,
 };
 
@@ -129,7 +122,7 @@ function settingsOfStep(
   const roundedSettings = {
     ...shared,
     ...{ perChannel, zeroPoints, overrides, equalize, biasCorrection, bits, rounder },
-    ...lowEntropyOf({ ...options, rounder }),
+    ...distortionOf({ ...options, rounder }),
   };
   const layers = everySetting({ scheme, rounder, bits, block, weights, onnxOnly, zeroPoints, overrides });
   for (const { weights: codes } of layers)
@@ -243,23 +236,12 @@ function requireWidth(layer: WeightChoice): void {
   ]);
 }
 
-/** Returns the settings of low-entropy values, if the rounding method computes them. */
-function lowEntropyOf(options: Choices): { readonly lowEntropy?: LowEntropy } {
-  const { rounder, distortion, epochs, augment, checkpoint, resume } = options;
-  const hasMethod = isLowEntropy({ rounder });
-  const otherMethod = `belongs to the rounding method "rdoq", got "${rounders.known(rounder)?.id ?? rounder}"`;
-  const noTraining = "belongs to a training, but no `epochs` are given";
-  const noFolder = "expected `checkpoint`, the folder to continue from";
-  requireRules([
-    ["epochs", epochs !== undefined && !hasMethod, otherMethod, 'Pass `rounder: "rdoq"`.'],
-    ["distortion", distortion !== undefined && !hasMethod, otherMethod, 'Pass `rounder: "rdoq"`.'],
-    ["augment", augment !== undefined && epochs === undefined, noTraining, "Pass epochs, such as 2."],
-    ["checkpoint", checkpoint !== undefined && epochs === undefined, noTraining, "Pass epochs, such as 2."],
-    ["resume", resume && checkpoint === undefined, noFolder, "Pass the folder of the stopped training."],
-  ]);
-  if (!hasMethod) return {};
-  const training = epochs === undefined ? {} : { training: { epochs, augment, checkpoint, resume } };
-  return { lowEntropy: { distortion: distortion ?? defaultDistortion, ...training } };
+/** Returns the distortion of low-entropy values, if the rounding method computes them. */
+function distortionOf({ rounder, distortion }: Choices): { readonly distortion?: number } {
+  if (isLowEntropy({ rounder })) return { distortion: distortion ?? defaultDistortion };
+  if (distortion === undefined) return {};
+  const sentence = `belongs to the rounding method "rdoq", got "${rounders.known(rounder)?.id ?? rounder}"`;
+  throw rejection("distortion", sentence, 'Pass `rounder: "rdoq"`.');
 }
 
 export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>

@@ -42,8 +42,8 @@ export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2
 
 type Evidence = Gram | RowReads | undefined;
 
-/** @param onLayer receives the error e and the scales of each rounded layer. For a shared weight, e is the sum over the layers that read it. */
-export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: number, scales: Float32Array) => void) {
+/** @param onLayer receives the error e of each rounded layer. For a shared weight, e is the sum over the layers that read it. */
+export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: number) => void) {
   const lambdaFrom = async (
     { matrices }: SlicedWeight,
     errorModel: ErrorModel,
@@ -73,11 +73,7 @@ export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: numb
     async codes(weight, grid, context) {
       const errorModel = await errorModelOf(weight, context);
       const codes = await roundWeight(weight, grid, errorModel, await lambdaFrom(weight, errorModel, context), context);
-      onLayer?.(
-        context.layer.name,
-        await errorOf(roundingErrors(weight, grid, codes), errorModel, context),
-        grid.scale,
-      );
+      onLayer?.(context.layer.name, await errorOf(roundingErrors(weight, grid, codes), errorModel, context));
       return codes;
     },
   } satisfies Solver<Evidence>;
@@ -222,7 +218,7 @@ async function roundWeight(
 }
 
 /** Returns the bits of each value's code from `low` to `high`: −log₂ of its share of all values. */
-export function codeLengths(
+function codeLengths(
   { low, high }: Pick<ScaledGrid, "low" | "high">,
   codes: readonly { readonly data: Float64Array }[],
 ): Float64Array {
