@@ -50,7 +50,6 @@ const formats: Readonly<Record<string, QuantizeOptions>> = {
   "4 bits with zero points": { scheme: "weights", bits: 4, zeroPoints: true },
   "8-bit blocks": { scheme: "weights", block: 32 },
   "4 bits standard": { scheme: "weights", bits: 4, onnxOnly: true },
-  nf4: { scheme: "weights", weights: "nf4" },
   "palette of 8 bits": { scheme: "weights", weights: "palette" },
   "palette of 4 bits": { scheme: "weights", weights: "palette", bits: 4 },
   "palette of 3 bits": { scheme: "weights", weights: "palette", bits: 3 },

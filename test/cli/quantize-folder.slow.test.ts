@@ -19,15 +19,13 @@ test("compress keeps the smallest valid file of each model, and names it in conf
   expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("without --data there is no accuracy goal") });
   expect(text).toMatch(/^q8 +model_quantized .* passed over$/m);
   // Pith keeps the fastest of variants with similar sizes, which depends on the machine.
-  const [, dtype] = /^(q4|q4f16|bnb4) +model_\w+ .* ← kept$/m.exec(text) ?? [];
+  const [, dtype] = /^(q4|q4f16) +model_\w+ .* ← kept$/m.exec(text) ?? [];
   expect(text.match(/← kept/g)).toHaveLength(1);
   expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx", `model_${dtype}.onnx`, "relu.onnx"]);
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toMatchObject({
     "transformers.js_config": { dtype: { model: dtype, relu: "fp32" } },
   });
-  expect(await readFile(join(out, "README.md"), "utf8")).toContain(
-    "of q8, int8, uint8, q4, q4f16, bnb4, fp16: the smallest",
-  );
+  expect(await readFile(join(out, "README.md"), "utf8")).toContain("of q8, int8, uint8, q4, q4f16, fp16: the smallest");
 });
 
 describe("a folder with missing files", () => {

@@ -55,7 +55,6 @@ export const formats: readonly Format[] = [
   ["blocks of 4 bits", ["--scheme", "weights", "--bits", "4"], 250],
   ["blocks of 2 bits", ["--scheme", "weights", "--bits", "2"], 1500],
   ["blocks of 4 bits in operators of ONNX", ["--scheme", "weights", "--bits", "4", "--onnx-only"], 250],
-  ["nf4", ["--scheme", "weights", "--weights", "nf4"], 500],
   ["a palette", ["--scheme", "weights", "--weights", "palette", "--bits", "4"], 120],
   ["float16", ["--scheme", "float16"], 0.8],
   ["bfloat16", ["--scheme", "bfloat16"], 6],

@@ -29,13 +29,12 @@ describe("a folder with one model", () => {
     const before = await files(source());
     const rows = await run({ dtypes: "all" });
     expect(rows.map(({ dtype, verdict }) => [dtype, verdict])).toEqual(
-      ["q8", "int8", "uint8", "q4", "q4f16", "bnb4", "fp16"].map((dtype) => [dtype, "kept"]),
+      ["q8", "int8", "uint8", "q4", "q4f16", "fp16"].map((dtype) => [dtype, "kept"]),
     );
     expect(await files(out())).toEqual([
       "README.md",
       "config.json",
       "onnx/model.onnx",
-      "onnx/model_bnb4.onnx",
       "onnx/model_fp16.onnx",
       "onnx/model_int8.onnx",
       "onnx/model_q4.onnx",

@@ -37,7 +37,6 @@ test("accepts options that a dtype leaves open, and rejects contradictions", asy
   for (const [options, message] of [
     [{ dtype: "q4", bits: 2 }, /`bits` is 4 in the dtype "q4", got 2/],
     [{ dtype: "q4", bits: 8 }, /`bits` is 4 in the dtype "q4", got 8/],
-    [{ dtype: "bnb4", bits: 8 }, /`bits` is 4/],
     [{ dtype: "q8", bits: 4 }, /`bits` is 7/],
     [{ dtype: "q4", block: 64 }, /`block` is 32/],
     [{ dtype: "uint8", weights: "int8" }, /`weights` is uint8/],

@@ -33,19 +33,7 @@ interface BlockCase {
   readonly scales: GoldenTensor;
   readonly zero_points_raw?: GoldenTensor;
 }
-interface Bnb4Case {
-  readonly K: number;
-  readonly N: number;
-  readonly block_size: 16 | 32;
-  readonly type: "NF4" | "FP4";
-  readonly weight_K_by_N: GoldenTensor;
-  readonly packed: GoldenTensor;
-  readonly absmax: GoldenTensor;
-}
-const reference = golden<{
-  readonly blocks_dequantizelinear: readonly BlockCase[];
-  readonly bnb4: readonly Bnb4Case[];
-}>("quantization");
+const reference = golden<{ readonly blocks_dequantizelinear: readonly BlockCase[] }>("quantization");
 
 /** Returns a product with a weight of these values, inputs × outputs. */
 function product(inputs: number, outputs: number, numbers: Iterable<number>): Model {
@@ -73,7 +61,6 @@ async function optimized(model: Model): Promise<readonly string[]> {
 testFormats([
   [{ bits: 4, block: 16, onnxOnly: true }, 0.2, ["int4", "int4", "int4", "int4", "int4", "int8"]],
   [{ weights: "palette", bits: 5 }, 0.06, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
-  [{ weights: "nf4" }, 0.2, ["int8", "int8", "int8", "uint8", "uint8", "int8"]],
 ]);
 
 test.each([
@@ -82,7 +69,6 @@ test.each([
   { bits: 4 },
   { bits: 4, onnxOnly: true },
   { bits: 2 },
-  { weights: "nf4" },
   { weights: "palette", bits: 3 },
 ] as const satisfies readonly QuantizeOptions[])("%j: counts elements of weights, not their bytes", async (options) => {
   const [before, model] = [parseModel(text), parseModel(text)];
@@ -96,7 +82,7 @@ test.each([
   const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
   expect(await count(model)).toBe((await count(before)) + palettes);
   const bits = weightBits(allLayers(model, infer(model)).find(({ name }) => name === "fc1") as Layer);
-  expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
+  expect(bits).toBe("bits" in options ? options.bits : 8);
 });
 
 test.each([4, 8] as const)(
@@ -196,18 +182,6 @@ describe("blocks in operators of ONNX", () => {
     ).rejects.toThrow('quantize: "onnxOnly": blocks have 4 or 8 bits in operators of ONNX, got 2.');
   });
 });
-
-test.skipIf(reference === undefined).each((reference?.bnb4 ?? []).filter(({ type }) => type === "NF4"))(
-  "nf4, $K × $N in blocks of $block_size: equals the indices of ONNX Runtime's quantizer",
-  async ({ K, N, block_size: block, ...given }) => {
-    const model = product(K, N, goldenNumbers(given.weight_K_by_N));
-    await quantize(model, { scheme: "weights", weights: "nf4", block });
-    expect([...toFloat64(await stored(model, "fc.weight_quantized"))]).toEqual(given.packed.data);
-    expect([...toFloat64(await stored(model, "fc.weight_scale"))]).toEqual(
-      [...goldenNumbers(given.absmax)].map(Math.fround),
-    );
-  },
-);
 
 test("recognizes layers with float8 and fp4 weights, and does not quantize them again", async () => {
   const model = parseModel(`opset 19, com.microsoft 1
@@ -315,11 +289,10 @@ graph (ids: int64[batch]) -> (y: float32[batch, 22]) {
 });
 
 test.each([
-  [{ weights: "nf4", bits: 2 }, "nf4 has 4, got 2"],
   [{ weights: "palette", bits: 9 }, "takes a whole number from 1 to 8"],
   [{ bits: 1 }, "takes 8, 6, 5, 4, 3 or 2, got 1"],
   [{ weights: "palette", rounder: "mse" }, "the values of palette are given"],
-  [{ scheme: "dynamic", weights: "nf4" }, 'nf4 is not available in the scheme "dynamic"'],
+  [{ scheme: "dynamic", weights: "palette" }, 'palette is not available in the scheme "dynamic"'],
 ] as const)("rejects %j", async (options, message) => {
   const model = product(16, 2, numbersFor([16, 2]).data);
   await expect(quantize(model, { scheme: "weights", ...options } as QuantizeOptions)).rejects.toThrow(message);

@@ -117,7 +117,6 @@ describe("a merged decoder, whose branches share all weights", () => {
     [{ scheme: "weights", bits: 4 }, 15, 4.5],
     [{ scheme: "weights", bits: 4, rounder: "k-quant" }, 15, 4.5],
     [{ scheme: "weights", bits: 4, onnxOnly: true }, 15, 3.4],
-    [{ dtype: "bnb4" }, 15, 1.9],
     [{ scheme: "weights", weights: "palette", bits: 6 }, 15, 2],
     [{ scheme: "dynamic" }, 25, 3.2],
     [{ scheme: "float16" }, 60, 1.9],

@@ -39,5 +39,5 @@ test.each<[QuantizeOptions, boolean]>([
 
 test("the higher-precision formats of a dtype are those of its scheme", () => {
   const change = { at: "a", what: "", kind: "quantized", bits: 4, decidedBy: "global" } as const;
-  expect(milderForms({ dtype: "bnb4" }, change)).toEqual([{ bits: 8, weights: "int8" }, { float: true }]);
+  expect(milderForms({ dtype: "q4" }, change)).toEqual([{ bits: 8 }, { float: true }]);
 });

@@ -56,7 +56,6 @@ const schemes: readonly QuantizeOptions[] = [
   { scheme: "weights", bits: 2 },
   { scheme: "weights", bits: 2, zeroPoints: true },
   { scheme: "weights", block: 32 },
-  { scheme: "weights", weights: "nf4" },
   { scheme: "weights", weights: "palette", bits: 4 },
   { scheme: "dynamic" },
   { scheme: "dynamic", weights: "int8" },

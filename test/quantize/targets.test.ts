@@ -46,7 +46,6 @@ graph (ids: int64[batch, length]) -> (y: float32[batch, length, 64]) {
 });
 
 test.each([
-  { scheme: "weights", weights: "nf4" },
   { scheme: "weights", bits: 2, zeroPoints: true },
   { scheme: "dynamic", perChannel: false },
   { dtype: "q4f16" },

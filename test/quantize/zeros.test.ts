@@ -54,7 +54,6 @@ const forms: readonly QuantizeOptions[] = [
   { ...weights, bits: 4, onnxOnly: true, rounder: "gptq" },
   { ...weights, rounder: "gptq" },
   { ...weights, bits: 3, rounder: "gptq" },
-  { ...weights, weights: "nf4" },
   ...([2, 3, 4, 8] as const).map((bits) => ({ ...weights, weights: "palette" as const, bits })),
   { scheme: "dynamic" },
   { scheme: "static" },

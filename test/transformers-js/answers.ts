@@ -7,7 +7,7 @@ export interface Asked {
   /** The folder of the model. */
   readonly name: string;
   readonly task: "text-classification" | "text-generation";
-  readonly dtypes: readonly ("fp32" | "fp16" | "q8" | "int8" | "uint8" | "q4" | "q4f16" | "bnb4" | "q2" | "q2f16")[];
+  readonly dtypes: readonly ("fp32" | "fp16" | "q8" | "int8" | "uint8" | "q4" | "q4f16" | "q2" | "q2f16")[];
   readonly texts: readonly string[];
   readonly device: "cpu" | "wasm";
   /** Maximum number of generated tokens (24). */

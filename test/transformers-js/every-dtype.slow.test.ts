@@ -16,7 +16,7 @@ import { realModel, shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { type Answers, type Asked, answers, transcripts } from "./answers.ts";
 
-const dtypes = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "bnb4", "fp16", "q2", "q2f16"] as const;
+const dtypes = ["fp32", "q8", "int8", "uint8", "q4", "q4f16", "fp16", "q2", "q2f16"] as const;
 const out = temporaryFolder();
 
 const module = join(import.meta.dirname, "answers.ts");

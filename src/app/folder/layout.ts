@@ -3,7 +3,7 @@ import { dataName, parseDataName } from "#ir";
 import { sidecarNames } from "../../data/sidecars/sidecars.ts";
 import { dtypes } from "../../techniques/quantize/dtypes.ts";
 
-const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
+const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_bnb4", "_q1", "_q1f16"];
 
 export const maxChunks = 100;
 

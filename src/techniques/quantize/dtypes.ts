@@ -14,8 +14,8 @@ export interface DtypeStep {
   /** Computes in float16. Without it, the runtime widens weights of the scheme "float16" when it loads the model. */
   readonly arithmetic?: "float16" | undefined;
   readonly bits?: 8 | 4 | 2;
-  readonly block?: 32 | 64;
-  readonly weights?: "int8" | "uint8" | "nf4";
+  readonly block?: 32;
+  readonly weights?: "int8" | "uint8";
   /** Uses only operators that every build of the runtime has. */
   readonly everywhere?: true | undefined;
 }
@@ -43,11 +43,6 @@ const table = {
   },
   q4: { suffix: "_q4", meaning: "4-bit weights in blocks of 32", steps: [q4] },
   q4f16: { suffix: "_q4f16", meaning: "q4, all other weights fp16", steps: [q4, float16] },
-  bnb4: {
-    suffix: "_bnb4",
-    meaning: "4-bit weights of normally distributed values (nf4) in blocks of 64; not for WebGPU",
-    steps: [{ scheme: "weights", weights: "nf4", bits: 4, block: 64 }],
-  },
   q2: { suffix: "_q2", meaning: "2-bit weights in blocks of 32, 4-bit tables", rare: true, steps: [q2] },
   q2f16: { suffix: "_q2f16", meaning: "q2, all other weights fp16", rare: true, steps: [q2, float16] },
   fp16: { suffix: "_fp16", meaning: "half precision, including arithmetic", steps: [float16] },

@@ -19,7 +19,7 @@ import {
 export const rangeMethods = ["min-max", "percentile", "mse"] as const;
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
-const weights = v.picklist(["int8", "uint8", "nf4", "palette"]);
+const weights = v.picklist(["int8", "uint8", "palette"]);
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
@@ -119,14 +119,13 @@ const entries = v.strictObject({
     activations: v.optional(activationTypes),
     float: v.optional(v.boolean()),
   }),
-  /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "nf4" and "palette". */
+  /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "palette". */
   weights: option(weights, "type of quantized weights (default: int8; dynamic: the faster type)", {
     group: formats,
     meanings: {
       title: "Codes (--weights)",
       rows: [
         ["int8, uint8", "integers"],
-        ["nf4", "4-bit floats as in bitsandbytes (matrix products only)"],
         ["palette", "a codebook per weight with 2 to the power of --bits values"],
       ],
     },

@@ -8,7 +8,6 @@ import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
 import type { Form, Format, LayerPlan } from "./formats/format.ts";
 import { rowBlocksFor } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
-import { bnb4For } from "./formats/matmul-bnb4.ts";
 import { blocksFor } from "./formats/matmul-nbits.ts";
 import { paletteFor } from "./formats/palette.ts";
 import { nearest } from "./rounders/nearest.ts";
@@ -19,7 +18,6 @@ import { existingRounding, type Rounding, weightMiss } from "./weight.ts";
 /** The formats of the weight-only scheme in the order of preference. The name completes the message "not …". */
 const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
   ["a palette", paletteFor],
-  ["4-bit floats", bnb4For],
   ["codes", learnedCodesFor],
   ["blocks", standardBlocksFor],
   ["blocks", rowBlocksFor],

@@ -27,7 +27,7 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
  *
  * - `weights`: a `DequantizeLinear` before each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a
  *   `block`, matrix products become `MatMulNBits` and embedding tables `GatherBlockQuantized` (never below 4 bits). Other layers,
- *   and 3, 5 and 6 bits, use one scale per output. `weights` selects "nf4" or a trainable "palette". Tables have
+ *   and 3, 5 and 6 bits, use one scale per output. `weights` selects a trainable "palette". Tables have
  *   4 bits by default: BERT is 1.10 MB instead of 1.41 MB with 8-bit tables, at 76.5 instead of 76.3 % accuracy (float: 76.4 %).
  * - `dynamic`: integer arithmetic; the range of an activation is computed in every run. Needs no data.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses

@@ -208,11 +208,10 @@ function requireRounder(layers: readonly WeightChoice[]): void {
 }
 
 function requireWidth(layer: WeightChoice): void {
-  const { scheme, bits, block, weights, onnxOnly } = layer;
+  const { scheme, bits, block, onnxOnly } = layer;
   const widths = integerBits[scheme];
   const isInteger = areIntegers(layer);
   requireRules([
-    ["bits", weights === "nf4" && bits !== 8 && bits !== 4, `nf4 has 4, got ${bits}`, "Omit `bits`."],
     [
       "bits",
       isInteger && !widths.includes(bits),

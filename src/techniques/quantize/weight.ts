@@ -305,7 +305,7 @@ function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
 }
 
 /** Transposes a matrix in tiles, because element by element each access would miss the cache. */
-export function transposeTensor(
+function transposeTensor(
   from: ArrayLike<number>,
   to: Float32Array | Codes,
   { rows, columns }: { readonly rows: number; readonly columns: number },

@@ -22,11 +22,7 @@ const options = v.object({
     value: "dtype",
     common: true,
     instead: {
-      ...{
-        int4: fourBitsAdvice,
-        uint4: fourBitsAdvice,
-        fp4: "For transformers.js bnb4; --scheme weights --weights nf4 in a file.",
-      },
+      ...{ int4: fourBitsAdvice, uint4: fourBitsAdvice, bnb4: fourBitsAdvice },
       ...{ int2: "2 bits: --dtype q2; in other files --scheme weights --bits 2." },
       ...{ float16: "16 bits: --dtype fp16; in other files --scheme float16." },
     },

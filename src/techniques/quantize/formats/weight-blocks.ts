@@ -20,7 +20,6 @@ import {
   type MeasuredWeight,
   type RoundingSource,
   scaleAxis,
-  transposeTensor,
   weightReader,
   withLayerName,
 } from "../weight.ts";
@@ -230,15 +229,6 @@ function measuredBlocks(
 }
 
 export const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), areColumns: scaleAxis(layer) !== 0 });
-
-export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
-  const { rows, width } = blockShape(layer, 1);
-  const values = toFloat32(dense);
-  if (scaleAxis(layer) === 0) return values;
-  const transposed = new Float32Array(rows * width);
-  transposeTensor(values, transposed, { rows: width, columns: rows });
-  return transposed;
-}
 
 /** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
 export function blocksText(
