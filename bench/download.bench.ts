@@ -18,7 +18,6 @@ import { draw } from "../src/data/batches/select.ts";
 import { latency, size } from "../src/judge/index.ts";
 import type { HoldoutComparison } from "../src/judge/measure/holdout.ts";
 import { PairedMetrics, type PairedResult } from "../src/judge/measure/paired-metrics.ts";
-import { secondsSince } from "../src/runtime/run/elapsed.ts";
 import type { Spread } from "../src/runtime/run/latency.ts";
 import { timedFeeds, timedShapes } from "../src/runtime/run/timed-inputs.ts";
 import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";

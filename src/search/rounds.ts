@@ -151,7 +151,7 @@ export class Rounds {
   #firstFormats(): readonly Combination[] {
     const { combinations, forecast, objective, work } = this.#options;
     const fittingFormats = combinations.flatMap((combination) => {
-      const { structure, numbers, training, fallback } = combination;
+      const { structure, training, fallback } = combination;
       if ((structure ?? training ?? fallback) !== undefined) return [];
       const figures = forecast.predict(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
