@@ -1,7 +1,7 @@
 /**
  * Checks whether recipes of `sensitivity` meet their budget: prints the remaining share of the network for each kind of change, cost and budget.
  *
- *     npm run bench -- sensitivity [--models resnet20,cct_cifar10] [--samples 128] [--time]
+ *     npm run bench -- sensitivity [--models resnet20,cct_cifar10] [--samples 128]
  *
  * Exit code 1 if a budget that can be reached is exceeded, or, by changes of any size, missed by more than 5 points.
  */
@@ -20,7 +20,6 @@ const { values } = parseArgs({
   options: {
     models: { type: "string", default: "resnet20,mobilenetv3_cifar10,cct_cifar10,bert_sst2,resnet8" },
     samples: { type: "string", default: "128" },
-    time: { type: "boolean", default: false },
   },
 });
 const seed = 0;
@@ -40,7 +39,7 @@ for (const name of values.models.split(",")) {
   }
   const model = await open(files.model);
   const { test, metric } = await taskOf(model, files.data, network, seed);
-  const sweep = await sensitivity(model, { test: take(test, Number(values.samples)), metric }, { timed: values.time });
+  const sweep = await sensitivity(model, { test: take(test, Number(values.samples)), metric });
   const rows: string[][] = [];
   for (const kind of sensitivityKinds)
     for (const cost of sensitivityCosts) {

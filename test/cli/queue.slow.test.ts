@@ -16,8 +16,6 @@ import { freePort, noServer, startRedis } from "./redis-server.ts";
 import { pith, program } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
-/** Removes the time and the paths from the report of `sensitivity`, which differ between runs. */
-const dropRunDetails = ({ seconds: _, written: __, ...findings }: Readonly<Record<string, unknown>>) => findings;
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once("close", resolve));
 
@@ -102,7 +100,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     expect(readdirSync(join(store, "runs"))).toHaveLength(1);
   }, 240_000);
 
-  test("workers do not change the results of sensitivity and of recipes on several models", async () => {
+  test("workers do not change the results of recipes on several models", async () => {
     stopServer = await startRedis(folder, port);
     const workers = [worker(), worker()];
     for (const { said } of workers) await until(() => said().includes("takes work from"));
@@ -115,11 +113,6 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
       const near = await pith(...words, "-o", at(`${words[0]}-near`));
       expect(near.code, near.err).toBe(0);
     };
-    await both("sensitivity", at("outliers.onnx"), ...data, "--kinds", "prune,bits");
-    const [far, near] = ["far", "near"].map((name) =>
-      dropRunDetails(JSON.parse(readFileSync(join(at(`sensitivity-${name}`), "sensitivity.json"), "utf8"))),
-    );
-    expect(far).toEqual(near);
     writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
     await both("compress", at("outliers.onnx"), at("right.onnx"), ...data, "-r", at("recipe.yaml"), "--force");
     for (const name of ["outliers", "right"])
@@ -129,7 +122,6 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     for (const { child } of workers) child.kill("SIGINT");
     await Promise.all(workers.map(({ child }) => ended(child)));
     const logs = workers.map((one) => one.said()).join("\n");
-    expect(logs).toMatch(/measurements \d+ to \d+ of outliers\.onnx: /);
     expect(logs).toMatch(/prune \+ train of outliers\.onnx: /);
     expect(logs).toMatch(/prune \+ train of right\.onnx: /);
     expect(logs).not.toContain("failed");
@@ -240,19 +232,13 @@ export function* batches({ size }) {
     });
     writeFileSync(at("mine.yaml"), `steps:\n  - prune: { amount: 90%, importance: ${mine} }\n`);
     const model = [at("outliers.onnx"), "--data", data];
-    const commands = [
-      ["compress", ...model, "-r", at("mine.yaml"), "--modules", mine, "--force"],
-      ["sensitivity", ...model, "--kinds", "prune"],
-    ];
+    const commands = [["compress", ...model, "-r", at("mine.yaml"), "--modules", mine, "--force"]];
     const results = (name: string, steps: string) => {
-      const [run, sensitivity] = ["compress/run.json", "sensitivity/sensitivity.json"].map((file) =>
-        JSON.parse(readFileSync(join(at(name), file), "utf8")),
-      );
+      const run = JSON.parse(readFileSync(join(at(name), "compress", "run.json"), "utf8"));
       const kept = readdirSync(steps, { recursive: true }).map((path) => basename(String(path)));
       return {
         model: readFileSync(join(at(name), "compress", "model.onnx"), "base64"),
         importance: run.variants[0].steps[0].options.importance,
-        sensitivity: dropRunDetails(sensitivity),
         kept: new Set(kept.filter((path) => /^[0-9a-f]{64}\.(json|onnx)$/.test(path))),
       };
     };
@@ -296,10 +282,7 @@ export function* batches({ size }) {
     await until(() => said().includes("takes work from"));
     writeFileSync(at("masked.yaml"), "steps:\n  - prune: { amount: 10% }\n");
     const sharedWords = [at("outliers.onnx"), "--data", at("points.csv"), "--queue", address, "--store", store];
-    for (const words of [
-      ["compress", ...sharedWords, "-r", at("masked.yaml"), "--force", "-o", at("secret-run")],
-      ["sensitivity", ...sharedWords, "--kinds", "prune", "-o", at("secret-sweep")],
-    ]) {
+    for (const words of [["compress", ...sharedWords, "-r", at("masked.yaml"), "--force", "-o", at("secret-run")]]) {
       const { code, out, err } = await pith(...words);
       expect(code, err).toBe(0);
       const results = words.at(-1) ?? "";

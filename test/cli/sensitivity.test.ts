@@ -42,8 +42,6 @@ test("a recipe of a sweep that ran out of time states how many settings were mea
 });
 
 test.each([
-  [["--data", "points.csv", "--queue", "redis://localhost:1"], /--queue needs --store/],
-  [["--data", "points.csv", "--jobs", "0"], /--jobs/],
   [["--kinds", "prune"], /Samples are needed/],
   [["--data", "points.csv", "--kinds", "weights"], /--kinds: expected/],
   [["--data", "points.csv", "--layers", "fc9"], /No layer is called "fc9"/],

@@ -11,7 +11,7 @@ import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { allocationFrom } from "../../src/search/sensitivity/allocation.ts";
-import { measureIn, sensitivity } from "../../src/search/sensitivity/sensitivity.ts";
+import { sensitivity } from "../../src/search/sensitivity/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/search/sensitivity/sensitivity-record.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "../judge/blobs.ts";
@@ -126,36 +126,6 @@ test("counts the remaining rows if the time limit is reached", async () => {
   expect([rows, open]).toEqual([[], 12]);
 });
 
-test("uses measurements of workers, and measures the others itself, with the same rows", async () => {
-  const measured: number[] = [];
-  const sweepAhead = (share: number, minutes?: number) => {
-    const resumeFolder = temporaryFolder();
-    return sensitivity(
-      model,
-      task,
-      {
-        kinds: ["prune"],
-        minutes,
-        resumeFolder,
-        async runAhead(all) {
-          measured.push(all.length);
-          const some = all.slice(0, share * all.length);
-          const half = some.length / 2;
-          for (const portion of [some.slice(half), some.slice(0, half)])
-            await measureIn(model, task, { resumeFolder }, portion);
-        },
-      },
-      {},
-    );
-  };
-  const rows = analysis.rows.filter(({ kind }) => kind === "prune");
-  // The time limit leaves no time to measure.
-  expect(await sweepAhead(1, 1e-9)).toMatchObject({ rows, open: 0 });
-  expect(await sweepAhead(1 / 3, 1e-9)).toMatchObject({ open: 8 });
-  expect(await sweepAhead(1 / 3)).toMatchObject({ rows, open: 0 });
-  expect(measured).toEqual([12, 12, 12]);
-});
-
 test("rejects a model at chance level", async () => {
   const zero = model.clone();
   await prune(zero, { amount: 1 });
@@ -212,16 +182,6 @@ describe("an allocation", () => {
     expect(remaining).toBeCloseTo(allocation?.share ?? Number.NaN, 2);
     expect(remaining).toBeLessThanOrEqual(budget + 0.005);
     expect(remaining).toBeGreaterThan(budget - 0.04);
-  });
-
-  test("of processor time requires times, and keeps the budget", async () => {
-    expect(await allocationFrom(model, analysis, "channels", { budget: 0.9, cost: "time" })).toBeUndefined();
-    const saving = analysis.rows.map((row) => ({ ...row, savedTime: row.saved / analysis.bytes }));
-    const allocation = await allocationFrom(model, { ...analysis, rows: saving }, "channels", {
-      budget: 0.99,
-      cost: "time",
-    });
-    expect(allocation?.rows.length).toBeGreaterThan(0);
   });
 
   test("reports the remaining share if the harshest settings do not reach the budget", async () => {

@@ -9,12 +9,10 @@ import { fixedMacs } from "#analysis";
 import { groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
 import type { Recipe } from "../../judge/recipe/recipe.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { countSavedBytes, foldMasksOfPruned } from "./measuring.ts";
 import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { middleSettingOf, optionsOf, sweeps } from "./sweeps.ts";
@@ -22,10 +20,8 @@ import { middleSettingOf, optionsOf, sweeps } from "./sweeps.ts";
 export interface AllocationOptions {
   /** Share of the cost to keep (default: what remains with the middle setting on every layer: 40 % pruned, 4 bits, or half of the rank). */
   readonly budget?: number | undefined;
-  /** Quantity that the budget limits (default: "bytes", where pruned weights do not count). "time" is processor time on one thread. */
+  /** Quantity that the budget limits (default: "bytes", where pruned weights do not count). */
   readonly cost?: SensitivityCost | undefined;
-  /** Samples, of which the first one is timed (default: as `latency`). */
-  readonly data?: Dataset | undefined;
 }
 
 export interface Allocation {
@@ -43,7 +39,7 @@ type Settings = ReadonlyMap<string, number>;
  * Chooses settings from a sensitivity sweep.
  * @param original the measured model; it is not changed.
  * @returns undefined if no measured setting of the kind saves any of the cost.
- * @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be timed, E_STOPPED on the context's signal.
+ * @throws PithError E_STOPPED on the context's signal.
  * @example
  * const losses = await sensitivity(model, { test: data, metric: accuracy() });
  * const allocation = await allocationFrom(model, losses, "bits", { budget: 0.2 });
@@ -53,78 +49,65 @@ export async function allocationFrom(
   original: Model,
   sensitivity: Pick<Sensitivity, "rows" | "bytes">,
   kind: SensitivityKind,
-  { budget, cost = "bytes", data }: AllocationOptions = {},
+  { budget, cost = "bytes" }: AllocationOptions = {},
   partialContext: Partial<Context> = {},
 ): Promise<Allocation | undefined> {
   const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
-  const savingOf = ({ saved, savedMacs = 0, savedTime = 0 }: SensitivityRow): number =>
-    ({ bytes: saved / sensitivity.bytes, macs: savedMacs, time: savedTime })[cost];
+  const savingOf = ({ saved, savedMacs = 0 }: SensitivityRow): number =>
+    cost === "macs" ? savedMacs : saved / sensitivity.bytes;
   const units = unitsOf(sensitivity.rows, kind, savingOf);
   if (units.length === 0) return undefined;
   const model = original.clone();
   storeWeights(model);
-  const meter = await openMeter(model, kind, { cost, data }, units, context);
   const shares = new Map<string, number>();
   const shareOf = async (settings: Settings): Promise<number> => {
     const key = JSON.stringify([...settings]);
     const cached = shares.get(key);
     if (cached !== undefined) return cached;
     throwIfAborted(context.signal, "Stopped while settings were chosen.");
-    const share = settings.size === 0 ? 1 : await meter.shareOf(await changeModel(model, kind, settings, context));
+    const share =
+      settings.size === 0
+        ? 1
+        : await remainingShare(model, await changeModel(model, kind, settings, context), cost, kind, units);
     shares.set(key, share);
     return share;
   };
-  try {
-    const maxShare = budget ?? (await shareOf(middleSettings(sensitivity.rows, kind)));
-    const items = units.map(
-      (unit): Item<SensitivityRow> => ({
-        unchangedCost: 0,
-        offers: withBetween(kind, unit).map(({ row, loss, saving }) => ({ cost: -saving, loss, choice: row })),
-      }),
-    );
-    const countCost = async (rows: readonly SensitivityRow[]): Promise<Choice> => ({
-      rows,
-      cost: await shareOf(settingsOf(rows)),
-    });
-    const limits = { fixed: 1, attempts: maxChoices, slack: minSlack };
-    const choice = await allocateMeasured(items, maxShare, limits, (taken) =>
-      countCost(taken.flatMap((offer) => offer?.choice ?? [])),
-    );
-    const { rows, cost: share } = await useSlack(units, choice, maxShare, countCost);
-    if (rows.length === 0) return undefined;
-    const step = { [sweeps[kind].pass.id]: optionsOf(sweeps[kind], settingsOf(rows)) };
-    return { recipe: recipeFrom({ steps: [step] }), rows, share };
-  } finally {
-    await meter.release?.();
-  }
+  const maxShare = budget ?? (await shareOf(middleSettings(sensitivity.rows, kind)));
+  const items = units.map(
+    (unit): Item<SensitivityRow> => ({
+      unchangedCost: 0,
+      offers: withBetween(kind, unit).map(({ row, loss, saving }) => ({ cost: -saving, loss, choice: row })),
+    }),
+  );
+  const limits = { fixed: 1, attempts: maxChoices, slack: minSlack };
+  const countCost = async (rows: readonly SensitivityRow[]): Promise<Choice> => ({
+    rows,
+    cost: await shareOf(settingsOf(rows)),
+  });
+  const choice = await allocateMeasured(items, maxShare, limits, (offers) =>
+    countCost(offers.flatMap((offer) => offer?.choice ?? [])),
+  );
+  const { rows, cost: share } = await useSlack(units, choice, maxShare, countCost);
+  if (rows.length === 0) return undefined;
+  const step = { [sweeps[kind].pass.id]: optionsOf(sweeps[kind], settingsOf(rows)) };
+  return { recipe: recipeFrom({ steps: [step] }), rows, share };
 }
 
-async function openMeter(
+/** Returns the cost of a changed model relative to the original. */
+async function remainingShare(
   original: Model,
+  result: Model,
+  cost: SensitivityCost,
   kind: SensitivityKind,
-  { cost, data }: Pick<AllocationOptions, "cost" | "data">,
   units: readonly Unit[],
-  context: Context,
-): Promise<{
-  /** Cost of the changed model relative to the original. */
-  shareOf(result: Model): number | Promise<number>;
-  release?(): Promise<void>;
-}> {
-  if (cost === "time") {
-    const timer = await relativeTimer(original, context, data);
-    return { shareOf: async (result) => shareOfTime(await timer.timePair(result)), release: () => timer.release() };
-  }
-  if (cost === "macs") {
-    const totalMacs = Number(macsOf(original));
-    return { shareOf: (result) => macsOf(result) / totalMacs };
-  }
-  const totalBytes = storedBytes(original.graph);
-  const allUnits = {
+): Promise<number> {
+  if (cost === "macs") return macsOf(result) / macsOf(original);
+  const changed = {
     kind,
     layers: units.flatMap(([first]) => first?.row.layers ?? []),
     bytes: units.reduce((sum, [first]) => sum + (first?.row.bytes ?? 0), 0),
   };
-  return { shareOf: async (result) => 1 - (await countSavedBytes(allUnits, original, result)) / totalBytes };
+  return 1 - (await countSavedBytes(changed, original, result)) / storedBytes(original.graph);
 }
 
 function macsOf(model: Model): number {

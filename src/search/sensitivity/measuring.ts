@@ -13,19 +13,13 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
-import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import { isResolved, kindWords, type SensitivityRow } from "./sensitivity-record.ts";
 import { applySetting, type Measurement, sweeps, type Unit } from "./sweeps.ts";
 
 type MeasuredDrop =
-  | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
+  | Pick<SensitivityRow, "drop" | "saved" | "savedMacs">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
-
-export interface DropOptions extends Pick<PairedMetricsOptions, "batch" | "output"> {
-  /** Also measure the saved processor time (default: false). */
-  readonly timed?: boolean | undefined;
-}
 
 export interface DropMeter {
   /** The original, with constants stored as initializers. */
@@ -45,7 +39,7 @@ export async function openDropMeter(
   store: Store,
   original: Model,
   task: Task,
-  { timed = false, ...options }: DropOptions,
+  { batch, output }: Pick<PairedMetricsOptions, "batch" | "output">,
   outerContext: Context,
 ): Promise<DropMeter> {
   const texts = new Set<string>();
@@ -58,7 +52,8 @@ export async function openDropMeter(
       texts.add(event.text);
     },
   };
-  const { metric, test } = task;
+  const { metric } = task;
+  const options = { batch, output };
   const model = original.clone();
   storeWeights(model);
   const looks = Looks.drawSamples(model, task, options, context, firstLook);
@@ -73,7 +68,7 @@ export async function openDropMeter(
     });
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
-  const shared = { sensitivity: { judging, seed: context.seed }, ...(timed ? { timed } : {}) };
+  const shared = { sensitivity: { judging, seed: context.seed } };
   const before = fixedMacs(model);
   const resolution = usualDrop(metric, estimate.value);
   const dropOf = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: resolution }).drop;
@@ -86,14 +81,12 @@ export async function openDropMeter(
       return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
     await foldMasksOfPruned(changed);
     const after = fixedMacs(changed);
-    const time = timed ? await relativeTime(model, changed, context, test) : undefined;
     return {
       drop: dropOf((await looks.look(changed, isSettled)).compared),
       saved: await countSavedBytes(unit, model, changed),
       ...(typeof before === "number" && typeof after === "number" && before > 0
         ? { savedMacs: 1 - after / before }
         : {}),
-      ...(time === undefined || time instanceof Miss ? {} : { savedTime: 1 - shareOfTime(time) }),
     };
   };
   const keyOf = ({ unit: { kind, layers }, setting }: Measurement) => ({ ...shared, kind, layers, setting });

@@ -11,8 +11,8 @@ export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
 /** Technique: unstructured pruning ("prune"), removal of channels, quantization of weights ("bits"), or factorization ("rank"). */
 export type SensitivityKind = (typeof sensitivityKinds)[number];
 
-/** Quantities that the budget of a recipe can limit: stored bytes, multiply-accumulates, or processor time on one thread. */
-export const sensitivityCosts = ["bytes", "macs", "time"] as const;
+/** Quantities that the budget of a recipe can limit: stored bytes, or multiply-accumulates. */
+export const sensitivityCosts = ["bytes", "macs"] as const;
 export type SensitivityCost = (typeof sensitivityCosts)[number];
 
 export const sensitivityFormatVersion = 1;
@@ -30,8 +30,6 @@ export interface SensitivityRow {
   readonly saved: number;
   /** Saved share of the model's multiply-accumulates; undefined if they cannot be counted. */
   readonly savedMacs?: number | undefined;
-  /** Saved share of the model's processor time on this machine; undefined if time was not measured. */
-  readonly savedTime?: number | undefined;
 }
 
 /** Numbers that are not finite are null in `sensitivity.json`. */
@@ -103,33 +101,15 @@ function meanDrop({ rows }: SweptLayers): number {
   return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
 }
 
-/** Returns a note if neighboring settings gave the same model: "1 row has equal drops …". */
-export function equalSettingsText({ layers }: Pick<ReturnType<typeof selectKind>, "layers">): string | undefined {
-  const isEqual = (row: SensitivityRow | undefined, before: SensitivityRow | undefined): boolean =>
-    row?.kind === "channels" && row.saved === before?.saved && row.drop.value === before.drop.value;
-  const count = layers.filter(({ rows }) => rows.some((row, index) => isEqual(row, rows[index - 1]))).length;
-  if (count === 0) return undefined;
-  return `${counted(count, "row")} ${count === 1 ? "has" : "have"} equal drops at neighboring settings: channels are removed in blocks, so both settings remove the same ones.`;
-}
-
-/** Returns result − original of a drop, which is positive for a loss. */
-export function changeOfDrop({ better }: Pick<Metric, "better">, { value, low, high }: SensitivityRow["drop"]) {
-  return better === "higher" ? { value: 0 - value, low: 0 - high, high: 0 - low } : { value, low, high };
-}
-
 /** Formats a change without a unit: "−6.4", in points for a share. */
-export function sweptChangeText(metric: Pick<Metric, "unit" | "better">, drop: SensitivityRow["drop"]): string {
-  return Number.isNaN(drop.value) ? "broken" : change(metric.unit, changeOfDrop(metric, drop).value);
+export function sweptChangeText({ unit, better }: Pick<Metric, "unit" | "better">, { value }: Estimate): string {
+  return Number.isNaN(value) ? "broken" : change(unit, better === "higher" ? 0 - value : value);
 }
 
 /** Required precision of large drops, as a share of the drop. */
-export const relativeResolution = 1 / 4;
+const relativeResolution = 1 / 4;
 
-/** Returns the required precision of small drops: the default maximum drop of commands, in the metric's unit. */
-export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | "original">): number {
-  return usualDrop(metric, original.value);
-}
-
+/** @param resolution required precision of small drops: the default maximum drop of commands, in the metric's unit. */
 export function isResolved({ value, low, high }: Estimate, resolution: number): boolean {
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
@@ -139,7 +119,7 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
  * width of an interval, which is proportional to 1/√n for n samples.
  */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
-  const resolution = resolutionOf(sensitivity);
+  const resolution = usualDrop(sensitivity.metric, sensitivity.original.value);
   const unresolvedRows = sensitivity.rows.filter(
     ({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution),
   );

@@ -10,8 +10,8 @@ import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
 import { type StoreOptions, withStore } from "../../judge/steps/store.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
-import { type DropMeter, type DropOptions, openDropMeter } from "./measuring.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { type DropMeter, openDropMeter } from "./measuring.ts";
 import {
   kindWords,
   type Sensitivity,
@@ -22,7 +22,7 @@ import {
 } from "./sensitivity-record.ts";
 import { type Measurement, orderMeasurements, sweeps, unitsOf } from "./sweeps.ts";
 
-export interface SensitivityOptions extends LayerSelection, StoreOptions, Pick<DropOptions, "timed"> {
+export interface SensitivityOptions extends LayerSelection, StoreOptions {
   /** Techniques to try (default: all four). */
   readonly kinds?: readonly SensitivityKind[] | undefined;
   /** Change layers together if their names differ only in numbers, as in the blocks of a transformer (default: false). */
@@ -34,8 +34,6 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions, Pick<D
   readonly batch?: number | undefined;
   /** Name of the evaluated output (default: "logits", else the first float output). */
   readonly output?: string | undefined;
-  /** Runs measurements in other processes, which call `measureIn` with the same `resumeFolder`. An aborted signal must end the function early. */
-  readonly runAhead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 /**
@@ -55,68 +53,28 @@ export async function sensitivity(
 ): Promise<Sensitivity> {
   const started = performance.now();
   const context = completeContext(partialContext);
-  return withMeter(model, task, options, context, (meter) => fillTable(meter, task, options, context, started));
+  return withStore(model, options, async (store) =>
+    measureAll(await openDropMeter(store, model, task, options, context), task, options, context, started),
+  );
 }
 
-/** Runs measurements and stores their results in `resumeFolder` for a sweep with the same folder. @throws PithError as `sensitivity`. */
-export async function measureIn(
-  model: Model,
-  task: Task,
-  options: Pick<SensitivityOptions, "batch" | "output" | "timed"> & { readonly resumeFolder: string },
-  measurements: readonly Measurement[],
-  partialContext: Partial<Context> = {},
-): Promise<void> {
-  const context = completeContext(partialContext);
-  await withMeter(model, task, options, context, async (meter) => {
-    for (const measurement of measurements) {
-      throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
-      await meter.measure(measurement);
-    }
-  });
-}
-
-const withMeter = <T>(
-  model: Model,
-  task: Task,
-  options: DropOptions & StoreOptions,
-  context: Context,
-  work: (meter: DropMeter) => Promise<T>,
-): Promise<T> =>
-  withStore(model, options, async (store) => {
-    const { batch, output, timed } = options;
-    return work(await openDropMeter(store, model, task, { batch, output, timed }, context));
-  });
-
-async function fillTable(
+async function measureAll(
   meter: DropMeter,
   { metric, test }: Task,
-  { kinds = sensitivityKinds, alike = false, minutes, name = "model", runAhead, layers, except }: SensitivityOptions,
+  { kinds = sensitivityKinds, alike = false, minutes, name = "model", layers, except }: SensitivityOptions,
   { signal, progress, seed }: Context,
   started: number,
 ): Promise<Sensitivity> {
   const { units, misses } = await unitsOf(meter.model, kinds, alike, { layers, except }, meter.context);
   const measurements = units.flatMap((unit) => sweeps[unit.kind].settings.map((setting) => ({ unit, setting })));
   const ordered = orderMeasurements(measurements);
-  const secondsLeft = (): number =>
-    minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
-  if (runAhead !== undefined) {
-    const missing: Measurement[] = [];
-    for (const measurement of ordered)
-      if ((await meter.readStored(measurement)) === undefined) missing.push(measurement);
-    if (missing.length > 0) {
-      const timeLimit = new AbortController();
-      const cancel = abortAfter(timeLimit, secondsLeft());
-      await runAhead(missing, AbortSignal.any([signal, timeLimit.signal])).finally(cancel);
-    }
-    throwIfAborted(signal, "Stopped while layers were measured.");
-  }
   const rows = new Map<Measurement, SensitivityRow>();
   let open = 0;
   for (const [index, measurement] of ordered.entries()) {
     const { unit, setting } = measurement;
     throwIfAborted(signal, `Stopped before ${measurementText(measurement)}.`);
     progress(index, ordered.length, measurementText(measurement));
-    const isLate = secondsLeft() < 0;
+    const isLate = minutes !== undefined && secondsSince(started) > 60 * minutes;
     const result = await (isLate ? meter.readStored(measurement) : meter.measure(measurement));
     if (result === undefined) open++;
     else if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });

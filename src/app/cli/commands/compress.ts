@@ -62,7 +62,7 @@ const flags = v.object({
   keep: option(v.picklist(["front"]), "also write other finalists on the Pareto front of bytes, accuracy and speed", {
     value: "front",
   }),
-  ...workerFlags("candidates, or models of a recipe,"),
+  ...workerFlags,
   ...freshFlag,
   ...precompressFlag,
   target: v.optional(targetOption("runtimes of the result: checked on all, timed on the first")),

@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { PithError } from "#ir";
 import { countOption, described, minutesOption, option, positiveOption, selectionOptions } from "#pass";
 import { ownTextName } from "../../../runtime/run/text-inputs.ts";
 import { kindWords, sensitivityCosts, sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
@@ -9,7 +8,6 @@ import { requireFreeFolder, sweptFolder } from "../files/result-folder.ts";
 import { freshFlag, withSteps } from "../files/steps-folder.ts";
 import { dataFlags, dataGroup } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
-import { workerFlags } from "../flags/worker-flags.ts";
 import { fork } from "../fork.ts";
 
 const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
@@ -27,16 +25,13 @@ export const options = v.object({
     "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
     { common: true },
   ),
-  cost: described(
-    v.optional(v.picklist(sensitivityCosts), "bytes"),
-    "what --budget is a share of: bytes, MACs, or time on one thread",
-    { common: true },
-  ),
+  cost: described(v.optional(v.picklist(sensitivityCosts), "bytes"), "what --budget is a share of: bytes, or MACs", {
+    common: true,
+  }),
   minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", {
     value: "n",
     common: true,
   }),
-  ...workerFlags("measurements"),
   ...freshFlag,
   ...metricFlags,
   ...dataFlags,
@@ -57,18 +52,14 @@ export default defineCommand({
     "sensitivity bert.onnx --data reviews.tsv --kinds bits,rank --alike",
   ],
   async run([path = ""], flags, session) {
-    const { out = besideInput(path, ".sensitivity"), fresh, queue } = flags;
-    // Language models make their own samples. A worker of a queue would have to make them again.
-    if (flags.data === undefined && queue !== undefined) throw new PithError("E_USAGE", "--queue needs --data.");
-    const { data = ownTextName } = flags;
+    // Language models make their own samples.
+    const { out = besideInput(path, ".sensitivity"), fresh, data = ownTextName } = flags;
     await requireFreeFolder(out, sweptFolder, [
       ["the model itself", path],
       ["the data", data],
     ]);
-    // With a queue, a stop waits until queued jobs that no worker has started are removed.
-    const keeps = queue !== undefined;
     return withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) =>
-      fork("sensitivity", [path], { ...flags, out, data, resumeFolder }, session, { keeps }),
+      fork("sensitivity", [path], { ...flags, out, data, resumeFolder }, session),
     );
   },
 });

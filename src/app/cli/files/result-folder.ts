@@ -50,7 +50,7 @@ export const runFolder: FolderContents = {
 
 export const sweptFolder: FolderContents = {
   record: "sensitivity.json",
-  names: ["sensitivity.json", "sensitivity.html", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
+  names: ["sensitivity.json", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
 };
 
 /**

@@ -1,4 +1,4 @@
-/** Flags of commands that can use other processes or machines (docs/scaling.md). */
+/** Flags of `pith compress` for other processes or machines (docs/scaling.md). */
 import * as v from "valibot";
 import { PithError } from "#ir";
 import { countOption, option } from "#pass";
@@ -6,15 +6,17 @@ import type { WorkerOptions } from "../job-parts/job-pool.ts";
 
 const group = "Parallel work (docs/scaling.md):";
 
-/** @param units plural noun for the work of one process, for the help texts. */
-export const workerFlags = (units: string) => ({
-  jobs: option(countOption, `${units} in parallel, each in its own process (default: 1)`, { value: "n", group }),
+export const workerFlags = {
+  jobs: option(countOption, "candidates, or models of a recipe, in parallel, each in its own process (default: 1)", {
+    value: "n",
+    group,
+  }),
   queue: option(v.string(), "run the work on other machines (`pith worker`)", { value: "redis://host", group }),
   store: option(v.string(), "folder shared by these machines, for models, data and results", {
     value: "folder/",
     group,
   }),
-});
+};
 
 interface WorkerFlags {
   readonly jobs?: number | undefined;

@@ -1,16 +1,15 @@
-/** Measures each layer alone, and writes the data, a page and recipes with settings for each layer. */
+/** Measures each layer alone, and writes the data and recipes with settings for each layer. */
 import { basename } from "node:path";
 import type * as v from "valibot";
 import { allLayers, infer } from "#analysis";
-import { bytesOfText, type Model, PithError, throwIfAborted } from "#ir";
+import { bytesOfText, PithError, throwIfAborted } from "#ir";
+import { createEngine } from "../../../core/engine/index.ts";
 import { counted, duration, figure, figureInterval, integer, percent, unitOfChange } from "../../../core/numbers.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";
-import { type SensitivityOptions, sensitivity } from "../../../search/sensitivity/sensitivity.ts";
+import { sensitivity } from "../../../search/sensitivity/sensitivity.ts";
 import {
-  equalSettingsText,
   headline,
   kindWords,
   type Sensitivity,
@@ -21,22 +20,20 @@ import {
   sweptChangeText,
   unresolvedText,
 } from "../../../search/sensitivity/sensitivity-record.ts";
-import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
-import { sensitivityPage } from "../../report/sensitivity.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
 import { dataRequest, dataWords } from "../flags/data.ts";
 import { withFlagNames } from "../flags/invalid-options.ts";
-import { workerOptionsOf } from "../flags/worker-flags.ts";
-import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
-import { openSweep } from "../job-parts/open-sweep.ts";
+import { contextOf, openModel } from "../job-parts/open-model.ts";
+import { openRequest } from "../job-parts/task.ts";
 import type { Page } from "../print/page.ts";
 import { columns } from "../print/table.ts";
-import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
 
 const maxLayers = 20;
+/** Default number of samples. More samples would seldom change which layer is the most sensitive. */
+const defaultSamples = 1024;
 
 interface Options extends v.InferOutput<typeof options> {
   readonly out: string;
@@ -50,23 +47,22 @@ export default async function sensitivityProcess(
   session: ProcessSession,
 ): Promise<Result> {
   const { out, kinds, layers, except, alike, minutes, budget, cost, metric, output, resumeFolder } = flags;
-  const workers = workerOptionsOf(flags);
   const data = dataRequest(flags);
   if (data === undefined) throw new PithError("E_USAGE", "sensitivity needs --data.");
-  const input = { model: path, resumeFolder, data, seed: session.seed, metric, output, timed: cost === "time" };
-  const openedSweep = await openSweep(input, session);
-  const { model, task, partialContext: running } = openedSweep;
+  const engine = createEngine();
+  const model = await openModel(path, session);
+  const request = { ...data, samples: data.samples ?? defaultSamples };
+  const task = await openRequest(engine, model, request, { metric, output }, { seed: session.seed }, session);
+  const context = contextOf(engine, session, session);
   session.stage("layers");
-  const sweepOptions = { ...{ ...openedSweep.options, kinds, layers, except, alike, minutes }, name: basename(path) };
-  const record = withFlagNames(
-    await runSweep(input, model, workers, session, (more) =>
-      sensitivity(model, task, { ...sweepOptions, ...more }, running),
-    ),
-  );
+  const { batch } = data;
+  const selection = { kinds, layers, except, alike, minutes, output, batch, name: basename(path) };
+  const kept = { resumeFolder, resumeBytes: maxKeptBytes(model) };
+  const record = withFlagNames(await sensitivity(model, task, { ...selection, ...kept }, context));
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     session.progress(index, sensitivityKinds.length, kindWords[kind].title);
-    const allocation = await allocationFrom(model, record, kind, { budget, cost, data: task.test }, running);
+    const allocation = await allocationFrom(model, record, kind, { budget, cost }, context);
     if (allocation === undefined) continue;
     const overBudgetText =
       budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
@@ -76,8 +72,7 @@ export default async function sensitivityProcess(
   throwIfAborted(session.signal, "Stopped before anything was written.");
   const unresolvedNote = unresolvedText(record);
   if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
-  const page = ["sensitivity.html", bytesOfText(sensitivityPage(record))] as const;
-  const written = await writeResults(out, record, [page, ...recipes], session, sweptFolder);
+  const written = await writeResults(out, record, recipes, session, sweptFolder);
   const recipe =
     written.findLast((file) => /(bits|channels)\.yaml$/.test(file)) ?? written.find((file) => file.endsWith(".yaml"));
   return {
@@ -133,62 +128,12 @@ function printKind(terminal: Page, record: Sensitivity, kind: SensitivityKind): 
       ]),
   );
   if (layers.length > maxLayers)
-    terminal.line(`and ${counted(layers.length - maxLayers, "more layer")}, which lose less: --json, sensitivity.html`);
-  const equalText = equalSettingsText({ layers });
-  if (equalText !== undefined) terminal.line(dim(equalText));
-}
-
-function runSweep(
-  sharedInput: SweepInput,
-  model: Model,
-  workers: WorkerOptions,
-  context: JobContext,
-  work: (sweepOptions: Pick<SensitivityOptions, "runAhead" | "resumeFolder" | "resumeBytes">) => Promise<Sensitivity>,
-): Promise<Sensitivity> {
-  const portions = new Map<string, readonly Measurement[]>();
-  const workOf = (name: string, toStored: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
-    kind: "measurements",
-    name,
-    input: { ...toStored(sharedInput), measurements: portions.get(name) ?? [] },
-  });
-  const models = [{ input: sharedInput, model }];
-  return withJobPool(models, workers, workOf, context, async (pool, toLocal) => {
-    const runAhead: SensitivityOptions["runAhead"] = async (all, signal) => {
-      if (pool === undefined) return;
-      for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
-      context.stage(
-        `${counted(all.length, "measurement")}, ${integer(portions.size)} jobs, ${integer(pool.jobs)} at a time`,
-      );
-      await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
-    };
-    const resumeBytes = workers.queue === undefined ? maxKeptBytes(model) : undefined;
-    return work({ runAhead, resumeBytes, resumeFolder: toLocal(sharedInput).resumeFolder }).finally(() =>
-      pool?.close(),
-    );
-  });
-}
-
-/**
- * Number of jobs per process. A job contains several measurements, because opening model and data takes seconds. With several jobs per process, all
- * processes end at about the same time.
- */
-const jobsPerProcess = 3;
-
-function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<string, readonly Measurement[]> {
-  const size = Math.ceil(all.length / (jobsPerProcess * jobs));
-  const count = Math.ceil(all.length / size);
-  return new Map(
-    Array.from({ length: count }, (_, index) => {
-      const portion = all.slice(index * size, (index + 1) * size);
-      return [`measurements ${index * size + 1} to ${index * size + portion.length}`, portion] as const;
-    }),
-  );
+    terminal.line(`and ${counted(layers.length - maxLayers, "more layer")}, which lose less: sensitivity.json`);
 }
 
 const costWords: Readonly<Record<SensitivityCost, string>> = {
   bytes: "the bytes of weights",
   macs: "the multiply-accumulates",
-  time: "the processor time",
 };
 
 const remainingCostText = ({ share }: Pick<Allocation, "share">, cost: SensitivityCost): string =>

@@ -3,7 +3,6 @@ import * as v from "valibot";
 import { countOption } from "#pass";
 import { purposes } from "../../../judge/measure/objective.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
-import { sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { seedSchema } from "../command.ts";
 import { dataRequestSchema } from "../flags/data.ts";
 import { metricNames } from "../flags/metrics.ts";
@@ -19,11 +18,10 @@ const sharedSchema = v.object({
   seed: seedSchema,
 });
 
-const metricEntries = { metric: v.picklist(metricNames), output: v.optional(v.string()) };
-
 const searchSchema = v.object({
   ...sharedSchema.entries,
-  ...metricEntries,
+  metric: v.picklist(metricNames),
+  output: v.optional(v.string()),
   targets: listSchema(v.picklist(targetNames)),
   goal: v.object({ maxDrop: v.optional(v.pipe(v.number(), v.minValue(0))), strict: v.boolean() }),
   force: v.boolean(),
@@ -39,16 +37,8 @@ const searchSchema = v.object({
   }),
 });
 
-const sweepSchema = v.object({ ...sharedSchema.entries, ...metricEntries, timed: v.boolean() });
-
-const measurementSchema = v.object({
-  unit: v.object({ kind: v.picklist(sensitivityKinds), layers: listSchema(v.string()), bytes: v.number() }),
-  setting: v.number(),
-});
-
 export const inputSchemas = {
   combination: v.object({ ...searchSchema.entries, combination: v.string() }),
-  measurements: v.object({ ...sweepSchema.entries, measurements: listSchema(measurementSchema) }),
   /** Text of the recipe, in YAML or JSON. */
   recipe: v.object({ ...searchSchema.entries, recipe: v.string() }),
 };
@@ -64,9 +54,7 @@ type Input<S extends v.GenericSchema> = Readonly<v.InferOutput<S>> & LocalFields
 /** Fields of the inputs of all jobs. In a shared store, models and data are named by content hash. */
 export type SharedInput = Input<typeof sharedSchema>;
 export type SearchInput = Input<typeof searchSchema>;
-export type SweepInput = Input<typeof sweepSchema>;
 export type CombinationInput = Input<typeof inputSchemas.combination>;
-export type MeasurementsInput = Input<typeof inputSchemas.measurements>;
 export type RecipeInput = Input<typeof inputSchemas.recipe>;
 
 export interface Work<I extends SharedInput = SharedInput> {

@@ -17,12 +17,6 @@ const search = {
 };
 const inputs = {
   combination: { ...search, combination: "int8" },
-  measurements: {
-    ...shared,
-    output: "logits",
-    timed: false,
-    measurements: [{ unit: { kind: "bits", layers: ["fc"], bytes: 12 }, setting: 4 }],
-  },
   recipe: { ...search, recipe: "steps:\n  - quantize: {}\n" },
 };
 const job = (kind: string, input: unknown) => ({ version: ownVersion, kind, name: "int8", input });
@@ -67,7 +61,6 @@ test.each([
   [job("recipe", { ...inputs.recipe, targets: "node" }), 'input.targets: expected a list, got "node"'],
   [job("recipe", { ...inputs.recipe, metric: "toString" }), "input.metric: expected"],
   [job("recipe", { ...inputs.recipe, seed: -1 }), "input.seed: expected at least 0, got -1"],
-  [job("measurements", { ...inputs.measurements, measurements: [{}] }), 'input.measurements.0: "unit" is missing'],
 ])("reports what is wrong with a job that Pith did not write: %#", (data, sentence) => {
   expect(() => readJob(data)).toThrow(`The queue has a job that Pith did not put there: ${sentence}`);
 });

@@ -1,12 +1,5 @@
 import { expect, test } from "vitest";
-import {
-  equalSettingsText,
-  headline,
-  type Sensitivity,
-  selectKind,
-  unresolvedText,
-} from "../../search/sensitivity/sensitivity-record.ts";
-import { sensitivityPage } from "./sensitivity.ts";
+import { headline, type Sensitivity, unresolvedText } from "./sensitivity-record.ts";
 
 const sweepWith = (...halfWidths: readonly number[]): Sensitivity => ({
   format: 1,
@@ -34,7 +27,6 @@ test("states how many drops are imprecise, and how many samples determine a poin
   const text =
     "2 of 3 drops are known only to ±3.7 points on 100 test samples, so smaller drops do not show, and recipes may choose the wrong layers. About 1,400 samples tell ±1.0 points.";
   expect(unresolvedText(sweepWith(0.037, 0.009, 0.037))).toBe(text);
-  expect(sensitivityPage(sweepWith(0.037, 0.009, 0.037))).toContain(text);
 });
 
 test("reports no imprecise drops if they are known to a point or to a quarter", () => {
@@ -42,20 +34,13 @@ test("reports no imprecise drops if they are known to a point or to a quarter", 
   const [row] = sweepWith(0.05).rows;
   const large = row && { ...row, drop: { ...row.drop, value: 0.3, low: 0.25, high: 0.35 } };
   expect(unresolvedText({ ...sweepWith(), rows: large === undefined ? [] : [large] })).toBeUndefined();
-  expect(sensitivityPage(sweepWith(0.01))).not.toContain("are known only to");
 });
 
-test("names the samples of the original's metric value", () => {
-  expect(sensitivityPage(sweepWith(0.01))).toContain("(75.9 % on the first 100 samples)");
-});
-
-test("reports settings that remove the same channels, and counts layers that change together individually", () => {
+test("counts layers that change together individually", () => {
   const [row] = sweepWith(0.01).rows;
   if (row === undefined) throw new Error("There is no row.");
   const lossy = { ...row, kind: "channels" as const, drop: { ...row.drop, value: 0.2, low: 0.1, high: 0.3 } };
   const rows = [0.2, 0.4].map((setting) => ({ ...lossy, setting, layers: ["conv1", "conv2", "conv3"] }));
   const same = { ...sweepWith(), rows };
-  expect(equalSettingsText(selectKind(same, "channels"))).toMatch(/^1 row has equal drops/);
-  expect(equalSettingsText(selectKind({ ...same, rows: rows.slice(1) }, "channels"))).toBeUndefined();
   expect(headline(same)).toBe("conv1 and 2 more are the most sensitive layers");
 });
