@@ -46,7 +46,7 @@ test("finds the layers of a model quantized in any format", async () => {
     const quantizeRun = await pith("quantize", at("hidden.onnx"), ...scheme, "-o", at("quantized.onnx"), "--force");
     expect(quantizeRun.code).toBe(0);
     const { layers } = await json("debug", at("hidden.onnx"), at("quantized.onnx"), "--data", at("points.csv"));
-    const layerErrors = layers as { layer: string; kind: string; weight: number; signalToNoise: number }[];
+    const layerErrors = layers as { layer: string; kind: string; signalToNoise: number }[];
     expect(layerErrors.filter(({ kind }) => kind === "layer").map(({ layer }) => layer)).toEqual(["fc1", "fc2"]);
   }
 });

@@ -9,8 +9,6 @@ import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
 export interface DebuggedLayer extends LayerError {
-  /** Signal-to-noise ratio of the stored weight in decibels; undefined if the layer has no weight, or if it was not or cannot be read. */
-  readonly weight?: number | undefined;
   /** Estimated share of the error if the layer did not run alone. */
   readonly estimate?: number | undefined;
 }
@@ -56,13 +54,13 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
   const first = dominantLayer(blamed);
   const row = (layer: DebuggedLayer, index: number): Markup =>
-    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.weight, layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer))}</tr>\n`;
-  const titles = ["weight", "isolated", "cumulative", "share of error"].map(numberHead);
+    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer))}</tr>\n`;
+  const titles = ["isolated", "cumulative", "share of error"].map(numberHead);
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>
 <figure>${layersChart({ layers, blamed }, Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length))}
-<figcaption>The layers are in the order of the graph. ${capitalize(decibelsLegend)}. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original. Rings: of its stored weight.</figcaption></figure>
+<figcaption>The layers are in the order of the graph. ${capitalize(decibelsLegend)}. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original.</figcaption></figure>
 <h2>Layers</h2>
 ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), titles], layers.map(row))}
 <p class="note">Share of error: the squared error of the model's outputs if only this layer is changed, relative to the whole error. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
@@ -90,9 +88,7 @@ function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
   const first = dominantLayer(blamed);
   const frame = frameOf(width, 320, margin);
   const clamp = (value: number): number => (Number.isNaN(value) ? 0 : Math.min(maxDecibels, value));
-  const values = layers
-    .flatMap(({ own = maxDecibels, signalToNoise, weight = maxDecibels }) => [own, signalToNoise, weight])
-    .map(clamp);
+  const values = layers.flatMap(({ own = maxDecibels, signalToNoise }) => [own, signalToNoise]).map(clamp);
   const low = Math.min(0, ...values.map((value) => Math.max(-20, value)));
   const high = Math.max(10, ...values.filter((value) => value < maxDecibels)) + 5;
   const axis = verticalAxis(frame, low, high, 6);
@@ -100,17 +96,15 @@ function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
   const y = (value: number): number => axis.scale(Math.min(high, Math.max(low, clamp(value))));
   const barWidth = Math.max(1.5, 0.6 * (x(1) - x(0)));
   const bar = (layer: DebuggedLayer, index: number): Markup => {
-    const { operator, weight, own, signalToNoise } = layer;
+    const { operator, own, signalToNoise } = layer;
     const top = y(own ?? signalToNoise);
-    const weightText = weight === undefined ? "" : `weight ${decibelsText(weight)}, `;
-    const values = `${weightText}isolated ${decibelsText(own)}, cumulative ${decibelsText(signalToNoise)}`;
+    const values = `isolated ${decibelsText(own)}, cumulative ${decibelsText(signalToNoise)}`;
     return html`<rect class="${layer.layer === first ? "blamed" : "own"}" x="${px(x(index) - barWidth / 2)}" width="${px(barWidth)}" y="${px(top)}" height="${px(Math.max(0, frame.bottom - top))}"><title>${placeName(layer)} (${operator}): ${values}</title></rect>`;
   };
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${frame.height}" role="img" aria-label="Signal to noise of each layer in decibels">
 ${drawGrid(frame, axis, (tick) => `${minus(String(tick))} dB`)}
 ${layers.map(bar)}
 <polyline points="${layers.map(({ signalToNoise }, index) => `${px(x(index))},${px(y(signalToNoise))}`).join(" ")}"/>
-${layers.map(({ weight }, index) => weight !== undefined && html`<circle cx="${px(x(index))}" cy="${px(y(weight))}" r="3"/>`)}
 <g class="axis">${label(frame.right, frame.height - 8, "layers, from inputs to outputs →", "end")}</g>
 </svg>`;
 }

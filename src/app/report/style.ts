@@ -83,7 +83,7 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
 .chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .chart path { fill: none; } .chart path.loss { stroke: var(--soft); stroke-width: 1.3; } .chart path.evaluated { stroke: var(--accent); stroke-width: 1.3; } .chart circle.evaluated, .chart .axis text.evaluated { fill: var(--accent); }
 .layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
-.layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; } .layers circle { fill: none; stroke: var(--soft); }
+.layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.rejected { fill: var(--soft); }
 ${graphStyle}`;
 

@@ -8,7 +8,7 @@ import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { decibelsLegend } from "../../../judge/record/verdict.ts";
-import { blameText, type LayerError } from "../../../runtime/noise/layer-errors.ts";
+import { blameText } from "../../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import { debugPage, decibelsText, dominantLayer, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -21,7 +21,7 @@ import { openModels } from "../job-parts/judge-model.ts";
 import { isChanged } from "../job-parts/open-model.ts";
 import { columns } from "../print/table.ts";
 
-/** Minimum signal-to-noise ratio of the last layers in decibels, at which a model counts as derived from its original. */
+/** Minimum signal-to-noise ratio of the last layer in decibels, at which a model counts as derived from its original. */
 const minSimilarity = 10;
 
 const maxLayers = 20;
@@ -68,16 +68,14 @@ export default async function debug(
     });
   }
   if (preparedSamples === undefined) session.log({ id: "random-data", text: randomNote, level: "warning" });
-  session.stage("weights");
-  const weights = await weightErrors(engine, original, model, signal);
-  if (!isChanged(model) && !areRelated(original, model, weights, table.rows))
+  const { blamed, misses, rows: layers } = table;
+  const isSimilar = isChanged(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity;
+  if (!isSimilar && !hasSimilarLayers(original, model, await weightErrors(engine, original, model, signal)))
     throw new PithError(
       "E_UNSUPPORTED",
       `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
       { hint: wrongOriginalHint },
     );
-  const { blamed, misses } = table;
-  const layers = table.rows.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const on =
     task === undefined
       ? (texts?.test.name ?? `random inputs, seed ${seed}`)
@@ -113,13 +111,13 @@ export default async function debug(
       if (changedLayers.length > 0) {
         for (const line of legend) terminal.line(dim(line));
         terminal.table(
-          [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
+          [{ title: "layer" }, ...columns("", "isolated", "cumulative", "share of error")],
           changedLayers
             .slice(0, maxLayers)
             .map((row) => [
               row.layer === blamedLayer ? bold(placeName(row)) : placeName(row),
               dim(row.operator),
-              ...[row.weight, row.own, row.signalToNoise].map(decibelsText),
+              ...[row.own, row.signalToNoise].map(decibelsText),
               shareText(row),
             ]),
         );
@@ -150,7 +148,7 @@ const randomNote =
 
 const legend = [
   decibelsLegend,
-  "weight: of the stored weight; isolated: of the layer's output, with the original's inputs; cumulative: with the errors of all layers before it",
+  "isolated: of the layer's output, with the original's inputs; cumulative: with the errors of all layers before it",
   "share of error: error of the model's outputs with only this layer changed, relative to the whole error (shares need not add up to 100 %)",
 ];
 
@@ -166,17 +164,8 @@ function notComparedLines(misses: readonly Miss[]): readonly string[] {
   );
 }
 
-/**
- * Returns whether a model seems to be derived from its original: the last layers agree, or a weight resembles its counterpart. Without comparable
- * weights, at least half of the layers must have counterparts.
- */
-function areRelated(
-  original: Model,
-  model: Model,
-  weights: ReadonlyMap<string, number>,
-  layers: readonly Pick<LayerError, "signalToNoise">[],
-): boolean {
-  if ((layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity) return true;
+/** Returns whether a weight resembles its counterpart. Without comparable weights, at least half of the layers must have counterparts. */
+function hasSimilarLayers(original: Model, model: Model, weights: ReadonlyMap<string, number>): boolean {
   if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
   const originalLayers = allLayers(original, infer(original));
   const counterparts = counterpartsAmong(allLayers(model, infer(model)));
