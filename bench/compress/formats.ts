@@ -5,6 +5,6 @@ export const formats = [
   { scheme: "static" },
   { scheme: "dynamic" },
   { scheme: "weights" },
-  { scheme: "weights", bits: 4, rounder: "k-quant" },
+  { scheme: "weights", bits: 4, rounder: "mse", zeroPoints: true },
   { scheme: "float16" },
 ].map((quantize) => ({ name: Object.values(quantize).join(" "), recipe: recipeFrom({ steps: [{ quantize }] }) }));

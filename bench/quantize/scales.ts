@@ -17,7 +17,6 @@ const variants = [
   ["nearest", {}],
   ["mse", {}],
   ["mse, zero points", { zeroPoints: true }],
-  ["k-quant", {}],
 ] as const;
 
 export async function scales({ smoke }: Settings): Promise<boolean> {

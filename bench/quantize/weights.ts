@@ -60,8 +60,7 @@ const cases: readonly Case[] = [
 
 const most = { minutes: 10, bytes: 1.5e9 };
 const seed = 0;
-/** Names of the rounders without zero points: those with zero points require blocks. */
-const byName = rounders.meanings.rows.map(([name]) => name).filter((name) => rounders.of(name).zeroPoints !== true);
+const byName = rounders.meanings.rows.map(([name]) => name);
 const usual = "default";
 
 export async function weights(settings: Settings): Promise<boolean> {

@@ -2,83 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { matrix } from "../../src/core/math/matrix.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
-import { blockGrid, slicedWeight } from "../../src/techniques/quantize/grid.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
-import { kQuant } from "../../src/techniques/quantize/rounders/k-quant.ts";
-import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./networks.ts";
-
-interface Case {
-  readonly W_groups: GoldenTensor;
-  readonly bits: 2 | 4 | 8;
-  readonly scales: GoldenTensor;
-  readonly zero_points: GoldenTensor;
-}
-const cases = golden<{ readonly k_quant: readonly Case[] }>("quantization");
-
-describe.skipIf(cases === undefined)("golden blocks", () => {
-  const readCase = ({ W_groups: groups, bits }: Case) => {
-    const [rows = 0, block = 0] = groups.shape;
-    const weight = slicedWeight([matrix(rows, block, goldenNumbers(groups))], rows, block);
-    return [weight, blockGrid({ bits, block, symmetric: false })] as const;
-  };
-  test.each(cases?.k_quant ?? [])(
-    "k-quant equals ONNX Runtime's quantizer in scales and zero points: $bits bits",
-    (one) => {
-      const [weight, grid] = readCase(one);
-      const [zeroPoints, scales] = [goldenNumbers(one.zero_points), goldenNumbers(one.scales)];
-      let compared = 0;
-      for (const [at, { scale, zeroPoint }] of kQuant.scales(weight, grid).entries()) {
-        const numbers = weight.numbers(at);
-        // In a block of one sign, the zero point is outside the quantized range. Clipping it ruins the block.
-        if (numbers.every((own) => own > 0) || numbers.every((own) => own < 0)) continue;
-        compared++;
-        expect(zeroPoint).toBe((zeroPoints[at] ?? 0) + 0);
-        expect(scale).toBeCloseTo(scales[at] ?? 0, 7);
-      }
-      expect(compared).toBeGreaterThan(0);
-    },
-  );
-});
-
-test("k-quant accepts a slice longer than the maximum number of arguments of a call", () => {
-  const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = kQuant.scales(
-    slicedWeight(
-      [
-        matrix(
-          1,
-          300_000,
-          Float64Array.from({ length: 300_000 }, (_, at) => (at % 16) - 8),
-        ),
-      ],
-      1,
-    ),
-    { type: "uint8", symmetric: false, low: 0, high: 15 },
-  );
-  expect([scale, zeroPoint]).toEqual([1, 8]);
-});
-
-test.each([
-  [1, 2],
-  [10, 11],
-  [-11, -10],
-])("k-quant approximates values of one sign, from %d to %d", (low, high) => {
-  const numbers = Float64Array.from({ length: 32 }, (_, at) => low + ((high - low) * at) / 31);
-  const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = kQuant.scales(slicedWeight([matrix(1, 32, numbers)], 1), {
-    type: "uint8",
-    symmetric: false,
-    low: 0,
-    high: 15,
-  });
-  for (const number of numbers) {
-    const code = Math.min(15, Math.max(0, Math.round(number / scale) + zeroPoint));
-    // The range contains 0, so a step is a fifteenth of it.
-    expect(Math.abs((code - zeroPoint) * scale - number)).toBeLessThan((0.6 * Math.max(high, -low)) / 15);
-  }
-});
 
 describe("the scheme weights with blocks", () => {
   const text = `opset 17
@@ -100,7 +27,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     [{ bits: 8, block: 16 }, 0.01],
     [{ bits: 4 }, 0.2],
     [{ bits: 4, zeroPoints: true }, 0.2],
-    [{ bits: 4, block: 16, rounder: "k-quant" }, 0.2],
+    [{ bits: 4, block: 16, zeroPoints: true, rounder: "mse" }, 0.2],
     [{ bits: 2, block: 16, zeroPoints: true }, 1.2],
   ] as const)("%j computes its quantized values, and approximates the float outputs", async (options, most) => {
     const model = parseModel(text);
@@ -162,14 +89,6 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
 
   test.each([
     [{ scheme: "dynamic", bits: 4 }, /^quantize: "bits": the scheme "dynamic" takes 8 or 7, got 4/],
-    [
-      { scheme: "weights", rounder: "k-quant" },
-      /^quantize: "rounder": "k-quant" computes zero points of blocks, but the options select no blocks/,
-    ],
-    [
-      { scheme: "weights", bits: 3, rounder: "k-quant" },
-      /^quantize: "rounder": "k-quant" computes zero points of blocks, but the options select no blocks/,
-    ],
     [{ scheme: "dynamic", bits: 3 }, /takes 8 or 7, got 3/],
     [{ scheme: "weights", bits: 3, block: 32 }, /"block": blocks support 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],

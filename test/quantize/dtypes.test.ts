@@ -28,12 +28,12 @@ test("q4f16 has the blocks of q4, and float16 for all other values", async () =>
     ["fc2", undefined],
     ['Relu "a"', undefined],
   ]);
-  const outcome = await quantize(mlp(), { dtype: "q4f16", rounder: "k-quant", overrides: { fc1: { bits: 2 } } });
+  const outcome = await quantize(mlp(), { dtype: "q4f16", rounder: "mse", overrides: { fc1: { bits: 2 } } });
   expect(outcome.changes.map(({ bits }) => bits)).toContain(2);
 });
 
 test("accepts options that a dtype leaves open, and rejects contradictions", async () => {
-  expect(await bytes({ dtype: "q4", rounder: "k-quant" })).not.toEqual(await bytes({ dtype: "q4" }));
+  expect(await bytes({ dtype: "q4", rounder: "mse" })).not.toEqual(await bytes({ dtype: "q4" }));
   for (const [options, message] of [
     [{ dtype: "q4", bits: 2 }, /`bits` is 4 in the dtype "q4", got 2/],
     [{ dtype: "q4", bits: 8 }, /`bits` is 4 in the dtype "q4", got 8/],

@@ -9,7 +9,11 @@ import { numbersFor, run } from "./networks.ts";
 
 testFormats([
   [{ bits: 4, block: 16, onnxOnly: true, zeroPoints: true }, 0.2, ["uint4", "int4", "int4", "uint4", "uint4", "int8"]],
-  [{ bits: 4, onnxOnly: true, rounder: "k-quant" }, 0.25, ["int4", "int4", "int4", "uint4", "uint4", "int8"]],
+  [
+    { bits: 4, onnxOnly: true, rounder: "mse", zeroPoints: true },
+    0.25,
+    ["int4", "int4", "int4", "uint4", "uint4", "int8"],
+  ],
   [{ bits: 8, block: 16, onnxOnly: true }, 0.01, ["int8", "int8", "int8", "int8", "int8", "int8"]],
   [{ weights: "palette", bits: 8 }, 0.01, ["int8", "int8", "int8", "uint8", "int8", "uint8"]],
   [{ weights: "palette", bits: 7 }, 0.02, ["int8", "int8", "int8", "uint8", "uint8", "uint8"]],

@@ -115,7 +115,7 @@ describe("a merged decoder, whose branches share all weights", () => {
     [{ scheme: "weights" }, 30, 3.2],
     [{ scheme: "weights", weights: "uint8", perChannel: false }, 25, 3.6],
     [{ scheme: "weights", bits: 4 }, 15, 4.5],
-    [{ scheme: "weights", bits: 4, rounder: "k-quant" }, 15, 4.5],
+    [{ scheme: "weights", bits: 4, rounder: "mse", zeroPoints: true }, 15, 4.5],
     [{ scheme: "weights", bits: 4, onnxOnly: true }, 15, 3.4],
     [{ scheme: "weights", weights: "palette", bits: 6 }, 15, 2],
     [{ scheme: "dynamic" }, 25, 3.2],

@@ -67,7 +67,6 @@ describe("weights on a lattice with a real zero point per block", () => {
   test.each([
     ["nearest", {}],
     ["mse with zero points", { rounder: "mse", zeroPoints: true }],
-    ["k-quant", { rounder: "k-quant" }],
     ["gptq on samples, after equalization", { rounder: "gptq", data: memory("x", { x: numbersFor([64, width], 5) }) }],
   ] as const)("keep their values: %s", async (_, options) => {
     const { error, texts } = await errorOf(lattice(realZero), options);

@@ -51,7 +51,7 @@ const schemes: readonly QuantizeOptions[] = [
   { scheme: "weights", perChannel: false },
   { scheme: "weights", perChannel: false, zeroPoints: true },
   { scheme: "weights", bits: 4 },
-  { scheme: "weights", bits: 4, rounder: "k-quant" },
+  { scheme: "weights", bits: 4, rounder: "mse", zeroPoints: true },
   { scheme: "weights", bits: 4, onnxOnly: true },
   { scheme: "weights", bits: 2 },
   { scheme: "weights", bits: 2, zeroPoints: true },

@@ -47,7 +47,7 @@ const forms: readonly QuantizeOptions[] = [
   ...([4, 2] as const).flatMap((bits) => [
     { ...weights, bits },
     { ...weights, bits, zeroPoints: true },
-    ...(["mse", "k-quant", "gptq"] as const).map((rounder) => ({ ...weights, bits, rounder })),
+    ...(["mse", "gptq"] as const).map((rounder) => ({ ...weights, bits, rounder })),
     { ...weights, bits, zeroPoints: true, rounder: "gptq" },
   ]),
   { ...weights, bits: 4, onnxOnly: true },

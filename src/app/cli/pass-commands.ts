@@ -63,7 +63,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
     results: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
     examples: [
       "quantize model.onnx --dtype q4",
-      "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
+      "quantize model.onnx --scheme weights --bits 4 --rounder mse --zero-points",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
       "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
     ],

@@ -28,8 +28,6 @@ export interface Solver<E = unknown> {
   readonly of?: "original" | "changed" | "both";
   /** Describes the scales in reports, if they do not follow the range of each channel. */
   readonly scalesText?: string;
-  /** The method chooses zero points of blocks, and supports no other slices. */
-  readonly zeroPoints?: boolean;
   /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */
   scales?(
     weight: SlicedWeight,

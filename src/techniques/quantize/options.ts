@@ -86,10 +86,8 @@ const entries = v.strictObject({
   onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions", {
     group: formats,
   }),
-  /** Store a zero point per block (false). Rounding methods that compute zero points always store them. */
-  zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block (k-quant always does)", {
-    group: formats,
-  }),
+  /** Store a zero point per block (false). */
+  zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block", { group: formats }),
   /** Rounding method: a name, a custom method, or the path of a module. Default: "gptaq" below 8 bits with `data`, else "nearest". */
   rounder: option(
     rounders.schema,

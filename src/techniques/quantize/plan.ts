@@ -10,7 +10,6 @@ import { rowBlocksFor } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
 import { blocksFor } from "./formats/matmul-nbits.ts";
 import { paletteFor } from "./formats/palette.ts";
-import { nearest } from "./rounders/nearest.ts";
 import type { ModelRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
 import { existingRounding, type Rounding, weightMiss } from "./weight.ts";
@@ -111,12 +110,11 @@ export async function writePlan(
   rounding: Rounding,
   context: Context,
 ): Promise<Outcome> {
-  const plain = rounding.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
   const oldTensors = usedTensors(model);
   const readInside = new Set(
     plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),
   );
-  const run = { model, inference, rounding, plain, context, readInside };
+  const run = { model, inference, rounding, context, readInside };
   for (const plan of plans) await plan.form.begin?.(plan, run);
   const changes: Change[] = [];
   const writtenForms = new Map<Value, Map<Layer["effective"], LayerPlan>>();

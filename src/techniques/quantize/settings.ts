@@ -184,7 +184,6 @@ function requireRules(rules: readonly Rule[]): void {
 function requireRounder(layers: readonly WeightChoice[]): void {
   const [{ rounder: choice, weights } = { rounder: nearest.id, weights: undefined }] = layers;
   const rounder = rounders.known(choice);
-  const hasBlocks = layers.some(({ block, bits }) => block !== undefined || bits === 4 || bits === 2);
   requireRules([
     [
       "rounder",
@@ -197,12 +196,6 @@ function requireRounder(layers: readonly WeightChoice[]): void {
       isLowEntropy({ rounder: choice }) && !layers.every((layer) => admitsLowEntropy({ ...layer })),
       "rdoq chooses the steps of 8-bit integers: `bits` below 8, `block`, `zeroPoints` and other `weights` do not apply",
       "`distortion` sets how many bits a weight has after compression.",
-    ],
-    [
-      "rounder",
-      rounder?.zeroPoints === true && !hasBlocks,
-      `"${rounder?.id}" computes zero points of blocks, but the options select no blocks`,
-      "`bits: 4` and `bits: 2` store matrix products in blocks, and so does 8 bits with `block: 32`.",
     ],
   ]);
 }

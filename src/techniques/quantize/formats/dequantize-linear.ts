@@ -59,8 +59,8 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
   // 7 bits are stored in 8 and exclude the largest values.
   bits: settings.bits === 7 ? 8 : settings.bits,
   opset: settings.type === "int4" ? 21 : settings.perChannel ? 13 : 10,
-  text(layer, { plain }) {
-    const weight = codesText(layer, settings, plain);
+  text(layer, { rounding }) {
+    const weight = codesText(layer, settings, rounding);
     return measured === undefined ? weight : `${measured.type} activations, ${weight}`;
   },
   async begin({ layer, table = layer }, run) {
@@ -109,7 +109,7 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Writi
   const biasMap = await layerBiases(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
     const grown = { grown: createScaleGrowth([...biasMap.values()]) };
-    const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
+    const tensor = await roundWeight(run.model, layer, settings, run.rounding, run.context.engine, grown);
     const codes = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), tensor);
     const scales = tensor.scale.data;
     return { ...codes, scales, biases: biasMap, axis: tensor.axis, numbers: undefined, transposed: undefined };

@@ -55,8 +55,6 @@ export interface Writing {
   readonly model: Model;
   readonly inference: Inference;
   readonly rounding: Rounding;
-  /** Rounding for formats without blocks: rounds to nearest if the rounding method supports only blocks with zero points. */
-  readonly plain: Rounding;
   readonly context: Context;
   readonly readInside: ReadonlySet<Value>;
 }

@@ -26,7 +26,7 @@ export function chooseIntegerForm(layer: Layer, options: DynamicSettings, infere
 
 const integerForm = (settings: WeightSettings, target: Target): Form => ({
   bits: 8,
-  text: (layer, { plain }) => `integer arithmetic, ${codesText(layer, settings, plain)}`,
+  text: (layer, { rounding }) => `integer arithmetic, ${codesText(layer, settings, rounding)}`,
   async write(emit, { layer, table }, run) {
     const weight =
       table === undefined
@@ -67,7 +67,7 @@ const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): 
   weights(run, target.layer.effective, sharedKeyOf(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
-    const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, form);
+    const tensor = await roundWeight(run.model, layer, settings, run.rounding, run.context.engine, form);
     const { type } = tensor.zeroPoint;
     // Per-channel ranges are symmetric, so all channels have the same zero point.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;

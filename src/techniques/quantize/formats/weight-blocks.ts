@@ -9,7 +9,6 @@ import type { SlicedWeight } from "../../calibrate/solver.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../shared/blocks.ts";
 import { centeredZeroPoints, findLattice, integerZeroPoints } from "../block-lattice.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
-import { rounders } from "../rounders/index.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { areIntegers, type WeightsSettings } from "../settings.ts";
 import { sliceWeight } from "../sliced-weight.ts";
@@ -30,9 +29,9 @@ const defaultBlock = 32;
 
 /** Returns the block settings; undefined if the options request no low-bit blocks. */
 export function blockSettings(options: Omit<WeightsSettings, "scheme">): BlockSettings | undefined {
-  const { bits, block = bits < 8 ? defaultBlock : undefined, zeroPoints, rounder } = options;
+  const { bits, block = bits < 8 ? defaultBlock : undefined, zeroPoints } = options;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2) || !areIntegers(options)) return undefined;
-  return { bits, block, symmetric: !zeroPoints && rounders.of(rounder).zeroPoints !== true };
+  return { bits, block, symmetric: !zeroPoints };
 }
 
 export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;

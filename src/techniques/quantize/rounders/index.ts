@@ -4,12 +4,11 @@ import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../shared/methods.ts";
 import { gptaq } from "./gptaq.ts";
 import { gptq } from "./gptq.ts";
-import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
 import { nearest } from "./nearest.ts";
 import { rdoq } from "./rdoq.ts";
 
-const table = { nearest, mse, "k-quant": kQuant, gptq, gptaq, rdoq };
+const table = { nearest, mse, gptq, gptaq, rdoq };
 
 export const rounders = methodTable<Solver, keyof typeof table>(table, {
   kind: "a rounder",
