@@ -26,6 +26,20 @@ describe("quantize", () => {
     rmSync(out);
   });
 
+  test("estimates the size after brotli of a large model, and says so", async () => {
+    const values = Array.from({ length: 400 * 400 }, (_, index) => Math.fround(Math.sin(index)));
+    const text = `opset 21
+graph (x: float32[batch, 400]) -> (y: float32[batch, 400]) {
+  w: float32[400, 400] parameter = [${values.join(", ")}]
+  y = MatMul "fc" (x, w)
+}
+`;
+    await save(parseModel(text), at("large.onnx"));
+    const { out } = await pith("quantize", at("large.onnx"), "--scheme", "float16");
+    expect(out).toMatch(/\ngzip +\d.*\nbrotli \(estimated\) +\d/);
+    rmSync(at("large.float16.onnx"));
+  });
+
   test.each(["weights", "dynamic", "float16"])(
     "%s evaluates on all samples and calibrates with none",
     async (scheme) => {

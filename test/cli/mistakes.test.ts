@@ -420,3 +420,13 @@ test.each([
     err: 'E_NAME: No input has a dimension "nonsense", only batch.\n',
   });
 });
+
+test.each([
+  ["quantize without a scheme", ["quantize"]],
+  ["prune without an amount", ["prune"]],
+  ["train without data", ["train"]],
+])("%s reports a model that is cut off before the missing option", async (_, [command = ""]) => {
+  writeFileSync(at("cut.onnx"), readFileSync(at("net.onnx")).subarray(0, 100));
+  const { code, err } = await pith(command, at("cut.onnx"));
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("it is cut off after 100 bytes") });
+});

@@ -7,7 +7,7 @@ import { described, option } from "#pass";
 import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job, JobContext } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
-import { findModel, withModelFiles } from "./files/model-folder.ts";
+import { findModel, requireIntact, withModelFiles } from "./files/model-folder.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags, requiredKeys } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
 import type { PrintedResult } from "./print/page.ts";
@@ -184,6 +184,9 @@ export function buildCommand<S extends v.GenericSchema>(
           passed: await withModelFiles(session.passed, fileOf),
         });
       } catch (error) {
+        // A damaged file is reported before an option that is missing or does not fit.
+        if (error instanceof PithError && (error.code === "E_OPTION" || error.code === "E_USAGE"))
+          for (const file of modelFiles) if (file.endsWith(".onnx")) await requireIntact(file);
         throw await adviseOnLoading(error, modelFiles, session);
       }
     });

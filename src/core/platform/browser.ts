@@ -192,15 +192,15 @@ export const machineMemory = (): number => 2 ** 32;
 export const disableTelemetry = async (): Promise<void> => {};
 
 /** Returns the size after compression with the browser's compressor, whose level is fixed. */
-export async function compressedSize(chunks: () => Chunks, encoding: Encoding): Promise<number> {
+export async function compressedSize(chunks: () => Chunks, encoding: Encoding | "quick br"): Promise<number> {
   let size = 0;
   for await (const part of compressed(chunks, encoding)) size += part.length;
   return size;
 }
 
 /** Yields the compressed bytes lazily. @throws PithError E_UNSUPPORTED for brotli, which browsers cannot write. */
-export async function* compressed(chunks: () => Chunks, encoding: Encoding): AsyncIterable<Uint8Array> {
-  if (encoding === "br") await refuse("Browsers have no brotli compressor.", "Compress with gzip, or in Node.");
+export async function* compressed(chunks: () => Chunks, encoding: Encoding | "quick br"): AsyncIterable<Uint8Array> {
+  if (encoding !== "gzip") await refuse("Browsers have no brotli compressor.", "Compress with gzip, or in Node.");
   yield* transformed(chunks(), new CompressionStream("gzip"));
 }
 

@@ -5,18 +5,24 @@ import { throwIfAborted } from "../errors.ts";
 import type { Chunks, Encoding } from "./files.ts";
 
 /** Brotli with the largest window that browsers accept. */
-const brotli = { [zlib.BROTLI_PARAM_QUALITY]: 11, [zlib.BROTLI_PARAM_LGWIN]: 24 };
+const brotli = (quality: number): Transform =>
+  createBrotliCompress({ params: { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 } });
 
-const compressors: Readonly<Record<Encoding, () => Transform>> = {
+const compressors: Readonly<Record<Encoding | "quick br", () => Transform>> = {
   gzip: () => createGzip({ level: 9 }),
-  br: () => createBrotliCompress({ params: brotli }),
+  br: () => brotli(11),
+  "quick br": () => brotli(5),
 };
 
 /**
- * Returns the compressed size in bytes, with gzip at level 9 or brotli at quality 11.
+ * Returns the compressed size in bytes, with gzip at level 9 or brotli at quality 11 (`quick br`: 5).
  * @throws PithError E_STOPPED on the signal. One step of brotli can then occupy a thread for seconds, which only the end of a process interrupts.
  */
-export async function compressedSize(chunks: () => Chunks, encoding: Encoding, signal?: AbortSignal): Promise<number> {
+export async function compressedSize(
+  chunks: () => Chunks,
+  encoding: keyof typeof compressors,
+  signal?: AbortSignal,
+): Promise<number> {
   let size = 0;
   for await (const piece of compressed(chunks, encoding, signal)) size += piece.length;
   return size;
@@ -25,7 +31,7 @@ export async function compressedSize(chunks: () => Chunks, encoding: Encoding, s
 /** Yields the compressed bytes lazily, with the same settings as `compressedSize`. @throws PithError E_STOPPED on the signal. */
 export const compressed = (
   chunks: () => Chunks,
-  encoding: Encoding,
+  encoding: keyof typeof compressors,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> => transformChunks(chunks(), compressors[encoding](), signal);
 

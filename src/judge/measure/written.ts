@@ -3,7 +3,7 @@ import { hasFloatWeights, infer, type UnevenChannels, unevenChannels } from "#an
 import { type ByteSource, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
-import { type CompressedSize, gzipSize, isEstimated, measureSize, size } from "../../runtime/run/size.ts";
+import { type CompressedSize, measureSize, size } from "../../runtime/run/size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import type { Weight } from "../record/data.ts";
 import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
@@ -43,7 +43,7 @@ interface WrittenRequest {
   readonly written: StoredModel;
   /** Sizes of compressed copies of the result. */
   readonly copies: Partial<CompressedSize>;
-  /** Whether the command is for downloads. The size after brotli is then measured even if this takes long. */
+  /** Whether the command is for downloads. The size after brotli is then measured even if this takes seconds. */
   readonly forDownload: boolean;
   /** Present for a variant of a folder, which compares the sizes of its files after brotli, and times them itself. */
   readonly variant: { readonly originalBrotli: number | undefined } | undefined;
@@ -55,7 +55,7 @@ interface WrittenRequest {
 /** The maximum bytes of a model that brotli compresses whole if the command is for downloads: about 30 seconds. */
 const maxWholeBytes = 2 ** 23;
 
-/** The maximum bytes of a model whose size after brotli is always measured: about 2 seconds. */
+/** The maximum bytes of a model whose size after brotli is measured and not estimated: about 2 seconds. */
 const maxCheapBytes = 2 ** 19;
 
 export async function weighFiles({ model, files }: StoredModel): Promise<WeightAndCost> {
@@ -93,9 +93,9 @@ async function withCompressedSizes(
 ): Promise<WeightAndCost> {
   if (copies.sampled !== undefined) return { ...weight, ...copies };
   const plain = await plainFile(model, files);
-  if (!measuresBrotli)
-    return { ...weight, gzip: await gzipSize(...plain.files), sampled: isEstimated(weight.bytes, "gzip"), ...copies };
-  const { bytes: _, ...sizes } = await measureSize(plain.files, undefined, maxBrotliBytes);
+  const { bytes: _, ...sizes } = measuresBrotli
+    ? await measureSize(plain.files, undefined, maxBrotliBytes)
+    : await measureSize(plain.files, undefined, undefined, true);
   return { ...weight, ...sizes, ...copies };
 }
 

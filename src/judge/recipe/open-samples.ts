@@ -2,7 +2,7 @@
 import type { Model } from "#ir";
 import type { AnyPass, Context } from "#pass";
 import { counted, integer } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/index.ts";
+import { type Dataset, draw } from "../../data/index.ts";
 import { outputOf } from "../../learn/train/loss.ts";
 import { outputNames } from "../../learn/train/losses/parse.ts";
 import type { Samples } from "../record/data.ts";
@@ -64,8 +64,13 @@ export async function openSamples(
     // A search, or a recipe from a search, divides the test samples in two halves, so it needs a minimum number.
     leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
   } as const;
-  const task = await openTask(model, options, context);
-  const { seen, stored, train, calibrate: measuredOn } = task;
+  const { trainAlone } = options;
+  const { train: storedTrain, ...parts } = await openTask(model, options, context);
+  // Splits can have more training samples than a recipe states. Without a stated number, each step draws from all of them.
+  const isStated = trainAlone > 0 && recipes.every(({ samples }) => typeof samples?.training === "number");
+  const train = isStated && storedTrain !== undefined ? draw(storedTrain, trainAlone, context.seed) : storedTrain;
+  const task = { ...parts, ...(train === undefined ? {} : { train }) };
+  const { seen, stored, calibrate: measuredOn } = task;
   const { testable: available } = stored;
   const maxRequestedSamples = Math.max(
     0,
@@ -85,7 +90,8 @@ export async function openSamples(
     task,
     samples: {
       calibration: options.calibrate,
-      training: Number.isFinite(options.trainAlone) ? options.trainAlone : "all",
+      training:
+        Number.isFinite(trainAlone) && (trainAlone === 0 || (train?.count ?? 0) <= trainAlone) ? trainAlone : "all",
     },
     sampleUse: {
       train: trainingPasses.length > 0 && train !== undefined ? partOf(train) : undefined,

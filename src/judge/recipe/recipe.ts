@@ -26,7 +26,7 @@ export interface Recipe {
 
 export interface RecipeSamples {
   readonly calibration: number;
-  /** Number of training samples if the data has no splits, or "all" that are not test samples. */
+  /** Maximum number of training samples, or "all" that are not test samples. */
   readonly training: number | "all";
 }
 

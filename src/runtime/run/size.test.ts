@@ -31,6 +31,13 @@ describe("size", () => {
     await expect(size("/nowhere/model.onnx")).rejects.toMatchObject({ code: "E_FILE" });
   });
 
+  it("estimates brotli within 10 % of quality 11 without compressing at it", async () => {
+    const values = lowEntropy(2 ** 18);
+    const { brotli, gzip, sampled } = await measureSize([values], undefined, undefined, true);
+    expect({ gzip, sampled }).toEqual({ gzip: gzipOf(values), sampled: true });
+    expect(Math.abs((brotli ?? 0) / brotliOf(values) - 1)).toBeLessThan(0.1);
+  });
+
   it("rejects with E_STOPPED if the signal is aborted during the compression", async () => {
     const controller = new AbortController();
     const sizes = measureSize([lowEntropy(2 ** 20)], controller.signal);

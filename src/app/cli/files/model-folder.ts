@@ -35,6 +35,14 @@ export async function requireModel(path: string): Promise<void> {
   });
 }
 
+/** Checks that a file is a complete model. @throws PithError E_NOT_ONNX and E_MODEL. */
+export async function requireIntact(path: string): Promise<void> {
+  const { open } = await import("../../../core/onnx/index.ts");
+  await open(path).catch((error) => {
+    if (["E_NOT_ONNX", "E_MODEL"].includes(error.code)) throw error;
+  });
+}
+
 /** Returns options in which folders that name models are replaced by the models in them. */
 export async function withModelFiles<T>(options: T, fileOf: (path: string) => Promise<string>): Promise<T> {
   if (typeof options !== "object" || options === null) return options;

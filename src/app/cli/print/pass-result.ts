@@ -24,6 +24,7 @@ import {
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
+import { isEstimated } from "../../../runtime/run/size.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
@@ -262,8 +263,8 @@ const withFormula = <T extends Pick<WeightAndCost, "macs">>(cost: T): object => 
 function compressedRow(name: "gzip" | "brotli", before: WeightAndCost, after: WeightAndCost): string[][] {
   const [sizeBefore, sizeAfter] = [before[name], after[name]];
   if (sizeBefore === undefined || sizeAfter === undefined) return [];
-  const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
-  return [changeRow(title, sizeBefore, sizeAfter, bytes)];
+  const isEstimate = name === "gzip" ? isEstimated(before.bytes, name) : before.sampled || after.sampled;
+  return [changeRow(`${name}${isEstimate ? " (estimated)" : ""}`, sizeBefore, sizeAfter, bytes)];
 }
 
 function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndCost): string[][] {
