@@ -101,15 +101,19 @@ graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
 }`,
     );
 
-  test("is simplified first by the commands that change it", async () => {
+  test("is simplified first by the commands that change it, and its data is opened once", async () => {
     const model = await broken();
     const out = join(folder, "healed.onnx");
+    const data = join(folder, "waves.jsonl");
+    const row = (sample: number) => Array.from({ length: 64 }, (_, at) => Math.sin((64 * sample + at) ** 2));
+    writeFileSync(data, Array.from({ length: 200 }, (_, sample) => `${JSON.stringify({ x: row(sample) })}\n`).join(""));
     for (const words of [
-      ["quantize", "--scheme", "weights"],
+      ["quantize", "--scheme", "static", "--data", data],
       ["prune", "--amount", "0.3"],
     ]) {
       const { code, err } = await pith(...words, model, "-o", out);
       expect({ code, said: err.includes("is simplified first") }).toEqual({ code: 0, said: true });
+      expect(err.match(/its 200 samples are split/g) ?? []).toHaveLength(words.includes(data) ? 1 : 0);
     }
   });
 

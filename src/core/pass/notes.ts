@@ -20,30 +20,34 @@ const isExporterText = { key: isExporterKey, doc: (text: string) => trace.test(t
 
 /** Removes exporter metadata from nodes, values, graphs and functions. Returns the names of the changed elements. */
 export function clearNotes(model: Model): readonly string[] {
-  const cleared: string[] = [];
-  const clear = (at: string, carried: Carried): void => {
-    const { metadata } = carried;
-    const hasNotes = metadata.size > 0 && [...metadata.keys()].some(isExporterText.key);
-    const hasTrace = carried.doc !== undefined && isExporterText.doc(carried.doc);
-    if (!hasNotes && !hasTrace) return;
-    if (hasNotes) carried.metadata = new Map([...metadata].filter(([key]) => !isExporterText.key(key)));
-    if (hasTrace) carried.doc = undefined;
-    cleared.push(at);
-  };
-  const { header } = model;
+  return Array.from(findNotes(model), ({ at, clear }) => {
+    clear();
+    return at;
+  });
+}
+
+export const hasNotes = (model: Model): boolean => findNotes(model).next().done !== true;
+
+/** Yields each element with exporter metadata, with a function that removes the metadata. */
+function* findNotes({ header, graph: main }: Model): Generator<{ readonly at: string; readonly clear: () => void }> {
   const functions = header.functions.map((message) => functionWithout(message, isExporterText));
-  if (functions.some((message, index) => message !== header.functions[index])) {
-    header.functions = functions;
-    cleared.push("the functions of the model");
+  if (functions.some((message, index) => message !== header.functions[index]))
+    yield { at: "the functions of the model", clear: () => Object.assign(header, { functions }) };
+  for (const key of [...header.metadata.keys()].filter((key) => key.startsWith("pkg.") && isExporterText.key(key)))
+    yield { at: "the model", clear: () => header.metadata.delete(key) };
+  for (const graph of allGraphs(main)) {
+    if (isNoted(graph)) yield { at: graph.name, clear: () => clear(graph) };
+    for (const node of graph.nodes()) if (isNoted(node)) yield { at: describe(node), clear: () => clear(node) };
+    for (const value of graph.values()) if (isNoted(value)) yield { at: value.name, clear: () => clear(value) };
   }
-  for (const key of [...header.metadata.keys()].filter((key) => key.startsWith("pkg.") && isExporterText.key(key))) {
-    header.metadata.delete(key);
-    cleared.push("the model");
-  }
-  for (const graph of allGraphs(model.graph)) {
-    clear(graph.name, graph);
-    for (const node of graph.nodes()) clear(describe(node), node);
-    for (const value of graph.values()) clear(value.name, value);
-  }
-  return cleared;
+}
+
+const hasTrace = ({ doc }: Carried): boolean => doc !== undefined && isExporterText.doc(doc);
+
+const isNoted = (carried: Carried): boolean =>
+  (carried.metadata.size > 0 && [...carried.metadata.keys()].some(isExporterText.key)) || hasTrace(carried);
+
+function clear(carried: Carried): void {
+  if (hasTrace(carried)) carried.doc = undefined;
+  carried.metadata = new Map([...carried.metadata].filter(([key]) => !isExporterText.key(key)));
 }

@@ -48,12 +48,13 @@ interface MeasuredOriginal {
   readonly context: Context;
   readonly figures: FigureRecords;
   readonly seconds: number;
+  readonly sizes: Map<string, Promise<CompressedSize>>;
 }
 
 const maxDisagreements = 10;
 
 /** Sizes of files by their hash. Runs of several recipes on one model share those of the original. */
-const compressedSizes = new Map<string, Promise<CompressedSize>>();
+const finishedSizes = new Map<string, CompressedSize>();
 
 export class Evaluator {
   readonly #measured: MeasuredOriginal;
@@ -79,7 +80,7 @@ export class Evaluator {
     const facts = record?.facts ?? (await factsOf(digest, store, run));
     if (record === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const evaluation = evaluationOf(options, facts, metrics);
-    return new Evaluator({ evaluation, metrics, looks, run, options, context, figures, seconds });
+    return new Evaluator({ evaluation, metrics, looks, run, options, context, figures, seconds, sizes: new Map() });
   }
 
   get original(): Evaluation {
@@ -129,9 +130,13 @@ export class Evaluator {
       const { bytes: _, ...compressed } = await measureSize(files, this.#measured.context.signal);
       return compressed;
     };
-    const sizes = memoize(compressedSizes, sha256, () => recordOnce(store.records, { compressed: sha256 }, compress));
-    sizes.catch(() => compressedSizes.delete(sha256));
-    return { ...measured, ...(await sizes) };
+    const sizes = await memoize(
+      this.#measured.sizes,
+      sha256,
+      async () => finishedSizes.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress),
+    );
+    finishedSizes.set(sha256, sizes);
+    return { ...measured, ...sizes };
   }
 
   /** Returns the size by which results are compared. Compresses the file only if that is the download size. */

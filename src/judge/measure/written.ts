@@ -93,10 +93,14 @@ async function withCompressedSizes(
 ): Promise<WeightAndCost> {
   if (copies.sampled !== undefined) return { ...weight, ...copies };
   const plain = await plainFile(model, files);
-  const { bytes: _, ...sizes } = measuresBrotli
-    ? await measureSize(plain.files, undefined, maxBrotliBytes)
-    : await measureSize(plain.files, undefined, undefined, true);
-  return { ...weight, ...sizes, ...copies };
+  const isQuick = !measuresBrotli || copies.brotli !== undefined;
+  const { bytes: _, ...sizes } = await measureSize(
+    plain.files,
+    undefined,
+    isQuick ? undefined : maxBrotliBytes,
+    isQuick,
+  );
+  return { ...weight, ...sizes, ...copies, sampled: copies.brotli === undefined && sizes.sampled };
 }
 
 /** Returns the cost of a result; undefined if it is the same as the input model's. */

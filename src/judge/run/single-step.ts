@@ -2,7 +2,7 @@
 
 import { hasFloatWeights, infer, keptKey } from "#analysis";
 import type { Model } from "#ir";
-import { type AnyPass, type Change, equalizedReference, namesAt, type OptionValues } from "#pass";
+import { type Change, equalizedReference, namesAt } from "#pass";
 import { figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
@@ -35,6 +35,7 @@ import {
 } from "./candidate.ts";
 import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
+import { lessLossyAdvice } from "./training-advice.ts";
 
 /** Changes of a step, and the comparison of its result with the input model or with a reference. */
 export interface StepReport
@@ -285,10 +286,4 @@ function warnOfLoss({ request, candidate: { context }, judgement: { compared, go
   // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
   const lostSentence = allowsLargeDrop(request) ? compared?.lostKnowledge : undefined;
   if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
-}
-
-/** Returns a sentence about a setting that loses less, for passes that train; "" for others, which are expected to lose a little. */
-export function lessLossyAdvice(pass: AnyPass, options: OptionValues): string {
-  const advice = trains(pass) ? pass.gentler?.(options, false) : undefined;
-  return advice === undefined ? "" : ` ${advice}.`;
 }

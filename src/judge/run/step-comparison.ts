@@ -1,6 +1,6 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
 import { asPithError, Miss, type Model } from "#ir";
-import { type AnyPass, type Context, namesAt, type OptionValues } from "#pass";
+import type { Context } from "#pass";
 import { allowance, figure } from "../../core/numbers.ts";
 import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
@@ -14,6 +14,7 @@ import { trains } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
 import type { Compared, Comparer } from "./candidate.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
+import { keepingAdvice } from "./training-advice.ts";
 
 export interface Reference {
   readonly model: string;
@@ -248,12 +249,4 @@ async function measureBoth(
     context.log({ id: "reference", text: `${path} was not measured: ${message}`, level: "warning" });
     return measureAlone();
   }
-}
-
-/** Returns the end of the sentence about a trained model that is not written: how to keep its weights. */
-export function keepingAdvice({ options: schema }: AnyPass, { checkpoint }: OptionValues): string {
-  if (typeof checkpoint === "string")
-    return `; ${checkpoint} keeps the trained weights. \`force\` writes it in any case.`;
-  if (!namesAt(schema).includes("checkpoint")) return ". `force` writes it in any case.";
-  return ". To keep it in any case: `checkpoint` <folder>, or `force`.";
 }

@@ -4,7 +4,7 @@
  *      y = Mul(x, c)                        →    y = Mul(x, c)
  * A constant that is a graph output stays a node. Readers of an Identity of a weight read the weight itself: exporters write shared weights so.
  */
-import { arithmeticTypes, type Inference, infer, isRandom } from "#analysis";
+import { arithmeticTypes, cachePerRevision, infer, isRandom } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
 import { allNodes, describe, inMemory, Miss, replaceUses, substitute } from "#ir";
 import type { Change } from "#pass";
@@ -31,31 +31,47 @@ export const storeConstants = defineCleanUp("store-constants", "Turn Constant no
 
 /** Stores the weights in Constant nodes. If the pass then changes nothing, the nodes are restored (`definePass`). */
 export function storeWeights(model: Model): void {
-  storeConstantWeights(model);
-  skipIdentities(model);
-}
-
-export function constantOf(node: Node): Tensor | undefined {
-  return entryOf(node)?.holds?.((name) => node.attributes.get(name));
-}
-
-/** Stores the tensors of Constant nodes, with the names and roles of their outputs. Scalars, integers of shape arithmetic and outputs stay nodes. */
-function storeConstantWeights({ graph, header }: Model): void {
+  const { graph, header } = model;
   const inputs: Value[] = [];
-  for (const node of allNodes(graph)) {
-    const tensor = constantOf(node);
-    const [output] = node.outputs;
-    if (tensor === undefined || output === undefined || node.graph.isOutput(output)) continue;
-    if (arithmeticTypes.has(tensor.type) || tensor.dims.length === 0) continue;
+  for (const [output, tensor] of findConstantWeights(model)) {
     const value = storeInPlace(output, tensor);
     if (value.graph === graph) inputs.push(value);
   }
   // Up to IR 3 a stored tensor must be an input.
   if (header.irVersion < 4 && inputs.length > 0) graph.setInputs([...graph.inputs, ...inputs]);
+  for (const [output, weight] of findIdentities(model)) {
+    const { producer } = output;
+    replaceUses(output, weight);
+    if (producer !== undefined) producer.graph.removeNode(producer);
+  }
 }
 
-function skipIdentities(model: Model): void {
-  let inference: Inference | undefined;
+/** Returns the model with all weights as stored tensors: the model itself, or a copy, which callers share and must not modify. */
+export const withStoredWeights = (model: Model): Model => storedCopy(model, infer(model));
+
+const storedCopy = cachePerRevision((model) => {
+  if ([findConstantWeights(model), findIdentities(model)].every((found) => found.next().done)) return model;
+  const copy = model.clone();
+  storeWeights(copy);
+  return copy;
+});
+
+export function constantOf(node: Node): Tensor | undefined {
+  return entryOf(node)?.holds?.((name) => node.attributes.get(name));
+}
+
+/** Yields the outputs and tensors of Constant nodes, except scalars, integers of shape arithmetic and outputs of the graph. */
+function* findConstantWeights({ graph }: Model): Generator<readonly [output: Value, tensor: Tensor]> {
+  for (const node of allNodes(graph)) {
+    const tensor = constantOf(node);
+    const [output] = node.outputs;
+    if (tensor === undefined || output === undefined || node.graph.isOutput(output)) continue;
+    if (!arithmeticTypes.has(tensor.type) && tensor.dims.length > 0) yield [output, tensor];
+  }
+}
+
+/** Yields values that equal a stored weight, with the weight. */
+function* findIdentities(model: Model): Generator<readonly [output: Value, weight: Value]> {
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
     const [weight] = node.inputs;
@@ -63,10 +79,7 @@ function skipIdentities(model: Model): void {
     if (weight?.tensor === undefined || output === undefined) continue;
     if (node.inputs.length > 1 || node.outputs.length > 1) continue;
     if (arithmeticTypes.has(weight.tensor.type) || output.role !== undefined || graph.isOutput(output)) continue;
-    inference ??= infer(model);
-    if (inference.facet(node, "unchanged") !== 0) continue;
-    replaceUses(output, weight);
-    graph.removeNode(node);
+    if (infer(model).facet(node, "unchanged") === 0) yield [output, weight];
   }
 }
 

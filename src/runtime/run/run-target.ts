@@ -7,6 +7,10 @@ import type { LatencyOptions, LatencyReport } from "./latency.ts";
 export const targetNames = ["node", "wasm", "webgpu"] as const;
 export type TargetName = (typeof targetNames)[number];
 
+/** Returns the targets in the value of an option; none if it has another meaning. */
+export const targetsOf = (value: unknown): readonly TargetName[] =>
+  [value].flat().filter((name): name is TargetName => targetNames.some((target) => target === name));
+
 export interface RunTarget {
   readonly name: TargetName;
   readonly where: string;

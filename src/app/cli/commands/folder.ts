@@ -1,7 +1,6 @@
 /** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import * as v from "valibot";
 import { joinList, PithError } from "#ir";
 import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
@@ -10,7 +9,7 @@ import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";
 import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
-import { targetNames } from "../../../runtime/run/run-target.ts";
+import { targetsOf } from "../../../runtime/run/run-target.ts";
 import { defaultDtypes } from "../../../techniques/quantize/dtypes.ts";
 import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
@@ -160,7 +159,7 @@ async function openFolder(
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const judgedData = samples ?? (speech && data);
   requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
-  const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
+  const targets = targetsOf(passed.target);
   // A folder without models is rejected later with a list of its contents.
   if (bases.length > 0) {
     const input = { folder, bases, data, isText, targets, seed };

@@ -1,13 +1,24 @@
 import { expect, test } from "vitest";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
-import { lessLossyAdvice } from "../../../judge/run/single-step.ts";
-import { keepingAdvice } from "../../../judge/run/step-comparison.ts";
+import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/training-advice.ts";
 import { passCommand } from "../commands/pass.ts";
 import { asFlags, flagName } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
 import { passCommands } from "../pass-commands.ts";
-import { lostAdvice } from "./advice.ts";
+import { rejectionError } from "./advice.ts";
+
+type Arguments = Parameters<typeof rejectionError>;
+const rejected: Arguments[2] = {
+  ...{ because: "goal", text: "accuracy fell", tried: undefined, blamed: undefined, changes: [] },
+  ...{ isUnshown: false, isLostBefore: false, isTrainable: true },
+};
+const adviceFor = (
+  pass: Arguments[0],
+  input: Arguments[1],
+  rejection: Partial<Arguments[2]> = {},
+  assumesScores = false,
+): string => rejectionError(pass, input, { ...rejected, ...rejection }, assumesScores).hint ?? "";
 
 const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
 
@@ -26,7 +37,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags 
         options,
         data: data === undefined ? undefined : { path: data },
       };
-      const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { isUnshown: true })];
+      const lost = [adviceFor(pass, input), adviceFor(pass, input, { isUnshown: true })];
       const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
       const texts = [...sentences, ...lost].map((text) => asFlags(text, new Set([...keys, "force"])));
       expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
@@ -34,7 +45,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags 
   }
 });
 
-test("lostAdvice names changed layers, recovery for a spread loss, and another metric", () => {
+test("the advice names changed layers, recovery for a spread loss, and another metric", () => {
   const prune = steps.get("prune");
   if (prune === undefined) throw new Error("There is no prune.");
   const advice = (
@@ -44,7 +55,7 @@ test("lostAdvice names changed layers, recovery for a spread loss, and another m
     options: OptionValues = {},
     trainable = true,
   ) =>
-    lostAdvice(
+    adviceFor(
       prune,
       { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },
       {
@@ -59,10 +70,11 @@ test("lostAdvice names changed layers, recovery for a spread loss, and another m
   );
   expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
   const judged = (because: "goal" | "function" | "target", assumesScores: boolean) =>
-    lostAdvice(
+    adviceFor(
       prune,
       { model: "m.onnx", out: "thin.onnx", options: {}, data: { path: "data/" } },
-      { because, assumesScores },
+      { because },
+      assumesScores,
     );
   expect(judged("goal", true)).toContain(
     "use --metric r-squared if the outputs are not class scores, allow more (--max-drop)",

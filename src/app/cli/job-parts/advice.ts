@@ -13,6 +13,7 @@ interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
+/** @param assumesScores whether classes were compared, although nothing in the model shows that its output has class scores. */
 export function rejectionError(
   pass: AnyPass,
   input: Advised,
@@ -26,37 +27,25 @@ export function rejectionError(
     ...(tried === undefined ? [] : [tried]),
   ];
   const message = `${sentences.map(capitalize).join(". ")}. Nothing was written.`;
-  return new PithError("E_ACCURACY_LOST", message, { hint: lostAdvice(pass, input, { ...rejection, assumesScores }) });
+  return new PithError("E_ACCURACY_LOST", message, { hint: lostAdvice(pass, input, rejection, assumesScores) });
 }
 
-interface RejectedResult extends Partial<Rejection> {
-  /** Whether classes were compared, although nothing in the model shows that its output has class scores. */
-  readonly assumesScores?: boolean | undefined;
-}
-
-export function lostAdvice(
+function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: Advised,
-  {
-    isUnshown: unshown = false,
-    blamed,
-    changes = [],
-    because = "goal",
-    isLostBefore: lostBefore = false,
-    isTrainable: trainable = true,
-    assumesScores = false,
-  }: RejectedResult = {},
+  { isUnshown, blamed, changes, because, isLostBefore, isTrainable }: Rejection,
+  assumesScores = false,
 ): string {
   const { checkpoint } = options;
   const checkpointText = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
-  const gentlerAdvice = unshown
+  const gentlerAdvice = isUnshown
     ? "Evaluate it on more samples, or without --strict"
-    : pass.gentler?.(options, lostBefore);
+    : pass.gentler?.(options, isLostBefore);
   const isSpreadError = blamed !== undefined && isSpread(blamed);
   const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const exceptAdvice =
     blamedLayer === undefined ? undefined : `skip that layer: --except ${exceptText(options, blamedLayer)}`;
-  const state = { trainable, holds: false };
+  const state = { trainable: isTrainable, holds: false };
   const nextCommand = isSpreadError
     ? passCommands[pass.id]?.next?.(options, nextFiles({ model, out }, data, state))
     : undefined;
@@ -64,7 +53,7 @@ export function lostAdvice(
     ...(gentlerAdvice === undefined || (exceptAdvice !== undefined && gentlerAdvice.includes("`except`"))
       ? []
       : [gentlerAdvice]),
-    ...(lostBefore ? [`start from a model that lost less than ${model}`] : []),
+    ...(isLostBefore ? [`start from a model that lost less than ${model}`] : []),
     ...(exceptAdvice === undefined ? [] : [exceptAdvice]),
     ...(because === "target" ? ["try another version of ONNX Runtime"] : []),
     ...(data === undefined

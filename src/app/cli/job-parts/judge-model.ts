@@ -43,9 +43,9 @@ export async function openModels(
   const explain = (error: unknown): never => {
     throw (original && explainByInputs(model.model, original.model, error)) ?? error;
   };
-  const taskOptions = { alike: model.model, needsLabels: original === undefined };
-  const task =
-    data && (await openRequest(context.engine, reference, data, taskOptions, session, session).catch(explain));
+  const taskOptions = { alike: model.model, needsLabels: original === undefined, seed: session.seed };
+  const { task } =
+    (data && (await openRequest(context.engine, reference, data, taskOptions, session).catch(explain))) ?? {};
   const inputs = task === undefined ? await textInputs(reference, context) : undefined;
   return { context, model, original, reference, task, inputs, explain };
 }

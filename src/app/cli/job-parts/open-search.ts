@@ -10,7 +10,7 @@ import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
-import { openStepsTask } from "./task.ts";
+import { openRequest } from "./task.ts";
 
 export type OpenedSearch = Awaited<ReturnType<typeof openSearch>>;
 
@@ -35,7 +35,7 @@ async function openSearch(
   const recipes =
     fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques: input.search.techniques }));
   const trainedBefore = model.header.metadata.get(trainedKey);
-  const stepsTask = await openStepsTask(engine, model, data, { recipes, seed, metric, output }, context);
+  const stepsTask = await openRequest(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;
   // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
   if (trainedBefore === undefined) model.header.metadata.delete(trainedKey);

@@ -16,8 +16,8 @@ export interface TaskRequest extends Omit<TaskOptions, "data"> {
   readonly seed: number;
 }
 
-/** Opens data for recipes. `--samples` limits each split. */
-export async function openStepsTask(
+/** Opens data, for recipes if there are any. `--samples` limits each split. */
+export async function openRequest(
   engine: Engine,
   model: Model,
   { path, ...data }: DataRequest,
@@ -27,17 +27,6 @@ export async function openStepsTask(
   const taskOptions = { ...options, data: path, ...data, onGuess: () => context.stage("preprocessing") };
   const opened = await openSamples(model, recipes, taskOptions, contextOf(engine, { seed }, context));
   return { ...opened, task: { ...opened.task, preprocessing: withFlagNames(opened.task.preprocessing) } };
-}
-
-export async function openRequest(
-  engine: Engine,
-  model: Model,
-  data: DataRequest,
-  options: Omit<TaskOptions, "data">,
-  { seed }: { readonly seed: number },
-  context: JobContext,
-): Promise<OpenedTask> {
-  return (await openStepsTask(engine, model, data, { ...options, seed }, context)).task;
 }
 
 /** Opens other samples that select weights, with the same preprocessing. @throws PithError E_DATA if they are test or training samples. */

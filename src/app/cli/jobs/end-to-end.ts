@@ -68,9 +68,9 @@ async function compareOutputs(input: EndToEndInput, context: JobContext): Promis
   const original = mainModule === undefined ? undefined : await open(mainModule.original);
   const predictsDirectly = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
   const { texts } = predictsDirectly ? { texts: [] } : await textsIn(data.path);
-  const task = predictsDirectly
-    ? await openRequest(engine, original, { ...data, samples: maxSamples }, {}, { seed }, context)
-    : undefined;
+  const { task } = predictsDirectly
+    ? await openRequest(engine, original, { ...data, samples: maxSamples }, { seed }, context)
+    : { task: undefined };
   context.stage("compare");
   const passContext = completeContext({ engine, seed, signal: context.signal });
   const metric = input.isText ? task?.metric : undefined;

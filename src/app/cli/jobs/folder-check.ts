@@ -48,7 +48,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
     const speech = await openSpeech(folder, models.get("encoder_model"));
     if (speech !== undefined && !(speech instanceof Miss)) await openUtterances(speech, data, seed);
     else if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
-      await oneRun(main, (await openRequest(createEngine(), main, data, {}, { seed }, context)).test);
+      await oneRun(main, (await openRequest(createEngine(), main, data, { seed }, context)).task.test);
     else if ((await openTokenizer(folder)) === undefined)
       throw new PithError("E_DATA", `"${folder}" has no tokenizer.json, which makes tokens of texts.`);
   }

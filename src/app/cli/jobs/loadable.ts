@@ -1,28 +1,45 @@
 /** Finds models that load only after `pith simplify`, because ONNX Runtime's graph optimizations fail on them. */
 
-import { type Model, open, PithError } from "#ir";
-import { createEngine } from "../../../core/engine/index.ts";
+import { asPithError, type Model, open, PithError } from "#ir";
+import { createEngine, type Engine } from "../../../core/engine/index.ts";
+import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { loads, ResultFails } from "../../../runtime/run/load-check.ts";
+import { hasLargeWeights } from "../../../runtime/run/large-weights.ts";
+import { ResultFails } from "../../../runtime/run/load-check.ts";
 
 /** Job: returns the path of the first model that loads only after `pith simplify`. */
 export default async function loadableJob({ models }: { readonly models: readonly string[] }, context: JobContext) {
-  for (const path of models) if ((await simplifyToLoad(await open(path), context)) !== undefined) return path;
+  const engine = createEngine();
+  for (const path of models) if ((await simplifyToLoad(await open(path), engine, context)) !== undefined) return path;
   return undefined;
 }
 
-export async function simplifyToLoad(model: Model, { signal }: Pick<JobContext, "signal">): Promise<Model | undefined> {
-  const engine = createEngine();
-  if (await loads(engine, model, true)) return undefined;
+/** Returns the simplified model if only that one loads with graph optimizations; otherwise undefined. */
+export async function simplifyToLoad(
+  model: Model,
+  engine: Engine,
+  { signal }: Pick<JobContext, "signal">,
+): Promise<Model | undefined> {
+  if (!(await failsToLoad(model, engine))) return undefined;
   const simplified = model.clone();
   try {
     await simplify(simplified, {}, { engine, signal });
   } catch (error) {
-    if (error instanceof PithError && error.code === "E_ENGINE") return undefined;
-    throw error;
+    asPithError(error);
+    return undefined;
   }
-  return (await loads(engine, simplified, true)) ? simplified : undefined;
+  return (await failsToLoad(simplified, engine)) ? undefined : simplified;
+}
+
+async function failsToLoad(model: Model, engine: Engine): Promise<boolean> {
+  try {
+    await (await engine.load(model, { lean: hasLargeWeights(model) })).release();
+    return false;
+  } catch (error) {
+    const pithError = asPithError(error);
+    return pithError.code === "E_ENGINE" && findUnknownOperator(pithError) === undefined;
+  }
 }
 
 export async function rejectUnloadable<T>(work: () => Promise<T>): Promise<T> {

@@ -1,6 +1,5 @@
 /** Job of the commands that change a model: opens the inputs of the step, runs it, and writes the result unless it is rejected. */
-import * as v from "valibot";
-import { type Model, open, PithError, throwIfAborted } from "#ir";
+import { type Model, throwIfAborted } from "#ir";
 import type { AnyPass } from "#pass";
 import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
@@ -16,8 +15,8 @@ import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep } from "../../../judge/run/single-step.ts";
 import type { References, StepContext } from "../../../judge/run/step-request.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { watchLoads } from "../../../runtime/run/load-check.ts";
-import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
+import { type WatchedEngine, watchLoads } from "../../../runtime/run/load-check.ts";
+import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
@@ -27,26 +26,21 @@ import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
 import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-output.ts";
 import { withTargets } from "../job-parts/target.ts";
-import { openStepsTask, openValidation, type TaskRequest } from "../job-parts/task.ts";
+import { openRequest, openValidation, type TaskRequest } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
-  const { target } = input.options;
-  const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
+  const names = input.dryRun ? [] : targetsOf(input.options.target);
   return withTargets(names, context, async (targets) => {
-    const original = await openModel(input.model, context);
-    // This is decided before the data is opened, because opening the data records the preprocessing in the model's metadata.
-    const continues = isChanged(original);
-    try {
-      return await changeModel({ ...input, continues }, targets, context, original);
-    } catch (error) {
-      if (!(error instanceof PithError) || error.code !== "E_ENGINE") throw error;
-      const simplified = await simplifyToLoad(await open(input.model), context);
-      if (simplified === undefined) throw error;
+    const model = await openModel(input.model, context);
+    const engine = watchLoads(createEngine());
+    const simplified = await simplifyToLoad(model, engine, context);
+    if (simplified !== undefined) {
       const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
       context.log({ id: "simplified", text });
-      return changeModel({ ...input, continues }, targets, context, simplified);
     }
+    // Opening the data and simplifying record metadata in the model.
+    return changeModel({ ...input, continues: isChanged(model) }, targets, engine, context, simplified ?? model);
   });
 }
 
@@ -54,10 +48,11 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
 async function changeModel(
   input: PassInput & { readonly continues: boolean },
   targets: readonly RunTarget[],
+  engine: WatchedEngine,
   context: JobContext,
   original: Model,
 ): Promise<PassOutput> {
-  const { request, context: stepContext, data } = await openStepRequest(input, targets, original, context);
+  const { request, context: stepContext, data } = await openStepRequest(input, targets, original, engine, context);
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
   const { result, rejection, tested, learnt, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
@@ -125,7 +120,13 @@ async function warnOfSpeed(
 }
 
 /** Opens the references and the data of a step, after checks that need only the model. */
-async function openStepRequest(input: PassInput, targets: readonly RunTarget[], original: Model, context: JobContext) {
+async function openStepRequest(
+  input: PassInput,
+  targets: readonly RunTarget[],
+  original: Model,
+  engine: WatchedEngine,
+  context: JobContext,
+) {
   await requireOtherThanWeights(input.out, original, input.model);
   requireOutputs(original, input.model);
   const named = { path: input.model, model: original };
@@ -139,7 +140,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
       (before, after) => [input.command, after, "--original", before],
       context,
     );
-  const stepContext = contextOf(watchLoads(createEngine()), input, {
+  const stepContext = contextOf(engine, input, {
     ...context,
     log(event) {
       // The table of a folder has a column for the dependence on the batch.
@@ -177,7 +178,7 @@ async function openData(
     recipes: [{ version: recipeVersion, steps: [{ id, options }] }],
     ...{ metric, output, seed, reference: first?.model },
   };
-  const { task, sampleUse } = await openStepsTask(engine, original, data, request, context);
+  const { task, sampleUse } = await openRequest(engine, original, data, request, context);
   const { validation } = options;
   // A path is replaced by the opened samples.
   const opened = typeof validation === "string" ? { validation: await openValidation(task, data, validation) } : {};

@@ -52,7 +52,7 @@ export default async function sensitivityProcess(
   const engine = createEngine();
   const model = await openModel(path, session);
   const request = { ...data, samples: data.samples ?? defaultSamples };
-  const task = await openRequest(engine, model, request, { metric, output }, { seed: session.seed }, session);
+  const { task } = await openRequest(engine, model, request, { metric, output, seed: session.seed }, session);
   const context = contextOf(engine, session, session);
   session.stage("layers");
   const { batch } = data;
