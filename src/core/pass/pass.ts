@@ -103,10 +103,10 @@ export interface PassDescription {
    */
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
   /**
-   * Checks the options on a copy of the model before any slow work.
+   * Checks that the options fit the model, which is not changed, before any slow work.
    * @throws PithError if the options do not fit.
    */
-  checkModel?(copy: Model, options: OptionValues): Promise<void>;
+  checkModel?(model: Model, options: OptionValues): Promise<void>;
   /** Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the user gives a goal. */
   cutsFirst?(options: OptionValues): boolean;
   /** Whether the result must have a smaller file. */

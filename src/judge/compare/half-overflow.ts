@@ -132,12 +132,14 @@ async function clampConstants({ graph }: Model): Promise<void> {
 
 /** Returns the names of values that are computed in float16, and of float32 values that are converted from float16. */
 function halfValues(model: Model): ReadonlySet<string> {
-  const inference = infer(model);
+  // The result of a pass has inferred types.
+  if ([...allValues(model.graph)].some(({ type, foreign }) => type === undefined && foreign === undefined))
+    infer(model);
   const isHalf = (value: Value | undefined): boolean =>
-    value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
+    value !== undefined && value.tensor === undefined && value.type?.type === "float16";
   const float16Names = new Set<string>();
   for (const node of allNodes(model.graph)) {
-    const isFloat16Source = convertsQuantization(node, inference) && isHalf(node.inputs[0]);
+    const isFloat16Source = isHalf(node.inputs[0]) && convertsQuantization(node, infer(model));
     for (const value of node.outputs)
       if (value !== undefined && (isFloat16Source || isHalf(value))) float16Names.add(value.name);
   }

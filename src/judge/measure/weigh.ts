@@ -1,8 +1,8 @@
 /** Measures the size and the content of a model's file. */
 import { cachePerRevision, cost, infer, learnedCount, learnedTensors } from "#analysis";
 import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
-import { clearNotes } from "#pass";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { clearNotes, hasNotes } from "#pass";
+import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Weight } from "../record/data.ts";
 import { type OperationCount, operationCount } from "../record/operation-count.ts";
@@ -15,16 +15,10 @@ interface PlainFile {
 
 /** Returns a copy without the exporter's metadata; undefined for a model without such metadata. */
 const plainCopy = cachePerRevision((model) => {
+  if (!hasNotes(model)) return undefined;
   const copy = model.clone();
-  return clearNotes(copy).length === 0 ? undefined : copy;
-});
-
-/** Returns the model with all weights as stored tensors: the model itself, or a copy. */
-const withStoredWeights = cachePerRevision((model) => {
-  const copy = model.clone();
-  const { revision } = copy.graph;
-  storeWeights(copy);
-  return copy.graph.revision === revision ? model : copy;
+  clearNotes(copy);
+  return copy;
 });
 
 /** Returns the model's file without the exporter's metadata, for a fair comparison with results; without metadata, the given files. */
@@ -44,13 +38,13 @@ export async function weigh(model: Model, modelFiles: readonly ByteSource[]): Pr
 }
 
 export async function countWeights(model: Model): Promise<Pick<Weight, "parameters" | "zeros">> {
-  const copy = withStoredWeights(model, infer(model));
+  const copy = withStoredWeights(model);
   const learned = await learnedTensors(copy, infer(copy));
   return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };
 }
 
 /** Counts multiply-accumulates, which can depend on symbolic sizes. */
 export function countMacs(model: Model): OperationCount | undefined {
-  const copy = withStoredWeights(model, infer(model));
+  const copy = withStoredWeights(model);
   return operationCount(cost(copy, infer(copy)).macs);
 }

@@ -37,7 +37,7 @@ export async function checkStep(
   const opened = await openModules(pass.id, pass.options, options);
   const needs = typeof pass.data === "object" ? pass.data.when(opened) : undefined;
   if (needs !== undefined && !hasData) requireTexts(pass, opened, input, needs);
-  await pass.checkModel?.(input.model.clone(), opened);
+  await pass.checkModel?.(input.model, opened);
   return { pass, options: opened, input, references: await openReferences(pass, input, options, original), needs };
 }
 

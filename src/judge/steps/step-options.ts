@@ -4,7 +4,7 @@ import { allLayers, infer, selectLayers } from "#analysis";
 import type { Model } from "#ir";
 import { type AnyPass, type CalibrationData, type OptionValues, selectionOptions } from "#pass";
 import { isObject } from "../../core/plain.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
@@ -43,7 +43,6 @@ const layerOptions = v.object({
 export function requireLayers(model: Model, options: OptionValues): void {
   const { success, output: selection } = v.safeParse(layerOptions, options);
   if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;
-  const copy = model.clone();
-  storeWeights(copy);
+  const copy = withStoredWeights(model);
   selectLayers(allLayers(copy, infer(copy)), selection);
 }

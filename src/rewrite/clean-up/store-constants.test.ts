@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
 import { atomically } from "../../core/pass/run-pass.ts";
-import { storeWeights } from "./store-constants.ts";
+import { storeWeights, withStoredWeights } from "./store-constants.ts";
 
 /** Layers with one shared matrix, which exporters write as `Identity(w)`. */
 const shared = `opset 17
@@ -55,4 +55,15 @@ graph (x: float32[n, 2]) -> (y, copy) {
 }`);
   storeWeights(model);
   expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["Identity", "MatMul"]);
+});
+
+test("a model whose weights are stored is its own copy with stored weights; others are copied once", () => {
+  const model = parseModel(shared);
+  infer(model);
+  const before = printModel(model);
+  const copy = withStoredWeights(model);
+  expect([...copy.graph.nodes()].map(({ inputs }) => inputs[1]?.name)).toEqual(["w", "w", "w", "c"]);
+  expect(withStoredWeights(model)).toBe(copy);
+  expect(withStoredWeights(copy)).toBe(copy);
+  expect(printModel(model)).toBe(before);
 });

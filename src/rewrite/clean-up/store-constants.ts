@@ -4,7 +4,7 @@
  *      y = Mul(x, c)                        →    y = Mul(x, c)
  * A constant that is a graph output stays a node. Readers of an Identity of a weight read the weight itself: exporters write shared weights so.
  */
-import { arithmeticTypes, cachePerRevision, infer, isRandom } from "#analysis";
+import { arithmeticTypes, cachePerRevision, type Inference, infer, isRandom } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
 import { allNodes, describe, inMemory, Miss, replaceUses, substitute } from "#ir";
 import type { Change } from "#pass";
@@ -72,6 +72,7 @@ function* findConstantWeights({ graph }: Model): Generator<readonly [output: Val
 
 /** Yields values that equal a stored weight, with the weight. */
 function* findIdentities(model: Model): Generator<readonly [output: Value, weight: Value]> {
+  let inference: Inference | undefined;
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
     const [weight] = node.inputs;
@@ -79,7 +80,8 @@ function* findIdentities(model: Model): Generator<readonly [output: Value, weigh
     if (weight?.tensor === undefined || output === undefined) continue;
     if (node.inputs.length > 1 || node.outputs.length > 1) continue;
     if (arithmeticTypes.has(weight.tensor.type) || output.role !== undefined || graph.isOutput(output)) continue;
-    if (infer(model).facet(node, "unchanged") === 0) yield [output, weight];
+    inference ??= infer(model);
+    if (inference.facet(node, "unchanged") === 0) yield [output, weight];
   }
 }
 

@@ -13,7 +13,7 @@ import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";
 import { defaultBatch, unmetRequirement } from "../../learn/train/train-options.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayers as keep, prune } from "../prune/index.ts";
 import { type KeptLayers, keptLayers } from "../prune/keep-layers.ts";
 import { chooseLoss, distillation, hintonText, imitations, settingsOfAnotherLoss } from "./distillation.ts";
@@ -245,8 +245,7 @@ export async function studentText(student: Model, teacher: Model): Promise<strin
 }
 
 async function sizesOf(model: Model) {
-  const copy = model.clone();
-  storeWeights(copy);
+  const copy = withStoredWeights(model);
   const inference = infer(copy);
   const macs = fixedMacs(copy);
   const learned = await learnedTensors(copy, inference);

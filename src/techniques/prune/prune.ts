@@ -46,7 +46,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     name: "gradients for the scores",
     runs: (options) => (needsGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0),
   },
-  checkModel: async (copy, options) => (await import("./run.ts")).requirePrunable(copy, options),
+  checkModel: async (model, options) => (await import("./run.ts")).requirePrunable(model, options),
   moves: async (request) => (await import("./moves.ts")).pruneMoves(request),
   gentler: ({ pattern, dropLayers }) =>
     dropLayers !== undefined

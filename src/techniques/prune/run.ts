@@ -52,11 +52,11 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
 }
 
 /** @throws PithError if the model has no masks to keep, or no layers that can be dropped. */
-export async function requirePrunable(copy: Model, options: OptionValues): Promise<void> {
-  requireMasks(copy, options);
+export async function requirePrunable(model: Model, options: OptionValues): Promise<void> {
+  requireMasks(model, options);
   if (typeof options.dropLayers !== "number") return;
   const { removableLayers } = await import("./drop-layers.ts");
-  removableLayers(copy, options.dropLayers);
+  removableLayers(model.clone(), options.dropLayers);
 }
 
 const codesFirst =

@@ -76,6 +76,6 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   sampleWork: { name: "calibration and rounding", runs: runsPerSample },
   unrounded: equalize,
   removesNotes: true,
-  checkModel: async (copy, options) => (await import("./run.ts")).requireFloatWeights(copy, options),
+  checkModel: async (model, options) => (await import("./run.ts")).requireFloatWeights(model, options),
   run: async (model, options, context) => (await import("./run.ts")).runQuantize(model, options, context),
 });

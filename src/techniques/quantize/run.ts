@@ -28,7 +28,7 @@ import {
 import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "#pass";
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { lookUpPacked, packedLayout, packIndices, packingOpset } from "./formats/packed-indices.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
@@ -112,8 +112,7 @@ export async function runQuantize(
  * fast as float with depthwise layers on integers, and 1.1 × without. A small MobileNetV3 is 0.95 × and 1.1 × as fast.
  */
 export function adviseFloatDepthwise(original: Model, options: Selection): string | undefined {
-  const copy = original.clone();
-  storeWeights(copy);
+  const copy = withStoredWeights(original);
   const names = selectLayers(allLayers(copy, infer(copy)), options).flatMap(({ name, role, outputs, inputs }) =>
     role.groups > 1 && role.groups === inputs && outputs >= inputs ? [name] : [],
   );
@@ -123,10 +122,10 @@ export function adviseFloatDepthwise(original: Model, options: Selection): strin
 }
 
 /** @throws PithError E_UNSUPPORTED if all selected weights are quantized already. */
-export async function requireFloatWeights(copy: Model, options: OptionValues): Promise<void> {
+export async function requireFloatWeights(model: Model, options: OptionValues): Promise<void> {
   const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
   if (steps.some(isHalf)) return;
-  storeWeights(copy);
+  const copy = withStoredWeights(model);
   const chosen = selectLayers(allLayers(copy, infer(copy)), options);
   if (chosen.length === 0 || !chosen.every(isQuantized)) return;
   throw new PithError("E_UNSUPPORTED", "All weights are quantized already.", {
@@ -145,8 +144,12 @@ const maxValues = 256;
  */
 async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
   if ((model.opsets.get("") ?? 0) < packingOpset) return [];
-  const inference = infer(model);
   const { graph } = model;
+  const largeTensors = [...graph.values()].filter(
+    ({ tensor, role }) => tensor?.type === "float32" && tensor.bytes >= minSaved && role === undefined,
+  );
+  if (largeTensors.length === 0) return [];
+  const inference = infer(model);
   const parameters = parameterRoots(model, inference);
   const buffers = await smallBuffersAmong(parameters);
   const excluded = new Set<Value>([
@@ -156,9 +159,9 @@ async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">)
     ...graph.outputs,
   ]);
   const changes: Change[] = [];
-  for (const value of [...graph.values()]) {
-    const { name, tensor, role } = value;
-    if (tensor?.type !== "float32" || tensor.bytes < minSaved || role !== undefined || excluded.has(value)) continue;
+  for (const value of largeTensors) {
+    const { name, tensor } = value;
+    if (tensor === undefined || excluded.has(value)) continue;
     throwIfAborted(signal, "Stopped while constants were stored.");
     const valuesAndCodes = await distinctValues(tensor);
     if (valuesAndCodes === undefined) continue;

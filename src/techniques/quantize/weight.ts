@@ -121,11 +121,9 @@ export async function scaledGrid(
     return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(centerOf(grid)) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
-  const { tensor } = layer.effective;
   const scales = await withLayerName(layer, async () => {
     if (rounder.scales === nearest.scales) {
-      const measured = tensor && rounding.measured.get(tensor)?.ranges?.get(grid.axis);
-      const ranges = measured ?? rangesOf(await read(), grid.axis);
+      const ranges = measuredRanges(layer, grid, rounding) ?? rangesOf(await read(), grid.axis);
       return checkScales(
         rounder,
         grid,
@@ -140,6 +138,9 @@ export async function scaledGrid(
   });
   return { ...grid, ...scales };
 }
+
+const measuredRanges = ({ effective: { tensor } }: Layer, { axis }: Along, { measured }: RoundingSource) =>
+  tensor && measured.get(tensor)?.ranges?.get(axis);
 
 export function rangesOf(dense: Dense, axis: number | undefined): readonly SliceRange[] {
   const { min, max } = channelRanges(dense, axis);
@@ -159,7 +160,7 @@ async function refineGrid(
   if (existingRounding(layer, rounding) !== undefined) return grid;
   const dense = await read();
   const pairSums = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
-  const ranges = rangesOf(dense, grid.axis);
+  const ranges = measuredRanges(layer, grid, rounding) ?? rangesOf(dense, grid.axis);
   return withNeighbours(grid, (slice) => ({
     ...(ranges[slice] ?? { min: 0, max: 0, steps: 0 }),
     pairSum: grid.axis === undefined ? pairSums.reduce((a, b) => Math.max(a, b), 0) : (pairSums[slice] ?? 0),
