@@ -74,7 +74,7 @@ function uncertain(name: string, { drop, ...figures }: Figures, error: number): 
       ...{ original: estimate(1), candidate: estimate(1 + drop), difference: estimate(drop, error) },
     },
     ...{ agreement: undefined, validation: undefined },
-    answers: { given: new Float64Array(), labels: new Float64Array() },
+    answers: { predicted: new Float64Array(), labels: new Float64Array() },
   };
   return { ...combination, attempt: { ...combination.attempt, evaluation } };
 }

@@ -16,6 +16,7 @@ export interface SearchParts {
   /** Samples on which candidates are compared, in random order. In a small data set or stream, all samples in their order. */
   readonly search: Dataset;
   readonly test: Dataset;
+  /** Whether no test sample is in `search`. */
   readonly isApart: boolean;
 }
 

@@ -147,11 +147,11 @@ test("allows a trained model to predict differently without labels, unless a goa
 });
 
 test("without labels, other predictions contradict an original that predicts one class for all samples", async () => {
-  const knowledge = knowledgeOf({ given: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
+  const knowledge = knowledgeOf({ predicted: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
   if (knowledge === undefined) throw new Error("It names a class.");
   const answered = (others: number) => {
     const predictions = Float64Array.from({ length: 20 }, (_, sample) => Number(sample < others));
-    return lostKnowledge(knowledge, { given: predictions, labels: new Float64Array(20).fill(-1) });
+    return lostKnowledge(knowledge, { predicted: predictions, labels: new Float64Array(20).fill(-1) });
   };
   expect(answered(9)).toBeUndefined();
   expect(answered(18)).toBe(

@@ -1,3 +1,4 @@
+/** What the functions pass along that read one model from a file (`decode.ts`), or write one (`encode.ts`). */
 import type { Dense, Graph, Tensor } from "#graph";
 import type { ExternalFiles } from "./external.ts";
 import type { Field } from "./fields.ts";
@@ -5,17 +6,20 @@ import type { LazyFile } from "./lazy.ts";
 import type { UnknownDims } from "./value-info.ts";
 import type { Writer } from "./writer.ts";
 
-/** State that all functions which read one model share. */
 export interface Reading {
+  /** The model's file, of which large tensors stay unread. */
   readonly file: LazyFile;
+  /** The files next to it that store weights. */
   readonly external: ExternalFiles;
+  /** Names for dimensions without a name. */
   readonly unknownDims: UnknownDims;
+  /** Reads a subgraph: attributes contain graphs, and graphs contain attributes. */
   readonly graph: (fields: readonly Field[], graph: Graph, depth: number) => Promise<void>;
 }
 
-/** State that all functions which write one model share. */
 export interface Writing {
   /** The elements of string tensors that are not stored in a file. They are read in advance, because the size of their encoding depends on them. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
+  /** Writes a subgraph. */
   readonly graph: (writer: Writer, graph: Graph) => void;
 }

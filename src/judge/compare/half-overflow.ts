@@ -26,7 +26,7 @@ import type { Dataset } from "../../data/batches/types.ts";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
 import { inputsFor } from "../../runtime/paired/paired-runs.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
-import { isEndless } from "../../runtime/run/mask-values.ts";
+import { infinityTest } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsPhrase } from "./output-comparison.ts";
 
@@ -63,7 +63,7 @@ export async function findHalfOverflow(
       for (const value of toNumbers(outputs[name] ?? zeros("float32", [0])))
         maxima.set(producer, Math.max(value, maxima.get(producer) ?? 0));
   });
-  const isFill = isEndless("float32");
+  const isFill = infinityTest("float32");
   const [worst] = [...maxima]
     .filter(([, value]) => value > maxFloat16 && !isFill(value))
     .toSorted((a, b) => b[1] - a[1]);

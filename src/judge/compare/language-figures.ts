@@ -1,5 +1,4 @@
-/** Figures of a language model's result, over the tokens of texts. */
-
+/** Compares the next tokens that two language models predict at each position of a text: share of equal tokens, divergence, and ratio of perplexities. */
 import { type Batch, type Dense, fromNumbers } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
 import { meanInterval, moments, wilson } from "../../core/math/interval.ts";
@@ -22,11 +21,11 @@ export interface LanguageFigures {
 export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pair[]): LanguageFigures | undefined {
   if (tokens === undefined || pairs.some(({ expected, got }) => (expected[logits] ?? got[logits])?.dims.length !== 3))
     return undefined;
-  const labelled = pairs.map((pair, index) => ({ ...pair, label: nextTokens(tokens, pair, pairs[index + 1]) }));
+  const labeledPairs = pairs.map((pair, index) => ({ ...pair, label: nextTokens(tokens, pair, pairs[index + 1]) }));
   const same: number[] = [];
   const divergences: number[] = [];
   const changes: number[] = [];
-  for (const { name, members } of groupTokens(labelled, logits))
+  for (const { name, members } of groupTokens(labeledPairs, logits))
     for (const { expected, got, label } of members) {
       const options = { output: name };
       same.push(...agreement(options).rows(got, expected));

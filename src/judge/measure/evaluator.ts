@@ -145,7 +145,7 @@ export class Evaluator {
   }
 
   get took(): OriginalTime {
-    return { seconds: this.#measured.seconds, samples: this.metrics.rows.answers.given.length };
+    return { seconds: this.#measured.seconds, samples: this.metrics.rows.answers.predicted.length };
   }
 
   /**
@@ -172,12 +172,12 @@ export class Evaluator {
 
   /** Returns some samples with other predictions than the original's. They are evenly spread, because data can be sorted by class. */
   disagreements({ answers }: Evaluation): readonly Disagreement[] {
-    const { given, labels } = this.original.answers;
-    const differing = Array.from(given.keys()).filter((sample) => given[sample] !== answers.given[sample]);
+    const { predicted, labels } = this.original.answers;
+    const differing = Array.from(predicted.keys()).filter((sample) => predicted[sample] !== answers.predicted[sample]);
     const step = Math.max(1, differing.length / maxDisagreements);
     return Array.from({ length: Math.min(differing.length, maxDisagreements) }, (_, index) => {
       const row = differing[Math.floor(index * step)] ?? 0;
-      const [original = -1, variant = -1, label = -1] = [given[row], answers.given[row], labels[row]];
+      const [original = -1, variant = -1, label = -1] = [predicted[row], answers.predicted[row], labels[row]];
       const sample = this.metrics.holdout.samples[row] ?? row;
       return { sample, label: label < 0 ? undefined : label, original, variant };
     });

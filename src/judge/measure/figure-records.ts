@@ -28,12 +28,12 @@ export class FigureRecords {
     const record = (await this.store.records?.read(this.#key(digest))) as FigureRecord | undefined;
     if (record === undefined) return undefined;
     const { facts, seconds, rows, given, labels, batchNote } = record;
-    const answers = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
+    const answers = { predicted: Float64Array.from(given), labels: Float64Array.from(labels) };
     return { facts, seconds, rows: { rows: Float64Array.from(rows), answers, batchNote } };
   }
 
   async keep({ facts, seconds, rows: { rows, answers, batchNote } }: MeasuredModel): Promise<void> {
-    const [predictions, labels] = [[...answers.given], [...answers.labels]];
+    const [predictions, labels] = [[...answers.predicted], [...answers.labels]];
     const record: FigureRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }

@@ -24,14 +24,14 @@ test("does not divide fewer than 90 samples", () => {
 });
 
 test("evaluates only its own samples, also with several columns per row", () => {
-  const answers = { given: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
+  const answers = { predicted: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
   const right = { rows: Float64Array.of(1, 1, 0, 1), answers };
   const holdout = new Holdout(accuracy(), right, Uint32Array.of(1, 2));
   expect(holdout.original.comparison.original).toMatchObject({ value: 0.5, count: 2 });
-  expect(holdout.original.answers).toEqual({ given: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
+  expect(holdout.original.answers).toEqual({ predicted: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
   const { comparison, agreement } = holdout.compare({
     rows: Float64Array.of(0, 1, 1, 0),
-    answers: { ...answers, given: Float64Array.of(1, 1, 0, 1) },
+    answers: { ...answers, predicted: Float64Array.of(1, 1, 0, 1) },
   });
   expect(comparison).toMatchObject({ candidate: { value: 1 }, difference: { value: 0.5, count: 2 } });
   expect(agreement).toMatchObject({ value: 0.5, count: 2 });
@@ -44,7 +44,7 @@ test("evaluates only its own samples, also with several columns per row", () => 
 test("rejects a result without a row for each of its samples", () => {
   const rowsOf = (count: number) => {
     const ones = new Float64Array(count).fill(1);
-    return { rows: ones, answers: { given: ones, labels: ones } };
+    return { rows: ones, answers: { predicted: ones, labels: ones } };
   };
   const holdout = new Holdout(accuracy(), rowsOf(4), Uint32Array.of(0, 3));
   // Each of these counts lacks the row of sample 3.

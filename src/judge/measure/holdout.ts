@@ -69,13 +69,13 @@ export class Holdout {
   oneClassWarning(maxDrop: number): string | undefined {
     const knowledge = this.#measuredKnowledge;
     if (knowledge === undefined) return undefined;
-    const { name, original, chance, given, atChance } = knowledge;
-    if (given.length < minSamplesOfClasses || !Number.isFinite(maxDrop)) return undefined;
+    const { name, original, chance, predicted, atChance } = knowledge;
+    if (predicted.length < minSamplesOfClasses || !Number.isFinite(maxDrop)) return undefined;
     const isLabelled = name === "accuracy";
     if (original - chance > maxDrop || (isLabelled && atChance)) return undefined;
     if (chance === 1)
-      return `the original names the same class for all ${counted(given.length, "sample")}, so ${name} shows little: ${ofNumbers}`;
-    const constantText = `a model that always predicts one class would meet the goal (${name} ${figure("share", chance)} on ${counted(given.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;
+      return `the original names the same class for all ${counted(predicted.length, "sample")}, so ${name} shows little: ${ofNumbers}`;
+    const constantText = `a model that always predicts one class would meet the goal (${name} ${figure("share", chance)} on ${counted(predicted.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;
     return `${constantText}: ${isLabelled ? '`metric: "f1"` counts rare classes as much as others' : "check the data and its preprocessing"}`;
   }
 
@@ -89,19 +89,22 @@ export class Holdout {
   #select({ rows, answers }: Rows): Rows {
     return {
       rows: rowsAt(rows, this.#metric.columns, this.samples),
-      answers: { given: rowsAt(answers.given, 1, this.samples), labels: rowsAt(answers.labels, 1, this.samples) },
+      answers: {
+        predicted: rowsAt(answers.predicted, 1, this.samples),
+        labels: rowsAt(answers.labels, 1, this.samples),
+      },
     };
   }
 }
 
 export function joinRuns(first: Rows, second: Rows): Rows {
-  const { given, labels } = first.answers;
+  const { predicted, labels } = first.answers;
   return {
     batchNote: first.batchNote ?? second.batchNote,
     batch: first.batch ?? second.batch,
     rows: joinArrays(Float64Array, [first.rows, second.rows]),
     answers: {
-      given: joinArrays(Float64Array, [given, second.answers.given]),
+      predicted: joinArrays(Float64Array, [predicted, second.answers.predicted]),
       labels: joinArrays(Float64Array, [labels, second.answers.labels]),
     },
   };

@@ -58,7 +58,7 @@ describe("a result compared with its original", () => {
     // Without disputed samples, the 99.73 % bound is 9 / (n + 9): above a point for 512 samples, below it for 1,024.
     expect(comparison.difference).toMatchObject({ value: 0, count: 1024, confidence: 0.9973 });
     expect(comparison.difference.high).toBeCloseTo(9 / 1033, 9);
-    expect(answers.given).toHaveLength(1024);
+    expect(answers.predicted).toHaveLength(1024);
     expect(counted.samples).toBeLessThan(2 * 8000);
     expect(comparison.original.value).toBeCloseTo(0.9, 1);
   });

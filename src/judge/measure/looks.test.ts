@@ -48,12 +48,12 @@ const look = (looks: Looks, candidate: Model, { maxDrop }: Goal = goal, known?: 
     known,
   );
 
-const countOf = ({ rows }: { readonly rows: Rows }): number => rows.answers.given.length;
+const countOf = ({ rows }: { readonly rows: Rows }): number => rows.answers.predicted.length;
 
 describe("interim looks", () => {
   test("end if the result is settled", async () => {
     const { rows, compared } = await look(looksAt(100), broken);
-    expect(rows.answers.given).toHaveLength(100);
+    expect(rows.answers.predicted).toHaveLength(100);
     expect(compared.comparison).toMatchObject({ original: { value: 1, count: 100 }, candidate: { value: 0 } });
   });
 
@@ -77,7 +77,7 @@ describe("interim looks", () => {
   test("double the number of samples until the result is settled", async () => {
     const counts: number[] = [];
     const { rows, compared } = await looksAt(100).look(equal, ({ answers }) => {
-      counts.push(answers.given.length);
+      counts.push(answers.predicted.length);
       return false;
     });
     expect(counts).toEqual([100, 200, 400, 800]);
@@ -121,7 +121,7 @@ test("completes an evaluation that ended at a look if all samples are requested"
   };
   const fresh = await openStore(original, {});
   const early = await evaluate(store, 128);
-  expect(early.answers.given.length).toBeLessThan(128);
+  expect(early.answers.predicted.length).toBeLessThan(128);
   const kept = (await new FigureRecords(store, "test").read(early.measured.sha256)) ?? expect.fail();
   expect(countOf(kept)).toBe(128);
   expect(await evaluate(store)).toEqual(await evaluate(fresh));

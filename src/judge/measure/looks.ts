@@ -131,7 +131,7 @@ export class Looks {
   }
 
   get #answered(): number {
-    return this.#rows?.answers.given.length ?? 0;
+    return this.#rows?.answers.predicted.length ?? 0;
   }
 
   async #original(samples: number, context: Context): Promise<PairedMetrics> {

@@ -35,7 +35,7 @@ export interface PairedResult extends HoldoutComparison {
 
 type Judged = Pick<Task, "test" | "metric">;
 
-/** A goal without `maxDrop` has the default maximum drop. `stated` is true by default if `maxDrop` is given. */
+/** A goal without `maxDrop` has the default maximum drop. `stated` is true by default if `maxDrop` is predicted. */
 export interface GoalOptions extends Omit<Goal, "maxDrop"> {
   readonly maxDrop?: number | undefined;
 }
@@ -56,7 +56,7 @@ export class PairedMetrics {
     this.#task = task;
     this.#options = options;
     this.#context = context;
-    const count = isIndexed(task.test) ? task.test.count : allRows.answers.given.length;
+    const count = isIndexed(task.test) ? task.test.count : allRows.answers.predicted.length;
     const division = options.choice === true ? drawHoldout(count, !isIndexed(task.test)) : undefined;
     this.holdout = new Holdout(task.metric, allRows, division?.test ?? range(count));
     this.validation = division === undefined ? undefined : new Holdout(task.metric, allRows, division.validation);
@@ -184,7 +184,7 @@ export async function rowsOf(
   knownRows?: Rows,
   first = Number.POSITIVE_INFINITY,
 ): Promise<Rows> {
-  const before = knownRows?.answers.given.length ?? 0;
+  const before = knownRows?.answers.predicted.length ?? 0;
   const count = isIndexed(test) ? Math.min(first, test.count) : before;
   if (knownRows !== undefined && before >= count) return knownRows;
   const positions = range(count - before).map((index) => before + index);

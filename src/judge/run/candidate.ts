@@ -368,5 +368,5 @@ function excessIn({ goalCheck, kept }: Findings): number | undefined {
 /** Returns the number of samples on which both models ran. */
 export function evaluatedCount({ compared, kept }: Findings, test: Dataset | undefined): number {
   const { samples = 0, countsPositions } = typeof kept?.likeness === "object" ? kept.likeness : {};
-  return compared?.answers.given.length ?? (countsPositions === true ? test?.count : undefined) ?? samples;
+  return compared?.answers.predicted.length ?? (countsPositions === true ? test?.count : undefined) ?? samples;
 }

@@ -210,7 +210,7 @@ function countTested(
   searched: number | undefined,
 ): SingleStep["tested"] {
   if (task === undefined || compared === undefined) return undefined;
-  const { length: count } = compared.answers.given;
+  const { length: count } = compared.answers.predicted;
   if (searched !== undefined) return { count, searched };
   return task.test.count === undefined || count >= task.test.count ? undefined : { count, of: task.test.count };
 }

@@ -83,7 +83,7 @@ describe("against the original", () => {
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
     const { estimate } = await evaluate(engine, broken, data, neighbourOverlap(5), { original: broken });
     expect(estimate.value).toBe(0);
-    const none = { given: new Float64Array(), labels: new Float64Array() };
+    const none = { predicted: new Float64Array(), labels: new Float64Array() };
     expect(answersWithNaN(neighbourOverlap(5), estimate, none)).toBe(true);
   });
 

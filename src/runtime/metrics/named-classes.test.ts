@@ -40,7 +40,10 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
       [original, other].map(async (model) => {
         const evaluation = await evaluate(engine, model, data, answers());
         const pairs = [...evaluation.rows];
-        return { labels: Float64Array.from([]), given: Float64Array.from(pairs.filter((_, index) => index % 2 === 1)) };
+        return {
+          labels: Float64Array.from([]),
+          predicted: Float64Array.from(pairs.filter((_, index) => index % 2 === 1)),
+        };
       }),
     );
     expect(a === undefined || b === undefined ? undefined : [...(sameAnswers(a, b) ?? [])]).toEqual([0, 1, 1, 0]);

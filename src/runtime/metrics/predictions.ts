@@ -9,7 +9,7 @@ import type { Metric } from "./types.ts";
 
 /** Predicted classes and labels, one of each per sample: −1 if there are none or several, and `nanClass` if a score is NaN. */
 export interface Answers {
-  readonly given: Float64Array;
+  readonly predicted: Float64Array;
   readonly labels: Float64Array;
 }
 
@@ -33,8 +33,8 @@ export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasse
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {
         const best = scores === undefined ? -1 : bestClass(scores, sample);
-        const named = scores !== undefined && scores.named !== true && best < 0 ? nanClass : best;
-        rows.set([labels?.[sample] ?? -1, named], 2 * sample);
+        const predictedClass = scores !== undefined && scores.named !== true && best < 0 ? nanClass : best;
+        rows.set([labels?.[sample] ?? -1, predictedClass], 2 * sample);
       }
       return rows;
     },
@@ -42,18 +42,18 @@ export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasse
   };
 }
 
-export function isAllNaN({ given }: Answers): boolean {
-  return given.length > 0 && given.every((named) => named === nanClass);
+export function isAllNaN({ predicted }: Answers): boolean {
+  return predicted.length > 0 && predicted.every((value) => value === nanClass);
 }
 
 export function answersOf(rows: Float64Array): Answers {
-  return { labels: rows.filter((_, index) => index % 2 === 0), given: rows.filter((_, index) => index % 2 === 1) };
+  return { labels: rows.filter((_, index) => index % 2 === 0), predicted: rows.filter((_, index) => index % 2 === 1) };
 }
 
 /** Returns 1 for each sample with equal predictions, else 0; undefined if the first model predicts no classes. */
 export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
-  if (original.given.every((named) => named < 0)) return undefined;
-  return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
+  if (original.predicted.every((value) => value < 0)) return undefined;
+  return original.predicted.map((value, sample) => Number(value >= 0 && value === other.predicted[sample]));
 }
 
 function hasOnePrediction(dense: Dense, samples: number): boolean {
@@ -97,36 +97,36 @@ export interface Knowledge {
   readonly name: "accuracy" | "agreement";
   /** −1 if unknown. */
   readonly truth: Float64Array;
-  readonly given: Float64Array;
+  readonly predicted: Float64Array;
   readonly original: number;
   /** Accuracy of a constant prediction of the most frequent class. */
   readonly chance: number;
   readonly atChance: boolean;
 }
 
-export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
-  if (given.every((named) => named < 0)) return undefined;
-  const labelled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
-  const truth = labelled ? labels : given;
+export function knowledgeOf({ predicted, labels }: Answers): Knowledge | undefined {
+  if (predicted.every((value) => value < 0)) return undefined;
+  const isLabeled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
+  const truth = isLabeled ? labels : predicted;
   const chance = shareOfMostFrequent(truth);
   if (chance === undefined) return undefined;
-  const correct = correctFlags(given, truth).reduce((sum, isRight) => sum + isRight, 0);
+  const correct = correctFlags(predicted, truth).reduce((sum, isRight) => sum + isRight, 0);
   const samples = countLabels(truth);
   const original = correct / samples;
   const atChance = isAtChance(original, chance, samples);
-  return { name: labelled ? "accuracy" : "agreement", truth, given, original, chance, atChance };
+  return { name: isLabeled ? "accuracy" : "agreement", truth, predicted, original, chance, atChance };
 }
 
 /** Returns why a model no longer computes the same function; undefined if it does or that is unknown. @param unit what the predictions are counted by. */
 export function lostKnowledge(
-  { name, truth, given, original, chance }: Knowledge,
+  { name, truth, predicted, original, chance }: Knowledge,
   other: Answers,
   unit: "position" | "sample" = "sample",
 ): string | undefined {
   // A constant prediction of the original can still be contradicted.
   const isConstant = name === "agreement" && chance === 1;
   if (original <= chance && !isConstant) return undefined;
-  const [correctBefore, correctNow] = [correctFlags(given, truth), correctFlags(other.given, truth)];
+  const [correctBefore, correctNow] = [correctFlags(predicted, truth), correctFlags(other.predicted, truth)];
   const right = correctNow.reduce((sum, isEqual) => sum + isEqual, 0);
   const score = right / countLabels(truth);
   const minScore = isConstant ? maxLostShare : chance + maxLostShare * (original - chance);

@@ -5,7 +5,7 @@
  */
 import { type OutputPart, selectPart } from "#analysis";
 import { type Dense, dimsText, isFloat, sameDims, toFloat64 } from "#ir";
-import { isEndless } from "./mask-values.ts";
+import { infinityTest } from "./mask-values.ts";
 
 export class Difference {
   /** Reason why the outputs cannot be compared. */
@@ -108,16 +108,16 @@ export function largestDifference(expected: Dense, got: Dense | undefined, minSc
     return 0;
   }
   const [a, b] = [toFloat64(expected), toFloat64(got)];
-  const isEndlessValue = isEndless(expected.type);
+  const isInfiniteValue = infinityTest(expected.type);
   let [largest, maxGap, maxFillGap] = [0, 0, 0];
   for (let index = 0; index < a.length; index++) {
     const [x = 0, y = 0] = [a[index], b[index]];
-    const isXEndless = isEndlessValue(x);
-    if (Number.isFinite(x) && !isXEndless) largest = Math.max(largest, Math.abs(x));
+    const isXInfinite = isInfiniteValue(x);
+    if (Number.isFinite(x) && !isXInfinite) largest = Math.max(largest, Math.abs(x));
     if (Object.is(x, y) || x === y) continue;
     const gap = Math.abs(x - y);
     if (!Number.isFinite(gap)) return Number.POSITIVE_INFINITY;
-    if (isXEndless) maxFillGap = Math.max(maxFillGap, gap / Math.abs(x));
+    if (isXInfinite) maxFillGap = Math.max(maxFillGap, gap / Math.abs(x));
     else maxGap = Math.max(maxGap, gap);
   }
   return Math.max(maxFillGap, maxGap / Math.max(minScale, largest < 1e-6 ? 1 : largest));

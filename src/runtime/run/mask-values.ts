@@ -6,7 +6,7 @@
  */
 import { type DataType, type FloatType, isFloat } from "#ir";
 
-const minEndless: Record<FloatType, number> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
+const minInfinite: Record<FloatType, number> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
 
 const highestFill = -9000;
 /** Minimum ratio of the value that a mask sets to the largest score. */
@@ -21,8 +21,9 @@ const roundingShare: Record<FloatType, number> = {
   float64: 2 ** -23,
 };
 
-export function isEndless(type: DataType): (value: number) => boolean {
-  const end = isFloat(type) ? minEndless[type] : Number.POSITIVE_INFINITY;
+/** Returns whether a value stands for infinity, which no score of the type reaches. */
+export function infinityTest(type: DataType): (value: number) => boolean {
+  const end = isFloat(type) ? minInfinite[type] : Number.POSITIVE_INFINITY;
   return (value) => Math.abs(value) >= end;
 }
 
@@ -31,10 +32,10 @@ export function isEndless(type: DataType): (value: number) => boolean {
  * @param original All values of the original's output.
  */
 export function fillPredicate(original: Float64Array, type: DataType): (original: number, other: number) => boolean {
-  const isEndlessValue = isEndless(type);
+  const isInfiniteValue = infinityTest(type);
   let largestScore = 0;
   for (const value of original)
-    if (value > highestFill && !isEndlessValue(value)) largestScore = Math.max(largestScore, Math.abs(value));
+    if (value > highestFill && !isInfiniteValue(value)) largestScore = Math.max(largestScore, Math.abs(value));
   const rounding = isFloat(type) ? roundingShare[type] : 0;
   const isFill = (magnitude: number): boolean => {
     const unit = 10 ** Math.floor(Math.log10(magnitude));
@@ -42,7 +43,7 @@ export function fillPredicate(original: Float64Array, type: DataType): (original
     return constants.some((constant) => Math.abs(magnitude - constant) <= largestScore + rounding * constant);
   };
   return (expected, other) =>
-    isEndlessValue(expected) ||
+    isInfiniteValue(expected) ||
     (largestScore > 0 &&
       -expected >= Math.max(-highestFill, minRatio * largestScore) &&
       other <= highestFill / 2 &&

@@ -1,3 +1,10 @@
+/**
+ * Recovery stage: trains the network towards its original without labels. The loss is the relative noise of its outputs s against t,
+ *
+ *     Σ (s - t)² / Σ t²
+ *
+ * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
+ */
 import { PithError } from "#ir";
 import { parseOptions } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -24,13 +31,6 @@ interface EndToEndOptions {
   secondsLeft(): number;
 }
 
-/**
- * Recovery stage: trains the network towards its original without labels. The loss is the relative noise of its outputs s against t,
- *
- *     Σ (s - t)² / Σ t²
- *
- * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
- */
 export function endToEnd(options: EndToEndOptions): Stage {
   return {
     name: "end-to-end",

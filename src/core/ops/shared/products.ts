@@ -1,3 +1,7 @@
+/**
+ * Facets of operators that multiply matrices: shapes, linked axes, weight and cost of y = A B (MatMul) and y = α A B + β C (Gemm), and how operators
+ * with additional inputs, such as the scales of QLinearConv, reuse the facets of the float operator.
+ */
 import { type DataType, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type {
   AxisEnd,
