@@ -2,10 +2,10 @@
 
 import { bytes, change, times } from "../core/numbers.ts";
 import { judge } from "../judge/compare/goal.ts";
-import type { Evaluator } from "../judge/measure/evaluator.ts";
+import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/measure/objective.ts";
 import type { Attempt } from "../judge/run/attempt.ts";
-import { speedOf, timeFiles } from "../judge/run/timing.ts";
+import { speedupOf, timeFiles } from "../judge/run/timing.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Metric } from "../runtime/metrics/types.ts";
 import type { RunTarget } from "../runtime/run/run-target.ts";
@@ -20,8 +20,6 @@ export interface ScoresOptions {
   readonly targets: readonly RunTarget[] | undefined;
   readonly timingKey: unknown;
 }
-
-type Evaluated = NonNullable<Attempt["evaluation"]>;
 
 const timingRounds = 7;
 
@@ -41,7 +39,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
 }
 
 /** Returns the drop on all search samples, those of the comparison and the validation samples together. More samples give a more precise estimate. */
-function dropOf({ comparison, agreement, validation }: Evaluated, { truth, interval }: Metric): number {
+function dropOf({ comparison, agreement, validation }: Evaluation, { truth, interval }: Metric): number {
   const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
     ...judge(part.comparison, { maxDrop: 0 }).drop,
     changed: 1 - (part.agreement?.value ?? 1),
@@ -59,7 +57,7 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
  */
 async function measureSpeed(
   attempt: Attempt,
-  { measured }: Evaluated,
+  { measured }: Evaluation,
   { evaluator, objective, store: { records }, targets, timingKey }: ScoresOptions,
 ): Promise<number | undefined> {
   if (isBySize(objective)) return undefined;
@@ -69,7 +67,7 @@ async function measureSpeed(
   const recordedSpeed = (await records?.read(key)) as number | undefined;
   if (recordedSpeed !== undefined) return recordedSpeed;
   const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
-  const speed = speedOf(timing, 0);
+  const speed = speedupOf(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
   return speed ?? (objective.id === "faster" ? 0 : undefined);
 }

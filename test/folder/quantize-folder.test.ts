@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { Variant } from "../../src/app/folder/run.ts";
+import type { FolderVariant } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
@@ -13,7 +13,7 @@ const { at, source, out, write, modules, run, loaderOf } = smallFolders();
 
 /** Options of a run that copies models instead of quantizing them, for tests of other files. */
 const copying = {
-  make: async ({ source: original, out: path }: Variant) => {
+  make: async ({ source: original, out: path }: FolderVariant) => {
     await save(await open(original), path);
     return { bytes: 1, measured: "" };
   },
@@ -63,7 +63,7 @@ describe("a folder with one model", () => {
   test("passes the original's size after brotli to the second variant, so that it is measured once", async () => {
     await modules("model");
     const passedSizes: unknown[] = [];
-    const make = async ({ source: original, out: path, originalBrotli }: Variant) => {
+    const make = async ({ source: original, out: path, originalBrotli }: FolderVariant) => {
       passedSizes.push(originalBrotli);
       await save(await open(original), path);
       return { bytes: 1, measured: "", originalBrotli: originalBrotli ?? 1000 };
@@ -211,7 +211,7 @@ test("rejects the file of fewest bits if files fail together, even if another on
 
 describe("a file that fails", () => {
   const failing = (error: Error) => ({
-    make: async (variant: Variant) => {
+    make: async (variant: FolderVariant) => {
       if (variant.dtype === "q4" && variant.source.includes("encoder")) throw error;
       return copying.make(variant);
     },

@@ -61,9 +61,9 @@ export interface Loader {
 /** Signal-to-noise ratio in decibels below which the variant explains less than half of the power of the original's output. */
 const minDecibels = 10 * Math.log10(2);
 
-type Findings = ReadonlyMap<string, LoaderOutcome | { readonly rejected: string }>;
+type LoaderOutcomes = ReadonlyMap<string, LoaderOutcome | { readonly rejected: string }>;
 
-export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
+export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<LoaderOutcomes> {
   if (loader instanceof Miss)
     return (dtypes) => Promise.resolve(assignOutcome(dtypes, { outcome: "not tried", reason: loader.reason }));
   const { version, compares } = loader;
@@ -74,7 +74,7 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
   };
   return async (dtypes) => {
     const notTried = (failure: Failure) => assignOutcome(dtypes, { version, ...unableText(version, failure) });
-    const rejectMain = (reason: string): Findings => new Map([[mainOf(dtypes), { rejected: reason }]]);
+    const rejectMain = (reason: string): LoaderOutcomes => new Map([[mainOf(dtypes), { rejected: reason }]]);
     const originalAnswer = compares ? await originals(dtypes) : undefined;
     if (originalAnswer !== undefined && "failed" in originalAnswer && originalAnswer.failed !== "feed")
       return notTried(originalAnswer);
@@ -137,7 +137,7 @@ function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (ba
 }
 
 /** Returns the modules that fail even if all other modules are originals, each with the reason. */
-async function findFailing(loader: Loader, dtypes: ModuleDtypes, combinedFailure: Failure): Promise<Findings> {
+async function findFailing(loader: Loader, dtypes: ModuleDtypes, combinedFailure: Failure): Promise<LoaderOutcomes> {
   const changedFiles = listChanged(dtypes);
   const failures = new Map<string, { readonly rejected: string }>();
   if (changedFiles.length === 1) return failures;

@@ -10,7 +10,7 @@ import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel } 
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
-import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import { type FileDtype, type FolderRun, type FolderVariant, fileOf, type Module } from "./run.ts";
 import { tabMemory } from "./tab-memory.ts";
 
 const defaultFileBytes = 2e9;
@@ -32,7 +32,7 @@ export async function makeFile(
   run: FolderRun,
   { base, source, hash }: Module,
   dtype: DtypeName,
-  { together, fallback }: Pick<Variant, "together" | "fallback"> = {},
+  { together, fallback }: Pick<FolderVariant, "together" | "fallback"> = {},
 ): Promise<void> {
   const { out, options, context, records, rows, written } = run;
   const { judgedBy } = options;

@@ -31,9 +31,9 @@ export interface FolderOptions {
   /** Hash of the samples and texts. Recorded measurements on other samples or texts are dropped. */
   readonly judgedBy?: string | undefined;
   /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares with the original on random inputs. */
-  readonly make?: ((variant: Variant) => Promise<FileFigures>) | undefined;
+  readonly make?: ((variant: FolderVariant) => Promise<FileFigures>) | undefined;
   readonly time?:
-    | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
+    | ((file: Pick<FolderVariant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
     | undefined;
   /** Texts on which variants of text generators are compared with the originals and repaired end to end. */
   readonly texts?: readonly string[] | undefined;
@@ -79,7 +79,7 @@ export interface Module {
   readonly hash: string;
 }
 
-export interface Variant {
+export interface FolderVariant {
   readonly source: string;
   readonly out: string;
   readonly dtype: DtypeName;

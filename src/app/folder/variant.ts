@@ -17,7 +17,7 @@ import { optionsOfDtype } from "../../techniques/quantize/options.ts";
 import { dataFilesOf } from "./layout.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
-import type { FolderOptions, Variant } from "./run.ts";
+import type { FolderOptions, FolderVariant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
 /** Converts a comparison without data to entries of the record. */
@@ -42,7 +42,7 @@ export function nearnessWithoutData(
 export function variantMaker(
   options: FolderOptions["quantize"],
   context: Context,
-): (variant: Variant) => Promise<FileFigures> {
+): (variant: FolderVariant) => Promise<FileFigures> {
   const originals = new Map<string, Promise<Original>>();
   const openOriginal = async (source: string): Promise<Original> => {
     const model = await open(source);
@@ -60,7 +60,7 @@ interface Original {
 }
 
 async function makeVariant(
-  { source, out, dtype, fileBytes, together, originalBrotli }: Variant,
+  { source, out, dtype, fileBytes, together, originalBrotli }: FolderVariant,
   { model: original, inputs }: Original,
   options: FolderOptions["quantize"],
   context: Context,

@@ -26,18 +26,18 @@ export function findLostKnowledge(
   return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 
-export interface Findings {
-  readonly comparison: Comparison | undefined;
-  readonly missed?: string | undefined;
-  readonly kept: KeptFunction | undefined;
-}
-
 /**
  * Returns the most important reason to reject a result, if there is a reason.
  * @param onTargets checks the target runtimes. It is called only if no other check rejects the result, or if `forced`.
  */
 export async function judgeResult(
-  { comparison, missed, kept }: Findings,
+  {
+    comparison,
+    missed,
+    kept,
+  }: Record<"comparison", Comparison | undefined> &
+    Record<"missed", string | undefined> &
+    Record<"kept", KeptFunction | undefined>,
   forced: boolean,
   onTargets: () => Promise<readonly OnTarget[]>,
 ): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {

@@ -9,7 +9,7 @@ import type { Choice, Measured, Timing } from "../record/data.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
-import { speedOf } from "./timing.ts";
+import { speedupOf } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 
 export interface Contender {
@@ -106,13 +106,13 @@ export async function selectResult(
   const judgedAttempts = results.map((attempt, index) =>
     rejectOffTarget(
       rejectWithoutGain(original, attempt, relativeWorkOf({ latency: timing }, index)),
-      speedOf(timing, index) ?? speedIfUntimed,
+      speedupOf(timing, index) ?? speedIfUntimed,
       objective,
     ),
   );
   const contenders = judgedAttempts.map((attempt, index) => ({
     ...contenderOf(attempt, goal, options.purpose),
-    speed: speedOf(timing, index),
+    speed: speedupOf(timing, index),
   }));
   const force = options.force === true;
   const choice = choose(contenders, force, objective);

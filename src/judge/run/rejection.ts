@@ -1,8 +1,104 @@
-import { capitalize, groupBy, PithError } from "#ir";
+/** States why the result of a step, or every result of a run, is rejected. */
+import { hasFloatWeights, infer } from "#analysis";
+import { capitalize, groupBy, type Model, PithError } from "#ir";
+import { type Change, equalizedReference, namesAt } from "#pass";
 import { bytes, counted, integer } from "../../core/numbers.ts";
+import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
+import { isWithin, judge } from "../compare/goal.ts";
+import { findLayerToBlame } from "../fallback/layer-table.ts";
+import { FailedFallback } from "../fallback/precision-fallback.ts";
+import type { Lost } from "../measure/judgement.ts";
 import type { Run, Variant } from "../record/data.ts";
 import { lossText } from "../record/verdict.ts";
+import { trains } from "../steps/step-options.ts";
 import { whyUnchanged } from "./attempt.ts";
+import {
+  type CandidateRequest,
+  describeFallback,
+  evaluatedCount,
+  type Judgement,
+  type TakenStep,
+} from "./candidate.ts";
+import type { GoalCheck } from "./step-comparison.ts";
+import type { StepRequest } from "./step-request.ts";
+
+export interface JudgedStep {
+  readonly request: StepRequest;
+  readonly candidate: CandidateRequest;
+  readonly takenStep: TakenStep;
+  readonly judgement: Judgement;
+  readonly result: Model;
+}
+
+export interface Rejection {
+  readonly because: Lost["because"];
+  readonly text: string;
+  /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
+  readonly tried: string | undefined;
+  readonly blamed: Blame | undefined;
+  readonly changes: readonly Change[];
+  readonly isUnshown: boolean;
+  /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
+  readonly isLostBefore: boolean;
+  readonly isTrainable: boolean;
+}
+
+/** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
+const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
+
+export async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
+  const { request, takenStep, judgement, result } = judged;
+  const { compared, goalCheck, lost } = judgement;
+  if (lost === undefined) return undefined;
+  const { because, text } = lost;
+  const isLostByStrictness = because === "goal" && goalCheck !== undefined && isUnshown(goalCheck);
+  const isLostBefore =
+    goalCheck !== undefined &&
+    compared?.reference?.judges === true &&
+    isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
+  return {
+    ...{ because, text },
+    tried:
+      takenStep.fallback === undefined
+        ? takenStep.failedFallback?.reason
+        : `this is ${describeFallback(takenStep.fallback)}`,
+    blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
+    changes: takenStep.result.changes,
+    isUnshown: isLostByStrictness,
+    isLostBefore,
+    isTrainable: hasFloatWeights(result, infer(result)),
+  };
+}
+
+/** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
+async function blameLayer({
+  request,
+  candidate,
+  takenStep,
+  judgement,
+  result,
+}: JudgedStep): Promise<Blame | undefined> {
+  const { pass, options, input, output } = request;
+  const { runner, store, context, test } = candidate;
+  const { changes } = takenStep.result;
+  const because = judgement.lost?.because;
+  // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
+  if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
+  if (!namesAt(pass.options).includes("except")) return undefined;
+  const changedLayers = new Set(changes.map(({ at }) => at));
+  const { failedFallback } = takenStep;
+  if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
+    return restrictToChanged(failedFallback.blamed, changedLayers);
+  const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
+    const equalizingStep = { pass: equalizingPass, options };
+    return (await runner.attempt(equalizingStep, store.original, { log: () => {} })).model;
+  });
+  const { engine, seed, signal, progress } = context;
+  context.stage("layer errors");
+  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement, test) };
+  const errors = await findLayerToBlame(engine, reference, result, test, limits);
+  return errors && restrictToChanged(errors, changedLayers);
+}
 
 /**
  * Returns the error of a run that kept no result: E_ACCURACY_LOST if accuracy was lost; E_UNSUPPORTED if nothing changed, nothing became smaller, or

@@ -1,22 +1,18 @@
 /** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
 
-import { hasFloatWeights, infer, keptKey } from "#analysis";
+import { keptKey } from "#analysis";
 import type { Model } from "#ir";
-import { type Change, equalizedReference, namesAt } from "#pass";
 import { figure } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
-import { type Comparison, type Goal, isWithin, judge, type Verdict } from "../compare/goal.ts";
+import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
 import { inputsPhrase } from "../compare/output-comparison.ts";
-import { findLayerToBlame } from "../fallback/layer-table.ts";
 import type { PrecisionFallback } from "../fallback/precise-layers.ts";
-import { FailedFallback } from "../fallback/precision-fallback.ts";
 import { announceCalibration } from "../measure/duration-notice.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
-import { type Lost, warnOfTargets } from "../measure/judgement.ts";
+import { warnOfTargets } from "../measure/judgement.ts";
 import type { KeptFunction } from "../measure/kept-function.ts";
 import type { Tested } from "../recipe/open-samples.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
@@ -24,16 +20,9 @@ import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { type StepParts, samplesOf } from "../steps/step.ts";
 import { trains } from "../steps/step-options.ts";
-import {
-  type CandidateRequest,
-  type Compared,
-  describeFallback,
-  evaluatedCount,
-  type Judgement,
-  runCandidate,
-  type TakenStep,
-} from "./candidate.ts";
-import { allowsLargeDrop, comparerOf, type GoalCheck, openComparison, type Reference } from "./step-comparison.ts";
+import { type CandidateRequest, type Compared, type Judgement, runCandidate } from "./candidate.ts";
+import { findRejection, type JudgedStep, type Rejection } from "./rejection.ts";
+import { allowsLargeDrop, comparerOf, openComparison, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 import { lessLossyAdvice } from "./training-advice.ts";
 
@@ -64,27 +53,6 @@ export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
   readonly tested: (Tested & { readonly count: number }) | undefined;
   /** Undefined if the result can be kept, and without a judgement (see `idle` and `StepRequest.dryRun`). */
   readonly rejection: Rejection | undefined;
-}
-
-export interface Rejection {
-  readonly because: Lost["because"];
-  readonly text: string;
-  /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
-  readonly tried: string | undefined;
-  readonly blamed: Blame | undefined;
-  readonly changes: readonly Change[];
-  readonly isUnshown: boolean;
-  /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
-  readonly isLostBefore: boolean;
-  readonly isTrainable: boolean;
-}
-
-interface JudgedStep {
-  readonly request: StepRequest;
-  readonly candidate: CandidateRequest;
-  readonly takenStep: TakenStep;
-  readonly judgement: Judgement;
-  readonly result: Model;
 }
 
 /**
@@ -213,63 +181,6 @@ function countTested(
   const { length: count } = compared.answers.predicted;
   if (searched !== undefined) return { count, searched };
   return task.test.count === undefined || count >= task.test.count ? undefined : { count, of: task.test.count };
-}
-
-/** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
-const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
-
-async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
-  const { request, takenStep, judgement, result } = judged;
-  const { compared, goalCheck, lost } = judgement;
-  if (lost === undefined) return undefined;
-  const { because, text } = lost;
-  const isLostByStrictness = because === "goal" && goalCheck !== undefined && isUnshown(goalCheck);
-  const isLostBefore =
-    goalCheck !== undefined &&
-    compared?.reference?.judges === true &&
-    isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
-  return {
-    ...{ because, text },
-    tried:
-      takenStep.fallback === undefined
-        ? takenStep.failedFallback?.reason
-        : `this is ${describeFallback(takenStep.fallback)}`,
-    blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
-    changes: takenStep.result.changes,
-    isUnshown: isLostByStrictness,
-    isLostBefore,
-    isTrainable: hasFloatWeights(result, infer(result)),
-  };
-}
-
-/** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
-async function blameLayer({
-  request,
-  candidate,
-  takenStep,
-  judgement,
-  result,
-}: JudgedStep): Promise<Blame | undefined> {
-  const { pass, options, input, output } = request;
-  const { runner, store, context, test } = candidate;
-  const { changes } = takenStep.result;
-  const because = judgement.lost?.because;
-  // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
-  if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
-  if (!namesAt(pass.options).includes("except")) return undefined;
-  const changedLayers = new Set(changes.map(({ at }) => at));
-  const { failedFallback } = takenStep;
-  if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
-    return restrictToChanged(failedFallback.blamed, changedLayers);
-  const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
-    const equalizingStep = { pass: equalizingPass, options };
-    return (await runner.attempt(equalizingStep, store.original, { log: () => {} })).model;
-  });
-  const { engine, seed, signal, progress } = context;
-  context.stage("layer errors");
-  const limits = { output, seed, signal, progress, evaluated: evaluatedCount(judgement, test) };
-  const errors = await findLayerToBlame(engine, reference, result, test, limits);
-  return errors && restrictToChanged(errors, changedLayers);
 }
 
 function warnOfLoss({ request, candidate: { context }, judgement: { compared, goalCheck } }: JudgedStep): void {

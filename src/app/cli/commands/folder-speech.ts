@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { Miss, open, PithError } from "#ir";
 import { counted } from "../../../core/numbers.ts";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
-import type { Variant } from "../../folder/run.ts";
+import type { FolderVariant } from "../../folder/run.ts";
 import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
@@ -31,7 +31,7 @@ export interface SpeechJudge {
   judgedOn(endToEnd: EndToEnd): string[];
   compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
   /** Returns the models with which a file runs. */
-  together(variant: Pick<Variant, "source" | "out">): Together;
+  together(variant: Pick<FolderVariant, "source" | "out">): Together;
 }
 
 export const speechJudge = (

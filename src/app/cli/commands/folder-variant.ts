@@ -5,11 +5,11 @@ import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import { comparedNearness, lostEndToEnd, type Nearness, tokenNearness } from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";
-import type { Variant } from "../../folder/run.ts";
+import type { FolderVariant } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
 import { nearnessWithoutData } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
-import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
+import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
 import type passJob from "../jobs/pass.ts";
 import { dataLines } from "../print/samples.ts";
 import { targetsField } from "./folder-search.ts";
@@ -36,7 +36,7 @@ interface VariantOptions {
 export function variantWriter(
   { passed, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
-): (variant: Variant) => Promise<FileFigures> {
+): (variant: FolderVariant) => Promise<FileFigures> {
   const writeVariant = async ({
     source,
     out,
@@ -45,7 +45,7 @@ export function variantWriter(
     together,
     fallback = commandFallback,
     originalBrotli,
-  }: Variant): Promise<FileFigures> => {
+  }: FolderVariant): Promise<FileFigures> => {
     const input: PassInput = {
       fallback: fallback !== false,
       together,

@@ -18,7 +18,7 @@ import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
 import { basesIn, mainOf } from "../../folder/layout.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
 import { type FileFigures, readFolderRecord } from "../../folder/records.ts";
-import { type FolderOptions, fileOf, type Variant } from "../../folder/run.ts";
+import { type FolderOptions, type FolderVariant, fileOf } from "../../folder/run.ts";
 import type { SpeechOptions } from "../../folder/speech.ts";
 import type { Result, Session } from "../command.ts";
 import { isFolder } from "../files/files.ts";
@@ -26,7 +26,7 @@ import { requireOutside } from "../files/result-place.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
 import { parseSettings } from "../flags/set.ts";
-import type { PassInput } from "../job-parts/pass-output.ts";
+import type { PassInput } from "../job-parts/pass-job.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type precompressJob from "../jobs/precompress.ts";
@@ -90,7 +90,7 @@ export async function writeVariants(
     session,
   );
   const fileCount = dtypeNames.length * bases.length;
-  const make = (variant: Variant): Promise<FileFigures> => {
+  const make = (variant: FolderVariant): Promise<FileFigures> => {
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
     const title = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;

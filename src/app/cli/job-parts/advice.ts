@@ -2,12 +2,12 @@
 
 import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
-import type { Rejection } from "../../../judge/run/single-step.ts";
+import type { Rejection } from "../../../judge/run/rejection.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";
 import { passCommands } from "../pass-commands.ts";
-import type { PassInput } from "./pass-output.ts";
+import type { PassInput } from "./pass-job.ts";
 
 interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;

@@ -24,7 +24,7 @@ import { filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/
 import type { DataRequest } from "../flags/data.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
-import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-output.ts";
+import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-job.ts";
 import { withTargets } from "../job-parts/target.ts";
 import { openRequest, openValidation, type TaskRequest } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";

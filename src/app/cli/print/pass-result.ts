@@ -27,7 +27,7 @@ import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { isEstimated } from "../../../runtime/run/size.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
-import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-output.ts";
+import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-job.ts";
 import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
 import { functionLines } from "./function-lines.ts";
 import { dataLines } from "./samples.ts";

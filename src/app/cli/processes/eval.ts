@@ -108,7 +108,7 @@ export default async function evaluate(
           value: await scoreOf(score, model),
           original: original === undefined ? undefined : await scoreOf(score, original),
         };
-  const goals: Goal[] = [];
+  const goals: GoalOutcome[] = [];
   const lost = kept?.lost;
   // The drop of the metric is no goal if an output is lost.
   if (lost === undefined && goalCheck !== undefined && measured !== undefined)
@@ -187,21 +187,21 @@ function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithErr
   return new PithError("E_DATA", text, { hint: notFiniteHint });
 }
 
-interface Goal {
+interface GoalOutcome {
   readonly kind: string;
   readonly met: boolean;
   readonly text: string;
   readonly failure?: PithError;
 }
 
-function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, others: Others): readonly Goal[] {
+function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, others: Others): readonly GoalOutcome[] {
   const dropGoal = { kind: "drop", met: verdict.met, text: verdictSentence(goal, verdict, comparison, others) };
   if (lostKnowledge === undefined) return [dropGoal];
   return [dropGoal, { kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` }];
 }
 
 /** Returns the goal for the drop of the user's own score. */
-function scoreGoals(score: Scores | undefined, maxDrop: number): readonly Goal[] {
+function scoreGoals(score: Scores | undefined, maxDrop: number): readonly GoalOutcome[] {
   if (score?.original === undefined) return [];
   const isMet = score.original - score.value <= maxDrop;
   const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
@@ -209,7 +209,7 @@ function scoreGoals(score: Scores | undefined, maxDrop: number): readonly Goal[]
   return [{ kind: "score", met: isMet, text }];
 }
 
-function goalOf(measured: Measurement, kind: string, minimum: number, strict: boolean): Goal {
+function goalOf(measured: Measurement, kind: string, minimum: number, strict: boolean): GoalOutcome {
   const figureOfKind = measured.figures.find(({ metric }) => metric === kind);
   if (figureOfKind === undefined) {
     const text = `not checked: ${kind} is not measured on ${measured.dataset}`;

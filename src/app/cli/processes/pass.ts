@@ -17,7 +17,7 @@ import { withDownload } from "../flags/download-goal.ts";
 import { flagName } from "../flags/invalid-options.ts";
 import { requireMeaningfulDrop } from "../flags/metrics.ts";
 import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
-import type { PassInput, WrittenOutput } from "../job-parts/pass-output.ts";
+import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
 import passJob from "../jobs/pass.ts";
 import { passCommands } from "../pass-commands.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
