@@ -59,7 +59,9 @@ export class Grower {
     this.emit = emitInto(this.model, { before: start?.before, onNode: this.inference.visit });
     this.ranges = new Map(start?.ranges);
     this.values.push(...this.model.graph.feeds, ...(start?.front ?? []));
-    if (start?.before === undefined) this.values.push(...this.model.graph.outputs);
+    // A further reader of a value that the example reads itself can turn it into an example in which its rule must not apply.
+    const unread = this.model.graph.outputs.filter(({ uses }) => uses.size === 0);
+    if (start?.before === undefined) this.values.push(...unread);
   }
 
   /** Sets the choices of the next block. */
