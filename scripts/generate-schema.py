@@ -3,7 +3,7 @@
     python scripts/generate-schema.py
 
 Run it again when ONNX publishes an operator set, or ONNX Runtime new operators of its own. The output is data only:
-one line of text per operator with all its versions. src/core/graph/schema.ts describes the line and parses it on demand,
+one line of text per operator with all its versions. Of ONNX Runtime's operators, those that Pith defines (docs/ops.md) have a line. src/core/graph/schema.ts describes the line and parses it on demand,
 src/core/graph/emit.ts derives the types of attributes from it, and a table names the attributes that became inputs.
 """
 
@@ -16,8 +16,6 @@ from onnx import defs
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 MICROSOFT = "com.microsoft"
-# Its operators on channels in blocks: what level "all" of graph optimization writes, and gradients of convolutions.
-BLOCKS = "com.microsoft.nchwc"
 # ONNX Runtime writes these into the default domain: the first stands in no specification, the second only since 17.
 OWN_IN_DEFAULT = {"SimplifiedLayerNormalization", "LayerNormalization"}
 LETTER = {"INT": "i", "FLOAT": "f", "STRING": "s", "INTS": "I", "FLOATS": "F", "STRINGS": "S", "TENSOR": "t", "GRAPH": "g"}
@@ -107,12 +105,14 @@ def moved(versions):
 
 
 def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    defined = {line.split("|")[1].strip() for line in (root / "docs" / "ops.md").read_text().splitlines() if line.startswith("| ")}
     operators = defaultdict(list)
     for schema in defs.get_all_schemas_with_history():
         if schema.domain == "":
             operators[schema.name].append(schema)
     for schema in get_all_operator_schema():
-        if schema.domain in (MICROSOFT, BLOCKS):
+        if f"{schema.domain}.{schema.name}" in defined:
             operators[f"{schema.domain}.{schema.name}"].append(schema)
         elif schema.domain == "" and schema.name in OWN_IN_DEFAULT and schema.since_version == 1:
             operators[schema.name].append(schema)
@@ -143,7 +143,7 @@ def main():
             "",
         ]
     )
-    target = pathlib.Path(__file__).resolve().parent.parent / "src" / "core" / "graph" / "schema.generated.ts"
+    target = root / "src" / "core" / "graph" / "schema.generated.ts"
     target.write_text(text)
 
 

@@ -285,7 +285,12 @@ const strangers: readonly Mistake[] = [
     code: 1,
     says: /E_\w+: .*Fold/,
   },
-  { name: "no gradient", words: ["train", "determined.onnx", ...points], code: 1, says: /E_NOT_DIFFERENTIABLE: .*Det/ },
+  {
+    name: "no gradient",
+    words: ["train", "determined.onnx", ...points],
+    code: 1,
+    says: /E_NOT_DIFFERENTIABLE: .*ReduceProd/,
+  },
 ];
 
 const data: readonly Mistake[] = [

@@ -44,16 +44,13 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-/** A network with Det, which has no gradient. */
+/** A network with ReduceProd, which has no gradient. */
 const determined = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   spread.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [1, 1], [0, 2]]
-  square: int64[3] = [-1, 2, 2]
   last: int64[1] = [1]
   between = Gemm "spread" (features, spread.weight) {transB=1}
-  matrix = Reshape(between, square)
-  number = Det(matrix)
-  column = Unsqueeze(number, last)
+  column = ReduceProd(between, last)
   logits = Mul(column, features)
 }
 `;

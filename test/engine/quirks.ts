@@ -223,18 +223,6 @@ graph (x: float16[1, 32], flag: bool[]) -> (y) {
   }, else_branch=graph () -> (f) { f = Cast(flag) {to=10} }}
 }`,
   },
-  {
-    id: "half-mean-variance",
-    versions: "1.30",
-    happens: "expands MeanVarianceNormalization to operators of two types in float16",
-    remedy: "keeps the node in float32",
-    sources: ["core/ops/normalization.ts"],
-    shows: "error",
-    model: `opset 13
-graph (x: float16[1, 2, 4]) -> (y) {
-  y = MeanVarianceNormalization(x) {axes=[2]}
-}`,
-  },
 ];
 
 /** Runs the model of a quirk on random inputs. */

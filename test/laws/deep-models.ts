@@ -50,14 +50,6 @@ export const loops: Nesting = {
  o${n} = Add(z${n + 1}, p${n}) }}`,
 };
 
-/** SequenceMaps over three tensors of different sizes. */
-export const maps: Nesting = {
-  before: (n) => `h${n} = Tanh(h${n - 1})`,
-  node: (n, inside) =>
-    `q${n} = SequenceMap(parts) {body=graph (s${n}: float32[...]) -> (o${n}) { ${inside}
- o${n} = my.Counted(s${n}) }}\n z${n} = Identity(h${n})`,
-};
-
 export function nested({ before, node }: Nesting, depth: number): Model {
   const level = (n: number): string =>
     n > depth ? `z${n} = my.Counted(h${n - 1})` : `${before(n)}\n ${node(n, level(n + 1))}`;

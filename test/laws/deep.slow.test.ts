@@ -8,13 +8,12 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
 import { definition, doubling, type NodeText, withFunctions } from "../local-functions.ts";
-import { branches, deep, expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
+import { branches, deep, expectWalksEnd, loops, unknown } from "./deep-models.ts";
 
 describe("nested subgraphs", () => {
   test.each([
     ["branches of unknown type", unknown],
     ["loops", loops],
-    ["maps", maps],
   ])("every walk over %s terminates", async (_, nesting) => {
     await expectWalksEnd(nesting);
   });

@@ -13,7 +13,7 @@ import { verify } from "../../src/core/graph/verify.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
 import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
 import { definition, doubling, withFunctions } from "../local-functions.ts";
-import { branches, deep, loops, maps, visits } from "./deep-models.ts";
+import { branches, deep, loops, visits } from "./deep-models.ts";
 
 describe("nested subgraphs", () => {
   test("branches are visited once at any nesting depth", () => {
@@ -23,10 +23,6 @@ describe("nested subgraphs", () => {
   test("visits of nested loop bodies add up instead of multiplying", () => {
     // A loop at level n runs one iteration for each outer loop, and one more.
     expect(visits(loops, deep)).toBeLessThan(2 * deep * deep);
-  });
-
-  test("a SequenceMap body with subgraphs is visited once for all elements", () => {
-    expect(visits(maps, deep)).toBeLessThan(3 * deep);
   });
 });
 

@@ -144,19 +144,13 @@ describe("sequences have the inferred elements", () => {
   });
 });
 
-/** Makes the elements of a sequence or optional the outputs of the model. Returns the inferred types of the elements. */
+/** Makes the elements of a sequence the outputs of the model. Returns the inferred types of the elements. */
 function takenApart(
   model: Model,
   value: Value,
   container: Container,
 ): { readonly elements: readonly ValueType[]; readonly outputs: readonly string[]; readonly length?: string } {
   const emit = emitInto(model);
-  if (container.kind === "optional") {
-    const inside = emit.OptionalGetElement([value]);
-    if (isContainer(container.of)) return takenApart(model, inside, container.of);
-    model.graph.setOutputs([inside]);
-    return { elements: [container.of], outputs: [inside.name] };
-  }
   if (container.kind !== "sequence") throw new Error(`is a ${container.kind}`);
   // For a sequence of unknown length, only the first element is checked.
   const items = container.items ?? [container.of];

@@ -48,8 +48,5 @@ export const einsumExamples: readonly Example[] = [
       (x: float32[batch, 5, 2, 4]) w: float32[2, 4, 3] = random(seed 1); y = Einsum(x, w) {equation="bshk,hkd->bsd"}
     Einsum with stored matrices of experts |
       (x: float32[2, 5, 3]) w: float32[2, 3, 4] = random(seed 1); y = Einsum(x, w) {equation="ecd,edf->ecf"}
-    Det of matrices | (x: float32[batch, 3, 3]) y = Det(x)
-    Det of one matrix | opset 11 (x: float32[2, 2]) y = Det(x)
-    Det of numbers | (x: float32[batch, 2, 1, 1]) y = Det(x)
   `,
 ];

@@ -33,9 +33,6 @@ export const logicExamples: readonly Example[] = [
     BitShift to the left | ${shift} y = BitShift(a, b) {direction="LEFT"}
     BitShift to the right | ${shift} y = BitShift(a, b) {direction="RIGHT"}
     BitShift by one number | (a: uint64[batch, 3], b: uint64[]) y = BitShift(a, b) {direction="LEFT"}
-    BitCast of floats to integers | opset 26 (x: float32[batch, 3]) y = BitCast(x) {to=6}
-    BitCast of integers to floats | opset 26 (x: int32[batch, 3]) y = BitCast(x) {to=1}
-    BitCast of a scalar | opset 26 (x: int64[]) y = BitCast(x) {to=13}
   `,
   ...table(infinities)`
     IsInf of both signs | (x: float32[4]) y = IsInf(x)

@@ -42,14 +42,6 @@ export const normalizationExamples: readonly Example[] = [
     LayerNormalization in halves |
       (x: float16[batch, 4]) scale: float16[4] = ones; bias: float16[4] = zeros; y = LayerNormalization(x, scale, bias)
       | except gradient: is not trained in halves
-    MeanVarianceNormalization of images | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
-    MeanVarianceNormalization over the last axis | (x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}
-    MeanVarianceNormalization of opset 9 | opset 9 (x: float32[batch, 2, 3, 2]) y = MeanVarianceNormalization(x) {axes=[1, 2]}
-    LpNormalization along the last axis | (x: float32[batch, 3]) y = LpNormalization(x)
-    LpNormalization by the sum of sizes | (x: float32[batch, 3, 2]) y = LpNormalization(x) {axis=1, p=1}
-    LpNormalization of zeros |
-      (x: float32[2, 3]) y = LpNormalization(x) {axis=-1} | feeds x: 0, 0, 0, 1, 2, 3
-      | except gradient: a norm has no slope at 0
     LRN of images | (x: float32[batch, 5, 2, 2]) y = LRN(x) {size=3}
     LRN over more channels than there are | (x: float32[batch, 2, 3, 1]) y = LRN(x) {size=5, alpha=0.5, beta=0.6, bias=2.0}
     LRN of opset 7 | opset 7 (x: float32[1, 3, 2, 2]) y = LRN(x) {size=1, alpha=0.1}

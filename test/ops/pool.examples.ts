@@ -8,15 +8,6 @@ const overall = (op: string): readonly Example[] => table()`
   ${op} of a single place | (x: float32[batch, 3, 1, 1]) y = ${op}(x)
 `;
 
-const lp = table({}, (x, settings) => `(x: float32[batch, ${x}]) y = LpPool(x) {${settings}}`);
-const normed = table({}, (x, settings = "") => `(x: float32[batch, ${x}]) y = GlobalLpPool(x) {${settings}}`);
-const unpool = table({}, (x, settings) => `(x: float32[${x}], at: int64[${x}]) y = MaxUnpool(x, at) {${settings}}`);
-const blocks = table(
-  { except: { cost: "adding up is written as a product with ones" } },
-  (x, image, block, settings = "") =>
-    `(x: float32[${x}]) image: int64[2] = [${image}]; block: int64[2] = [${block}]; y = Col2Im(x, image, block) {${settings}}`,
-);
-
 export const poolExamples: readonly Example[] = [
   ...max`
     MaxPool 2 × 2 | 2, 4, 4 | kernel_shape=[2, 2], strides=[2, 2]
@@ -32,8 +23,6 @@ export const poolExamples: readonly Example[] = [
   ...table()`
     MaxPool with its indices |
       (x: float32[batch, 2, 4, 4]) y, i = MaxPool(x) {kernel_shape=[2, 2]} | no axes: positions in the whole tensor
-    MaxUnpool to a given size | (x: float32[1, 1, 2, 2], at: int64[1, 1, 2, 2]) size: int64[4] = [1, 1, 5, 5];
-      y = MaxUnpool(x, at, size) {kernel_shape=[2, 2], strides=[2, 2]} | feeds at: 6, 8, 16, 18
   `,
   ...average`
     AveragePool 2 × 2 | 2, 4, 4 | kernel_shape=[2, 2], strides=[2, 2]
@@ -49,25 +38,4 @@ export const poolExamples: readonly Example[] = [
   `,
   ...overall("GlobalAveragePool"),
   ...overall("GlobalMaxPool"),
-  ...lp`
-    LpPool by the root of squares | 2, 4, 4 | kernel_shape=[2, 2], strides=[2, 2]
-    LpPool by sizes, padded | 1, 3, 4 | kernel_shape=[2, 3], pads=[1, 1, 0, 1], p=1
-    LpPool by cubes, padded to the same size | 2, 5 | kernel_shape=[3], p=3, auto_pad="SAME_UPPER"
-    LpPool of opset 11 | opset 11 | 2, 4, 4 | kernel_shape=[2, 2]
-    LpPool, dilated | 1, 5, 5 | kernel_shape=[2, 2], dilations=[2, 2] | no lower: dilated | no gradient: is differentiated as its primitives
-  `,
-  ...normed`
-    GlobalLpPool by the root of squares | 2, 3, 3
-    GlobalLpPool by sizes | 3, 4 | p=1
-    GlobalLpPool by cubes, of opset 7 | opset 7 | 2, 2, 2 | p=3
-  `,
-  ...unpool`
-    MaxUnpool of images | 1, 1, 2, 2 | kernel_shape=[2, 2], strides=[2, 2] | feeds at: 5, 7, 13, 15
-    MaxUnpool along one axis, of opset 9 | opset 9 | 1, 2, 2 | kernel_shape=[2], strides=[2] | feeds at: 1, 2, 5, 7
-  `,
-  ...blocks`
-    Col2Im without overlap | batch, 8, 4 | 4, 4 | 2, 2 | strides=[2, 2]
-    Col2Im with overlap and padding | 1, 6, 12 | 3, 4 | 2, 3 | pads=[1, 0, 1, 1]
-    Col2Im, dilated | batch, 4, 6 | 4, 5 | 2, 2 | dilations=[2, 2]
-  `,
 ];

@@ -27,10 +27,4 @@ export const rearrangeExamples: readonly Example[] = table()`
   Trilu above the diagonal | (x: float32[batch, 3, 3]) y = Trilu(x)
   Trilu below a diagonal | (x: float32[batch, 3, 4]) k: int64[] = -1; y = Trilu(x, k) {upper=0}
   Trilu above another diagonal, of integers | (x: int64[3, 2]) k: int64[] = 1; y = Trilu(x, k)
-  CenterCropPad that crops | opset 18 (x: float32[5, 4]) s: int64[2] = [2, 3]; y = CenterCropPad(x, s)
-  CenterCropPad that pads | (x: float32[2, 3]) s: int64[2] = [5, 5]; y = CenterCropPad(x, s)
-  CenterCropPad of some axes | (x: float32[batch, 3, 5, 4]) s: int64[2] = [4, 7]; y = CenterCropPad(x, s) {axes=[-2, 3]}
-  CenterCropPad to a size computed at run time |
-    (x: float32[2, 3], s: int64[1]) y = CenterCropPad(x, s) {axes=[1]} | no lower: not fixed | no gradient: is differentiated as its primitives
-    | feeds s: 2 | except types: the size is not known before the run
 `;

@@ -21,12 +21,6 @@ const linear = 'mode="linear"';
 const cubic = 'mode="cubic"';
 const placed = (how: string): string => `, coordinate_transformation_mode="${how}"`;
 
-const decoder = table(
-  { except: { run: "ONNX Runtime has no kernel for it" }, sizes: { count: 4, height: Number.NaN, width: Number.NaN } },
-  (channels, settings = "") =>
-    `(bytes: uint8[count]) y: uint8[height, width, ${channels}] = ImageDecoder(bytes) {${settings}}`,
-);
-
 export const resizeExamples: readonly Example[] = [
   ...by`
     Resize to the double, nearest | batch, 2, 3, 3 | 1, 1, 2, 2
@@ -84,10 +78,5 @@ export const resizeExamples: readonly Example[] = [
   `,
   ...table({ ...uncounted })`
     Upsample, linear | opset 9 (x: float32[batch, 1, 2, 2]) ${scales("1, 1, 2, 2")} y = Upsample(x, scales) {mode="linear"}
-  `,
-  ...decoder`
-    ImageDecoder | 3
-    ImageDecoder to shades of grey | 1 | pixel_format="Grayscale"
-    ImageDecoder, blue first | 3 | pixel_format="BGR"
   `,
 ];

@@ -8,10 +8,6 @@ const align = table(
   (settings) =>
     `(x: float32[2, 2, 5, 5], boxes: float32[3, 4], images: int64[3]) y = RoiAlign(x, boxes, images) {${settings}}`,
 );
-const pool = table(
-  { feeds: { boxes: [0.4, 0.2, 0.1, 2.3, 2.2, 1.4, 1.2, 0.9, 4.1, 3.2] } },
-  (settings) => `(x: float32[2, 2, 5, 5], boxes: float32[2, 5]) y = MaxRoiPool(x, boxes) {${settings}}`,
-);
 const sample = (title: string, x: string, grid: string, settings = "", more: More = {}): Example =>
   example(title, `(x: float32[${x}], grid: float32[${grid}]) y = GridSample(x, grid) {${settings}}`, {
     feeds: { grid: between(-1.2, 1.2) },
@@ -30,11 +26,6 @@ export const regionExamples: readonly Example[] = [
     RoiAlign by the maximum, of another scale |
       mode="max", spatial_scale=0.5, sampling_ratio=2, output_height=2, output_width=2
     RoiAlign of opset 10 | opset 10 | output_height=2, output_width=2
-  `,
-  ...pool`
-    MaxRoiPool | pooled_shape=[2, 2]
-    MaxRoiPool of another scale | pooled_shape=[1, 2], spatial_scale=0.5
-    MaxRoiPool of opset 7 | opset 7 | pooled_shape=[2, 1]
   `,
   sample("GridSample of images", "batch, 2, 3, 4", "batch, 2, 2, 2"),
   sample(

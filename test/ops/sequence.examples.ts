@@ -22,19 +22,6 @@ export const sequenceExamples: readonly Example[] = [
     SplitToSequence into pieces of one size | (x: float32[batch, 7]) n: int64[] = [3]; y = SplitToSequence(x, n) {axis=-1}
     SplitToSequence into pieces of given sizes |
       (x: float32[batch, 7]) n: int64[3] = [3, 0, 4]; y = SplitToSequence(x, n) {axis=1}
-    SequenceMap of a sequence and a tensor |
-      ${pair} y = SequenceMap(s, x) {body=graph (a: float32[m, 3], b: float32[k, 3]) -> (c: float32[1, 3])
-      { axes: int64[1] = [0]; c = ReduceSum(a, axes) }}
-    SequenceMap of two sequences |
-      (x: float32[3], z: float32[3]) s = SequenceConstruct(x, z); y = SequenceMap(s, s) {body=graph (a: float32[3], b: float32[3])
-      -> (c: float32[3]) { c = Add(a, b) }}
-    SequenceMap with two results |
-      (x: float32[3], z: float32[4]) s = SequenceConstruct(x, z); y, w = SequenceMap(s) {body=graph (a: float32[m])
-      -> (c: float32[m], d: int64[1]) { c = Neg(a);
-      d = Shape(a) }}
-    Optional of a tensor | (x: float32[batch, 3]) y = Optional(x)
-    Optional of integers | (x: int64[2]) y = Optional(x)
-    Optional of a sequence | ${pair} y = Optional(s)
   `,
   ...table()`
     SequenceErase at a fed place |
@@ -61,12 +48,5 @@ export const sequenceExamples: readonly Example[] = [
       (x: float32[batch, 3]) s = SequenceConstruct(x, x, x); y = ConcatFromSequence(s) {axis=-1, new_axis=1}
     ConcatFromSequence of pieces |
       (x: float32[7, batch]) n: int64[] = [3]; s = SplitToSequence(x, n); y = ConcatFromSequence(s) {axis=0}
-    OptionalGetElement of a tensor | (x: float32[batch, 3]) o = Optional(x); y = OptionalGetElement(o)
-    OptionalGetElement of what is no optional | (x: float32[batch, 3]) y = OptionalGetElement(x)
-    OptionalGetElement of a sequence |
-      ${pair} o = Optional(s); y = OptionalGetElement(o) | except sequence: does not come out of a run
-    OptionalHasElement of an optional | (x: float32[batch, 3]) o = Optional(x); y = OptionalHasElement(o)
-    OptionalHasElement of a tensor | (x: float32[batch, 3]) y = OptionalHasElement(x)
-    OptionalHasElement of nothing | () y = OptionalHasElement()
   `,
 ];

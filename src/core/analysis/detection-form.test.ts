@@ -44,7 +44,7 @@ describe("detectionForm", () => {
     ["scores without a Sigmoid", "y = Concat(b, c) {axis=1}"],
     ["scores of a Softmax over positions", "t = Tanh(c)\n  y = Concat(b, t) {axis=1}"],
     ["no boundary after four numbers", "s = Sigmoid(c)\n  y = Concat(s, b) {axis=1}"],
-    ["a value that mixes the parts", "s = Sigmoid(c)\n  j = Concat(b, s) {axis=1}\n  y = LpNormalization(j) {axis=1}"],
+    ["a value that mixes the parts", "s = Sigmoid(c)\n  j = Concat(b, s) {axis=1}\n  y = Softmax(j) {axis=1}"],
   ])("does not recognize %s", (_, body) => {
     expect(formOf("b: float32[n, 4, 64], c: float32[n, 5, 64]", body)).toBeUndefined();
   });

@@ -190,7 +190,6 @@ class ModelInference implements Inference {
   }
 
   #bodyOf(graph: Graph): Body {
-    const model = this.#model;
     return {
       inputs: graph.inputs.map((value) => value.stated),
       infer: (inputs) => {
@@ -203,11 +202,6 @@ class ModelInference implements Inference {
       },
       settle: this.#settle(graph),
       macs: () => this.#macsOf(graph),
-      get nested() {
-        for (const node of graph.nodes())
-          if (subgraphs(node).length > 0 || calledFunction(model, node) !== undefined) return true;
-        return false;
-      },
     };
   }
 

@@ -14,8 +14,8 @@ import {
   toFloat64,
   toNumbers,
 } from "#graph";
-import { defineOp, type Op, type Operand, type QuantizeRule, type Site, type Wanted } from "./define.ts";
-import { readElementType, readFlag, readString } from "./shared/attributes.ts";
+import type { Op, Operand, QuantizeRule, Site, Wanted } from "./define.ts";
+import { readFlag, readString } from "./shared/attributes.ts";
 import { createBlocks, matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { addFloats, compareElements, divideFloats, isIntegerOrBool, multiplyFloats } from "./shared/elements.ts";
 import {
@@ -27,12 +27,11 @@ import {
   defineVariadic,
 } from "./shared/elementwise.ts";
 import { computesIntegers, noQuantizedKernel } from "./shared/misses.ts";
-import { requireInput, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { requireInput, sizesOf, typeOf } from "./shared/rules.ts";
 
 const quantizeBothOperands = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
 const exceedsFloat16 = "its squares and powers can exceed the range of float16";
 const noSlope = new Miss("is constant almost everywhere");
-const reinterpretsBits = new Miss("reinterprets bits");
 const repeatDerivative = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
 /** Returns the operands that are a bias: stored tensors with several elements, which are added to an activation. */
@@ -226,20 +225,6 @@ function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
 }
 
 const negate = (truth: 0 | 1 | undefined): 0 | 1 | undefined => (truth === undefined ? undefined : truth === 0 ? 1 : 0);
-
-export const BitCast = defineOp({
-  name: "BitCast",
-  needsFloat32: () => "it reinterprets the bits of float32",
-  read: (site) => {
-    const to = readElementType(site, "to");
-    return to === undefined ? new Miss("casts to a type that is not known") : { to };
-  },
-  infer: (s, site) => [{ type: s.to, dims: requireInput(site, 0).dims }],
-  unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-  axes: (_, __, dims) => sameAxes(dims),
-  gradient: reinterpretsBits,
-  quantize: reinterpretsBits,
-});
 
 /** Defines And, Or or Xor. `onDims` receives 0, 1 or, for an unknown operand, undefined. */
 const defineLogical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>

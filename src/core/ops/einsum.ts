@@ -1,5 +1,5 @@
 /**
- * Einsum and Det. Many Einsum equations are one batched matrix product between transpositions.
+ * Einsum. Many Einsum equations are one batched matrix product between transpositions.
  * The gradient of an operand is an Einsum of dY and the other operands. It is broadcast along axes that only this operand has and that are summed
  * over. Along a repeated axis ("ii") it is written to the diagonal.
  */
@@ -8,7 +8,7 @@ import { addDims, elementCount, extremeDims, fromNumbers, Miss, PithError } from
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { readString } from "./shared/attributes.ts";
 import { chainProducts, storedOperands } from "./shared/products.ts";
-import { inferShape, range, requireInput, sameAxes, sizesOf } from "./shared/rules.ts";
+import { range, requireInput, sizesOf } from "./shared/rules.ts";
 
 /** The axis names of operands and result. The axes of `...` are named by numbers from the end: "0" is the last of them. */
 interface Equation {
@@ -284,13 +284,4 @@ export const Einsum = defineOp<Equation>({
     return macs;
   },
   quantize: new Miss("has no quantized form; an equivalent MatMul would have one"),
-});
-
-export const Det = defineOp({
-  name: "Det",
-  infer: (_, site) => inferShape(site, (dims) => dims?.slice(0, -2)),
-  axes: (_, __, dims) =>
-    sameAxes(dims, { refused: (axis) => axis >= dims.length - 2, reason: "a determinant is that of a whole matrix" }),
-  // The gradient is dY · det(A) · A⁻ᵀ.
-  gradient: new Miss("needs the inverse of a matrix, for which ONNX has no operator"),
 });

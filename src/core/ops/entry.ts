@@ -53,8 +53,6 @@ export interface Body {
   ): Settled | Miss;
   /** Returns the multiply-accumulates of one run of the subgraph, based on the last `infer`. Returns a Miss if the count of a node is unknown. */
   macs(): Dim | Miss;
-  /** Whether the subgraph contains subgraphs or function calls. Inferring those once per operand would be exponential in the depth. */
-  readonly nested: boolean;
 }
 
 /** The types and dimensions that the values of a loop body have in every iteration (`Body.settle`). */

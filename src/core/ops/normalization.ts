@@ -2,14 +2,13 @@
  * Normalization with statistics of the data: y = (x - mean) / √(variance + ε) · scale + bias. Mean and variance are computed over
  * - LayerNormalization: all axes from `axis` on (RMSNormalization: the same, with mean 0 and no bias);
  * - InstanceNormalization: the positions of each channel of each sample;
- * - GroupNormalization: the positions of a group of channels of each sample (scale is per group before opset 21);
- * - MeanVarianceNormalization: the given axes, without scale and bias; ε = 1e-9 is added to the standard deviation.
- * LpNormalization divides by the norm along an axis, or by 1 if the norm is 0. LRN divides by (bias + alpha / size · Σ x²)^beta over `size` adjacent
- * channels. The variance is the mean of squared deviations, because E[x²] - E[x]² loses precision for large means.
+ * - GroupNormalization: the positions of a group of channels of each sample (scale is per group before opset 21).
+ * LRN divides by (bias + alpha / size · Σ x²)^beta over `size` adjacent channels.
+ * The variance is the mean of squared deviations, because E[x²] - E[x]² loses precision for large means.
  */
 import { type DataType, type Dim, type Emit, elementCount, Miss, sameDims, typeCodes, type Value } from "#graph";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
-import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
+import { readElementType, readFloat, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { noRank } from "./shared/misses.ts";
 import {
   homogeneousAlongLastAxes,
@@ -240,47 +239,6 @@ export const GroupNormalization = defineOp({
     const ungroup = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
     if (s.perGroup) return [ungroup(scalePerChannel(emit, narrowed, 3, [scale, bias]))];
     return [scalePerChannel(emit, ungroup(narrowed), rank, [scale, bias])];
-  },
-});
-
-export const MeanVarianceNormalization = defineOp({
-  name: "MeanVarianceNormalization",
-  // Quirk "half-mean-variance".
-  needsFloat32: () => "ONNX Runtime squares its numbers by an exponent in float32",
-  sameType: 0,
-  read: (site) => {
-    const axes = readIntegers(site, "axes") ?? [0, 2, 3];
-    const rank = site.inputs[0]?.dims?.length;
-    return rank === undefined ? noRank : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
-  },
-  infer: (_, site) => sameAsInput(site),
-  weight: scaleAndShiftFacets.weight,
-  axes: (s, _, dims) =>
-    sameAxes(dims, {
-      refused: (axis) => s.axes.includes(axis),
-      reason: "MeanVarianceNormalization normalizes over this axis",
-    }),
-  lower: (s, emit, [x]) => {
-    const { mean, variance } = normalize(emit, x, s.axes, 0);
-    const deviation = emit.Add([emit.Sqrt([variance]), 1e-9]);
-    return [emit.Div([emit.Sub([x, mean]), deviation])];
-  },
-});
-
-export const LpNormalization = defineOp({
-  name: "LpNormalization",
-  sameType: 0,
-  read: (site) => {
-    const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return noRank;
-    return { axis: wrapAxis(readInteger(site, "axis", -1), rank), p: readInteger(site, "p", 2) };
-  },
-  infer: (_, site) => sameAsInput(site),
-  axes: (s, _, dims) =>
-    sameAxes(dims, { refused: (axis) => axis === s.axis, reason: "LpNormalization normalizes over this axis" }),
-  lower: (s, emit, [x]) => {
-    const norm = emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, [s.axis]], { keepdims: 1 });
-    return [emit.Div([x, emit.Where([emit.Equal([norm, 0]), 1, norm])])];
   },
 });
 

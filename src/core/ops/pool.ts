@@ -1,14 +1,12 @@
 /**
- * Pooling over the spatial axes of N × C × spatial: maximum, mean, and norm (Σ |x|ᵖ)^(1/p). MaxUnpool places maxima at their former positions, and
- * Col2Im assembles an image from windows.
+ * Pooling over the spatial axes of N × C × spatial: maximum and mean.
  * In MaxPool, the first maximum of a window receives the gradient, as in ONNX Runtime. In GlobalMaxPool, equal maxima share it evenly.
  */
-import { addDims, type Dim, divideDims, elementCount, fromNumbers, Miss, multiplyDims } from "#graph";
+import { elementCount, fromNumbers, Miss } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegersOf, readFlag, readInteger } from "./shared/attributes.ts";
-import { defineInert } from "./shared/inert.ts";
+import { readFlag } from "./shared/attributes.ts";
 import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
-import { fillWith, inferShape, range, requireInput, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
   explicitPads,
@@ -16,9 +14,7 @@ import {
   poolAttributes,
   poolDims,
   readPool,
-  readWindow,
   spreadSettings,
-  totalPads,
   type Window,
   windowCounts,
 } from "./shared/window.ts";
@@ -119,60 +115,6 @@ const defineGlobalPool = (
 const unchangedSinglePosition: GlobalPoolFacets["unchanged"] = (_, site) =>
   site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined;
 
-const LpPool = defineOp({
-  name: "LpPool",
-  sameType: 0,
-  read: (site) => {
-    const window = readPool(site);
-    return window instanceof Miss ? window : { ...window, p: readInteger(site, "p", 2) };
-  },
-  infer: inferPool,
-  homogeneous: [[0]],
-  axes: () => channelAxes(),
-  gradient: inferenceOnly,
-});
-
-const MaxUnpool = defineInert<Window>(inferenceOnly, {
-  name: "MaxUnpool",
-  sameType: 0,
-  read: readPool,
-  infer: (s, site) => {
-    const [{ type }, size] = [requireInput(site, 0), site.inputs[2]];
-    if (size !== undefined) return [{ type, dims: size.elements }];
-    const unpooledSize = (size: Dim, axis: number): Dim =>
-      addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - totalPads(s, axis));
-    return inferShape(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooledSize)]);
-  },
-});
-
-/** Adds up overlapping windows of an image: N × (C · kernel positions) × windows → N × C × image. */
-const Col2Im = defineOp({
-  name: "Col2Im",
-  sameType: 0,
-  read: (site) => {
-    const block = constantIntegersOf(site.inputs[2]);
-    return block === undefined
-      ? new Miss("the size of its blocks is not known")
-      : { ...readWindow(site, block), image: site.inputs[1]?.elements };
-  },
-  infer: (s, site) =>
-    inferShape(site, ([batch = 1, blocks = 1]) => {
-      const channels = divideDims(blocks, elementCount(s.kernel));
-      return channels === undefined || s.image === undefined ? undefined : [batch, channels, ...s.image];
-    }),
-  axes: (s) => {
-    const count = elementCount(s.kernel);
-    const pixelsOfChannel = (channel: number): number[] => range(count, channel * count);
-    const pixelsOfSameChannel = (index: number): number[] => pixelsOfChannel(Math.floor(index / count));
-    return [
-      { from: ["in0", 0], to: ["out0", 0] },
-      { from: ["in0", 1], to: ["in0", 1], map: pixelsOfSameChannel },
-      { from: ["out0", 1], to: ["in0", 1], map: pixelsOfChannel },
-    ];
-  },
-  gradient: inferenceOnly,
-});
-
 export const poolOperators: readonly Op[] = [
   defineGlobalPool("GlobalAveragePool", {
     unchanged: unchangedSinglePosition,
@@ -189,8 +131,4 @@ export const poolOperators: readonly Op[] = [
       return [emit.Mul([emit.Div([up, emit.ReduceSum([isMaximum, axes], { keepdims: 1 })]), isMaximum])];
     },
   }),
-  defineGlobalPool("GlobalLpPool", { read: (site) => readInteger(site, "p", 2) }),
-  LpPool,
-  MaxUnpool,
-  Col2Im,
 ];

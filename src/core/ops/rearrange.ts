@@ -1,9 +1,8 @@
-/** Operators that move or repeat elements: Tile, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, CenterCropPad. */
+/** Operators that move or repeat elements: Tile, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu. */
 import { type Dim, type Emit, floorDims, Miss, multiplyDims, type Value } from "#graph";
-import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
-import { readFlag, readInteger, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
+import { type AxisLink, defineOp, type Op } from "./define.ts";
+import { readFlag, readInteger, readString } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
-import { inferenceOnly } from "./shared/misses.ts";
 import {
   forwardWanted,
   inferShape,
@@ -189,32 +188,4 @@ export const Trilu = defineOp({
   axes: (_, __, dims) =>
     sameAxes(dims, { refused: (axis) => axis >= dims.length - 2, reason: "Trilu keeps a triangle of this axis" }),
   gradient: (s, { emit, inputs: [, diagonal], up }) => [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
-});
-
-interface CropPadSettings {
-  /** The new sizes of `axes`, or of all axes without `axes`. They are undefined if they are computed at run time. */
-  readonly sizes: readonly Dim[] | undefined;
-  readonly axes: readonly number[] | undefined;
-}
-
-function cropPadDims({ sizes, axes }: CropPadSettings, dims: readonly Dim[], site: Site): readonly Dim[] {
-  const framedAxes = axes?.map((axis) => wrapAxis(axis, dims.length)) ?? range(dims.length);
-  return dims.map((dim, axis) => {
-    const index = framedAxes.indexOf(axis);
-    return index < 0 ? dim : (sizes?.[index] ?? site.open(0, axis));
-  });
-}
-
-/** Crops or pads with zeros evenly at both ends. If the difference in size is odd, the end changes by one more. */
-export const CenterCropPad = defineOp<CropPadSettings>({
-  name: "CenterCropPad",
-  read: (site) => ({ sizes: site.inputs[1]?.elements, axes: readIntegers(site, "axes") }),
-  infer: (s, site) => inferShape(site, (dims) => cropPadDims(s, dims, site)),
-  unchanged: (s, site) => inputIfSameDims(site, cropPadDims(s, site.inputs[0]?.dims ?? [], site)),
-  axes: (s, site, dims) => {
-    const outDims = cropPadDims(s, dims, site);
-    const framedAxes = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
-    return sameAxes(outDims, { refused: (axis) => framedAxes.has(axis), reason: "CenterCropPad centers this axis" });
-  },
-  gradient: inferenceOnly,
 });

@@ -1,5 +1,5 @@
 /**
- * Reductions over axes, and cumulative sums and products. The axes are an input since opset 13 for ReduceSum, and since opset 18 for other reductions.
+ * Reductions over axes, and cumulative sums. The axes are an input since opset 13 for ReduceSum, and since opset 18 for other reductions.
  * An empty list of axes reduces all axes, unless `noop_with_empty_axes` is set.
  */
 import { addDims, type Dim, type Emit, elementCount, extremeDims, Miss, multiplyDims, type Value } from "#graph";
@@ -176,53 +176,41 @@ interface ScanSettings {
   readonly isReversed: boolean;
 }
 
-function accumulate(
-  { isExclusive, isReversed }: ScanSettings,
-  elements: readonly Dim[],
-  start: Dim,
-  combine: (a: Dim, b: Dim) => Dim,
-): readonly Dim[] {
+function accumulate({ isExclusive, isReversed }: ScanSettings, elements: readonly Dim[]): readonly Dim[] {
   const results: Dim[] = [];
-  let total = start;
+  let total: Dim = 0;
   for (const element of isReversed ? elements.toReversed() : elements) {
-    const next = combine(total, element);
+    const next = addDims(total, element);
     results.push(isExclusive ? total : next);
     total = next;
   }
   return isReversed ? results.reverse() : results;
 }
 
-function defineScan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
-  return defineOp<ScanSettings>({
-    name,
-    needsFloat32: () => "it sums or multiplies many values",
-    read: (site) => ({ isExclusive: readFlag(site, "exclusive"), isReversed: readFlag(site, "reverse") }),
-    infer: (s, site) => {
-      const { type, dims } = requireInput(site, 0);
-      const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
-      return [withElements({ type, dims }, elements && accumulate(s, elements, start, combine))];
-    },
-    // Along an axis of length 1, the output equals the input.
-    unchanged: (s, site) => {
-      const dims = site.inputs[0]?.dims;
-      const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
-      if (dims === undefined || axis === undefined || s.isExclusive) return undefined;
-      return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
-    },
-    axes: (_, site, dims) => {
-      const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
-      if (axis === undefined) return new Miss("its axis is computed at run time");
-      const summedAxis = wrapAxis(axis, dims.length);
-      return sameAxes(dims, { refused: (other) => other === summedAxis, reason: `${name} runs along this axis` });
-    },
-    // The gradient of a sum is the cumulative sum in the other direction.
-    gradient:
-      name === "CumProd"
-        ? inferenceOnly
-        : (s, { emit, inputs: [, axis], up }) => [
-            emit.CumSum([up, axis], { exclusive: s.isExclusive ? 1 : 0, reverse: s.isReversed ? 0 : 1 }),
-          ],
-  });
-}
-
-export const scanOperators: readonly Op[] = [defineScan("CumSum", 0, addDims), defineScan("CumProd", 1, multiplyDims)];
+export const CumSum = defineOp<ScanSettings>({
+  name: "CumSum",
+  needsFloat32: () => "it sums many values",
+  read: (site) => ({ isExclusive: readFlag(site, "exclusive"), isReversed: readFlag(site, "reverse") }),
+  infer: (s, site) => {
+    const { type, dims } = requireInput(site, 0);
+    const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
+    return [withElements({ type, dims }, elements && accumulate(s, elements))];
+  },
+  // Along an axis of length 1, the output equals the input.
+  unchanged: (s, site) => {
+    const dims = site.inputs[0]?.dims;
+    const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
+    if (dims === undefined || axis === undefined || s.isExclusive) return undefined;
+    return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
+  },
+  axes: (_, site, dims) => {
+    const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
+    if (axis === undefined) return new Miss("its axis is computed at run time");
+    const summedAxis = wrapAxis(axis, dims.length);
+    return sameAxes(dims, { refused: (other) => other === summedAxis, reason: "CumSum runs along this axis" });
+  },
+  // The gradient of a sum is the cumulative sum in the other direction.
+  gradient: (s, { emit, inputs: [, axis], up }) => [
+    emit.CumSum([up, axis], { exclusive: s.isExclusive ? 1 : 0, reverse: s.isReversed ? 0 : 1 }),
+  ],
+});

@@ -1,5 +1,5 @@
 /**
- * Resize and Upsample scale axes by a factor or to a size; ImageDecoder reads an encoded image as height × width × channels.
+ * Resize and Upsample scale axes by a factor or to a size.
  * Opset history of Resize: 10 has scales only; 11 adds region, sizes and coordinate modes; 13 lets inputs be omitted; 18 adds `axes`, antialiasing
  * and aspect ratio policies. Upsample has scales as an attribute (7) or an input (9).
  * The lowering resizes one axis at a time: by a Gather for "nearest", otherwise by a product with a stored matrix. Too large matrices are rejected.
@@ -19,7 +19,6 @@ import {
 } from "#graph";
 import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { readFlag, readFloat, readFloats, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
-import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { forwardWanted, range, requireInput, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
@@ -244,12 +243,6 @@ function defineResize(name: "Resize" | "Upsample"): Op {
     quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
   });
 }
-
-export const ImageDecoder = defineInert(new Miss("decodes a file"), {
-  name: "ImageDecoder",
-  read: (site) => ({ format: readString(site, "pixel_format", "RGB") }),
-  infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
-});
 
 export const resizeOperators: readonly Op[] = [defineResize("Resize"), defineResize("Upsample")];
 

@@ -1,10 +1,10 @@
 /**
- * Image regions and sampling grids, for inference only: RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression.
+ * Image regions and sampling grids, for inference only: RoiAlign, GridSample, AffineGrid, NonMaxSuppression.
  * GridSample's modes are bilinear and bicubic before opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
  */
 import { elementCount, Miss, multiplyDims } from "#graph";
 import type { Site } from "./define.ts";
-import { readFloat, readInteger, readIntegers } from "./shared/attributes.ts";
+import { readFloat, readInteger } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
@@ -34,14 +34,6 @@ export const RoiAlign = defineInert(inferenceOnly, {
       ...requirePositions(2, images),
     ];
   },
-});
-
-export const MaxRoiPool = defineInert(inferenceOnly, {
-  name: "MaxRoiPool",
-  infer: (_, site) => inferPooledBoxes(site, readIntegers(site, "pooled_shape") ?? [1, 1]),
-  axes: linkChannels,
-  // The first column is the image index.
-  wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[0]),
 });
 
 export const GridSample = defineInert(inferenceOnly, {

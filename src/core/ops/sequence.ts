@@ -1,5 +1,5 @@
 /**
- * Sequences and optionals. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type.
+ * Sequences. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type.
  * Gradients pass only through sequences that contain the pieces of a split tensor (torch.chunk, torch.split).
  */
 import { type AnyType, addDims, type Container, type Dim, floorDims, isContainer, Miss, type ValueType } from "#graph";
@@ -49,8 +49,7 @@ function defineSequenceOperator<S = null>(row: SequenceDefinition<S>): Op {
 
 function firstSequence(site: Site): Sequence | Miss {
   const container = site.inputs[0]?.container;
-  const content = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
-  return content?.kind === "sequence" ? content : new Miss("input 0 is not a sequence");
+  return container?.kind === "sequence" ? container : new Miss("input 0 is not a sequence");
 }
 
 function positionOf(site: Site, input: number, length: number | undefined): number | undefined {
@@ -182,67 +181,5 @@ export const SplitToSequence = defineSequenceOperator({
       return sequenceOfSizes(undefined);
     const sizes = new Array<number>(count).fill(size);
     return sequenceOfSizes(length % size === 0 ? sizes : [...sizes, length % size]);
-  },
-});
-
-export const SequenceMap = defineOp({
-  name: "SequenceMap",
-  containers: true,
-  read: (site) => {
-    const body = site.body("body");
-    return body === undefined ? new Miss("has no body") : { body };
-  },
-  infer: ({ body }, site) => {
-    const first = firstSequence(site);
-    if (first instanceof Miss) return first;
-    const inferAt = (position: number | undefined): readonly (Inferred | undefined)[] =>
-      body.infer(
-        site.inputs.map((operand, input) => {
-          const sequence = input === 0 ? first : operand?.container;
-          return sequence?.kind === "sequence" ? itemAt(sequence, position) : operand;
-        }),
-      );
-    const { items } = first;
-    if (items === undefined || items.length === 0 || body.nested)
-      return inferAt(undefined).map(
-        (output) => output && sequenceOperand(typeOfOperand(output), items?.length === 0 ? [] : undefined),
-      );
-    const runs = items.map((_, position) => inferAt(position));
-    return (
-      runs[0]?.map((_, output) => {
-        const results = runs.flatMap((run) => run[output] ?? []).map(typeOfOperand);
-        const [type] = results;
-        if (type === undefined || results.length < runs.length) return undefined;
-        const sequence = sequenceOf(results, type, newDimensionOf(site, output));
-        return sequence && containerOperand(sequence);
-      }) ?? []
-    );
-  },
-  axes: noAxisLinks,
-  gradient: inferenceOnly,
-});
-
-export const OptionalOperator = defineSequenceOperator({
-  name: "Optional",
-  infer: (_, { inputs: [operand] }) =>
-    operand === undefined
-      ? new Miss("is an empty optional of the type that an attribute names")
-      : containerOperand({ kind: "optional", of: typeOfOperand(operand) }),
-});
-
-export const OptionalGetElement = defineSequenceOperator({
-  name: "OptionalGetElement",
-  infer: (_, { inputs: [operand] }) => {
-    if (operand === undefined) return new Miss("has no input");
-    // Since opset 18, the input can be a value that is not an optional; it is returned unchanged.
-    return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
-  },
-});
-
-export const OptionalHasElement = defineSequenceOperator({
-  name: "OptionalHasElement",
-  infer: (_, { inputs: [operand] }) => {
-    const element = operand === undefined ? 0 : operand.container?.kind === "optional" ? undefined : 1;
-    return { type: "bool", dims: [], ...(element === undefined ? {} : { elements: [element] }) };
   },
 });

@@ -1,14 +1,12 @@
 /**
  * Softmax, LogSoftmax and Hardmax (1 at the first maximum) along one axis. Before opset 13, all axes from `axis` (default 1) on are flattened to one.
  * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is piecewise constant.
- * Loss operators in a model are defined for inference only, because training adds a separate loss to the model's scores.
  */
 import type { Emit, Value } from "#graph";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
-import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
-import { defineInert } from "./shared/inert.ts";
-import { inferenceOnly, noLowering, noRank } from "./shared/misses.ts";
-import { range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { readInteger, wrapAxis } from "./shared/attributes.ts";
+import { noLowering, noRank } from "./shared/misses.ts";
+import { range, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   /** The normalized axes. They are undefined if the rank is unknown. */
@@ -79,23 +77,3 @@ export const softmaxOperators: readonly Op[] = [
   }),
   defineSoftmax({ name: "Hardmax", rule: () => undefined, form: "probabilities" }),
 ];
-
-/**
- * Losses of scores (samples × classes × positions) for targets (class indices, samples × positions). A position costs -weight(class) · score(class),
- * or 0 for `ignore_index`. The reduction "mean" divides by the sum of the weights that count. SoftmaxCrossEntropyLoss first computes the log-softmax
- * over axis 1, which is output 1.
- */
-export const lossOperators: readonly Op[] = ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"].map((name) =>
-  defineInert(inferenceOnly, {
-    name,
-    read: (site) => readString(site, "reduction", "mean"),
-    infer: (reduction, site) => {
-      const { type, dims } = requireInput(site, 0);
-      return [
-        { type, dims: reduction === "none" ? site.inputs[1]?.dims : [] },
-        { type, dims },
-      ];
-    },
-    wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[1]),
-  }),
-);

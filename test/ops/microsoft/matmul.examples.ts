@@ -15,9 +15,6 @@ export const microsoftMatmulExamples: readonly Example[] = [
     FusedMatMul with every transposition |
       (a: float32[4, 3, 2, 5], b: float32[6, 3, 2, 4]) y = com.microsoft.FusedMatMul(a, b)
       {transBatchA=1, transA=1, transBatchB=1, transB=1}
-    TransposeMatMul of matrices | (a: float32[3, batch], b: float32[3, 4]) y = com.microsoft.TransposeMatMul(a, b) {transA=1}
-    TransposeMatMul of stacks, scaled |
-      (a: float32[batch, 3, 4], b: float32[batch, 5, 4]) y = com.microsoft.TransposeMatMul(a, b) {transB=1, alpha=0.125}
   `,
   ...table()`
     FusedMatMul with a stored weight |
@@ -27,8 +24,6 @@ export const microsoftMatmulExamples: readonly Example[] = [
     FusedMatMul of transposed data with a stored weight |
       (x: float32[batch, 3, 5]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transA=1}
       | no quantize: the data operand is transposed
-    TransposeMatMul with a stored weight |
-      (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); y = com.microsoft.TransposeMatMul(x, w) {transB=1}
     FusedGemm with Relu | (x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="Relu"}
     FusedGemm with scaled terms and LeakyRelu |
       (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[1, 4] = random(seed 2); y = com.microsoft.FusedGemm(x, w, b)

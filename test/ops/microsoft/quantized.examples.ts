@@ -68,9 +68,6 @@ export const microsoftQuantizedExamples: readonly Example[] = [
     QLinearConcat along the last axis |
       (a: int8[batch, 2], b: int8[batch, 2]) ${negative} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=-1}
       | feeds a: from -128 to 128 | feeds b: from -128 to 128
-    QLinearReduceMean over all axes |
-      (x: int8[batch, 3]) ${negative} y: int8[] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[0, -1], keepdims=0}
-      | except run: ONNX Runtime has no kernel for it
     QLinearGlobalAveragePool of signed codes |
       (x: int8[batch, 2, 3, 3]) ${negative} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)
       | feeds x: from -128 to 128
@@ -82,12 +79,6 @@ export const microsoftQuantizedExamples: readonly Example[] = [
     QuantizeLinear of Microsoft to 16 bits |
       (x: float32[batch, 3]) s: float32[] = 0.001; z: uint16[] = 30000; y = com.microsoft.QuantizeLinear(x, s, z)
       | no lower: the default domain has uint16
-    QLinearReduceMean dropping axes |
-      (x: uint8[batch, 3, 4]) ${scales} y: uint8[batch, 4] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[1], keepdims=0}
-      | except run: ONNX Runtime has no kernel for it
-    QLinearReduceMean keeping axes |
-      (x: uint8[batch, 3, 4]) ${scales} y: uint8[batch, 1, 4] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[1], keepdims=1}
-      | except run: ONNX Runtime has no kernel for it
     DequantizeLinear of Microsoft per tensor | (x: uint8[batch, 3]) ${scales} y = com.microsoft.DequantizeLinear(x, xs, xz)
       | feeds x: from 0 to 256 | except gradient: it begins with integers
     DequantizeLinear of Microsoft per channel |

@@ -1,9 +1,9 @@
 /**
- * FusedMatMul (MatMul with transpositions and a factor, formerly TransposeMatMul) and FusedGemm (Gemm with an activation).
+ * FusedMatMul (MatMul with transpositions and a factor) and FusedGemm (Gemm with an activation).
  * `transBatchA` multiplies a stack [m, batch…, k] as [batch…, m, k]. `transA` then swaps the last two axes.
  */
 import { Miss, type Value } from "#graph";
-import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
+import type { AxisEnd, AxisLink, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
 import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
 import { readFlag, readFloat, readString } from "../shared/attributes.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
@@ -89,35 +89,33 @@ function quantize(s: Settings, site: Site): QuantizeRule | Miss {
   return isTransposed && !(rule instanceof Miss) ? new Miss("the data operand is transposed") : rule;
 }
 
-function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
-  return defineMicrosoftOp<Settings>({
-    name,
-    read: (site) => ({
-      transposed: [readFlag(site, "transA"), readFlag(site, "transB")],
-      batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
-      alpha: readFloat(site, "alpha", 1),
-    }),
-    infer: (s, site) => inferProduct(matmulSiteOf(s, site)),
-    parameters: storedOperands,
-    homogeneous: [[0, 1]],
-    weight,
-    axes,
-    lower: (s, emit, inputs) => {
-      const operands: Value[] = [];
-      for (const [input, transposed] of s.transposed.entries()) {
-        const value = inputs[input];
-        const rank = value?.type?.dims?.length;
-        if (value === undefined || rank === undefined) return new Miss("the rank of an operand is not known");
-        const perm = axisOrder(rank, transposed, s.batch[input] ?? false);
-        operands.push(perm.every((axis, index) => axis === index) ? value : emit.Transpose([value], { perm }));
-      }
-      const y = emit.MatMul(operands);
-      return [s.alpha === 1 ? y : emit.Mul([y, s.alpha])];
-    },
-    cost: (s, site) => matmulCost(matmulSiteOf(s, site)),
-    quantize,
-  });
-}
+export const FusedMatMul = defineMicrosoftOp<Settings>({
+  name: "FusedMatMul",
+  read: (site) => ({
+    transposed: [readFlag(site, "transA"), readFlag(site, "transB")],
+    batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
+    alpha: readFloat(site, "alpha", 1),
+  }),
+  infer: (s, site) => inferProduct(matmulSiteOf(s, site)),
+  parameters: storedOperands,
+  homogeneous: [[0, 1]],
+  weight,
+  axes,
+  lower: (s, emit, inputs) => {
+    const operands: Value[] = [];
+    for (const [input, transposed] of s.transposed.entries()) {
+      const value = inputs[input];
+      const rank = value?.type?.dims?.length;
+      if (value === undefined || rank === undefined) return new Miss("the rank of an operand is not known");
+      const perm = axisOrder(rank, transposed, s.batch[input] ?? false);
+      operands.push(perm.every((axis, index) => axis === index) ? value : emit.Transpose([value], { perm }));
+    }
+    const y = emit.MatMul(operands);
+    return [s.alpha === 1 ? y : emit.Mul([y, s.alpha])];
+  },
+  cost: (s, site) => matmulCost(matmulSiteOf(s, site)),
+  quantize,
+});
 
 /** Computes activation(alpha · A'·B' + beta · C), where ' transposes optionally. */
 export const FusedGemm = defineMicrosoftOp<GemmSettings & { readonly activation: Activation }>({
@@ -142,8 +140,3 @@ export const FusedGemm = defineMicrosoftOp<GemmSettings & { readonly activation:
   },
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
-
-export const microsoftMatmulOperators: readonly Op[] = [
-  defineFusedMatMul("FusedMatMul"),
-  defineFusedMatMul("TransposeMatMul"),
-];

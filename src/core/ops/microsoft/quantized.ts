@@ -4,7 +4,7 @@
  */
 import { addDims, type Dim, type Emit, fixedDims, Miss, type Value } from "#graph";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
-import { readFlag, readFloat, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
+import { readFlag, readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/codes.ts";
 import { toChannelsFirst, toChannelsLast, transposeAround } from "../shared/convolution.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
@@ -161,24 +161,6 @@ export const QLinearConcat = defineQuantized({
     });
   },
   compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
-});
-
-export const QLinearReduceMean = defineQuantized({
-  ...oneOperand,
-  name: "QLinearReduceMean",
-  read: (site) => {
-    const rank = site.inputs[0]?.dims?.length;
-    if (rank === undefined) return noRank;
-    const axes = (readIntegers(site, "axes") ?? []).map((axis) => wrapAxis(axis, rank));
-    return { axes, keep: readFlag(site, "keepdims", true) };
-  },
-  dims: (s, site) =>
-    requireInput(site, 0).dims?.flatMap((dim, axis): Dim[] => {
-      if (!s.axes.includes(axis)) return [dim];
-      return s.keep ? [1] : [];
-    }),
-  links: new Miss("ONNX Runtime has no kernel for it on CPU"),
-  compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
 
 export const QLinearAveragePool = defineQuantized({

@@ -25,13 +25,7 @@ export function mergeTypes(a: AnyType, b: AnyType, open: NewDimension): AnyType 
     if (isContainer(a) || isContainer(b) || a.type !== b.type) return undefined;
     return { type: a.type, dims: mergeDims(a.dims, b.dims, open) };
   }
-  if (a.kind === "sequence" && b.kind === "sequence") return mergeSequences(a, b, open);
-  if (a.kind !== b.kind || a.kind === "sequence" || b.kind === "sequence") return undefined;
-  const element = mergeTypes(a.of, b.of, open);
-  if (element === undefined) return undefined;
-  if (a.kind === "map") return b.kind === "map" && a.key === b.key ? { ...a, of: element } : undefined;
-  if (a.kind === "sparse") return isContainer(element) ? undefined : { kind: "sparse", of: element };
-  return { kind: "optional", of: element };
+  return a.kind === "sequence" && b.kind === "sequence" ? mergeSequences(a, b, open) : undefined;
 }
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
