@@ -56,10 +56,7 @@ mask = torch.tensor([[1.0, 1, 1, 0], [1, 1, 0, 0]])
 labels = torch.tensor([[1, -100, 0, 2], [3, 4, -100, 1]])
 counted = mask * (labels != -100)
 scores = {"student": normal(2, 4, 5), "teacher": normal(2, 4, 5)}
-tokens = {"student": normal(2, 4, 3), "teacher": normal(2, 4, 5)}
 linear = {"projection_weight": normal(5, 3), "projection_bias": normal(5)}
-maps = {"student": normal(3, 2, 4, 5), "teacher": normal(3, 4, 6, 3)}
-kept = mask.bool()
 first = scores["student"][:, 0], scores["teacher"][:, 0]
 
 
@@ -75,21 +72,6 @@ case("two outputs, of tokens and of samples", "output-mse",
      lambda student, teacher, student_other, teacher_other, mask:
      (over(((student - teacher) ** 2).mean(-1), mask) + ((student_other - teacher_other) ** 2).mean()) / 2,
      **scores, student_other=first[0], teacher_other=first[1], mask=mask)
-
-
-case("of tokens, projected, with its weight", "fitnets(student=student)",
-     lambda student, teacher, projection_weight, projection_bias, mask:
-     100 * F.mse_loss(project(student, projection_weight, projection_bias)[kept], teacher[kept]), **tokens, **linear, mask=mask)
-
-
-def smaller(x):
-    return F.adaptive_avg_pool2d(x, (4, 3))
-
-
-case("maps of areas of which neither is the larger", "1 * fitnets(student=student)",
-     lambda student, teacher, projection_weight, projection_bias:
-     F.mse_loss(F.conv2d(smaller(student), projection_weight, projection_bias), smaller(teacher)),
-     **maps, projection_weight=normal(4, 2, 1, 1), projection_bias=normal(4))
 
 
 vector = {"student": normal(4, 3), "teacher": normal(4, 5)}

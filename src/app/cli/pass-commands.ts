@@ -88,7 +88,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
       "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",
       "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
-      'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2) + hidden-mse"',
+      'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2)"',
     ],
   },
   train: {

@@ -55,7 +55,7 @@ function describeLack({ teacher, ...rest }: DistillSettings): string | undefined
  * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
  * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of the channels are removed; the whole network is the teacher
  * await distill(net, { keepLayers: 2, data });
- * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton + 100 * fitnets", match: { fc1: "fc3" } });
+ * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton(temperature=2) + output-mse" });
  */
 export const distill = definePass({
   id: "distill",
@@ -104,7 +104,7 @@ export const distill = definePass({
           v.string(),
           parsableBy((loss: string) => distillation({ teacher: [], loss })),
         ),
-        'weighted sum of losses in place of the default: "hinton + 100 * fitnets"',
+        'weighted sum of losses in place of the default: "hinton(temperature=2) + output-mse"',
         {
           common: true,
           meanings: {
@@ -115,10 +115,6 @@ export const distill = definePass({
             ],
           },
         },
-      ),
-      match: described(
-        v.optional(v.union([v.literal("block"), v.record(v.string(), v.string())]), "block"),
-        'how layers are paired, or pairs {"layer1": "layer3"}',
       ),
       ...training,
       batchStatistics: described(
@@ -133,7 +129,7 @@ export const distill = definePass({
     ),
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
-    const { temperature, alpha, loss: requestedLoss, match, ...options } = others;
+    const { temperature, alpha, loss: requestedLoss, ...options } = others;
     const { label } = await firstBatch(await trainPart(options.data), 64);
     const defaultLoss = requestedLoss === undefined ? chooseLoss(model, label) : undefined;
     if (defaultLoss?.loss !== undefined && (temperature ?? alpha) !== undefined) {
@@ -158,7 +154,7 @@ export const distill = definePass({
       loss === undefined && label === undefined && alpha === undefined ? "; the training samples have no labels" : "";
     const text = loss ?? hintonText(settings.temperature, settings.alpha);
     context.log({ id: "loss", text: `loss: ${text}${reason}${noLabels}` });
-    const imitation = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? settings : {}) });
+    const imitation = distillation({ teacher: teachers, loss, ...(loss === undefined ? settings : {}) });
     if (removals.length > 0) await context.beforeTraining?.(model);
     const trained = await train(model, { ...options, batchStatistics, loss: imitation }, context);
     return { ...trained, changes: [...removals, ...trained.changes] };

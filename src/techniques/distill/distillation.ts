@@ -1,6 +1,6 @@
 /** Creates distillation losses. The teacher in the training graph depends on no trained parameter, so it runs as a separate, optimized graph. */
 import * as v from "valibot";
-import { distributionOf, infer, type Matching, mainOutput, outputKind } from "#analysis";
+import { distributionOf, infer, mainOutput, outputKind } from "#analysis";
 import { capitalize, type Dense, dimsText, isFloat, type Model, PithError } from "#ir";
 import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
@@ -21,8 +21,6 @@ export interface DistillationOptions {
   readonly temperature?: number | undefined;
   /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher's loss. The loss on labels has 1 - α; with α = 1 none are needed. */
   readonly alpha?: number | undefined;
-  /** How layers are paired, for losses of intermediate values. */
-  readonly match?: Matching | undefined;
   readonly label?: string | undefined;
 }
 
@@ -85,14 +83,14 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
  * if teacher and student differ in classes or inputs, or compared values in shape.
  * @example
  * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
- * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
+ * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + output-mse";
  * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss }) });
  */
 export function distillation(options: DistillationOptions): Loss {
-  const { teacher, loss, match = "block", label = "label" } = options;
+  const { teacher, loss, label = "label" } = options;
   const teachers = "length" in teacher ? teacher : [teacher];
-  const parseText = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, match, label });
-  const settings = { match, teacher: teachers.map(teacherName).join(", ") };
+  const parseText = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, label });
+  const settings = { teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
       throw new PithError("E_OPTION", `${capitalize(settingsOfAnotherLoss)}.`);

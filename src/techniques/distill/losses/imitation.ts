@@ -1,9 +1,11 @@
 /** Pairs of student and teacher values, and the graph functions that the distillation losses share. */
-import type { MatchedPair } from "#analysis";
 import { dimsText, type Emit, elementCount, fixedDims, PithError, sameDims, type Value } from "#ir";
 import { directions } from "../../../learn/train/losses/numbers.ts";
 
-export type Pair = MatchedPair;
+export interface Pair<T = Value> {
+  readonly student: T;
+  readonly teacher: T;
+}
 
 export const mapPair = ({ student, teacher }: Pair, transform: (value: Value) => Value): Pair => ({
   student: transform(student),
@@ -18,10 +20,8 @@ export type Pairs = readonly [Pair, ...Pair[]];
  * - `labels`: logits [rows, labels] of independent labels; a pair for each teacher.
  * - `output`: the main output as it is.
  * - `outputs`: each output of floats as it is.
- * - `features`: outputs of matched layers: maps [batch, channels, height, width] (height 1 for [batch, channels, length]), tokens
- *   [batch, tokens, width] or vectors [batch, width].
  */
-export type Reading = "scores" | "labels" | "output" | "outputs" | "features";
+export type Reading = "scores" | "labels" | "output" | "outputs";
 
 /** The arguments with which a loss formula writes its nodes into the training graph. */
 export interface Writing {
@@ -53,15 +53,6 @@ function requireSame(pair: Pair, hint?: string): readonly number[] {
   throw mismatch(pair, "have different shapes", hint);
 }
 
-/** @throws PithError E_SHAPE_MISMATCH unless both have one of these ranks. */
-export function requireRank(pair: Pair, ranks: readonly number[], shapeName: string): void {
-  const pairRanks = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
-  if (pairRanks.every((rank) => ranks.includes(rank))) return;
-  throw mismatch(pair, `are not both ${shapeName}`, "Name what to compare: student=…, teacher=….");
-}
-
-export const isMap = (value: Value): boolean => sizeOf(value).length > 3;
-
 export const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
 export const sumLast = (emit: Emit, x: Value, keepdims: 0 | 1 = 0): Value => emit.ReduceSum([x, [-1]], { keepdims });
@@ -88,8 +79,6 @@ function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
 export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
   sumLast(emit, emit.Mul([emit.Exp([p]), emit.Sub([p, q])]));
 
-export const transpose = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
-
 /** Returns one vector per sample: the mean of its tokens, or all entries of its map in storage order. */
 export function vectorPerSample(writing: Writing, pair: Pair): Pair {
   const [[, tokens], teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
@@ -111,43 +100,14 @@ function sampleVectors({ emit, mask }: Writing, value: Value): Value {
   return emit.Div([sum, emit.Max([count, 1])]);
 }
 
-/** Adaptive average pooling of maps to the smaller height and width of the two. */
-export function poolToSameArea(emit: Emit, pair: Pair): Pair {
-  const [studentArea, teacherArea] = [sizeOf(pair.student).slice(2), sizeOf(pair.teacher).slice(2)];
-  const [height = 1, width = 1] = studentArea.map((size, axis) => Math.min(size, teacherArea[axis] ?? size));
-  return mapPair(pair, (value) => {
-    const [rows = 1, columns = 1] = sizeOf(value).slice(2);
-    if (rows === height && columns === width) return value;
-    const areas = emit.MatMul([constantLike(emit, value, [height, rows], averages(rows, height)), value]);
-    const averagingMatrix = constantLike(emit, value, [width, columns], averages(columns, width));
-    return emit.MatMul([areas, transpose(emit, averagingMatrix)]);
-  });
-}
-
-/** Returns the m × n matrix (m = `to`, n = `from`) whose row i averages the entries ⌊i·n/m⌋ to ⌈(i+1)·n/m⌉ - 1. */
-function averages(from: number, to: number): readonly number[] {
-  return Array.from({ length: to * from }, (_, index) => {
-    const [row, column] = [Math.floor(index / from), index % from];
-    const [first, end] = [Math.floor((row * from) / to), Math.ceil(((row + 1) * from) / to)];
-    return column >= first && column < end ? 1 / (end - first) : 0;
-  });
-}
-
-function constantLike(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
-  if (value.type?.type === "float64") return emit.constant({ type: "float64", dims, data: Float64Array.from(numbers) });
-  return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });
-}
-
-/** Projects the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
-export function projectStudent(writing: Writing, { student, teacher }: Pair): Value {
+/** Projects the student's vectors to the teacher's width; initialized as in PyTorch. */
+function projectStudent(writing: Writing, { student, teacher }: Pair): Value {
   const { emit } = writing;
-  const areMaps = isMap(student);
   const dims = sizeOf(student);
-  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(areMaps ? 1 : -1));
+  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(-1));
   const reach = 1 / Math.sqrt(from);
-  const weight = writing.parameter("projection.weight", areMaps ? [to, from, 1, 1] : [to, from], 0, reach);
+  const weight = writing.parameter("projection.weight", [to, from], 0, reach);
   const shift = writing.parameter("projection.bias", [to], 0, reach);
-  if (areMaps) return emit.Conv([student, weight, shift]);
   const rows = emit.Reshape([student, [-1, from]]);
   return emit.Reshape([emit.Gemm([rows, weight, shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
 }
@@ -156,7 +116,7 @@ export function projectStudent(writing: Writing, { student, teacher }: Pair): Va
 export function projectToSameWidth(writing: Writing, { student, teacher }: Pair): Pair {
   const isSame = sizeOf(student).at(-1) === sizeOf(teacher).at(-1);
   const pair = { student: isSame ? student : projectStudent(writing, { student, teacher }), teacher };
-  requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
+  requireSame(pair, "Use another loss, or other values: student=…, teacher=….");
   return pair;
 }
 
@@ -164,7 +124,7 @@ export const difference = (emit: Emit, { student, teacher }: Pair): Value => emi
 
 export function squaredError(writing: Writing, pair: Pair): Value {
   const { emit } = writing;
-  requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
+  requireSame(pair, "Use another loss, or other values: student=…, teacher=….");
   return meanOfFeatures(writing, square(emit, difference(emit, pair)));
 }
 

@@ -42,8 +42,6 @@ const tensorsOf = (inputs: Case["inputs"], whose: string): ReadonlyMap<string, G
 
 /** Endings of the names of parameters that a loss trains, by their names in the golden cases of PyTorch. */
 const learned: Readonly<Record<string, string>> = {
-  regressor_weight: "projection.weight",
-  regressor_bias: "projection.bias",
   projection_weight: "projection.weight",
   projection_bias: "projection.bias",
   log_scale: "scale",
@@ -89,8 +87,6 @@ async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly M
 const texts: Readonly<Record<string, (options: Case["options"]) => string>> = {
   hinton: ({ T = 1, alpha = 0, beta = 1 }) =>
     `${beta} * hinton(temperature=${T})${alpha > 0 ? ` + ${alpha} * cross-entropy` : ""}`,
-  fitnets: () => "1 * fitnets(student=student)",
-  "hidden-mse": () => "hidden-mse(student=student)",
   "embedding-mse-cosine": ({ mse, cosine }) => `embedding(mse=${mse}, cosine=${cosine})`,
   "several-teachers": ({ T }) => `hinton(temperature=${T})`,
 };
@@ -176,7 +172,7 @@ const named = "student=student, teacher=teacher";
 describe("a loss rejects", () => {
   test.each([
     ["other classes", "hinton", [3, 4], [3, 5], "The student has 3 × 4 logits for a batch, the teacher 3 × 5."],
-    ["other tokens", `hidden-mse(${named})`, [2, 3, 4], [2, 5, 4], "have different shapes"],
+    ["other shapes", `output-mse(${named})`, [2, 3, 4], [2, 5, 4], "have different shapes"],
     [
       "other tokens of vectors",
       `embedding(${named})`,
@@ -184,17 +180,14 @@ describe("a loss rejects", () => {
       [2, 5, 4],
       "[2, 5, 4] have different numbers of tokens",
     ],
-    ["other samples", `fitnets(${named})`, [2, 3], [4, 3], "[4, 3] differ along their first axis, the samples"],
-    ["a map for tokens", `hidden-mse(${named})`, [2, 3, 4, 4], [2, 3, 4, 4], "are not both tokens"],
-    ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "must both be maps, or neither"],
+    ["other samples", `output-mse(${named})`, [2, 3], [4, 3], "[4, 3] differ along their first axis, the samples"],
     [
       "an unknown value",
-      "fitnets(student=none, teacher=teacher)",
+      "output-mse(student=none, teacher=teacher)",
       [2, 3],
       [2, 3],
       'the student has no value, layer or block "none"',
     ],
-    ["no blocks", "fitnets", [2, 3], [2, 3], "the student's graph shows no blocks"],
   ] as const)("%s: %s", async (_, text, student, teacher, message) => {
     await expect(between(text, student, teacher)).rejects.toThrow(message);
   });
@@ -202,9 +195,9 @@ describe("a loss rejects", () => {
   test.each([
     ["hinton(temperature=0)", "temperature must lie between 0.01 and 100: beyond, the gradient is lost in float32."],
     ["hinton(temperature=1e20)", "temperature must lie between 0.01 and 100"],
-    ["fitnets(width=3)", 'The loss fitnets has no setting "width": it has student, teacher.'],
-    ["hinton + hiden-mse", /^"hiden-mse" is not a loss\.$/],
-    ["hints", /"hints" is not a loss; the losses are cross-entropy, .*, hinton, .*, hidden-mse\./],
+    ["output-mse(width=3)", 'The loss output-mse has no setting "width": it has student, teacher.'],
+    ["hinton + output-mze", /^"output-mze" is not a loss\.$/],
+    ["hints", /"hints" is not a loss; the losses are cross-entropy, .*, hinton, .*, embedding\./],
   ])("%s", (loss, message) => {
     expect(() => distillation({ teacher: [], loss })).toThrow(message);
   });
@@ -218,49 +211,12 @@ describe("losses if the mask excludes all tokens", () => {
   const mask = { dtype: "int64", shape: [2, 3], data: [0, 0, 0, 0, 0, 0] };
   test.each([
     ["hinton", [2, 3, 4]],
-    [`hidden-mse(${named})`, [2, 3, 4]],
+    [`output-mse(${named})`, [2, 3, 4]],
     [`embedding(${named})`, [2, 3, 4]],
   ] as const)("%s is finite and has zero gradients", async (text, shape) => {
     const { value, gradients } = await between(text, shape, shape, { mask });
     expect(value).toSatisfy(Number.isFinite);
     for (const gradient of gradients.get("student") ?? []) expect(Math.abs(gradient)).toBe(0);
-  });
-});
-
-describe("channels of a one-dimensional convolution", () => {
-  const signals = (channels: number, area = 20): Model =>
-    parseModel(`opset 18
-graph (x: float32[batch, 4, ${area}]) -> (logits) {
-  a: float32[${channels}, 4, 3] = random(seed ${channels})
-  b: float32[${channels}, ${channels}, 3] = random(seed 1)
-  last: float32[${channels}, 2] = random(seed 2)
-  c = Conv(x, a) {pads=[1, 1]}
-  h = Relu(c)
-  d = Conv(h, b) {pads=[1, 1]}
-  m = GlobalAveragePool(d)
-  f = Flatten(m)
-  logits = MatMul(f, last)
-}`);
-  const batch: Batch = { x: float32([8, 4, 20], numbers([8, 4, 20]).data.map(Number)) };
-  const stepFor = async (loss: string, student: number, teacher: number) => {
-    const messages: string[] = [];
-    const log = ({ text }: { readonly text: string }) => void messages.push(text);
-    const against = distillation({ teacher: signals(teacher), loss: `${loss}(student=h, teacher=h)` });
-    return { step: await createStep(signals(student), batch, { loss: against }, { log }), told: messages };
-  };
-
-  test.each([6, 12])("are projected onto %i channels of the teacher", async (teacher) => {
-    const { step, told } = await stepFor("fitnets", 6, teacher);
-    const projection = step.parameters.find(({ name }) => name.endsWith("projection.weight"));
-    expect(projection?.values.length).toBe(6 * teacher);
-    expect(await step.run(batch)).toBeGreaterThan(0);
-    expect(await step.run({ x: float32([4, 4, 20], numbers([4, 4, 20]).data.map(Number)) })).toBeGreaterThan(0);
-    expect(told).toEqual([expect.stringMatching(new RegExp(`8, 6, 1, 20.*8, ${teacher}, 1, 20.*projected`))]);
-    await step.release();
-  });
-
-  test("are not compared as tokens", async () => {
-    await expect(stepFor("hidden-mse", 6, 6)).rejects.toThrow("are not both tokens");
   });
 });
 

@@ -3,7 +3,7 @@
  * loss, declare it in `class-scores.ts` or `features.ts`, and add a row with formula and paper to docs/distillation.md.
  */
 import * as v from "valibot";
-import { channelAxis, infer, type MatchedPair, type Matching, matchLayers, valueNamed } from "#analysis";
+import { valueNamed } from "#analysis";
 import type { Batch, Model, Value } from "#ir";
 import { dimsText, elementCount, float32, isFloat, Miss, PithError, random } from "#ir";
 import {
@@ -20,9 +20,8 @@ import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/pars
 import { average, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
 /** Arguments of a distillation loss. `student` and `teacher`, settings of the loss, are the names of the values to compare. */
-export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
+export interface LossInputs extends Partial<Pair<string | undefined>> {
   readonly teachers: readonly Model[];
-  readonly match: Matching;
   readonly label: string;
 }
 
@@ -31,7 +30,7 @@ export type DistillationLoss = DeclaredLoss<[LossInputs]>;
 const valueSettings = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
 
 interface Definition<Entries extends v.ObjectEntries> extends Pick<DistillationLoss, "name" | "meaning" | "weight"> {
-  readonly reads?: Reading;
+  readonly reads: Reading;
   readonly settings?: Entries;
   write(
     writing: Writing,
@@ -43,7 +42,7 @@ interface Definition<Entries extends v.ObjectEntries> extends Pick<DistillationL
 export function distillationLoss<const Entries extends v.ObjectEntries>(
   definition: Definition<Entries>,
 ): DistillationLoss {
-  const { reads = "features", settings = {} as Entries, write, ...rest } = definition;
+  const { reads, settings = {} as Entries, write, ...rest } = definition;
   return declareLoss({
     ...rest,
     settings: { ...settings, ...valueSettings },
@@ -155,26 +154,15 @@ function tokensOf(value: Value): readonly [number, number] | undefined {
 }
 
 function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pair[] {
-  const { match } = inputs;
   const name = inputs.student ?? inputs.teacher;
   if (name !== undefined) {
-    const read = (network: NamedValues, valueName: string, side: "student" | "teacher"): Value => {
-      const value = requireValue(network, valueName, side);
-      return reads === "features" ? featureOf(scope, network, value) : network.value(value.name);
-    };
+    const read = (network: NamedValues, valueName: string, side: "student" | "teacher"): Value =>
+      network.value(requireValue(network, valueName, side).name);
     return [{ student: read(scope, name, "student"), teacher: read(teacher, inputs.teacher ?? name, "teacher") }];
   }
-  if (reads === "output") {
-    const student = outputOf(scope);
-    return [{ student, teacher: counterpartOf(student, teacher) }];
-  }
   if (reads === "outputs") return outputPairs(scope, teacher);
-  const matched = matchLayers(scope.network(), teacher.network(), match);
-  if (matched instanceof Miss)
-    throw new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${matched.reason}.`);
-  return matched.map((pair): Pair => {
-    return { student: featureOf(scope, scope, pair.student), teacher: featureOf(scope, teacher, pair.teacher) };
-  });
+  const student = outputOf(scope);
+  return [{ student, teacher: counterpartOf(student, teacher) }];
 }
 
 /** Outputs of floats, paired by name, or by position if both models have the same number. */
@@ -198,14 +186,4 @@ function requireValue(values: NamedValues, name: string, side: "student" | "teac
   const value = valueNamed(values.network(), name, side);
   if (value instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${value.reason}.`);
   return value;
-}
-
-/** Returns a feature in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] is unchanged. */
-function featureOf({ emit }: LossScope, values: NamedValues, { name }: Value): Value {
-  const value = values.value(name);
-  if (value.type?.dims?.length !== 3) return value;
-  const network = values.network();
-  const source = network.graph.value(name);
-  const isMap = source !== undefined && channelAxis(source, infer(network)) === 1;
-  return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;
 }
