@@ -119,6 +119,92 @@ def mobilenetv2():
     return nn.Sequential(*layers, nn.Linear(1280, 1000))
 
 
+class AttentionTogether(nn.Module):
+    """Query, key and value by one product; explicit products are faster backwards on a CPU than scaled_dot_product_attention."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads, self.qkv, self.out = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        b, t, w = x.shape
+        q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = torch.softmax(torch.matmul(q, k.transpose(-1, -2)) * (w // self.heads) ** -0.5, -1)
+        return self.out(torch.matmul(weights, v).transpose(1, 2).reshape(b, t, w))
+
+
+class CCT(nn.Module):
+    """The compact convolutional transformer of cct_cifar10.onnx."""
+
+    def __init__(self, width=128, depth=5, heads=4):
+        super().__init__()
+        self.conv1, self.conv2, self.pool = conv(3, 32, 3, padding=1), conv(32, width, 3, padding=1), nn.MaxPool2d(3, 2, 1)
+        self.position = nn.Parameter(torch.randn(1, 64, width) * 0.02)
+        self.layers = nn.Sequential(*(
+            nn.Sequential(
+                Residual(nn.Sequential(nn.LayerNorm(width), AttentionTogether(width, heads))),
+                Residual(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))),
+            )
+            for _ in range(depth)
+        ))
+        self.norm, self.score, self.head = nn.LayerNorm(width), nn.Linear(width, 1), nn.Linear(width, 10)
+
+    def forward(self, image):
+        x = self.pool(torch.relu(self.conv1(image)))
+        x = self.pool(torch.relu(self.conv2(x))).flatten(2).transpose(1, 2) + self.position
+        x = self.norm(self.layers(x))
+        weights = torch.softmax(self.score(x), dim=1)
+        return self.head(torch.matmul(weights.transpose(-1, -2), x).squeeze(-2))
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(c, c // 4, 1), nn.Conv2d(c // 4, c, 1)
+
+    def forward(self, x):
+        return x * nn.functional.hardsigmoid(self.up(torch.relu(self.down(x.mean((2, 3), keepdim=True)))))
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+def mobilenetv3():
+    """The network of mobilenetv3_cifar10.onnx, without its dropout."""
+
+    def block(a, inside, b, k, stride, squeezes, act):
+        body = nn.Sequential(
+            conv(a, inside, 1), nn.BatchNorm2d(inside), act(),
+            conv(inside, inside, k, stride=stride, padding=k // 2, groups=inside), nn.BatchNorm2d(inside), act(),
+            SqueezeExcite(inside) if squeezes else nn.Identity(),
+            conv(inside, b, 1), nn.BatchNorm2d(b),
+        )
+        return Residual(body) if stride == 1 and a == b else body
+
+    layers = [conv(3, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.Hardswish()]
+    a = 16
+    for b, inside, k, stride, squeezes, act in (
+        (24, 48, 3, 1, False, nn.ReLU), (24, 72, 3, 1, False, nn.ReLU), (40, 96, 5, 2, True, nn.ReLU), (40, 120, 5, 1, True, nn.ReLU),
+        (80, 200, 3, 1, False, nn.Hardswish), (80, 200, 3, 1, True, nn.Hardswish),
+        (96, 240, 3, 1, True, nn.Hardswish), (96, 288, 5, 2, True, nn.Hardswish),
+    ):
+        layers.append(block(a, inside, b, k, stride, squeezes, act))
+        a = b
+    layers += [conv(96, 320, 1), nn.BatchNorm2d(320), nn.Hardswish(), Mean()]
+    return nn.Sequential(*layers, nn.Linear(320, 384), nn.Hardswish(), nn.Linear(384, 10))
+
+
+class LSTM(nn.Module):
+    def __init__(self, width=128, hidden=256):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(width, hidden, batch_first=True), nn.Linear(hidden, 10)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[1][0][0])
+
+
 table = {
     "mlp": (mlp, (128, 784), 10, sgd),
     "mlp-adam": (mlp, (128, 784), 10, adam),
@@ -127,6 +213,9 @@ table = {
     "resnet20": (lambda: resnet(3), (128, 3, 32, 32), 10, sgd),
     "resnet56": (lambda: resnet(9), (128, 3, 32, 32), 10, sgd),
     "mobilenetv2": (mobilenetv2, (16, 3, 96, 96), 1000, sgd),
+    "mobilenetv3": (mobilenetv3, (128, 3, 32, 32), 10, adam),
+    "cct": (CCT, (128, 3, 32, 32), 10, adam),
+    "lstm": (LSTM, (32, 64, 128), 10, adam),
 }
 build, shape, classes, optimizer_of = table[sys.argv[1]]
 net = build().train()

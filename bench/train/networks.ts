@@ -1,5 +1,6 @@
 /** The networks of the step timings, with the same layers, batch, optimizer and loss as in `peers/train_networks.py`. */
-import type { Model } from "pith";
+import { float32, Model, open } from "pith";
+import { emitInto, random } from "pith/extend";
 import {
   attention,
   averagePool,
@@ -20,6 +21,7 @@ import {
   sequential,
 } from "pith/nn";
 import { adam, type Optimizer, sgd } from "pith/train";
+import { shared } from "../../test/shared.ts";
 
 export interface Network {
   readonly name: string;
@@ -29,7 +31,8 @@ export interface Network {
   readonly optimizer: () => Optimizer;
   /** Maximum time relative to PyTorch; undefined if it is only reported. */
   readonly target: number | undefined;
-  readonly build: () => Model;
+  /** Returns undefined if the network's file is missing. */
+  readonly build: () => Model | Promise<Model | undefined>;
 }
 
 const momentum = (): Optimizer => sgd({ momentum: 0.9 });
@@ -155,6 +158,49 @@ function mobilenetv2(): Network {
   return { name: "mobilenetv2", input, classes: 1000, optimizer: momentum, target: undefined, build };
 }
 
+/** Returns a network of the shared folder, whose normalizations use batch statistics as in PyTorch's `train()`. */
+function exported(name: string, file: string): Network {
+  const build = async () => {
+    const path = shared(`data/models/${file}.onnx`);
+    const model = path === undefined ? undefined : await open(path);
+    for (const { op, inputs } of model?.graph.nodes() ?? [])
+      if (op === "BatchNormalization")
+        for (const statistic of inputs.slice(3)) if (statistic) statistic.role = { kind: "state" };
+    return model;
+  };
+  return { name, input: [128, 3, 32, 32], classes: 10, optimizer: () => adam(), target: 1.3, build };
+}
+
+/** Builds one LSTM layer with 256 units over 64 steps. The last state gives the class. */
+function lstm(): Network {
+  const [batch, steps, width, hidden, classes] = [32, 64, 128, 256, 10];
+  const build = () => {
+    const model = new Model();
+    const { graph } = model;
+    const emit = emitInto(model);
+    const numbers = random(1, "lstm");
+    const stored = (name: string, ...dims: number[]) => {
+      const length = dims.reduce((product, size) => product * size, 1);
+      const uniform = () => numbers.uniform(-1 / Math.sqrt(hidden), 1 / Math.sqrt(hidden));
+      return emit.constant(float32(dims, Float32Array.from({ length }, uniform)), name, { kind: "parameter" });
+    };
+    const x = graph.addInput("input", { type: "float32", dims: [batch, steps, width] });
+    const layer = [
+      emit.Transpose([x], { perm: [1, 0, 2] }),
+      stored("weight_ih", 1, 4 * hidden, width),
+      stored("weight_hh", 1, 4 * hidden, hidden),
+      stored("bias", 1, 8 * hidden),
+    ];
+    const [, last] = emit.many("LSTM", layer, { hidden_size: hidden }, 3);
+    const features = emit.Squeeze([last, [0]]);
+    graph.addOutput(
+      emit.Gemm([features, stored("head", classes, hidden), stored("head_bias", classes)], { transB: 1 }),
+    );
+    return model;
+  };
+  return { name: "lstm", input: [batch, steps, width], classes, optimizer: () => adam(), target: 1.3, build };
+}
+
 export const networks: readonly Network[] = [
   mlp("mlp", momentum, 1.15),
   mlp("mlp-adam", () => adam(), 1.15),
@@ -163,4 +209,7 @@ export const networks: readonly Network[] = [
   resnet("resnet20", 3, 1.3),
   resnet("resnet56", 9, undefined),
   mobilenetv2(),
+  exported("mobilenetv3", "mobilenetv3_cifar10"),
+  exported("cct", "cct_cifar10"),
+  lstm(),
 ];

@@ -15,8 +15,11 @@ if (chosen === undefined) throw new Error(`There is no network ${name}.`);
 const numbers = random(1, "bench");
 const [batch = 1] = chosen.input;
 const count = chosen.input.reduce((product, size) => product * size, 1);
+const model = await chosen.build();
+if (model === undefined) throw new Error(`The file of ${name} is missing.`);
+const inputName = model.graph.feeds[0]?.name ?? "input";
 const data = {
-  input: float32(
+  [inputName]: float32(
     chosen.input,
     Float32Array.from({ length: count }, () => numbers.normal()),
   ),
@@ -26,7 +29,6 @@ const data = {
   ),
 };
 const optimizer = chosen.optimizer();
-const model = chosen.build();
 const began = performance.now();
 const step = await createStep(model, data, { loss: crossEntropy(), threads: Number(threads), carry: optimizer.carry });
 const built = performance.now() - began;
