@@ -4,7 +4,7 @@
  *     npm run bench -- jobs [names…] [--rounds 1] [--python path]
  *
  * Jobs: resnet20, efficientnet, mobilenetv3, cct (static int8 and evaluation of both models), small (dynamic int8 of many small models), quantize and
- * simplify (10,000 nodes). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
+ * simplify (10,000 nodes), folder (q8, q4 and fp16 of a BERT classifier with evaluation of all models). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
  * other work on the machine hardly changes them; the fastest round counts. The clock depends on that work. Requires `npm run build`.
  * Models and data come from the shared folder and from `bench/peers/real_models.py`; jobs without them are skipped. The scripts
  * (`bench/peers/everyday_jobs.py`) run if a Python has onnxruntime: --python, PITH_PYTHON, bench/peers/venv or python3.
@@ -87,6 +87,19 @@ async function wideJob(command: "quantize" | "simplify", most: number): Promise<
   };
 }
 
+/** Files of three dtypes for a folder of transformers.js, evaluated on labeled sentences. */
+function folderJob(): Job | undefined {
+  const [source, sentences] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
+  if (source === undefined || sentences === undefined) return undefined;
+  const web = join(folder, "web");
+  return {
+    title: "folder of a BERT classifier to q8, q4, fp16, with evaluation",
+    target: 1.5,
+    commands: [["quantize", source, "--dtype", "q8,q4,fp16", "--data", sentences, "--force", "-o", web]],
+    scripts: [["folder", source, join(folder, "script"), sentences]],
+  };
+}
+
 const cifar = ["200", "1000"];
 const realFolder = realModel("efficientnet-lite0");
 const jobs: Readonly<Record<string, () => Promise<Job | undefined> | Job | undefined>> = {
@@ -97,6 +110,7 @@ const jobs: Readonly<Record<string, () => Promise<Job | undefined> | Job | undef
   small: smallModels,
   quantize: () => wideJob("quantize", 8),
   simplify: () => wideJob("simplify", 8),
+  folder: folderJob,
 };
 
 const program = fileURLToPath(new URL("../dist/app/cli/main.js", import.meta.url));

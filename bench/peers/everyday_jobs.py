@@ -1,10 +1,12 @@
-"""Everyday jobs with the usual scripts, for processor times: everyday_jobs.py static|dynamic|simplify|step ...
+"""Everyday jobs with the usual scripts, for processor times: everyday_jobs.py static|dynamic|simplify|folder ...
 
-    pip install onnxruntime onnx sympy pillow numpy onnxslim torch
+    pip install onnxruntime onnx onnx_ir sympy pillow numpy onnxslim tokenizers
 
     static MODEL OUT cifar10|imagenet|images FOLDER CALIBRATION TEST   quant_pre_process, quantize_static (QDQ, per channel), then both models on TEST images
     dynamic OUT MODELS...                                              quantize_dynamic, and both models on one random input
     simplify MODEL OUT                                                 onnxslim
+    folder FOLDER OUT SENTENCES                                        quantize_dynamic, MatMulNBitsQuantizer and convert_float_to_float16, then all
+                                                                       four models on the labeled sentences
 
 Prints the versions and the figures as JSON.
 """
@@ -112,6 +114,38 @@ def simplify(model, out):
     return {"nodes": len(onnx.load(out).graph.node)}
 
 
+def folder(source, out, sentences):
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from tokenizers import Tokenizer
+
+    original, out = f"{source}/onnx/model.onnx", Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = {"fp32": original, **{name: str(out / f"model_{name}.onnx") for name in ("quantized", "q4", "fp16")}}
+    quantize_dynamic(original, paths["quantized"], per_channel=True, weight_type=QuantType.QInt8)
+    quantizer = MatMulNBitsQuantizer(onnx.load(original), block_size=32, is_symmetric=True)
+    quantizer.process()
+    quantizer.model.save_model_to_file(paths["q4"])
+    onnx.save(convert_float_to_float16(onnx.load(original), keep_io_types=True), paths["fp16"])
+
+    rows = [line.rsplit("\t", 1) for line in Path(sentences).read_text().splitlines()]
+    labels = np.array([int(label) for _, label in rows])
+    tokenizer = Tokenizer.from_file(f"{source}/tokenizer.json")
+    tokenizer.enable_padding()
+    figures = {}
+    for name, path in paths.items():
+        run = session(path)
+        names = [given.name for given in run.get_inputs()]
+        scores = []
+        for at in range(0, len(rows), 32):
+            encoded = tokenizer.encode_batch([text for text, _ in rows[at:at + 32]])
+            columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+            scores.append(run.run(None, {key: np.array([getattr(one, columns[key]) for one in encoded]) for key in names})[0])
+        figures[name] = {"accuracy": float((np.concatenate(scores).argmax(1) == labels).mean()), "bytes": Path(path).stat().st_size}
+    return figures
+
+
 job, *words = sys.argv[1:]
-figures = {"static": static, "dynamic": dynamic, "simplify": simplify}[job](*words)
+figures = {"static": static, "dynamic": dynamic, "simplify": simplify, "folder": folder}[job](*words)
 print(json.dumps({"onnxruntime": ort.__version__, **figures}))
