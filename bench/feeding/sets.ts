@@ -38,10 +38,12 @@ function place(path: string): string {
   return sharedPath;
 }
 
-function built(name: string): Model {
+async function built(name: string): Promise<Model> {
   const definition = networks.find((one) => one.name === name);
   if (definition === undefined) throw new Error(`There is no network ${name}.`);
-  return definition.build();
+  const model = await definition.build();
+  if (model === undefined) throw new Error(`The file of ${name} is missing.`);
+  return model;
 }
 
 /** Builds a network of two convolutions, whose step takes little time compared with reading its batch. */

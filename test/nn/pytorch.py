@@ -34,9 +34,9 @@ def numbers(tensor):
 class Attention(nn.Module):
     """The four layers by name, given to PyTorch's own attention."""
 
-    def __init__(self, width, heads, causal=False):
+    def __init__(self, width, heads):
         super().__init__()
-        self.heads, self.causal = heads, causal
+        self.heads = heads
         for name in ("query", "key", "value", "output"):
             setattr(self, name, nn.Linear(width, width))
 
@@ -47,8 +47,7 @@ class Attention(nn.Module):
         own.out_proj.weight.copy_(self.output.weight)
         own.out_proj.bias.copy_(self.output.bias)
         own.double().eval()
-        ahead = torch.ones(x.shape[1], x.shape[1]).triu(1).bool() if self.causal else None
-        return own(x, x, x, key_padding_mask=mask == 0, attn_mask=ahead, need_weights=False)[0]
+        return own(x, x, x, key_padding_mask=mask == 0, need_weights=False)[0]
 
 
 class Residual(nn.Module):
@@ -81,7 +80,6 @@ modules = {
     "tanh": (nn.Tanh(), [12]),
     "silu": (nn.SiLU(), [12]),
     "attention": (Attention(8, 2), [2, 4, 8]),
-    "attention causal": (Attention(6, 3, causal=True), [2, 4, 6]),
     "residual": (Residual(), [1, 2, 4, 4]),
 }
 outputs = {}

@@ -110,19 +110,13 @@ describe("modules compute the outputs of PyTorch", () => {
     expectGolden(name, await run(model, { input: float32(dims, wave(0.73, 0, dims)) }));
   });
 
-  it.each([
-    ["attention", 8, 2, {}],
-    ["attention causal", 6, 3, { causal: true }],
-  ] as const)("%s, with masked padding", async (name, width, heads, options) => {
-    const input = {
-      x: { dims: ["batch", "tokens", width] },
-      seen: { type: "int64", dims: ["batch", "tokens"] },
-    } as const;
-    const model = network({ m: attention(width, heads, { ...options, mask: "seen" }) }, { input, seed: 1 });
+  it("attention, with masked padding", async () => {
+    const input = { x: { dims: ["batch", "tokens", 8] }, seen: { type: "int64", dims: ["batch", "tokens"] } } as const;
+    const model = network({ m: attention(8, 2, { mask: "seen" }) }, { input, seed: 1 });
     fill(model);
-    const dims = [2, 4, width];
+    const dims = [2, 4, 8];
     const seen = int64([2, 4], [1, 1, 1, 1, 1, 1, 0, 0]);
-    expectGolden(name, await run(model, { x: float32(dims, wave(0.73, 0, dims)), seen }));
+    expectGolden("attention", await run(model, { x: float32(dims, wave(0.73, 0, dims)), seen }));
   });
 
   it("embedding", async () => {

@@ -47,10 +47,10 @@ async function numbers(model: Model, name: string): Promise<readonly number[]> {
 
 /** Builds the network of `curve` in pytorch.py, with its weights. */
 function curved(): Model {
-  const model = network([conv2d(2, 3, 3), batchNorm(3, { momentum: 0.3 }), flatten(), linear(12, 2)], {
-    input: ["batch", 2, 4, 4],
-    seed: 1,
-  });
+  const modules = [conv2d(2, 3, 3), batchNorm(3), flatten(), linear(12, 2)];
+  const model = network(modules, { input: ["batch", 2, 4, 4], seed: 1 });
+  for (const node of model.graph.nodes())
+    if (node.attributes.has("momentum")) model.graph.setAttribute(node, "momentum", { kind: "float", value: 0.7 });
   for (const value of model.graph.values()) {
     if (value.tensor?.type !== "float32" || value.role === undefined) continue;
     const filled = wave(0.37, value.name.length, value.tensor.dims).map((entry) => entry / 2);

@@ -12,8 +12,6 @@ import { applyInside, type Module, type ModuleScope, mismatch, requireCount, req
 export interface AttentionOptions {
   /** Name of the network input [batch, tokens] that is 0 for tokens to ignore (padding). */
   readonly mask?: string;
-  /** Let each token attend only to itself and earlier tokens. */
-  readonly causal?: boolean;
   readonly bias?: boolean;
 }
 
@@ -35,7 +33,7 @@ export function attention(width: number, heads: number, options: AttentionOption
   return (scope, x) => {
     const { emit, name } = scope;
     requireDims("attention", scope, x, ["batch", "tokens", width]);
-    const masks = maskTerms(scope, x, options);
+    const mask = options.mask === undefined ? undefined : paddingMask(scope, x, options.mask);
     const split = emit.constant(int64([4], [0, 0, heads, depth]), `${name}.heads`);
     const splitHeads = (part: string, perm: readonly number[]): Value =>
       emit
@@ -50,7 +48,7 @@ export function attention(width: number, heads: number, options: AttentionOption
     ];
     const product = emit.named(`${name}.product`).MatMul([query, key]);
     const scores = emit.named(`${name}.scores`).Mul([product, emit.constant(float32([], [1 / Math.sqrt(depth)]))]);
-    const masked = masks.reduce((sum, mask) => emit.named(`${name}.masked`).Add([sum, mask]), scores);
+    const masked = mask === undefined ? scores : emit.named(`${name}.masked`).Add([scores, mask]);
     const weights = emit.named(`${name}.weights`).Softmax([masked], { axis: -1 });
     const mixed = emit.named(`${name}.mixed`).MatMul([weights, value]);
     const transposed = emit.named(`${name}.together`).Transpose([mixed], { perm: [0, 2, 1, 3] });
@@ -59,14 +57,6 @@ export function attention(width: number, heads: number, options: AttentionOption
       .Reshape([transposed, emit.constant(int64([3], [0, 0, width]), `${name}.width`)]);
     return applyInside(scope, "output", layer, joined);
   };
-}
-
-/** Returns the terms to add to the scores [batch, heads, tokens, tokens]: 0 for visible positions. */
-function maskTerms(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions): readonly Value[] {
-  return [
-    ...(mask === undefined ? [] : [paddingMask(scope, x, mask)]),
-    ...(causal === true ? [causalMask(scope, x)] : []),
-  ];
 }
 
 /** Returns (mask - 1) · 1e9 as [batch, 1, 1, tokens]. */
@@ -92,12 +82,4 @@ function paddingMask({ emit, name, inputs }: ModuleScope, x: Value, mask: string
   const across = emit.named(`${name}.mask.across`).Unsqueeze([numbers, emit.constant(int64([2], [1, 2]))]);
   const less = emit.named(`${name}.mask.less`).Sub([across, emit.constant(float32([], [1]))]);
   return emit.named(`${name}.mask.unseen`).Mul([less, emit.constant(float32([], [-maskedScore]))]);
-}
-
-/** Returns -1e9 above the diagonal, as [tokens, tokens]. */
-function causalMask({ emit, name }: ModuleScope, x: Value): Value {
-  const tokens = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
-  const square = emit.named(`${name}.square`).Concat([tokens, tokens], { axis: 0 });
-  const all = emit.named(`${name}.all`).Expand([emit.constant(float32([], [maskedScore])), square]);
-  return emit.named(`${name}.future`).Trilu([all, emit.constant(int64([], [1]))], { upper: 1 });
 }

@@ -1,24 +1,16 @@
 import { dimsText } from "#ir";
 import { affineParameters, type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
-export interface BatchNormOptions {
-  /** Added to the variance (1e-5). */
-  readonly epsilon?: number;
-  /** Share of a batch in the updated running statistics (0.1), as in PyTorch; ONNX uses the complement. */
-  readonly momentum?: number;
-}
-
 /**
- * y = (x - mean) / √(variance + ε) · weight + bias per channel of [batch, channels, …], with PyTorch's names: weight, bias,
+ * y = (x - mean) / √(variance + 1e-5) · weight + bias per channel of [batch, channels, …], with PyTorch's names: weight, bias,
  * running_mean, running_var. The graph is for inference. The statistics have the role `state`: while weight or bias is trained, a
  * step normalizes with batch statistics and updates the running ones.
  * @throws PithError E_SHAPE_MISMATCH if x has other channels.
  * @example
  * const block = sequential({ conv: conv2d(3, 16, 3, { padding: 1, bias: false }), bn: batchNorm(16), relu: relu() });
  */
-export function batchNorm(channels: number, options: BatchNormOptions = {}): Module {
+export function batchNorm(channels: number): Module {
   requireCount("batchNorm: channels", channels);
-  const { epsilon = 1e-5, momentum = 0.1 } = options;
   return (scope, x) => {
     const { emit, name } = scope;
     const dims = x.type?.dims;
@@ -29,23 +21,21 @@ export function batchNorm(channels: number, options: BatchNormOptions = {}): Mod
     const variance = storeTensor(scope, "running_var", [channels], () => 1, { kind: "state" });
     return emit
       .named(`${name}.output`)
-      .BatchNormalization([x, weight, bias, mean, variance], { epsilon, momentum: 1 - momentum });
+      .BatchNormalization([x, weight, bias, mean, variance], { epsilon: 1e-5, momentum: 0.9 });
   };
 }
 
 /**
- * y = (x - mean) / √(variance + ε) · weight + bias over the last axis of […, width], as PyTorch's `nn.LayerNorm`.
+ * y = (x - mean) / √(variance + 1e-5) · weight + bias over the last axis of […, width], as PyTorch's `nn.LayerNorm`.
  * @throws PithError E_SHAPE_MISMATCH if x is not of that width.
  * @example
  * const block = residual({ norm: layerNorm(64), fc: linear(64, 64) });
  */
-export function layerNorm(width: number, options: { readonly epsilon?: number } = {}): Module {
+export function layerNorm(width: number): Module {
   requireCount("layerNorm: width", width);
   return (scope, x) => {
     requireWidth("layerNorm", scope, x, width, 2);
     const { weight, bias } = affineParameters(scope, width);
-    return scope.emit
-      .named(`${scope.name}.output`)
-      .LayerNormalization([x, weight, bias], { axis: -1, epsilon: options.epsilon ?? 1e-5 });
+    return scope.emit.named(`${scope.name}.output`).LayerNormalization([x, weight, bias], { axis: -1, epsilon: 1e-5 });
   };
 }

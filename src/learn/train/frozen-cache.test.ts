@@ -92,13 +92,6 @@ describe("withOutputCache", () => {
     expect((await runWithCache(teacher, [first, first], { bytesLeft: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
     expect((await runWithCache(teacher, [first, first], { bytesLeft: 8 * 3 * 4 })).counts).toEqual([2, 0]);
   });
-
-  test("is disabled if samples do not recur", async () => {
-    const batches = Array.from({ length: 9 }, (_, index) => [4 * index, 4 * index + 1, 4 * index + 2, 4 * index + 3]);
-    const { counts, taken } = await runWithCache(teacher, [...batches, first]);
-    expect(counts.at(-1)).toBe(1);
-    expect(taken).toBe(0);
-  });
 });
 
 describe("distill", () => {
@@ -161,6 +154,6 @@ describe("distill", () => {
   });
 
   test("runs the teacher in every epoch if augmentation changes the samples", async () => {
-    expect(await countRuns({ augment: "crop=1" })).toBe(5 * 4 + 1);
+    expect(await countRuns({ augment: "crop=1" })).toBe(5 * 4);
   });
 });

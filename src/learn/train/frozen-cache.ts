@@ -11,7 +11,6 @@ import { sha256Text } from "../../core/files/hash.ts";
 import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
 import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
 import { type BatchStore, openStorage } from "../../data/batches/store.ts";
-
 import { bytesOf } from "./memory.ts";
 
 export interface CacheBudget {
@@ -19,10 +18,6 @@ export interface CacheBudget {
   /** Number of samples of an epoch, if known. A cache that is too small for all of them is disabled. */
   readonly samples: number | undefined;
 }
-
-/** Minimum share of the samples whose outputs come from the cache after `patience` epochs. With fewer, the cache is disabled. */
-const minCachedShare = 0.1;
-const patience = 3;
 
 export const cacheBytes = 2 ** 30;
 
@@ -56,7 +51,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
   const storage = openStorage();
   let store: BatchStore | undefined;
   let constants: Batch = {};
-  let [isEnabled, samplesSeen, samplesCached, bytesUsed] = [true, 0, 0, 0];
+  let [isEnabled, bytesUsed] = [true, 0];
 
   const disable = async (): Promise<void> => {
     isEnabled = false;
@@ -83,8 +78,6 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
       if (count === undefined) return session.run(feeds);
       const keys = await keysOf(feeds, count);
       const cached = keys.map((key) => positions.get(key));
-      samplesSeen += count;
-      samplesCached += cached.filter((position) => position !== undefined).length;
       if (store !== undefined && cached.every((position) => position !== undefined))
         return { ...constants, ...joinSamples(await store.gather(Uint32Array.from(cached))) };
       const outputs = await session.run(feeds);
@@ -95,10 +88,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
       const isDifferent =
         cachedIndex >= 0 &&
         !areEqual(await store.gather(Uint32Array.of(cached[cachedIndex] ?? 0)), rows(values, [cachedIndex]));
-      const isRare =
-        samplesSeen > patience * (budget.samples ?? Number.POSITIVE_INFINITY) &&
-        samplesCached < minCachedShare * samplesSeen;
-      if (isDifferent || isRare) {
+      if (isDifferent) {
         await disable();
         return outputs;
       }

@@ -3,14 +3,14 @@
  * optimizer, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
  */
 
-import { type Batch, float32, isFloat, type Model, PithError, save, throwIfAborted, typeCodes } from "#ir";
+import { type Batch, type Model, PithError, save, throwIfAborted } from "#ir";
 import { type Context, shown } from "#pass";
 import { makeFolder, removeLeftovers } from "#platform";
 import { counted } from "../../core/numbers.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { bestFile, type Identity, lastFile, requireFreeFolder, trainedSizes, writeCheckpoint } from "./checkpoint.ts";
+import { bestFile, type Identity, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import {
   evaluateWeights,
   evaluationText,
@@ -20,20 +20,17 @@ import {
   recordEvaluation,
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
-import { forwardLoss } from "./forward-loss.ts";
-import { type BuiltLoss, castToFloat32, type LossScope, scaledSum } from "./loss.ts";
 import { clipByNorm } from "./optimizer.ts";
 import { epochSeed, type Plan, rateFactor, stepsOf } from "./plan.ts";
 import {
   areUnchanged,
   continueTraining,
-  initialIdentity,
+  identityOf,
   type OpenCheckpoint,
   openCheckpoint,
   type Progress,
   tensorsOf,
 } from "./resuming.ts";
-import { teacherName } from "./teacher.ts";
 import type { TrainOutcome } from "./train.ts";
 import { openLog, requireLog, type TrainingLog } from "./training-log.ts";
 import {
@@ -66,9 +63,10 @@ interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
   if (plan.log !== undefined) await requireLog(plan.log);
-  const resumed = await openCheckpoint(model, plan, context);
+  const identity = plan.checkpoint === undefined ? {} : await identityOf(model, plan, context);
+  const resumed = await openCheckpoint(model, plan, identity, context);
   const initial = tensorsOf(model);
-  const loop = new TrainingLoop(model, plan, context, resumed);
+  const loop = new TrainingLoop(model, plan, context, identity, resumed);
   try {
     await loop.train();
     const outcome = loop.outcome();
@@ -103,22 +101,23 @@ class TrainingLoop {
   readonly #model: Model;
   readonly #plan: Plan;
   readonly #context: Context;
+  readonly #identity: Identity;
   readonly #resumed: OpenCheckpoint | undefined;
   readonly #counters: Counters;
   /** Undefined before the first batch, which provides the sizes. */
   #training: TrainingState | undefined;
   #best: readonly Floats[] | undefined;
-  #identity: Identity | undefined;
   #savedSteps: number | undefined;
   #log: TrainingLog | undefined;
   #loss = 0;
   /** The callback that ended the training by returning "stop". */
   #stoppedBy: "onStep" | "onEpoch" | undefined;
 
-  constructor(model: Model, plan: Plan, context: Context, resumed: OpenCheckpoint | undefined) {
+  constructor(model: Model, plan: Plan, context: Context, identity: Identity, resumed: OpenCheckpoint | undefined) {
     this.#model = model;
     this.#plan = plan;
     this.#context = context;
+    this.#identity = identity;
     this.#resumed = resumed;
     this.#counters = resumed?.counters ?? startCounters();
     this.#savedSteps = resumed?.counters.steps;
@@ -198,15 +197,12 @@ class TrainingLoop {
       this.#log = await openLog(log, metric, resumed?.counters.steps);
     }
     if (checkpoint === undefined) return training;
-    const names = training.step.parameters.map(({ name }) => name);
-    const trained = trainedSizes(this.#model, names);
-    this.#identity = { trained, ...(await initialIdentity(this.#model, this.#plan, this.#context)) };
     // Creates the folder only when the training is known to begin.
     await makeFolder(checkpoint);
     // A killed process can leave temporary files, and the best file may never be written again.
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(checkpoint));
     if (resumed === undefined) return training;
-    this.#best = await continueTraining(training, this.#plan, resumed, trained);
+    this.#best = await continueTraining(training, this.#plan, resumed);
     this.#context.log({ id: "resume", text: `continued after ${counted(resumed.counters.steps, "step")}` });
     return training;
   }
@@ -218,7 +214,6 @@ class TrainingLoop {
     const loss = await step.run(batch, [counters.epoch, counters.batches]);
     if (!Number.isFinite(loss)) {
       requireNumbers(batch, this.#plan.data.name, counters);
-      await requireTeachers(this.#model, batch, this.#plan, this.#context);
       throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
     }
     counters.sum += loss;
@@ -293,7 +288,7 @@ class TrainingLoop {
     training.step.store(this.#model, training.weights);
     await this.#log?.flush();
     const { checkpoint } = this.#plan;
-    if (checkpoint === undefined || this.#identity === undefined) return;
+    if (checkpoint === undefined) return;
     const progress: Progress = { counters: this.#counters, identity: this.#identity, epochs: this.#plan.epochs };
     await writeCheckpoint(lastFile(checkpoint), {
       model: withWeights(this.#model, training),
@@ -331,12 +326,13 @@ class TrainingLoop {
   }
 
   #diverged(problem: string, step: number): PithError {
-    const { checkpoint, validation } = this.#plan;
+    const { checkpoint, validation, loss } = this.#plan;
     const savedSteps = checkpoint === undefined ? undefined : this.#savedSteps;
     const folder = savedSteps === undefined ? "" : ", with another `checkpoint`,";
     const hint = [
       `Start again from the original model${folder} and a smaller \`learningRate\` or \`clip\` 1, and check that the inputs are properly scaled.`,
     ];
+    if (loss.teachers !== undefined) hint.push("Check that the outputs of the teacher are finite, too.");
     // The best weights after 0 steps are the initial weights of the model.
     if (checkpoint !== undefined && savedSteps !== undefined && savedSteps > 0)
       hint.push(
@@ -361,30 +357,4 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
       hint: "Check the source of the data, or remove such samples.",
     });
   }
-}
-
-/** @throws PithError E_DATA for NaN in a teacher's outputs, which no learning rate can fix. */
-async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, context: Context): Promise<void> {
-  for (const teacher of loss.teachers ?? []) {
-    const counter = { name: "broken outputs", build: (scope: LossScope) => buildNonFiniteCount(scope, teacher) };
-    const countNonFinite = forwardLoss(model, counter, context);
-    const count = await countNonFinite.of(batch).finally(countNonFinite.release);
-    if (count === 0) continue;
-    const teacherText = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
-    throw new PithError("E_DATA", `The ${teacherText} outputs NaN or infinity.`, {
-      hint: "Check its weights and the preprocessing: it can contain NaN, or overflow on the samples.",
-    });
-  }
-}
-
-/** Counts NaN and infinity in a teacher's outputs; -∞ is allowed as the score of an excluded class. */
-function buildNonFiniteCount(scope: LossScope, teacher: Model): BuiltLoss {
-  const { emit } = scope;
-  const { outputs } = scope.teacher(teacher);
-  const counts = [...outputs.values()]
-    .filter(({ type }) => type !== undefined && isFloat(type.type))
-    .map((output) => emit.Not([emit.LessOrEqual([castToFloat32(emit, output), 3.4e38])]))
-    .map((isNonFinite) => scaledSum(emit, emit.Cast([isNonFinite], { to: typeCodes.float32 }), 1));
-  const start = emit.constant(float32([], [0]));
-  return { value: counts.reduce((sum, count) => emit.Add([sum, count]), start), feeds: () => ({}) };
 }

@@ -82,7 +82,8 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     settings: settingsOf(options, { learningRate, optimizer, loss }),
-    cachesFrozen: epochs > 1,
+    // Augmented samples do not repeat.
+    cachesFrozen: epochs > 1 && augment === undefined,
     samples: data.count,
   };
 }

@@ -46,12 +46,12 @@ test("rejects a checkpoint if masks or frozen weights differ", async () => {
   const options = { data, batch: 10, epochs: 1, schedule: "constant", checkpoint } as const;
   await train(masked(half), options);
   const path = `${checkpoint}/last.onnx`;
-  const isOther = (name: string) => ({
+  const isOther = {
     code: "E_OPTION",
-    message: `"${path}" is a checkpoint of another model: "${name}", which is not trained, has other values here.`,
-  });
+    message: `"${path}" is a checkpoint of another model, or of other values that are not trained.`,
+  };
   const resumeOptions = { ...options, epochs: 2, resume: true } as const;
-  await expect(train(masked(less), resumeOptions)).rejects.toMatchObject(isOther("mask"));
+  await expect(train(masked(less), resumeOptions)).rejects.toMatchObject(isOther);
   // Trained values are read from the checkpoint and not from the model.
   const [first, second] = [masked(half), masked(half, "random(seed 5)")];
   await train(first, { ...resumeOptions, checkpoint: temporaryFolder() });
@@ -62,7 +62,7 @@ test("rejects a checkpoint if masks or frozen weights differ", async () => {
   const part = { ...options, layers: "logits", checkpoint: frozen } as const;
   await train(masked(half), part);
   const other = train(masked(half, "random(seed 5)"), { ...part, epochs: 2, resume: true });
-  await expect(other).rejects.toMatchObject({ message: expect.stringContaining('"first", which is not trained') });
+  await expect(other).rejects.toMatchObject({ message: expect.stringContaining("other values that are not trained") });
 });
 
 test("rejects a checkpoint if the validation samples differ", async () => {

@@ -11,25 +11,16 @@ import {
   bestFile,
   type Checkpoint,
   type Identity,
-  type InitialIdentity,
   lastFile,
   modelHash,
   noTraining,
   readCheckpoint,
-  requireSameFrozen,
-  requireSameTensors,
   requireSameTraining,
 } from "./checkpoint.ts";
 import type { Floats } from "./floats.ts";
 import { type Plan, rateFactor } from "./plan.ts";
-import {
-  type Counters,
-  changedValues,
-  restoreArrays,
-  restoreTraining,
-  startCurve,
-  type TrainingState,
-} from "./training-state.ts";
+import { trainedValues } from "./trained-values.ts";
+import { type Counters, changedValues, restoreArrays, restoreTraining, type TrainingState } from "./training-state.ts";
 
 export interface Progress {
   readonly counters: Counters;
@@ -37,9 +28,7 @@ export interface Progress {
   readonly epochs?: number | undefined;
 }
 
-export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progress, "counters" | "identity"> {
-  readonly path: string;
-  readonly bestPath: string | undefined;
+export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progress, "counters"> {
   readonly best: Model | undefined;
 }
 
@@ -50,6 +39,7 @@ export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progr
 export async function openCheckpoint(
   trained: Model,
   plan: Plan,
+  expected: Identity,
   context: Context,
 ): Promise<OpenCheckpoint | undefined> {
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
@@ -64,15 +54,12 @@ export async function openCheckpoint(
   const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
-  requireSameTraining({ path, bestPath }, identity, await initialIdentity(trained, plan, context), trained);
-  await requireSameFrozen(path, identity.trained, model, trained);
+  requireSameTraining({ path, bestPath }, identity, expected);
   const best = bestPath === undefined ? undefined : await open(bestPath);
   if (best !== undefined) best.graph.operators = trained.graph.operators;
   const text = lengthChange(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
-  // Older checkpoints have no curve.
-  const curve = counters.curve ?? startCurve(counters.steps);
-  return { path, bestPath, model, state, counters: { ...counters, curve }, identity, best };
+  return { model, state, counters, best };
 }
 
 function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefined, plan: Plan): string | undefined {
@@ -95,43 +82,34 @@ function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefine
   );
 }
 
-export async function initialIdentity(
-  model: Model,
-  { data, settings, size, validation, loss }: Plan,
-  { seed }: Pick<Context, "seed">,
-): Promise<InitialIdentity> {
+export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Context, "seed">): Promise<Identity> {
+  const { data, settings, size, validation, loss } = plan;
   // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
-  const content = validation === undefined || isShare ? {} : { validation: await contentText(validation.data) };
-  const teachers: string[] = [];
-  for (const teacher of loss.teachers ?? []) teachers.push(await modelHash(teacher));
+  const teacherHashes: string[] = [];
+  for (const teacher of loss.teachers ?? []) teacherHashes.push((await modelHash(teacher)).slice(0, 8));
   return {
-    nodes: [...model.graph.nodes()].length,
-    settings: { seed, batch: size, ...settings, ...content },
-    samples: data.count ?? null,
-    first: await firstSampleHash(data),
-    teachers,
+    ...{ seed, batch: size, ...settings },
+    ...(validation === undefined || isShare ? {} : { validation: await contentText(validation.data) }),
+    ...(settings.teacher === undefined ? {} : { teacher: [settings.teacher, ...teacherHashes].join(", ") }),
+    data: await contentText(data),
+    model: await modelHash(model, trainedValues(model, plan)),
   };
 }
 
-/** Returns, for example, "200 samples, 1f0c99ab". */
+/** Returns the number of samples and the hash of the first one: "200 samples, 1f0c99ab". */
 async function contentText(data: Dataset): Promise<string> {
   const count = data.count === undefined ? "a stream" : `${data.count} samples`;
-  return `${count}, ${await firstSampleHash(data)}`;
+  const hash = await contentHash(memory(data.name, await firstBatch(data)));
+  return `${count}, ${hash.slice(0, 8)}`;
 }
 
-async function firstSampleHash(data: Dataset): Promise<string> {
-  return (await contentHash(memory(data.name, await firstBatch(data)))).slice(0, 8);
-}
-
-/** Restores the state and returns the best weights. @throws PithError E_OPTION or E_DATA if other tensors are trained. */
+/** Restores the state and returns the best weights. */
 export async function continueTraining(
   training: TrainingState,
   plan: Plan,
   checkpoint: OpenCheckpoint,
-  trained: Identity["trained"],
 ): Promise<readonly Floats[] | undefined> {
-  requireSameTensors(checkpoint, checkpoint.identity, trained);
   await restoreTraining(training, plan, checkpoint.model, checkpoint.state);
   if (checkpoint.best === undefined) return undefined;
   const best = training.weights.map((values) => values.slice());

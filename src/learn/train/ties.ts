@@ -25,11 +25,12 @@ export async function findTies(values: readonly Value[]): Promise<readonly Copy[
   const sizes = ({ tensor }: Value): string => `${tensor?.type} ${tensor?.dims.toSorted((a, b) => a - b)}`;
   for (const sameSize of groupBy(matrices, sizes).values()) {
     if (sameSize.length < 2) continue;
-    const originals = new Map<number, Value[]>();
+    const originals = new Map<string, Value[]>();
     for (const value of sameSize) {
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
-      const candidates = memoize(originals, sumOf(dense), () => []);
+      // A transposed copy has the same first and last element.
+      const candidates = memoize(originals, `${dense.data[0]} ${dense.data.at(-1)}`, () => []);
       const match = await findFirstLike(candidates, dense);
       if (match === undefined) candidates.push(value);
       else ties.push({ copy: value, ...match });
@@ -46,19 +47,6 @@ async function findFirstLike(originals: readonly Value[], dense: Dense): Promise
     if (isTransposed(first, dense)) return { original, transposed: true };
   }
   return undefined;
-}
-
-/** Returns an order-independent checksum: the sum of the bytes as words, with wraparound. */
-function sumOf({ data }: Dense): number {
-  if (!ArrayBuffer.isView(data)) return 0;
-  const { buffer, byteOffset, byteLength } = data;
-  const isWide = byteLength / data.length >= 4;
-  const words = isWide
-    ? new Int32Array(buffer, byteOffset, byteLength / 4)
-    : new Uint8Array(buffer, byteOffset, byteLength);
-  let sum = 0;
-  for (const word of words) sum = (sum + word) | 0;
-  return sum;
 }
 
 /** Redirects readers of a copy to the first matrix, in place. @param trained names of the trained tensors. @returns the copies. */

@@ -152,7 +152,7 @@ export interface TrainingSummary {
 
 /** Mean losses over intervals with the same number of steps; plain data, stored in checkpoints. */
 export interface Curve {
-  /** Number of steps before the first interval: not 0 if resumed from a checkpoint without a curve. */
+  /** Number of steps before the first interval. */
   readonly first: number;
   every: number;
   losses: number[];
@@ -163,9 +163,7 @@ export interface Curve {
 /** Maximum number of intervals. Above it, pairs of intervals are merged. */
 const maxIntervals = 200;
 
-export function startCurve(first = 0): Curve {
-  return { first, every: 1, losses: [], sum: 0, count: 0 };
-}
+export const startCurve = (): Curve => ({ first: 0, every: 1, losses: [], sum: 0, count: 0 });
 
 export function addLoss(curve: Curve, loss: number): void {
   curve.sum += loss;
