@@ -60,7 +60,8 @@ function small(input: readonly number[], classes: number): Model {
   return network(modules, { input, seed: 1 });
 }
 
-async function images(path: string, model: Model, how: Preprocessing, size: number): Promise<Fed> {
+async function images(path: string, net: Model | Promise<Model>, how: Preprocessing, size: number): Promise<Fed> {
+  const model = await net;
   const [input] = model.graph.feeds;
   if (input === undefined) throw new Error("The network has no input.");
   const part = path === "images/imagenet" ? {} : { part: "train" as const };
