@@ -10,6 +10,7 @@ import {
   type DownloadSizes,
   Failure,
   type ModelView,
+  type PresetId,
   type Progress,
   type SamplesRequest,
   type SamplesView,
@@ -22,6 +23,7 @@ import { accuracyMetric, goalUnit, lossOf, usualGoal } from "./settings/goal.ts"
 import { initialSettings, nameOf, recipeOf } from "./settings/presets.ts";
 import { choiceOf, fingerprintOf } from "./storage/fingerprint.ts";
 import { loadSession, type Session } from "./storage/sessions.ts";
+import { RunClock, type StageSeconds } from "./time-left.ts";
 
 export const viewNames = ["start", "result", "model", "samples", "smaller", "compare", "take"] as const;
 export type ViewName = (typeof viewNames)[number];
@@ -42,10 +44,9 @@ export interface Job extends Progress {
   readonly isCanceled: boolean;
   /** Losses of the training steps of this stage. */
   readonly losses: readonly number[];
-  /** Settings of the candidate that is being made; undefined for other work. */
+  /** Settings of the candidate that is being made, and its time; undefined for other work. */
   readonly settings?: Settings | undefined;
-  /** Seconds that the whole work probably takes. */
-  readonly expectedSeconds?: number | undefined;
+  readonly clock?: RunClock | undefined;
 }
 
 export const view = signal<ViewName>("start");
@@ -172,7 +173,7 @@ export async function runJob(
   name: string,
   place: ViewName,
   work: (options: CallOptions) => Promise<void>,
-  making: Pick<Job, "settings" | "expectedSeconds"> = {},
+  making: Pick<Job, "settings" | "clock"> = {},
 ): Promise<boolean> {
   const controller = new AbortController();
   // The page shows a single job. An earlier one that continues could not be canceled.
@@ -188,6 +189,7 @@ export async function runJob(
   const onProgress = (progress: Progress): void => {
     const before = job.value;
     if (before?.controller !== controller) return;
+    before.clock?.add(progress, performance.now() / 1000);
     const isNextStage = progress.stage !== undefined && progress.stage !== before.stage;
     const isContinued = !isNextStage && (progress.total ?? before.total) === before.total;
     const losses = [...(isContinued ? before.losses : []), ...(progress.loss === undefined ? [] : [progress.loss])];
@@ -390,6 +392,14 @@ export function openSamples(
   });
 }
 
+/** Returns the settings of a technique: the chosen ones, or those of its last candidate, or the initial ones. */
+export function settingsOf(id: PresetId): Settings {
+  const candidate = candidates.value.findLast((each) => each.settings?.preset === id);
+  const [dtype] = model.value?.dtypes ?? [];
+  if (settings.value.preset === id) return settings.value;
+  return candidate?.settings ?? { ...initialSettings(id), ...(id === "dtype" && dtype !== undefined ? { dtype } : {}) };
+}
+
 /** Settings that wait for the running candidate. */
 export const queue = signal<readonly Settings[]>([]);
 /** Whether a candidate is being made. */
@@ -410,18 +420,22 @@ export async function make(): Promise<void> {
 
 let isWorkingOff = false;
 
-/** Seconds of the last run of each technique. */
-const runSeconds = new Map<Settings["preset"], number>();
+/** Seconds of the stages of earlier runs, with the model that they are of. */
+let stageSeconds: { readonly key: string | undefined; readonly seconds: StageSeconds } = {
+  key: undefined,
+  seconds: new Map(),
+};
+
+/** Returns the clock of a run that begins now. */
+export function startClock(chosen: Settings): RunClock {
+  const earlier = stageSeconds.key === modelSource.value?.key ? stageSeconds.seconds : new Map();
+  return new RunClock(chosen, samples.value !== undefined, performance.now() / 1000, earlier);
+}
 
 async function makeNow(chosen: Settings): Promise<void> {
   const id = idOf(chosen);
-  const start = performance.now();
-  const expectedSeconds =
-    chosen.preset === "search"
-      ? 60 * chosen.amount
-      : chosen.isFast === true
-        ? undefined
-        : runSeconds.get(chosen.preset);
+  const key = modelSource.value?.key;
+  const clock = startClock(chosen);
   const work = async (options: CallOptions): Promise<void> => {
     const request = {
       id,
@@ -441,9 +455,9 @@ async function makeNow(chosen: Settings): Promise<void> {
       selectedId.value = id;
       takenId.value = undefined;
     });
-    runSeconds.set(chosen.preset, (performance.now() - start) / 1000);
+    stageSeconds = { key, seconds: clock.end(performance.now() / 1000) };
   };
-  await runJob(nameOf(chosen), "smaller", work, { settings: chosen, expectedSeconds });
+  await runJob(nameOf(chosen), "smaller", work, { settings: chosen, clock });
 }
 
 export const measureOnGpu = ({ id, name, file }: Candidate): Promise<boolean> =>

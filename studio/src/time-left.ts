@@ -7,11 +7,13 @@ import { recipeOf } from "./settings/presets.ts";
 
 /** Seconds of each stage of a small network. Only their ratios count after the first stages. */
 const typicalSeconds: Readonly<Record<string, number>> = {
-  ...{ original: 0.4, evaluate: 0.3, prune: 5, factorize: 5, recover: 6, "recover trained": 40 },
-  ...{ "quantize static": 2.5, "quantize bits": 5, "quantize download": 10, "quantize dtype": 3 },
-  ...{ "timing the finalists": 4.5, "measure the speed": 4.5, "measure the download": 1.5 },
+  ...{ original: 0.1, evaluate: 0.08, prune: 0.7, factorize: 0.5, recover: 1.5, "recover trained": 11 },
+  ...{ "quantize static": 0.6, "quantize bits": 3.6, "quantize download": 5.3, "quantize dtype": 2 },
+  ...{ "timing the finalists": 0.9, "measure the speed": 0.9, "measure the download": 0.3 },
 };
-const defaultSeconds = 0.3;
+const defaultSeconds = 0.1;
+/** Seconds, measured and expected, that keep the first, short stages from deciding the pace. */
+const priorSeconds = 0.2;
 /** A search evaluates at most this many finalists on other samples. */
 const maxFinalists = 4;
 
@@ -55,24 +57,29 @@ export class RunClock {
     this.#steps = [...(isNextPart ? [] : this.#steps), { at: now, done }];
   }
 
-  /** Returns the seconds of all stages, for the next run. */
+  /** Returns the seconds of all stages, for the next run: the mean of this run and of earlier ones. */
   end(now: number): StageSeconds {
     this.#begin("", now);
-    return new Map([...this.#measured, ...this.#finished]);
+    const means = Array.from(this.#finished, ([key, seconds]) => {
+      return [key, (seconds + (this.#measured.get(key) ?? seconds)) / 2] as const;
+    });
+    return new Map([...this.#measured, ...means]);
   }
 
   secondsLeft(now: number): number {
     const pace = this.#pace;
     const elapsedInStage = now - this.#stageStart;
     const expected = Math.max(0, pace * this.#secondsOf(this.#stage) - elapsedInStage);
-    const bySteps = this.#stepsLeft(now);
-    // A technique can have several parts, each with steps of its own.
-    const hasParts = /^(quantize|prune|factorize)/.test(this.#stage);
-    const inStage = bySteps === undefined ? expected : hasParts ? Math.max(bySteps, expected) : bySteps;
+    const inStage = this.#inStage(expected, now);
     const later = this.#expected.slice(this.#position + 1).reduce((sum, key) => sum + this.#secondsOf(key), 0);
     if (this.#settings.preset !== "search") return inStage + pace * later;
     const final = this.#secondsOf("timing the finalists") + maxFinalists * this.#secondsOf("original");
     return Math.max(0, 60 * this.#settings.amount - (now - this.#start)) + pace * final;
+  }
+
+  /** Returns the seconds of the whole run, before it begins. */
+  get expectedSeconds(): number {
+    return this.secondsLeft(this.#start);
   }
 
   #begin(key: string, now: number): void {
@@ -85,11 +92,11 @@ export class RunClock {
     this.#steps = [];
   }
 
-  /** Seconds of the finished stages by those that were expected. A second of each keeps the first, short stages from deciding. */
+  /** Seconds of the finished stages by those that were expected. */
   get #pace(): number {
     const [actual, expected] = [...this.#finished].reduce(
       ([a, b], [key, seconds]) => [a + seconds, b + this.#secondsOf(key)],
-      [1, 1],
+      [priorSeconds, priorSeconds],
     );
     return actual / expected;
   }
@@ -98,14 +105,17 @@ export class RunClock {
     return this.#measured.get(key) ?? typicalSeconds[key] ?? defaultSeconds;
   }
 
-  /** Returns the seconds of the remaining steps at the pace of the last half of them; undefined before there is one. */
-  #stepsLeft(now: number): number | undefined {
+  /** Returns the seconds left in the stage: first as expected, and later at the pace of the last half of its steps. */
+  #inStage(expected: number, now: number): number {
     const [first, last] = [this.#steps[0], this.#steps.at(-1)];
-    if (first === undefined || last === undefined || this.#total === undefined) return undefined;
+    if (first === undefined || last === undefined || this.#total === undefined) return expected;
     const half = this.#steps.findLast(({ done }) => done <= (first.done + last.done) / 2);
-    if (half === undefined || half.done === last.done) return undefined;
-    const left = ((this.#total - last.done) * (last.at - half.at)) / (last.done - half.done);
-    return Math.max(0, left - (now - last.at));
+    if (half === undefined || half.done === last.done) return expected;
+    const bySteps = ((this.#total - last.done) * (last.at - half.at)) / (last.done - half.done) - (now - last.at);
+    // Some stages have several parts, each with its own steps, and others end with work without steps.
+    if (!/^(original|evaluate|recover)/.test(this.#stage)) return Math.max(0, bySteps, expected);
+    const share = Math.min(1, last.done / this.#total);
+    return Math.max(0, share * bySteps + (1 - share) * expected);
   }
 }
 

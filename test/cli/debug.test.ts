@@ -57,16 +57,16 @@ test("lists the layer with the largest error first, with its error alone and aft
   const { out: text } = await pith(...words, "--data", at("points.csv"));
   expect(text).toContain(`${at("spoiled.onnx")} against ${at("hidden.onnx")}, on ${at("points.csv")}, 32 samples\n`);
   expect(text).toMatch(
-    /\nlayer +isolated +cumulative +share of error\nfc1 +Gemm +[\d.]+ dB .* 100\.0 %\nfc2 +Gemm +equal .* –\n/,
+    /\nlayer +alone +with all before +share of error\nfc1 +Gemm +[\d.]+ dB .* 100\.0 %\nfc2 +Gemm +equal .* –\n/,
   );
-  expect(text).toContain(`${decibelsLegend}\nisolated: of the layer's output, with the original's inputs; `);
-  expect(text).toContain("cumulative: with the errors of all layers before it\nshare of error: ");
+  expect(text).toContain(`${decibelsLegend}\nalone: the output of the layer if only this layer is changed; `);
+  expect(text).toContain("with all before: if all layers before it are changed, too\nshare of error: ");
   expect(text).toMatch(
     /\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nnext: pith inspect \S+ fc1 /,
   );
   const page = readFileSync(out, "utf8");
   expect(page).toContain(capitalize(decibelsLegend));
-  expect(page).toContain("<title>fc1 (Gemm): isolated ");
+  expect(page).toContain("<title>fc1 (Gemm): alone ");
   expect(page).not.toMatch(/<script|https?:/);
 });
 

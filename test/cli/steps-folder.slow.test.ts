@@ -38,7 +38,7 @@ test("a run with another goal repeats no step, and each prints the stored bytes"
   const { run, files, steps } = await setup();
   const first = await run("--max-drop", "1%");
   expect(first).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
-  const stepsLine = /^steps kept: (.*) in (.*); --fresh starts again$/m.exec(first.err);
+  const stepsLine = /^finished steps \((.*)\) are kept in (.*): the same command reuses them/m.exec(first.err);
   expect(stepsLine?.slice(1)).toEqual([expect.stringMatching(/^[\d.]+ .?B$/), steps]);
   const before = files();
   const second = await run("--max-drop", "50%");
@@ -88,7 +88,7 @@ test("a search reuses the results of an earlier one", async () => {
   await search(...quick, "--max-drop", "2%");
   const before = files();
   expect([...before.keys()].filter((name) => name.endsWith(".onnx")).length).toBeGreaterThan(2);
-  expect((await search(...quick, "--max-drop", "50%", "--jobs", "2")).err).toMatch(/^steps kept: /m);
+  expect((await search(...quick, "--max-drop", "50%", "--jobs", "2")).err).toMatch(/^finished steps .* are kept in /m);
   const after = files();
   for (const [name, file] of before) expect(after.get(name), name).toBe(file);
 });

@@ -21,6 +21,6 @@ test("draws a bar for each layer, also for ratios that are not finite, and marks
     '<rect class="blamed"',
     '<rect class="own"',
   ]);
-  expect(svg).toContain("<title>&#60;first&#62; (Conv): isolated 20.0 dB, cumulative 20.0 dB</title>");
-  expect(svg).toContain("<title>broken (Conv): isolated not finite, cumulative not finite</title>");
+  expect(svg).toContain("<title>&#60;first&#62; (Conv): alone 20.0 dB, with all before 20.0 dB</title>");
+  expect(svg).toContain("<title>broken (Conv): alone not finite, with all before not finite</title>");
 });

@@ -55,15 +55,15 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
   const first = dominantLayer(blamed);
   const row = (layer: DebuggedLayer, index: number): Markup =>
     html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer))}</tr>\n`;
-  const titles = ["isolated", "cumulative", "share of error"].map(numberHead);
+  const titles = ["alone", "with all before", "share of error"].map(numberHead);
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>
 <figure>${layersChart({ layers, blamed }, Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length))}
-<figcaption>The layers are in the order of the graph. ${capitalize(decibelsLegend)}. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original.</figcaption></figure>
+<figcaption>The layers are in the order of the graph. ${capitalize(decibelsLegend)}. Bars: the output of the layer if only this layer is changed. Line: if all layers before it are changed, too.</figcaption></figure>
 <h2>Layers</h2>
 ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), titles], layers.map(row))}
-<p class="note">Share of error: the squared error of the model's outputs if only this layer is changed, relative to the whole error. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
+<p class="note">Share of error: what remains of the squared error of the model if only this layer is changed. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
 </main>`;
   return page({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
@@ -98,7 +98,7 @@ function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
   const bar = (layer: DebuggedLayer, index: number): Markup => {
     const { operator, own, signalToNoise } = layer;
     const top = y(own ?? signalToNoise);
-    const values = `isolated ${decibelsText(own)}, cumulative ${decibelsText(signalToNoise)}`;
+    const values = `alone ${decibelsText(own)}, with all before ${decibelsText(signalToNoise)}`;
     return html`<rect class="${layer.layer === first ? "blamed" : "own"}" x="${px(x(index) - barWidth / 2)}" width="${px(barWidth)}" y="${px(top)}" height="${px(Math.max(0, frame.bottom - top))}"><title>${placeName(layer)} (${operator}): ${values}</title></rect>`;
   };
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${frame.height}" role="img" aria-label="Signal to noise of each layer in decibels">

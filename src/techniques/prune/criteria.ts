@@ -25,13 +25,13 @@ export const meanSquare = {
 
 export const magnitude: Importance & { readonly summary: string } = {
   id: "magnitude",
-  summary: "|w|",
+  summary: "size of the weight, |w|",
   scores: ({ values }) => values,
 };
 
 const random = {
   id: "random",
-  summary: "random scores: the baseline for all other criteria",
+  summary: "random order, to compare the other criteria with",
   scores: ({ values, random }) => Float64Array.from(values, () => random.uniform()),
   units: ({ count, random }) => Float64Array.from({ length: count }, () => random.uniform()),
 } satisfies Importance;
@@ -42,7 +42,7 @@ const random = {
  */
 const wanda = {
   id: "wanda",
-  summary: "|w| · ‖x‖ of the inputs; each output loses the same share (needs samples)",
+  summary: "weight times size of its inputs, |w| · ‖x‖; each output loses the same share (needs samples)",
   pattern: "rows",
   evidence: columnNorms,
   scores: ({ matrices, evidence }) =>
@@ -62,7 +62,7 @@ const lossIncrease = (values: ArrayLike<number>, squares: Float64Array): Float64
  */
 export const fisher = {
   id: "fisher",
-  summary: "½ w² · E[g²], optimal brain damage: change of the loss to second order (needs labeled samples)",
+  summary: "change of the loss without the weight, ½ w² · E[g²], g its gradient (needs labeled samples)",
   evidence: meanSquare,
   scores: ({ values, evidence }) => lossIncrease(values, evidence),
   units: ({ sum }) =>
@@ -78,8 +78,7 @@ export const fisher = {
  */
 export const taylor = {
   id: "taylor",
-  summary:
-    "E[(Σ w · g)²] over the weights that read a channel: change of the loss (needs samples; labels only if you name it)",
+  summary: "change of the loss without the channel, E[(Σ w · g)²] (needs samples, and labels if it is not the default)",
   evidence: { ...meanSquare, of: "gates" },
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;
@@ -87,7 +86,7 @@ export const taylor = {
 /** Molchanov et al. 2017, "Pruning Convolutional Neural Networks". */
 export const activation = {
   id: "activation",
-  summary: "E|x|, the mean activation of a channel at the inputs of later layers (needs samples)",
+  summary: "mean size of the values in a channel, E|x| (needs samples)",
   evidence: { ...meanMagnitudes, of: "activations" },
   units: ({ mean }) => mean("activations", ({ evidence }) => evidence),
 } satisfies Importance<Float64Array>;

@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import { durationText } from "../format.ts";
 import { cancel, job, type ViewName } from "../state.ts";
 import { LossCurve } from "./drawings.tsx";
@@ -6,19 +7,24 @@ import { LossCurve } from "./drawings.tsx";
 /** The running work of this view, with a button that cancels it. */
 export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null {
   const { value } = job;
-  if (value === undefined || value.place !== place) return null;
-  const { name, stage, done = 0, total, note, losses, isCanceled } = value;
+  const [, draw] = useState(0);
+  const isShown = value?.place === place;
+  // Some stages report no progress, so the time is drawn each second.
+  useEffect(() => {
+    const timer = setInterval(() => isShown && draw(performance.now()), 1000);
+    return () => clearInterval(timer);
+  }, [isShown]);
+  if (value === undefined || !isShown) return null;
+  const { name, stage, done = 0, total, note, losses, isCanceled, clock, settings, startedAt } = value;
   const share = total === undefined || total === 0 ? undefined : done / total;
-  const elapsed = (performance.now() - value.startedAt) / 1000;
-  const elapsedInStage = (performance.now() - (value.stageStartedAt ?? value.startedAt)) / 1000;
-  const isKnown = share !== undefined && share > 0.15;
-  const remaining = value.expectedSeconds === undefined ? 0 : value.expectedSeconds - elapsed;
-  const remainingText =
-    remaining > 0
-      ? ` · ${durationText(remaining)} left`
-      : isKnown
-        ? ` · ${durationText((elapsedInStage * (1 - share)) / share)} left in this step`
-        : ` · ${durationText(elapsed)} so far`;
+  const now = performance.now() / 1000;
+  const secondsLeft = clock?.secondsLeft(now);
+  const timeText =
+    secondsLeft === undefined
+      ? `${durationText(now - startedAt / 1000)} so far`
+      : secondsLeft < 3
+        ? "a few seconds left"
+        : `${durationText(secondsLeft)} left${settings?.preset === "search" ? " at most" : ""}`;
   return (
     <div class="runbox">
       <div class="line">
@@ -31,7 +37,7 @@ export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null 
       <p>
         {stage ?? "start"}
         {share === undefined ? "" : ` · ${Math.round(100 * share)} %`}
-        {remainingText}
+        {` · ${timeText}`}
       </p>
       <LossCurve losses={losses} />
       <p class="note">{note ?? ""}</p>

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
-import type { PresetId, Settings } from "../backend/backend.ts";
+import type { Settings } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
-import { bytesText, unbroken } from "../format.ts";
+import { bytesText, durationText, unbroken } from "../format.ts";
 import { resultNumbers, resultSentence } from "../measurements.ts";
 import { findPreset, initialSettings, nameOf, type Preset, presets } from "../settings/presets.ts";
 import {
@@ -18,8 +18,10 @@ import {
   samples,
   selectedId,
   settings,
+  settingsOf,
   show,
   shownBytes,
+  startClock,
 } from "../state.ts";
 import { folder } from "../transformers-folder.ts";
 import { MissingFiles } from "./missing-files.tsx";
@@ -49,11 +51,6 @@ export function Presets(): JSX.Element {
 }
 
 const isOffered = ({ isForFolders }: Preset): boolean => isForFolders !== true || folder.value !== undefined;
-
-function settingsOf(id: PresetId): Settings {
-  const [dtype] = model.value?.dtypes ?? [];
-  return { ...initialSettings(id), ...(id === "dtype" && dtype !== undefined ? { dtype } : {}) };
-}
 
 /** Returns the measured size of a preset if a candidate has it, otherwise the estimate. */
 function presetSize(preset: Settings): string {
@@ -220,7 +217,7 @@ export function RunButton(): JSX.Element | null {
     <div class="runbox">
       <p>
         {estimatedSizes.value === undefined
-          ? "Candidates of all techniques are tried. The smallest on disk that meets the goal and is about as fast as the original is kept."
+          ? `Candidates of all techniques are tried. The smallest on disk that meets the goal and is about as fast as the original is kept. This takes ${durationText(startClock(settings.value).expectedSeconds)} at most, with the test of the best ones.`
           : "The sizes are estimates. Run it to measure."}
       </p>
       {!isServed && (model.value?.inspection.bytes ?? 0) > maxTabBytes ? (

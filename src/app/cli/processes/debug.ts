@@ -111,7 +111,7 @@ export default async function debug(
       if (changedLayers.length > 0) {
         for (const line of legend) terminal.line(dim(line));
         terminal.table(
-          [{ title: "layer" }, ...columns("", "isolated", "cumulative", "share of error")],
+          [{ title: "layer" }, ...columns("", "alone", "with all before", "share of error")],
           changedLayers
             .slice(0, maxLayers)
             .map((row) => [
@@ -148,8 +148,8 @@ const randomNote =
 
 const legend = [
   decibelsLegend,
-  "isolated: of the layer's output, with the original's inputs; cumulative: with the errors of all layers before it",
-  "share of error: error of the model's outputs with only this layer changed, relative to the whole error (shares need not add up to 100 %)",
+  "alone: the output of the layer if only this layer is changed; with all before: if all layers before it are changed, too",
+  "share of error: what remains of the error of the model if only this layer is changed (the shares need not add up to 100 %)",
 ];
 
 function notComparedLines(misses: readonly Miss[]): readonly string[] {
