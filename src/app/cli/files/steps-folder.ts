@@ -56,7 +56,11 @@ export async function withSteps<T>(
     try {
       const result = await work(folder);
       const keptBytes = await folderBytes(folder, isStoreName);
-      if (keptBytes > 0) terminal.note("steps", `finished steps (${bytes(keptBytes)}) are kept in ${folder}: the same command reuses them, unless --fresh is given`);
+      if (keptBytes > 0)
+        terminal.note(
+          "steps",
+          `finished steps (${bytes(keptBytes)}) are kept in ${folder}: the same command reuses them, unless --fresh is given`,
+        );
       return result;
     } catch (error) {
       const keptSteps = await listSteps(folder);
