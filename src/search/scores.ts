@@ -5,7 +5,7 @@ import { judge } from "../judge/compare/goal.ts";
 import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/measure/objective.ts";
 import type { Attempt } from "../judge/run/attempt.ts";
-import { speedupOf, timeFiles } from "../judge/run/timing.ts";
+import { speedOfAttempt, timeFiles } from "../judge/run/timing.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Metric } from "../runtime/metrics/types.ts";
 import type { RunTarget } from "../runtime/run/run-target.ts";
@@ -67,7 +67,7 @@ async function measureSpeed(
   const recordedSpeed = (await records?.read(key)) as number | undefined;
   if (recordedSpeed !== undefined) return recordedSpeed;
   const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
-  const speed = speedupOf(timing, 0);
+  const speed = speedOfAttempt(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
   return speed ?? (objective.id === "faster" ? 0 : undefined);
 }

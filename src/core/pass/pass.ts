@@ -132,8 +132,8 @@ export interface PassDescription {
   downloadSettings?(options: OptionValues): readonly OptionValues[];
   /** The pass that, with the same options, makes a reference model whose layers are comparable. It is used for changes of kind `scaledKind`. */
   readonly unrounded?: AnyPass;
-  /** Names the work on samples for a message ("gradients"), and estimates it per sample in runs of the model on one sample. */
-  readonly sampleWork?: { readonly name: string; runs(options: OptionValues): number };
+  /** Estimates the work on a sample, in runs of the model on one sample. */
+  runsPerSample?(options: OptionValues): number;
   readonly moves?: Moves;
   /** Options that name files which the pass reads, so that the result must not overwrite them. */
   readonly reads?: readonly string[];

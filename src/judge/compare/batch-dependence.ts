@@ -23,11 +23,9 @@ import { minEqualCosine } from "./same-outputs.ts";
 
 export interface Invariance {
   readonly samples: number;
-  /** Size of the largest batch. */
   readonly batch: number;
   /** Lowest cosine of any sample between its outputs alone and in a batch. */
   readonly worst: number;
-  readonly mean: number;
   /** Largest relative difference (root mean square) of any sample; 0 if all are within the rounding tolerance. */
   readonly apart: number;
 }
@@ -35,7 +33,6 @@ export interface Invariance {
 export interface InvarianceOptions extends MetricOptions {
   /** Maximum number of samples (default: 16, enough to detect quantization ranges that the model computes per batch). */
   readonly samples?: number;
-  /** Batch size (default: that of evaluations). */
   readonly batch?: number | undefined;
   /** Seed of the random order (default: 0), so that batches mix samples of different lengths. */
   readonly seed?: number;
@@ -57,7 +54,7 @@ export async function batchInvariance(
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
   if (!hasBatchAxis(model)) return new Miss("no axis of its inputs counts samples");
   const runner = await createRunner(engine, model, dataset.name);
-  let [done, sum, worst, maxBatch, maxError] = [0, 0, 1, 0, 0];
+  let [done, worst, maxBatch, maxError] = [0, 1, 0, 0];
   try {
     for await (const rows of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
       throwIfAborted(signal, "The evaluation was stopped.");
@@ -80,7 +77,6 @@ export async function batchInvariance(
         }
         const { cosine, relativeError } = difference;
         maxError = Math.max(maxError, relativeError);
-        sum += cosine;
         worst = Number.isNaN(cosine) ? cosine : Math.min(worst, cosine);
       }
       done += count;
@@ -91,7 +87,7 @@ export async function batchInvariance(
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
   if (maxBatch < 2) return new Miss("batch dependence needs at least two samples");
   const isRounding = maxError <= toleranceOf(model);
-  return { samples: done, batch: maxBatch, worst, mean: sum / done, apart: isRounding ? 0 : maxError };
+  return { samples: done, batch: maxBatch, worst, apart: isRounding ? 0 : maxError };
 }
 
 export interface BatchNote {

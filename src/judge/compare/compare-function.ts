@@ -42,7 +42,6 @@ export interface Likeness extends OutputLikeness {
   readonly without?: readonly string[];
   /** Number of random samples that were left out because outputs of the original are not finite. */
   readonly leftOut?: number;
-  /** Present if samples of data were compared instead of random inputs. */
   readonly ofData?: true;
   /** Name of the inputs, if they are neither the user's samples nor random: "text that the model generated: …". */
   readonly inputs?: string;
@@ -52,7 +51,6 @@ export interface Likeness extends OutputLikeness {
 }
 
 export interface AlikeOptions {
-  /** Name of the only output whose values are compared (default: all). */
   readonly output?: string | undefined;
   readonly seed?: number | undefined;
   /** Maximum number of random inputs (32). */
@@ -170,7 +168,6 @@ interface RunOptions extends Pick<ModelsOptions, "seed" | "signal" | "progress">
   readonly batch?: number;
 }
 
-/** Runs both models on the same samples of data, or on the same random inputs without data. */
 export async function runPair(
   engine: Engine,
   original: Model,

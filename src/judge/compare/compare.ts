@@ -89,7 +89,6 @@ export function compareRows(
   };
 }
 
-/** Names the worst part of the output; each model can have another one. */
 function nameWithParts({ name, worstPart }: Metric, original: Float64Array, candidate: Float64Array): string {
   const [before, after] = [worstPart?.(original), worstPart?.(candidate)];
   const part = after ?? before;

@@ -33,7 +33,6 @@ export interface Sameness {
   readonly inputs: number;
   /** Difference of the output that exceeds its tolerance most, relative to the largest value of this output. */
   readonly difference: number;
-  /** Name of that output; undefined if no output differs. */
   readonly at: string | undefined;
   readonly tolerance: number;
   /** Run mode: "as written" runs node by node, "fused" lets the runtime optimize the graph. */
@@ -44,7 +43,6 @@ export interface Sameness {
   readonly own?: number;
   /** Whether all outputs are the same for every input, or NaN, so that the comparison shows little. */
   readonly constant?: true;
-  /** Operators that the runtime does not support and that were removed from both models for the comparison. */
   readonly without?: readonly string[];
 }
 
@@ -137,7 +135,6 @@ function findLargest(
 interface OutputDifference {
   readonly at: string;
   readonly difference: number;
-  /** Difference between the original's outputs with and without fusion. */
   readonly rounding: number;
 }
 

@@ -24,7 +24,6 @@ export interface Pairs {
   readonly onlyOriginal: number;
   readonly onlyCandidate: number;
   readonly bothWrong: number;
-  /** p-value of McNemar's exact test. */
   readonly pValue: number;
 }
 

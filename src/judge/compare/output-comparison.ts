@@ -59,7 +59,6 @@ export interface ComparedOutput {
 export type ComparedValues = "all" | "all but the answer" | "none";
 
 export interface OutputsOptions {
-  /** Name of the only output whose values are compared (default: all). */
   readonly output?: string | undefined;
   /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ComparedValues | undefined;
@@ -173,7 +172,6 @@ function selectPairs(pairs: readonly Pair[], name: string, part: OutputPart): re
   }));
 }
 
-/** A comparison of values that has a result. */
 export interface Finding extends ComparedOutput {
   readonly likeness: OutputLikeness;
 }
@@ -240,7 +238,6 @@ interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary" | "isCa
   readonly ofData: boolean;
   /** Place in messages, such as "on random inputs". */
   readonly inputsPhrase: string;
-  /** Whether the samples are positions of texts. */
   readonly countsPositions?: true;
   /** Width of the output range of the saturating operator that computes the output: 1 for Sigmoid. Undefined for other operators. */
   readonly range: number | undefined;

@@ -23,9 +23,7 @@ export interface OnTarget {
 }
 
 export interface TargetCheckOptions {
-  /** Samples to compare on (default: random inputs). */
   readonly samples?: Dataset | undefined;
-  /** Name of the only output to compare (default: all). */
   readonly output?: string | undefined;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;

@@ -19,7 +19,6 @@ import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
 export interface SeparateSearch {
   readonly search: FallbackJudge;
-  /** Number of samples that only the search uses. */
   readonly searched: number;
   /** Compares the final result on the other samples. */
   compare(model: Model): Promise<PairedResult>;

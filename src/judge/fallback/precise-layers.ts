@@ -24,13 +24,11 @@ export interface FallbackAttempt {
   readonly found: string;
 }
 
-/** Returns "distortion 0.01". */
 export const formatSettings = (settings: OptionValues): string =>
   Object.entries(settings)
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
 
-/** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
 export const formatPreciseLayer = (one: PreciseLayer): string => `${one.layer}: ${describePreciseLayer(one)}`;
 
 export const describePreciseLayer = (one: PreciseLayer): string =>

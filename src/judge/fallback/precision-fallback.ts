@@ -107,7 +107,6 @@ export async function findFallback(request: FallbackRequest, context: Context): 
 export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 
-/** Runs and measures the step with the options of some counts (`searchFewest`). */
 async function tryOptions(
   { original, run, search, excess }: FallbackRequest,
   { progress, signal }: Context,
@@ -233,13 +232,10 @@ const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Se
 interface MilderStep {
   readonly layer: string;
   readonly form: OptionValues;
-  /** Number of elements of the layer's weight. */
   readonly weights: number;
   /** Output error that this step removes. */
   readonly removed: number;
-  /** Estimated bytes that this step adds to the file. */
   readonly bytes: number;
-  /** Reduction of the output error per byte. */
   readonly gain: number;
 }
 

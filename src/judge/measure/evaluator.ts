@@ -99,7 +99,6 @@ export class Evaluator {
     return this.#measured.options;
   }
 
-  /** Returns an evaluator for the same measurements with other options. */
   async withOptions(options: EvaluatorOptions, context: Context): Promise<Evaluator> {
     const looks = this.#measured.looks.withOptions(options, context, options.firstLook);
     const metrics = await looks.measureAll();

@@ -65,7 +65,6 @@ export class Holdout {
     };
   }
 
-  /** Returns a warning if a model that always predicts one class would meet the goal. */
   oneClassWarning(maxDrop: number): string | undefined {
     const knowledge = this.#measuredKnowledge;
     if (knowledge === undefined) return undefined;

@@ -35,9 +35,11 @@ export async function judgeResult(
     comparison,
     missed,
     kept,
-  }: Record<"comparison", Comparison | undefined> &
-    Record<"missed", string | undefined> &
-    Record<"kept", KeptFunction | undefined>,
+  }: {
+    readonly comparison: Comparison | undefined;
+    readonly missed: string | undefined;
+    readonly kept: KeptFunction | undefined;
+  },
   forced: boolean,
   onTargets: () => Promise<readonly OnTarget[]>,
 ): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {

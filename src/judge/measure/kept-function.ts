@@ -45,7 +45,6 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
 
 export interface FunctionTest {
   readonly test: Dataset | undefined;
-  /** Comparison by the metric; undefined without data. */
   readonly comparison: Comparison | undefined;
   readonly trained: Training;
   readonly output: string | undefined;

@@ -4,7 +4,6 @@ import { bytes as bytesText, times } from "../../core/numbers.ts";
 export interface Figures {
   /** Bytes of the file, or of its download (`sizeFor`). */
   readonly size: number;
-  /** Speed relative to the original; undefined if not measured. */
   readonly speed?: number | undefined;
   /** Drop in the unit of the metric; positive if the result is worse than the original. */
   readonly drop: number;
@@ -25,7 +24,6 @@ export interface Objective {
 export const purposes = ["size", "speed", "download"] as const;
 export type Purpose = (typeof purposes)[number];
 
-/** Returns the size by which results are compared: bytes of the file, or of its download. */
 export const sizeFor = (
   purpose: Purpose | undefined,
   { bytes, brotli = bytes }: { readonly bytes: number; readonly brotli?: number | undefined },

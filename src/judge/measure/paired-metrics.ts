@@ -22,7 +22,6 @@ export interface PairedMetricsOptions {
   readonly threads?: number | undefined;
   /** Model whose predictions replace missing labels (default: the original). */
   readonly truth?: Model | undefined;
-  /** Reserve validation samples for choosing among several results. */
   readonly choice?: boolean | undefined;
   readonly level?: Level | undefined;
   /** Requested maximum drop (default: that of the metric), for the warning that a constant prediction meets the goal. */

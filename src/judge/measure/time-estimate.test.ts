@@ -17,7 +17,7 @@ const steps = stepsOf(
 );
 
 test("counts an evaluation per step, five runs per training sample, and the runs of a calibration", () => {
-  const runs = quantize.sampleWork?.runs({ scheme: "static" }) ?? 0;
+  const runs = quantize.runsPerSample?.({ scheme: "static" }) ?? 0;
   expect(runs).toBeGreaterThan(1);
   // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 50 ms of training, and of calibration `runs` on 100 samples.
   expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 600 + runs);

@@ -4,10 +4,12 @@ import { counted, integer, waiting } from "../../core/numbers.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, partFor } from "../steps/step-options.ts";
-import { defaultSamples } from "./duration-notice.ts";
 
 /** Processor time of training on a sample, in forward passes: 3.7 to 6.8 on four image networks, in batches of 32. */
 const trainingCost = 5;
+
+/** Number of calibration samples if the options name none. */
+const defaultSamples = 200;
 
 export interface OriginalTime {
   readonly seconds: number;
@@ -32,7 +34,7 @@ export function stepSeconds(
     const { epochs, samples } = complete;
     const sampleLimit = typeof samples === "number" ? samples : undefined;
     if (typeof epochs !== "number") {
-      const runs = pass.sampleWork?.runs(complete) ?? 1;
+      const runs = pass.runsPerSample?.(complete) ?? 1;
       return runs * Math.min(sampleLimit ?? defaultSamples, calibrate?.count ?? 0) * secondsPerSample;
     }
     return (

@@ -20,7 +20,6 @@ export interface WeightAndCost extends Weight {
   readonly macs: OperationCount | undefined;
 }
 
-/** Cost of a result that is not written. */
 export interface PlannedCost extends Pick<WeightAndCost, "parameters" | "macs"> {
   readonly speed: Speed | undefined;
   readonly uneven: UnevenChannels;
@@ -41,13 +40,11 @@ export interface MeasuredPair {
 interface WrittenRequest {
   readonly original: StoredModel & { readonly weight: WeightAndCost };
   readonly written: StoredModel;
-  /** Sizes of compressed copies of the result. */
   readonly copies: Partial<CompressedSize>;
   /** Whether the command is for downloads. The size after brotli is then measured even if this takes seconds. */
   readonly forDownload: boolean;
   /** Present for a variant of a folder, which compares the sizes of its files after brotli, and times them itself. */
   readonly variant: { readonly originalBrotli: number | undefined } | undefined;
-  /** The model with which the speed is compared. */
   readonly reference: { readonly path: string; readonly model: Model };
   readonly samples: Dataset | undefined;
 }

@@ -99,7 +99,6 @@ function isSchedule(pass: AnyPass, value: object, path: Path): boolean {
   return Object.keys(scheduleOptions).some((name) => name in value && !names.includes(name));
 }
 
-/** Value that changes from round to round. */
 export interface OptionSchedule {
   readonly from: number;
   readonly to: number;

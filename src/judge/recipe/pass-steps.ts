@@ -13,7 +13,6 @@ export interface PassStep {
   readonly pass: AnyPass;
   readonly options: OptionValues;
   readonly judged: boolean;
-  /** Whether the precision fallback is used if the result misses the goal. */
   readonly fallsBack?: boolean;
   /** Maximum bytes of the file, for which the bits of each layer are chosen. */
   readonly maxBytes?: number | undefined;

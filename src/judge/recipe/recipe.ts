@@ -31,7 +31,6 @@ export interface RecipeSamples {
 }
 
 export interface RecipeStep {
-  /** Id of a pass, such as "prune", "train" or "quantize". */
   readonly id: string;
   /** Options as written in the recipe, without the pass's defaults. */
   readonly options: OptionValues;

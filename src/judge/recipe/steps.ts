@@ -28,5 +28,4 @@ export const stepPasses = (customPasses: readonly AnyPass[]): ReadonlyMap<string
 
 export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
 
-/** Passes that offer moves, which a search combines. */
 export const searchedPasses: readonly AnyPass[] = passes.filter(({ id }) => searchedTechniques.includes(id));

@@ -10,7 +10,6 @@ import type { Likeness } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 
-/** Version of the `run.json` format. */
 export const runFormat = 1;
 
 export interface Run {
@@ -59,7 +58,6 @@ export interface SearchRecord {
   readonly points: readonly SearchedPoint[];
 }
 
-/** Result of a candidate on the search samples. */
 export interface SearchedPoint {
   readonly name: string;
   readonly bytes?: number | undefined;
@@ -74,7 +72,6 @@ export interface SearchedPoint {
    */
   readonly drop?: number | undefined;
   readonly interval?: { readonly low: number; readonly high: number } | undefined;
-  /** Whether the candidate is on the Pareto front of bytes, speed and drop. */
   readonly isOnFront: boolean;
   readonly rejected?: string | undefined;
   readonly seconds: number;
@@ -147,11 +144,9 @@ export interface Samples {
   readonly sha256: string | undefined;
 }
 
-/** Size and content of a model's file. */
 export interface Weight extends Partial<CompressedSize> {
   /** Number of bytes without the exporter's metadata, which results do not contain. */
   readonly bytes: number;
-  /** Bytes of the exporter's metadata; undefined without such metadata. */
   readonly metadata?: number | undefined;
   readonly parameters: number;
   /** Share of weights that are zero; undefined for quantized models and for weights above 64 MiB. */

@@ -15,7 +15,6 @@ export interface Others {
   readonly of?: number | undefined;
 }
 
-/** Minimum number of samples for an estimate of the interval's width. */
 export const minSamplesToDecide = 30;
 const enoughToDecide = 100;
 

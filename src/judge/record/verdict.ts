@@ -227,7 +227,6 @@ export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
 export const decibelsLegend =
   "signal to noise: 40 dB is good (an error of 1 %), 20 dB is fair (10 %), 10 dB is bad (30 %)";
 
-/** Explains agreement to readers of a table. */
 export const agreementLegend =
   "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";
 
@@ -335,7 +334,6 @@ export function textsOf({ unit, original, candidate, difference: moved }: Compar
   return { ...texts, change: `${texts.change} ${unitOfChange(unit)}`.trim() };
 }
 
-/** Returns the change from the original to the result, "−0.3 points". */
 export const changeOf = (comparison: Comparison, goal?: Goal): string => textsOf(comparison, goal).change;
 
 /** Returns "−0.3 points (95 % interval −1.1 … +0.4, 667 samples)". */

@@ -152,7 +152,6 @@ function createComparer(
 const isIdle = ({ pass }: PassStep, records: readonly StepRecord[]): boolean =>
   pass.moves !== undefined && !trains(pass) && records.every(({ changes }) => changes.length === 0);
 
-/** Returns whether a step makes up for the loss of earlier steps. */
 const dependsOnLoss = ({ pass }: PassStep): boolean => trains(pass) || pass.reference === "original";
 
 /** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */

@@ -70,7 +70,7 @@ export interface CandidateRequest<C extends Compared = Compared>
   /** The stored model that is judged without steps. */
   readonly judged?: JudgedResult<C>;
   /** Called before the pass runs, with the chosen options. */
-  announce?(options: OptionValues): Promise<void>;
+  announce?(options: OptionValues): void;
   /** Default: as the step requires. */
   isJudged?(result: StepResult): Promise<boolean>;
   /** Called after each step. @returns false to skip the next steps and the judgement. */
@@ -91,7 +91,6 @@ export interface Findings<C extends Compared = Compared> {
 interface JudgedResult<C extends Compared> {
   readonly output: string;
   readonly findings: Findings<C>;
-  /** Number of samples on which options were chosen. They are excluded from the findings. */
   readonly searched?: number | undefined;
 }
 
@@ -112,7 +111,6 @@ type FallbackRecord =
   | (Pick<StepResult, "changes" | "misses" | "options"> & { readonly fallback: PrecisionFallback });
 
 export interface CandidateResult<C extends Compared = Compared> {
-  /** The last step; undefined without steps. */
   readonly takenStep: TakenStep<C> | undefined;
   /** Undefined if the last result was not compared or is the original. */
   readonly judgement: Judgement<C> | undefined;
@@ -162,12 +160,11 @@ class CandidateRun<C extends Compared> {
     this.#comparer = run.comparer;
   }
 
-  /** Runs a step on a stored model, and compares its result. */
   async take(step: PassStep, input: string): Promise<TakenStep<C>> {
     const { runner, context, announce, isJudged } = this.#run;
     const kept = step.fallsBack === true && step.pass.milderForms !== undefined ? new Map() : undefined;
     const options = await this.#chooseOptions(step, input);
-    await announce?.(options);
+    announce?.(options);
     const result = await runner.run({ ...step, options }, input, { kept });
     if (!((await isJudged?.(result)) ?? step.judged)) return { result };
     const takenStep = { result, findings: await this.#find(step, result.output) };
@@ -265,7 +262,6 @@ class CandidateRun<C extends Compared> {
     return { search, others: comparer };
   }
 
-  /** Returns the request for trying other options of a step. */
   async #requestFor(step: PassStep, input: string, context: Context) {
     const { store, runner, output } = this.#run;
     return {

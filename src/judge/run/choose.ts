@@ -9,13 +9,12 @@ import type { Choice, Measured, Timing } from "../record/data.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
-import { speedupOf } from "./timing.ts";
+import { speedOfAttempt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 
 export interface Contender {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */
   readonly size: Figures["size"] | undefined;
-  /** Whether the result was not rejected and meets the goal. */
   readonly sound: boolean;
   /** Drop from the original, positive if the result is worse; undefined if the result was rejected for another reason than its drop. */
   readonly drop?: number | undefined;
@@ -106,13 +105,13 @@ export async function selectResult(
   const judgedAttempts = results.map((attempt, index) =>
     rejectOffTarget(
       rejectWithoutGain(original, attempt, relativeWorkOf({ latency: timing }, index)),
-      speedupOf(timing, index) ?? speedIfUntimed,
+      speedOfAttempt(timing, index) ?? speedIfUntimed,
       objective,
     ),
   );
   const contenders = judgedAttempts.map((attempt, index) => ({
     ...contenderOf(attempt, goal, options.purpose),
-    speed: speedupOf(timing, index),
+    speed: speedOfAttempt(timing, index),
   }));
   const force = options.force === true;
   const choice = choose(contenders, force, objective);

@@ -30,7 +30,6 @@ export interface MeasureRequest extends Pick<StepRequest, "inputs" | "targets"> 
   readonly task: OpenedTask | undefined;
   readonly metric: MetricName;
   readonly output: string | undefined;
-  /** Samples per run; undefined to choose it. */
   readonly batch: number | undefined;
   readonly goal: GoalOptions;
 }
@@ -51,7 +50,6 @@ export interface Measurement {
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
   readonly truth: "labels" | "original";
-  /** Note about the batch size, if outputs depend on the batch. */
   readonly note: string | undefined;
   readonly alone: Invariance | undefined;
   /** Whether the original (or without one, the model) is not better than always predicting the most frequent class. */

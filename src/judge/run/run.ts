@@ -38,7 +38,6 @@ import { openTrials, type Trials } from "./trials.ts";
 
 /** Options of a run. By default, it keeps the smallest result that meets the goal and is about as fast as the original. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
-  /** The original's file name in the report. */
   readonly name?: string;
   /** Custom passes in addition to Pith's. */
   readonly passes?: readonly AnyPass[];
@@ -51,7 +50,6 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly front?: boolean | undefined;
   /** Number of results compared on the test samples, which widens confidence intervals (Bonferroni). Default: 1. */
   readonly compared?: number | undefined;
-  /** Samples per run when measuring (64). */
   readonly batch?: number | undefined;
   /** The evaluated output: "logits", else the first float output. */
   readonly output?: string | undefined;

@@ -10,7 +10,6 @@ import { type Likeness, minSame } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
 import { inputsPhrase } from "../compare/output-comparison.ts";
 import type { PrecisionFallback } from "../fallback/precise-layers.ts";
-import { announceCalibration } from "../measure/duration-notice.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import { warnOfTargets } from "../measure/judgement.ts";
 import type { KeptFunction } from "../measure/kept-function.ts";
@@ -80,8 +79,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     comparer: task && comparison && comparerOf(request, task, comparison, store),
     test: testOf(request),
     calibrate: parts.calibrate,
-    async announce(chosen) {
-      if (!dryRun) await announceCalibration(pass, chosen, input.model, parts.calibrate, context);
+    announce(chosen) {
       const samples = samplesOf(pass, chosen, parts);
       if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
         context.log({ id: "calibration", text: `calibrated on ${samples.name}` });

@@ -42,7 +42,6 @@ export interface StepComparison {
   compare(result: Model): Promise<Compared>;
 }
 
-/** Returns the comparison for models of a store. */
 export function comparerOf(
   request: StepRequest,
   task: StepTask,

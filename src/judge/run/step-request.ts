@@ -23,7 +23,6 @@ export interface References {
 export interface StepTask extends Task {
   /** Whether the metric treats the output as class scores, although nothing in the model shows that it has class scores. */
   readonly assumesScores?: boolean | undefined;
-  /** Number of all test samples, if the task has only a part of them. */
   readonly available?: number | undefined;
 }
 
@@ -39,10 +38,8 @@ export interface StepRequest {
   readonly goal?: GoalOptions;
   /** Evaluate on all test samples, without interim looks. */
   readonly usesAllSamples?: boolean | undefined;
-  /** Samples per run when measuring. */
   readonly batch?: number | undefined;
   readonly output?: string | undefined;
-  /** Keep a rejected result. */
   readonly force?: boolean | undefined;
   /** Keep layers at higher precision if the result misses the goal. */
   readonly fallback?: boolean | undefined;

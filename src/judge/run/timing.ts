@@ -52,7 +52,7 @@ export async function timeFiles(
 }
 
 /** Returns an attempt's speed relative to the original. On a busy machine, it is computed from processor time, which other processes affect less. */
-export function speedupOf(timing: Timing | undefined, place: number): number | undefined {
+export function speedOfAttempt(timing: Timing | undefined, place: number): number | undefined {
   if (timing?.unsteady === true) return 1 / (relativeWorkOf({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;
 }

@@ -9,7 +9,6 @@ import { partFor, textHelps } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
-/** Samples that a step can use, and the metric that can select its weights. */
 export type StepParts = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
 /** Returns the metric that selects the weights of a training; undefined if the pass has none or the metric needs no labels. */
@@ -22,7 +21,6 @@ export function selectionMetric(
   return chooses && metric?.truth !== "original" ? metric : undefined;
 }
 
-/** Returns the samples that a step uses. */
 export function samplesOf(pass: AnyPass, options: OptionValues, parts: StepParts): Dataset | undefined {
   const part = partFor(pass, options);
   return (part && parts[part]) ?? (textHelps(pass, options) ? parts.text : undefined);

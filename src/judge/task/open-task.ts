@@ -60,7 +60,6 @@ export interface TaskOptions {
   readonly leastTested?: number;
   /** Maximum number of samples per split (default: all). */
   readonly samples?: number | undefined;
-  /** Batch size while preprocessing is guessed. */
   readonly batch?: number | undefined;
   /** Metric (default: "accuracy"). Without labels, a metric that needs them is replaced by a comparison with the original. */
   readonly metric?: MetricName | Metric;

@@ -30,7 +30,6 @@ export interface Preparation {
   readonly tried?: readonly TriedPreprocessing[] | undefined;
   /** Doubts about the results, as complete sentences. */
   readonly warnings: readonly string[];
-  /** Whether the model is at chance level, which `warnings` reports. */
   readonly atChance: boolean;
   /** Whether the samples have labels that the metric can use. */
   readonly labelled: boolean;

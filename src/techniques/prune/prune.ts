@@ -42,10 +42,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     helps: ranksChannelsByData,
     labelled: ({ importance }) => needsGradients(importance),
   },
-  sampleWork: {
-    name: "gradients for the scores",
-    runs: (options) => (needsGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0),
-  },
+  runsPerSample: (options) =>
+    needsGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0,
   checkModel: async (model, options) => (await import("./run.ts")).requirePrunable(model, options),
   moves: async (request) => (await import("./moves.ts")).pruneMoves(request),
   gentler: ({ pattern, dropLayers }) =>

@@ -73,7 +73,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   milderSettings,
   downloadSettings,
   moves: async (request) => (await import("./moves.ts")).quantizeMoves(request),
-  sampleWork: { name: "calibration and rounding", runs: runsPerSample },
+  runsPerSample,
   unrounded: equalize,
   removesNotes: true,
   checkModel: async (model, options) => (await import("./run.ts")).requireFloatWeights(model, options),
