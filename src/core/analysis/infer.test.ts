@@ -36,6 +36,11 @@ describe("infer", () => {
     expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["a step is 0"]);
   });
 
+  it("states that a Resize has a scale that is no size", () => {
+    const net = model("  scales: float32[3] = [1, nan, 1]\n  y = Resize (x, _, scales)");
+    expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["has a scale that is not positive"]);
+  });
+
   it("states that pieces without length cannot be split off", () => {
     const net = model(
       "  size: int64[] = [0]\n  at: int64[] = [0]\n  s = SplitToSequence (x, size)\n  y = SequenceAt (s, at)",

@@ -49,6 +49,9 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   const numbersOf = (operand: Operand | undefined) => operand?.small && toNumbers(operand.small);
   const mode = readString(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
   if (mode !== "nearest" && mode !== "linear" && mode !== "cubic") return new Miss(`"${mode}" is not a mode`);
+  const factors = numbersOf(scales) ?? readFloats(site, "scales");
+  if (factors?.some((scale) => !(scale > 0 && Number.isFinite(scale))))
+    return new Miss("has a scale that is not positive");
   return {
     mode,
     coordinates: isOldForm ? "asymmetric" : readString(site, "coordinate_transformation_mode", "half_pixel"),
@@ -57,7 +60,7 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
     excludeOutside: readFlag(site, "exclude_outside"),
     antialias: readFlag(site, "antialias"),
     extrapolation: readFloat(site, "extrapolation_value", 0),
-    scales: numbersOf(scales) ?? readFloats(site, "scales"),
+    scales: factors,
     sizes: sizes?.elements,
     policy: readString(site, "keep_aspect_ratio_policy", "stretch"),
     axes: (readIntegers(site, "axes") ?? range(rank)).map((axis) => wrapAxis(axis, rank)),
