@@ -19,7 +19,7 @@ describe("--samples", () => {
     expect(result).toMatchObject({ code: 0, training: { samples: 60 }, comparison: { candidate: { count: 60 } } });
     const { out } = await pith("train", ...words, "--validation", "10%", "--epochs", "20");
     expect(out).toMatch(
-      /^fitted on 54, checked on 6, of points\.csv \(train, 60\) {2}tested on: points\.csv \(test, 60\)$/m,
+      /^fitted on 54 and checked on 6 samples of points\.csv \(train, 60\) {2}tested on: points\.csv \(test, 60\)$/m,
     );
     expect(out).toMatch(/^trained: on 54 samples; .+ on 6 samples, the best of 21 evaluations$/m);
     const student = await json("distill", ...words, "--teacher", at("right.onnx"));

@@ -69,7 +69,7 @@ export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
   prune: { title: "individual weights set to zero", text: amount, isRising: true },
   channels: { title: "channels removed", text: amount, isRising: true },
   bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
-  rank: { title: "low rank: share of weights kept", text: (ratio) => `rank ${percent(ratio, 0)}` },
+  rank: { title: "low rank, by the share of weights kept", text: (ratio) => `rank ${percent(ratio, 0)}` },
 };
 
 export interface SweptLayers {

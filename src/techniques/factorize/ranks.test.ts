@@ -109,8 +109,8 @@ it("rejects a layer budget below rank 1, which would set the layer to zero", asy
   const { changes, misses } = await factorize(model, { overrides: { "*": { budget: 0.005 } } });
   expect(changes).toEqual([]);
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-    "fc1: no rank fits its budget",
-    "fc2: no rank fits its budget",
+    "fc1: no rank is small enough for its budget",
+    "fc2: no rank is small enough for its budget",
   ]);
   expect(structureHash(model)).toBe(before);
   // The largest rank is 1.1 for fc1 and 0.09 for fc2.

@@ -63,7 +63,9 @@ async function chooseStep(
     const unscored = isOnlyMethod ? decomposition.steps?.(unrounded) : undefined;
     const steps = unscored ?? (await decomposition.spectrum(unrounded));
     const largestFitting = steps.findLast((step) => step[costKind] <= share * layerCost[costKind]);
-    return largestFitting === undefined ? new Miss("no rank fits its budget") : requireSaving(largestFitting);
+    return largestFitting === undefined
+      ? new Miss("no rank is small enough for its budget")
+      : requireSaving(largestFitting);
   }
   const steps = await decomposition.spectrum(problem);
   // A tolerance of 1e-12 ignores rounding.

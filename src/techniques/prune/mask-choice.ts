@@ -80,7 +80,7 @@ function haveSameNumbers(a: Dense, b: Dense): boolean {
 function explainUnchanged({ target: { layer }, before, after }: MaskChoice): Miss {
   const reason =
     after < before
-      ? "the weights to remove are already 0: use a larger amount, since stored zeros count"
+      ? "the weights to remove are already 0: stored zeros count, so use a larger amount"
       : "the number of weights to remove rounds to 0, or is all of them";
   return new Miss(before === 0 ? "it has no weights left" : reason, layer.name);
 }

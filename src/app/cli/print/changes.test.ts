@@ -79,7 +79,7 @@ test("lists layers kept at higher precision by error, the largest first", () => 
       plain,
     ),
   ).toEqual([
-    "kept at higher precision (4) to meet the goal: +15.0 kB, found in 0 attempts:",
+    "kept at higher precision to meet the goal (4 layers, +15.0 kB, 0 attempts):",
     "  nan: kept in float; it causes values that are not finite (+1 byte)",
     "  worst: kept at 8 bits; it causes 60 % of the error (+1.00 kB)",
     "  big: kept at 8 bits; it causes 1 % of the error (+9.00 kB)",

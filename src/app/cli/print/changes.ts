@@ -62,7 +62,7 @@ export function preciseLines({ settings, preciseLayers, attempts }: PrecisionFal
   const sorted = preciseLayers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
   const lines = sorted.map((layer) => ({ at: layer.layer, text: describePreciseLayer(layer) }));
   const bytes = preciseLayers.reduce((sum, layer) => sum + layer.bytes, 0);
-  const title = `kept at higher precision (${integer(preciseLayers.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
+  const title = `kept at higher precision to meet the goal (${counted(preciseLayers.length, "layer")}, +${bytesText(bytes)}, ${counted(attempts.length, "attempt")})`;
   return listGroups(title, lines, dim);
 }
 

@@ -193,7 +193,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;
   terminal.line();
-  terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
+  terminal.table([...columns("estimated savings", "weights", "after", ""), { title: "" }], rows);
   const large = savings.tables.filter((table) => table.bytes >= minTableShare * file);
   for (const table of large.slice(0, maxNotes)) terminal.line(tableLine(table, file));
   const reasons = groupBy(

@@ -13,7 +13,7 @@ test("counts the samples that were trained on if not all were", () => {
   const parts = { calibrate: undefined, test: part("cifar10 (test)", 1000) };
   const train = part("cifar10 (train)", 20_000);
   expect(samplesLine({ ...parts, train: { ...train, fitted: 256, checked: 512 } })).toBe(
-    "fitted on 256, checked on 512, of cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",
+    "fitted on 256 and checked on 512 samples of cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",
   );
   expect(samplesLine({ ...parts, train: { ...train, fitted: 20_000, checked: undefined } })).toBe(
     "trained on: cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",

@@ -32,12 +32,12 @@ interface Choosing {
   readonly compared?: number | undefined;
 }
 
-/** Returns `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined if training used all samples. */
+/** Returns `fitted on 256 and checked on 512 samples of cifar10 (train, 20,000)`; undefined if training used all samples. */
 function fittedText(part: Part): string | undefined {
   const { count, fitted, checked } = part;
   if (fitted === undefined || fitted === count) return undefined;
-  const other = checked === undefined ? "" : `, checked on ${integer(checked)},`;
-  return `fitted on ${integer(fitted)}${other} of ${partText(part)}`;
+  const other = checked === undefined ? "" : ` and checked on ${integer(checked)}`;
+  return `fitted on ${integer(fitted)}${other} samples of ${partText(part)}`;
 }
 
 function partText(
