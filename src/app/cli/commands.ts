@@ -21,7 +21,7 @@ const summaries = {
   inspect: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
   quantize: "store the weights, and optionally compute, in fewer bits",
   prune: "set the lowest-scoring weights to zero, or remove channels or layers",
-  factorize: "replace layers by two or three low-rank layers (truncated SVD, Tucker-2)",
+  factorize: "replace layers by two low-rank layers (truncated SVD)",
   distill: "train a small model to imitate a larger one",
   train: "train a model, or fine-tune a compressed one",
   recover: "refit a compressed model to the outputs of its original, without labels",

@@ -44,7 +44,7 @@ it("rejects a budget below rank 1 in all layers and names the smallest possible 
   expect(changes).toEqual([]);
   expect(misses.at(-1)).toMatchObject({
     at: "budget",
-    reason: "the lowest ranks keep 142 of 3,936 weights, and 39 are allowed: the smallest possible `budget` is 0.037",
+    reason: "the lowest ranks keep 236 of 3,936 weights, and 39 are allowed: the smallest possible `budget` is 0.06",
   });
   expect(structureHash(model)).toBe(before);
   expect((await factorize(model.clone(), { budget: 0.036 })).changes).toEqual([]);

@@ -40,9 +40,9 @@ export interface Cost {
   readonly macs: number;
 }
 
-/** A choice of ranks for a weight, with its cost and the layers that result. */
+/** A choice of a rank for a weight, with its cost and the layers that result. */
 export interface Step extends Cost {
-  readonly ranks: readonly number[];
+  readonly rank: number;
   readonly parts: readonly PartShape[];
   /** Share of the squared norm that truncation removes, or an upper bound of it; undefined without singular values. */
   readonly lost?: number;
@@ -53,8 +53,8 @@ export interface Decomposition {
   refuses(problem: Problem): Miss | undefined;
   /** Returns the step of a rank, limited to the full rank. */
   at(problem: Problem, rank: number): Step;
-  /** Returns the possible steps without losses. Defined if the steps do not depend on singular values. */
-  steps?(problem: Problem): readonly Step[];
+  /** Returns the possible steps without losses. */
+  steps(problem: Problem): readonly Step[];
   /**
    * Computes all singular values, which takes minutes for thousands of rows and columns.
    * @returns Steps sorted by increasing cost; losses never increase.

@@ -191,15 +191,6 @@ interface Golden {
     readonly weight: GoldenTensor;
     readonly forms: readonly { readonly form: string; readonly relative_error_by_rank_from_1: readonly number[] }[];
   }[];
-  readonly tucker2: readonly {
-    readonly weight: GoldenTensor;
-    readonly cases: readonly {
-      readonly rank_out: number;
-      readonly rank_in: number;
-      readonly hosvd_error: number;
-      readonly hooi_error_by_iteration: readonly number[];
-    }[];
-  }[];
   readonly spatial_macs: readonly {
     readonly in: number;
     readonly out: number;
@@ -236,20 +227,6 @@ describe.skipIf(oracle === undefined)("decompositions equal golden values", () =
           const { relativeError } = await decomposition.factors(problem, decomposition.at(problem, index + 1));
           expect(Math.abs(relativeError - error), `${form}, rank ${index + 1}`).toBeLessThan(error === 0 ? 1e-7 : 1e-9);
         }
-      }
-    }
-  });
-
-  it("in the error of Tucker-2 after five iterations", async () => {
-    for (const { weight, cases } of oracle?.tucker2 ?? []) {
-      for (const { rank_out, rank_in, hooi_error_by_iteration: errors } of cases) {
-        const { relativeError } = await decompositions.tucker2.factors(problemWith(weight), {
-          ranks: [rank_out, rank_in],
-          parts: [],
-          weights: 0,
-          macs: 0,
-        });
-        expect(Math.abs(relativeError - (errors[4] ?? 0))).toBeLessThan(1e-6);
       }
     }
   });

@@ -2,12 +2,8 @@
 import { Miss } from "#ir";
 import { type Decomposition, type Problem, product } from "./decomposition.ts";
 import { inputChannels, spatial, svd } from "./svd.ts";
-import { tucker2 } from "./tucker2.ts";
 
-const table = { svd, "input-channels": inputChannels, spatial, tucker2 } as const satisfies Record<
-  string,
-  Decomposition
->;
+const table = { svd, "input-channels": inputChannels, spatial } as const satisfies Record<string, Decomposition>;
 
 export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];

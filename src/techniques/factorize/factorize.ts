@@ -1,11 +1,8 @@
 /**
- * Low rank: a layer becomes a chain of low-rank layers.
+ * Low rank: a layer becomes a chain of two low-rank layers.
  *
  *     h = Gemm "fc1" (x, fc1.weight, fc1.bias)
  * → m = Gemm "fc1.down" (x, fc1.down.weight); h = Gemm "fc1.up" (m, fc1.up.weight, fc1.bias)
- *
- *     h = Conv "c" (x, c.weight, c.bias)
- * → m = Conv "c.down" (x, c.down.weight); n = Conv "c.core" (m, c.core.weight); h = Conv "c.up" (n, c.up.weight, c.bias)
  *
  * A rank rule (`ranks.ts`) or budget (`planBudget`) selects among the chains of each decomposition (`decompositions.ts`).
  */
@@ -31,7 +28,7 @@ import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
 /**
- * Replaces layers by chains of low-rank layers, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
+ * Replaces layers by chains of two low-rank layers, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
  * (Gather), also with a mask, which is folded in, or a transposition. Changes are sorted by relative error, largest first. Layers
  * that would not get smaller, and unsupported ones, are returned as a Miss.
  * @throws PithError E_OPTION if both rank and budget are given, E_NAME for layers that do not exist.
@@ -40,7 +37,7 @@ import { createTimer } from "./timing.ts";
  */
 export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
-  summary: "Replace layers by two or three low-rank layers (truncated SVD, Tucker-2)",
+  summary: "Replace layers by two low-rank layers (truncated SVD)",
   options: factorizeOptions,
   data: {
     when: ({ activations }: OptionValues) =>
@@ -165,8 +162,7 @@ async function factorsOf(
   const possible = choice === undefined ? await chooseSteps(rule, methods, problem, options.cost) : [choice];
   if (possible instanceof Miss) return new Miss(possible.reason, name);
   const choices = isAuto ? possible.filter(({ step }) => step.weights <= maxWeights * layerCost.weights) : possible;
-  const keeping = ({ step }: Choice): string =>
-    `${rankText(step.ranks)} keeps ${100 * keptEnergy} % of the energy, but`;
+  const keeping = ({ step }: Choice): string => `rank ${step.rank} keeps ${100 * keptEnergy} % of the energy, but`;
   const [first] = possible;
   if (choices.length === 0 && first !== undefined) {
     const share = percent(first.step.weights / layerCost.weights);
@@ -196,7 +192,7 @@ async function factorsOf(
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const fourBitNote =
     fourBits < relativeError ? ` (4-bit quantization: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
-  const text = `${sizes} → ${method}${rankText(best.step.ranks)}, ${error}${fourBitNote}${time}`;
+  const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}${time}`;
   return {
     parts: storeParts(model, layer, problem.dims, parts),
     reading: layer.reading,
@@ -205,8 +201,6 @@ async function factorsOf(
     speed,
   };
 }
-
-const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;
 
 const blockSize = 32;
 

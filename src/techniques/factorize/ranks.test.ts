@@ -169,12 +169,12 @@ it.each([
   }
 });
 
-it("reports the fastest chain if all chains are slower than the layer", async () => {
+it("reports a chain that is slower than the layer", async () => {
   const model = convolutions();
   setWeight(model, "b.weight", (index) => (1 + Math.floor(index / 9)) * (1 + (index % 9)));
-  const engine = timed((nodes) => (nodes === 3 ? 20 : 40), 10);
+  const engine = timed(40, 10);
   const { misses } = await factorizeTimed(model, { layers: "b" }, { engine });
-  const reason = "rank 1 × 1 keeps 95 % of the energy, but is slower (0.50 × as fast)";
+  const reason = "rank 1 keeps 95 % of the energy, but is slower (0.25 × as fast)";
   expect(misses).toMatchObject([{ at: "b", reason }]);
 });
 
@@ -232,7 +232,7 @@ it("selects the method with the smallest error for a share of the weights or MAC
   for (const cost of ["weights", "macs"] as const) {
     const best = await errorsBy({ cost, overrides: { "*": { budget: 0.5 } } });
     expect(best.size).toBe(3);
-    for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
+    for (const method of ["svd", "input-channels", "spatial"] as const) {
       const layerErrors = await errorsBy({ cost, method, overrides: { "*": { budget: 0.5 } } });
       for (const [at, error] of layerErrors.entries())
         expect(best.get(at), `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);

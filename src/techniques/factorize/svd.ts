@@ -50,7 +50,7 @@ function defineSvd(
       { name: "down", rows: rank, columns, window: axes.slice(0, first) },
       { name: "up", rows: rows / after, columns: rank * after, window: axes.slice(first) },
     ];
-    return { ...chainCost(problem, parts), ranks: [rank], parts };
+    return { ...chainCost(problem, parts), rank, parts };
   };
   const steps = (problem: Problem): readonly Step[] =>
     ranksUpTo(sizes(problem).full, problem).map((rank) => at(problem, rank));
@@ -74,9 +74,9 @@ function defineSvd(
           lostSquares[rank] = (lostSquares[rank] ?? 0) + share * sum;
         }
       }
-      return steps(problem).map((step) => ({ ...step, lost: lostSquares[step.ranks[0] ?? 0] ?? 0 }));
+      return steps(problem).map((step) => ({ ...step, lost: lostSquares[step.rank] ?? 0 }));
     },
-    async factors(problem, { ranks: [rank = 1], parts }) {
+    async factors(problem, { rank, parts }) {
       const { matrices, inputs, multiply, seed } = problem;
       const { after } = sizes(problem);
       const factors = await Promise.all(
