@@ -1,4 +1,4 @@
-/** What the functions pass along that read one model from a file (`decode.ts`), or write one (`encode.ts`). */
+/** State that the functions share which read one model from a file (`decode.ts`), or write one (`encode.ts`). */
 import type { Dense, Graph, Tensor } from "#graph";
 import type { ExternalFiles } from "./external.ts";
 import type { Field } from "./fields.ts";

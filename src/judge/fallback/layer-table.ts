@@ -6,8 +6,9 @@
  *     noise    error of the layer's output, or of its stored weight alone           both models once, or no run
  *     slope    the weight's change times the gradient (`taylor-errors.ts`)          about six runs per sample, for all layers
  *
- * Layers that did not run alone are estimated from the column that predicts the measured shares best. The costliest estimate is the real drop of the
- * metric, which `search/sensitivity` measures for each layer and setting.
+ * Layers that did not run alone are estimated from the column that predicts the measured shares best. For 4-bit weights of a MobileNetV2 this is the
+ * slope (rank correlation with the shares 0.82, noise 0.62), for static int8 of a ResNet-20 the noise (0.35, slope −0.34), because a slope does not
+ * know activations. The costliest estimate is the real drop of the metric, which `search/sensitivity` measures for each layer and setting.
  */
 import { asPithError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type AnyPass, type Context, equalizedReference } from "#pass";
