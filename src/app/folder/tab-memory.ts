@@ -9,7 +9,7 @@ import type { FileFigures } from "./records.ts";
 
 /** Tokens of the run, sides of images, and earlier tokens in the cache. */
 const sizes: TrialSizes = [128, 224, 896];
-/** Bytes of the runtime's own memory: onnxruntime-web 1.31 after loading an empty model. */
+/** Bytes of the runtime's own memory: onnxruntime-web 1.30 after loading an empty model. */
 const runtimeBytes = 25e6;
 /** The maximum bytes of a buffer that each WebGPU device supports: the limit "maxStorageBufferBindingSize". */
 const maxBindingBytes = 2 ** 27;

@@ -1,4 +1,4 @@
-/** Checks that a model is valid. Called after every pass in tests, and with `--verify`. Reads names, types and dimensions, but no weights. */
+/** Checks that a model is valid. Called after every step, and in tests after every pass. Reads names, types and dimensions, but no weights. */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";

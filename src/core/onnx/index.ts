@@ -1,3 +1,4 @@
+/** Opens models of ONNX files, and saves models as such files, with weights inside or next to the file. */
 import { allValues, type ByteSource, type Model, PithError, type Tensor, type Value } from "#graph";
 import {
   blobSource,

@@ -24,7 +24,7 @@ export function isPacked(type: string): type is PackedType {
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
   const elementsPerByte = 8 / bits;
-  const shift = bits === 4 ? 1 : 2; // log2 of perByte
+  const shift = Math.log2(elementsPerByte);
   if (packed.length * elementsPerByte < count) {
     throw new PithError(
       "E_SHAPE_MISMATCH",

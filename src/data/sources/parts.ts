@@ -7,7 +7,7 @@ import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
-  /** The training samples. From a single split, they are taken only with `trains` or `trainAlone`, and are undefined by default. */
+  /** The training samples. If the data has a single split, they are drawn from it only with `trains` or `trainAlone`; undefined otherwise. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
   /** Text that the model generated. */

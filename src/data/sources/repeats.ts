@@ -1,7 +1,7 @@
 /** Finds equal samples. Test samples that occur in another split bias a metric, and repeated test samples narrow its interval. */
 import { fileHash } from "../../core/files/hash.ts";
 import { counted, integer } from "../../core/numbers.ts";
-import { elementBytes } from "../batches/content-hash.ts";
+import { elementBytes, quickHash } from "../batches/content-hash.ts";
 import { isIndexed } from "../batches/indexed.ts";
 import { sliceRows } from "../batches/rows.ts";
 import type { Dataset } from "../batches/types.ts";
@@ -62,21 +62,8 @@ async function keysOf(dataset: Dataset): Promise<readonly string[]> {
     const hashes = files && (await Promise.all(files.data.map(fileHash)));
     for (let sample = 0; sample < positions.length; sample++) {
       const rows = Object.values(columns).map((dense) => elementBytes(sliceRows(dense, sample, sample + 1)));
-      keys.push(hashes?.[sample] ?? rows.map(hashBytes).join());
+      keys.push(hashes?.[sample] ?? rows.map(quickHash).join());
     }
   }
   return keys;
-}
-
-/** Returns a hash of 64 bits, which is faster than SHA-256 for short inputs. */
-function hashBytes(bytes: Uint8Array): string {
-  const hasWords = bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0;
-  const elements = hasWords ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : bytes;
-  let [a, b] = [bytes.length, 0x165667b1];
-  for (let index = 0; index < elements.length; index++) {
-    const element = elements[index] ?? 0;
-    a = Math.imul(((a << 13) | (a >>> 19)) ^ element, 0x9e3779b1);
-    b = Math.imul(((b << 7) | (b >>> 25)) + element, 0x5f356495);
-  }
-  return `${a}.${b}`;
 }

@@ -89,8 +89,8 @@ const tooLarge = (text: string): PithError =>
   new PithError("E_UNSUPPORTED", text, { hint: "Remove channels first: pith prune --structured." });
 
 /**
- * Returns the options of the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better. @param bytes maximum of
- * the compressed file (brotli). @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
+ * Returns the options of the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better.
+ * @param bytes maximum of the compressed file (brotli). @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
  */
 export async function fitToDownload(
   {

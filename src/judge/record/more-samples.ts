@@ -38,9 +38,9 @@ export function moreSamples(
   // A search divides the samples into halves, so it needs the same number as the test, unless its half already has the maximum number.
   const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
-    const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
-    const advice = number <= (available ?? 0) ? ` (--samples ${number})` : "";
-    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; at least ${integer(number)} are needed${advice}`;
+    const minCount = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
+    const advice = minCount <= (available ?? 0) ? ` (--samples ${minCount})` : "";
+    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; at least ${integer(minCount)} are needed${advice}`;
   }
   const closeToLimit = widthRatio > 1 ? [] : ["the loss is close to the limit"];
   const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;

@@ -168,7 +168,7 @@ class CandidateRun<C extends Compared> {
     const result = await runner.run({ ...step, options }, input, { kept });
     if (!((await isJudged?.(result)) ?? step.judged)) return { result };
     const takenStep = { result, findings: await this.#find(step, result.output) };
-    // With a limit, layers at higher precision would exceed it.
+    // Layers at higher precision would exceed a maximum size.
     const isFinal = kept === undefined || (step.maxBytes ?? step.maxDownload) !== undefined;
     const attemptContext = { ...quiet(context), kept };
     const finalStep = isFinal ? takenStep : await this.#keepPreciseLayers(step, input, takenStep, attemptContext);

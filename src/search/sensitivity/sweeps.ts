@@ -128,7 +128,7 @@ export async function unitsOf(
   for (const kind of kinds) {
     throwIfAborted(context.signal);
     const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
-    // A setting for the model could be met by some of the layers, such as a budget of weights.
+    // Each layer gets the setting: as an option of the whole model, some layers could meet it for all, such as a budget of weights.
     const widestOptions = { ...sharedOptions, overrides: { "*": layerOptions(widestSetting) }, ...selection };
     const outcome = await runStep(pass, model.clone(), widestOptions, {}, context);
     misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));

@@ -74,7 +74,7 @@ export const samplesAtOnce = 16;
 /** Maximum bytes of values in memory; further values are stored on disk and read in order. */
 const roomInMemory = 256 * 2 ** 20;
 
-const stopped = "Stopped while values were measured.";
+const stopText = "Stopped while values were measured.";
 
 export interface WalkOptions {
   readonly engine: Engine;
@@ -193,7 +193,7 @@ export class Calibration {
 
   #begin<R>(statistic: Statistic<R>): Running<R> {
     return statistic.begin((a, b) => {
-      throwIfAborted(this.#options.signal, stopped);
+      throwIfAborted(this.#options.signal, stopText);
       return this.#products.multiply(a, b);
     });
   }
@@ -240,7 +240,7 @@ export class Calibration {
     const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));
     try {
       for await (const batch of this.#store.batches(needed)) {
-        throwIfAborted(signal, stopped);
+        throwIfAborted(signal, stopText);
         const stored = mapColumns(batch, (dense, name) => this.#corrections.get(name)?.(dense) ?? dense);
         yield { stored, computed: (await runner?.run(stored)) ?? {} };
       }
@@ -267,7 +267,8 @@ export class Calibration {
   }
 
   /**
-   * Stores the values that a node or later ones read, so that these nodes can change; nothing if one of the values has no row per sample.
+   * Runs the model up to a node, and stores the values that the node and later nodes read. These nodes can then change. Stores nothing if one of the
+   * values has no row per sample.
    * @param isPassed whether the node runs, too: its outputs and the values that later nodes read are stored.
    * @param also names of further values to store (`hasRows`), which are read before the next node is reached.
    */

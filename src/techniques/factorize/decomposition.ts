@@ -52,7 +52,7 @@ export interface Decomposition {
   readonly summary: string;
   refuses(problem: Problem): Miss | undefined;
   /** Returns the step of a rank, limited to the full rank. */
-  at(problem: Problem, rank: number): Step;
+  stepOfRank(problem: Problem, rank: number): Step;
   /** Returns the possible steps without losses. */
   steps(problem: Problem): readonly Step[];
   /**

@@ -181,7 +181,7 @@ it.each([
   };
   const model = make();
   const { layer, problem } = await problemIn(model);
-  const { parts } = await decompositions.svd.factors(problem, decompositions.svd.at(problem, 12));
+  const { parts } = await decompositions.svd.factors(problem, decompositions.svd.stepOfRank(problem, 12));
   replaceByChain(model, layer, storeParts(model, layer, [12, 12], parts));
   expect(difference(await run(model), await run(make()))).toBeLessThan(1e-10);
 });
@@ -224,7 +224,7 @@ describe.skipIf(oracle === undefined)("decompositions equal golden values", () =
         // The spatial decomposition rejects a kernel with one axis, for which it would equal the channel decomposition.
         if (decomposition.refuses(problem) !== undefined) continue;
         for (const [index, error] of errors.entries()) {
-          const { relativeError } = await decomposition.factors(problem, decomposition.at(problem, index + 1));
+          const { relativeError } = await decomposition.factors(problem, decomposition.stepOfRank(problem, index + 1));
           expect(Math.abs(relativeError - error), `${form}, rank ${index + 1}`).toBeLessThan(error === 0 ? 1e-7 : 1e-9);
         }
       }
@@ -239,7 +239,9 @@ describe.skipIf(oracle === undefined)("decompositions equal golden values", () =
         attributes: `strides=[${example.stride}, ${example.stride}], auto_pad="SAME_UPPER"`,
       });
       const { problem } = await problemIn(model);
-      expect(decompositions.spatial.at(problem, example.rank).macs * example.out_h * example.out_w).toBe(example.macs);
+      expect(decompositions.spatial.stepOfRank(problem, example.rank).macs * example.out_h * example.out_w).toBe(
+        example.macs,
+      );
     }
   });
 });

@@ -51,12 +51,12 @@ async function chooseStep(
   const layerCost = wholeCost(problem);
   const requireSaving = (step: Step): Step | Miss => {
     if (step.weights < layerCost.weights) return step;
-    let limit = decomposition.at(problem, Number.POSITIVE_INFINITY).rank;
-    while (limit > 0 && decomposition.at(problem, limit).weights >= layerCost.weights) limit--;
+    let limit = decomposition.stepOfRank(problem, Number.POSITIVE_INFINITY).rank;
+    while (limit > 0 && decomposition.stepOfRank(problem, limit).weights >= layerCost.weights) limit--;
     if (limit === 0) return new Miss("no rank makes the layer smaller");
     return new Miss(`rank ${rank ?? step.rank} does not make the layer smaller, ranks up to ${limit} do`);
   };
-  if (rank !== undefined) return requireSaving(decomposition.at(problem, rank));
+  if (rank !== undefined) return requireSaving(decomposition.stepOfRank(problem, rank));
   if (share !== undefined) {
     // Rounding down to a block would spend less than the budget of the layer, and other layers cannot use the rest.
     const unrounded = { ...problem, anyRank: true };

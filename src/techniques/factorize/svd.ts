@@ -41,7 +41,7 @@ function defineSvd(
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
     return { after, rows: rows * after, columns: columns / after, full: Math.min(rows * after, columns / after) };
   };
-  const at = (problem: Problem, requestedRank: number): Step => {
+  const stepOfRank = (problem: Problem, requestedRank: number): Step => {
     const { after, rows, columns, full } = sizes(problem);
     const rank = Math.min(requestedRank, full);
     const axes = problem.kernel.map((_, axis) => axis);
@@ -53,10 +53,10 @@ function defineSvd(
     return { ...chainCost(problem, parts), rank, parts };
   };
   const steps = (problem: Problem): readonly Step[] =>
-    ranksUpTo(sizes(problem).full, problem).map((rank) => at(problem, rank));
+    ranksUpTo(sizes(problem).full, problem).map((rank) => stepOfRank(problem, rank));
   return {
     summary,
-    at,
+    stepOfRank,
     steps,
     refuses: ({ kernel }) => refuses(kernel),
     async spectrum(problem) {

@@ -29,7 +29,7 @@ export function dampDiagonal(source: Matrix, reference = source): Matrix {
 }
 
 export interface InverseHessian {
-  /** U, upper triangular. */
+  /** The upper triangular U with UᵀU = H⁻¹. */
   readonly upper: Matrix;
   /** 1 for each input that is zero in all samples. The weights of such inputs are set to 0. */
   readonly dead: Uint8Array;

@@ -1,3 +1,4 @@
+/** Operators on sequences of tensors: positions in a sequence, and the pieces of a tensor that SplitToSequence puts into one. */
 import type { Emit, Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./attributes.ts";
@@ -21,6 +22,7 @@ export interface PieceSettings {
   readonly sizes: readonly number[] | undefined;
 }
 
+/** Reads the attributes and sizes of a SplitToSequence. */
 export function readPieces(site: Site): PieceSettings {
   const [operand, split] = site.inputs;
   const rank = operand?.dims?.length;
@@ -35,6 +37,7 @@ export function readPieces(site: Site): PieceSettings {
   return { axis, keepsAxis, sizes: range(count).map((index) => Math.min(size, length - index * size)) };
 }
 
+/** Writes the pieces as a Split; undefined if their number is unknown. */
 export function splitPieces(
   emit: Emit,
   x: Value,

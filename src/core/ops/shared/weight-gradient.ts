@@ -82,7 +82,7 @@ export function selectFastestForm(s: ConvSettings, x: Value, up: Value, block: n
 
 export interface WeightGradientOptions {
   readonly blocks?: ChannelBlocks | undefined;
-  /** Returns the previous contributions to the gradient. The form "one product" adds them at no cost. */
+  /** Returns the previous contributions to the gradient, if the new one is to be added to them. The form "one product" adds them at no cost. */
   readonly takePrevious?: () => Contribution | undefined;
   readonly form?: Form;
 }

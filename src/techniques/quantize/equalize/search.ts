@@ -175,15 +175,15 @@ async function sampleRows(
   source: { readonly data: Dataset; readonly samples: number },
   context: Context,
 ): Promise<ReadonlyMap<string, InputSample | Miss>> {
-  const rows = new Map<string, InputSample | Miss>();
+  const inputSamples = new Map<string, InputSample | Miss>();
   const calibration = await calibrate(model, source, context);
   try {
     for (const layer of all)
-      if (names.includes(layer.name)) rows.set(layer.name, await calibration.collect(layer, sampledRows));
+      if (names.includes(layer.name)) inputSamples.set(layer.name, await calibration.collect(layer, sampledRows));
   } finally {
     await calibration.release();
   }
-  return rows;
+  return inputSamples;
 }
 
 /** Returns the settings that decide how a layer is rounded, as a cache key. */

@@ -1,3 +1,10 @@
+/**
+ * Chooses scales by the output error (sequential MSE of AIMET): the range of each slice is clipped to p · [min, max] with the p that minimizes
+ *
+ *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs from the already rounded layers
+ *
+ * so that samples need not be stored. Blocks of a row are independent. Embedding tables use the scales of `mse`.
+ */
 import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
 import type { Gram } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight } from "../../calibrate/solver.ts";
@@ -9,13 +16,6 @@ import { mse } from "./mse.ts";
 /** Candidate scales cover 20/20, 19/20 … 5/20 of the range. A further candidate has the lowest squared weight error. */
 const [divisions, minDivision] = [20, 5];
 
-/**
- * Sequential MSE (AIMET): the range of each slice is clipped to p · [min, max] with the p that minimizes the output error
- *
- *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs from the already rounded layers
- *
- * so that samples need not be stored. Blocks of a row are independent. Embedding tables use the scales of `mse`.
- */
 export async function scalesByOutputError(
   weight: SlicedWeight,
   grid: Grid,
