@@ -18,13 +18,6 @@ export const pickExamples: readonly Example[] = table()`
     (x: float32[2, 2], c: bool[3]) y = Compress(x, c) | feeds c: 1, 0, 1
     | except types: ${byData}
   Compress of a stored shape | opset 9 () s: int64[3] = [5, 6, 7]; c: bool[3] = [true, false, true]; y = Compress(s, c)
-  Unique of all elements | (x: float32[batch, 3]) y = Unique(x)
-    | feeds x: 2, 1, 1, 3, 4, 3 | except types: ${byData}
-  Unique with positions and counts | (x: int64[6]) y, first, which, counts = Unique(x) {sorted=0}
-    | feeds x: 2, 1, 1, 3, 4, 3 | except types: ${byData}
-  Unique rows |
-    (x: float32[3, 2]) y, first, which, counts = Unique(x) {axis=0} | feeds x: 1, 0, 1, 0, 2, 3
-    | except types: ${byData}
 `;
 
 const positions = (op: string): readonly Example[] => table()`

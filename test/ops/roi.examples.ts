@@ -13,11 +13,6 @@ const sample = (title: string, x: string, grid: string, settings = "", more: Mor
     feeds: { grid: between(-1.2, 1.2) },
     ...more,
   });
-const affine = table(
-  { except: { cost: "its products are not counted by ones" } },
-  (theta, size, settings = "") =>
-    `(theta: float32[${theta}]) size: int64[${size.split(",").length}] = [${size}]; y = AffineGrid(theta, size) {${settings}}`,
-);
 const open = "how many boxes are left depends on the data";
 
 export const regionExamples: readonly Example[] = [
@@ -37,11 +32,6 @@ export const regionExamples: readonly Example[] = [
   sample("GridSample, cubic, by reflection", "1, 1, 4, 4", "1, 2, 2, 2", 'mode="cubic", padding_mode="reflection"'),
   sample("GridSample of volumes", "1, 1, 2, 3, 2", "1, 2, 2, 2, 3"),
   sample("GridSample of opset 16", "1, 2, 3, 3", "1, 2, 2, 2", 'mode="bilinear"', { opset: 16 }),
-  ...affine`
-    AffineGrid of images | 2, 2, 3 | 2, 3, 2, 4
-    AffineGrid of volumes, corners aligned | 1, 3, 4 | 1, 1, 2, 3, 2 | align_corners=1
-    AffineGrid of one place | 1, 2, 3 | 1, 1, 1, 1
-  `,
   ...table()`
     NonMaxSuppression of all boxes |
       (boxes: float32[1, 4, 4], scores: float32[1, 2, 4]) most: int64[] = 2; y = NonMaxSuppression(boxes, scores, most)

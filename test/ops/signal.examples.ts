@@ -6,13 +6,6 @@ const along = table(
   (x, length, axis, settings = "") =>
     `(x: float32[${x}]) length: int64[] = ${length}; axis: int64[] = ${axis}; y = DFT(x, length, axis) {${settings}}`,
 );
-const windows = (name: string): readonly Example[] => table()`
-  ${name} of a stored size | () size: int64[] = 6; y = ${name}(size)
-  ${name}, symmetric, in float64 | () size: int32[] = 5; y = ${name}(size) {periodic=0, output_datatype=11}
-  ${name} of a size that is fed |
-    (size: int64[]) y = ${name}(size) | feeds size: 4 | except types: its size depends on the data
-`;
-
 export const signalExamples: readonly Example[] = [
   ...dft`
     DFT of real numbers | batch, 6, 1
@@ -34,15 +27,5 @@ export const signalExamples: readonly Example[] = [
   ...table()`
     STFT of a number of samples that has a name |
       (x: float32[batch, samples, 1]) step: int64[] = 3; w: float32[5] = ones; length: int64[] = 5; y = STFT(x, step, w, length) | sizes samples: 12
-    MelWeightMatrix |
-      () bins: int64[] = 4; length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
-      y = MelWeightMatrix(bins, length, rate, low, high)
-    MelWeightMatrix in float64 |
-      () bins: int32[] = 3; length: int32[] = 9; rate: int32[] = 8000; low: float32[] = 100; high: float32[] = 3000;
-      y = MelWeightMatrix(bins, length, rate, low, high) {output_datatype=11}
-    MelWeightMatrix with a number of triangles that is fed |
-      (bins: int64[]) length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
-      y = MelWeightMatrix(bins, length, rate, low, high) | feeds bins: 3 | except types: its size depends on the data
   `,
-  ...["HannWindow", "HammingWindow", "BlackmanWindow"].flatMap(windows),
 ];

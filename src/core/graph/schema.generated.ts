@@ -246,14 +246,10 @@ export const schema = {
   "com.microsoft.RotaryEmbedding": "1 4-4 1-1 ~a.aa>a f=scale i=interleaved,is_packed_batching,num_heads,rotary_embedding_dim",
   "com.microsoft.SkipLayerNormalization": "1 3-5 1-4 ~aaaaa>a..a f=epsilon",
   "com.microsoft.SkipSimplifiedLayerNormalization": "1 3-4 1-4 ~aaaa>a..a f=epsilon",
-  "com.microsoft.nchwc.AveragePool": "1 1-1 1-1 I=dilations,kernel_shape!,pads,strides i=ceil_mode,count_include_pad s=auto_pad",
   "com.microsoft.nchwc.Conv": "1 2-4 1-1 F=activation_params I=dilations,kernel_shape,pads,strides i=group s=activation,auto_pad",
   "com.microsoft.nchwc.GlobalAveragePool": "1 1-1 1-1",
-  "com.microsoft.nchwc.GlobalMaxPool": "1 1-1 1-1",
-  "com.microsoft.nchwc.MaxPool": "1 1-1 1-1 I=dilations,kernel_shape!,pads,strides i=ceil_mode,storage_order s=auto_pad",
   "com.microsoft.nchwc.ReorderInput": "1 1-1 1-1 i=channels_last",
   "com.microsoft.nchwc.ReorderOutput": "1 1-1 1-1 i=channels,channels_last",
-  "com.microsoft.nchwc.Upsample": "1 1-1 1-1 I=scales s=coordinate_transformation_mode,mode",
 } as const;
 
 /** Attributes that later versions take as an input: operator → `attribute:input`, in the order of the inputs. */

@@ -1,9 +1,9 @@
 /**
- * Data-dependent selection: NonZero, Compress, Unique, ArgMax, ArgMin, TopK. Output sizes that depend on the data are symbols (`Site.open`).
+ * Data-dependent selection: NonZero, Compress, ArgMax, ArgMin, TopK. Output sizes that depend on the data are symbols (`Site.open`).
  * Opset history: ArgMax and ArgMin have `select_last_index` since 12; TopK has k as an input since 10, `largest` and `sorted` since 11.
  */
-import { elementCount, Miss, toNumbers } from "#graph";
-import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
+import { Miss, toNumbers } from "#graph";
+import { type AxisLink, defineOp, type Op, type Operand } from "./define.ts";
 import { readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { fillWith, inferShape, requireInput, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
@@ -67,27 +67,6 @@ export const Compress = defineOp({
   },
   gradient: inferenceOnly,
   quantize: () => ({ kind: "transparent" }),
-});
-
-export const Unique = defineOp({
-  name: "Unique",
-  read: (site) => ({ axis: readInteger(site, "axis", undefined) }),
-  infer: ({ axis }, site) => {
-    const { type, dims } = requireInput(site, 0);
-    const uniqueAxis = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
-    const count = site.open(0, uniqueAxis);
-    const total = dims && (axis === undefined ? elementCount(dims) : dims[uniqueAxis]);
-    const counts: Inferred = { type: "int64", dims: [count] };
-    const outputs: readonly Inferred[] = [
-      { type, dims: axis === undefined ? [count] : dims?.with(uniqueAxis, count) },
-      counts,
-      { type: "int64", dims: [total ?? site.open(2, 0)] },
-      counts,
-    ];
-    return outputs.slice(0, site.outputs);
-  },
-  axes: sizeDependsOnData,
-  gradient: new Miss("is discontinuous where two elements become equal"),
 });
 
 function defineArgOperator(name: "ArgMax" | "ArgMin"): Op {

@@ -1,13 +1,13 @@
 /**
- * Image regions and sampling grids, for inference only: RoiAlign, GridSample, AffineGrid, NonMaxSuppression.
+ * Image regions and sampling grids, for inference only: RoiAlign, GridSample, NonMaxSuppression.
  * GridSample's modes are bilinear and bicubic before opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
  */
-import { elementCount, Miss, multiplyDims } from "#graph";
+import { Miss } from "#graph";
 import type { Site } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
+import { inferShape, requirePositions } from "./shared/rules.ts";
 
 const inferPooledBoxes = (site: Site, sizes: readonly number[]) =>
   inferShape(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
@@ -42,19 +42,6 @@ export const GridSample = defineInert(inferenceOnly, {
   infer: (_, site) =>
     inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
   axes: linkChannels,
-});
-
-/** Writes a sampling grid: x' = A·(x, 1) for every position x. The grid is N × (D ×) H × W × axes, for sizes N × C × (D ×) H × W. */
-export const AffineGrid = defineInert(inferenceOnly, {
-  name: "AffineGrid",
-  read: (site) => ({ sizes: site.inputs[1]?.elements }),
-  infer: ({ sizes }, site) => inferShape(site, ([batch = 1, axes = 1]) => sizes && [batch, ...sizes.slice(2), axes]),
-  cost: ({ sizes }, site) =>
-    withDims(site, [0], (dims = []) =>
-      sizes === undefined
-        ? new Miss("its size is not known")
-        : multiplyDims(elementCount(dims), elementCount(sizes.slice(2))),
-    ),
 });
 
 export const NonMaxSuppression = defineInert(new Miss("selects indices"), {

@@ -1,11 +1,10 @@
 /**
- * DFT, STFT, MelWeightMatrix (triangular filters) and window functions, for inference only. DFT: X[k] = Σ x[n]·e^(-2πi·kn/N) of real (last axis of
- * size 1) or complex (size 2) values. The inverse has exponents with + and a factor 1/N. `onesided` outputs only the first ⌊N/2⌋ + 1 frequencies. The
- * axis of DFT is an attribute (default 1) in opset 17 and an input (default -2) since 20. STFT is the DFT of windowed frames.
+ * DFT and STFT, for inference only. DFT: X[k] = Σ x[n]·e^(-2πi·kn/N) of real (last axis of size 1) or complex (size 2) values. The inverse has
+ * exponents with + and a factor 1/N. `onesided` outputs only the first ⌊N/2⌋ + 1 frequencies. The axis of DFT is an attribute (default 1) in opset 17
+ * and an input (default -2) since 20. STFT is the DFT of windowed frames.
  */
-import { addDims, type Dim, floorDims, Miss, multiplyDims } from "#graph";
-import type { Op, Site } from "./define.ts";
-import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { addDims, floorDims, Miss, multiplyDims } from "#graph";
+import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { inferShape } from "./shared/rules.ts";
@@ -54,23 +53,3 @@ export const STFT = defineInert(inferenceOnly, {
       return [batch, frames, oneSided ? Math.floor(length / 2) + 1 : length, 2];
     }),
 });
-
-/** Defines an operator that writes a constant signal, whose dimensions depend on the elements of its inputs. */
-function defineConstantSignal(name: string, dims: (site: Site) => readonly Dim[]): Op {
-  return defineInert(new Miss("depends on sizes only"), {
-    name,
-    read: (site) => readElementType(site, "output_datatype", "float32"),
-    infer: (type, site) => (type === undefined ? new Miss("its type is not known") : [{ type, dims: dims(site) }]),
-  });
-}
-
-export const signalOperators: readonly Op[] = [
-  defineConstantSignal("MelWeightMatrix", (site) => {
-    const [bins, length] = [site.inputs[0]?.elements?.[0], site.inputs[1]?.elements?.[0]];
-    if (bins === undefined || length === undefined) return [site.open(0, 0), site.open(0, 1)];
-    return [addDims(floorDims(length, 2), 1), bins];
-  }),
-  ...["HannWindow", "HammingWindow", "BlackmanWindow"].map((name) =>
-    defineConstantSignal(name, (site) => [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)]),
-  ),
-];

@@ -18,9 +18,6 @@ export const microsoftLayoutExamples: readonly Example[] = [
     nchwc.ReorderOutput of whole blocks | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=16}
     nchwc.ReorderOutput of part of a block | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12}
     nchwc.ReorderOutput with channels last | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12, channels_last=1}
-    nchwc.Upsample by 1 | ${pool} y = com.microsoft.nchwc.Upsample(x) {scales=[1, 1, 1, 1]}
-    nchwc.Upsample by 2 | ${pool} y = com.microsoft.nchwc.Upsample(x) {scales=[1, 1, 2, 2]}
-    nchwc.Upsample by 3 | ${pool} y = com.microsoft.nchwc.Upsample(x) {scales=[1, 1, 3, 3]}
     NhwcMaxPool of images | (x: uint8[batch, 5, 5, 3]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2]}
     NhwcMaxPool with strides and padding |
       (x: int8[batch, 5, 5, 4]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}
@@ -29,20 +26,10 @@ export const microsoftLayoutExamples: readonly Example[] = [
       (x: uint8[2, 6, 5, 2]) y = com.microsoft.NhwcMaxPool(x) {kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER"}
       | feeds x: from 0 to 256
   `,
-  ...["MaxPool", "AveragePool"].flatMap(
-    (name) => table()`
-    nchwc.${name} of images | ${pool} y = com.microsoft.nchwc.${name}(x) {kernel_shape=[2, 2]}
-    nchwc.${name} with strides |
-      ${pool} y = com.microsoft.nchwc.${name}(x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}
-    nchwc.${name} of images of any width |
-      (x: float32[batch, 16, 4, width]) y = com.microsoft.nchwc.${name}(x) {kernel_shape=[1, 3]} | sizes width: 5
+  ...table()`
+    nchwc.GlobalAveragePool of images | ${pool} y = com.microsoft.nchwc.GlobalAveragePool(x)
+    nchwc.GlobalAveragePool of one place | (x: float32[1, 32, 1, 1]) y = com.microsoft.nchwc.GlobalAveragePool(x)
+    nchwc.GlobalAveragePool of any width |
+      (x: float32[batch, 16, 2, width]) y = com.microsoft.nchwc.GlobalAveragePool(x) | sizes width: 5
   `,
-  ),
-  ...["GlobalMaxPool", "GlobalAveragePool"].flatMap(
-    (name) => table()`
-    nchwc.${name} of images | ${pool} y = com.microsoft.nchwc.${name}(x)
-    nchwc.${name} of one place | (x: float32[1, 32, 1, 1]) y = com.microsoft.nchwc.${name}(x)
-    nchwc.${name} of any width | (x: float32[batch, 16, 2, width]) y = com.microsoft.nchwc.${name}(x) | sizes width: 5
-  `,
-  ),
 ];

@@ -3,14 +3,14 @@
  * 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete blocks. ReorderInput converts to blocks, ReorderOutput
  * back.
  */
-import { type Dim, Miss, multiplyDims } from "#graph";
+import { type Dim, Miss } from "#graph";
 import type { Inferred, Op, OpDef, Site } from "../define.ts";
-import { readFlag, readInteger, readIntegers } from "../shared/attributes.ts";
+import { readFlag, readInteger } from "../shared/attributes.ts";
 import { blockedFormOf } from "../shared/channel-blocks.ts";
 import { convCost, inferConv, readConv, toChannelsFirst } from "../shared/convolution.ts";
 import { defineInert } from "../shared/inert.ts";
 import { inferShape, sameAsInput } from "../shared/rules.ts";
-import { globalPoolDims, poolDims, readPool } from "../shared/window.ts";
+import { globalPoolDims } from "../shared/window.ts";
 
 interface Row extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks">> {
   readonly name: string;
@@ -27,8 +27,6 @@ const withSettings = <S, T>(read: (site: Site) => S | Miss, compute: (s: S, site
     return s instanceof Miss ? s : compute(s, site);
   };
 };
-
-const inferPool = withSettings(readPool, (s, site) => inferShape(site, (dims) => poolDims(s, dims)));
 
 const experts = {
   infer: (site: Site) => sameAsInput(site),
@@ -47,8 +45,6 @@ const microsoftRows: readonly Row[] = [
 
 const blockedLayout =
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'";
-
-const inferGlobalPool = (site: Site) => inferShape(site, globalPoolDims);
 
 const blockedRows: readonly Omit<Row, "reason">[] = [
   {
@@ -74,23 +70,12 @@ const blockedRows: readonly Omit<Row, "reason">[] = [
       }),
   },
   {
-    name: "Upsample",
-    infer(site) {
-      const scales = readIntegers(site, "scales");
-      if (scales === undefined) return new Miss("has no scales");
-      return inferShape(site, (x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)));
-    },
-  },
-  {
     name: "Conv",
     infer: withSettings(readConv, (s, site) => inferConv(s, site)),
     cost: withSettings(readConv, convCost),
     parameters: [1, 2],
   },
-  { name: "MaxPool", infer: inferPool },
-  { name: "AveragePool", infer: inferPool },
-  { name: "GlobalMaxPool", infer: inferGlobalPool },
-  { name: "GlobalAveragePool", infer: inferGlobalPool },
+  { name: "GlobalAveragePool", infer: (site) => inferShape(site, globalPoolDims) },
 ];
 
 function defineShapesOnly(domain: string, { reason, infer, cost, ...row }: Row): Op {
