@@ -56,12 +56,7 @@ mask = torch.tensor([[1.0, 1, 1, 0], [1, 1, 0, 0]])
 labels = torch.tensor([[1, -100, 0, 2], [3, 4, -100, 1]])
 counted = mask * (labels != -100)
 scores = {"student": normal(2, 4, 5), "teacher": normal(2, 4, 5)}
-linear = {"projection_weight": normal(5, 3), "projection_bias": normal(5)}
 first = scores["student"][:, 0], scores["teacher"][:, 0]
-
-
-def project(x, weight, bias):
-    return x @ weight.T + bias
 
 
 case("padding and tokens without a label do not count", "hinton(temperature=2)",
@@ -72,14 +67,5 @@ case("two outputs, of tokens and of samples", "output-mse",
      lambda student, teacher, student_other, teacher_other, mask:
      (over(((student - teacher) ** 2).mean(-1), mask) + ((student_other - teacher_other) ** 2).mean()) / 2,
      **scores, student_other=first[0], teacher_other=first[1], mask=mask)
-
-
-vector = {"student": normal(4, 3), "teacher": normal(4, 5)}
-
-
-case("vectors projected", "embedding",
-     lambda student, teacher, projection_weight, projection_bias: (lambda own:
-     0.2 * F.mse_loss(own, teacher) + 0.8 * (1 - F.cosine_similarity(own, teacher, -1)).mean())(project(student, projection_weight, projection_bias)),
-     **vector, **linear)
 
 print(json.dumps({"generator": "bench/peers/distillation_golden.py", "torch": torch.__version__, "cases": cases}, separators=(",", ":")).replace('{"loss"', '\n{"loss"'))

@@ -28,9 +28,8 @@ export async function evaluateWeights(
   { data, metric }: Validation,
   { loss, size }: Plan,
   context: Context,
-  lossWeights: ReadonlyMap<string, Float32Array>,
 ): Promise<number> {
-  if (metric === undefined) return validationLoss(model, data, loss, size, context, lossWeights);
+  if (metric === undefined) return validationLoss(model, data, loss, size, context);
   const { engine, signal } = context;
   return (await evaluate(engine, model, data, metric, { signal })).estimate.value;
 }

@@ -12,7 +12,6 @@ import { type LossGraph, sizesOf, writeLoss } from "./write-loss.ts";
 
 /**
  * Returns the mean loss over the samples of a data set.
- * @param parameters Trained values of the loss's parameters, by name.
  * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
  */
 export async function validationLoss(
@@ -21,10 +20,9 @@ export async function validationLoss(
   loss: Loss,
   size: number,
   context: Context,
-  parameters?: ReadonlyMap<string, Float32Array>,
 ): Promise<number> {
   let [sum, samples] = [0, 0];
-  const losses = forwardLoss(model, loss, context, parameters);
+  const losses = forwardLoss(model, loss, context);
   try {
     for await (const batch of prefetched(data, { size })) {
       throwIfAborted(context.signal, "Training was stopped while it was evaluated.");
@@ -39,16 +37,11 @@ export async function validationLoss(
   return sum / samples;
 }
 
-export function forwardLoss(
-  model: Model,
-  loss: Loss,
-  context: Context,
-  parameters?: ReadonlyMap<string, Float32Array>,
-) {
+export function forwardLoss(model: Model, loss: Loss, context: Context) {
   const load = async (example: Batch): Promise<LossGraph & { readonly session: Session; readonly bytes: number }> => {
     const lossModel = model.clone();
     raiseOpset(lossModel, gradientOpset);
-    const lossGraph = await writeLoss(lossModel, example, loss, { ...context, log: () => {} }, parameters);
+    const lossGraph = await writeLoss(lossModel, example, loss, () => {});
     lossModel.graph.setOutputs([lossGraph.value]);
     return { ...lossGraph, bytes: peakBytes(lossModel), session: await context.engine.load(lossModel) };
   };

@@ -39,7 +39,6 @@ import {
   changedValues,
   currentEpoch,
   endEpoch,
-  lossWeights,
   startCounters,
   startTraining,
   stateOf,
@@ -85,7 +84,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
 export async function logPlan(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   const { data, size, epochs, accumulate, loss, optimizer, learningRate } = plan;
   const { step } = await startTraining(model, await firstBatch(data, size), plan, context);
-  const names = step.parameters.flatMap(({ name }) => (step.own.has(name) ? [] : [name]));
+  const names = step.parameters.map(({ name }) => name);
   await step.release();
   const steps = stepsOf(plan);
   const stepsText = steps === undefined ? "" : ` of ${counted(steps / epochs, "step")}`;
@@ -239,7 +238,7 @@ class TrainingLoop {
     if (validation === undefined || !isEvaluationDue(counters, this.#plan, moment)) return;
     this.#requireFinite(training);
     const candidate = withWeights(this.#model, training, training.weights);
-    const figure = await evaluateWeights(candidate, validation, this.#plan, this.#context, lossWeights(training));
+    const figure = await evaluateWeights(candidate, validation, this.#plan, this.#context);
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     await this.#log?.evaluated({ step: counters.steps, epoch: counters.epoch }, figure);
     if (recordEvaluation(counters, validation, figure)) {

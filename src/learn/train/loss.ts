@@ -17,11 +17,8 @@ export interface LossScope extends NamedValues {
   readonly emit: Emit;
   /** The trained model with a fixed batch size. A loss can add inputs to its graph. */
   readonly model: Model;
-  readonly seed: number;
   /** Adds another model, which is not trained, on the same samples; once per model. @throws PithError E_SHAPE_MISMATCH if they do not fit. */
   teacher(reference: Model): NamedValues;
-  /** Adds a trained parameter of the loss, such as a projection, which is not part of the trained model. @param start Its initial values. */
-  parameter(name: string, start: Dense<"float32">): Value;
   /** Logs decisions when the first graph of a training is built. */
   readonly log: Context["log"];
 }

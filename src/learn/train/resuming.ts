@@ -16,6 +16,7 @@ import {
   noTraining,
   readCheckpoint,
   requireSameTraining,
+  takeState,
 } from "./checkpoint.ts";
 import type { Floats } from "./floats.ts";
 import { type Plan, rateFactor } from "./plan.ts";
@@ -84,6 +85,8 @@ function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefine
 
 export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Context, "seed">): Promise<Identity> {
   const { data, settings, size, validation, loss } = plan;
+  const untrained = model.clone();
+  takeState(untrained);
   // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
   const teacherHashes: string[] = [];
@@ -93,7 +96,7 @@ export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Contex
     ...(validation === undefined || isShare ? {} : { validation: await contentText(validation.data) }),
     ...(settings.teacher === undefined ? {} : { teacher: [settings.teacher, ...teacherHashes].join(", ") }),
     data: await contentText(data),
-    model: await modelHash(model, trainedValues(model, plan)),
+    model: await modelHash(untrained, trainedValues(untrained, plan)),
   };
 }
 
@@ -117,11 +120,7 @@ export async function continueTraining(
     name,
     values: best[index] ?? new Float32Array(),
   }));
-  // The file of the best weights does not contain parameters of the loss.
-  await restoreArrays(
-    arrays.filter(({ name }) => !training.step.own.has(name)),
-    checkpoint.best,
-  );
+  await restoreArrays(arrays, checkpoint.best);
   return best;
 }
 

@@ -1,6 +1,6 @@
 /** Writes the graph of a training step for one set of batch sizes, and loads it and its frozen part. */
 import { infer, type Selection, storedRoot } from "#analysis";
-import type { Batch, Model, Node, Tensor, Value } from "#ir";
+import type { Batch, Model, Node, Value } from "#ir";
 import { describe, emitInto, int64, isFloat, Miss, PithError, replaceNode } from "#ir";
 import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
@@ -14,8 +14,6 @@ import { writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
-  /** Initial values of the loss's trained parameters, by name. */
-  readonly own: ReadonlyMap<string, Tensor>;
   /** Maps each state to the name of the output with its next value. */
   readonly states: ReadonlyMap<string, string>;
   /** Whether the step needs random numbers, as dropout does. */
@@ -39,18 +37,12 @@ export async function loadStepGraph(
   const stepModel = prepared.clone();
   // The loss adds nodes of the teacher, which keep their inference form.
   const modelNodes = new Set(stepModel.graph.nodes());
-  const lossGraph = await writeLoss(stepModel, example, loss, context);
-  const lossTensors = new Map(
-    lossGraph.parameters.flatMap((name) => {
-      const tensor = stepModel.graph.value(name)?.tensor;
-      return tensor === undefined ? [] : [[name, tensor] as const];
-    }),
-  );
+  const lossGraph = await writeLoss(stepModel, example, loss, context.log);
   const { states, draw } = writeTrainingForms(stepModel, modelNodes, trained);
   fuseForStep(stepModel);
   const { frozen, step, gradients, carried, stopped } = differentiate(stepModel, {
     loss: lossGraph.value.name,
-    wrt: ({ name }) => trained.has(name) || lossGraph.parameters.includes(name),
+    wrt: ({ name }) => trained.has(name),
     states,
     channelBlock: await channelBlock(context.engine),
     carry,
@@ -64,7 +56,6 @@ export async function loadStepGraph(
   const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
   return {
     loss: lossGraph.value.name,
-    own: lossTensors,
     gradients,
     carried,
     stopped,

@@ -30,8 +30,6 @@ import { decaysOf, trainedValues } from "./trained-values.ts";
 
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];
-  /** Names of the loss's trained parameters. */
-  readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
   readonly states: readonly State[];
   readonly draws: boolean;
@@ -90,7 +88,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     context.log({ id: "untrained", text, level: "warning" });
   }
   const tensors = [...firstGraph.gradients.keys(), ...firstGraph.states.keys()].map(
-    (name) => [name, firstGraph.own.get(name) ?? tensorOf(trainedModel, name)] as const,
+    (name) => [name, tensorOf(trainedModel, name)] as const,
   );
   const stored = await storedArrays(tensors);
   const states = stored.splice(firstGraph.gradients.size).map((state) => ({ ...state, next: emptyLike(state.values) }));
@@ -109,7 +107,6 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
 
   return {
     parameters: arrays.map(toOptimizedParameter),
-    own: new Set(firstGraph.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: firstGraph.draws,
     async run(batch, place = [runs++]) {

@@ -35,14 +35,6 @@ export function changedValues({ parameters, states }: Step): readonly State[] {
   return [...parameters, ...states];
 }
 
-export function lossWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
-  return new Map(
-    changedValues(step).flatMap(({ name }, index) =>
-      step.own.has(name) ? [[name, Float32Array.from(weights[index] ?? [])] as const] : [],
-    ),
-  );
-}
-
 /** Returns all arrays of the state except parameters and states that the model itself stores. */
 export function stateOf({ step }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };

@@ -1,4 +1,4 @@
-/** Tests losses that read intermediate values, train additional parameters or depend on the step. */
+/** Tests losses that read intermediate values of student and teacher. */
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { stopAfter } from "../../../test/train/corners.ts";
@@ -17,14 +17,13 @@ const numbers = (count: number): Float32Array =>
   Float32Array.from({ length: count }, (_, index) => Math.sin(index * 1.7));
 const data = memory("waves", { input: float32([40, 6], numbers(240)) });
 
-/** Mean squared distance between the teacher's hidden layer and the projected hidden layer of the student. */
+/** Mean squared distance between the hidden layers of teacher and student. */
 const hint: Loss = {
   name: "hint",
   async build(scope) {
     const { emit } = scope;
     const teacherHidden = scope.teacher(teacher).value("relu.output");
-    const projection = scope.parameter("projection", float32([4, 8], numbers(32)));
-    const error = emit.Sub([emit.MatMul([scope.value("relu.output"), projection]), teacherHidden]);
+    const error = emit.Sub([scope.value("relu.output"), teacherHidden]);
     return { value: scaledSum(emit, emit.Mul([error, error]), 1 / (20 * 8)), feeds: () => ({}) };
   },
 };
@@ -34,11 +33,11 @@ async function weightsOf(model: Model): Promise<unknown> {
   return Promise.all(stored.map(async ({ name, tensor }) => [name, (await tensor?.read())?.data]));
 }
 
-describe("a loss over inner values with a trained projection", () => {
+describe("a loss over inner values", () => {
   const settings = { data, loss: hint, epochs: 30, batch: 20, learningRate: 0.03 };
 
-  test("trains student and projection without changing the student's graph", async () => {
-    const model = net(4, 2);
+  test("trains the student without changing its graph", async () => {
+    const model = net(8, 2);
     const before = [...model.graph.values()].map(({ name }) => name);
     const { history, changes } = await train(model, settings);
     expect(history.at(-1)?.loss).toBeLessThan(0.3 * (history[0]?.loss ?? 0));
@@ -46,18 +45,12 @@ describe("a loss over inner values with a trained projection", () => {
     expect(changes.map(({ at }) => at)).toEqual(["fc1.weight", "fc1.bias"]);
   });
 
-  test("validates with the current projection", async () => {
-    const { history } = await train(net(4, 2), { ...settings, validation: data });
-    const last = history.at(-1);
-    expect(last?.evaluations.at(-1)?.figure).toBeLessThan(1.05 * (last?.loss ?? 0));
-  });
-
   test("resumes from a checkpoint with the same bits", async () => {
     const options = { ...settings, epochs: 4, validation: data };
-    const [uninterrupted, continued] = [net(4, 2), net(4, 2)];
+    const [uninterrupted, continued] = [net(8, 2), net(8, 2)];
     await train(uninterrupted, { ...options, checkpoint: temporaryFolder() });
     const checkpoint = temporaryFolder();
-    await expect(train(net(4, 2), { ...options, checkpoint }, stopAfter(3))).rejects.toMatchObject({
+    await expect(train(net(8, 2), { ...options, checkpoint }, stopAfter(3))).rejects.toMatchObject({
       code: "E_STOPPED",
     });
     await train(continued, { ...options, checkpoint, resume: true });
@@ -66,7 +59,7 @@ describe("a loss over inner values with a trained projection", () => {
 
   test("rejects a missing value and lists similar names", async () => {
     const wrong: Loss = { name: "wrong", build: (scope) => ({ value: scope.value("fc"), feeds: () => ({}) }) };
-    await expect(train(net(4, 2), { ...settings, loss: wrong })).rejects.toMatchObject({
+    await expect(train(net(8, 2), { ...settings, loss: wrong })).rejects.toMatchObject({
       code: "E_NAME",
       message: 'The model computes no value "fc".',
       hint: expect.stringContaining("fc1"),

@@ -5,7 +5,7 @@ import {
   difference,
   mean,
   type Pair,
-  projectToSameWidth,
+  requireSame,
   square,
   squaredError,
   vectorPerSample,
@@ -28,7 +28,7 @@ export const featureLosses: readonly DistillationLoss[] = [
     settings: { mse: number, cosine: number },
     write(writing, [outputs], { mse = 0.2, cosine = 0.8 }) {
       const { emit } = writing;
-      const pair = projectToSameWidth(writing, vectorPerSample(writing, outputs));
+      const pair = requireSame(vectorPerSample(writing, outputs));
       return emit.Add([
         emit.Mul([meanSquare(emit, pair), mse]),
         emit.Mul([mean(emit, cosineDistances(emit, pair)), cosine]),

@@ -28,8 +28,6 @@ export interface Writing {
   readonly emit: Emit;
   /** 1 for tokens, 0 for padding. Shape: [rows] for `scores` and `labels`, [batch, tokens] for other values; undefined without tokens. */
   readonly mask: Value | undefined;
-  /** Adds a trained parameter of the loss, initialized uniformly between `start` - `reach` and `start` + `reach`. */
-  parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
 }
 
 /** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */
@@ -46,11 +44,10 @@ export function mismatch({ student, teacher }: Pair, problem: string, hint?: str
   return new PithError("E_SHAPE_MISMATCH", `${shapesText} ${problem}.`, hint === undefined ? {} : { hint });
 }
 
-/** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
-function requireSame(pair: Pair, hint?: string): readonly number[] {
-  const [studentDims, teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
-  if (sameDims(studentDims, teacherDims)) return studentDims;
-  throw mismatch(pair, "have different shapes", hint);
+/** @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
+export function requireSame(pair: Pair): Pair {
+  if (sameDims(sizeOf(pair.student), sizeOf(pair.teacher))) return pair;
+  throw mismatch(pair, "have different shapes", "Use another loss, or other values: student=…, teacher=….");
 }
 
 export const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
@@ -100,31 +97,11 @@ function sampleVectors({ emit, mask }: Writing, value: Value): Value {
   return emit.Div([sum, emit.Max([count, 1])]);
 }
 
-/** Projects the student's vectors to the teacher's width; initialized as in PyTorch. */
-function projectStudent(writing: Writing, { student, teacher }: Pair): Value {
-  const { emit } = writing;
-  const dims = sizeOf(student);
-  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(-1));
-  const reach = 1 / Math.sqrt(from);
-  const weight = writing.parameter("projection.weight", [to, from], 0, reach);
-  const shift = writing.parameter("projection.bias", [to], 0, reach);
-  const rows = emit.Reshape([student, [-1, from]]);
-  return emit.Reshape([emit.Gemm([rows, weight, shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
-}
-
-/** Projects the student if the widths differ. @throws PithError E_SHAPE_MISMATCH if other dimensions differ. */
-export function projectToSameWidth(writing: Writing, { student, teacher }: Pair): Pair {
-  const isSame = sizeOf(student).at(-1) === sizeOf(teacher).at(-1);
-  const pair = { student: isSame ? student : projectStudent(writing, { student, teacher }), teacher };
-  requireSame(pair, "Use another loss, or other values: student=…, teacher=….");
-  return pair;
-}
-
 export const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
 
 export function squaredError(writing: Writing, pair: Pair): Value {
   const { emit } = writing;
-  requireSame(pair, "Use another loss, or other values: student=…, teacher=….");
+  requireSame(pair);
   return meanOfFeatures(writing, square(emit, difference(emit, pair)));
 }
 

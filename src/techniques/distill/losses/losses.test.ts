@@ -40,13 +40,6 @@ graph (nothing: float32[N]) -> (zero: float32[]) {
 const tensorsOf = (inputs: Case["inputs"], whose: string): ReadonlyMap<string, GoldenTensor> =>
   new Map(Object.entries(inputs).filter(([name]) => name.startsWith(whose)));
 
-/** Endings of the names of parameters that a loss trains, by their names in the golden cases of PyTorch. */
-const learned: Readonly<Record<string, string>> = {
-  projection_weight: "projection.weight",
-  projection_bias: "projection.bias",
-  log_scale: "scale",
-};
-
 /** Returns value and gradients of a loss, given as text, on stored outputs of student and teacher. */
 async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly Model[]) {
   const student = tensorsOf(inputs, "student");
@@ -64,19 +57,9 @@ async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly M
   });
   try {
     const gradients = new Map<string, Float64Array>();
-    const learnedInputs = Object.entries(learned).flatMap(([name, ending]) => {
-      const trained = step.parameters.find(
-        (parameter) => step.own.has(parameter.name) && parameter.name.endsWith(ending),
-      );
-      const tensor = inputs[name];
-      if (trained === undefined || tensor === undefined) return [];
-      trained.values.set(goldenNumbers(tensor));
-      return [[name, trained] as const];
-    });
     const value = await step.run(batch);
-    for (const [name, { gradient }] of learnedInputs) gradients.set(name, Float64Array.from(gradient));
     for (const { name, gradient } of step.parameters)
-      if (!step.own.has(name)) gradients.set(name.replace(/\.stored$/, ""), Float64Array.from(gradient));
+      gradients.set(name.replace(/\.stored$/, ""), Float64Array.from(gradient));
     return { value, gradients };
   } finally {
     await step.release();

@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { valueNamed } from "#analysis";
 import type { Batch, Model, Value } from "#ir";
-import { dimsText, elementCount, float32, isFloat, Miss, PithError, random } from "#ir";
+import { dimsText, isFloat, Miss, PithError } from "#ir";
 import {
   addTokenMask,
   type Loss,
@@ -76,22 +76,10 @@ function buildLoss(
       };
       const values: Value[] = [];
       for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
-        let isProjected = false;
         const mask = tokens && maskOf(tokens);
-        const writing: Writing = {
-          emit,
-          mask: mask && isScores ? emit.Reshape([mask, [-1]]) : mask,
-          parameter(parameterName, dims, start, reach = 0) {
-            isProjected ||= parameterName.startsWith("projection");
-            const generator = random(scope.seed, name, parameterName, values.length);
-            const numbers = Array.from({ length: elementCount(dims) }, () => start + generator.uniform(-reach, reach));
-            return scope.parameter(`${name}.${parameterName}`, float32(dims, numbers));
-          },
-        };
+        const writing: Writing = { emit, mask: mask && isScores ? emit.Reshape([mask, [-1]]) : mask };
         values.push(write(writing, pairs));
-        if (isScores) continue;
-        const end = isProjected ? ", projected" : "";
-        scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
+        if (!isScores) scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}` });
       }
       if (values.length === 0) throw new PithError("E_OPTION", "There is no teacher.");
       return {
