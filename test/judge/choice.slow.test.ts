@@ -5,7 +5,7 @@ import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { accuracy } from "../../src/judge/index.ts";
-import { drawHoldout } from "../../src/judge/measure/division.ts";
+import { drawHoldout } from "../../src/judge/measure/holdout.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
 import { errorOfRun } from "../../src/judge/run/rejection.ts";

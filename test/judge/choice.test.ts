@@ -5,7 +5,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
-import { drawHoldout } from "../../src/judge/measure/division.ts";
+import { drawHoldout } from "../../src/judge/measure/holdout.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { quick, recipe, task, trained } from "./blobs.ts";
 import { candidates, count, reliant, relying, seed } from "./reliant.ts";

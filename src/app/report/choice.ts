@@ -1,7 +1,7 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
 import { bytes, counted, integer, times } from "../../core/numbers.ts";
 import { isWithin } from "../../judge/compare/goal.ts";
-import { minDivided } from "../../judge/measure/division.ts";
+import { minDivided } from "../../judge/measure/holdout.ts";
 import { minSamples } from "../../judge/recipe/open-samples.ts";
 import type { Run, StepRecord } from "../../judge/record/data.ts";
 import {

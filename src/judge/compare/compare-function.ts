@@ -4,26 +4,36 @@
  */
 
 import { withFixedDraws } from "#analysis";
-import { type Batch, Miss, type Model, PithError, stripPeriod } from "#ir";
+import { type Batch, type Dense, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
+import type { Estimate } from "../../core/estimate.ts";
+import { meanInterval, moments, wilson } from "../../core/math/interval.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { bytesOfBatch } from "../../data/batches/rows.ts";
 import { testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
+import { perplexity } from "../../runtime/metrics/metrics.ts";
 import { runCachedSteps } from "../../runtime/paired/cached-steps.ts";
 import type { ModelRun } from "../../runtime/paired/original-runs.ts";
-import { namesInBoth, type PairedRuns, pairedRuns, pairWithResult } from "../../runtime/paired/paired-runs.ts";
-import { decoderOf } from "../../runtime/run/decoding.ts";
+import {
+  namesInBoth,
+  type Pair,
+  type PairedRuns,
+  pairedRuns,
+  pairWithResult,
+} from "../../runtime/paired/paired-runs.ts";
+import { type Decoder, decoderOf, tokenRows } from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
 import { textInputs } from "../../runtime/run/text-inputs.ts";
-import { type LanguageFigures, languageFigures, lostTokens } from "./language-figures.ts";
 import {
   type ComparedOutput,
   compareEachOutput,
+  groupTokens,
   nothingCompared,
   type OutputLikeness,
   type OutputsOptions,
@@ -292,3 +302,59 @@ async function pairedSamples(
 
 /** Number of texts per run of a language model. The scores of all tokens of a text can take 10 MB. */
 const textsPerRun = 4;
+
+export interface LanguageFigures {
+  /** Share of positions at which both models find the same next token most likely. */
+  readonly agreement: Estimate;
+  /** Mean Kullback-Leibler divergence of the probabilities of the next token, in nats. */
+  readonly divergence: number;
+  /** Perplexity of the result relative to the original's, on the same tokens. */
+  readonly perplexityRatio: Estimate;
+}
+
+/** Returns the figures; undefined without scores of tokens, or if no sample has a token after another one. */
+export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pair[]): LanguageFigures | undefined {
+  if (tokens === undefined || pairs.some(({ expected, got }) => (expected[logits] ?? got[logits])?.dims.length !== 3))
+    return undefined;
+  const labeledPairs = pairs.map((pair, index) => ({ ...pair, label: nextTokens(tokens, pair, pairs[index + 1]) }));
+  const same: number[] = [];
+  const divergences: number[] = [];
+  const changes: number[] = [];
+  for (const { name, members } of groupTokens(labeledPairs, logits))
+    for (const { expected, got, label } of members) {
+      const options = { output: name };
+      same.push(...agreement(options).rows(got, expected));
+      divergences.push(...meanKl(options).rows(got, expected));
+      const [before, after] = [expected, got].map((outputs: Batch) => perplexity(options).rows(outputs, { label }));
+      for (let token = 0; token < (label.dims[0] ?? 0); token++)
+        if (before?.[2 * token + 1] === 1) changes.push((after?.[2 * token] ?? 0) - (before[2 * token] ?? 0));
+    }
+  if (changes.length === 0) return undefined;
+  const change = meanInterval(Float64Array.from(changes));
+  return {
+    agreement: wilson(
+      same.reduce((sum, isSame) => sum + isSame, 0),
+      same.length,
+    ),
+    divergence: moments(Float64Array.from(divergences)).mean,
+    perplexityRatio: {
+      ...change,
+      value: Math.exp(change.value),
+      low: Math.exp(change.low),
+      high: Math.exp(change.high),
+    },
+  };
+}
+
+/** Returns the reason if significantly fewer than half of the next tokens are the original's. */
+export function lostTokens({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
+  if (high >= 0.5) return undefined;
+  return `the most likely next token is the original's at only ${Math.round(value * count)} of ${count} positions`;
+}
+
+/** Returns the next token of each position, in the order of `groupTokens`; −100 for the last one of a text. */
+function nextTokens(tokens: string, { feeds }: Pair, next: Pair | undefined): Dense {
+  const following = next?.cache?.isFirst === false ? tokenRows(next.feeds[tokens]) : [];
+  const labels = tokenRows(feeds[tokens]).flatMap((row, sample) => [...row.slice(1), following[sample]?.[0] ?? -100]);
+  return fromNumbers("int64", [labels.length], labels);
+}

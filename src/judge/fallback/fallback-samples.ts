@@ -11,7 +11,7 @@ import { minDecibels } from "../../runtime/noise/layers.ts";
 import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
-import { drawHoldout, minDivided } from "../measure/division.ts";
+import { drawHoldout, minDivided } from "../measure/holdout.ts";
 import { findLostKnowledge } from "../measure/judgement.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";

@@ -17,12 +17,53 @@ import type { BatchNote } from "../compare/batch-dependence.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import type { Disagreement, Measured, Timing } from "../record/data.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
-import type { FigureRecords } from "./figure-records.ts";
+import type { Rows } from "./holdout.ts";
 import { Looks } from "./looks.ts";
 import { type Purpose, sizeFor } from "./objective.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import type { OriginalTime } from "./time-estimate.ts";
 import { plainFile, weigh } from "./weigh.ts";
+
+export interface MeasuredModel {
+  readonly facts: Omit<Measured, "estimate" | "name">;
+  readonly rows: Rows;
+  readonly seconds: number;
+}
+
+interface FigureRecord extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
+  readonly rows: readonly number[];
+  readonly given: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** Records measurements in the store, by the model and the key of samples and metric. No model is measured twice. */
+export class FigureRecords {
+  readonly store: Store;
+  readonly #judgingKey: unknown;
+
+  constructor(store: Store, judging: unknown) {
+    this.store = store;
+    this.#judgingKey = judging;
+  }
+
+  async read(digest: string): Promise<MeasuredModel | undefined> {
+    const record = (await this.store.records?.read(this.#key(digest))) as FigureRecord | undefined;
+    if (record === undefined) return undefined;
+    const { facts, seconds, rows, given, labels, batchNote } = record;
+    const answers = { predicted: Float64Array.from(given), labels: Float64Array.from(labels) };
+    return { facts, seconds, rows: { rows: Float64Array.from(rows), answers, batchNote } };
+  }
+
+  async keep({ facts, seconds, rows: { rows, answers, batchNote } }: MeasuredModel): Promise<void> {
+    const [predictions, labels] = [[...answers.predicted], [...answers.labels]];
+    const record: FigureRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
+    await this.store.records?.write(this.#key(facts.sha256), record);
+  }
+
+  #key(digest: string): unknown {
+    return { model: digest, judging: this.#judgingKey };
+  }
+}
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;

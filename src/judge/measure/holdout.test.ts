@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import { accuracy, macroF1 } from "../../runtime/metrics/metrics.ts";
-import { drawHoldout } from "./division.ts";
-import { Holdout } from "./holdout.ts";
+import { drawHoldout, Holdout } from "./holdout.ts";
 
 test("draws a third of the samples for validation, the others, and always the same for testing", () => {
   const { validation, test: tested } = drawHoldout(1000, false) ?? {};

@@ -1,9 +1,11 @@
 /** Compares models on the validation samples, on which a result is chosen. The chosen value is biased. */
 
-import { joinArrays } from "#ir";
+import { joinArrays, random } from "#ir";
 import type { Estimate } from "../../core/estimate.ts";
 import type { Level } from "../../core/math/interval.ts";
 import { allowance, counted, figure } from "../../core/numbers.ts";
+import { range } from "../../data/batches/indexed.ts";
+import { testSeed } from "../../data/batches/select.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
@@ -18,6 +20,23 @@ import type { Metric } from "../../runtime/metrics/types.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
 import { compareRows } from "../compare/compare.ts";
 import type { Comparison } from "../compare/goal.ts";
+
+const validationShare = 1 / 3;
+/** Minimum number of validation samples. With fewer, the split is not divided, and results are chosen on the test samples. */
+const minValidation = 30;
+/** Minimum number of samples that are divided into validation and test. */
+export const minDivided = minValidation / validationShare;
+
+/** Draws validation samples, or takes the first ones (`inOrder`) if samples run in order. Undefined if there are too few samples. */
+export function drawHoldout(
+  count: number,
+  inOrder: boolean,
+): { readonly validation: Uint32Array; readonly test: Uint32Array } | undefined {
+  const validation = Math.floor(validationShare * count);
+  if (validation < minValidation) return undefined;
+  const order = inOrder ? range(count) : random(testSeed, "choose").permutation(count);
+  return { validation: order.slice(0, validation).sort(), test: order.slice(validation).sort() };
+}
 
 export interface Rows {
   /** Metric values, samples × columns. */

@@ -12,8 +12,7 @@ import { answersWithNaN } from "../compare/compare.ts";
 import { type Goal, judge, usualDrop } from "../compare/goal.ts";
 import type { Validated } from "../record/data.ts";
 import { chanceSentence } from "../record/verdict.ts";
-import { drawHoldout } from "./division.ts";
-import { Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
+import { drawHoldout, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
   /** Samples per run (64; one if outputs depend on the batch). */

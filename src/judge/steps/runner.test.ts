@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { memoryModels } from "./loose-models.ts";
 import { Runner } from "./runner.ts";
+import { memoryModels } from "./store.ts";
 
 test("an attempt is not run again if its options are chosen, and then logs its messages", async () => {
   const ran: number[] = [];

@@ -6,7 +6,7 @@ import { allValues } from "../../core/graph/graph.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { encodeToBytes } from "../../core/onnx/encode.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
-import { storeComputed } from "./loose-models.ts";
+import { storeComputed } from "./store.ts";
 
 const quantized = async () => {
   const model = parseModel(`opset 17
