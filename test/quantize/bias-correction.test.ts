@@ -113,7 +113,7 @@ graph (x: float32[batch, 1]) -> (y) {
 }`);
   const layer = layers(model, infer(model))[0];
   if (layer === undefined) throw new Error("The network has no layer.");
-  await addOutputBias(model, layer, undefined, Float64Array.of(0.01), createEngine());
+  await addOutputBias(model, layer, undefined, Float64Array.of(0.01));
   const [y] = await run(model, { x: { type: "float32", dims: [1, 1], data: new Float32Array(1) } });
   expect(y).toBeCloseTo(2.147, 2);
 });
@@ -137,4 +137,37 @@ test("corrects a bias that two layers share separately for each layer", async ()
   const text = network.replace(/ {2}b\.bias.*\n/, "").replace("b.weight, b.bias", "b.weight, a.bias");
   const without = await rounded({ biasCorrection: "none" }, 128, text);
   expect((await rounded({}, 128, text)).error).toBeLessThan(without.error);
+});
+
+test("reads activations with many positions of fewer samples", async () => {
+  const text = `opset 21
+graph (x: float32[batch, 1, 64, 64]) -> (y) {
+  a.weight: float32[2, 1, 3, 3] = random(seed 1)
+  a.bias: float32[2] = random(seed 2)
+  b.weight: float32[3, 2] = random(seed 5)
+  b.bias: float32[3] = random(seed 6)
+  h = Conv "a" (x, a.weight, a.bias)
+  r = Relu (h)
+  g = GlobalAveragePool (r)
+  f = Flatten (g)
+  y = Gemm "b" (f, b.weight, b.bias) {transB=1}
+}`;
+  const rows = new Map<string, number>();
+  const native = createEngine();
+  const engine: typeof native = {
+    async load(model, options) {
+      const session = await native.load(model, options);
+      const run: typeof session.run = async (feeds, fetch) => {
+        const outputs = await session.run(feeds, fetch);
+        for (const [name, { dims }] of Object.entries(outputs)) rows.set(name, (rows.get(name) ?? 0) + (dims[0] ?? 0));
+        return outputs;
+      };
+      return { run, release: () => session.release() };
+    },
+  };
+  const data = memory("x", { x: numbersFor([64, 1, 64, 64], 5) });
+  await quantize(parseModel(text), { scheme: "static", bits: 4, data }, { engine });
+  // Of both models, the first layer is read on 8 samples, and the second on all 48 that are not held out.
+  expect(rows.get("h")).toBeLessThanOrEqual(48);
+  expect(rows.get("y")).toBeGreaterThanOrEqual(2 * 48);
 });

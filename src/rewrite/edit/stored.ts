@@ -57,7 +57,7 @@ export async function evaluate(
   }
   // Up to IR 3 a weight must be an input.
   part.header.irVersion = Math.max(part.header.irVersion, 4);
-  const session = await engine.load(part, { optimize: false, spinning: false });
+  const session = await engine.load(part, { optimize: false, threads: 1, spinning: false });
   try {
     const results = await session.run({});
     return new Map(

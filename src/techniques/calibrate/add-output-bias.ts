@@ -7,9 +7,7 @@
  */
 import { type BiasedOutput, type Layer, storedRoot } from "#analysis";
 import type { Model, Node, Value } from "#ir";
-import { emitInto, extract, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
-import type { Engine } from "../../core/engine/engine.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { emitInto, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
 import { smallestBiasScale } from "../shared/quantize.ts";
 
 /** A larger code can leave int32 when the runtime adds products to it. */
@@ -21,14 +19,13 @@ export async function addOutputBias(
   layer: Layer,
   sum: BiasedOutput["sum"],
   shift: Float64Array,
-  engine: Engine,
 ): Promise<void> {
   const { bias, node, role } = layer;
   if (role.biasInput !== undefined) {
     if (bias === undefined) return addStoredBias(model, layer, shift);
     if (bias.tensor !== undefined && isFloat(bias.tensor.type))
       return addToStored(model, node, role.biasInput, bias, shift);
-    if (await addToQuantizedBias(model, bias, shift, engine)) return;
+    if (await addToQuantizedBias(bias, shift)) return;
   }
   if (sum === undefined) appendAdd(model, layer, shift);
   else await addToStored(model, sum.node, sum.input, sum.vector, shift);
@@ -53,19 +50,25 @@ async function addToStored(model: Model, node: Node, input: number, value: Value
   else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
 }
 
-/** Adds a shift to a quantized bias, whose scale is the dequantized value of ones. Returns false if it is in float or other nodes read it. */
-async function addToQuantizedBias(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
-  const root = storedRoot(bias);
-  if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;
+/** Returns the scale, one or one per channel, with which a node turns stored integers into a value that nothing else reads. */
+export function scaleOf(value: Value): Value | undefined {
+  const inputs = value.producer?.inputs ?? [];
+  const root = storedRoot(value);
+  const [scale, ...others] = inputs.filter((input) => input?.tensor?.type === "float32");
+  if (root?.tensor === undefined || isFloat(root.tensor.type) || !inputs.includes(root)) return undefined;
+  if (value.uses.size > 1 || others.length > 0) return undefined;
+  return (scale?.tensor?.dims.length ?? 0) > 1 ? undefined : scale;
+}
+
+/** Adds a shift to a quantized bias. Returns false if it is in float or other nodes read it. */
+async function addToQuantizedBias(bias: Value, shift: Float64Array): Promise<boolean> {
+  const [root, scale] = [storedRoot(bias), await scaleOf(bias)?.tensor?.read()];
+  if (root?.tensor?.type !== "int32" || root.uses.size > 1 || scale === undefined) return false;
   const codes = await root.tensor.read();
   if (codes.type !== "int32" || codes.data.length !== shift.length) return false;
-  const probe = extract(model, [bias]);
-  const [ones, dequantized] = [probe.graph.value(root.name), probe.graph.value(bias.name)];
-  if (ones === undefined || dequantized === undefined) return false;
-  ones.tensor = inMemory({ type: "int32", dims: codes.dims, data: new Int32Array(codes.data.length).fill(1) });
-  const scale = toFloat64(await readStoredValue(probe, dequantized, engine));
+  const scales = toFloat64(scale);
   const data = codes.data.map((code, channel) => {
-    const sum = code + Math.round((shift[channel] ?? 0) / (scale[channel] ?? 1));
+    const sum = code + Math.round((shift[channel] ?? 0) / (scales[scales.length === 1 ? 0 : channel] ?? 1));
     return Math.max(-largestBiasCode, Math.min(largestBiasCode, sum));
   });
   root.tensor = inMemory({ type: "int32", dims: codes.dims, data });

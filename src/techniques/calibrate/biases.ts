@@ -61,7 +61,7 @@ export async function correctBiases(
     );
     const powers = moments.variance.map((variance, channel) => variance + (moments.mean[channel] ?? 0) ** 2);
     if (!isScaled && !isAboveRounding(shift, powers)) continue;
-    await addOutputBias(model, layer, biased.sum, shift, engine);
+    await addOutputBias(model, layer, biased.sum, shift);
     changed++;
   }
   return changed;

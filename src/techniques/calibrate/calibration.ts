@@ -255,7 +255,7 @@ export class Calibration {
     const names = part.graph.inputs.map(({ name }) => name);
     if (!this.#takesAnyCount || !names.every((name) => this.#storedNames.includes(name)))
       return createRunner(engine, part, this.#dataName, { optimize });
-    const session = await engine.load(part, { optimize, spinning: false });
+    const session = await engine.load(part, { optimize, threads: 1, spinning: false });
     return { run: (batch) => session.run(selectColumns(batch, names)), release: () => session.release() };
   }
 

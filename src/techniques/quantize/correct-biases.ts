@@ -6,7 +6,7 @@
  * Rounding errors of weights are proportional to the inputs, so the mean alone (Nagel et al. 2019, arXiv 1906.04721) would be corrected at the cost of
  * large outputs, and scores would shrink. f multiplies the scales of the quantized values and costs nothing at run time.
  */
-import { biasedOutput, type Inference, infer, type Layer, layers, storedRoot } from "#analysis";
+import { biasedOutput, type Inference, infer, type Layer, layers } from "#analysis";
 import { elementCount, fixedDims, inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import { counted } from "../../core/numbers.ts";
@@ -17,7 +17,7 @@ import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { createTrials, noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
-import { addOutputBias, isAboveRounding } from "../calibrate/add-output-bias.ts";
+import { addOutputBias, isAboveRounding, scaleOf } from "../calibrate/add-output-bias.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
 import { type Match, matchOriginal } from "../calibrate/match.ts";
@@ -28,6 +28,8 @@ const minSamples = 32;
 const maxHeldOut = 32;
 /** Number of layer outputs that means and slopes are computed from, if 32 samples do not have more. */
 const fittedOutputs = 2 ** 27;
+/** Number of outputs of a channel that suffice, and the minimum number of samples that they come from. */
+const [channelOutputs, minLayerSamples] = [2 ** 15, 8];
 /** Number of outputs of a layer in a batch, if 16 samples do not have more; and of layers whose outputs the original computes in one run. */
 const [batchOutputs, aheadOutputs] = [2 ** 19, 2 ** 25];
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
@@ -89,11 +91,15 @@ async function correctLayers(
   try {
     const counts = outputCounts(match);
     const batch = Math.max(samplesAtOnce, Math.floor(batchOutputs / Math.max(...counts)));
-    const walk = { engine, signal, batch, storage, optimize: true };
-    const [calibration, reference] = [
-      await Calibration.begin(model, samples, walk),
-      await Calibration.begin(match.original, samples, walk),
-    ];
+    const walkOptions = { engine, signal, batch, storage, optimize: true };
+    const total = samples.count ?? Number.POSITIVE_INFINITY;
+    const begin = async (count: number) => {
+      await storage.release();
+      const taken = take(samples, count);
+      const calibration = await Calibration.begin(model, taken, walkOptions);
+      return { count, calibration, reference: await Calibration.begin(match.original, taken, walkOptions) };
+    };
+    let walk: Awaited<ReturnType<typeof begin>> | undefined;
     const inference = infer(model);
     const all = layers(model, inference);
     let corrected = 0;
@@ -107,6 +113,9 @@ async function correctLayers(
       if (layer === undefined || source === undefined || layer.role.outTaps !== undefined) continue;
       const biased = biasedOutput(layer, inference);
       if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
+      const needed = layerSamples((counts[index] ?? 0) / layer.outputs, total);
+      if (walk === undefined || needed > walk.count) [walk, ahead] = [await begin(needed), index];
+      const { calibration, reference } = walk;
       // The outputs of both models are stored, so that each layer runs once; those of several layers of the original in one run.
       await calibration.reach(biased.output.producer ?? layer.node, true);
       if (index >= ahead) {
@@ -114,7 +123,7 @@ async function correctLayers(
         for (ahead = index; outputs <= aheadOutputs; ahead++) {
           const name = match.layers[ahead]?.original;
           if (name === undefined || (ahead > index && !reference.hasRows(name))) break;
-          outputs += (counts[ahead] ?? 0) * (samples.count ?? 0);
+          outputs += (counts[ahead] ?? 0) * walk.count;
         }
         const names = match.layers.slice(index, ahead).map(({ original }) => original);
         await reference.reach(match.original.graph.value(names.at(-1) ?? "")?.producer ?? source, true, names);
@@ -133,13 +142,19 @@ async function correctLayers(
       const powers = sums.xx.map((sum) => sum / sums.count);
       const isScaled = factors.some((factor) => Math.abs(factor - 1) > 1e-6);
       if (!isScaled && !isAboveRounding(added, powers)) continue;
-      await addOutputBias(model, layer, biased.sum, added, engine);
+      await addOutputBias(model, layer, biased.sum, added);
       corrected++;
     }
     return corrected;
   } finally {
     await storage.release();
   }
+}
+
+/** Returns the number of samples for a layer: a power of two, or all if more than half are needed. Large images have many outputs of each channel. */
+function layerSamples(positions: number, total: number): number {
+  const needed = 2 ** Math.ceil(Math.log2(Math.max(minLayerSamples, channelOutputs / Math.max(1, positions))));
+  return needed > total / 2 ? total : needed;
 }
 
 async function readFloatBias(bias: Value | undefined): Promise<Float64Array | undefined> {
@@ -151,7 +166,10 @@ async function readFloatBias(bias: Value | undefined): Promise<Float64Array | un
 async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Array | undefined> {
   const { node, role, bias, outputs } = layer;
   const values = [node.inputs[role.input], bias?.tensor === undefined ? bias : undefined];
-  const scales = values.flatMap((value) => (value === undefined ? [] : [scaleOf(value)]));
+  const scales = values.flatMap((value) => {
+    const scale = value && scaleOf(value);
+    return value === undefined ? [] : [scale?.uses.size === 1 ? scale : undefined];
+  });
   const tensors = await Promise.all(scales.map((scale) => scale?.tensor?.read()));
   const [count] = tensors.map((dense) => dense?.data.length);
   if (count === undefined || tensors.some((dense) => dense?.data.length !== count) || (count > 1 && count !== outputs))
@@ -164,17 +182,6 @@ async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Arra
     scale.tensor = inMemory({ type: "float32", dims: dense.dims, data: scaled });
   }
   return factors;
-}
-
-/** Returns the scale, one or one per channel, with which stored integers become a value that nothing else reads. */
-function scaleOf(value: Value): Value | undefined {
-  const inputs = value.producer?.inputs ?? [];
-  const root = storedRoot(value);
-  const floats = inputs.filter((input) => input?.tensor?.type === "float32");
-  const [scale] = floats;
-  if (root?.tensor === undefined || isFloat(root.tensor.type) || !inputs.includes(root)) return undefined;
-  if (value.uses.size > 1 || floats.length !== 1 || scale === undefined || scale.uses.size > 1) return undefined;
-  return (scale.tensor?.dims.length ?? 0) > 1 ? undefined : scale;
 }
 
 /**

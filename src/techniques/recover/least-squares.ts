@@ -154,7 +154,7 @@ async function solveLayer(
   if (!changed) return false;
   const biased = biasedOutput(layer, runs.inference);
   await writeWeights(layer, weights);
-  if (canChangeBias && !matched.normalized) await addOutputBias(model, layer, biased?.sum, shift, engine);
+  if (canChangeBias && !matched.normalized) await addOutputBias(model, layer, biased?.sum, shift);
   for (const norm of runs.norms) if (norm.data === biased?.output) await recalibrate(norm, runs.current);
   return true;
 }
