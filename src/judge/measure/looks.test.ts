@@ -129,3 +129,18 @@ test("completes an evaluation that ended at a look if all samples are requested"
   expect(await evaluate(fresh, 128)).toEqual(early);
   for (const folder of [store, fresh]) await folder.release();
 });
+
+test("a stopped run does not stop another that needs the sizes of the same file", async () => {
+  const net = model("w: float32[2, 2] = random(seed 7)\n  logits = MatMul(x, w)");
+  const controller = new AbortController();
+  const [stopped, other] = await Promise.all(
+    [controller.signal, new AbortController().signal].map(async (signal) => {
+      const records = new FigureRecords(await openStore(net, {}), "sizes");
+      return Evaluator.create(records, taskOf(100), { name: "original" }, completeContext({ signal }));
+    }),
+  );
+  const [first, second] = [stopped, other].map((evaluator) => evaluator?.sized(evaluator.original.measured));
+  controller.abort();
+  await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
+  await expect(second).resolves.toMatchObject({ sampled: false });
+});
