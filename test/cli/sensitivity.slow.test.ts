@@ -101,5 +101,5 @@ test("prints the data with --json, and keeps files that an author changed", asyn
   writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
   const { err } = await pith(...words);
   expect(err).toContain("prune.yaml stays as it is");
-  expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh starts again`);
+  expect(err).toContain(`are kept in ${join(out, "pith-steps")}: the same command reuses them`);
 });
