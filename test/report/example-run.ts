@@ -194,12 +194,7 @@ export const exampleRun: Run = {
   ],
   noise: {
     samples: 16,
-    layers: layerNames.map((layer, index) => ({
-      layer,
-      signalToNoise: index === 0 ? undefined : 40 - 9 * index,
-      cosine: 1 - index / 1000,
-      maxError: index / 10,
-    })),
+    layers: layerNames.map((layer, index) => ({ layer, signalToNoise: index === 0 ? undefined : 40 - 9 * index })),
     misses: [{ at: "fc.down", reason: "the model has no such layer" }],
   },
   warnings: [],

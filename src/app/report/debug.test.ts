@@ -3,7 +3,6 @@ import { type DebuggedLayer, drawLayers } from "./debug.ts";
 
 const layerWith = (layer: string, own: number | undefined, signalToNoise: number): DebuggedLayer => ({
   ...{ layer, own, signalToNoise, kind: "layer", operator: "Conv", share: undefined, hidden: [] },
-  ...{ cosine: 1, maxError: 0 },
 });
 
 test("draws a bar for each layer, also for ratios that are not finite, and marks the one that dominates", () => {

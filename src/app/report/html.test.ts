@@ -130,8 +130,8 @@ describe("a report", () => {
     expect(page).toContain("1 layer is exactly equal.");
     const [first, ...otherLayers] = exampleRun.noise?.layers ?? [];
     if (first === undefined || exampleRun.noise === undefined) throw new Error("The example has no noise.");
-    const louder = { ...exampleRun.noise, layers: [{ ...first, signalToNoise: -3.25, cosine: -0.5 }, ...otherLayers] };
-    expect(reportPage({ ...exampleRun, noise: louder })).toMatch(/>−3\.[23] dB<.*>−0\.5000</);
+    const louder = { ...exampleRun.noise, layers: [{ ...first, signalToNoise: -3.25 }, ...otherLayers] };
+    expect(reportPage({ ...exampleRun, noise: louder })).toMatch(/>−3\.[23] dB</);
     expect(page).toContain("Not compared: the model has no such layer (1).");
   });
 

@@ -179,10 +179,9 @@ function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]):
   const row = (noise: LayerNoise): Markup => {
     const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(noise) / emptyBar));
     const bar = html`${minus(decibels(noise).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span>`;
-    return html`<tr>${numberCell(integer(all.indexOf(noise) + 1))}<td class="text"><span class="name">${noise.layer}</span></td>${[bar, minus(noise.cosine.toFixed(4)), noise.maxError.toPrecision(3)].map((text) => numberCell(text))}</tr>`;
+    return html`<tr>${numberCell(integer(all.indexOf(noise) + 1))}<td class="text"><span class="name">${noise.layer}</span></td>${numberCell(bar)}</tr>`;
   };
-  const titles = ["signal to noise", "cosine", "largest error"].map(numberHead);
-  return wideTable([numberHead("position"), textHead("layer"), titles], loudest.map(row));
+  return wideTable([numberHead("position"), textHead("layer"), numberHead("signal to noise")], loudest.map(row));
 }
 
 function skippedText(misses: readonly { readonly reason: string }[]): Content {

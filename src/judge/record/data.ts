@@ -2,7 +2,6 @@
 import type { ErrorCode } from "#ir";
 import type { Change, Learnt } from "#pass";
 import type { Estimate, Unit } from "../../core/estimate.ts";
-import type { LayerDifference } from "../../runtime/noise/layers.ts";
 import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { CompressedSize } from "../../runtime/run/size.ts";
@@ -269,7 +268,8 @@ export interface Noise {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
 }
 
-export interface LayerNoise extends Omit<LayerDifference, "signalToNoise"> {
+export interface LayerNoise {
+  readonly layer: string;
   /** Ratio of signal to noise in decibels; undefined if the outputs are equal. */
   readonly signalToNoise: number | undefined;
 }

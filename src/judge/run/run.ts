@@ -336,17 +336,13 @@ async function noiseOf(original: Model, result: Model, test: Dataset, context: C
       samples: comparedSamples,
       signal,
     });
-    const finiteLayers = layers.filter(
-      ({ signalToNoise, maxError }) => signalToNoise > -Infinity && Number.isFinite(maxError),
-    );
+    const finiteLayers = layers.filter(({ signalToNoise }) => signalToNoise > -Infinity);
     const brokenLayers = layers.filter((layer) => !finiteLayers.includes(layer));
     return {
       samples: Math.min(comparedSamples, test.count ?? comparedSamples),
-      layers: finiteLayers.map(({ layer, signalToNoise, cosine, maxError }) => ({
+      layers: finiteLayers.map(({ layer, signalToNoise }) => ({
         layer,
         signalToNoise: signalToNoise === Infinity ? undefined : signalToNoise,
-        cosine,
-        maxError,
       })),
       misses: [
         ...brokenLayers.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),

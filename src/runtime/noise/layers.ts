@@ -17,8 +17,6 @@ export interface LayerDifference {
   readonly layer: string;
   /** In decibels; infinite if nothing changed. */
   readonly signalToNoise: number;
-  readonly cosine: number;
-  readonly maxError: number;
 }
 
 export interface LayerComparison {
@@ -93,8 +91,8 @@ export async function measureDifferences(
   });
   return pairs.flatMap(({ place, noise }) => {
     // The worst part of a model output counts.
-    const { apart, signalToNoise, cosine, largest } = noise.worst;
-    if (apart === undefined) return [{ place, signalToNoise, cosine, maxError: largest }];
+    const { apart, signalToNoise } = noise.worst;
+    if (apart === undefined) return [{ place, signalToNoise }];
     misses.push(new Miss(apart, place.layer));
     return [];
   });

@@ -14,8 +14,6 @@ export class Difference {
   signal = 0;
   /** Σ (x − y)² */
   noise = 0;
-  /** max |x − y| */
-  largest = 0;
   #otherSignal = 0;
   #product = 0;
 
@@ -24,9 +22,6 @@ export class Difference {
     this.#otherSignal += y * y;
     this.noise += (x - y) ** 2;
     this.#product += x * y;
-    // A NaN remains the largest error, because no number is greater than NaN.
-    const error = Math.abs(x - y);
-    if (Number.isNaN(error) || error > this.largest) this.largest = error;
   }
 
   /** @param part part of the tensors to add (default: all). */
