@@ -12,7 +12,6 @@ import { applyInside, type Module, type ModuleScope, mismatch, requireCount, req
 export interface AttentionOptions {
   /** Name of the network input [batch, tokens] that is 0 for tokens to ignore (padding). */
   readonly mask?: string;
-  readonly bias?: boolean;
 }
 
 /** Constant that is added to masked scores, so that their exponential is 0. */
@@ -29,7 +28,7 @@ export function attention(width: number, heads: number, options: AttentionOption
   if (requireCount("attention: width", width) % heads !== 0)
     throw new PithError("E_OPTION", `attention: a width of ${width} is not divisible by ${heads} heads.`);
   const depth = width / heads;
-  const layer = linear(width, width, { bias: options.bias });
+  const layer = linear(width, width);
   return (scope, x) => {
     const { emit, name } = scope;
     requireDims("attention", scope, x, ["batch", "tokens", width]);

@@ -1,29 +1,27 @@
 import { dimsText, float32, int64, PithError } from "#ir";
 import { type Module, mismatch } from "./module.ts";
 
+const elementwise =
+  (op: "Relu" | "Sigmoid" | "Tanh" | "Gelu") =>
+  (): Module =>
+  ({ emit, name }, x) =>
+    emit.named(`${name}.output`)[op]([x]);
+
 /** max(x, 0). */
-export function relu(): Module {
-  return ({ emit, name }, x) => emit.named(`${name}.output`).Relu([x]);
-}
+export const relu = elementwise("Relu");
 
 /** 1 / (1 + e⁻ˣ). */
-export function sigmoid(): Module {
-  return ({ emit, name }, x) => emit.named(`${name}.output`).Sigmoid([x]);
-}
+export const sigmoid = elementwise("Sigmoid");
 
 /** The hyperbolic tangent. */
-export function tanh(): Module {
-  return ({ emit, name }, x) => emit.named(`${name}.output`).Tanh([x]);
-}
+export const tanh = elementwise("Tanh");
+
+/** x · Φ(x), with the distribution function of the normal distribution (Hendrycks and Gimpel 2016). */
+export const gelu = elementwise("Gelu");
 
 /** x / (1 + e⁻ˣ) (Elfwing et al. 2018). */
 export function silu(): Module {
   return ({ emit, name }, x) => emit.named(`${name}.output`).Mul([x, emit.named(`${name}.sigmoid`).Sigmoid([x])]);
-}
-
-/** x · Φ(x), with the distribution function of the normal distribution (Hendrycks and Gimpel 2016). */
-export function gelu(): Module {
-  return ({ emit, name }, x) => emit.named(`${name}.output`).Gelu([x]);
 }
 
 /**

@@ -1,11 +1,20 @@
 import { hasBatchAxis } from "#analysis";
-import { type Batch, fixedDims, Model, PithError } from "#ir";
+import {
+  type Batch,
+  bytesFor,
+  elementCount,
+  fixedDims,
+  Model,
+  type Node,
+  PithError,
+  usedValues,
+  type Value,
+} from "#ir";
 import { bytes } from "../../core/numbers.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
-import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";
 
 export const noBatchAxis = "the model has no batch axis";
 
@@ -85,4 +94,42 @@ function fixBatchSize(model: Model, size: number, samples: Batch): Model | PithE
 function fixedSize(model: Model): number | undefined {
   const [size, ...otherSizes] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
   return otherSizes.length > 0 ? undefined : size;
+}
+
+// Stored tensors do not count as memory of a model's values.
+
+/** Maximum bytes of values that a training keeps. A step needs two to four times as many: gradients and kernel copies. */
+export const memoryLimit = 1.25 * 2 ** 30;
+
+/** Returns the bytes of all computed values. The forward pass of a training step keeps most of them. */
+function computedBytes({ graph }: Model): number {
+  return [...graph.nodes()].reduce((sum, node) => sum + outputBytes(node), 0);
+}
+
+/** Returns the peak bytes if nodes run in their order and each value is released after its last use. */
+export function peakBytes({ graph }: Model): number {
+  const uses = new Map<Value, number>();
+  for (const node of graph.nodes())
+    for (const value of new Set(usedValues(node))) uses.set(value, (uses.get(value) ?? 0) + 1);
+  let [bytes, peak] = [0, 0];
+  for (const node of graph.nodes()) {
+    bytes += outputBytes(node);
+    peak = Math.max(peak, bytes);
+    for (const value of new Set(usedValues(node))) {
+      const remaining = (uses.get(value) ?? 0) - 1;
+      uses.set(value, remaining);
+      if (remaining === 0 && value.producer !== undefined && !graph.isOutput(value)) bytes -= bytesOf(value);
+    }
+  }
+  return peak;
+}
+
+const outputBytes = ({ outputs }: Node): number =>
+  outputs.reduce((sum, output) => sum + (output === undefined ? 0 : bytesOf(output)), 0);
+
+/** Returns the bytes of a computed value; 0 if its size is unknown. */
+function bytesOf({ type, tensor }: Value): number {
+  const dims = fixedDims(type?.dims);
+  if (type === undefined || type.type === "string" || dims === undefined || tensor !== undefined) return 0;
+  return bytesFor(type.type, elementCount(dims));
 }

@@ -5,9 +5,9 @@ import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { memoryLimit } from "./batch-size.ts";
 import { cacheBySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/numbers.ts";
-import { memoryLimit } from "./memory.ts";
 
 test("weights batches of several lengths by their number of samples", async () => {
   const model = parseModel(`opset 21

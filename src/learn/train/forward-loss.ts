@@ -5,9 +5,9 @@ import { samplesIn } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { memoryLimit, peakBytes } from "./batch-size.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
-import { memoryLimit, peakBytes } from "./memory.ts";
 import { type LossGraph, sizesOf, writeLoss } from "./write-loss.ts";
 
 /**

@@ -5,13 +5,12 @@
  * run again, shifted by one sample. The cache is disabled if outputs differ (batch statistics, contrastive outputs,
  * position-dependent rounding), or if a later run differs from a cached output.
  */
-import { cost, downstream, infer } from "#analysis";
-import { type Batch, type Dense, fixedDims, type Model, sameDims } from "#ir";
+import { downstream, infer } from "#analysis";
+import { type Batch, type Dense, type Model, sameDims } from "#ir";
 import { sha256Text } from "../../core/files/hash.ts";
 import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
 import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
 import { type BatchStore, openStorage } from "../../data/batches/store.ts";
-import { bytesOf } from "./memory.ts";
 
 export interface CacheBudget {
   bytesLeft: number;
@@ -20,21 +19,6 @@ export interface CacheBudget {
 }
 
 export const cacheBytes = 2 ** 30;
-
-/** The hash of an input byte takes about as long as 150 multiply-accumulates: 15 ns on one thread. */
-const macsPerHashedByte = 150;
-
-/**
- * Returns whether a part runs longer than the hash of its inputs, so that cached outputs save time.
- * @param frozen Its graph, with fixed sizes.
- */
-export function isSlowerThanHash(frozen: Model): boolean {
-  const { macs } = cost(frozen, infer(frozen));
-  const { feeds } = frozen.graph;
-  const isUnknown = feeds.some(({ type }) => type?.type === "string" || fixedDims(type?.dims) === undefined);
-  const bytes = feeds.reduce((sum, input) => sum + bytesOf(input), 0);
-  return isUnknown || typeof macs !== "number" || macs > macsPerHashedByte * bytes;
-}
 
 export interface FrozenPart {
   run(feeds: Batch): Promise<Batch>;

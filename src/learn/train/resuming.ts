@@ -66,13 +66,8 @@ export async function openCheckpoint(
 function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefined, plan: Plan): string | undefined {
   const { epochs } = plan;
   const completedEpochs = epoch - 1;
-  if (completedEpochs >= epochs) {
-    const all =
-      completedEpochs > epochs
-        ? `${completedEpochs} epochs, more than the ${epochs} requested`
-        : `the ${epochs} epochs that are requested`;
-    return `the checkpoint has done ${all}: nothing is trained, and its weights are the result`;
-  }
+  if (completedEpochs >= epochs)
+    return `the checkpoint has done ${completedEpochs} of ${epochs} epochs: nothing is trained, and its weights are the result`;
   if (savedEpochs === undefined || savedEpochs === epochs) return undefined;
   const [rateBefore, rateNow] = [rateFactor(plan, steps, savedEpochs), rateFactor(plan, steps)];
   if (rateBefore === rateNow) return undefined;

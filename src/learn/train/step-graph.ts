@@ -5,19 +5,17 @@ import { describe, emitInto, int64, isFloat, Miss, PithError, replaceNode } from
 import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
 import { fuseForStep } from "../../rewrite/clean-up/fuse-nodes.ts";
+import { peakBytes } from "./batch-size.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";
-import { type CacheBudget, type FrozenPart, isSlowerThanHash, selectTensors, withOutputCache } from "./frozen-cache.ts";
+import { type CacheBudget, type FrozenPart, selectTensors, withOutputCache } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
-import { peakBytes } from "./memory.ts";
 import { writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
   /** Maps each state to the name of the output with its next value. */
   readonly states: ReadonlyMap<string, string>;
-  /** Whether the step needs random numbers, as dropout does. */
-  readonly draws: boolean;
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
   readonly bytes: number;
@@ -60,7 +58,6 @@ export async function loadStepGraph(
     carried,
     stopped,
     states,
-    draws: draw !== undefined,
     session,
     frozen: frozenPart,
     bytes: peakBytes(step) + (frozen === undefined ? 0 : peakBytes(frozen)),
@@ -82,7 +79,7 @@ async function loadFrozen(
 ): Promise<FrozenPart | undefined> {
   if (frozen === undefined) return undefined;
   const session = await engine.load(frozen, { threads });
-  return budget === undefined || !isSlowerThanHash(frozen) ? session : withOutputCache(session, frozen, budget);
+  return budget === undefined ? session : withOutputCache(session, frozen, budget);
 }
 
 export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<void> {

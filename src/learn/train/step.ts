@@ -32,7 +32,6 @@ export interface Step {
   readonly parameters: readonly OptimizedParameter[];
   /** Values that a step updates without gradients: running statistics. */
   readonly states: readonly State[];
-  readonly draws: boolean;
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
    * @param place Numbers that, with the seed, determine random draws (default: the count of runs).
@@ -108,7 +107,6 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   return {
     parameters: arrays.map(toOptimizedParameter),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
-    draws: firstGraph.draws,
     async run(batch, place = [runs++]) {
       const graph = await graphs.of(batch);
       // The previous gradient is fed from the buffer of the next one, which is safe because only one node reads it.

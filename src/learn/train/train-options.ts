@@ -98,7 +98,7 @@ const trainEntries = v.strictObject({
     { group: optimization },
   ),
   clip: option(positiveOption, "clip the global gradient norm to this value", { group: optimization }),
-  loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
+  loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * mae"', {
     common: true,
     meanings: {
       title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',

@@ -1,4 +1,4 @@
-/** Losses on class scores: cross-entropy, binary cross-entropy and Kullback-Leibler divergence. */
+/** Losses on class scores: cross-entropy and binary cross-entropy. */
 import { distributionOf, infer, isShare } from "#analysis";
 import { type Batch, type Dense, dimsText, float32, PithError, type Value } from "#ir";
 import { counted } from "../../../core/numbers.ts";
@@ -143,21 +143,6 @@ function labelLogits({ emit, model }: Pick<LossScope, "emit" | "model">, output:
 /** Returns the logits [rows, labels] of independent labels. */
 export function labelRows(scope: Pick<LossScope, "emit" | "model">, output: Value): ReturnType<typeof asRows> {
   return asRows(scope.emit, labelLogits(scope, output));
-}
-
-/** Lower bound of target probabilities, which keeps log(0) finite, so that 0 · log 0 is 0. */
-const minTarget = 1e-38;
-
-/**
- * Kullback-Leibler divergence Σ p (log p - log softmax(output)) over classes, as a mean over rows; the column or output `label`
- * contains p. If the model ends in a softmax, the logarithm of its probabilities replaces the log softmax.
- */
-export function divergence(options: LossOptions = {}): Loss {
-  return createTargetLoss("kl", options, scoreRows, (emit, rows, target, count) => {
-    const logs = emit.Log([emit.Max([target, minTarget])]);
-    const entries = emit.Mul([target, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
-    return scaledSum(emit, entries, 1 / count);
-  });
 }
 
 // The softmax of logits is the distribution; of log p it is p, since exp(log p) sums to one. Probabilities need a logarithm

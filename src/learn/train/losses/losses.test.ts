@@ -5,7 +5,7 @@ import { float32, int64 } from "../../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import type { Loss } from "../loss.ts";
 import { createStep } from "../step.ts";
-import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
+import { binaryCrossEntropy, crossEntropy } from "./cross-entropy.ts";
 import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 import { parseLoss, sumOfLosses } from "./parse.ts";
 
@@ -63,7 +63,6 @@ const table: Readonly<Record<string, Loss>> = {
   "l1 at equality": meanAbsoluteError(),
   "huber delta 1.0": huber(),
   "huber delta 0.5": huber({ delta: 0.5 }),
-  "kl divergence, target probabilities with zeros": divergence(),
   "cosine: 1 - cos, mean over rows": cosineDistance(),
 };
 
@@ -125,7 +124,7 @@ describe("losses", () => {
   });
 
   test.each([
-    ["hinge", '"hinge" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine.'],
+    ["hinge", '"hinge" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, cosine.'],
     ["mse(margin=1)", 'The loss mse has no setting "margin": it has output, label.'],
     ["huber(delta=0)", "Huber's delta must be above 0, got 0."],
     ["huber(delta=much)", /^The loss "huber\(delta=much\)": delta /],
@@ -162,7 +161,6 @@ describe("a model that ends in a softmax", () => {
   const losses = [
     ["cross-entropy", crossEntropy(), classes],
     ["cross-entropy, smoothed", crossEntropy({ smoothing: 0.1 }), classes],
-    ["divergence", divergence(), shares],
   ] as const;
 
   test.each(

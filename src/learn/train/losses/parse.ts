@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { nearest, PithError } from "#ir";
 import { parsableBy } from "#pass";
 import type { BuiltLoss, Loss } from "../loss.ts";
-import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
+import { binaryCrossEntropy, crossEntropy } from "./cross-entropy.ts";
 import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
 const commonSettings = { output: v.optional(v.string()), label: v.optional(v.string()) };
@@ -65,12 +65,6 @@ export const losses: readonly DeclaredLoss[] = [
     meaning: "numbers, squared error up to delta=1, absolute error beyond",
     settings: { ...commonSettings, delta: number },
     make: huber,
-  }),
-  declareLoss({
-    name: "kl",
-    meaning: "probabilities of all classes, as a teacher gives them",
-    settings: commonSettings,
-    make: divergence,
   }),
   declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: commonSettings, make: cosineDistance }),
 ];

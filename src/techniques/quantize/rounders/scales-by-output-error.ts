@@ -16,6 +16,9 @@ import { mse } from "./mse.ts";
 /** Candidate scales cover 20/20, 19/20 … 5/20 of the range. A further candidate has the lowest squared weight error. */
 const [divisions, minDivision] = [20, 5];
 
+/** Maximum number of elements of the differences that one product takes: those of several candidates, below each other. */
+const maxElements = 2 ** 20;
+
 export async function scalesByOutputError(
   weight: SlicedWeight,
   grid: Grid,
@@ -42,19 +45,24 @@ export async function scalesByOutputError(
     for (let from = 0; gram !== undefined && from < columns; from += width) {
       const to = Math.min(columns, from + width);
       const block = sliceColumns(sliceRows(gram, from, to), from, to);
-      const difference = matrix(rows, to - from);
-      for (const [index, scales] of candidates.entries()) {
-        for (let row = 0; row < rows; row++) {
-          const scale = scales[sliceAt(group, row, from)];
-          for (let column = from; scale !== undefined && column < to; column++) {
-            const value = data[row * columns + column] ?? 0;
-            difference.data[row * (to - from) + column - from] = roundToGrid(grid, scale, value) - value;
+      const length = to - from;
+      const perProduct = Math.max(1, Math.floor(maxElements / (rows * length)));
+      for (let first = 0; first < candidates.length; first += perProduct) {
+        const tried = candidates.slice(first, first + perProduct);
+        const difference = matrix(tried.length * rows, length);
+        for (const [index, scales] of tried.entries()) {
+          for (let row = 0; row < rows; row++) {
+            const scale = scales[sliceAt(group, row, from)];
+            for (let column = 0; scale !== undefined && column < length; column++) {
+              const value = data[row * columns + from + column] ?? 0;
+              difference.data[(index * rows + row) * length + column] = roundToGrid(grid, scale, value) - value;
+            }
           }
         }
         const product = await multiply(difference, block);
-        const sums = errors[index] ?? new Float64Array();
-        for (let row = 0; row < rows; row++) {
-          const slice = sliceAt(group, row, from);
+        for (let row = 0; row < difference.rows; row++) {
+          const sums = errors[first + Math.floor(row / rows)] ?? new Float64Array();
+          const slice = sliceAt(group, row % rows, from);
           sums[slice] = (sums[slice] ?? 0) + rowDot(difference, product, row);
         }
       }
