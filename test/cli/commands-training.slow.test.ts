@@ -232,9 +232,7 @@ describe("--checkpoint", () => {
     expect(longer.code).toBe(0);
     const trained = readFileSync(at("trained.onnx"));
     const shorter = await pith(...words, "--epochs", "1", "--resume");
-    expect(shorter.err).toMatch(
-      /has done 3 of 1 epochs: nothing is trained, and its weights are the result$/m,
-    );
+    expect(shorter.err).toMatch(/has done 3 of 1 epochs: nothing is trained, and its weights are the result$/m);
     expect(shorter.code).toBe(0);
     expect(readFileSync(at("trained.onnx"))).toEqual(trained);
     const same = await pith(...words, "--epochs", "3", "--resume");
