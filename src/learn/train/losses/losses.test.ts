@@ -153,7 +153,6 @@ describe("losses", () => {
 describe("a model that ends in a softmax", () => {
   const scores = [3, 0, -4, 0.5, 5, 1];
   const classes = { label: int64([2], [0, 2]) };
-  const shares = { label: float32([2, 3], Float32Array.of(0.7, 0.2, 0.1, 0, 0, 1)) };
   const endings = [
     ["Softmax", "s = Add(x, nothing)\n  p = Softmax(s)\n  y = Identity(p)"],
     ["LogSoftmax", "s = Add(x, nothing)\n  p = LogSoftmax(s)\n  y = Identity(p)"],
