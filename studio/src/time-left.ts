@@ -7,7 +7,7 @@ import { recipeOf } from "./settings/presets.ts";
 
 /** Seconds of each stage of a small network. Only their ratios count after the first stages. */
 const typicalSeconds: Readonly<Record<string, number>> = {
-  ...{ original: 0.1, evaluate: 0.08, prune: 0.7, factorize: 0.5, recover: 1.5, "recover trained": 11 },
+  ...{ original: 0.1, evaluate: 0.08, prune: 0.7, factorize: 0.5, recover: 1.5, "recover trained": 16 },
   ...{ "quantize static": 0.6, "quantize bits": 3.6, "quantize download": 5.3, "quantize dtype": 2 },
   ...{ "timing the finalists": 0.9, "measure the speed": 0.9, "measure the download": 0.3 },
 };
@@ -114,7 +114,7 @@ export class RunClock {
     const bySteps = ((this.#total - last.done) * (last.at - half.at)) / (last.done - half.done) - (now - last.at);
     // Some stages have several parts, each with its own steps, and others end with work without steps.
     if (!/^(original|evaluate|recover)/.test(this.#stage)) return Math.max(0, bySteps, expected);
-    const share = Math.min(1, last.done / this.#total);
+    const share = Math.min(1, (3 * last.done) / this.#total);
     return Math.max(0, share * bySteps + (1 - share) * expected);
   }
 }
