@@ -63,14 +63,14 @@ export async function measureWritten(request: WrittenRequest, context: Context):
   const { original, written, copies, forDownload, variant, reference, samples } = request;
   const { weight, model } = original;
   const result = written.model;
-  const measuresBrotli = forDownload || variant !== undefined || weight.bytes <= maxCheapBytes;
-  const maxBrotliBytes = variant === undefined ? maxWholeBytes : undefined;
+  const isMeasured = forDownload || weight.bytes <= maxCheapBytes;
+  const maxBytes = variant !== undefined ? undefined : isMeasured ? maxWholeBytes : "quick";
   const [before, after] = await Promise.all([
     // A folder shows the size of its original with the exporter's metadata.
     variant === undefined
-      ? withCompressedSizes(original, weight, {}, measuresBrotli || copies.brotli !== undefined, maxBrotliBytes)
+      ? withCompressedSizes(original, weight, {}, copies.brotli === undefined ? maxBytes : maxWholeBytes)
       : { ...weight, brotli: variant.originalBrotli ?? (await size(...original.files)).brotli },
-    withCompressedSizes(written, await weighFiles(written), copies, measuresBrotli, maxBrotliBytes),
+    withCompressedSizes(written, await weighFiles(written), copies, maxBytes),
   ]);
   const masked = isPruned(result);
   return {
@@ -85,18 +85,12 @@ async function withCompressedSizes(
   { model, files }: StoredModel,
   weight: WeightAndCost,
   copies: Partial<CompressedSize>,
-  measuresBrotli: boolean,
-  maxBrotliBytes: number | undefined,
+  maxBrotliBytes: Parameters<typeof measureSize>[2],
 ): Promise<WeightAndCost> {
   if (copies.sampled !== undefined) return { ...weight, ...copies };
   const plain = await plainFile(model, files);
-  const isQuick = !measuresBrotli || copies.brotli !== undefined;
-  const { bytes: _, ...sizes } = await measureSize(
-    plain.files,
-    undefined,
-    isQuick ? undefined : maxBrotliBytes,
-    isQuick,
-  );
+  const brotliBytes = copies.brotli === undefined ? maxBrotliBytes : "quick";
+  const { bytes: _, ...sizes } = await measureSize(plain.files, undefined, brotliBytes);
   return { ...weight, ...sizes, ...copies, sampled: copies.brotli === undefined && sizes.sampled };
 }
 

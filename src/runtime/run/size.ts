@@ -41,23 +41,22 @@ export const size = (...parts: readonly SizedPart[]): Promise<Size> => measureSi
 
 /**
  * Returns the size of files as `size` does.
- * @param maxBrotliBytes larger files are estimated after brotli.
- * @param isQuick whether the size after brotli is estimated in half a second: at quality 5, times the ratio of qualities 11 and 5 of 128 KiB.
+ * @param maxBrotliBytes larger files are estimated after brotli; "quick" in half a second: at quality 5, times the ratio of qualities 11 and 5.
  * @throws PithError E_STOPPED on the signal.
  */
 export async function measureSize(
   parts: readonly SizedPart[],
   signal: AbortSignal | undefined,
-  maxBrotliBytes = maxCompressedBytes.br,
-  isQuick = false,
+  maxBrotliBytes: number | "quick" = maxCompressedBytes.br,
 ): Promise<Size> {
+  const isQuick = maxBrotliBytes === "quick";
   const sources = await openParts(parts);
   const bytes = totalLength(sources);
   const measure = (encoding: Parameters<typeof compressedSize>[1], maxBytes: number) =>
     totalSize(sources, stepFor(bytes, maxBytes), encoding, signal);
   const [gzip, ...sizes] = await Promise.all([
     measure("gzip", maxCompressedBytes.gzip),
-    measure(isQuick ? "quick br" : "br", maxBrotliBytes),
+    isQuick ? measure("quick br", maxCompressedBytes.br) : measure("br", maxBrotliBytes),
     ...(isQuick ? [measure("br", ratioBytes), measure("quick br", ratioBytes)] : []),
   ]);
   const [total, best = 1, quick = 1] = sizes;
