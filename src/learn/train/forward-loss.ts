@@ -19,41 +19,31 @@ export async function validationLoss(
   data: Dataset,
   loss: Loss,
   size: number,
-  context: Context,
+  { engine, signal }: Pick<Context, "engine" | "signal">,
 ): Promise<number> {
   let [sum, samples] = [0, 0];
-  const losses = forwardLoss(model, loss, context);
-  try {
-    for await (const batch of prefetched(data, { size })) {
-      throwIfAborted(context.signal, "Training was stopped while it was evaluated.");
-      const count = samplesIn(batch);
-      sum += (await losses.of(batch)) * count;
-      samples += count;
-    }
-  } finally {
-    await losses.release();
-  }
-  if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate on.`);
-  return sum / samples;
-}
-
-export function forwardLoss(model: Model, loss: Loss, context: Context) {
   const load = async (example: Batch): Promise<LossGraph & { readonly session: Session; readonly bytes: number }> => {
     const lossModel = model.clone();
     raiseOpset(lossModel, gradientOpset);
     const lossGraph = await writeLoss(lossModel, example, loss, () => {});
     lossModel.graph.setOutputs([lossGraph.value]);
-    return { ...lossGraph, bytes: peakBytes(lossModel), session: await context.engine.load(lossModel) };
+    return { ...lossGraph, bytes: peakBytes(lossModel), session: await engine.load(lossModel) };
   };
   const graphs = cacheBySizes(load, ({ session }) => session.release());
-  return {
-    async of(batch: Batch): Promise<number> {
+  try {
+    for await (const batch of prefetched(data, { size })) {
+      throwIfAborted(signal, "Training was stopped while it was evaluated.");
       const { value, feeds, session } = await graphs.of(batch);
       const { [value.name]: lossValue } = await session.run(feeds(batch));
-      return Number(lossValue?.data[0]);
-    },
-    release: graphs.release,
-  };
+      const count = samplesIn(batch);
+      sum += Number(lossValue?.data[0]) * count;
+      samples += count;
+    }
+  } finally {
+    await graphs.release();
+  }
+  if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate on.`);
+  return sum / samples;
 }
 
 const maxEntries = 16;

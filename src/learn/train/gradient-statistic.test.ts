@@ -4,7 +4,6 @@ import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { batchNorm, linear, network } from "../nn/index.ts";
 import { type GradientStatistic, observeGradients } from "./gradient-statistic.ts";
-import type { Loss } from "./loss.ts";
 import { crossEntropy } from "./losses/cross-entropy.ts";
 import { meanSquaredError } from "./losses/numbers.ts";
 
@@ -46,28 +45,6 @@ test("gradients of single samples are rejected with batch statistics", async () 
     code: "E_UNSUPPORTED",
     message: 'A sample has no separate gradient: "norm.running_mean" is computed from all samples of a batch.',
   });
-});
-
-test("gradients of single samples are rejected if the loss is not the mean over samples", async () => {
-  const model = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
-  const data = memory("samples", { input: float32([2, 4], [1, 2, 3, 4, 5, 6, 7, -8]), label: int64([2], [0, 1]) });
-  const squareOfMean: Loss = {
-    name: "square of the mean",
-    build({ outputs, emit }) {
-      const [[, output] = []] = outputs;
-      if (output === undefined) throw new Error("The model has no output.");
-      const mean = emit.ReduceMean([output], { keepdims: 0 });
-      return { value: emit.Mul([mean, mean]), feeds: () => ({}) };
-    },
-  };
-  const observe = (each: Pick<GradientStatistic<unknown>, "each">, loss: Loss) =>
-    observeGradients(model, ["fc.weight"], list(each), { data, loss });
-  await expect(observe({ each: "sample" }, squareOfMean)).rejects.toMatchObject({
-    code: "E_UNSUPPORTED",
-    message: expect.stringContaining("the loss of two samples is"),
-  });
-  expect((await observe({}, squareOfMean)).size).toBe(1);
-  expect((await observe({ each: "sample" }, crossEntropy())).get("fc.weight")).toHaveLength(2);
 });
 
 test("a model for one sample at a time has gradients of single samples", async () => {

@@ -1,15 +1,13 @@
-import { type Batch, type Model, memoize, PithError, throwIfAborted } from "#ir";
+import { type Model, memoize, PithError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { gatherRows, mapColumns, sampleCount, samplesIn } from "../../data/batches/rows.ts";
+import { sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
-import { forwardLoss } from "./forward-loss.ts";
 import type { Loss } from "./loss.ts";
 import { createStep, type Step } from "./step.ts";
-import { freeze } from "./teacher.ts";
 
 export interface GradientStatistic<R> {
   readonly of: "gradients";
@@ -41,7 +39,7 @@ const defaultBatch = 64;
  * Collects a statistic of the gradient of a loss by each of several stored tensors, in one pass over samples. The model is not changed.
  * @param names names of the stored tensors. @returns the statistics by name; tensors without a gradient are omitted.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate
- * gradients, because batch statistics or the loss mix them.
+ * gradients, because batch statistics mix them.
  * @example
  * import { crossEntropy } from "pith/train";
  * import { type GradientStatistic, observeGradients } from "pith/extend";
@@ -71,10 +69,7 @@ export async function observeGradients<R>(
     memoize(running, name, () => statistic.begin(name)).add(gradient, count);
   const step = await createStep(model, await firstBatch(selected, size), { loss, parameters: names }, complete);
   try {
-    if (isEachSample) {
-      requireStateless(step);
-      if (batchSize(model, 2).size === 2) await requireSeparate(model, loss, await firstBatch(selected, 2), complete);
-    }
+    if (isEachSample) requireStateless(step);
     for await (const batch of selected.batches({ size })) {
       throwIfAborted(complete.signal, "Stopped while gradients were computed.");
       await step.run(batch);
@@ -93,35 +88,4 @@ function requireStateless({ states: [state] }: Step): void {
   throw new PithError("E_UNSUPPORTED", text, {
     hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
   });
-}
-
-/** Maximum difference of losses, relative to the greater loss: float32 sums in a batch have another order. */
-const tolerance = 1e-4;
-
-/**
- * Requires that the loss of a batch is a mean of its samples' losses with a fixed weight per sample, such as its number of labels. The weights
- * follow from two samples as a batch, and must also explain a batch that contains the first of them twice.
- */
-async function requireSeparate(model: Model, loss: Loss, pair: Batch, context: Context): Promise<void> {
-  if (samplesIn(pair) < 2) return;
-  const inferenceModel = model.clone();
-  freeze(inferenceModel);
-  const losses = forwardLoss(inferenceModel, loss, context);
-  const lossOf = (...rows: readonly number[]) =>
-    losses.of(mapColumns(pair, (column) => gatherRows(column, Uint32Array.from(rows))));
-  try {
-    const [first, second, both] = [await lossOf(0), await lossOf(1), await lossOf(0, 1)];
-    const weight = Math.min(Math.max((both - second) / (first - second) || 0, 0), 1);
-    const mean = weight * first + (1 - weight) * second;
-    const differences = [both - mean, (await lossOf(0, 0, 1)) - (weight * first + mean) / (1 + weight)];
-    const maximum = tolerance * Math.max(Math.abs(first), Math.abs(second));
-    if (!differences.some((difference) => Math.abs(difference) > maximum)) return;
-    const [bothText = "", ...texts] = [both, first, second].map((value) => value.toPrecision(6));
-    const text = `A sample has no separate gradient: the loss of two samples is ${bothText}, not a mean of ${texts.join(" and ")} with fixed weights.`;
-    throw new PithError("E_UNSUPPORTED", text, {
-      hint: "Use a loss that is a mean over samples, and a model that does not mix the samples of a batch.",
-    });
-  } finally {
-    await losses.release();
-  }
 }

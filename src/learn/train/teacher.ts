@@ -58,7 +58,7 @@ export function addTeacher(model: Model, emit: Emit, reference: Model): NamedVal
 }
 
 /** Replaces nodes in training mode by their inference form: dropout and batch statistics would add noise to the outputs. */
-export function freeze(teacher: Model): void {
+function freeze(teacher: Model): void {
   const inference = infer(teacher);
   for (const node of [...teacher.graph.nodes()]) {
     const bound = inference.at(node);
