@@ -173,17 +173,12 @@ async function compareModels(
   return runs instanceof Miss ? { likeness: runs.reason, saturated: [] } : compareRuns(runs, data, options);
 }
 
-interface RunOptions extends Pick<ModelsOptions, "seed" | "signal" | "progress"> {
-  readonly samples: number;
-  readonly batch?: number;
-}
-
 export async function runPair(
   engine: Engine,
   original: Model,
   result: Model,
   data: Dataset | undefined,
-  { seed = 0, ...options }: RunOptions,
+  { seed = 0, ...options }: Pick<ModelsOptions, "seed" | "signal" | "progress"> & { readonly samples: number },
 ): Promise<PairedRuns | Miss> {
   if (data === undefined) return pairedRuns(engine, original, result, { sizes: "one", seed, ...options });
   const order = isIndexed(data) ? { shuffle: testSeed } : {};

@@ -5,7 +5,6 @@ import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 
-/** The result does not load, or does not run. */
 export class ResultFails extends PithError {
   readonly loading: boolean;
 
@@ -78,8 +77,8 @@ export async function explainFailedLoad(engine: Engine, model: Model, error: Pit
   return new ResultFails(error, `${text}: ${error.message}`, true);
 }
 
-export async function loads(engine: Engine, model: Model, optimize = false): Promise<boolean> {
-  const session = await engine.load(model, { optimize }).catch(() => undefined);
+async function loads(engine: Engine, model: Model): Promise<boolean> {
+  const session = await engine.load(model, { optimize: false }).catch(() => undefined);
   await session?.release();
   return session !== undefined;
 }
