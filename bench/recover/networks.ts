@@ -7,7 +7,7 @@ import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { type Dataset, openDataset, openTokenizer, preprocess, presets, take, tokenize } from "../../src/data/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../../test/shared.ts";
 
 export interface Network {
@@ -31,9 +31,10 @@ export interface Damage {
 interface Amounts {
   readonly channels: number;
   readonly rank: number;
+  readonly bits: number;
 }
 
-function damagesOf({ channels, rank }: Amounts): readonly Damage[] {
+function damagesOf({ channels, rank, bits }: Amounts): readonly Damage[] {
   const percent = (share: number): string => `${Math.round(100 * share)} %`;
   return [
     {
@@ -45,6 +46,11 @@ function damagesOf({ channels, rank }: Amounts): readonly Damage[] {
       name: `matrices at low rank, ${percent(rank)} of their weights`,
       stages: "all",
       apply: (model) => factorize(model, { overrides: { "*": { budget: rank } } }),
+    },
+    {
+      name: `${bits}-bit weights, per-channel scales`,
+      stages: "all",
+      apply: (model) => fakeQuantize(model, { bits, learnScales: true }),
     },
     {
       name: "static int8, one scale per weight",
@@ -73,7 +79,7 @@ async function onImages(file: string, preset: "imagenet" | "cifar10", samples: n
     }),
   );
   if (train === undefined || test === undefined) throw new Error("There are no images.");
-  const damages = damagesOf({ channels: 0.3, rank: 0.5 });
+  const damages = damagesOf({ channels: 0.3, rank: 0.5, bits: 3 });
   return { name: file, model, train: take(train, samples), test: take(test, 1000), damages };
 }
 
@@ -89,7 +95,7 @@ async function onSentences(samples: number): Promise<Network> {
     }),
   );
   if (train === undefined || test === undefined) throw new Error("There are no sentences.");
-  const damages = damagesOf({ channels: 0.6, rank: 0.15 });
+  const damages = damagesOf({ channels: 0.6, rank: 0.15, bits: 2 });
   return { name: "bert_sst2", model, train: take(train, samples), test, damages };
 }
 

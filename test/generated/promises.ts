@@ -9,7 +9,7 @@ import { integers } from "./promises/integers.ts";
 import { parts } from "./promises/parts.ts";
 import type { Promised } from "./promises/promised.ts";
 import { cutting, pruning, recovering } from "./promises/pruning.ts";
-import { quantizing } from "./promises/quantizing.ts";
+import { quantizing, rounding } from "./promises/quantizing.ts";
 import { training } from "./promises/training.ts";
 
 export const promises: readonly Promised[] = [
@@ -20,9 +20,10 @@ export const promises: readonly Promised[] = [
   ...cutting,
   ...quantizing,
   ...integers,
+  ...rounding,
   ...recovering,
   ...factorizing,
   ...training,
   ...arrays,
-  equalNames([...analyses, ...cleanUps, ...pruning, ...quantizing, ...integers]),
+  equalNames([...analyses, ...cleanUps, ...pruning, ...quantizing, ...integers, ...rounding]),
 ];

@@ -6,6 +6,7 @@ import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
@@ -107,6 +108,28 @@ test("masks of weights are steps", async () => {
   expect(await zeros("fc3.weight")).toBe(1);
 });
 
+test("weights from quantization-aware training are quantized, also in a pruned model", async () => {
+  const steps = recipe(
+    { prune: { amount: 0.5, keepMasks: true } },
+    { "fake-quantize": { scheme: "static" } },
+    { train: { epochs: 1 } },
+    { quantize: { scheme: "static" } },
+  );
+  const { run, model } = await runRecipe(net, steps, task, quick);
+  const [, rounded, tuned, coded] = run.variants[0]?.steps ?? [];
+  expect(rounded?.changes.length).toBeGreaterThan(0);
+  expect(tuned?.history).toHaveLength(1);
+  expect(coded?.after?.bytes).toBeLessThan(0.6 * run.original.bytes);
+  // Quantized values give the same accuracy as simulated rounding.
+  expect(Math.abs((coded?.after?.estimate.value ?? 0) - (tuned?.after?.estimate.value ?? 1))).toBeLessThan(0.01);
+  expect([...model.graph.values()].filter(({ role }) => role?.kind === "straight-through")).toEqual([]);
+  const codes = [...model.graph.values()].find(({ name, tensor }) => name.startsWith("fc2") && tensor?.type === "int8");
+  const read = await codes?.tensor?.read();
+  const stored = read === undefined ? [] : [...toFloat64(read)];
+  expect(stored).not.toEqual([]);
+  expect(stored.filter((code) => code === 0).length).toBeGreaterThanOrEqual(stored.length / 2);
+});
+
 describe("distillation", () => {
   test("derives a student from the model, which is its teacher", async () => {
     const { run } = await runRecipe(
@@ -129,12 +152,23 @@ describe("distillation", () => {
     expect(distilled?.agreement?.value).toBeGreaterThan((factorized?.agreement?.value ?? 1) + 0.05);
   });
 
-  test("trains palettes of 2 bits to predict like the original", async () => {
-    const palettes = { quantize: { scheme: "weights", weights: "palette", bits: 2 } };
+  test("trains with quantization: 2 bits predict like the original", async () => {
+    const rounded = { "fake-quantize": { scheme: "weights", bits: 2 } };
     const distill = { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.002 };
-    const { run } = await runRecipe(net, recipe(palettes, { distill }), task, { ...quick, force: true });
-    const [before, distilled] = run.variants[0]?.steps ?? [];
+    const { run, model } = await runRecipe(
+      net,
+      recipe(rounded, { distill }, { quantize: { scheme: "weights" } }),
+      task,
+      quick,
+    );
+    const [before, distilled, coded] = run.variants[0]?.steps ?? [];
     expect(distilled?.agreement?.value).toBeGreaterThan(before?.agreement?.value ?? 1);
+    expect(Math.abs((coded?.agreement?.value ?? 0) - (distilled?.agreement?.value ?? 1))).toBeLessThan(0.01);
+    const codes = [...model.graph.values()].flatMap(({ tensor }) =>
+      tensor?.type === "int4" && tensor.dims.length === 2 ? [tensor] : [],
+    );
+    expect(codes).toHaveLength(3);
+    for (const tensor of codes) expect(new Set(toFloat64(await tensor.read())).size).toBeLessThanOrEqual(4);
   });
 });
 

@@ -34,7 +34,7 @@ const onnxsim = words(`
   Slice Softplus Squeeze Unsqueeze Where Split Dropout`);
 
 /** onnxsim differentiates rounding as the identity. Pith does so only for float rounding nodes whose value has a role that requests it. */
-const notTrained = { QuantizeLinear: "train before `quantize`", DequantizeLinear: "its input is integers" };
+const notTrained = { QuantizeLinear: "train with `fake-quantize` instead", DequantizeLinear: "its input is integers" };
 
 const asked = words(`
   ConvTranspose GroupNormalization RMSNormalization HardSigmoid HardSwish Selu Celu Mish Gelu Softsign ThresholdedRelu Einsum ScatterElements

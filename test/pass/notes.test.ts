@@ -5,7 +5,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { topology } from "../zoo/topologies.ts";
 
 const note = "pkg.torch.onnx.stack_trace";
@@ -33,9 +33,12 @@ test.each<readonly [string, (model: Model) => Promise<unknown>]>([
   expect(notesIn(model)).toBe(0);
 });
 
-test("a pass that changes nothing keeps export metadata", async () => {
+test.each<readonly [string, (model: Model) => Promise<unknown>]>([
+  ["fake quantization", (model) => fakeQuantize(model, { scheme: "weights" })],
+  ["a pass that changes nothing", (model) => factorize(model, { rank: 1000 })],
+])("%s keeps export metadata", async (_, pass) => {
   const model = noted();
   const before = notesIn(model);
-  await factorize(model, { rank: 1000 });
+  await pass(model);
   expect(notesIn(model)).toBe(before);
 });

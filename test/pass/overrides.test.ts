@@ -10,7 +10,7 @@ import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { noise } from "../noise.ts";
 
 const net = () =>
@@ -129,6 +129,15 @@ describe("quantize", () => {
     const wrong = quantize(net(), { scheme: "static", data, activations: "int8", overrides: uint8 });
     await expect(wrong).rejects.toThrow("int8 activations need int8 weights, got uint8");
     await expect(quantize(net(), { scheme: "float16", overrides: uint8 })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
+  test("fake quantization rounds each layer to its bit width", async () => {
+    const { changes } = await fakeQuantize(net(), { bits: 8, overrides: { fc2: { bits: 4 } } });
+    expect(changes.map(({ at, bits, decidedBy }) => [at, bits, decidedBy])).toEqual([
+      ["fc1", 8, "global"],
+      ["fc2", 4, "layer"],
+      ["fc3", 8, "global"],
+    ]);
   });
 });
 

@@ -16,7 +16,7 @@ import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune, remove } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 
 function normal(seed: number, rows: number, columns: number): readonly number[] {
   const numbers = random(seed, "weights");
@@ -63,6 +63,8 @@ const passes: readonly (readonly [string, (model: Model) => Promise<Outcome>])[]
   ["factorize", (model) => factorize(model, { rank: 2, timing: false })],
   ["quantize weights", (model) => quantize(model, { scheme: "weights" })],
   ["quantize dynamically", (model) => quantize(model, { scheme: "dynamic" })],
+  ["round weights", (model) => fakeQuantize(model, { scheme: "weights" })],
+  ["round statically", (model) => fakeQuantize(model, { scheme: "static", data: memory("x", { x }) })],
   ["quantize statically", (model) => quantize(model, { scheme: "static", data: memory("x", { x }) })],
 ];
 

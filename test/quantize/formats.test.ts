@@ -17,7 +17,7 @@ import type { Batch } from "../../src/core/tensor/types.ts";
 import { memory } from "../../src/data/index.ts";
 import { train } from "../../src/learn/train/index.ts";
 import { finalize } from "../../src/rewrite/clean-up/finalize.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { names, testFormats, text } from "./layers-of-formats.ts";
@@ -164,6 +164,16 @@ describe("blocks in operators of ONNX", () => {
       await quantize(model, { scheme: "weights", bits, block: 32, onnxOnly: true, zeroPoints });
       expect(await optimized(model)).toEqual(["MatMulNBits"]);
     }
+  });
+
+  test("trained 4-bit scales are kept per output", async () => {
+    const model = product(64, 6, numbersFor([64, 6]).data);
+    await fakeQuantize(model, { bits: 4 });
+    const x = { x: numbersFor([2, 64], 3) };
+    const rounded = await run(model, x);
+    const { changes } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true });
+    expect(changes.map(({ what }) => what)).toEqual(["weight as int4, per-channel scales"]);
+    expect(difference(rounded, await run(model, x, { optimize: false }))).toBeLessThan(1e-6);
   });
 
   test("rejects 2 bits, which ONNX Runtime multiplies incorrectly", async () => {

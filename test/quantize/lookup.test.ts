@@ -12,7 +12,7 @@ import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 
 const network = (type = "float32", dims = "[n, 3]"): Model =>
   parseModel(`opset 17
@@ -142,6 +142,18 @@ test("keeps the type of a float16 table", async () => {
   const after = await outputs(model);
   before.numbers.forEach((value, at) => {
     expect(after.numbers[at]).toBeCloseTo(value, 1);
+  });
+});
+
+test("exports a fake-quantized table to the same values", async () => {
+  const model = network();
+  await fakeQuantize(model, { scheme: "weights" });
+  const rounded = await outputs(model);
+  await quantize(model, { scheme: "weights" });
+  expect([...model.graph.nodes()].map(({ op }) => op)).not.toContain("Round");
+  const { numbers } = await outputs(model);
+  rounded.numbers.forEach((value, at) => {
+    expect(numbers[at]).toBeCloseTo(value, 6);
   });
 });
 

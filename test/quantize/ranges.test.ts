@@ -4,7 +4,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { memory } from "../../src/data/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { numbersFor, operators, run } from "./networks.ts";
 
 const scaled = (dims: readonly number[], factor: number, seed = 7): Dense<"float32"> => {
@@ -329,11 +329,13 @@ describe("static quantization keeps in float", () => {
   test("nothing if the input is NaN: it fails and names the data", async () => {
     const broken = memory("broken", { x: float32([2, 8], new Array(16).fill(Number.NaN)) });
     const model = parseModel(two(`  y = MatMul "second" (a, w2)`));
-    await expect(quantize(model, { scheme: "static", data: broken })).rejects.toMatchObject({
-      code: "E_DATA",
-      message: expect.stringContaining('"x" holds NaN on this data'),
-      hint: expect.stringContaining("preprocessing"),
-    });
+    for (const work of [quantize, fakeQuantize]) {
+      await expect(work(model, { scheme: "static", data: broken })).rejects.toMatchObject({
+        code: "E_DATA",
+        message: expect.stringContaining('"x" holds NaN on this data'),
+        hint: expect.stringContaining("preprocessing"),
+      });
+    }
   });
 
   test("a cache that was empty in all samples, but not a value without elements", async () => {
@@ -356,6 +358,17 @@ graph (x: float32[n, 1, 8], past: float32[n, t, 12]) -> (y: float32[]) {
     const second = await leftInFloat(cache, rows);
     expect(second.reasons).toContain('Concat "join": "past" has no elements in any sample, and so no range');
     expect(second.integers).toBe(2);
+  });
+
+  test("the same values with fake quantization", async () => {
+    const model = parseModel(
+      two(`  b: float32[12] = ${vector(Number.NEGATIVE_INFINITY, 2)}
+  y = Gemm "second" (a, w2, b)`),
+    );
+    const { misses } = await fakeQuantize(model, { scheme: "static", data: memory("rows", { x }) });
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      expect.stringMatching(/^second: "b" contains infinite values/),
+    ]);
   });
 });
 

@@ -4,7 +4,7 @@ import { float32, fromNumbers, toNumbers } from "pith";
 import { memory } from "pith/data";
 import type { Gram, Solver } from "pith/extend";
 import { type Matrix, parseModel, random } from "pith/extend";
-import { nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
+import { fakeQuantize, nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -318,6 +318,20 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
       await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.01, data: texts });
       expect(await steps(model)).toHaveLength(1);
     });
+  });
+
+  test("keeps values with learned scales", async () => {
+    const models = [mlp(), mlp()];
+    for (const model of models) await fakeQuantize(model, { scheme: "weights" });
+    const [nearestModel, rdoqModel] = models as [Model, Model];
+    await quantize(nearestModel, { scheme: "weights" });
+    await quantize(rdoqModel, { scheme: "weights", rounder: "rdoq", distortion: 0.3, data });
+    const codes = async (model: Model) => {
+      const all = [...model.graph.values()].filter(({ name }) => name.endsWith("_quantized"));
+      return Promise.all(all.map(async ({ name }) => [name, toNumbers(await stored(model, name))]));
+    };
+    expect((await codes(rdoqModel)).length).toBeGreaterThan(1);
+    expect(await codes(rdoqModel)).toEqual(await codes(nearestModel));
   });
 
   test("gives the same values for the same seed", async () => {

@@ -4,14 +4,14 @@ import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
 import type { Solver } from "pith/extend";
 import { fromDense, parseModel } from "pith/extend";
-import { nearest, quantize, slicedWeight } from "pith/quantize";
+import { fakeQuantize, nearest, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { matrixOf } from "../../src/core/math/matrix.ts";
 import { quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { mse } from "../../src/techniques/quantize/rounders/mse.ts";
 import { hasExactProducts } from "../int8-products.ts";
-import { difference, mlp, numbersFor, run, stored } from "./networks.ts";
+import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
 
 const x = numbersFor([64, 12]);
@@ -60,12 +60,24 @@ describe("mse", () => {
     }
   });
 
-  test("is reported in the changes of a network", async () => {
+  test("is reported in the changes of a network, and sets the scales of fake quantization", async () => {
     const model = mlp();
     const { changes } = await quantize(model, { scheme: "weights", rounder: "mse" });
     expect(changes.map(({ what }) => what)).toEqual(
       Array(2).fill("weight as int8, per-channel scales, rounded by mse"),
     );
+    const [usual, cut] = [cnn(), cnn()];
+    await fakeQuantize(usual, { scheme: "weights", bits: 2 });
+    await fakeQuantize(cut, { scheme: "weights", bits: 2, rounder: "mse" });
+    const [a, b] = await Promise.all(
+      [usual, cut].map(async (model) => toNumbers(await stored(model, "conv2.weight_scale"))),
+    );
+    expect(b?.every((scale, at) => scale <= (a?.[at] ?? 0))).toBe(true);
+    expect(b).not.toEqual(a);
+    // The export keeps the scales of the model.
+    const { changes: after } = await quantize(cut, { scheme: "weights" });
+    expect(after[1]?.what).toBe("weight as int4 (2-bit values stored in 4 bits), per-channel scales");
+    expect(toNumbers(await stored(cut, "conv2.weight_scale"))).toEqual(b);
   });
 });
 

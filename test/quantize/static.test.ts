@@ -6,10 +6,11 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
-import { float32 } from "../../src/core/tensor/dense.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { type Dataset, memory } from "../../src/data/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { value } from "../find.ts";
 import {
   calibration,
   cnn,
@@ -294,6 +295,22 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
       expect((await run(model, { x })).every((value) => value === 0)).toBe(true);
     },
   );
+
+  test("if trained scales exceed its range", async () => {
+    const trained = async (stretched: number) => {
+      const model = parseModel(network("c = Clip(h, zero, six)\n  y = Gemm(c, b.weight)"));
+      await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
+      const scale = value(model, "c_scale");
+      const [step = 0] = toNumbers(await stored(model, "c_scale"));
+      scale.tensor = inMemory(float32([], [stretched * step]));
+      const before = await run(model, { x });
+      await quantize(model, { scheme: "static" });
+      expect(difference(before, await run(model, { x }))).toBeLessThan(0.02);
+      return operators(model).filter((op) => op === "Clip");
+    };
+    expect(await trained(1)).toEqual([]);
+    expect(await trained(4)).toEqual(["Clip"]);
+  });
 });
 
 describe("a layer with an integer weight reads floats", () => {
@@ -597,6 +614,15 @@ graph (x: float32[batch, 8]) -> (y) {
     const scores = (all: Float64Array) => all.filter((_, at) => at % 6 >= 4);
     const [before, after] = [await run(parseModel(text), { x }), await run(model, { x })];
     expect(difference(scores(before), scores(after))).toBeLessThan(0.02);
+  });
+
+  test("keep separate scales if those were trained", async () => {
+    const model = parseModel(detector(300, "y = Identity(c)"));
+    await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
+    const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(
+      /^stays in float: it concatenates ranges of/,
+    );
   });
 
   test.each([

@@ -233,7 +233,8 @@ function unmetNeed(layer: Layer, { read, product, readers, allowsSubgraphs }: We
   const readMiss = whyNotStored(effective);
   if (readMiss !== undefined) return `its weight ${readMiss.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";
-  if (read === "unrounded" && isRounded(effective)) return "its weight is rounded";
+  if (read === "unrounded" && isRounded(effective))
+    return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
   // Replacing the values would change a model output. After factorization, the output would keep the original weight in the file.

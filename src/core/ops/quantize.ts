@@ -85,7 +85,7 @@ export const QuantizeLinear = defineOp<Settings>({
   ...linearFacets,
   name: "QuantizeLinear",
   infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: requireInput(site, 0).dims }],
-  gradient: new Miss("rounds to integers; train before `quantize`"),
+  gradient: new Miss("rounds to integers; train with `fake-quantize` instead"),
 });
 
 export const DequantizeLinear = defineOp<Settings>({

@@ -53,6 +53,8 @@ test.each([
   ["quantize: { scheme: weights, samples: 5 }", 0],
   ["quantize: { scheme: weights, rounder: gptq }", 200],
   ["quantize: { scheme: float16 }", 0],
+  ["fake-quantize: {}", 0],
+  ["fake-quantize: { scheme: static }", 200],
   ["prune: { amount: 0.5 }", 0],
   ["prune: { amount: 0.5, importance: wanda }", 256],
   ["prune: { amount: 0.5, solver: sparsegpt }", 256],

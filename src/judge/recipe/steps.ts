@@ -4,7 +4,7 @@ import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
 import { distill } from "../../techniques/distill/index.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
 import { customFromMask, keepLayers, prune, remove } from "../../techniques/prune/index.ts";
-import { equalize, quantize } from "../../techniques/quantize/index.ts";
+import { equalize, fakeQuantize, quantize } from "../../techniques/quantize/index.ts";
 import { recover } from "../../techniques/recover/index.ts";
 import { searchedTechniques } from "./searched-techniques.ts";
 
@@ -16,6 +16,7 @@ const passes: readonly AnyPass[] = [
   factorize,
   distill,
   recover,
+  fakeQuantize,
   customFromMask,
   remove,
   keepLayers,

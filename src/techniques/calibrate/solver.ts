@@ -28,7 +28,7 @@ export interface Solver<E = unknown> {
   readonly of?: "original" | "changed" | "both";
   /** Describes the scales in reports, if they do not follow the range of each channel. */
   readonly scalesText?: string;
-  /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. */
+  /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */
   scales?(
     weight: SlicedWeight,
     grid: Grid,

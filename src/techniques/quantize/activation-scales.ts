@@ -20,6 +20,7 @@ import {
   measureNoise,
   reportUnresolved,
 } from "./resolution.ts";
+import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import { ruleOf } from "./target.ts";
 
@@ -52,6 +53,7 @@ export async function placeWithScales(
   chosen: readonly Layer[],
   options: MeasureOptions,
   context: Context,
+  existing: ModelRoundings,
 ): Promise<MeasuredPlacement> {
   const unfit = new Map<Value, string>();
   const unresolved = new Map<Value, ValueRange>();
@@ -82,7 +84,9 @@ export async function placeWithScales(
     }
     if (unfit.size + inFloat.size > rejectedCount) continue;
     const unmeasured = [...placement.activations].flatMap(([value, from]) =>
-      from === undefined && !ranges.has(value) && !placement.limited.has(value) ? [value] : [],
+      from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.limited.has(value)
+        ? [value]
+        : [],
     );
     if (unmeasured.length > 0) {
       const needed = findNeededValues(placement);
@@ -97,13 +101,13 @@ export async function placeWithScales(
           firstError ??= notFiniteError(value.name, range);
       }
     }
-    const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges);
+    const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges, existing);
     for (const [node, reason] of findUnevenJoins(placement, inference, rangeOf)) inFloat.set(node, reason);
     for (const [node, reason] of findCoarseFactors(placement, inference, rangeOf)) inFloat.set(node, reason);
     if (unfit.size + inFloat.size > rejectedCount) continue;
     if (placement.targets.length === 0 && firstError !== undefined) throw firstError;
     reportUnresolved(unresolved, options, context);
-    return withoutClamps(placement, scalesOf(placement, inference, ranges, options), inference);
+    return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
   }
 }
 
@@ -169,15 +173,21 @@ function saturates(
 
 /** Maximum ratio of joined ranges. Each input then keeps 6 of the 8 bits, so an error of half a step is below 1 % of its range. */
 const maxRatio = 4;
-const _steps = 255;
+const steps = 255;
 
 /** Returns the range that the quantized values of a value cover. It includes 0. */
 function roundedRange(
   value: Value,
   { activations, limited }: Placement,
   ranges: ReadonlyMap<Value, ValueRange>,
+  { activations: learned }: ModelRoundings,
 ): ValueRange {
   const root = rootOf(value, activations);
+  const rounding = learned.get(root);
+  if (rounding !== undefined) {
+    const { low, scale } = rounding;
+    return { min: low * scale, max: (low + steps) * scale };
+  }
   const { min, max } = ranges.get(limited.get(root) ?? root) ?? { min: 0, max: 0 };
   return { min: Math.min(min, 0), max: Math.max(max, 0) };
 }
@@ -246,6 +256,7 @@ function scalesOf(
   inference: Inference,
   ranges: ReadonlyMap<Value, ValueRange>,
   options: MeasureOptions,
+  existing: ModelRoundings,
 ): ReadonlyMap<Value, ScaledType> {
   const { activations, limited } = placement;
   const types = typesOf(placement, options);
@@ -256,7 +267,7 @@ function scalesOf(
     if (cached !== undefined) return cached;
     const from = activations.get(value);
     const type = types.get(value) ?? options.activations;
-    const output = limited.get(value);
+    const output = existing.activations.has(value) ? undefined : limited.get(value);
     const scale =
       from !== undefined
         ? scaleOf(from)
@@ -273,6 +284,8 @@ function scalesOf(
   };
   const separateScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
     const { low, high } = fullRange(type);
+    const learned = existing.activations.get(value);
+    if (learned !== undefined) return { scale: learned.scale, zeroPoint: low - learned.low };
     const measured = ranges.get(value);
     // An empty tensor has no range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;

@@ -4,18 +4,20 @@ import { elementCount, emitInto, Miss, type Model, memoize, removeReplaced, used
 import { type Change, type Context, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
-import { codesFor } from "./formats/dequantize-linear.ts";
+import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
 import type { Form, Format, LayerPlan } from "./formats/format.ts";
 import { rowBlocksFor } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
 import { blocksFor } from "./formats/matmul-nbits.ts";
 import { paletteFor } from "./formats/palette.ts";
+import type { ModelRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
-import { type Rounding, weightMiss } from "./weight.ts";
+import { existingRounding, type Rounding, weightMiss } from "./weight.ts";
 
 /** The formats of the weight-only scheme in the order of preference. The name completes the message "not …". */
 const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
   ["a palette", paletteFor],
+  ["codes", learnedCodesFor],
   ["blocks", standardBlocksFor],
   ["blocks", rowBlocksFor],
   ["blocks", blocksFor],
@@ -53,11 +55,12 @@ export function planLayer<O extends Selection>(layer: Layer, options: O, choose:
 }
 
 export const weightFormChoice =
-  (inference: Inference): FormChoice<WeightsSettings> =>
+  (inference: Inference, existing: ModelRoundings): FormChoice<WeightsSettings> =>
   (layer, options) => {
+    const learned = existingRounding(layer, { existing });
     let reason: string | undefined;
     for (const [name, formOf] of weightFormats) {
-      const form = formOf(layer, options, inference);
+      const form = formOf(layer, options, inference, learned);
       if (form instanceof Miss) reason ??= `not ${name}: ${form.reason}`;
       else if (form !== undefined) return { form, why: reason };
     }

@@ -11,14 +11,19 @@ import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
-import { isParameterOrInteger } from "./placement.ts";
-import { findTarget } from "./target.ts";
+import { isParameterOrInteger, place } from "./placement.ts";
+import { dropRoundings } from "./rounding.ts";
+import { findTarget, ruleOf } from "./target.ts";
 
 /** Hint for layers in subgraphs, whose activations are not measured. */
 export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
 
 export interface Coverage {
   readonly targets: readonly Layer[];
+  /** Activations that are quantized for the targets. */
+  readonly integers: ReadonlySet<Value>;
+  /** Activations that would be quantized for the layers that are not targets. */
+  readonly kept: ReadonlySet<Value>;
   readonly misses: readonly Miss[];
 }
 
@@ -26,6 +31,7 @@ export interface Coverage {
 export function findCoverage(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
   const { able: targetNodes, ...rest } = tentatively(model, () => {
+    dropRoundings(model);
     lowerTypeCasts(model);
     const inference = infer(model);
     const all = layersOf(model, inference);
@@ -36,10 +42,26 @@ export function findCoverage(model: Model, selection: Selection, inside = false)
       if (target instanceof Miss) misses.push(target);
       else targetNodes.add(layer.node);
     }
+    const integersAt = (isTarget: boolean) =>
+      integersOf(
+        model,
+        inference,
+        all.filter(({ node }) => targetNodes.has(node) === isTarget),
+      );
     const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
-    return { able: targetNodes, misses: [...misses, ...excluded] };
+    return { able: targetNodes, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => targetNodes.has(node)) };
+}
+
+function integersOf(model: Model, inference: Inference, subset: readonly Layer[]): ReadonlySet<Value> {
+  const values = new Set(place(model, inference, subset).activations.keys());
+  // Operators that only move values share the rounding of their input. The loop also visits values added to the set.
+  for (const { producer } of values) {
+    const [source] = producer?.inputs ?? [];
+    if (ruleOf(producer, inference)?.kind === "transparent" && source !== undefined) values.add(source);
+  }
+  return values;
 }
 
 /**

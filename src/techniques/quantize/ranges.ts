@@ -70,7 +70,7 @@ export async function measureRanges(
   { data, samples, ranges: method = "min-max" }: MeasureOptions,
   { engine, seed, signal, progress }: Context,
 ): Promise<ReadonlyMap<Value, MeasuredRange>> {
-  if (data === undefined) throw missingData();
+  if (data === undefined) throw missingData("quantize");
   const names = values.map((value) => value.name);
   const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal, optimize: true };
   const bits = new Map(values.map((value) => [value.name, bitsOf(value)]));
@@ -108,7 +108,12 @@ function isCountable({ min, max }: ValueRange = emptyRange): boolean {
   return Number.isFinite(max - min) && (min < 0 || max > 0);
 }
 
-export const missingData = (): PithError =>
-  new PithError("E_OPTION", 'quantize: "data": the static scheme measures ranges on data, but no data is given.', {
-    hint: 'Pass a data set, or choose another scheme: "weights" and "dynamic" need none.',
-  });
+export function missingData(owner: "quantize" | "fake-quantize"): PithError {
+  return new PithError(
+    "E_OPTION",
+    `${owner}: "data": the static scheme measures ranges on data, but no data is given.`,
+    {
+      hint: `Pass a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
+    },
+  );
+}

@@ -12,7 +12,14 @@ import { smallestScale } from "../shared/quantize.ts";
 import { measureBlocks } from "./formats/weight-blocks.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";
-import { type MeasuredWeight, type RounderOptions, type Rounding, rangesOf, scaleAxis, weightMiss } from "./weight.ts";
+import {
+  type MeasuredWeight,
+  type RounderOptions,
+  type RoundingSource,
+  rangesOf,
+  scaleAxis,
+  weightMiss,
+} from "./weight.ts";
 
 /**
  * Runs a scheme without some layers: the `excluded` layers, layers whose inputs the rounding method cannot observe, and layers whose
@@ -23,13 +30,13 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   model: Model,
   options: O,
   context: Context,
-  scheme: (options: O, source: Rounding) => Promise<Outcome>,
+  scheme: (options: O, source: RoundingSource) => Promise<Outcome>,
   excluded: ReadonlyMap<string, string> = new Map(),
   blocksOf: (layer: Layer) => BlockSettings | undefined = () => undefined,
 ): Promise<Outcome> {
   const rounder = rounders.of(options.rounder);
   const { evidence } = rounder;
-  const measured: Rounding["measured"] = new WeakMap();
+  const measured: RoundingSource["measured"] = new WeakMap();
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
   const chosen = selectLayers(allLayers(model, infer(model)), options);

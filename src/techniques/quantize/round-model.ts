@@ -15,6 +15,7 @@ import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import { keepsFloatArithmetic, planLayer, planLayers, requiredOpset, weightFormChoice, writePlan } from "./plan.ts";
 import { findCoverage, prepare } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
+import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
 import {
   type DynamicSettings,
   isHalf,
@@ -23,7 +24,7 @@ import {
   staysFloat,
   type WeightsSettings,
 } from "./settings.ts";
-import { type Rounding, weightMiss } from "./weight.ts";
+import { type Rounding, type RoundingSource, weightMiss } from "./weight.ts";
 
 export async function storeForm(model: Model, context: Context): Promise<void> {
   // Unused nodes must be removed before integer arithmetic is placed in them.
@@ -60,13 +61,13 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   }
   const blocksOf = (layer: Layer) => {
     if (options.scheme !== "weights") return undefined;
-    const plan = planLayer(layer, options, weightFormChoice(inference));
+    const plan = planLayer(layer, options, weightFormChoice(inference, noRoundings));
     return plan instanceof Miss ? undefined : plan.form.blocks;
   };
   context.phase?.(options.scheme === "static" ? "calibrate" : "round");
   const original = model.clone();
-  const round = (fit: RoundedSettings, rounding: Rounding): Promise<Outcome> =>
-    roundByScheme(model, fit, context, rounding);
+  const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
+    roundByScheme(model, fit, context, { ...source, existing: await findRoundings(model) });
   const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
   const roundingChanges = outcome.changes.map((change) => noteFloatReader(change, tied.get(change.at)));
   const corrected = await correctBiases(model, original, options, context);
@@ -180,10 +181,12 @@ export async function quantizeDynamically(
   context: Context,
   rounding: Rounding,
 ): Promise<Outcome> {
-  const { targets, misses: rejected } = findCoverage(model, options, true);
+  const { existing } = rounding;
+  const { targets, kept, misses: rejected } = findCoverage(model, options, true);
   const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejected };
   raiseOpset(model, hasFloatLayers ? perChannelOpset : opset);
+  removeRoundings(model, existing, targets, (value) => !kept.has(value));
   const movedAxes = moveAxesBehindSums(model);
   const preparation = await prepare(model, targets, context);
   const inference = infer(model);
@@ -216,10 +219,18 @@ async function quantizeToWeights(
   context: Context,
   rounding: Rounding,
 ): Promise<Outcome> {
+  const { existing } = rounding;
+  const supportedLayers = selectLayers(allLayers(model, infer(model)), options).filter(
+    (layer) => weightMiss(layer) === undefined,
+  );
+  if (supportedLayers.length > 0) {
+    const keptActivations = existing.activations.size === 0 ? undefined : findCoverage(model, options, true).kept;
+    removeRoundings(model, existing, supportedLayers, (value) => keptActivations?.has(value) !== true);
+  }
   const planWeights = () => {
     const inference = infer(model);
     const all = allLayers(model, inference);
-    const choose = weightFormChoice(inference);
+    const choose = weightFormChoice(inference, existing);
     return { inference, all, plan: planLayers(selectLayers(all, options), options, inference, choose) };
   };
   let planned = planWeights();

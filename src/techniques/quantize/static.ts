@@ -26,6 +26,7 @@ import { keepsFloatArithmetic, planLayers, writePlan } from "./plan.ts";
 import { findCoverage, prepare, quantizedInside } from "./prepare.ts";
 import { quantizeWeights } from "./quantize-tensor.ts";
 import { missingData } from "./ranges.ts";
+import { removeRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import type { Rounding } from "./weight.ts";
 
@@ -42,9 +43,10 @@ export async function quantizeStatically(
   context: Context,
   rounding: Rounding,
 ): Promise<Outcome> {
-  if (options.data === undefined) throw missingData();
+  const { existing } = rounding;
+  if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
-  const { targets, misses: rejected } = findCoverage(model, options);
+  const { targets, integers, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
     return { changes: [], misses: rejected };
   const needsOtherWidths = targets.some((layer) => {
@@ -52,6 +54,7 @@ export async function quantizeStatically(
     return isWide(activations) || bits === 4;
   });
   raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);
+  removeRoundings(model, existing, targets, (value) => integers.has(value));
   // Batch normalization is also folded into selected layers that stay in float. So the activations, which are measured once, are the same
   // whichever layers stay in float.
   const selected = new Set(
@@ -64,7 +67,7 @@ export async function quantizeStatically(
   const inference = infer(model);
   const all = layers(model, inference);
   const chosen = selectLayers(all, options);
-  const measured = await placeWithScales(model, inference, chosen, staticOptions, context);
+  const measured = await placeWithScales(model, inference, chosen, staticOptions, context, existing);
   const { placement, scales } = measured;
   // The list can already contain a normalization that was not folded, with its reason.
   for (const moreMisses of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {

@@ -16,7 +16,7 @@ import {
   type ScaleAndZeroPoint,
   smallestScale,
 } from "../shared/quantize.ts";
-import { type Along, centerOf, computeScale, gridOf, maxSteps, type WeightType } from "./grid.ts";
+import { type Along, centerOf, computeScale, gridOf, maxSteps, symmetricGrid, type WeightType } from "./grid.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import {
   channelRanges,
@@ -27,6 +27,7 @@ import {
   sliceSteps,
 } from "./quantize-tensor.ts";
 import { nearest } from "./rounders/nearest.ts";
+import type { ModelRoundings, WeightRounding } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
 import { asTensor, sliceWeight } from "./sliced-weight.ts";
 
@@ -45,7 +46,7 @@ export interface RounderOptions {
   readonly samples: number;
 }
 
-export interface Rounding {
+export interface RoundingSource {
   readonly rounder: Solver;
   /** Measurements of stored weights, taken when a weight was checked, so that it is not read again. */
   readonly measured: WeakMap<Tensor, MeasuredWeight>;
@@ -90,6 +91,22 @@ export function slicedAxis(layer: Layer, perChannel: boolean): number | undefine
   return perChannel && fixedDims(layer.effective.type?.dims)?.[axis] !== 1 ? axis : undefined;
 }
 
+/** Selects the fake quantization of a weight that a layer reads: along its scale axis, or else with one scale. */
+export function roundingOf<T extends { readonly axis: number | undefined }>(
+  layer: Layer,
+  roundings: readonly T[] = [],
+): T | undefined {
+  const findByAxis = (axis: number | undefined): T | undefined => roundings.find((rounding) => rounding.axis === axis);
+  return findByAxis(scaleAxis(layer)) ?? findByAxis(undefined);
+}
+
+export const existingRounding = (layer: Layer, { existing }: Pick<Rounding, "existing">): WeightRounding | undefined =>
+  roundingOf(layer, existing.weights.get(layer.effective));
+
+export interface Rounding extends RoundingSource {
+  readonly existing: ModelRoundings;
+}
+
 export async function scaledGrid(
   layer: Layer,
   read: () => Promise<Dense>,
@@ -97,6 +114,12 @@ export async function scaledGrid(
   rounding: Rounding,
 ): Promise<ScaledGrid & Along> {
   const { rounder } = rounding;
+  const learned = existingRounding(layer, rounding);
+  if (learned !== undefined) {
+    const scale = Float32Array.from(learned.scale);
+    const grid = symmetricGrid(type, learned.axis, learned);
+    return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(centerOf(grid)) };
+  }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const scales = await withLayerName(layer, async () => {
     if (rounder.scales === nearest.scales) {
@@ -116,7 +139,7 @@ export async function scaledGrid(
   return { ...grid, ...scales };
 }
 
-const measuredRanges = ({ effective: { tensor } }: Layer, { axis }: Along, { measured }: Rounding) =>
+const measuredRanges = ({ effective: { tensor } }: Layer, { axis }: Along, { measured }: RoundingSource) =>
   tensor && measured.get(tensor)?.ranges?.get(axis);
 
 export function rangesOf(dense: Dense, axis: number | undefined): readonly SliceRange[] {
@@ -134,6 +157,7 @@ async function refineGrid(
   rounding: Rounding,
 ): Promise<ScaledGrid & Along> {
   if (bits !== 7 || rounding.rounder !== nearest || !grid.symmetric) return grid;
+  if (existingRounding(layer, rounding) !== undefined) return grid;
   const dense = await read();
   const pairSums = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
   const ranges = measuredRanges(layer, grid, rounding) ?? rangesOf(dense, grid.axis);
@@ -215,7 +239,8 @@ export async function roundWeight(
   const axis = isTransposed && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters(withOneScale({ ...grid, axis }));
   const { rounder } = rounding;
-  if (rounder.codes === undefined)
+  // A weight with learned scales is rounded to nearest, as in its training.
+  if (rounder.codes === undefined || existingRounding(layer, rounding) !== undefined)
     return {
       ...parameters,
       quantized: await deferTensor(grid.type, dims, nearestCodes(layer, read, grid, isTransposed)),
@@ -296,11 +321,13 @@ const tile = 32;
 
 export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettings, rounding: Rounding): string {
   const { rounder } = rounding;
+  const learned = existingRounding(layer, rounding);
   const width = type === "int4" ? 4 : 8;
+  const levelBits = learned === undefined ? bits : Math.round(Math.log2(learned.high - learned.low + 1));
   // 7 bits are not reported, because they only keep int8 products exact on every processor (`productBits`).
-  const levelText = bits < width && bits !== 7 ? ` (${bits}-bit values stored in ${width} bits)` : "";
+  const levelText = levelBits < width && levelBits !== 7 ? ` (${levelBits}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
-  const methodText = rounder === nearest ? "" : `, rounded by ${rounder.id}`;
+  const methodText = learned !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${levelText}, ${perChannel ? (rounder.scalesText ?? scales) : "one scale"}${methodText}`;
 }
 

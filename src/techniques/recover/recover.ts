@@ -83,7 +83,7 @@ type Options = v.InferOutput<typeof recoverOptions>;
 /**
  * Refits a pruned, quantized or factorized model to its original, in place. `changes` lists each stage that improved the outputs, with the
  * signal-to-noise ratio (and agreement for classes) on held-out samples before and after; other stages and layers without a
- * counterpart are misses.
+ * counterpart are misses. Least squares and training move fake-quantized weights off their grid: `until: "bias"` avoids that.
  * @throws PithError E_DATA if the data does not fit, there are fewer than four samples, or the outputs of the original differ, E_STOPPED on the signal.
  * @example
  * const original = net.clone();

@@ -1,3 +1,7 @@
+/** Promises of low-bit weights: the error of each value is within the bound of its grid, and the network computes with these values. */
+
+import { infer } from "../../../src/core/analysis/infer.ts";
+import { layers } from "../../../src/core/analysis/layers.ts";
 import { Miss } from "../../../src/core/errors.ts";
 import { allNodes } from "../../../src/core/graph/graph.ts";
 import { completeContext } from "../../../src/core/pass/run-pass.ts";
@@ -8,8 +12,9 @@ import { memory } from "../../../src/data/index.ts";
 import { storeConstants } from "../../../src/rewrite/clean-up/store-constants.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
-import { quantize } from "../../../src/techniques/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
 import { channelRanges } from "../../../src/techniques/quantize/quantize-tensor.ts";
+import { findRounding } from "../../../src/techniques/quantize/rounding.ts";
 import type { WeightsSettings } from "../../../src/techniques/quantize/settings.ts";
 import type { Network } from "../network.ts";
 import {
@@ -234,3 +239,30 @@ export const quantizing: readonly Promised[] = [
     },
   },
 ];
+
+export const rounding: readonly Promised[] = ([{}, { learnScales: true }, { perChannel: false }] as const).map(
+  (options) => ({
+    name: `round in float ${JSON.stringify(options)}, then in integers`,
+    async keep(network: Network): Promise<void> {
+      const batches = batchesOf(network);
+      const rounded = network.model.clone();
+      const outcome = await fakeQuantize(rounded, options, { engine }).catch(refused);
+      if (outcome instanceof Miss) return;
+      expectSentences(outcome);
+      const result = rounded.clone();
+      const { perChannel = true } = "perChannel" in options ? options : {};
+      // Only float32 weights of the main graph are quantized here.
+      const names = layers(result, infer(result)).flatMap(({ name, effective }) =>
+        findRounding(effective) === undefined ? [] : [name],
+      );
+      // A layer name that equals an operator type selects all layers of that type.
+      const types = new Set([...allNodes(result.graph)].map(({ op }) => op));
+      if (names.length === 0 || names.some((name) => types.has(name))) return;
+      expectSentences(await quantize(result, { scheme: "weights", perChannel, layers: names }, { engine }));
+      await expectSame({ ...network, model: rounded }, result, batches, await answers(rounded, batches, false), false);
+      const remaining = await weights(result);
+      for (const name of (await weights(network.model)).keys())
+        expectThat(remaining.has(name), `layer "${name}" is gone`);
+    },
+  }),
+);

@@ -8,10 +8,11 @@ import type { ScaledGrid } from "../../calibrate/solver.ts";
 import { quantizeBias, smallestScale, weightScaleForBias } from "../../shared/quantize.ts";
 import type { Along } from "../grid.ts";
 import { channelRanges, type QuantizedTensor } from "../quantize-tensor.ts";
-import { type ActivationType, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";
+import { type ActivationType, areIntegers, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";
 import type { Target } from "../target.ts";
 import {
   codesText,
+  existingRounding,
   integerWeight,
   productBits,
   type QuantizedWeight,
@@ -22,6 +23,14 @@ import {
 } from "../weight.ts";
 import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { writeLookup } from "./lookup.ts";
+
+/** The format of layers with learned scales and at most 4 bits: the stored values equal those of the training. */
+export const learnedCodesFor: Format = ({ role }, options, _, learned) => {
+  const isLowBit = learned !== undefined && learned.high - learned.low < 16;
+  if (!isLowBit || role.kind === "lookup" || options.everywhere === true || !areIntegers(options)) return undefined;
+  const bits = Math.ceil(Math.log2(learned.high - learned.low + 1));
+  return codesForm({ type: "int4", perChannel: learned.axis !== undefined, bits });
+};
 
 export const codesFor: Format = (layer, options) =>
   layer.role.kind === "lookup" || options.everywhere === true
@@ -58,7 +67,7 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     if (measured === undefined) return;
     const bias = await vectorBias(run.model, measured.target, run.context);
     if (bias === undefined) return;
-    const biasMap = await layerBiases(run, table.effective, formOf(table, settings), async () => new Map());
+    const biasMap = await layerBiases(run, table.effective, formOf(table, settings, run), async () => new Map());
     biasMap.set(layer, { bias, inputScale: measured.scale * (layer.role.productFactor ?? 1) });
   },
   async write(emit, { layer, table = layer }, run) {
@@ -89,11 +98,14 @@ const stored = oncePerRun<SharedCodes>();
 /** The biases of the layers that share a quantized weight. */
 const layerBiases = oncePerRun<Map<Layer, LayerBias>>();
 
-const formOf = (layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings): string =>
-  `${type} ${bits} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
+function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
+  const learned = existingRounding(layer, rounding);
+  if (learned !== undefined) return `${type} as rounded ${learned.axis}`;
+  return `${type} ${bits} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
+}
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: Writing): Promise<SharedCodes> {
-  const form = formOf(layer, settings);
+  const form = formOf(layer, settings, run);
   const biasMap = await layerBiases(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
     const grown = { grown: createScaleGrowth([...biasMap.values()]) };

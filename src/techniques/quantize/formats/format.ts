@@ -3,13 +3,20 @@ import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, type Graph, type Miss, type Model, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import type { BlockSettings } from "../grid.ts";
+import type { WeightRounding } from "../rounding.ts";
 import type { WeightsSettings } from "../settings.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
 /**
  * Returns a layer's form, the reason why it cannot have this format, or undefined if the options do not ask for it.
+ * @param learned the existing fake quantization of the weight.
  */
-export type Format = (layer: Layer, options: WeightsSettings, inference: Inference) => Form | Miss | undefined;
+export type Format = (
+  layer: Layer,
+  options: WeightsSettings,
+  inference: Inference,
+  learned: WeightRounding | undefined,
+) => Form | Miss | undefined;
 
 export interface Form {
   readonly bits: number;

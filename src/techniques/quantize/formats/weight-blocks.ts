@@ -17,7 +17,7 @@ import {
   computeScales,
   type MeasuredBlocks,
   type MeasuredWeight,
-  type Rounding,
+  type RoundingSource,
   scaleAxis,
   weightReader,
   withLayerName,
@@ -213,11 +213,15 @@ export const hasLattice = (layer: Layer, dense: Dense, settings: { readonly size
   findLattice(toFloat32(dense), rowsOf(layer), settings) !== undefined;
 
 /** Returns real zero points that keep the values of a weight; undefined if integers do, or no zero points do. */
-export const latticeOf = (layer: Layer, settings: BlockSettings, rounding: Rounding): BlockScales | undefined =>
+export const latticeOf = (layer: Layer, settings: BlockSettings, rounding: RoundingSource): BlockScales | undefined =>
   layer.effective.type?.type === "float32" ? measuredBlocks(layer, settings, rounding)?.lattice : undefined;
 
 /** Returns the measurement of a weight's blocks with these settings. */
-function measuredBlocks(layer: Layer, settings: BlockSettings, { measured }: Rounding): MeasuredBlocks | undefined {
+function measuredBlocks(
+  layer: Layer,
+  settings: BlockSettings,
+  { measured }: RoundingSource,
+): MeasuredBlocks | undefined {
   const { tensor } = layer.effective;
   const blocks = tensor && measured.get(tensor)?.blocks;
   return blocks?.key === blocksKey(layer, settings) ? blocks : undefined;
@@ -226,7 +230,12 @@ function measuredBlocks(layer: Layer, settings: BlockSettings, { measured }: Rou
 export const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), areColumns: scaleAxis(layer) !== 0 });
 
 /** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
-export function blocksText(settings: BlockSettings, layer: Layer, rounding: Rounding, hasOffsets = false): string {
+export function blocksText(
+  settings: BlockSettings,
+  layer: Layer,
+  rounding: RoundingSource,
+  hasOffsets = false,
+): string {
   const { bits, block, symmetric } = settings;
   const { rounder } = rounding;
   const isNearest = rounder === nearest || (layer.role.kind === "lookup" && rounder.evidence !== undefined);
