@@ -3,7 +3,7 @@
  * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular values.
  * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace iteration
  *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
- * The iteration starts from a random V, or from (AᵀA)ᵏ V, and ends when the captured energy ‖Z‖² no longer grows. Q is orthonormal, so the error is
+ * The iteration starts from a random V, and ends when the captured energy ‖Z‖² no longer grows. Q is orthonormal, so the error is
  * known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
  */
 import { Miss, PithError } from "../errors.ts";
@@ -103,20 +103,9 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
   for (let at = 0; at < start.data.length; at++) start.data[at] = stream.uniform(-1, 1);
-  const problem = { a, transposed, totalEnergy: squaredNorm, multiply };
-  const gram = a.columns <= 4 * width ? await multiply(transposed, a) : undefined;
-  const startSpace =
-    gram === undefined ? { vectors: start, capturedShare: 0 } : await iterateBySquaring(gram, start, multiply);
-  const needsIteration = gram === undefined || 1 - startSpace.capturedShare < gramResolution;
-  const {
-    left: basis,
-    right,
-    small,
-  } = needsIteration ? await iterateSubspace(problem, startSpace) : await project(problem, startSpace.vectors);
-  const u = await multiply(basis, sliceColumns(small.u, 0, rank));
+  const { basis, small } = await iterateSubspace({ a, transposed, totalEnergy: squaredNorm, multiply }, start);
+  const [u, v] = [await multiply(basis, sliceColumns(small.v, 0, rank)), sliceColumns(small.u, 0, rank)];
   const s = small.s.slice(0, rank);
-  const v =
-    right === undefined ? sliceColumns(small.v, 0, rank) : await multiply(right, sliceColumns(small.v, 0, rank));
   // Computes the error from the energies, or, if it is so small that their difference would be inaccurate, from the difference of the matrices.
   const errorShare = 1 - s.reduce((sum, value) => sum + value * value, 0) / squaredNorm;
   const relativeError =
@@ -140,73 +129,17 @@ interface Problem {
   readonly multiply: Multiply;
 }
 
-/** A subspace, and the share of the energy ‖A‖² that it captures. */
-interface Subspace {
-  readonly vectors: Matrix;
-  readonly capturedShare: number;
-}
-
-/** A ≈ left · small · rightᵀ with orthonormal columns in `left` and `right`. If `right` is undefined, A ≈ left · small. */
-interface Projection {
-  readonly left: Matrix;
-  readonly right?: Matrix;
-  readonly small: Svd;
-}
-
-async function iterateSubspace(
-  { a, transposed, totalEnergy, multiply }: Problem,
-  startSpace: Subspace,
-): Promise<Projection> {
-  let { vectors, capturedShare } = startSpace;
+/** Returns an orthonormal basis Q of the captured range, and the decomposition of Aᵀ Q. */
+async function iterateSubspace({ a, transposed, totalEnergy, multiply }: Problem, start: Matrix) {
+  let [vectors, capturedShare] = [start, 0];
   for (let iteration = 0; ; iteration++) {
-    const { basis } = await orthonormalize(await multiply(a, vectors), multiply);
+    const basis = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
     const captured = energy(image, image) / totalEnergy;
-    if (captured - capturedShare <= Math.max(minGain * (1 - captured), 1e-15) || iteration === maxIterations) {
-      const { u, s, v } = await svd(image, multiply);
-      return { left: basis, small: { u: v, s, v: u } };
-    }
+    if (captured - capturedShare <= Math.max(minGain * (1 - captured), 1e-15) || iteration === maxIterations)
+      return { basis, small: await svd(image, multiply) };
     capturedShare = captured;
-    ({ basis: vectors } = await orthonormalize(image, multiply));
-  }
-}
-
-/** Projects A to the subspace of the final vectors V, as A V Vᵀ. */
-async function project({ a, multiply }: Problem, vectors: Matrix): Promise<Projection> {
-  const { basis: right } = await orthonormalize(vectors, multiply);
-  const image = await multiply(a, right);
-  const { basis: leftBasis } = await orthonormalize(image, multiply);
-  return { left: leftBasis, right, small: await svd(await multiply(transpose(leftBasis), image), multiply) };
-}
-
-/** The share of energy not yet captured below which rounding errors of (AᵀA)² dominate, so that the iteration must continue with A. */
-const gramResolution = 1e-7;
-
-/** The limit that corresponds to `minGain` for a squaring step. One squaring equals as many iterations as all steps before it together. */
-const minSquaringGain = 2e-2;
-
-const maxSquarings = 5;
-
-/**
- * Subspace iteration with powers of G = AᵀA, scaled to trace 1, which needs fewer steps if singular values decay slowly. It cannot find directions
- * whose energy is below the rounding error of G.
- */
-async function iterateBySquaring(product: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
-  let trace = 0;
-  for (let at = 0; at < product.data.length; at += product.rows + 1) trace += product.data[at] ?? 0;
-  const gram = scaleRows(product, new Float64Array(product.rows).fill(1 / trace));
-  let power = await multiply(gram, gram);
-  let [vectors, capturedShare] = [start, 0];
-  for (let squarings = 1; ; squarings++) {
-    const image = await multiply(power, vectors);
-    const { basis, spread } = await orthonormalize(image, multiply, 1e-8);
-    vectors = basis;
-    const captured = energy(vectors, await multiply(gram, vectors));
-    const isDone = captured - capturedShare <= minSquaringGain * (1 - captured);
-    capturedShare = captured;
-    if (isDone || squarings === maxSquarings) return { vectors, capturedShare: capturedShare };
-    // Squaring the power also squares `spread`, which must stay above the rounding error of a Gram matrix.
-    if (spread > 1e-3) power = await multiply(power, power);
+    vectors = await orthonormalize(image, multiply);
   }
 }
 
@@ -215,30 +148,22 @@ function energy(a: Matrix, b: Matrix): number {
   return dot(a.data, 0, b.data, 0, a.data.length);
 }
 
-export interface Basis {
-  readonly basis: Matrix;
-  /** The smallest pivot of the columns' Cholesky factor divided by the largest; 0 if there is no such factor. */
-  readonly spread: number;
-}
-
 /**
  * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY. Repeats this once if the result deviates from
- * orthonormality by more than `defect`. Cholesky QR fails for nearly dependent columns; Householder reflections are then used.
+ * orthonormality by more than 2⁻⁴⁶. Cholesky QR fails for nearly dependent columns; Householder reflections are then used.
  */
-export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
-  let [basis, spread] = [source, 0];
+export async function orthonormalize(source: Matrix, multiply: Multiply): Promise<Matrix> {
+  let basis = source;
   for (let pass = 0; pass < 2; pass++) {
     const gram = await multiply(transpose(basis), basis);
     const deviation = pass === 0 ? 1 : deviationFromIdentity(gram);
-    if (deviation <= defect) break;
+    if (deviation <= 2 ** -46) break;
     const factor = await cholesky(gram, multiply);
     // A second pass can only correct a small deviation.
-    if (factor instanceof Miss || (pass === 1 && deviation > 0.1))
-      return { basis: await runWith(householderBasis(source), multiply), spread: 0 };
-    if (pass === 0) spread = pivotSpread(factor);
+    if (factor instanceof Miss || (pass === 1 && deviation > 0.1)) return runWith(householderBasis(source), multiply);
     basis = await multiply(basis, transpose(await invertLower(factor, multiply)));
   }
-  return { basis, spread };
+  return basis;
 }
 
 function* householderBasis(source: Matrix): Steps<Matrix> {
@@ -248,11 +173,6 @@ function* householderBasis(source: Matrix): Steps<Matrix> {
   for (let column = 0; column < columns; column++) basis.data[column * (rows + 1)] = 1;
   yield* reflectByAll(basis, blocks);
   return transpose(basis);
-}
-
-function pivotSpread({ rows, data }: Matrix): number {
-  const pivots = Float64Array.from({ length: rows }, (_, index) => data[index * (rows + 1)] ?? 0).sort();
-  return (pivots[0] ?? 1) / (pivots.at(-1) ?? 1);
 }
 
 function deviationFromIdentity({ rows, data }: Matrix): number {
