@@ -15,7 +15,7 @@ import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep } from "../../../judge/run/single-step.ts";
 import type { References, StepContext } from "../../../judge/run/step-request.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type WatchedEngine, watchLoads } from "../../../runtime/run/load-check.ts";
+import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";
@@ -31,28 +31,15 @@ import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const names = input.dryRun ? [] : targetsOf(input.options.target);
-  return withTargets(names, context, async (targets) => {
-    const model = await openModel(input.model, context);
-    const engine = watchLoads(createEngine());
-    const simplified = await simplifyToLoad(model, engine, context);
-    if (simplified !== undefined) {
-      const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
-      context.log({ id: "simplified", text });
-    }
-    // Opening the data and simplifying record metadata in the model.
-    return changeModel({ ...input, continues: isChanged(model) }, targets, engine, context, simplified ?? model);
-  });
+  return withTargets(names, context, async (targets) => changeModel(input, targets, context));
 }
 
-/** @param input with whether the model as the user gave it is a result of Pith. */
-async function changeModel(
-  input: PassInput & { readonly continues: boolean },
-  targets: readonly RunTarget[],
-  engine: WatchedEngine,
-  context: JobContext,
-  original: Model,
-): Promise<PassOutput> {
-  const { request, context: stepContext, data } = await openStepRequest(input, targets, original, engine, context);
+async function changeModel(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
+  const opened = await openModel(input.model, context);
+  // Opening the data records its preprocessing in the model.
+  const wasChanged = isChanged(opened);
+  const { request, context: stepContext, data } = await openStepRequest(input, targets, opened, context);
+  const original = request.input.model;
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
   const { result, rejection, tested, learnt, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
@@ -91,7 +78,7 @@ async function changeModel(
     stepContext,
   );
   await warnOfSpeed(measured, report, request.pass, input, original, context);
-  const isContinued = input.continues && step.verdict !== undefined && reference === undefined;
+  const isContinued = wasChanged && step.verdict !== undefined && reference === undefined;
   return {
     ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
     continues: isContinued ? true : undefined,
@@ -120,16 +107,10 @@ async function warnOfSpeed(
 }
 
 /** Opens the references and the data of a step, after checks that need only the model. */
-async function openStepRequest(
-  input: PassInput,
-  targets: readonly RunTarget[],
-  original: Model,
-  engine: WatchedEngine,
-  context: JobContext,
-) {
-  await requireOtherThanWeights(input.out, original, input.model);
-  requireOutputs(original, input.model);
-  const named = { path: input.model, model: original };
+async function openStepRequest(input: PassInput, targets: readonly RunTarget[], opened: Model, context: JobContext) {
+  await requireOtherThanWeights(input.out, opened, input.model);
+  requireOutputs(opened, input.model);
+  const named = { path: input.model, model: opened };
   const hasData = input.data !== undefined;
   const checked = await checkStep(input.command, named, input.options, { original: input.original, hasData });
   const { pass, references } = checked;
@@ -140,6 +121,12 @@ async function openStepRequest(
       (before, after) => [input.command, after, "--original", before],
       context,
     );
+  const engine = watchLoads(createEngine());
+  const original = (await simplifyToLoad(opened, engine, context)) ?? opened;
+  if (original !== opened) {
+    const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
+    context.log({ id: "simplified", text });
+  }
   const stepContext = contextOf(engine, input, {
     ...context,
     log(event) {
@@ -150,7 +137,7 @@ async function openStepRequest(
   const data = input.data && (await openData(original, references, input, input.data, stepContext, context));
   const { together, fallback } = input;
   const request = await openStep(
-    checked,
+    { ...checked, input: { ...named, model: original } },
     {
       ...{ ...input, targets, fallback: fallback !== false, temporary: context.temporary },
       options: data?.options ?? input.options,
