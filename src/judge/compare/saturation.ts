@@ -4,7 +4,6 @@ import { convertsQuantization, type Inference, infer, makersOf } from "#analysis
 import { emitInto, isFloat, type Model, type Node, type Value } from "#ir";
 
 export interface SaturatingModels {
-  /** A copy of the original that was inferred. */
   readonly inferred: Model;
   /** Both models with the inputs of their last saturating operators as additional outputs. */
   readonly original: Model;

@@ -20,7 +20,6 @@ import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 export interface SeparateSearch {
   readonly search: FallbackJudge;
   readonly searched: number;
-  /** Compares the final result on the other samples. */
   compare(model: Model): Promise<PairedResult>;
 }
 

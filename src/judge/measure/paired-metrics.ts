@@ -87,7 +87,6 @@ export class PairedMetrics {
     return this.holdout.original;
   }
 
-  /** Accuracy of always predicting the most frequent class; undefined for models without classes. */
   get chance(): number | undefined {
     return this.holdout.knowledge?.chance;
   }

@@ -154,7 +154,6 @@ export interface Weight extends Partial<CompressedSize> {
 
 /** Measurements of a model's file, in which pruning masks are already applied to the weights. */
 export interface Measured extends Weight {
-  /** File name, or name of the variant. */
   readonly name: string;
   readonly sha256: string;
   /** Multiply-accumulates per sample; undefined if they depend on more than the batch size. */
@@ -240,7 +239,6 @@ export interface Disagreement {
 }
 
 export type SampleView =
-  /** Small PNG as a data URL. */
   | { readonly kind: "image"; readonly address: string; readonly width: number; readonly height: number }
   | { readonly kind: "text"; readonly text: string }
   /** A series of numbers, such as sound, as the path of an SVG with the given width and height. */
@@ -252,7 +250,6 @@ export type SampleView =
       readonly height: number;
       readonly count: number;
     }
-  /** First values of each input. */
   | {
       readonly kind: "numbers";
       readonly inputs: readonly {

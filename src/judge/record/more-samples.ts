@@ -56,7 +56,6 @@ export function moreSamples(
   return `about ${integer(needed)} samples, more than the ${integer(of ?? total)} there are, narrow ${narrowed}`;
 }
 
-/** Rounds a positive value up to two significant digits. */
 export function roundUp(value: number): number {
   const unit = 10 ** Math.max(0, Math.floor(Math.log10(value)) - 1);
   return Math.ceil(value / unit) * unit;

@@ -47,7 +47,6 @@ interface StepSettings
     Pick<GoalOptions, "maxDrop" | "strict"> {
   /** Maximum size of the compressed file: "20 MB", or bits per weight ("2.5 bpw"). */
   readonly targetDownload?: string | undefined;
-  /** File that keeps the text which the model generates. */
   readonly textFile?: string | undefined;
 }
 

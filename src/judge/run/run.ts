@@ -39,7 +39,6 @@ import { openTrials, type Trials } from "./trials.ts";
 /** Options of a run. By default, it keeps the smallest result that meets the goal and is about as fast as the original. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly name?: string;
-  /** Custom passes in addition to Pith's. */
   readonly passes?: readonly AnyPass[];
   /** The largest accepted drop of the metric (default: `usualDrop`), and with `strict`, that its whole confidence interval must be within it. */
   readonly goal?: GoalOptions | undefined;

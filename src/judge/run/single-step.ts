@@ -46,7 +46,6 @@ export interface StepReport
 }
 
 export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
-  /** Undefined if nothing changed. */
   readonly result: Model | undefined;
   /** Undefined without a comparison on samples. */
   readonly tested: (Tested & { readonly count: number }) | undefined;

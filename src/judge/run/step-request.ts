@@ -16,7 +16,6 @@ export interface NamedModel {
 export interface References {
   /** The model that the result approximates, if it is not the input model: a teacher, or the model before pruning. */
   readonly first: NamedModel | undefined;
-  /** Teachers in addition to the first. */
   readonly others: readonly NamedModel[];
 }
 
@@ -63,6 +62,5 @@ export interface StepRequest {
 
 export interface StepContext extends Context {
   readonly engine: WatchedEngine;
-  /** Starts a stage. Later progress refers to it. */
   stage(name: string): void;
 }

@@ -35,7 +35,6 @@ export interface StepResult {
   readonly seconds: number;
 }
 
-/** Result of a step as an open model. */
 export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
 }

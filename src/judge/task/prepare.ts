@@ -226,7 +226,6 @@ function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | und
   return columns[name] ?? (more.length === 0 ? only : undefined);
 }
 
-/** Maximum number of values that are searched for NaN and infinity. */
 const searchedValues = 2 ** 24;
 
 async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<string | undefined> {

@@ -78,7 +78,6 @@ function exceptText({ except }: OptionValues, layer: string): string {
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
 
-/** Returns a sentence about faster settings; "" if the pass has no suggestion. */
 export async function fasterAdvice({ faster }: AnyPass, options: OptionValues, original: Model): Promise<string> {
   const advice = await faster?.(options, original);
   return advice === undefined ? "" : `. ${advice}.`;

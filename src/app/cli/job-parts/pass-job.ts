@@ -8,7 +8,6 @@ import type { Together } from "../../folder/text-search.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
 
-/** Options of the command, and what a folder adds for its variants. */
 export interface PassInput
   extends Pick<
       StepOptions,

@@ -17,7 +17,6 @@ import { openTarget } from "../job-parts/target.ts";
 export interface BenchInput {
   readonly models: readonly string[];
   readonly target: TargetName;
-  /** Sizes of named dimensions, such as `batch=8`. */
   readonly dims: readonly string[];
   readonly set: Settings;
   readonly rounds: number;
@@ -27,7 +26,6 @@ export interface BenchInput {
   readonly seed: number;
   /** Whether the first model is known to be the original. No warning about the order of models is then logged. */
   readonly inOrder?: boolean;
-  /** File that keeps text of the first model for further commands. */
   readonly textFile?: string | undefined;
 }
 

@@ -5,7 +5,6 @@ import type { Process, Session } from "../command.ts";
 import { type RecordedResult, record } from "../print/recording.ts";
 
 export interface CommandRequest extends Pick<Session, "seed" | "line" | "passed" | "folders"> {
-  /** Name of the command's module in `processes/`. */
   readonly name: string;
   readonly words: readonly string[];
   readonly options: unknown;

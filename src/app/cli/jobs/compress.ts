@@ -35,7 +35,6 @@ import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 const rejectedFolder = "rejected";
 
 export interface CompressInput {
-  /** Input that the jobs of parallel processes share. */
   readonly shared: SearchInput;
   readonly workers: WorkerOptions;
   readonly out: string;
@@ -197,7 +196,6 @@ async function write(
     )),
   ];
   const written = await writeResults(out, run, contents, context, runFolder);
-  // Removes the reports of an earlier run without a result.
   await removeResults(joinPath(out, rejectedFolder), runFolder);
   return written;
 }

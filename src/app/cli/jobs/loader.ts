@@ -76,7 +76,6 @@ const [maxSounds, defaultSound] = [4, { rate: 16_000, maxSeconds: 30 }];
 const [maxTokens, maxNewTokens] = [48, 16];
 /** Maximum number of compared values of an output. For larger outputs, the last values are compared. */
 const maxValues = 2 ** 18;
-/** Log level of transformers.js without any output. */
 const silentLogLevel = 50;
 
 export default async function loaderJob(
