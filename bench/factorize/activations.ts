@@ -40,7 +40,6 @@ export const activations = {
           ...options,
           layers: name,
           overrides: { [name]: { budget: 0.5 } },
-          timing: false,
           data: task.calibrate,
           samples: 32,
         };

@@ -61,7 +61,7 @@ async function noises({ smoke, threads }: Settings): Promise<void> {
     const task = await openTask(original, { data: needed(`data/${data}`), samples, calibrate: 32, ...metric });
     for (const budget of smoke ? [0.5] : [0.5, 0.75]) {
       const thin = original.clone();
-      await factorize(thin, { overrides: { "*": { budget } }, timing: false }, { engine, seed: 1 });
+      await factorize(thin, { overrides: { "*": { budget } } }, { engine, seed: 1 });
       for (const [split, power] of splits) {
         const figures: string[] = [];
         for (const [, options] of forms) {
@@ -92,7 +92,7 @@ async function fineTuned({ smoke, threads }: Settings): Promise<void> {
   const training = { batch: 128, threads } as const;
   await train(net, { ...training, data, learningRate: 0.003, epochs: 2 }, { engine, seed: 1 });
   const thin = net.clone();
-  await factorize(thin, { layers: "fc1", rank: 8, timing: false }, { engine, seed: 1 });
+  await factorize(thin, { layers: "fc1", rank: 8 }, { engine, seed: 1 });
   const accuracyOf = async (model: Model): Promise<string> =>
     (100 * (await evaluate(engine, model, test, accuracy())).estimate.value).toFixed(2);
   line(`  ${await accuracyOf(net)} %, at rank 8 ${await accuracyOf(thin)} %; trained on`);

@@ -31,7 +31,7 @@ export const resnet56 = {
     const [data, test] = [await ready("train", smoke ? 1024 : 15_000), await ready("test", smoke ? 256 : 1000)];
     const thin = original.clone();
     // The budget is slightly below 1/1.5, because ranks are integers.
-    const { changes } = await factorize(thin, { budget: 0.66, cost: "macs", timing: false }, { engine, seed: 1 });
+    const { changes } = await factorize(thin, { budget: 0.66, cost: "macs" }, { engine, seed: 1 });
     const [before = 0, after = 0] = [original, thin].map((model) => {
       const single = model.clone();
       fixInputs(single, { input: [1, 3, 32, 32] });

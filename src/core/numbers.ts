@@ -99,10 +99,6 @@ export function speedText(
   return low >= 0.8 && high <= 1.25 ? `about${words}` : `${range} ×${words}`;
 }
 
-export function isSlower(speedup: number): boolean {
-  return speedup < 0.995;
-}
-
 /** Formats a metric value, such as "91.5 %", "3.498", "23.10 dB" or "∞ dB". */
 export function figure(unit: Unit, value: number, extraDigits = 0): string {
   const text = Number.isFinite(value) ? value.toPrecision(4 + extraDigits) : String(value).replace("Infinity", "∞");

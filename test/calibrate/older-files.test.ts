@@ -21,6 +21,6 @@ graph (x: float32[n, 8]) -> (y) {
       Float32Array.from({ length: 256 }, (_, at) => Math.sin(at * at)),
     ),
   });
-  const { changes } = await factorize(model, { rank: 2, activations: "whitening", timing: false, data });
+  const { changes } = await factorize(model, { rank: 2, activations: "whitening", data });
   expect(changes.map(({ at }) => at)).toEqual(["a", "b"]);
 });

@@ -44,7 +44,7 @@ test("quantize --scheme dynamic of a tiny share writes nothing and exits with 1"
 }, 120_000);
 
 test("factorize of a tiny share of a model writes nothing and exits with 1", async () => {
-  await expectNothingGained(at("mostly.onnx"), ["factorize", "--rank", "1", "--no-timing"]);
+  await expectNothingGained(at("mostly.onnx"), ["factorize", "--rank", "1"]);
 });
 
 describe("factorize and distill", () => {
@@ -113,7 +113,7 @@ describe("factorize and distill", () => {
     const table = at("labelled_test.csv");
     writeFileSync(table, readFileSync(at("points.csv")));
     const words = ["factorize", at("hidden.onnx"), "--rank", "1", "--data", table, "--force", "--samples", "100"];
-    const result = async (...more: string[]) => json(...words, "--no-timing", ...more, "-o", at("seen.onnx"));
+    const result = async (...more: string[]) => json(...words, ...more, "-o", at("seen.onnx"));
     const whitening = ["--activations", "whitening"];
     const [none, usual, more] = [
       await result(),

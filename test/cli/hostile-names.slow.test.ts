@@ -37,7 +37,7 @@ describe("escapes control characters in names", () => {
     [["prune", "--amount", "0.3", "-o", at("pruned.onnx"), "--force"]],
     [["prune", "--structured", "--amount", "0.3", "-o", at("cut.onnx"), "--force"]],
     [["quantize", "--scheme", "weights", "-o", at("quantized.onnx"), "--force"]],
-    [["factorize", "--budget", "0.9", "--no-timing", "-o", at("factorized.onnx"), "--force"]],
+    [["factorize", "--budget", "0.9", "-o", at("factorized.onnx"), "--force"]],
     [["prune", "--amount", "0.3", "--layers", `nothing${hostile}`, "-o", at("none.onnx")]],
     [["quantize", "--scheme", "static", "--data", at(`no${hostile}.csv`), "-o", at("none.onnx")]],
   ])("%j", async ([command = "", ...options]) => {

@@ -104,7 +104,7 @@ test.each<[string, () => string[]]>([
   ["quantize", () => ["--scheme", "float16"]],
   ["quantize", () => ["--scheme", "static", ...data()]],
   ["prune", () => ["--amount", "0.6"]],
-  ["factorize", () => ["--rank", "1", "--no-timing"]],
+  ["factorize", () => ["--rank", "1"]],
   ["simplify", () => []],
   ["train", train],
   ["distill", () => [...train(), "--teacher", at("hidden.onnx")]],

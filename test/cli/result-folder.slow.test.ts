@@ -46,7 +46,7 @@ test("names unchanged layers with the reason, and keeps --target in the next com
   // WebAssembly runs in Node.
   vi.stubEnv("CHROME_PATH", at("no-browser"));
   const out = folder();
-  writeFileSync(recipe, "steps:\n  - factorize: { rank: 1, timing: false, overrides: { fc2: { rank: 2 } } }\n");
+  writeFileSync(recipe, "steps:\n  - factorize: { rank: 1, overrides: { fc2: { rank: 2 } } }\n");
   const [model, result] = [at("hidden.onnx"), join(out, "model.onnx")];
   const words = ["--data", at("points.csv"), "-r", recipe, "--force", "--target", "wasm", "-o", out];
   const { out: text } = await pith("compress", model, ...words);

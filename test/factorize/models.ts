@@ -4,21 +4,16 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import type { Context } from "../../src/core/pass/pass.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { dimValue, elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
-import { factorize as factorizeTimed } from "../../src/techniques/factorize/factorize.ts";
-import type { FactorizeOptions } from "../../src/techniques/factorize/options.ts";
 import { value } from "../find.ts";
 import { topology } from "../zoo/topologies.ts";
 
-/** Without timing, for tests of something else. */
-export const factorize = (model: Model, options: FactorizeOptions, context: Partial<Context> = {}) =>
-  factorizeTimed(model, { timing: false, ...options }, context);
+export { factorize } from "../../src/techniques/factorize/factorize.ts";
 
 /** A layer that can be exact at rank 1. */
 export function rankOne(): Model {

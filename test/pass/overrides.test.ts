@@ -88,11 +88,7 @@ graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
 describe("factorize", () => {
   test("uses the rank rule of a layer instead of the default", async () => {
     const model = net();
-    const outcome = await factorize(model, {
-      rank: 2,
-      timing: false,
-      overrides: { fc1: { budget: 0.5 }, fc2: { rank: 4 } },
-    });
+    const outcome = await factorize(model, { rank: 2, overrides: { fc1: { budget: 0.5 }, fc2: { rank: 4 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "layer", fc3: "global" });
     expect(model.graph.value("fc2.down.weight")?.tensor?.dims).toEqual([4, 24]);
     expect(model.graph.value("fc3.down.weight")?.tensor?.dims).toEqual([2, 24]);

@@ -1,8 +1,7 @@
 /** Reports the speed of a result relative to another model. */
 import { type UnevenChannels, widestBlock } from "#analysis";
 import { truncateList } from "#ir";
-import type { Change } from "#pass";
-import { integer, isSlower, percent, runTime, speedText } from "../../core/numbers.ts";
+import { integer, percent, runTime, speedText } from "../../core/numbers.ts";
 import type { Timed } from "../../judge/measure/speed.ts";
 import { comparableCounts, type OperationCount } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
@@ -20,7 +19,6 @@ interface Macs {
 
 interface Computed {
   readonly before: Macs;
-  readonly changes: readonly Pick<Change, "speed">[];
   readonly uneven?: UnevenChannels | undefined;
 }
 
@@ -28,7 +26,7 @@ interface Computed {
  * Explains why fewer operations do not make the result faster, as far as known. Returns undefined if it is faster, or if the operations are not
  * fewer.
  */
-export function notFasterText(speed: Spread, { before, changes, uneven }: Computed, after: Macs): string | undefined {
+export function notFasterText(speed: Spread, { before, uneven }: Computed, after: Macs): string | undefined {
   const [originalMacs, resultMacs] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (
     originalMacs === 0 ||
@@ -36,14 +34,7 @@ export function notFasterText(speed: Spread, { before, changes, uneven }: Comput
     speed.median - 1 >= minGain * (originalMacs / resultMacs - 1)
   )
     return undefined;
-  const slowerCount = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
-  const reasons = [
-    ...(slowerCount === 0
-      ? []
-      : [`${integer(slowerCount)} of the ${integer(changes.length)} changed layers are slower than before`]),
-    ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
-  ];
-  const cause = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
+  const cause = uneven === undefined || uneven.layers === 0 ? "its time is spent elsewhere" : unevenText(uneven);
   return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${speedText(speed)}: ${cause}`;
 }
 

@@ -36,8 +36,6 @@ export interface Change {
   readonly rule?: string;
   /** Bits per element, for a "quantized" or "rounded" weight. */
   readonly bits?: number;
-  /** The speedup factor, measured on this change alone. */
-  readonly speed?: number;
   /** Which setting decided: that of the pass ("global"), of the operator type, or of the layer. */
   readonly decidedBy: "global" | "op" | "layer";
 }

@@ -58,7 +58,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
   rank: {
     pass: factorize,
-    sharedOptions: { timing: false },
+    sharedOptions: {},
     settings: [0.75, 0.5, 0.25],
     widestSetting: 0.75,
     unchangedSetting: 1,

@@ -74,7 +74,7 @@ describe.each([
   const errorOf = async (activations?: "whitening") => {
     const model = make();
     const options = activations === undefined ? {} : { activations, data, samples: count };
-    const { changes } = await factorize(model, { rank: 2, method: "svd", timing: false, ...options });
+    const { changes } = await factorize(model, { rank: 2, method: "svd", ...options });
     return {
       error: relative(await answers(model, pixels, dims), await answers(make(), pixels, dims)),
       what: changes[0]?.what,
@@ -95,10 +95,10 @@ test("uses inputs that the already factorized layers compute", async () => {
   const pixels = correlated(12, 1);
   const data = memory("correlated", { input: float32([count, 12], pixels) });
   const model = make();
-  await factorize(model, { rank: 1, activations: "whitening", data, samples: count, timing: false });
+  await factorize(model, { rank: 1, activations: "whitening", data, samples: count });
   const alone = make();
-  await factorize(alone, { rank: 1, layers: "fc1", activations: "whitening", data, samples: count, timing: false });
-  await factorize(alone, { rank: 1, layers: "fc2", activations: "whitening", data, samples: count, timing: false });
+  await factorize(alone, { rank: 1, layers: "fc1", activations: "whitening", data, samples: count });
+  await factorize(alone, { rank: 1, layers: "fc2", activations: "whitening", data, samples: count });
   expect(await answers(model, pixels, [count, 12])).toEqual(await answers(alone, pixels, [count, 12]));
 });
 
@@ -111,14 +111,8 @@ test("distributes a budget by the error of outputs", async () => {
   const pixels = correlated(12, 1);
   const data = memory("correlated", { input: float32([count, 12], pixels) });
   const [model, plain] = [make(), make()];
-  const { changes } = await factorize(model, {
-    budget: 0.5,
-    activations: "whitening",
-    data,
-    samples: count,
-    timing: false,
-  });
-  await factorize(plain, { budget: 0.5, timing: false });
+  const { changes } = await factorize(model, { budget: 0.5, activations: "whitening", data, samples: count });
+  await factorize(plain, { budget: 0.5 });
   expect(changes.length).toBeGreaterThan(0);
   const original = await answers(make(), pixels, [count, 12]);
   expect(relative(await answers(model, pixels, [count, 12]), original)).toBeLessThan(
@@ -138,7 +132,7 @@ test("reports if there are fewer inputs than elements in each", async () => {
   const make = () => network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
   const changeText = async (samples: number) => {
     const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
-    const { changes } = await factorize(make(), { rank: 5, activations: "whitening", data, timing: false });
+    const { changes } = await factorize(make(), { rank: 5, activations: "whitening", data });
     return changes[0]?.what;
   };
   expect(await changeText(5)).toContain("relative error of outputs 0.000 on 5 inputs, fewer than their 12 numbers");
@@ -174,7 +168,7 @@ graph (x: float32[batch, 12]) -> (y) {
   w: float32[10, 12] = random(seed 1)
   y = Gemm "a" (x, w) {transB=1}
 }`);
-  const settings = { rank: 3, activations: "whitening", timing: false } as const;
+  const settings = { rank: 3, activations: "whitening" } as const;
   const both = memory("both", { x: float32([count, 12], x), u: float32([count, 12], u) });
   const stacked = memory("stacked", { x: float32([2 * count, 12], Float32Array.from([...x, ...u])) });
   const first = memory("first", { x: float32([count, 12], x) });
@@ -192,7 +186,7 @@ test("warns if a budget uses fewer inputs than elements in each", async () => {
     const texts: string[] = [];
     const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
     const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
-    const options = { budget: 0.7, activations: "whitening", data, timing: false } as const;
+    const options = { budget: 0.7, activations: "whitening", data } as const;
     await factorize(model, options, { log: ({ text, level }) => void (level === "warning" && texts.push(text)) });
     return texts;
   };
@@ -215,12 +209,7 @@ graph (ids: int64[batch, 4]) -> (y) {
     Array.from({ length: 4 * count }, (_, index) => (index * 7) % 40),
   );
   const data = memory("ids", { ids });
-  const { changes } = await factorize(model, {
-    overrides: { "*": { budget: 0.6 } },
-    activations: "whitening",
-    data,
-    timing: false,
-  });
+  const { changes } = await factorize(model, { overrides: { "*": { budget: 0.6 } }, activations: "whitening", data });
   const texts = new Map(changes.map(({ at, what }) => [at, what]));
   expect(texts.get("embedding")).toContain(
     " of its weight alone (it is an embedding lookup, without a matrix product)",
@@ -247,7 +236,7 @@ describe("whitening with inputs that are zero on all samples", () => {
     weight.tensor = inMemory(float32([12, 12], multiply(normal(12, 3), normal(3, 12)).data));
     const thin = model.clone();
     const data = dataOf(correlated(12, 1).map((value, index) => (index % 12 < 6 ? value : 0)));
-    await factorize(thin, { rank: 3, activations: "whitening", data, timing: false });
+    await factorize(thin, { rank: 3, activations: "whitening", data });
     const other = correlated(12, 1);
     const [outputs, targets] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];
     expect(relative(outputs, targets)).toBeLessThan(1e-5);
@@ -256,8 +245,8 @@ describe("whitening with inputs that are zero on all samples", () => {
   test("falls back to the weight alone if all inputs are 0, with the reason", async () => {
     const [zeros, plain] = [rare.clone(), rare.clone()];
     const data = dataOf(new Float32Array(count * 12));
-    const { changes } = await factorize(zeros, { rank: 3, activations: "whitening", data, timing: false });
-    await factorize(plain, { rank: 3, timing: false });
+    const { changes } = await factorize(zeros, { rank: 3, activations: "whitening", data });
+    await factorize(plain, { rank: 3 });
     expect(changes[0]?.what).toContain("its inputs are 0 on all samples");
     const other = correlated(12, 1);
     expect(await answers(zeros, other, [count, 12])).toEqual(await answers(plain, other, [count, 12]));

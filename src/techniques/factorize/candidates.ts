@@ -9,13 +9,11 @@ import { problemOf, type Reading, readingOf } from "./chain.ts";
 import type { Problem } from "./decomposition.ts";
 import { type Options, rules } from "./options.ts";
 import type { RankRule } from "./ranks.ts";
-import type { Timer } from "./timing.ts";
 export interface Factorization {
   readonly model: Model;
   readonly options: Options;
   readonly context: Context;
   readonly multiply: Multiply;
-  readonly timer: Timer | undefined;
   /** Input statistics, measured when they are requested: earlier layers can be factorized already. */
   readonly inputs: Inputs;
 }

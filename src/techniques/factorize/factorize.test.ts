@@ -10,7 +10,6 @@ import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { factorize as factorizeTimed } from "./factorize.ts";
 
 const engine = createEngine();
 
@@ -197,6 +196,6 @@ graph (x: float16[3, 32]) -> (y) {
 });
 
 it("advises a higher value of the given option, or a budget by default", () => {
-  expect(factorizeTimed.gentler?.({ budget: 0.5, method: "svd" })).toBe("Use a higher `budget`");
-  expect(factorizeTimed.gentler?.({ layers: "fc1" })).toBe("Use a `budget` that keeps more of the weights");
+  expect(factorize.gentler?.({ budget: 0.5, method: "svd" })).toBe("Use a higher `budget`");
+  expect(factorize.gentler?.({ layers: "fc1" })).toBe("Use a `budget` that keeps more of the weights");
 });

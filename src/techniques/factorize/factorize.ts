@@ -14,7 +14,7 @@ import { type Change, definePass, type OptionValues, type Outcome, type Pass } f
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
 import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../../core/math/matrix.ts";
-import { integer, isSlower, percent } from "../../core/numbers.ts";
+import { integer, percent } from "../../core/numbers.ts";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { blockScale } from "../shared/blocks.ts";
@@ -25,7 +25,6 @@ import { applyInputWeights, type Problem, wholeCost } from "./decomposition.ts";
 import { decompositions, selectMethods } from "./decompositions.ts";
 import { type FactorizeOptions, factorizeOptions, type Options, rules } from "./options.ts";
 import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
-import { createTimer } from "./timing.ts";
 
 /**
  * Replaces layers by chains of two low-rank layers, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
@@ -47,7 +46,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   moves: ({ samples }) =>
     [0.8, 0.6, 0.4].map((budget) => ({
       name: `low rank ${Math.round(100 * budget)} %`,
-      options: { budget, timing: false, ...(samples.calibrate > 0 ? { activations: "whitening" } : {}) },
+      options: { budget, ...(samples.calibrate > 0 ? { activations: "whitening" } : {}) },
       kind: "structure",
       family: "low rank",
       left: budget,
@@ -56,10 +55,6 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   gentler(options) {
     const rule = ruleNameOf(options);
     return rule === undefined ? "Use a `budget` that keeps more of the weights" : `Use a higher \`${rule}\``;
-  },
-  faster(options) {
-    const rule = ruleNameOf(options);
-    return rule && `Omit \`${rule}\`, so that only layers that do not become slower are factorized`;
   },
   removesNotes: true,
   async run(model, options, context) {
@@ -76,9 +71,8 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
       return products.multiply(a, b);
     };
     const inputs = await inputsOf(model, options, multiply, context);
-    const timer = options.timing ? createTimer(model, context.engine, context.signal) : undefined;
     try {
-      const outcome = await factorizeLayers({ model, options, context, multiply, timer, inputs }, all, candidates);
+      const outcome = await factorizeLayers({ model, options, context, multiply, inputs }, all, candidates);
       return { ...outcome, misses: [...misses, ...outcome.misses, ...unsupported] };
     } finally {
       await inputs.release();
@@ -119,8 +113,7 @@ async function factorizeLayers(
     }
     errors.set(layer.name, factors.relativeError);
     replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
-    const { what, speed } = factors;
-    changes.push({ at: layer.name, what, ...(speed === undefined ? {} : { speed }), decidedBy });
+    changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
   context.progress(plannedCount + candidates.length, plannedCount + candidates.length);
@@ -132,13 +125,11 @@ interface Factors {
   readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;
-  readonly speed: number | undefined;
 }
 
 /**
- * Without a rule, a chain has at most two thirds of the weights and takes no more time. Larger chains take about as long as
- * their layers, and measured ratios differ by 1 to 5 %, so the decision would be unstable. Of 41 smaller chains in nine
- * networks, 25 are faster (1.02 times and more), 16 slower (0.96 and less).
+ * Without a rule, a chain has at most two thirds of the weights: larger ones take about as long as their layers. Of 41 smaller chains in nine networks,
+ * 25 are faster (1.02 times and more), 16 slower (0.96 and less).
  */
 const maxWeights = 2 / 3;
 
@@ -148,7 +139,7 @@ async function factorsOf(
   candidates: readonly Candidate[],
   plan: Plan | undefined,
 ): Promise<Factors | Miss> {
-  const { model, options, timer } = run;
+  const { model, options } = run;
   const { name } = layer;
   const rule = ruleOf(options, layer);
   const problem = await readProblem(run, layer, candidates);
@@ -161,23 +152,13 @@ async function factorsOf(
   if (methods instanceof Miss) return new Miss(methods.reason, name);
   const possible = choice === undefined ? await chooseSteps(rule, methods, problem, options.cost) : [choice];
   if (possible instanceof Miss) return new Miss(possible.reason, name);
-  const choices = isAuto ? possible.filter(({ step }) => step.weights <= maxWeights * layerCost.weights) : possible;
-  const keeping = ({ step }: Choice): string => `rank ${step.rank} keeps ${100 * keptEnergy} % of the energy, but`;
   const [first] = possible;
-  if (choices.length === 0 && first !== undefined) {
-    const share = percent(first.step.weights / layerCost.weights);
-    return new Miss(`${keeping(first)} takes ${share} of its weights, more than two thirds`, name);
+  const best = possible.find(({ step }) => !isAuto || step.weights <= maxWeights * layerCost.weights);
+  if (best === undefined) {
+    const share = percent((first?.step.weights ?? 0) / layerCost.weights);
+    const keeping = `rank ${first?.step.rank} keeps ${100 * keptEnergy} % of the energy`;
+    return new Miss(`${keeping}, but takes ${share} of its weights, more than two thirds`, name);
   }
-  let best: Choice | undefined;
-  let speed: number | undefined;
-  // The first candidate that is not slower is chosen, or else the fastest.
-  for (const candidate of choices) {
-    const measured = await timer?.speedup(layer, problem.dims, candidate.step.parts);
-    if (best === undefined || measured === undefined || measured > (speed ?? 0)) [best, speed] = [candidate, measured];
-    if (!isAuto || !isSlower(measured ?? 1)) break;
-  }
-  if (best === undefined || (isAuto && isSlower(speed ?? 1)))
-    return new Miss(`${best && keeping(best)} is slower (${speed?.toFixed(2)} × as fast)`, name);
   const { parts, relativeError } = await decompositions[best.method].factors(problem, best.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const method = best.method === "svd" ? "" : `${best.method}, `;
@@ -187,19 +168,12 @@ async function factorsOf(
   const fewInputsNote = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;
   const weightAloneNote = whyNoInputs === undefined ? "" : ` of its weight alone (${whyNoInputs})`;
   const error = `relative error ${measure}${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
-  const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
   const areFewerBytes = best.step.weights * bitsOf[factorType(layer)] >= fourBitSize * layerCost.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const fourBitNote =
     fourBits < relativeError ? ` (4-bit quantization: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
-  const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}${time}`;
-  return {
-    parts: storeParts(model, layer, problem.dims, parts),
-    reading: layer.reading,
-    what: text,
-    relativeError,
-    speed,
-  };
+  const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}`;
+  return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what: text, relativeError };
 }
 
 const blockSize = 32;

@@ -39,10 +39,6 @@ export const factorizeOptions = v.pipe(
     }),
     /** Minimize the error of layer outputs on samples instead of the weight error. */
     activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights"),
-    /** Time each layer and its replacement (true). */
-    timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
-      negated: "do not measure the speed of layers",
-    }),
     ...selectionOptions("factorize"),
     /** Rules of individual layers; their budget is a share of the layer: { "fc1": { rank: 8 }, "encoder*": { budget: 0.5 } }. */
     overrides: overridesOption({ rank, budget: v.optional(fraction), method: v.optional(method) }),
@@ -60,6 +56,6 @@ export const factorizeOptions = v.pipe(
   ),
 );
 
-/** At most one of `budget` and `rank`. Default: 95 % of the energy, with at most 2/3 of the weights and no more time. */
+/** At most one of `budget` and `rank`. Default: 95 % of the energy, with at most 2/3 of the weights. */
 export type FactorizeOptions = v.InferInput<typeof factorizeOptions> & LayerSelection;
 export type Options = v.InferOutput<typeof factorizeOptions>;

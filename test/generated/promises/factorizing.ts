@@ -32,7 +32,7 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
     // Options of layers are refused if there is no layer.
     if (layers(model, infer(model)).length === 0) return;
     const result = model.clone();
-    const outcome = await factorize(result, { ...wanted, method: "svd", timing: false }, { engine });
+    const outcome = await factorize(result, { ...wanted, method: "svd" }, { engine });
     expectSentences(outcome);
     const [stored, remaining] = [storedCount(model), storedCount(result)];
     expectThat(

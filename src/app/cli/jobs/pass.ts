@@ -77,7 +77,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
     },
     stepContext,
   );
-  await warnOfSpeed(measured, report, request.pass, input, original, context);
+  await warnOfSpeed(measured, request.pass, input, original, context);
   const isContinued = wasChanged && step.verdict !== undefined && reference === undefined;
   return {
     ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
@@ -92,7 +92,6 @@ async function openFilesOf(model: Model, files: readonly string[]): Promise<Stor
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 async function warnOfSpeed(
   { speed, after, ...measured }: MeasuredPair,
-  { changes }: PassReport,
   pass: AnyPass,
   { model, options }: PassInput,
   original: Model,
@@ -100,7 +99,7 @@ async function warnOfSpeed(
 ): Promise<void> {
   if (speed === undefined || "unmeasured" in speed || speed.against !== model) return;
   const slowerWarning = slowerText(speed);
-  const text = notFasterText(speed, { ...measured, changes }, after) ?? slowerWarning;
+  const text = notFasterText(speed, measured, after) ?? slowerWarning;
   if (text === undefined) return;
   const advice = slowerWarning === undefined ? "" : await fasterAdvice(pass, options, original);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });

@@ -1,7 +1,7 @@
 /** Formats the changes and the skipped layers of a pass. Layers with equal texts share a line. */
 import { groupBy, joinList } from "#ir";
 import { type Change, changeText } from "#pass";
-import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
+import { bytes as bytesText, counted, integer } from "../../../core/numbers.ts";
 import {
   describePreciseLayer,
   formatSettings,
@@ -13,16 +13,12 @@ type Paint = (text: string) => string;
 
 const maxShown = 5;
 
-/** Formats changes. Layers that became slower come first, the slowest at the top. */
+/** Formats changes. */
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
-  const slowerChanges = changes
-    .filter(({ speed = 1 }) => isSlower(speed))
-    .sort((a, b) => (a.speed ?? 1) - (b.speed ?? 1));
-  const sorted = [...slowerChanges, ...changes.filter((change) => !slowerChanges.includes(change))];
   // A layer in several branches has a change for each of them.
-  const lines = new Map(sorted.map((change) => [`${change.at}: ${changeText(change)}`, change]));
+  const lines = new Map(changes.map((change) => [`${change.at}: ${changeText(change)}`, change]));
   return listGroups(
-    `changed (${integer(lines.size)})${slowerText(slowerChanges.map(({ speed = 1 }) => speed))}`,
+    `changed (${integer(lines.size)})`,
     Array.from(lines.values(), (change) => ({ at: change.at, text: changeText(change) })),
     dim,
   );
@@ -64,13 +60,6 @@ export function preciseLines({ settings, preciseLayers, attempts }: PrecisionFal
   const bytes = preciseLayers.reduce((sum, layer) => sum + layer.bytes, 0);
   const title = `kept at higher precision to meet the goal (${counted(preciseLayers.length, "layer")}, +${bytesText(bytes)}, ${counted(attempts.length, "attempt")})`;
   return listGroups(title, lines, dim);
-}
-
-function slowerText(speeds: readonly number[]): string {
-  const [slowest, fastest] = [speeds[0], speeds.at(-1)];
-  if (slowest === undefined || fastest === undefined) return "";
-  const range = speeds.length === 1 ? times(slowest) : `${slowest.toFixed(2)} to ${times(fastest)}`;
-  return `, ${integer(speeds.length)} of them slower than before (${range} as fast)`;
 }
 
 function listGroups(

@@ -59,14 +59,14 @@ export function showPlan(result: PassOutput): Result {
  * Returns lines about cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here". If
  * the result is not faster, a line explains why.
  */
-function plannedLines({ before, changes }: PassOutput, { parameters, macs, speed, uneven }: PlannedCost): string[] {
+function plannedLines({ before }: PassOutput, { parameters, macs, speed, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
     `${count(parameters)} parameters (${times(before.parameters / parameters)} fewer)`,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
     ...(speed === undefined ? [] : [`${speedText(speed)} on one thread here`]),
   ];
-  const notFasterReason = speed === undefined ? undefined : notFasterText(speed, { before, changes, uneven }, { macs });
+  const notFasterReason = speed === undefined ? undefined : notFasterText(speed, { before, uneven }, { macs });
   return [`result: ${parts.join(", ")}`, ...(notFasterReason === undefined ? [] : [`speed: ${notFasterReason}`])];
 }
 
